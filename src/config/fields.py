@@ -1,0 +1,49 @@
+"""`setting`: a dataclass field that carries its help text and its allowed values, checked when the object is made."""
+
+import dataclasses
+
+
+def setting(default, help, choices=None, minimum=None, maximum=None, above=None):
+    """A field of an options class.
+
+    Args:
+        default: the default value; a dataclass instance makes a nested group.
+        help: one line for `--help`.
+        choices: allowed values, if they are few.
+        minimum, maximum: inclusive bounds; above: exclusive lower bound.
+    """
+    bounds = {"choices": choices, "minimum": minimum, "maximum": maximum, "above": above}
+    return dataclasses.field(default=default, metadata={"help": help, **bounds})
+
+
+def check_fields(config, prefix=""):
+    """Check every field of `config` against the bounds it was declared with.
+
+    Raises:
+        ValueError: naming the key, the value and what is allowed.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        allowed = describe_bounds(field.metadata)
+        if value is not None and allowed and not _is_allowed(value, field.metadata):
+            raise ValueError(f"{prefix}{field.name}={value} is not allowed: it must be {allowed}")
+
+
+def describe_bounds(metadata):
+    """The bounds of a field in words, e.g. `one of cola, sst2` or `at least 1`; empty if it has none."""
+    if metadata.get("choices"):
+        return "one of " + ", ".join(str(choice) for choice in metadata["choices"])
+    words = (("minimum", "at least"), ("above", "above"), ("maximum", "at most"))
+    return " and ".join(f"{word} {metadata[key]}" for key, word in words if metadata.get(key) is not None)
+
+
+def _is_allowed(value, metadata):
+    if metadata["choices"]:
+        return value in metadata["choices"]
+    values = value if isinstance(value, tuple) else (value,)
+    return all(
+        (metadata["minimum"] is None or item >= metadata["minimum"])
+        and (metadata["above"] is None or item > metadata["above"])
+        and (metadata["maximum"] is None or item <= metadata["maximum"])
+        for item in values
+    )

@@ -1,0 +1,232 @@
+"""Options of a run script from defaults, the weights' own config, a YAML file and flags; strict about every key.
+
+Precedence, lowest first: dataclass defaults, `config.json` beside the weights (model group only), YAML, flags.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import os
+import sys
+import types
+import typing
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+from easydict import EasyDict
+
+from src.config.fields import describe_bounds
+from src.config.model import describe_weights
+
+EXIT_BAD_INPUT = 2
+
+
+@contextmanager
+def bad_input_exits():
+    """Turn errors about input into one line on stderr and exit code 2; BERT_TRACEBACK=1 shows where they arose."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if os.environ.get("BERT_TRACEBACK"):
+            raise
+        print(f"error: {_describe_error(error)}", file=sys.stderr, flush=True)
+        sys.exit(EXIT_BAD_INPUT)
+
+
+def _describe_error(error):
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    return " ".join(str(error).split())
+
+
+def load(options_class, argv=None):
+    """Build the options of a run script.
+
+    Args:
+        options_class: a frozen dataclass, e.g. ClassifierOptions.
+        argv: the flags; sys.argv[1:] if None.
+
+    Returns:
+        An options_class object, checked. Exits with 2 and one line on bad input.
+    """
+    with bad_input_exits():
+        flags = _parse_flags(options_class, argv)
+        path = flags.pop("config_path", None)
+        tree = _read_yaml(options_class, path) if path else EasyDict()
+        for key, text in flags.items():
+            _put(tree, key, text)
+        _add_weights_description(tree, options_class.output_dir)
+        return build(options_class, tree)
+
+
+def build(options_class, tree, prefix=""):
+    """A frozen options object from a nested mapping; every value is coerced to its field's type.
+
+    Raises:
+        ValueError: a key is unknown, a value has the wrong type or is not allowed.
+    """
+    types_by_name = typing.get_type_hints(options_class)
+    fields = _settable(options_class)
+    values = {}
+    for key, value in tree.items():
+        if key not in fields:
+            raise ValueError(unknown_key(prefix + str(key), [prefix + name for name in fields]))
+        kind = types_by_name[key]
+        if dataclasses.is_dataclass(kind):
+            if not isinstance(value, dict):
+                raise ValueError(f"{prefix}{key}={value}: a group of settings is expected, such as {prefix}{key}.{_first(kind)}")
+            values[key] = build(kind, value, f"{prefix}{key}.")
+        else:
+            values[key] = coerce(value, kind, prefix + key, fields[key].metadata)
+    return options_class(**values)
+
+
+def coerce(value, kind, key, metadata):
+    """`value` (text or a YAML scalar) as `kind`; PyYAML reads 3e-5 as text, flags are always text."""
+    bounds = describe_bounds(metadata)
+    expected = f"{_type_name(kind)}{', ' + bounds if bounds else ''}"
+    try:
+        return _convert(value, kind)
+    except (TypeError, ValueError):
+        raise ValueError(f"{key}={value}: expected {expected}") from None
+
+
+def to_dict(options):
+    """The options as plain nested values that `yaml.safe_dump` writes and `build` reads back."""
+    plain = {}
+    for name in _settable(type(options)):
+        value = getattr(options, name)
+        plain[name] = to_dict(value) if dataclasses.is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+    return plain
+
+
+def unknown_key(key, known):
+    """The message for an unknown key, with the nearest known one."""
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"unknown setting {key}" + (f"; did you mean {near[0]}?" if near else "; --help lists them")
+
+
+def _convert(value, kind):
+    if isinstance(kind, types.UnionType):
+        kind = next(part for part in kind.__args__ if part is not type(None))
+        if value is None or value in ("", "None", "none", "null"):
+            return None
+    if typing.get_origin(kind) is tuple:
+        items = [part for part in value.strip("[]() ").split(",") if part.strip()] if isinstance(value, str) else list(value)
+        return tuple(_convert(item.strip() if isinstance(item, str) else item, kind.__args__[0]) for item in items)
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        return {"true": True, "false": False}[str(value).lower()] if str(value).lower() in ("true", "false") else _reject()
+    if isinstance(value, (bool, dict, list)) or value is None:
+        _reject()
+    if kind is int and isinstance(value, float) and value != int(value):
+        _reject()
+    number = kind(value)
+    if kind is float and number != number:
+        _reject()
+    return number
+
+
+def _reject():
+    raise ValueError
+
+
+def _type_name(kind):
+    if kind is bool:
+        return "true or false"
+    if typing.get_origin(kind) is tuple:
+        return f"a list of {kind.__args__[0].__name__}, such as 32,64"
+    return {"int": "a whole number", "float": "a number", "str": "text"}.get(getattr(kind, "__name__", ""), str(kind).replace(" | None", ""))
+
+
+def _settable(options_class):
+    return {field.name: field for field in dataclasses.fields(options_class) if not field.metadata.get("derived")}
+
+
+def _first(kind):
+    return next(iter(_settable(kind)))
+
+
+def _leaves(options_class, prefix=""):
+    hints = typing.get_type_hints(options_class)
+    for name, field in _settable(options_class).items():
+        if dataclasses.is_dataclass(hints[name]):
+            yield from _leaves(hints[name], f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise ValueError(message)
+
+
+def _parse_flags(options_class, argv):
+    parser = _Parser(description=options_class.__doc__, allow_abbrev=False)
+    parser.add_argument("--config_path", metavar="FILE", help="YAML file of settings; flags override it")
+    leaves = dict(_leaves(options_class))
+    for key, field in leaves.items():
+        bounds = describe_bounds(field.metadata)
+        default = "" if field.default in (None, ()) else f" [{str(field.default).lower() if isinstance(field.default, bool) else field.default}]"
+        text = field.metadata["help"] + (f" ({bounds})" if bounds else "") + default
+        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=text.replace("%", "%%"))
+    known, unknown = parser.parse_known_args(argv)
+    if unknown:
+        flag = unknown[0]
+        if not flag.startswith("--"):
+            raise ValueError(f"unexpected argument {flag}")
+        key = flag[2:].split("=")[0]
+        raise ValueError("--" + unknown_key(key, [*leaves, "config_path"]).removeprefix("unknown setting ") + " (unknown flag)")
+    return vars(known)
+
+
+def _read_yaml(options_class, path):
+    try:
+        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file; --config_path takes a YAML file, see configs/") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a YAML file: {error}") from None
+    if tree is None:
+        return EasyDict()
+    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
+        raise ValueError(f"{path}: a mapping of settings is expected")
+    try:
+        _check_keys(options_class, tree)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return EasyDict(tree)
+
+
+def _check_keys(options_class, tree, prefix=""):
+    fields, hints = _settable(options_class), typing.get_type_hints(options_class)
+    for key, value in tree.items():
+        if key not in fields:
+            raise ValueError(unknown_key(prefix + key, [prefix + name for name in fields]))
+        if dataclasses.is_dataclass(hints[key]) and isinstance(value, dict):
+            _check_keys(hints[key], value, f"{prefix}{key}.")
+
+
+def _put(tree, key, value):
+    *groups, leaf = key.split(".")
+    for group in groups:
+        tree = tree.setdefault(group, EasyDict())
+    tree[leaf] = value
+
+
+def _add_weights_description(tree, output_dir):
+    """Let the config beside the weights stand in for whatever YAML and flags leave open: shape, labels, vocabulary."""
+    path = tree.get("load_pretrain_checkpoint_path")
+    if str(tree.get("do_train", False)).lower() != "true":
+        own = tree.get("save_finetune_checkpoint_path") or f"{tree.get('output_dir', output_dir)}/ckpt"
+        path = tree.get("load_finetune_checkpoint_path") or (own if Path(own).is_dir() else path)
+        labels = describe_weights(path).labels if path else ()
+        if labels:
+            tree.setdefault("labels", list(labels))
+    if path or tree.get("bert_config_file"):
+        found = describe_weights(path, tree.get("bert_config_file"))
+        tree.model = EasyDict({**found.model, **tree.get("model", {})})
+        tree.setdefault("vocab_file_path", found.vocab_file)

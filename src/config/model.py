@@ -1,0 +1,94 @@
+"""The shape of a network, and where it is read from: `config.json` or `bert_config.json` beside the weights."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from src.config.fields import check_fields, setting
+
+CONFIG_NAMES = ("config.json", "bert_config.json")
+HIDDEN_ACTS = ("gelu", "gelu_tanh", "gelu_new", "relu")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """BERT's hyper-parameters, by the names of Google's bert_config.json; the defaults are BERT-base, Chinese."""
+
+    vocab_size: int = setting(21128, "rows of the word embedding table", minimum=1)
+    hidden_size: int = setting(768, "width of every layer's output", minimum=1)
+    num_hidden_layers: int = setting(12, "encoder layers", minimum=1)
+    num_attention_heads: int = setting(12, "attention heads; must divide hidden_size", minimum=1)
+    intermediate_size: int = setting(3072, "width inside the feed-forward block", minimum=1)
+    hidden_act: str = setting("gelu", "gelu is the erf form, gelu_tanh (or gelu_new) its approximation", HIDDEN_ACTS)
+    hidden_dropout_prob: float = setting(0.1, "dropout after embeddings, attention and feed-forward", minimum=0, maximum=0.99)
+    attention_probs_dropout_prob: float = setting(0.1, "dropout of attention probabilities", minimum=0, maximum=0.99)
+    max_position_embeddings: int = setting(512, "longest sequence", minimum=1)
+    type_vocab_size: int = setting(2, "segments; 16 in early model-zoo documents, 2 in every published checkpoint", minimum=1)
+    initializer_range: float = setting(0.02, "standard deviation of the truncated normal initialiser", above=0)
+    layer_norm_eps: float = setting(1e-12, "added to the variance in layer normalisation", above=0)
+
+    def __post_init__(self):
+        check_fields(self, "model.")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"model.hidden_size={self.hidden_size} is not divisible by "
+                f"model.num_attention_heads={self.num_attention_heads}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightsInfo:
+    """What lies beside a weights file: the network's shape, the labels it was trained for, the vocabulary."""
+
+    model: dict
+    labels: tuple
+    vocab_file: str | None
+
+
+def describe_weights(path, config_file=None):
+    """Read the configuration that belongs to a weights file or folder, without reading the weights.
+
+    Args:
+        path: folder, or a file in it; may be None if config_file is given.
+        config_file: a bert_config.json to be read instead of the one beside the weights.
+
+    Returns:
+        WeightsInfo; `model` is empty and `vocab_file` None where the files are absent.
+
+    Raises:
+        FileNotFoundError: `path` or `config_file` does not exist.
+        ValueError: the file is no JSON object, or describes a network that is none of ours.
+    """
+    folder = None
+    if path:
+        if not Path(path).exists():
+            raise FileNotFoundError(f"{path}: no such file or folder; it should hold the weights to load")
+        folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    if config_file is None and folder is not None:
+        config_file = next((folder / name for name in CONFIG_NAMES if (folder / name).is_file()), None)
+    raw = _read_json_object(config_file) if config_file is not None else {}
+    if raw.get("model_type", "bert") != "bert":
+        raise ValueError(f"{config_file}: model_type={raw['model_type']}: only bert is supported")
+    if raw.get("position_embedding_type", "absolute") != "absolute":
+        raise ValueError(f"{config_file}: position_embedding_type={raw['position_embedding_type']}: only absolute is supported")
+    known = {field.name for field in dataclasses.fields(ModelConfig)}
+    model = {key: value for key, value in raw.items() if key in known}
+    labels = raw.get("id2label") or {}
+    vocab = folder / "vocab.txt" if folder is not None else None
+    return WeightsInfo(
+        model=model,
+        labels=tuple(labels[key] for key in sorted(labels, key=int)),
+        vocab_file=str(vocab) if vocab is not None and vocab.is_file() else None,
+    )
+
+
+def _read_json_object(path):
+    try:
+        raw = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file; it should be a bert_config.json") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: not a JSON file: {error}") from None
+    if not isinstance(raw, dict):
+        raise ValueError(f"{path}: a JSON object is expected, found {type(raw).__name__}")
+    return raw

@@ -1,0 +1,61 @@
+"""Names of the same parameter here and in other systems."""
+
+import re
+
+# ours -> Hugging Face's, `{}` stands for the layer's number
+_HUGGINGFACE = {
+    "bert.embeddings.word.weight": "bert.embeddings.word_embeddings.weight",
+    "bert.embeddings.position.weight": "bert.embeddings.position_embeddings.weight",
+    "bert.embeddings.token_type.weight": "bert.embeddings.token_type_embeddings.weight",
+    "bert.embeddings.norm.*": "bert.embeddings.LayerNorm.*",
+    "bert.encoder.layers.{}.attention.query.*": "bert.encoder.layer.{}.attention.self.query.*",
+    "bert.encoder.layers.{}.attention.key.*": "bert.encoder.layer.{}.attention.self.key.*",
+    "bert.encoder.layers.{}.attention.value.*": "bert.encoder.layer.{}.attention.self.value.*",
+    "bert.encoder.layers.{}.attention.output.*": "bert.encoder.layer.{}.attention.output.dense.*",
+    "bert.encoder.layers.{}.attention_norm.*": "bert.encoder.layer.{}.attention.output.LayerNorm.*",
+    "bert.encoder.layers.{}.intermediate.*": "bert.encoder.layer.{}.intermediate.dense.*",
+    "bert.encoder.layers.{}.output.*": "bert.encoder.layer.{}.output.dense.*",
+    "bert.encoder.layers.{}.output_norm.*": "bert.encoder.layer.{}.output.LayerNorm.*",
+    "bert.pooler.*": "bert.pooler.dense.*",
+    "head.dense.*": "classifier.*",
+}
+_BACKBONE_PREFIXES = ("embeddings.", "encoder.", "pooler.")
+_OLD_SPELLINGS = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+_NOT_WEIGHTS = re.compile(r"(^|\.)embeddings\.position_ids$")
+
+
+def _compile(template):
+    pattern = re.escape(template).replace(r"\{\}", r"(\d+)").replace(r"\*", r"(weight|bias)")
+    return re.compile(f"^{pattern}$")
+
+
+def _to_format(template):
+    return template.replace("*", "{}")
+
+
+_FROM_HUGGINGFACE = [(_compile(theirs), _to_format(ours)) for ours, theirs in _HUGGINGFACE.items()]
+_TO_HUGGINGFACE = [(_compile(ours), _to_format(theirs)) for ours, theirs in _HUGGINGFACE.items()]
+
+
+def from_huggingface(name):
+    """Our name of a Hugging Face parameter; None for buffers; the name itself where we have no such parameter."""
+    if _NOT_WEIGHTS.search(name):
+        return None
+    if name.startswith(_BACKBONE_PREFIXES):  # saved from a bare BertModel
+        name = "bert." + name
+    for old, new in _OLD_SPELLINGS.items():
+        name = name.replace(old, new)
+    return _translate(name, _FROM_HUGGINGFACE)
+
+
+def to_huggingface(name):
+    """Hugging Face's name of one of our parameters; the name itself where it has none."""
+    return _translate(name, _TO_HUGGINGFACE)
+
+
+def _translate(name, table):
+    for pattern, target in table:
+        match = pattern.match(name)
+        if match:
+            return target.format(*match.groups())
+    return name

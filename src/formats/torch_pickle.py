@@ -1,0 +1,199 @@
+"""Read the tensors of a PyTorch file (.bin, .pt) without PyTorch and without running any code from it.
+
+Both forms of `torch.save` are read: the zip archive (PyTorch 1.6 on) and the legacy pickle stream. The unpickler
+resolves a short list of names to functions of this module; every other class or function becomes an inert stub.
+
+Source: torch/serialization.py and torch/_utils.py describe the formats.
+"""
+
+import io
+import pickle
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+
+_STORAGE_TYPES = {
+    "DoubleStorage": np.dtype("<f8"),
+    "FloatStorage": np.dtype("<f4"),
+    "HalfStorage": np.dtype("<f2"),
+    "BFloat16Storage": np.dtype("<u2"),
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "ShortStorage": np.dtype("<i2"),
+    "CharStorage": np.dtype("i1"),
+    "ByteStorage": np.dtype("u1"),
+    "BoolStorage": np.dtype("?"),
+}
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_PROTOCOL = 1001
+_PICKLE_ERRORS = (pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, UnicodeDecodeError, MemoryError, OverflowError)
+
+
+def read(path):
+    """All tensors of a PyTorch file.
+
+    Args:
+        path: the file; a state dict, or a dict that holds one under "model" or "state_dict".
+
+    Returns:
+        dict of parameter name -> NumPy array (bfloat16 comes as float32).
+
+    Raises:
+        ValueError: truncated, damaged, or no tensors in it. FileNotFoundError: no such file.
+    """
+    try:
+        with open(path, "rb") as file:
+            loaded = _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, *_PICKLE_ERRORS) as error:
+        raise ValueError(f"{path}: not a readable PyTorch file ({type(error).__name__}: {error})") from None
+    tensors = _find_tensors(loaded)
+    if not tensors:
+        raise ValueError(f"{path}: no tensors in it; a state dict is expected")
+    return tensors
+
+
+def _find_tensors(loaded):
+    for candidate in (loaded, *(loaded.get(key) for key in ("model", "state_dict") if isinstance(loaded, dict))):
+        if isinstance(candidate, dict):
+            tensors = {name: value.to_array() for name, value in candidate.items() if isinstance(value, _Tensor)}
+            if tensors:
+                return tensors
+    return {}
+
+
+class _Tensor:
+    """A view into a storage, resolved only when asked for: legacy files carry their data after the pickle."""
+
+    def __init__(self, storage, offset, shape, stride):
+        self.storage, self.offset, self.shape, self.stride = storage, offset, shape, stride
+
+    def to_array(self):
+        flat = self.storage.array
+        shape, stride = tuple(map(int, self.shape)), tuple(map(int, self.stride))
+        if min((0, *shape, *stride, self.offset)) < 0 or len(shape) != len(stride):
+            raise ValueError(f"tensor of shape {shape}, stride {stride}, offset {self.offset}")
+        last = self.offset + sum((size - 1) * step for size, step in zip(shape, stride))
+        if 0 not in shape and last >= flat.size:
+            raise ValueError(f"a tensor reaches element {last} of a storage of {flat.size}")
+        if 0 in shape:
+            return np.zeros(shape, flat.dtype)
+        view = np.lib.stride_tricks.as_strided(flat[self.offset :], shape, [step * flat.itemsize for step in stride])
+        if self.storage.is_bfloat16:
+            return (view.astype(np.uint32) << 16).view(np.float32)
+        return np.array(view)
+
+
+class _Storage:
+    def __init__(self, type_name, count):
+        self.dtype, self.count, self.array = _STORAGE_TYPES[type_name], count, None
+        self.is_bfloat16 = type_name == "BFloat16Storage"
+
+    def fill(self, data):
+        if len(data) < self.count * self.dtype.itemsize:
+            raise ValueError(f"a storage of {self.count} elements has {len(data)} bytes only")
+        self.array = np.frombuffer(data, self.dtype, self.count)
+
+
+class _Stub:
+    """Stands for any class that is not a tensor's: takes what the pickle gives and does nothing."""
+
+    def __new__(cls, *args, **kwargs):
+        return object.__new__(cls)
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __setstate__(self, state):
+        pass
+
+    def __call__(self, *args, **kwargs):
+        return _Stub()
+
+    def append(self, item):
+        pass
+
+    def extend(self, items):
+        pass
+
+    def __setitem__(self, key, value):
+        pass
+
+
+def _rebuild_tensor(storage, offset, shape, stride, *_):
+    return _Tensor(storage, offset, shape, stride)
+
+
+def _rebuild_parameter(tensor, *_):
+    return tensor
+
+
+_SAFE_GLOBALS = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file, load_storage):
+        super().__init__(file, encoding="utf-8")
+        self._load_storage = load_storage
+
+    def find_class(self, module, name):
+        if (module, name) in _SAFE_GLOBALS:
+            return _SAFE_GLOBALS[module, name]
+        if module == "torch" and name in _STORAGE_TYPES:
+            return name
+        return _Stub
+
+    def persistent_load(self, pid):
+        return self._load_storage(pid)
+
+
+def _read_zip(file):
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        pickle_name = next((name for name in names if name.endswith("data.pkl")), None)
+        if pickle_name is None:
+            raise ValueError("no data.pkl in the archive")
+        root, storages = pickle_name[: -len("data.pkl")], {}
+
+        def load_storage(pid):
+            _, type_name, key, _, count = pid
+            if key not in storages:
+                storages[key] = _Storage(type_name, count)
+                storages[key].fill(archive.read(f"{root}data/{key}"))
+            return storages[key]
+
+        return _Unpickler(io.BytesIO(archive.read(pickle_name)), load_storage).load()
+
+
+def _read_legacy(file):
+    storages = {}
+
+    def load_storage(pid):
+        _, type_name, key, _, count, *view = pid
+        if view and view[0] is not None:
+            raise ValueError("storage views of PyTorch before 0.4 are not supported")
+        return storages.setdefault(key, _Storage(type_name, count))
+
+    def load():
+        return _Unpickler(file, load_storage).load()
+
+    file.seek(0)
+    if load() != _LEGACY_MAGIC or load() != _LEGACY_PROTOCOL:
+        raise ValueError("neither a zip archive nor PyTorch's legacy form")
+    load()  # sizes of C types on the writing machine; every size is written out in storage types
+    loaded = load()
+    for key in load():
+        count = int.from_bytes(file.read(8), "little")
+        storage = storages.get(key)
+        if storage is None or storage.count != count:
+            raise ValueError(f"storage {key} has {count} elements, another number was announced")
+        storage.fill(file.read(count * storage.dtype.itemsize))
+    if any(storage.array is None for storage in storages.values()):
+        raise ValueError("the data of a storage is missing")
+    return loaded

@@ -1,0 +1,72 @@
+"""The one logger, progress on a terminal, and log.jsonl, the machine-readable record of a run."""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+
+class _RankFormatter(logging.Formatter):
+    """Prefix every line with the rank when several processes write side by side."""
+
+    def format(self, record):
+        text = super().format(record)
+        rank = os.environ.get("RANK_ID") or os.environ.get("OMPI_COMM_WORLD_RANK")
+        return f"[rank {rank}] {text}" if rank else text
+
+
+class _TqdmHandler(logging.Handler):
+    """Write above a running progress bar instead of through it."""
+
+    def emit(self, record):
+        tqdm.write(self.format(record), file=sys.stdout)
+        sys.stdout.flush()
+
+
+def _make_logger():
+    logger = logging.getLogger("bert")
+    if not logger.handlers:
+        handler = _TqdmHandler()
+        handler.setFormatter(_RankFormatter("%(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    return logger
+
+
+logger = _make_logger()
+
+
+def format_fields(fields):
+    """`{"step": 3, "loss": 0.51}` as `step=3 loss=0.51`: floats to six significant digits."""
+    return " ".join(f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}" for key, value in fields.items())
+
+
+def progress(iterable=None, **options):
+    """A tqdm bar on a terminal, silent elsewhere (step lines tell the same there)."""
+    return tqdm(iterable, disable=not sys.stdout.isatty(), file=sys.stdout, dynamic_ncols=True, leave=False, **options)
+
+
+class RunLog:
+    """Append-only log.jsonl of one run; each record is one line, written at once.
+
+    Args:
+        path: the file; its folder must exist. None keeps nothing (ranks other than 0).
+        keep: go on with an existing file (resume) instead of starting anew.
+    """
+
+    def __init__(self, path, keep=False):
+        self._file = None
+        if path is not None:
+            self._file = Path(path).open("a" if keep else "w", encoding="utf-8", buffering=1)
+
+    def write(self, record):
+        if self._file is not None:
+            self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+    def close(self):
+        if self._file is not None:
+            self._file.close()

@@ -1,0 +1,133 @@
+"""BERT's encoder (Devlin et al. 2018), bottom up: embeddings, attention, layer, encoder, pooler.
+
+Shapes: B batch, S sequence, T = B * S tokens, H hidden, N heads, D = H / N head size, F feed-forward.
+Hidden states stay [T, H] through the encoder: one matrix product per projection, no reshapes between layers.
+Matrix products run in `compute_type`; parameters, softmax and normalisation in float32.
+"""
+
+import math
+
+import mindspore
+from mindspore import nn, ops
+
+from src.models.layers import Activation, Embedding, LayerNorm, Linear, make_mask_bias
+
+
+class Embeddings(nn.Cell):
+    """Sum of word, position and segment embeddings, normalised."""
+
+    def __init__(self, config, device):
+        super().__init__()
+        self.word = Embedding(config.vocab_size, config.hidden_size, config.initializer_range)
+        self.position = Embedding(config.max_position_embeddings, config.hidden_size, config.initializer_range)
+        self.token_type = Embedding(config.type_vocab_size, config.hidden_size, config.initializer_range)
+        self.norm = LayerNorm(config.hidden_size, config.layer_norm_eps, device.composed_ops)
+        self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
+        self.hidden_size = config.hidden_size
+
+    def construct(self, input_ids, token_type_ids):
+        seq_length = input_ids.shape[1]
+        x = self.word(input_ids) + self.token_type(token_type_ids)  # [B, S, H]
+        x = x + self.position.weight[:seq_length]
+        x = x.reshape((-1, self.hidden_size))  # [T, H]
+        return self.dropout(self.norm(x))
+
+
+class SelfAttention(nn.Cell):
+    """softmax(Q K^T / sqrt D + mask) V for every head, then the output projection: [T, H] -> [T, H]."""
+
+    def __init__(self, config, device):
+        super().__init__()
+        compute_type = getattr(mindspore, device.compute_type)
+        size, spread = config.hidden_size, config.initializer_range
+        self.query = Linear(size, size, spread, compute_type)
+        self.key = Linear(size, size, spread, compute_type)
+        self.value = Linear(size, size, spread, compute_type)
+        self.output = Linear(size, size, spread, compute_type)
+        self.dropout = nn.Dropout(p=config.attention_probs_dropout_prob)
+        self.num_heads = config.num_attention_heads
+        self.head_size = size // config.num_attention_heads
+        self.scale = 1.0 / math.sqrt(self.head_size)
+        self.compute_type = compute_type
+        self.scores = ops.BatchMatMul(transpose_b=True)
+        self.context = ops.BatchMatMul()
+
+    def split_heads(self, x, batch_size, seq_length):
+        x = x.reshape((batch_size, seq_length, self.num_heads, self.head_size))
+        return x.transpose((0, 2, 1, 3))  # [B, N, S, D]
+
+    def construct(self, x, mask_bias):
+        batch_size, seq_length = mask_bias.shape[0], mask_bias.shape[3]
+        query = self.split_heads(self.query(x) * self.scale, batch_size, seq_length)
+        key = self.split_heads(self.key(x), batch_size, seq_length)
+        value = self.split_heads(self.value(x), batch_size, seq_length)
+        scores = self.scores(query, key).astype(mindspore.float32) + mask_bias  # [B, N, S, S]
+        probs = self.dropout(ops.softmax(scores, -1)).astype(self.compute_type)
+        context = self.context(probs, value)  # [B, N, S, D]
+        context = context.transpose((0, 2, 1, 3)).reshape((batch_size * seq_length, -1))  # [T, H]
+        return self.output(context)
+
+
+class Layer(nn.Cell):
+    """One transformer layer: attention and feed-forward, each with dropout, residual and normalisation."""
+
+    def __init__(self, config, device):
+        super().__init__()
+        compute_type = getattr(mindspore, device.compute_type)
+        size, inner, spread = config.hidden_size, config.intermediate_size, config.initializer_range
+        self.attention = SelfAttention(config, device)
+        self.attention_norm = LayerNorm(size, config.layer_norm_eps, device.composed_ops)
+        self.intermediate = Linear(size, inner, spread, compute_type)
+        self.activation = Activation(config.hidden_act, device.composed_ops)
+        self.output = Linear(inner, size, spread, compute_type)
+        self.output_norm = LayerNorm(size, config.layer_norm_eps, device.composed_ops)
+        self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
+
+    def construct(self, x, mask_bias):
+        x = self.attention_norm(x + self.dropout(self.attention(x, mask_bias)))
+        y = self.output(self.activation(self.intermediate(x)))  # [T, F] inside
+        return self.output_norm(x + self.dropout(y))
+
+
+class Encoder(nn.Cell):
+    """The stack of layers: [T, H] -> [T, H]."""
+
+    def __init__(self, config, device):
+        super().__init__()
+        self.layers = nn.CellList([Layer(config, device) for _ in range(config.num_hidden_layers)])
+
+    def construct(self, x, mask_bias):
+        for layer in self.layers:
+            x = layer(x, mask_bias)
+        return x
+
+
+class Bert(nn.Cell):
+    """Embeddings, encoder and pooler.
+
+    Args:
+        config: ModelConfig.
+        device: DeviceSettings; compute type and form of the ops.
+    """
+
+    def __init__(self, config, device):
+        super().__init__()
+        self.embeddings = Embeddings(config, device)
+        self.encoder = Encoder(config, device)
+        self.pooler = Linear(config.hidden_size, config.hidden_size, config.initializer_range, getattr(mindspore, device.compute_type))
+        self.hidden_size = config.hidden_size
+
+    def construct(self, input_ids, input_mask, token_type_ids):
+        """Encode a batch.
+
+        Args:
+            input_ids: int32 [B, S]. input_mask: int32 [B, S], 1 for real tokens. token_type_ids: int32 [B, S].
+
+        Returns:
+            sequence_output float32 [B, S, H], and pooled_output float32 [B, H]: tanh of a projection of [CLS].
+        """
+        batch_size, seq_length = input_ids.shape
+        x = self.encoder(self.embeddings(input_ids, token_type_ids), make_mask_bias(input_mask))
+        sequence_output = x.reshape((batch_size, seq_length, self.hidden_size))  # [B, S, H]
+        pooled_output = ops.tanh(self.pooler(sequence_output[:, 0]).astype(mindspore.float32))  # [B, H]
+        return sequence_output, pooled_output

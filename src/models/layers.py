@@ -1,0 +1,163 @@
+"""The parts every network here is made of, each in the form that runs fast on the device at hand.
+
+`composed` picks the form: on the CPU plain ops with a backward pass of their own (each saves its input only), on Ascend
+and GPU the framework's fused kernels. Both compute the same function; src/train/runtime.py chooses.
+
+Shapes: T tokens (batch x sequence), I features in, O features out, V vocabulary, H hidden.
+"""
+
+import math
+
+import mindspore
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore.common.initializer import TruncatedNormal, initializer
+
+# atanh(erf(x / sqrt 2)) / x as a polynomial in x**2, so that tanh, which is fast where erf is slow, gives erf. Weighted
+# minimax fit on |x| <= 6: |error of x * Phi(x)| < 7e-8 before rounding, and the leading coefficient keeps the tails right.
+_ERF_BY_TANH = (
+    0.7978842683909196,
+    0.03633414917273019,
+    -3.3026743011535014e-05,
+    -5.527337417966956e-05,
+    3.974069035511651e-06,
+    -1.337830919301555e-07,
+    1.813924859862464e-09,
+)
+
+
+def make_weight(shape, initializer_range, name):
+    """A float32 parameter drawn from BERT's truncated normal."""
+    return Parameter(initializer(TruncatedNormal(initializer_range), shape, mindspore.float32), name=name)
+
+
+class Embedding(nn.Cell):
+    """Rows of a trainable table: ids int32 [...] -> float32 [..., H]."""
+
+    def __init__(self, num_rows, hidden_size, initializer_range):
+        super().__init__()
+        self.weight = make_weight((num_rows, hidden_size), initializer_range, "weight")
+
+    def construct(self, ids):
+        return ops.gather(self.weight, ids, 0)
+
+
+class Linear(nn.Cell):
+    """x W^T + b in the compute type: [T, I] -> [T, O]."""
+
+    def __init__(self, size_in, size_out, initializer_range, compute_type):
+        super().__init__()
+        self.weight = make_weight((size_out, size_in), initializer_range, "weight")
+        self.bias = Parameter(initializer("zeros", (size_out,), mindspore.float32), name="bias")
+        self.matmul = ops.MatMul(transpose_b=True)
+        self.compute_type = compute_type
+
+    def construct(self, x):
+        y = self.matmul(x.astype(self.compute_type), self.weight.astype(self.compute_type))
+        return y + self.bias.astype(self.compute_type)  # BiasAdd's gradient is six times slower on the CPU
+
+
+class _ComposedLayerNorm(nn.Cell):
+    """Layer normalisation from plain ops; the backward pass starts from the input alone."""
+
+    def __init__(self, eps):
+        super().__init__()
+        self.eps = eps
+
+    def _normalise(self, x):
+        centred = x - x.mean(-1, keep_dims=True)
+        inverse = ops.rsqrt((centred * centred).mean(-1, keep_dims=True) + self.eps)
+        return centred * inverse, inverse
+
+    def construct(self, x, weight, bias):
+        return self._normalise(x)[0] * weight + bias
+
+    def bprop(self, x, weight, bias, out, dout):
+        normalised, inverse = self._normalise(ops.depend(x, dout))
+        dnormalised = dout * weight
+        dx = dnormalised - dnormalised.mean(-1, keep_dims=True)
+        dx = (dx - normalised * (dnormalised * normalised).mean(-1, keep_dims=True)) * inverse
+        return dx, (dout * normalised).sum(0), dout.sum(0)
+
+
+class LayerNorm(nn.Cell):
+    """Layer normalisation over the last axis in float32: [T, H] -> [T, H]."""
+
+    def __init__(self, hidden_size, eps, composed):
+        super().__init__()
+        self.weight = Parameter(initializer("ones", (hidden_size,), mindspore.float32), name="weight")
+        self.bias = Parameter(initializer("zeros", (hidden_size,), mindspore.float32), name="bias")
+        self.composed = composed
+        self.composed_norm = _ComposedLayerNorm(eps)
+        self.fused_norm = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=eps)
+
+    def construct(self, x):
+        x = x.astype(mindspore.float32)
+        if self.composed:
+            return self.composed_norm(x, self.weight, self.bias)
+        return self.fused_norm(x, self.weight, self.bias)[0]
+
+
+class _ComposedGelu(nn.Cell):
+    """x Phi(x) with Phi the normal distribution function: the erf form, to float32 rounding."""
+
+    def _cdf(self, x):
+        square = x * x
+        polynomial = square * _ERF_BY_TANH[-1] + _ERF_BY_TANH[-2]
+        for coefficient in _ERF_BY_TANH[-3::-1]:
+            polynomial = polynomial * square + coefficient
+        return ops.tanh(x * polynomial) * 0.5 + 0.5
+
+    def construct(self, x):
+        return x * self._cdf(x)
+
+    def bprop(self, x, out, dout):
+        x = ops.depend(x, dout)
+        density = ops.exp(x * x * -0.5) * (1.0 / math.sqrt(2.0 * math.pi))
+        return (dout * (self._cdf(x) + x * density),)
+
+
+class _ComposedTanhGelu(nn.Cell):
+    """x sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3): the tanh form, written with one sigmoid."""
+
+    def _gate(self, x):
+        slope = 2.0 * math.sqrt(2.0 / math.pi)
+        return ops.sigmoid(x * (x * x * (slope * 0.044715) + slope))
+
+    def construct(self, x):
+        return x * self._gate(x)
+
+    def bprop(self, x, out, dout):
+        x = ops.depend(x, dout)
+        slope = 2.0 * math.sqrt(2.0 / math.pi)
+        gate = self._gate(x)
+        inner = x * (x * x * (slope * 3 * 0.044715) + slope)
+        return (dout * gate * (inner * (1.0 - gate) + 1.0),)
+
+
+class Activation(nn.Cell):
+    """The activation that the config names: `gelu` is erf's, `gelu_tanh` and `gelu_new` its tanh approximation, `relu`."""
+
+    def __init__(self, hidden_act, composed):
+        super().__init__()
+        self.hidden_act = "gelu_tanh" if hidden_act == "gelu_new" else hidden_act
+        self.composed = composed
+        self.composed_gelu = _ComposedGelu()
+        self.composed_tanh_gelu = _ComposedTanhGelu()
+
+    def construct(self, x):
+        if self.hidden_act == "relu":
+            return ops.relu(x)
+        if self.hidden_act == "gelu":
+            return self.composed_gelu(x) if self.composed else ops.gelu(x)
+        return self.composed_tanh_gelu(x) if self.composed else ops.gelu(x, approximate="tanh")
+
+
+def make_mask_bias(input_mask):
+    """0 for real tokens and -10000 for padding, to be added to scores: [B, S] -> float32 [B, 1, 1, S]."""
+    shape = (input_mask.shape[0], 1, 1, input_mask.shape[1])
+    return (1.0 - input_mask.reshape(shape).astype(mindspore.float32)) * -10000.0
+
+
+def scalar(value, dtype=mindspore.float32):
+    """A constant of the given type."""
+    return Tensor(value, dtype)

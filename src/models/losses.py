@@ -1,0 +1,36 @@
+"""Losses: each returns a weighted sum and the sum of weights, so that parts of a batch add up exactly.
+
+The training step divides by the global weight: one device and many, one batch and N micro-batches then agree.
+"""
+
+import mindspore
+from mindspore import nn, ops
+
+
+class ClassificationLoss(nn.Cell):
+    """Cross-entropy of single-label classification.
+
+    Args of construct:
+        logits: float32 [B, C]. label_ids: int32 [B]. weights: float32 [B], 0 for filler rows.
+
+    Returns:
+        float32 scalars: sum over rows of weight * -log p(label), and the sum of weights.
+    """
+
+    def construct(self, logits, label_ids, weights):
+        log_probs = ops.log_softmax(logits.astype(mindspore.float32), -1)  # [B, C]
+        picked = ops.gather_elements(log_probs, 1, label_ids.reshape((-1, 1))).reshape((-1,))  # [B]
+        return -(picked * weights).sum(), weights.sum()
+
+
+class WithLoss(nn.Cell):
+    """Network and loss as one cell: the batch's first `num_inputs` columns feed the network, the rest the loss."""
+
+    def __init__(self, network, loss, num_inputs):
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.loss = loss
+        self.num_inputs = num_inputs
+
+    def construct(self, *batch):
+        return self.loss(self.network(*batch[: self.num_inputs]), *batch[self.num_inputs :])
