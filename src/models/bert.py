@@ -10,7 +10,7 @@ import math
 import mindspore
 from mindspore import nn, ops
 
-from src.models.layers import Activation, Embedding, LayerNorm, Linear, make_mask_bias
+from src.models.layers import Activation, Embedding, LayerNorm, Linear, make_mask_bias, tanh
 
 
 class Embeddings(nn.Cell):
@@ -116,6 +116,7 @@ class Bert(nn.Cell):
         self.encoder = Encoder(config, device)
         self.pooler = Linear(config.hidden_size, config.hidden_size, config.initializer_range, getattr(mindspore, device.compute_type))
         self.hidden_size = config.hidden_size
+        self.composed = device.composed_ops
 
     def construct(self, input_ids, input_mask, token_type_ids):
         """Encode a batch.
@@ -129,5 +130,5 @@ class Bert(nn.Cell):
         batch_size, seq_length = input_ids.shape
         x = self.encoder(self.embeddings(input_ids, token_type_ids), make_mask_bias(input_mask))
         sequence_output = x.reshape((batch_size, seq_length, self.hidden_size))  # [B, S, H]
-        pooled_output = ops.tanh(self.pooler(sequence_output[:, 0]).astype(mindspore.float32))  # [B, H]
+        pooled_output = tanh(self.pooler(sequence_output[:, 0]).astype(mindspore.float32), self.composed)  # [B, H]
         return sequence_output, pooled_output

@@ -1,0 +1,39 @@
+"""Files written whole: a temporary name beside the target, then a rename; a failure leaves no half file."""
+
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_whole(path):
+    """Yield a temporary path beside `path`; renamed to it when the block succeeds, removed when it fails.
+
+    The block may create a file or a folder there; the suffix of `path` is kept.
+
+    Raises:
+        OSError: with the name of `path`, whatever went wrong with the temporary one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        if temporary.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    except BaseException as error:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise type(error)(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def write_text(path, text):
+    """Write a UTF-8 text file whole."""
+    with written_whole(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        file.write(text)

@@ -1,0 +1,31 @@
+"""From OptimizerConfig to an optimiser with its schedule."""
+
+from src.optim.adam import AdamW, AdamWeightDecay
+from src.optim.lamb import Lamb
+from src.optim.momentum import Momentum
+from src.optim.schedule import Schedule
+
+_ADAPTIVE = {"AdamWeightDecay": AdamWeightDecay, "AdamW": AdamW, "Lamb": Lamb}
+
+
+def make_schedule(config, total_steps):
+    """The learning-rate schedule of a run of `total_steps` updates."""
+    warmup = config.warmup_steps
+    if warmup is None:
+        warmup = int(total_steps * config.warmup_proportion)
+    decay = config.decay_steps or total_steps
+    return Schedule(config.schedule, config.learning_rate, config.end_learning_rate, warmup, decay, config.power)
+
+
+def make_optimizer(config, parameters, total_steps):
+    """The optimiser that `config.name` names.
+
+    Args:
+        config: OptimizerConfig.
+        parameters: list of Parameters to train.
+        total_steps: updates of the whole run, on which warm-up and decay depend.
+    """
+    schedule = make_schedule(config, total_steps)
+    if config.name == "Momentum":
+        return Momentum(parameters, schedule, config.weight_decay, config.momentum)
+    return _ADAPTIVE[config.name](parameters, schedule, config.weight_decay, config.beta1, config.beta2, config.eps)

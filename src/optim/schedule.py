@@ -1,0 +1,35 @@
+"""Learning-rate schedules: cells from update number (int32 scalar, from 0) to learning rate (float32 scalar)."""
+
+import mindspore
+from mindspore import nn, ops
+
+
+class Schedule(nn.Cell):
+    """Linear warm-up, then `polynomial`, `linear` or `constant`.
+
+    With s the update number, w warmup_steps, d decay_steps, l learning_rate, e end_learning_rate:
+        s < w: l s / w
+        polynomial: (l - e) (1 - min(s, d) / d)^power + e, counted from step 0 as the model zoo and Google do
+        linear: l (d - s) / (d - w), counted from the end of the warm-up, as Hugging Face does
+        constant: l
+    """
+
+    def __init__(self, kind, learning_rate, end_learning_rate, warmup_steps, decay_steps, power):
+        super().__init__()
+        self.kind = kind
+        self.learning_rate, self.end_learning_rate = learning_rate, end_learning_rate
+        self.warmup_steps, self.decay_steps, self.power = warmup_steps, decay_steps, power
+        self.linear_steps = max(1, decay_steps - warmup_steps)
+
+    def construct(self, global_step):
+        step = global_step.astype(mindspore.float32)
+        if self.kind == "polynomial":
+            left = 1.0 - ops.minimum(step, float(self.decay_steps)) / self.decay_steps
+            rate = (self.learning_rate - self.end_learning_rate) * ops.pow(left, self.power) + self.end_learning_rate
+        elif self.kind == "linear":
+            rate = ops.maximum((self.decay_steps - step) / self.linear_steps, 0.0) * self.learning_rate
+        else:
+            rate = ops.ones_like(step) * self.learning_rate
+        if self.warmup_steps > 0:
+            rate = ops.where(step < self.warmup_steps, step / self.warmup_steps * self.learning_rate, rate)
+        return rate

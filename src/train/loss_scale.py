@@ -1,0 +1,44 @@
+"""Loss scales for float16: none, static, and dynamic with a floor."""
+
+import mindspore
+from mindspore import Parameter, Tensor, nn, ops
+
+
+class LossScale(nn.Cell):
+    """The factor that keeps float16 gradients in range.
+
+    Dynamic: after an overflow the scale is divided by `factor`, never below `floor`; after `window` good steps in a row
+    it is multiplied by `factor`. Static: the scale stays. Source: Micikevicius et al. 2017, section 3.2.
+
+    Args:
+        value: the (first) scale.
+        factor: 1 keeps it static.
+        window: good steps before growth.
+        floor: smallest scale.
+    """
+
+    def __init__(self, value, factor=1.0, window=1, floor=1.0):
+        super().__init__(auto_prefix=False)
+        self.factor, self.window, self.floor = factor, window, floor
+        self.scale = Parameter(Tensor(value, mindspore.float32), name="loss_scale", requires_grad=False)
+        self.good_steps = Parameter(Tensor(0, mindspore.int32), name="good_steps", requires_grad=False)
+
+    def construct(self, finite):
+        """Take note of one update's outcome (bool scalar)."""
+        if self.factor != 1.0:
+            good = ops.where(finite, self.good_steps + 1, ops.zeros_like(self.good_steps))
+            grow = good >= self.window
+            shrunk = ops.maximum(self.scale / self.factor, self.floor)
+            grown = ops.where(grow, self.scale * self.factor, self.scale * 1.0)
+            ops.assign(self.scale, ops.where(finite, grown, shrunk))
+            ops.assign(self.good_steps, ops.where(grow, ops.zeros_like(good), good))
+        return finite
+
+
+def make_loss_scale(config, compute_type):
+    """The loss scale for a PrecisionConfig; None where gradients cannot overflow before the parameters would."""
+    if config.loss_scale == "none" or compute_type != "float16":
+        return None
+    if config.loss_scale == "static":
+        return LossScale(config.loss_scale_value)
+    return LossScale(config.loss_scale_value, config.scale_factor, config.scale_window, config.min_loss_scale)

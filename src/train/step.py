@@ -1,0 +1,142 @@
+"""One training step, the same for every network and task.
+
+scale the loss, differentiate, reduce over ranks, unscale, check for overflow, clip, update. With accumulation the first
+N - 1 of N micro-batches only add to the gradient. Unscaling and clipping are one factor per gradient, applied by the
+optimiser as it reads the gradient: no pass over memory of their own.
+"""
+
+import mindspore
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+
+
+_square_sum = ops.MultitypeFuncGraph("square_sum")
+_shrink = ops.MultitypeFuncGraph("shrink")
+_constant = ops.MultitypeFuncGraph("constant")
+_add_weighed = ops.MultitypeFuncGraph("add_weighed")
+_clear = ops.MultitypeFuncGraph("clear")
+
+
+@_square_sum.register("Tensor")
+def _square_sum_one(gradient):
+    return (gradient * gradient).sum(0).sum()  # one reduction over all axes is 4 times slower on the CPU
+
+
+@_shrink.register("Tensor", "Number", "Tensor")
+def _shrink_one(factor, clip_norm, square):
+    """factor * min(1, clip_norm / norm), the norm taken after `factor`."""
+    return factor * (clip_norm / ops.maximum(ops.sqrt(square) * factor, clip_norm))
+
+
+@_constant.register("Tensor", "Tensor")
+def _constant_one(factor, gradient):
+    return factor
+
+
+@_add_weighed.register("Tensor", "Tensor", "Tensor")
+def _add_weighed_one(weight, buffer, gradient):
+    return ops.assign_add(buffer, gradient * weight)
+
+
+@_clear.register("Tensor")
+def _clear_one(buffer):
+    return ops.assign(buffer, ops.zeros_like(buffer))
+
+
+class TrainStep(nn.Cell):
+    """The step that `mindspore.Model` runs for every batch.
+
+    Args:
+        network: WithLoss; (columns of the batch) -> weighted loss sum, sum of weights.
+        optimizer: Optimizer.
+        loss_scale: LossScale, or None for none.
+        clip: "global_norm", "per_parameter" or "none".
+        clip_norm: largest norm left alone.
+        accumulation_steps: micro-batches per update.
+        world_size: ranks that share each global batch.
+    """
+
+    def __init__(self, network, optimizer, loss_scale=None, clip="none", clip_norm=1.0, accumulation_steps=1, world_size=1):
+        super().__init__(auto_prefix=False)
+        self.network, self.optimizer, self.loss_scale = network, optimizer, loss_scale
+        self.clip, self.clip_norm = clip, clip_norm
+        self.accumulation_steps, self.world_size = accumulation_steps, world_size
+        self.value_and_gradients = ops.value_and_grad(self.forward, None, optimizer.parameters, has_aux=True)
+        self.skipped = Parameter(Tensor(0, mindspore.int32), name="skipped_steps", requires_grad=False)
+        if world_size > 1:
+            self.reduce_gradients = nn.DistributedGradReducer(optimizer.parameters, mean=False, degree=world_size)
+            self.all_reduce = ops.AllReduce()
+        if accumulation_steps > 1:
+            self.buffers = ParameterTuple(optimizer.parameters).clone(prefix="accumulated", init="zeros")
+            self.weight_buffer = Parameter(Tensor(0.0, mindspore.float32), name="accumulated_weight", requires_grad=False)
+            self.micro_step = Parameter(Tensor(0, mindspore.int32), name="micro_step", requires_grad=False)
+        self.hyper_map = ops.HyperMap()
+        self.set_train()
+
+    def forward(self, scale, *batch):
+        """The number to differentiate: scale * loss sum / weight; and the true sums beside it."""
+        loss_sum, weight = self.network(*batch)
+        if self.world_size > 1:
+            loss_sum, weight = loss_sum, self.all_reduce(weight)
+        return loss_sum * (scale / ops.maximum(weight, 1e-6)), loss_sum, weight
+
+    def construct(self, *batch):
+        """Train on one (micro-)batch.
+
+        Returns:
+            float32 scalars loss (of this batch, weighted mean) and learning rate, float32 loss scale, int32 skipped
+            updates so far. The learning rate is 0 where no update took place.
+        """
+        scale = self.scale_value()
+        (_, loss_sum, weight), gradients = self.value_and_gradients(scale, *batch)
+        if self.world_size > 1:
+            gradients = self.reduce_gradients(gradients)
+            loss_sum = self.all_reduce(loss_sum)
+        loss = loss_sum / ops.maximum(weight, 1e-6)
+        if self.accumulation_steps == 1:
+            rate = self.update(gradients, 1.0 / scale)
+        else:
+            rate = self.accumulate(gradients, weight, scale)
+        return loss, rate, scale, self.skipped * 1
+
+    def scale_value(self):
+        """The loss scale as a tensor of this step, not a reference to the parameter that the step may change."""
+        if self.loss_scale is None:
+            return Tensor(1.0, mindspore.float32)
+        return self.loss_scale.scale * 1.0
+
+    def accumulate(self, gradients, weight, scale):
+        """Add this micro-batch, weighed by its rows; update after the last of an accumulation."""
+        rate = Tensor(0.0, mindspore.float32)
+        added = self.hyper_map(ops.partial(_add_weighed, weight), self.buffers, gradients)
+        self.weight_buffer = ops.depend(self.weight_buffer, added) + weight
+        self.micro_step += 1
+        if self.micro_step >= self.accumulation_steps:
+            rate = self.update(self.buffers, 1.0 / (scale * ops.maximum(self.weight_buffer, 1e-6)))
+            cleared = self.hyper_map(_clear, ops.depend(self.buffers, rate))
+            self.weight_buffer = ops.depend(self.weight_buffer, cleared) * 0.0
+            self.micro_step *= 0
+        return rate
+
+    def update(self, gradients, factor):
+        """Clip and apply gradients[i] * factor, unless one of them is not finite."""
+        squares = ()
+        if self.clip != "none" or self.loss_scale is not None:
+            squares = self.hyper_map(_square_sum, gradients)
+        factors = self.clip_factors(gradients, squares, factor)
+        if self.loss_scale is None:
+            return self.optimizer(gradients, factors)
+        finite = ops.isfinite(ops.addn(squares))
+        rate = Tensor(0.0, mindspore.float32)
+        if finite:
+            rate = self.optimizer(gradients, factors)
+        else:
+            self.skipped += 1
+        return ops.depend(rate, self.loss_scale(finite))
+
+    def clip_factors(self, gradients, squares, factor):
+        """The factor of each gradient: 1 / loss scale, times clip_norm / norm where the norm is larger."""
+        if self.clip == "per_parameter":
+            return self.hyper_map(ops.partial(_shrink, factor, self.clip_norm), squares)
+        if self.clip == "global_norm":
+            factor = _shrink(factor, self.clip_norm, ops.addn(squares))
+        return self.hyper_map(ops.partial(_constant, factor), gradients)
