@@ -74,6 +74,8 @@ def describe_weights(path, config_file=None):
     known = {field.name for field in dataclasses.fields(ModelConfig)}
     model = {key: value for key, value in raw.items() if key in known}
     labels = raw.get("id2label") or {}
+    if all(str(label).startswith("LABEL_") for label in labels.values()):  # Hugging Face's placeholders
+        labels = {}
     vocab = folder / "vocab.txt" if folder is not None else None
     return WeightsInfo(
         model=model,

@@ -59,8 +59,8 @@ class DeviceSettings:
 
     target: str = "CPU"
     compute_type: str = "float32"
-    composed_ops: bool = True
-    data_sink: bool = False
+    composed_ops: bool = True  # plain ops where the device's fused kernels are slow or wrong: src/models/layers.py
+    length_multiple: int = 1  # chosen bucket lengths are rounded up to it
 
 
 @dataclasses.dataclass(frozen=True)

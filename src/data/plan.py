@@ -33,11 +33,14 @@ class Plan:
         """The plan of a slice of the batches."""
         return Plan(self.row_ids[batches], self.num_real[batches], self.lengths[batches])
 
+    def is_real(self):
+        """bool [number of batches, batch size], False for filler rows."""
+        return np.arange(self.row_ids.shape[1]) < self.num_real[:, None]
+
     def padding_share(self, row_lengths):
         """Share of all token places that hold no token of a real row."""
         places = (self.lengths * self.row_ids.shape[1]).sum()
-        real = np.arange(self.row_ids.shape[1]) < self.num_real[:, None]
-        return float(1.0 - row_lengths[self.row_ids][real].sum() / max(places, 1))
+        return float(1.0 - row_lengths[self.row_ids][self.is_real()].sum() / max(places, 1))
 
 
 def plan_epoch(row_lengths, buckets, batch_size, seed, epoch, shuffle=True):

@@ -1,0 +1,40 @@
+"""Measures of classification, by scikit-learn and SciPy: NumPy arrays in, a dict out."""
+
+import numpy as np
+from scipy.special import log_softmax
+from scipy.stats import spearmanr
+from sklearn.metrics import accuracy_score, matthews_corrcoef, precision_recall_fscore_support, roc_auc_score
+
+
+def classification_metrics(logits, label_ids):
+    """Every measure that is defined for these labels.
+
+    Args:
+        logits: float [rows, classes].
+        label_ids: int [rows].
+
+    Returns:
+        dict: num_examples; eval_loss (mean cross-entropy), accuracy, precision, recall and f1 (of class 1 if binary, else macro over the classes
+        that occur), mcc; spearman_correlation of predicted and true ids where both vary; auc (binary) where both
+        classes occur.
+    """
+    log_probs = log_softmax(np.asarray(logits, np.float64), axis=1)
+    predicted = log_probs.argmax(1)
+    binary = log_probs.shape[1] == 2
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        label_ids, predicted, average="binary" if binary else "macro", zero_division=0
+    )
+    metrics = {
+        "num_examples": len(label_ids),
+        "eval_loss": -log_probs[np.arange(len(label_ids)), label_ids].mean(),
+        "accuracy": accuracy_score(label_ids, predicted),
+        "precision": precision,
+        "recall": recall,
+        "f1": f1,
+        "mcc": matthews_corrcoef(label_ids, predicted),
+    }
+    if len(set(label_ids)) > 1 and len(set(predicted)) > 1:
+        metrics["spearman_correlation"] = spearmanr(label_ids, predicted).statistic
+    if binary and len(set(label_ids)) == 2:
+        metrics["auc"] = roc_auc_score(label_ids, log_probs[:, 1] - log_probs[:, 0])
+    return {name: value if name == "num_examples" else float(value) for name, value in metrics.items()}

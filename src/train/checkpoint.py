@@ -1,0 +1,178 @@
+"""Checkpoints: one file with parameters, moments, step, loss scale and data position; and weights from other systems."""
+
+import json
+import re
+from pathlib import Path
+
+import mindspore
+import numpy as np
+from mindspore import Tensor
+
+from src.data.tokenization import read_vocabulary
+from src.files import write_text, written_whole
+from src.formats import huggingface
+from src.log import logger
+
+_POSITION = "data_position"  # int64 [4]: epoch, global rows consumed in it, rows of the data set, rows of a global batch
+_NAME = re.compile(r"^(?P<prefix>.+)-(?P<epoch>\d+)_(?P<step>\d+)\.ckpt$")
+
+
+class DamagedCheckpoint(ValueError):
+    """The file is truncated or altered."""
+
+
+def save(folder, prefix, cell, epoch, step, position, keep):
+    """Write `{prefix}-{epoch}_{step}.ckpt` whole and remove all but the newest `keep` of that prefix.
+
+    Args:
+        folder: made if absent.
+        prefix: task name, e.g. classifier.
+        cell: TrainStep; every parameter in it is saved.
+        epoch, step: epochs finished or begun, and updates done.
+        position: int64 [4], see `_POSITION`.
+        keep: checkpoints kept.
+
+    Returns:
+        the path.
+    """
+    path = Path(folder) / f"{prefix}-{epoch}_{step}.ckpt"
+    parameters = [{"name": name, "data": parameter} for name, parameter in cell.parameters_dict().items()]
+    parameters.append({"name": _POSITION, "data": Tensor(np.array(position, np.int64))})
+    with written_whole(path) as temporary:
+        try:
+            mindspore.save_checkpoint(parameters, str(temporary), crc_check=True)
+        except (RuntimeError, ValueError) as error:
+            raise OSError(5, f"cannot write the checkpoint: {error}", str(path)) from None
+    for old in find_checkpoints(folder, prefix)[:-keep]:
+        old.unlink()
+    return path
+
+
+def find_checkpoints(folder, prefix):
+    """Checkpoints of a prefix in a folder, by their update number, newest last."""
+    matches = [(_NAME.match(path.name), path) for path in Path(folder).glob("*.ckpt")]
+    found = [(int(match["step"]), path) for match, path in matches if match and match["prefix"] == prefix]
+    return [path for _, path in sorted(found)]
+
+
+def read(path):
+    """All arrays of a .ckpt file: dict of name -> NumPy array.
+
+    Raises:
+        FileNotFoundError: no such file. DamagedCheckpoint: truncated, altered, or no .ckpt at all.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint")
+    try:
+        loaded = mindspore.load_checkpoint(str(path), crc_check=True)
+    except (ValueError, RuntimeError, TypeError, OSError) as error:
+        raise DamagedCheckpoint(f"{path}: not a readable checkpoint: {str(error).strip().splitlines()[0]}") from None
+    return {name: parameter.asnumpy() for name, parameter in loaded.items()}
+
+
+def step_of(path):
+    """The update number that a checkpoint's name tells; 0 for other files."""
+    match = _NAME.match(Path(path).name)
+    return int(match["step"]) if match else 0
+
+
+def restore(path, cell, num_rows, batch_size):
+    """Load a checkpoint whole, to go on exactly where it was written.
+
+    Args:
+        path: written by `save`.
+        cell: TrainStep of the same network and optimiser.
+        num_rows, batch_size: rows of the data set and of a global batch; others than the checkpoint's are refused.
+
+    Returns:
+        (epoch, global rows consumed in it).
+
+    Raises:
+        ValueError: damaged, of another network or optimiser, or of other data.
+    """
+    arrays = read(path)
+    if _POSITION not in arrays:
+        raise ValueError(f"{path}: holds weights only, no training state; nothing to resume")
+    epoch, consumed, *trained_on = (int(value) for value in arrays.pop(_POSITION))
+    if trained_on != [num_rows, batch_size]:
+        raise ValueError(
+            f"{path}: was trained on {trained_on[0]} rows in batches of {trained_on[1]}; "
+            f"--resume needs the same, found {num_rows} and {batch_size}"
+        )
+    parameters = cell.parameters_dict()
+    differing = sorted(set(parameters) ^ set(arrays))
+    if differing:
+        raise ValueError(f"{path}: is of another network or optimiser: {_few(differing)} on one side only")
+    _copy(path, parameters, arrays)
+    return epoch, consumed
+
+
+def read_weights(path):
+    """Weights by our names from a folder, .ckpt, .safetensors, .bin, .pt or shard index.
+
+    A folder may be Hugging Face's or one with our checkpoints, whose newest is taken.
+    """
+    path = Path(path)
+    if path.is_dir() and huggingface.find(path) is None:
+        ours = sorted(path.glob("*.ckpt"), key=lambda file: file.stat().st_mtime)
+        if not ours:
+            raise FileNotFoundError(f"{path}: neither Hugging Face's weights nor a .ckpt in this folder")
+        path = ours[-1]
+    if path.suffix == ".ckpt":
+        return read(path)
+    if Path(f"{path}.index").is_file():
+        raise ValueError(f"{path}: TensorFlow checkpoints cannot be read yet; convert it to Hugging Face's form")
+    return huggingface.to_float32(huggingface.read(path))
+
+
+def load_weights(network, path, whole):
+    """Load weights alone into a network, and report what was matched.
+
+    Args:
+        network: any cell.
+        path: see `read_weights`.
+        whole: every parameter must be found (evaluation); else those of the head may stay random (fine-tuning).
+
+    Raises:
+        ValueError: damaged files, or weights of another network.
+    """
+    arrays = read_weights(path)
+    parameters = network.parameters_dict()
+    arrays_here = {name: arrays[name] for name in parameters if name in arrays}
+    reshaped = [name for name, array in arrays_here.items() if array.shape != tuple(parameters[name].shape)]
+    required = [name for name in parameters if whole or name.startswith("bert.") and not name.startswith("bert.pooler.")]
+    for name in reshaped:
+        if name in required:
+            raise ValueError(f"{path}: {name} has shape {arrays_here[name].shape}, the network {tuple(parameters[name].shape)}")
+        del arrays_here[name]
+    missing = [name for name in parameters if name not in arrays_here]
+    if set(missing) & set(required):
+        raise ValueError(f"{path}: is of another network: {_few(sorted(set(missing) & set(required)))} missing")
+    _copy(path, parameters, arrays_here)
+    unexpected = [name for name in arrays if name not in parameters and name.startswith(("bert.", "head.", "cls."))]
+    logger.info(f"weights from {path}: matched={len(arrays_here)} missing={len(missing)} unexpected={len(unexpected)} other_shape={len(reshaped)}")
+    if unexpected:
+        logger.info(f"not used: {_few(unexpected)}")
+    if missing:
+        logger.warning(f"stays random: {_few(missing)}")
+
+
+def write_description(folder, model, labels, vocab_file, do_lower_case):
+    """Write what a checkpoint folder needs to be loaded by itself: config.json, vocab.txt, tokenizer_config.json."""
+    labels = {"id2label": dict(enumerate(labels)), "label2id": {label: number for number, label in enumerate(labels)}}
+    config = {"model_type": "bert", **model, **labels}
+    write_text(Path(folder) / "config.json", json.dumps(config, ensure_ascii=False, indent=2) + "\n")
+    write_text(Path(folder) / "vocab.txt", "".join(f"{token}\n" for token in read_vocabulary(vocab_file)))
+    write_text(Path(folder) / "tokenizer_config.json", json.dumps({"do_lower_case": do_lower_case}) + "\n")
+
+
+def _copy(path, parameters, arrays):
+    for name, array in arrays.items():
+        parameter = parameters[name]
+        if array.shape != tuple(parameter.shape):
+            raise ValueError(f"{path}: {name} has shape {array.shape}, the network {tuple(parameter.shape)}")
+        parameter.set_data(Tensor(array, parameter.dtype))
+
+
+def _few(names):
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
