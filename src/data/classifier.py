@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from src.data.tables import read_rows
 
 
@@ -138,7 +136,7 @@ def encode_examples(path, examples, tokenizer, labels, seq_length):
         seq_length: longest row in tokens.
 
     Returns:
-        list of dicts: input_ids, input_mask, segment_ids int32 [length]; label_ids int32 [1], -1 without a label.
+        list of dicts: input_ids, token_type_ids lists of int; label_ids int, -1 without a label.
 
     Raises:
         ValueError: a label that is not in `labels`.
@@ -154,12 +152,6 @@ def encode_examples(path, examples, tokenizer, labels, seq_length):
     rows = []
     for example, a, b in zip(examples, first, second):
         input_ids, token_type_ids = tokenizer.join(a, b, seq_length)
-        rows.append(
-            {
-                "input_ids": np.array(input_ids, np.int32),
-                "input_mask": np.ones(len(input_ids), np.int32),
-                "segment_ids": np.array(token_type_ids, np.int32),
-                "label_ids": np.array([ids[example.label] if example.label is not None else -1], np.int32),
-            }
-        )
+        label_id = -1 if example.label is None else ids[example.label]
+        rows.append({"input_ids": input_ids, "token_type_ids": token_type_ids, "label_ids": label_id})
     return rows

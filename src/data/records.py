@@ -1,7 +1,7 @@
-"""Records on disk: the columns of each task, MindRecord written and read, TFRecord checked and read.
+"""Rows on disk: the cache that fine-tuning reads, and the model zoo's MindRecord and TFRecord files.
 
-All fine-tuning data comes to the network from a RecordSet: a folder with rows.mindrecord, stripped of padding, and
-lengths.npy. It is written whole, so a folder that exists is complete. Column names and types are the model zoo's.
+A RecordSet holds rows without padding in flat arrays, memory-mapped. (MindSpore's MindDataset cannot serve a plan of
+several epochs: its samplers take no row twice.) Its folder is written whole, so a folder that exists is complete.
 """
 
 import hashlib
@@ -12,31 +12,34 @@ from pathlib import Path
 import mindspore.dataset as ds
 import numpy as np
 from google_crc32c import value as crc32c
-from mindspore.mindrecord import FileWriter
 
 from src.files import written_whole
-from src.log import progress
 
-SCHEMAS = {
-    "classifier": {
-        "input_ids": {"type": "int32", "shape": [-1]},
-        "input_mask": {"type": "int32", "shape": [-1]},
-        "segment_ids": {"type": "int32", "shape": [-1]},
-        "label_ids": {"type": "int32", "shape": [-1]},
-    }
-}
-_WRITE_ROWS = 2000  # rows handed to the writer at once
+# the network's names of the columns that the model zoo's files have
+ZOO_COLUMNS = {"classifier": {"input_ids": "input_ids", "input_mask": "input_mask", "segment_ids": "token_type_ids", "label_ids": "label_ids"}}
+_TOKEN_COLUMNS = ("input_ids", "token_type_ids")  # one value a token, stored flat; every other column has one a row
 
 
 @dataclass(frozen=True)
 class RecordSet:
     """Rows ready for the pipeline.
 
-    path: the MindRecord file. lengths: int32 [rows], tokens of each row.
+    lengths: int32 [rows], tokens of each row. columns: name -> int32, [all tokens] or [rows].
     """
 
-    path: str
     lengths: np.ndarray
+    columns: dict
+
+    def batch(self, name, row_ids, length):
+        """One column of some rows: int32 [B, length] padded with 0, or int32 [B]; `input_mask` follows from the lengths."""
+        if name not in (*_TOKEN_COLUMNS, "input_mask"):
+            return self.columns[name][row_ids]
+        lengths = self.lengths[row_ids, None]
+        places = np.arange(length)[None, :]
+        if name == "input_mask":
+            return (places < lengths).astype(np.int32)
+        starts = np.cumsum(self.lengths, dtype=np.int64)[row_ids, None] - lengths
+        return np.where(places < lengths, self.columns[name][starts + np.minimum(places, lengths - 1)], 0).astype(np.int32)
 
 
 def make_key(*parts):
@@ -48,68 +51,60 @@ def make_key(*parts):
     return digest.hexdigest()[:16]
 
 
-def cached_records(folder, schema, make_rows):
-    """The RecordSet in `folder`; made from `make_rows()` (a list of dicts of arrays) where it does not exist yet."""
+def cached_records(folder, make_rows):
+    """The RecordSet in `folder`, made from `make_rows()` where it does not exist yet.
+
+    Args:
+        folder: named by everything that the rows follow from.
+        make_rows: () -> list of dicts of int arrays; `input_ids` and `token_type_ids` of any length, the rest scalars.
+    """
     folder = Path(folder)
     if not folder.is_dir():
+        rows = make_rows()
         with written_whole(folder) as temporary:
-            rows = make_rows()
             temporary.mkdir()
-            _write_mindrecord(temporary / "rows.mindrecord", schema, rows)
             np.save(temporary / "lengths.npy", np.array([len(row["input_ids"]) for row in rows], np.int32))
-    return RecordSet(str(folder / "rows.mindrecord"), np.load(folder / "lengths.npy"))
-
-
-def _write_mindrecord(path, schema, rows):
-    writer = FileWriter(str(path), shard_num=1, overwrite=True)
-    try:
-        writer.add_schema(SCHEMAS[schema], schema)
-        with progress(total=len(rows), desc="writing records", unit="row") as bar:
-            for start in range(0, len(rows), _WRITE_ROWS):
-                part = rows[start : start + _WRITE_ROWS]
-                writer.write_raw_data(part)
-                bar.update(len(part))
-        writer.commit()
-    except RuntimeError as error:
-        raise OSError(5, f"cannot write records ({_first_line(error)})", str(path)) from None
+            for name in rows[0]:
+                np.save(temporary / f"{name}.npy", np.concatenate([np.atleast_1d(row[name]) for row in rows]).astype(np.int32))
+    arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
+    return RecordSet(np.asarray(arrays.pop("lengths")), arrays)
 
 
 def is_record_file(path):
-    """Whether a data file is a MindRecord (its index lies beside it) or TFRecord rather than a text table."""
-    return is_mindrecord(path) or _first_tfrecord_length(path) is not None
+    """Whether a data file is a MindRecord or a TFRecord rather than a text table; told by its content."""
+    with open(path, "rb") as file:
+        return is_mindrecord(path) or _checked_length(file.read(12)) is not None
 
 
 def is_mindrecord(path):
-    """Whether `path` is a MindRecord by its name or by the index file beside it."""
+    """Whether `path` is a MindRecord, by its name or by the index that lies beside it."""
     return Path(path).suffix == ".mindrecord" or Path(f"{path}.db").is_file()
 
 
-def read_record_file(path, schema, schema_file=None):
+def read_record_file(path, task, schema_file=None):
     """All rows of a ready-made MindRecord or TFRecord, padding stripped by input_mask.
 
     Args:
-        path: made by this program or for the model zoo.
-        schema: name in SCHEMAS; the columns that must be there.
+        path: made for the model zoo.
+        task: key of ZOO_COLUMNS; its columns must be there.
         schema_file: the model zoo's schema JSON, for TFRecord.
 
     Returns:
-        list of dicts of int32 arrays.
+        list of dicts for `cached_records`.
 
     Raises:
         FileNotFoundError: no such file. ValueError: damaged, truncated, or without the columns.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    names = list(SCHEMAS[schema])
+    names = list(ZOO_COLUMNS[task])
     try:
         if is_mindrecord(path):
             dataset = ds.MindDataset(str(path), columns_list=names, shuffle=False)
         else:
             check_tfrecord(path)
             dataset = ds.TFRecordDataset(str(path), schema=schema_file, columns_list=names, shuffle=False)
-        rows = [_strip_padding(row) for row in dataset.create_dict_iterator(output_numpy=True, num_epochs=1)]
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise ValueError(f"{path}: not readable as records with columns {', '.join(names)}: {_first_line(error)}") from None
+        rows = [_from_zoo(row, ZOO_COLUMNS[task]) for row in dataset.create_dict_iterator(output_numpy=True, num_epochs=1)]
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not readable as records with columns {', '.join(names)}: {_reason(error)}") from None
     if not rows:
         raise ValueError(f"{path}: no rows")
     return rows
@@ -127,19 +122,14 @@ def check_tfrecord(path):
             number += 1
             length = _checked_length(header)
             if length is None:
-                raise ValueError(f"{path}: record {number}: damaged header: not a TFRecord file, or cut or altered")
+                raise ValueError(f"record {number}: damaged header: not a TFRecord file, or cut or altered")
             data, footer = file.read(length), file.read(4)
             if len(data) < length or len(footer) < 4:
-                raise ValueError(f"{path}: record {number}: the file ends inside it")
+                raise ValueError(f"record {number}: the file ends inside it")
             if _masked_crc(data) != struct.unpack("<I", footer)[0]:
-                raise ValueError(f"{path}: record {number}: checksum does not match")
+                raise ValueError(f"record {number}: checksum does not match")
     if number == 0:
-        raise ValueError(f"{path}: the file is empty")
-
-
-def _first_tfrecord_length(path):
-    with open(path, "rb") as file:
-        return _checked_length(file.read(12))
+        raise ValueError("the file is empty")
 
 
 def _checked_length(header):
@@ -154,12 +144,13 @@ def _masked_crc(data):
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def _strip_padding(row):
+def _from_zoo(row, names):
     length = int(np.count_nonzero(row["input_mask"]))
-    row = {name: np.asarray(value).reshape(-1).astype(np.int32) for name, value in row.items()}
-    return {name: value[:length] if name in ("input_ids", "input_mask", "segment_ids") else value for name, value in row.items()}
+    row = {names[name]: np.reshape(value, -1) for name, value in row.items() if name != "input_mask"}
+    return {name: value[:length] if name in _TOKEN_COLUMNS else value for name, value in row.items()}
 
 
-def _first_line(error):
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("---")]
-    return lines[0] if lines else type(error).__name__
+def _reason(error):
+    """The telling line of a framework's error."""
+    lines = [line.strip("[ERROR] ") for line in str(error).splitlines() if line.strip() and not line.startswith(("---", "- "))]
+    return lines[-1] if len(lines) == 1 else next((line for line in lines if "Exception thrown" not in line), "unreadable")

@@ -86,7 +86,7 @@ def dataset(config, split):
         path, Path(config.vocab_file_path), config.do_lower_case, config.seq_length, config.task_name, config.columns, config.labels, split == "predict"
     )
     folder = Path(config.output_dir) / "cache" / f"{split}-{key}"
-    return records.cached_records(folder, NAME, lambda: _make_rows(config, path, split))
+    return records.cached_records(folder, lambda: _make_rows(config, path, split))
 
 
 def network(config):
@@ -180,14 +180,14 @@ def _make_rows(config, path, split):
         text = example.text_a if example.text_b is None else f"{example.text_a} ||| {example.text_b}"
         tokens = " ".join(tokenizer.tokens[number] for number in row["input_ids"])
         ids = " ".join(map(str, row["input_ids"]))
-        mask = " ".join(map(str, row["input_mask"]))
-        logger.info(f"{split} example line={example.line}\n  text: {text}\n  tokens: {tokens}\n  ids: {ids}\n  mask: {mask}\n  label: {example.label} (id {row['label_ids'][0]})")
+        mask = " ".join("1" for _ in row["input_ids"])
+        logger.info(f"{split} example line={example.line}\n  text: {text}\n  tokens: {tokens}\n  ids: {ids}\n  mask: {mask}\n  label: {example.label} (id {row['label_ids']})")
     return rows
 
 
 def _check_rows(config, path, rows):
     """Ready-made records must fit the network: ids, lengths, labels."""
-    largest = max(int(row["input_ids"].max()) for row in rows)
+    largest = max(int(np.max(row["input_ids"])) for row in rows)
     longest = max(len(row["input_ids"]) for row in rows)
     labels = {int(row["label_ids"][0]) for row in rows}
     if largest >= config.model.vocab_size:

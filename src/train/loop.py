@@ -18,7 +18,7 @@ from src.config import loader
 from src.data import pipeline
 from src.data.plan import choose_buckets, plan_epoch, plan_epochs
 from src.files import write_text
-from src.log import RunLog, logger, progress
+from src.log import RunLog, format_fields, logger, progress
 from src.models.losses import WithLoss
 from src.optim.factory import make_optimizer
 from src.train import checkpoint
@@ -92,10 +92,16 @@ def predict(task, config, split):
         speed.add(int(length), int(num_real), 0, time.perf_counter() - started)
     outputs, *target_values, row_id = (np.concatenate(parts) for parts in zip(*collected))
     order = np.argsort(row_id, kind="stable")[(row_id < 0).sum() :]  # filler rows, numbered -1, come first
-    logger.info(
-        f"{split} rows={len(order)} samples_per_s={speed.rows_per_s:.1f} compile_s={speed.compile_seconds:.1f} "
-        f"padding={plan.padding_share(lengths):.3f}"
-    )
+    fields = {
+        "rows": len(order),
+        "samples_per_s": round(speed.rows_per_s, 1),
+        "compile_s": round(speed.compile_seconds, 1),
+        "padding": round(plan.padding_share(lengths), 3),
+    }
+    logger.info(f"{split} {format_fields(fields)}")
+    run_log = RunLog(f"{config.output_dir}/log.jsonl", keep=True)
+    run_log.write({"event": split, **fields})
+    run_log.close()
     return outputs[order], {name: values[order] for name, values in zip(targets, target_values)}, checkpoint.step_of(path)
 
 
