@@ -16,7 +16,7 @@ def main(argv=None):
             loop.fit(classifier, config)
         if config.do_eval:
             outputs, targets, global_step = loop.predict(classifier, config, "eval")
-            classifier.report_evaluation(config, classifier.score(config, outputs, targets), global_step)
+            classifier.report_evaluation(config, outputs, targets, global_step)
         if config.do_predict:
             outputs, _, _ = loop.predict(classifier, config, "predict")
             classifier.report_predictions(config, outputs)

@@ -28,9 +28,9 @@ def run_ours(data, model, seed):
         started = time.perf_counter()
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wall = time.perf_counter() - started
-        events = [json.loads(line) for line in open(f"{folder}/log.jsonl", encoding="utf-8")]
+        events = [json.loads(line) for line in Path(folder, "log.jsonl").read_text(encoding="utf-8").splitlines()]
         events = {event["event"]: event for event in events if "event" in event}
-        mcc = json.load(open(f"{folder}/eval_results.json", encoding="utf-8"))["mcc"]
+        mcc = json.loads(Path(folder, "eval_results.json").read_text(encoding="utf-8"))["mcc"]
     speeds = {"train_samples_per_s": events["trained"]["samples_per_s"], "eval_samples_per_s": events["eval"]["samples_per_s"]}
     return {"mcc": mcc, **speeds, "wall_s": wall}
 

@@ -7,13 +7,14 @@ Run in .venv-torch (benchmarks/peers.sh).
 import argparse
 import json
 import time
+from pathlib import Path
 
 import torch
 from transformers import AutoModelForSequenceClassification, BertTokenizerFast, get_linear_schedule_with_warmup
 
 
 def read_cola(path):
-    rows = [line.split("\t") for line in open(path, encoding="utf-8").read().rstrip("\n").split("\n")]
+    rows = [line.split("\t") for line in Path(path).read_text(encoding="utf-8").rstrip("\n").split("\n")]
     return [row[3] for row in rows], [int(row[1]) for row in rows]
 
 

@@ -61,7 +61,7 @@ class RunLog:
     def __init__(self, path, keep=False):
         self._file = None
         if path is not None:
-            self._file = Path(path).open("a" if keep else "w", encoding="utf-8", buffering=1)
+            self._file = Path(path).open("a" if keep else "w", encoding="utf-8", buffering=1)  # noqa: SIM115 (closed by close)
 
     def write(self, record):
         if self._file is not None:

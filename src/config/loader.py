@@ -139,7 +139,9 @@ def _type_name(kind):
         return "true or false"
     if typing.get_origin(kind) is tuple:
         return f"a list of {kind.__args__[0].__name__}, such as 32,64"
-    return {"int": "a whole number", "float": "a number", "str": "text"}.get(getattr(kind, "__name__", ""), str(kind).replace(" | None", ""))
+    if isinstance(kind, types.UnionType):
+        return _type_name(kind.__args__[0])
+    return {int: "a whole number", float: "a number", str: "text"}[kind]
 
 
 def _settable(options_class):
@@ -169,9 +171,10 @@ def _parse_flags(options_class, argv):
     parser.add_argument("--config_path", metavar="FILE", help="YAML file of settings; flags override it")
     leaves = dict(_leaves(options_class))
     for key, field in leaves.items():
-        bounds = describe_bounds(field.metadata)
-        default = "" if field.default in (None, ()) else f" [{str(field.default).lower() if isinstance(field.default, bool) else field.default}]"
-        text = field.metadata["help"] + (f" ({bounds})" if bounds else "") + default
+        text, bounds, default = field.metadata["help"], describe_bounds(field.metadata), field.default
+        text += f" ({bounds})" if bounds else ""
+        if default not in (None, ()):
+            text += f" [{str(default).lower() if isinstance(default, bool) else default}]"
         parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=text.replace("%", "%%"))
     known, unknown = parser.parse_known_args(argv)
     if unknown:

@@ -31,8 +31,7 @@ class ModelConfig:
         check_fields(self, "model.")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
-                f"model.hidden_size={self.hidden_size} is not divisible by "
-                f"model.num_attention_heads={self.num_attention_heads}"
+                f"model.hidden_size={self.hidden_size} is not divisible by model.num_attention_heads={self.num_attention_heads}"
             )
 
 

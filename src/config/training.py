@@ -7,6 +7,7 @@ from src.config.model import ModelConfig
 
 OPTIMIZERS = ("Lamb", "AdamWeightDecay", "AdamW", "Momentum")
 SCHEDULES = ("polynomial", "linear", "constant")
+CLIPS = ("global_norm", "per_parameter", "none")
 COMPUTE_TYPES = ("auto", "float32", "float16", "bfloat16")
 
 
@@ -18,7 +19,7 @@ class OptimizerConfig:
     learning_rate: float = setting(2e-5, "peak learning rate", above=0)
     end_learning_rate: float = setting(1e-10, "learning rate after decay_steps (polynomial)", minimum=0)
     schedule: str = setting(
-        "polynomial", "after the warm-up: polynomial counts its decay from step 0 (model zoo, Google), linear from the warm-up's end", SCHEDULES
+        "polynomial", "polynomial counts its decay from step 0 (model zoo, Google), linear from the end of the warm-up", SCHEDULES
     )
     power: float = setting(1.0, "exponent of the polynomial", above=0)
     warmup_steps: int | None = setting(None, "steps of linear warm-up; default: warmup_proportion of all", minimum=0)
@@ -29,9 +30,7 @@ class OptimizerConfig:
     beta2: float = setting(0.999, "decay of the second moment", minimum=0, maximum=0.999999)
     eps: float = setting(1e-6, "added to the root of the second moment", above=0)
     momentum: float = setting(0.9, "of the Momentum optimiser", minimum=0, maximum=0.999999)
-    clip: str = setting(
-        "global_norm", "global_norm: one norm over all gradients; per_parameter: one each (model zoo)", ("global_norm", "per_parameter", "none")
-    )
+    clip: str = setting("global_norm", "global_norm: one norm over all gradients; per_parameter: one each (model zoo)", CLIPS)
     clip_norm: float = setting(1.0, "largest norm that is left alone", above=0)
 
     def __post_init__(self):
@@ -81,7 +80,7 @@ class FineTuneOptions:
     train_data_shuffle: bool = setting(True, "new order of the training rows each epoch")
     eval_data_shuffle: bool = setting(False, "accepted; results do not depend on the order")
     vocab_file_path: str | None = setting(None, "vocabulary; default: vocab.txt beside the weights")
-    do_lower_case: bool | None = setting(None, "lower-case and strip accents; default: what the vocabulary's own files say, else its letters")
+    do_lower_case: bool | None = setting(None, "lower-case, strip accents; default: as tokenizer_config.json says, else by the vocabulary")
     bert_config_file: str | None = setting(None, "network shape; default: config.json or bert_config.json beside the weights")
     load_pretrain_checkpoint_path: str | None = setting(None, "weights to start from: a folder, .ckpt, .safetensors, .bin or .pt")
     load_finetune_checkpoint_path: str | None = setting(None, "fine-tuned weights to evaluate; default: the newest in the output folder")
@@ -106,9 +105,7 @@ class FineTuneOptions:
         if not (self.do_train or self.do_eval or self.do_predict):
             raise ValueError("nothing to do: give --do_train true, --do_eval true or --do_predict true")
         if self.seq_length > self.model.max_position_embeddings:
-            raise ValueError(
-                f"seq_length={self.seq_length} is above model.max_position_embeddings={self.model.max_position_embeddings}"
-            )
+            raise ValueError(f"seq_length={self.seq_length} is above model.max_position_embeddings={self.model.max_position_embeddings}")
         if len(self.bucket_list) > 4 or (self.bucket_list and max(self.bucket_list) != self.seq_length):
             raise ValueError(f"bucket_list={self.bucket_list}: four lengths at most, the largest equal to seq_length={self.seq_length}")
 

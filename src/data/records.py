@@ -16,7 +16,8 @@ from google_crc32c import value as crc32c
 from src.files import written_whole
 
 # the network's names of the columns that the model zoo's files have
-ZOO_COLUMNS = {"classifier": {"input_ids": "input_ids", "input_mask": "input_mask", "segment_ids": "token_type_ids", "label_ids": "label_ids"}}
+_ZOO_INPUTS = {"input_ids": "input_ids", "input_mask": "input_mask", "segment_ids": "token_type_ids"}
+ZOO_COLUMNS = {"classifier": {**_ZOO_INPUTS, "label_ids": "label_ids"}}
 _TOKEN_COLUMNS = ("input_ids", "token_type_ids")  # one value a token, stored flat; every other column has one a row
 
 
@@ -152,5 +153,6 @@ def _from_zoo(row, names):
 
 def _reason(error):
     """The telling line of a framework's error."""
-    lines = [line.strip("[ERROR] ") for line in str(error).splitlines() if line.strip() and not line.startswith(("---", "- "))]
-    return lines[-1] if len(lines) == 1 else next((line for line in lines if "Exception thrown" not in line), "unreadable")
+    lines = [line.removeprefix("[ERROR] ").strip() for line in str(error).splitlines()]
+    lines = [line for line in lines if line and not line.startswith("-") and "Exception thrown" not in line]
+    return lines[0] if lines else "unreadable"

@@ -8,7 +8,9 @@ Source: torch/serialization.py and torch/_utils.py describe the formats.
 
 import io
 import pickle
+import struct
 import zipfile
+import zlib
 from collections import OrderedDict
 
 import numpy as np
@@ -27,7 +29,7 @@ _STORAGE_TYPES = {
 }
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
-_PICKLE_ERRORS = (pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, UnicodeDecodeError, MemoryError, OverflowError)
+_DAMAGE = (pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, RuntimeError)
 
 
 def read(path):
@@ -45,7 +47,7 @@ def read(path):
     try:
         with open(path, "rb") as file:
             loaded = _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, *_PICKLE_ERRORS) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, *_DAMAGE) as error:
         raise ValueError(f"{path}: not a readable PyTorch file ({type(error).__name__}: {error})") from None
     tensors = _find_tensors(loaded)
     if not tensors:

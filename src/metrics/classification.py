@@ -14,9 +14,9 @@ def classification_metrics(logits, label_ids):
         label_ids: int [rows].
 
     Returns:
-        dict: num_examples; eval_loss (mean cross-entropy), accuracy, precision, recall and f1 (of class 1 if binary, else macro over the classes
-        that occur), mcc; spearman_correlation of predicted and true ids where both vary; auc (binary) where both
-        classes occur.
+        dict: num_examples; eval_loss (mean cross-entropy), accuracy; precision, recall and f1, of class 1 if binary,
+        else macro over the classes that occur; mcc; spearman_correlation of predicted and true ids where both vary;
+        auc of class 1 if binary and both classes occur.
     """
     log_probs = log_softmax(np.asarray(logits, np.float64), axis=1)
     predicted = log_probs.argmax(1)

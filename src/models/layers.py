@@ -162,4 +162,3 @@ def make_mask_bias(input_mask):
     """0 for real tokens and -10000 for padding, to be added to scores: [B, S] -> float32 [B, 1, 1, S]."""
     shape = (input_mask.shape[0], 1, 1, input_mask.shape[1])
     return (1.0 - input_mask.reshape(shape).astype(mindspore.float32)) * -10000.0
-

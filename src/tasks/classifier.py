@@ -82,9 +82,8 @@ def data_file(config, split):
 def dataset(config, split):
     """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
     path = data_file(config, split)
-    key = records.make_key(
-        path, Path(config.vocab_file_path), config.do_lower_case, config.seq_length, config.task_name, config.columns, config.labels, split == "predict"
-    )
+    settings = (config.do_lower_case, config.seq_length, config.task_name, config.columns, config.labels, split == "predict")
+    key = records.make_key(path, Path(config.vocab_file_path), *settings)
     folder = Path(config.output_dir) / "cache" / f"{split}-{key}"
     return records.cached_records(folder, lambda: _make_rows(config, path, split))
 
@@ -109,9 +108,16 @@ def score(config, outputs, targets):
     return classification_metrics(outputs, targets["label_ids"])
 
 
-def report_evaluation(config, metrics, global_step):
-    """Print the result as the model zoo does, and write eval_results.json and .txt."""
+def report_evaluation(config, outputs, targets, global_step):
+    """Print the result as the model zoo does; write eval_results.json and .txt, and evaluation.csv for the figures."""
+    metrics = score(config, outputs, targets)
     num_examples = metrics["num_examples"]
+    probabilities = softmax(np.asarray(outputs, np.float64), axis=1)
+    rows = [
+        [config.labels[label], config.labels[int(row.argmax())], *(f"{value:.9g}" for value in row)]
+        for label, row in zip(targets["label_ids"], probabilities)
+    ]
+    _write_csv(f"{config.output_dir}/evaluation.csv", ["label", "predicted_label", *config.labels], rows)
     if config.assessment_method == "f1":
         print(f"Precision {metrics['precision']:.6f}\nRecall {metrics['recall']:.6f}\nF1 {metrics['f1']:.6f}")
     elif config.assessment_method != "accuracy":
@@ -140,15 +146,20 @@ def report_predictions(config, outputs):
         logger.warning(f"{path}: holds no texts; predictions.csv is not written, test_results.tsv is")
         return
     examples = read_examples(path, make_task(config.task_name, config.columns), with_labels=False)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["text_a", "text_b", "label", "probability", "predicted_label", "margin"])
+    rows = []
     for example, row in zip(examples, probabilities):
         second, first = np.sort(row)[-2:]
         predicted = config.labels[int(row.argmax())]
-        writer.writerow([example.text_a, example.text_b or "", example.label or "", f"{first:.6f}", predicted, f"{first - second:.6f}"])
-    write_text(f"{config.output_dir}/predictions.csv", text.getvalue())
+        rows.append([example.text_a, example.text_b or "", example.label or "", f"{first:.6f}", predicted, f"{first - second:.6f}"])
+    header = ["text_a", "text_b", "label", "probability", "predicted_label", "margin"]
+    _write_csv(f"{config.output_dir}/predictions.csv", header, rows)
     logger.info(f"wrote {config.output_dir}/test_results.tsv and predictions.csv, {len(examples)} rows")
+
+
+def _write_csv(path, header, rows):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    write_text(path, text.getvalue())
 
 
 def _find_labels(config, paths):
@@ -177,12 +188,20 @@ def _make_rows(config, path, split):
     tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
     rows = encode_examples(path, examples, tokenizer, config.labels, config.seq_length)
     for example, row in list(zip(examples, rows))[:_EXAMPLES_SHOWN]:
-        text = example.text_a if example.text_b is None else f"{example.text_a} ||| {example.text_b}"
-        tokens = " ".join(tokenizer.tokens[number] for number in row["input_ids"])
-        ids = " ".join(map(str, row["input_ids"]))
-        mask = " ".join("1" for _ in row["input_ids"])
-        logger.info(f"{split} example line={example.line}\n  text: {text}\n  tokens: {tokens}\n  ids: {ids}\n  mask: {mask}\n  label: {example.label} (id {row['label_ids']})")
+        _show_example(split, example, row, tokenizer)
     return rows
+
+
+def _show_example(split, example, row, tokenizer):
+    """Log a row as text, tokens, ids, mask and label: the first look that finds most mistakes."""
+    fields = {
+        "text": example.text_a if example.text_b is None else f"{example.text_a} ||| {example.text_b}",
+        "tokens": " ".join(tokenizer.tokens[number] for number in row["input_ids"]),
+        "ids": " ".join(map(str, row["input_ids"])),
+        "mask": " ".join("1" for _ in row["input_ids"]),
+        "label": f"{example.label} (id {row['label_ids']})",
+    }
+    logger.info(f"{split} example line={example.line}" + "".join(f"\n  {name}: {value}" for name, value in fields.items()))
 
 
 def _check_rows(config, path, rows):

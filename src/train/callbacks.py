@@ -2,6 +2,7 @@
 
 import signal
 import time
+from dataclasses import dataclass
 
 from mindspore.train import Callback
 
@@ -31,6 +32,16 @@ class Throughput:
         return self.rows / self.seconds if self.seconds else 0.0
 
 
+@dataclass(frozen=True)
+class Position:
+    """Where a training starts and what the whole run is: micro-batches done and in an epoch, micro-batches per update, updates."""
+
+    first_batch: int
+    batches_per_epoch: int
+    accumulation_steps: int
+    total_steps: int
+
+
 class StepLog(Callback):
     """Step lines every `every` updates, a record of each in log.jsonl, a bar on a terminal.
 
@@ -39,24 +50,21 @@ class StepLog(Callback):
     Args:
         plan: Plan of the batches to come.
         row_lengths: int [rows], for tokens and padding.
-        batches_per_epoch, first_batch: position of the plan in the whole run, in micro-batches.
-        accumulation_steps: micro-batches per update.
-        total_steps: updates of the whole run.
+        position: Position of the plan in the whole run.
         every: updates between lines.
         run_log: RunLog.
     """
 
-    def __init__(self, plan, row_lengths, batches_per_epoch, first_batch, accumulation_steps, total_steps, every, run_log):
+    def __init__(self, plan, row_lengths, position, every, run_log):
         super().__init__()
-        self.plan, self.row_lengths = plan, row_lengths
-        self.batches_per_epoch, self.first_batch = batches_per_epoch, first_batch
-        self.accumulation_steps, self.total_steps, self.every = accumulation_steps, total_steps, every
-        self.run_log = run_log
+        self.plan, self.row_lengths, self.position = plan, row_lengths, position
+        self.every, self.run_log = every, run_log
         self.index, self.losses, self.tokens, self.places = 0, [], 0, 0
         self.speed, self.marked = Throughput(), (0, 0, 0.0)
 
     def on_train_begin(self, run_context):
-        self.bar = progress(total=self.total_steps, initial=self.first_batch // self.accumulation_steps, desc="training", unit="step")
+        begun = self.position.first_batch // self.position.accumulation_steps
+        self.bar = progress(total=self.position.total_steps, initial=begun, desc="training", unit="step")
 
     def on_train_step_begin(self, run_context):
         self.started = time.perf_counter()
@@ -72,12 +80,12 @@ class StepLog(Callback):
             self.run_log.write({"event": "compile", "seconds": round(seconds, 3), "length": length})
             logger.info(f"compiled length={length} seconds={seconds:.1f}")
         self.index += 1
-        done = self.first_batch + self.index
-        if done % self.accumulation_steps == 0:
-            step = done // self.accumulation_steps
-            self.bar.update(step - self.bar.n)
-            if step % self.every == 0 or step == self.total_steps or self.index == 1:
-                self._write(step, done / self.batches_per_epoch, rate, scale, skipped)
+        done, position = self.position.first_batch + self.index, self.position
+        if done % position.accumulation_steps == 0:
+            step = done // position.accumulation_steps
+            self.bar.update()
+            if step % self.every == 0 or step == position.total_steps or self.index == position.accumulation_steps:
+                self._write(step, done / position.batches_per_epoch, rate, scale, skipped)
 
     def _write(self, step, epoch, rate, scale, skipped):
         loss = sum(self.losses) / len(self.losses)
@@ -89,7 +97,7 @@ class StepLog(Callback):
         self.run_log.write({"step": step, "epoch": round(epoch, 4), **fields, "padding": round(1 - self.tokens / self.places, 4)})
         if self.bar.disable:
             fields["scale"] = fields.pop("loss_scale")
-            logger.info(f"epoch={epoch:.3f} step={step}/{self.total_steps} {format_fields(fields)}")
+            logger.info(f"epoch={epoch:.3f} step={step}/{self.position.total_steps} {format_fields(fields)}")
         else:
             self.bar.set_postfix_str(f"epoch={epoch:.2f} loss={loss:.4f} samples_per_s={fields.get('samples_per_s', 0)}")
         self.losses, self.tokens, self.places, self.marked = [], 0, 0, now

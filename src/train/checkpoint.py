@@ -11,7 +11,7 @@ from mindspore import Tensor
 from src.data.tokenization import read_vocabulary
 from src.files import write_text, written_whole
 from src.formats import huggingface
-from src.log import logger
+from src.log import format_fields, logger
 
 _POSITION = "data_position"  # int64 [4]: epoch, global rows consumed in it, rows of the data set, rows of a global batch
 _NAME = re.compile(r"^(?P<prefix>.+)-(?P<epoch>\d+)_(?P<step>\d+)\.ckpt$")
@@ -150,7 +150,8 @@ def load_weights(network, path, whole):
         raise ValueError(f"{path}: is of another network: {_few(sorted(set(missing) & set(required)))} missing")
     _copy(path, parameters, arrays_here)
     unexpected = [name for name in arrays if name not in parameters and name.startswith(("bert.", "head.", "cls."))]
-    logger.info(f"weights from {path}: matched={len(arrays_here)} missing={len(missing)} unexpected={len(unexpected)} other_shape={len(reshaped)}")
+    counts = {"matched": len(arrays_here), "missing": len(missing), "unexpected": len(unexpected), "other_shape": len(reshaped)}
+    logger.info(f"weights from {path}: {format_fields(counts)}")
     if unexpected:
         logger.info(f"not used: {_few(unexpected)}")
     if missing:

@@ -11,7 +11,6 @@ import time
 import mindspore
 import numpy as np
 import yaml
-from mindspore import Tensor
 from mindspore.train import Model
 
 from src.config import loader
@@ -22,7 +21,7 @@ from src.log import RunLog, format_fields, logger, progress
 from src.models.losses import WithLoss
 from src.optim.factory import make_optimizer
 from src.train import checkpoint
-from src.train.callbacks import Saver, StepLog, StopOnSignal, Throughput
+from src.train.callbacks import Position, Saver, StepLog, StopOnSignal, Throughput
 from src.train.loss_scale import make_loss_scale
 from src.train.step import TrainStep
 
@@ -36,8 +35,7 @@ def fit(task, config):
     """
     records = task.dataset(config, "train")
     plan, batches_per_epoch = _plan_training(config, records.lengths)
-    total_steps = max(1, len(plan) // config.accumulation_steps)
-    plan = plan[: total_steps * config.accumulation_steps]
+    total_steps = len(plan) // config.accumulation_steps
     step = _make_step(task, config, total_steps)
     first_batch = _resume(task, config, step, records, batches_per_epoch)
     if first_batch >= len(plan):
@@ -48,19 +46,19 @@ def fit(task, config):
     def save(done):
         epoch, consumed = divmod(done, batches_per_epoch)
         position = (epoch, consumed * config.train_batch_size, len(records.lengths), config.train_batch_size)
-        path = checkpoint.save(
-            config.checkpoint_dir, task.NAME, step, math.ceil(done / batches_per_epoch), done // config.accumulation_steps, position, config.save_checkpoint_num
-        )
+        epochs, updates = math.ceil(done / batches_per_epoch), done // config.accumulation_steps
+        path = checkpoint.save(config.checkpoint_dir, task.NAME, step, epochs, updates, position, config.save_checkpoint_num)
         logger.info(f"saved {path}")
 
     every = (config.save_checkpoint_steps or 0) * config.accumulation_steps or batches_per_epoch
-    run_log = RunLog(f"{config.output_dir}/log.jsonl", keep=first_batch > 0)
     left = plan[first_batch:]
+    run_log = RunLog(f"{config.output_dir}/log.jsonl", keep=first_batch > 0)
+    position = Position(first_batch, batches_per_epoch, config.accumulation_steps, total_steps)
     saver = Saver(save, first_batch, every, len(plan))
     stop = StopOnSignal(saver)
-    step_log = StepLog(left, records.lengths, batches_per_epoch, first_batch, config.accumulation_steps, total_steps, config.log_steps, run_log)
+    callbacks = [StepLog(left, records.lengths, position, config.log_steps, run_log), saver, stop]
     dataset = pipeline.make_dataset(records, left, task.INPUTS + task.TARGETS)
-    Model(step).train(1, dataset, [step_log, saver, stop], dataset_sink_mode=False)
+    Model(step).train(1, dataset, callbacks, dataset_sink_mode=False)
     run_log.close()
     if stop.received is not None:
         print(f"stopped={stop.received.name} step={saver.done // config.accumulation_steps}", flush=True)
@@ -129,6 +127,9 @@ def _plan_training(config, lengths):
     shuffle = config.train_data_shuffle
     buckets = _buckets(config, lengths, config.train_batch_size, shuffle)
     plan, batches_per_epoch = plan_epochs(lengths, buckets, config.train_batch_size, config.seed, config.epoch_num, shuffle)
+    if len(plan) < config.accumulation_steps:
+        raise ValueError(f"accumulation_steps={config.accumulation_steps}, but the whole training has {len(plan)} batches")
+    plan = plan[: len(plan) // config.accumulation_steps * config.accumulation_steps]
     logger.info(
         f"training rows={len(lengths)} batches={len(plan)} batch_size={config.train_batch_size} "
         f"bucket_list={','.join(map(str, buckets))} padding={plan.padding_share(lengths):.3f}"

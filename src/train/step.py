@@ -8,7 +8,6 @@ optimiser as it reads the gradient: no pass over memory of their own.
 import mindspore
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-
 _square_sum = ops.MultitypeFuncGraph("square_sum")
 _shrink = ops.MultitypeFuncGraph("shrink")
 _constant = ops.MultitypeFuncGraph("constant")
@@ -76,7 +75,7 @@ class TrainStep(nn.Cell):
         """The number to differentiate: scale * loss sum / weight; and the true sums beside it."""
         loss_sum, weight = self.network(*batch)
         if self.world_size > 1:
-            loss_sum, weight = loss_sum, self.all_reduce(weight)
+            weight = self.all_reduce(weight)
         return loss_sum * (scale / ops.maximum(weight, 1e-6)), loss_sum, weight
 
     def construct(self, *batch):

@@ -1,0 +1,22 @@
+"""The last page of scripts/quickstart.sh: scores beside the baseline, where the files lie, the sentences classified."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+
+def main(folder):
+    scores = json.loads((folder / "run/eval_results.json").read_text(encoding="utf-8"))
+    baseline = json.loads((folder / "baseline.json").read_text(encoding="utf-8"))
+    print(f"\n{'':36}{'accuracy':>10}{'macro F1':>10}")
+    print(f"{'BERT, fine-tuned (MiniLM, 6 layers)':36}{scores['accuracy']:>10.4f}{scores['f1']:>10.4f}")
+    print(f"{'TF-IDF + logistic regression':36}{baseline['accuracy']:>10.4f}{baseline['macro_f1']:>10.4f}")
+    print(f"\nrun folder {folder}/run: eval_results.json, config.yaml, log.jsonl, ckpt/, figures/loss.png, figures/confusion.png\n")
+    with open(folder / "run/predictions.csv", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            print(f"{row['predicted_label']:>12}  {float(row['probability']):.3f}  {row['text_a']}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
