@@ -1,0 +1,160 @@
+import re
+from pathlib import Path
+
+import mindspore
+import numpy as np
+import pytest
+from mindspore import Tensor, nn, ops
+
+from src.config.model import ModelConfig, describe_weights
+from src.config.training import DeviceSettings
+from src.formats import huggingface, names
+from src.models.bert import Bert
+from src.models.heads import Classifier
+from src.train import checkpoint
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+TINY = {
+    "vocab_size": 30,
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "max_position_embeddings": 12,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+
+
+class Objective(nn.Cell):
+    """The number that make_bert.py differentiates."""
+
+    def __init__(self, bert):
+        super().__init__()
+        self.bert = bert
+
+    def construct(self, ids, mask, types, pooled_wave, sequence_wave):
+        sequence, pooled = self.bert(ids, mask, types)
+        return (pooled * pooled_wave).sum() + (sequence * sequence_wave).sum()
+
+
+def waves(shape):
+    return np.sin(np.arange(int(np.prod(shape)), dtype=np.float64).reshape(shape)).astype(np.float32)
+
+
+def tensors(*arrays):
+    return [Tensor(array) for array in arrays]
+
+
+@pytest.mark.parametrize("act", ["gelu", "gelu_new", "relu"])
+@pytest.mark.parametrize("composed", [True, False], ids=["composed", "fused"])
+def test_outputs_and_gradients_equal_hugging_face(act, composed):
+    golden = np.load(GOLDEN / "bert.npz")
+    bert = Bert(ModelConfig(**TINY, hidden_act=act), DeviceSettings(composed_ops=composed))
+    objective = Objective(bert)
+    parameters = {parameter.name: parameter for parameter in objective.trainable_params()}
+    for key in golden.files:
+        if key.startswith(f"{act}/weight/"):
+            parameters[names.from_huggingface(key.split("/", 2)[2])].set_data(Tensor(golden[key]))
+    inputs = tensors(golden["ids"], golden["mask"], golden["types"])
+    sequence, pooled = bert(*inputs)
+    real = golden["mask"].astype(bool)
+    # float32 rounding through two layers; weights and outputs are of order one
+    np.testing.assert_allclose(sequence.asnumpy()[real], golden[f"{act}/sequence"][real], atol=5e-6)
+    np.testing.assert_allclose(pooled.asnumpy(), golden[f"{act}/pooled"], atol=5e-6)
+
+    objective.set_train()
+    weights = list(parameters.values())
+    wave = waves(sequence.shape) * golden["mask"][:, :, None].astype(np.float32)
+    gradients = ops.GradOperation(get_by_list=True)(objective, mindspore.ParameterTuple(weights))(*inputs, *tensors(waves(pooled.shape), wave))
+    for parameter, gradient in zip(weights, gradients):
+        expected = golden[f"{act}/gradient/{names.to_huggingface(parameter.name).removeprefix('bert.')}"]
+        error = np.linalg.norm(gradient.asnumpy() - expected)
+        # the key's bias has no influence on softmax: its gradient is 0 up to rounding
+        assert error <= 1e-4 * np.linalg.norm(expected) + 1e-4, parameter.name
+
+
+def test_minilm_equals_hugging_face(encoder):
+    golden = np.load(GOLDEN / "minilm.npz")
+    network = Classifier(ModelConfig(**describe_weights(encoder).model), DeviceSettings(), 2)
+    checkpoint.load_weights(network, encoder, whole=False)
+    sequence, pooled = network.bert.set_train(False)(*tensors(golden["ids"], golden["mask"], np.zeros_like(golden["ids"])))
+    real = golden["mask"].astype(bool)
+    # the bound of docs/benchmarks/parity.md
+    assert np.abs(sequence.asnumpy()[:, :, ::16] - golden["sequence"])[real].max() <= 2e-5
+    assert np.abs(pooled.asnumpy()[:, ::4] - golden["pooled"]).max() <= 2e-5
+
+
+def make_inputs(batch_size=2, seq_length=5):
+    ids = np.arange(batch_size * seq_length, dtype=np.int32).reshape(batch_size, seq_length) % 30
+    return ids, np.ones_like(ids), np.zeros_like(ids)
+
+
+def test_outputs_have_the_documented_shapes():
+    sequence, pooled = Bert(ModelConfig(**TINY), DeviceSettings())(*tensors(*make_inputs(2, 5)))
+    assert sequence.shape == (2, 5, 8)
+    assert pooled.shape == (2, 8)
+
+
+def test_padding_does_not_change_logits():
+    network = Classifier(ModelConfig(**TINY), DeviceSettings(), 3).set_train(False)
+    ids, mask, types = make_inputs(2, 5)
+    padded = [np.pad(array, ((0, 0), (0, 4)), constant_values=fill) for array, fill in ((ids, 7), (mask, 0), (types, 1))]
+    np.testing.assert_allclose(network(*tensors(*padded)).asnumpy(), network(*tensors(ids, mask, types)).asnumpy(), atol=1e-6)
+
+
+def test_dropout_acts_in_training_only():
+    config = ModelConfig(**{**TINY, "hidden_dropout_prob": 0.5})
+    network, inputs = Classifier(config, DeviceSettings(), 3), tensors(*make_inputs())
+    assert np.array_equal(network.set_train(False)(*inputs).asnumpy(), network(*inputs).asnumpy())
+    assert not np.array_equal(network.set_train(True)(*inputs).asnumpy(), network(*inputs).asnumpy())
+
+
+def test_weights_start_as_bert_prescribes():
+    mindspore.set_seed(1)
+    network = Classifier(ModelConfig(**{**TINY, "vocab_size": 3000}), DeviceSettings(), 3)
+    for parameter in network.trainable_params():
+        values = parameter.asnumpy()
+        if parameter.name.endswith("bias"):
+            assert (values == 0).all(), parameter.name
+        elif "norm" in parameter.name:
+            assert (values == 1).all(), parameter.name
+        else:
+            assert np.abs(values).max() <= 0.04 + 1e-6, parameter.name  # truncated at two deviations of 0.02
+    assert abs(network.bert.embeddings.word.weight.asnumpy().std() - 0.02 * 0.8796) < 3e-4  # deviation after truncation
+
+
+def test_float16_stays_near_float32():
+    mindspore.set_seed(1)
+    inputs = tensors(*make_inputs())
+    full = Classifier(ModelConfig(**TINY), DeviceSettings(), 3).set_train(False)
+    half = Classifier(ModelConfig(**TINY), DeviceSettings(compute_type="float16"), 3).set_train(False)
+    mindspore.load_param_into_net(half, full.parameters_dict())
+    assert half(*inputs).dtype == mindspore.float32
+    np.testing.assert_allclose(half(*inputs).asnumpy(), full(*inputs).asnumpy(), atol=2e-3)
+
+
+def test_every_parameter_has_a_hugging_face_name():
+    network = Classifier(ModelConfig(**TINY), DeviceSettings(), 3)
+    ours = set(network.parameters_dict())
+    theirs = {names.to_huggingface(name) for name in ours}
+    assert len(theirs) == len(ours)
+    assert {names.from_huggingface(name) for name in theirs} == ours
+    assert all(re.match(r"bert\.(embeddings|encoder\.layer\.\d|pooler)\.|classifier\.", name) for name in theirs)
+
+
+def test_the_camphr_checkpoint_loads(shared_file):
+    folder = shared_file("README.md").parent.parent / "checkpoints" / "camphr_ner_bert_tiny_hf"
+    network = Bert(ModelConfig(**describe_weights(folder).model), DeviceSettings())
+    weights = huggingface.read(folder)
+    missing = set(network.parameters_dict()) - {name.removeprefix("bert.") for name in weights}
+    assert missing == {"pooler.weight", "pooler.bias"}  # a tagger has none
+
+
+def test_the_seed_decides_the_weights():
+    drawn = []
+    for seed in (1, 1, 2):
+        mindspore.set_seed(seed)
+        drawn.append(Classifier(ModelConfig(**TINY), DeviceSettings(), 3).head.dense.weight.asnumpy())
+    assert np.array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[0], drawn[2])

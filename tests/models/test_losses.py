@@ -1,0 +1,13 @@
+import numpy as np
+from mindspore import Tensor
+
+from src.models.losses import ClassificationLoss
+
+
+def test_loss_is_the_weighted_sum_of_negative_log_likelihoods():
+    logits = np.array([[2.0, -1.0, 0.5], [0.0, 0.0, 0.0], [9.0, -9.0, 1.0]], np.float32)
+    labels, weights = np.array([0, 2, 1], np.int32), np.array([1.0, 1.0, 0.0], np.float32)
+    total, weight = ClassificationLoss()(Tensor(logits), Tensor(labels), Tensor(weights))
+    probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(total.asnumpy(), -np.log(probs[0, 0]) - np.log(probs[1, 2]), rtol=1e-5)
+    assert weight.asnumpy() == 2.0
