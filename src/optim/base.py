@@ -1,6 +1,7 @@
 """What all optimisers share: the parameters, the update count, the schedule, and which parameters decay."""
 
 import mindspore
+import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 _NO_DECAY = ("bias", "norm")
@@ -9,6 +10,11 @@ _NO_DECAY = ("bias", "norm")
 def decays(name):
     """Whether weight decay applies to a parameter: to all but biases and layer (or batch) normalisation."""
     return not any(part in word for word in name.lower().split(".") for part in _NO_DECAY)
+
+
+def logarithm(beta):
+    """log(beta) as a float32 constant."""
+    return Tensor(np.log(np.float64(beta)), mindspore.float32)
 
 
 class Optimizer(nn.Cell):
@@ -29,16 +35,24 @@ class Optimizer(nn.Cell):
         self.schedule = schedule
         self.decay_rates = tuple(weight_decay if decays(parameter.name) else 0.0 for parameter in parameters)
         self.global_step = Parameter(Tensor(0, mindspore.int32), name="global_step", requires_grad=False)
+        self.one_step, self.e = Tensor(1, mindspore.int32), Tensor(np.e, mindspore.float32)
         self.hyper_map = ops.HyperMap()
 
     def make_moments(self, prefix):
         """Zeros shaped as the parameters, named `{prefix}.{parameter}` in checkpoints."""
         return self.parameters.clone(prefix=prefix, init="zeros")
 
-    def bias_corrections(self, beta1, beta2):
-        """1 - beta^t for both moments, t counting updates from 1."""
-        count = (self.global_step + 1).astype(mindspore.float32)
-        return 1.0 - ops.pow(beta1, count), 1.0 - ops.pow(beta2, count)
+    def moment_weight(self, log_beta):
+        """1 - beta^t: the sum of a moment's weights after t updates.
+
+        By the series of 1 - exp(x) while beta^t is near 1, where the difference would cancel in float32. Takes the
+        logarithm, which tells 0.999 from the nearest float32 where beta itself could not.
+        """
+        x = (self.global_step + 1).astype(mindspore.float32) * log_beta
+        series = ops.zeros_like(x)
+        for power in range(9, 0, -1):
+            series = (series + 1.0) * x / power
+        return ops.where(x > -0.5, -series, 1.0 - ops.pow(self.e, x))  # the CPU's exp is off by 5e-6
 
     def construct(self, gradients, factors):
         """Update every parameter once.
@@ -52,4 +66,4 @@ class Optimizer(nn.Cell):
         """
         rate = self.schedule(self.global_step)
         done = self.apply(gradients, factors, rate)
-        return ops.depend(rate, ops.depend(self.global_step.add_(1), done))
+        return ops.depend(rate, ops.assign_add(self.global_step, ops.depend(self.one_step, done)))

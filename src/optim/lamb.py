@@ -1,8 +1,9 @@
 """LAMB: Adam whose step is scaled, parameter by parameter, to the norm of the parameter."""
 
+import numpy as np
 from mindspore import ops
 
-from src.optim.base import Optimizer
+from src.optim.base import Optimizer, logarithm
 
 _update = ops.MultitypeFuncGraph("lamb_update")
 
@@ -39,10 +40,11 @@ class Lamb(Optimizer):
     def __init__(self, parameters, schedule, weight_decay, beta1, beta2, eps):
         super().__init__(parameters, schedule, weight_decay)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
+        self.logs = logarithm(np.float32(beta1)), logarithm(np.float32(beta2))  # as 1 - beta is computed
         self.moments1 = self.make_moments("lamb_m")
         self.moments2 = self.make_moments("lamb_v")
 
     def apply(self, gradients, factors, rate):
-        correction1, correction2 = self.bias_corrections(self.beta1, self.beta2)
+        correction1, correction2 = self.moment_weight(self.logs[0]), self.moment_weight(self.logs[1])
         update = ops.partial(_update, rate, correction1, correction2, self.beta1, self.beta2, self.eps)
         return self.hyper_map(update, self.decay_rates, self.parameters, self.moments1, self.moments2, gradients, factors)

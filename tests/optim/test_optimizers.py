@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import mindspore
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor
+
+from src.config.training import OptimizerConfig
+from src.optim.base import decays
+from src.optim.factory import make_optimizer, make_schedule
+
+GOLDEN = np.load(Path(__file__).parent.parent / "golden" / "optimizers.npz")
+NAMES = ("dense.weight", "zero.weight", "dense.bias")
+RATE, DECAY, EPS, BETA1, BETA2 = 0.02, 0.01, 1e-6, 0.9, 0.999
+
+
+def run_ours(name, **settings):
+    """20 updates of the golden file's parameters by its gradients."""
+    config = OptimizerConfig(
+        name=name, learning_rate=RATE, schedule="constant", warmup_proportion=0.0, weight_decay=DECAY, eps=EPS, **settings
+    )
+    parameters = [Parameter(Tensor(GOLDEN[f"start/{key}"].astype(np.float32)), name=key) for key in NAMES]
+    optimizer = make_optimizer(config, parameters, total_steps=20)
+    factor = tuple(Tensor(0.5, mindspore.float32) for _ in NAMES)  # a factor of 1/2 undoes doubled gradients
+    for step in range(20):
+        optimizer(tuple(Tensor(2 * GOLDEN[f"gradient/{key}"][step].astype(np.float32)) for key in NAMES), factor)
+    assert optimizer.global_step.asnumpy() == 20
+    return {parameter.name: parameter.asnumpy() for parameter in parameters}
+
+
+def run_numpy(name, momentum=0.9):
+    """The same in float64, from the papers' formulas."""
+    parameters = {key: GOLDEN[f"start/{key}"].astype(np.float32).astype(np.float64) for key in NAMES}
+    m, v = ({key: np.zeros_like(value) for key, value in parameters.items()} for _ in range(2))
+    for step in range(20):
+        for key, p in parameters.items():
+            g, decay = GOLDEN[f"gradient/{key}"][step].astype(np.float32).astype(np.float64), 0.0 if key.endswith("bias") else DECAY
+            if name == "Momentum":
+                m[key] = momentum * m[key] + g + decay * p
+                parameters[key] = p - RATE * m[key]
+                continue
+            m[key], v[key] = BETA1 * m[key] + (1 - BETA1) * g, BETA2 * v[key] + (1 - BETA2) * g * g
+            c1, c2 = (1.0, 1.0) if name == "AdamWeightDecay" else (1 - BETA1 ** (step + 1), 1 - BETA2 ** (step + 1))
+            update = m[key] / c1 / (np.sqrt(v[key] / c2) + EPS) + decay * p
+            if name == "Lamb" and decay:
+                norms = np.linalg.norm(p), np.linalg.norm(update)
+                update = update * (norms[0] / norms[1] if norms[0] > 0 and norms[1] > 0 else 1.0)
+            parameters[key] = p - RATE * update
+    return parameters
+
+
+@pytest.mark.parametrize("name", ["AdamWeightDecay", "AdamW", "Lamb", "Momentum"])
+def test_twenty_steps_equal_the_float64_formula(name):
+    ours, expected = run_ours(name), run_numpy(name)
+    for key in NAMES:
+        assert np.linalg.norm(ours[key] - expected[key]) <= 1e-6 * np.linalg.norm(expected[key]), key
+
+
+@pytest.mark.parametrize("name", ["AdamW", "Lamb"])
+def test_twenty_steps_equal_the_public_implementation(name):
+    ours = run_ours(name)
+    for key in NAMES:
+        expected = GOLDEN[f"{name}/{key}"]
+        # 2e-6: the golden run started from float64, ours from float32
+        assert np.linalg.norm(ours[key] - expected) <= 2e-6 * np.linalg.norm(expected), key
+
+
+def test_biases_and_normalisation_do_not_decay():
+    decayed = {"bert.encoder.layers.0.output.weight", "bert.embeddings.word.weight", "head.dense.weight"}
+    kept = {"bert.encoder.layers.0.output.bias", "bert.embeddings.norm.weight", "bert.encoder.layers.3.output_norm.bias"}
+    assert all(decays(name) for name in decayed)
+    assert not any(decays(name) for name in kept)
+
+
+def rates(total, **settings):
+    schedule = make_schedule(OptimizerConfig(learning_rate=0.5, **settings), total)
+    return np.array([schedule(Tensor(step, mindspore.int32)).asnumpy() for step in range(total + 3)])
+
+
+def test_polynomial_counts_from_step_zero_as_the_model_zoo():
+    steps = np.arange(43)
+    expected = (0.5 - 0.1) * (1 - np.minimum(steps, 40) / 40) ** 2 + 0.1
+    expected[:10] = 0.5 * steps[:10] / 10
+    np.testing.assert_allclose(rates(40, end_learning_rate=0.1, power=2.0, warmup_steps=10), expected, rtol=2e-6)
+
+
+def test_linear_counts_from_the_end_of_the_warm_up_as_hugging_face():
+    steps = np.arange(43)
+    expected = 0.5 * np.where(steps < 4, steps / 4, np.maximum(40 - steps, 0) / 36)
+    np.testing.assert_allclose(rates(40, schedule="linear", warmup_proportion=0.1), expected, rtol=2e-6, atol=1e-9)
+
+
+def test_constant_stays_after_the_warm_up():
+    assert rates(8, schedule="constant", warmup_steps=2).tolist() == [0, 0.25, *[0.5] * 9]
+
+
+def test_decay_steps_may_end_before_the_training():
+    assert rates(20, schedule="polynomial", end_learning_rate=0.25, warmup_steps=0, decay_steps=10)[10:].tolist() == [0.25] * 13
