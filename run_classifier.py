@@ -1,5 +1,6 @@
 """Fine-tune, evaluate and predict with a classifier: `python run_classifier.py --help`."""
 
+from src import signals
 from src.config import loader
 from src.config.classifier import ClassifierOptions
 
@@ -23,4 +24,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
+    signals.watch()
     main()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+os.environ.setdefault("GLOG_v", "3")  # MindSpore's own log: errors alone; it reads this when it is imported
+
 
 class _RankFormatter(logging.Formatter):
     """Prefix every line with the rank when several processes write side by side."""

@@ -76,7 +76,7 @@ def build(options_class, tree, prefix=""):
         kind = types_by_name[key]
         if dataclasses.is_dataclass(kind):
             if not isinstance(value, dict):
-                raise ValueError(f"{prefix}{key}={value}: a group of settings is expected, such as {prefix}{key}.{_first(kind)}")
+                raise _not_a_group(kind, prefix + key, value)
             values[key] = build(kind, value, f"{prefix}{key}.")
         else:
             values[key] = coerce(value, kind, prefix + key, fields[key].metadata)
@@ -88,9 +88,11 @@ def coerce(value, kind, key, metadata):
     bounds = describe_bounds(metadata)
     expected = f"{_type_name(kind)}{', ' + bounds if bounds else ''}"
     try:
-        return _convert(value, kind)
-    except (TypeError, ValueError):
+        converted = _convert(value, kind)
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{key}={value}: expected {expected}") from None
+    choices = metadata.get("choices") or ()
+    return next((choice for choice in choices if str(choice).lower() == str(converted).lower()), converted)
 
 
 def to_dict(options):
@@ -148,8 +150,8 @@ def _settable(options_class):
     return {field.name: field for field in dataclasses.fields(options_class) if not field.metadata.get("derived")}
 
 
-def _first(kind):
-    return next(iter(_settable(kind)))
+def _not_a_group(kind, key, value):
+    return ValueError(f"{key}={value}: a group of settings is expected, such as {key}.{next(iter(_settable(kind)))}")
 
 
 def _leaves(options_class, prefix=""):
@@ -208,8 +210,10 @@ def _check_keys(options_class, tree, prefix=""):
     fields, hints = _settable(options_class), typing.get_type_hints(options_class)
     for key, value in tree.items():
         if key not in fields:
-            raise ValueError(unknown_key(prefix + key, [prefix + name for name in fields]))
-        if dataclasses.is_dataclass(hints[key]) and isinstance(value, dict):
+            raise ValueError(unknown_key(f"{prefix}{key}", [prefix + name for name in fields]))
+        if dataclasses.is_dataclass(hints[key]):
+            if not isinstance(value, dict):
+                raise _not_a_group(hints[key], prefix + key, value)
             _check_keys(hints[key], value, f"{prefix}{key}.")
 
 

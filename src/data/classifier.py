@@ -122,7 +122,8 @@ def _find_columns(path, task, first_row):
 def collect_labels(examples):
     """The label names of some examples in the order of their ids: numbers by value, else alphabetically."""
     found = {example.label for example in examples}
-    return tuple(sorted(found, key=int if all(label.isdecimal() for label in found) else None))
+    numbers = all(label.isdecimal() for label in found)
+    return tuple(sorted(found, key=lambda label: (int(label) if numbers else 0, label)))
 
 
 def encode_examples(path, examples, tokenizer, labels, seq_length):

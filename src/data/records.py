@@ -1,7 +1,8 @@
 """Rows on disk: the cache that fine-tuning reads, and the model zoo's MindRecord and TFRecord files.
 
 A RecordSet holds rows without padding in flat arrays, memory-mapped. (MindSpore's MindDataset cannot serve a plan of
-several epochs: its samplers take no row twice.) Its folder is written whole, so a folder that exists is complete.
+several epochs: its samplers take no more row numbers than the file has rows.) Its folder is written whole, so a folder
+that exists is complete.
 """
 
 import hashlib
@@ -148,6 +149,8 @@ def _masked_crc(data):
 def _from_zoo(row, names):
     length = int(np.count_nonzero(row["input_mask"]))
     row = {names[name]: np.reshape(value, -1) for name, value in row.items() if name != "input_mask"}
+    if not 0 < length <= min(len(row[name]) for name in _TOKEN_COLUMNS):
+        raise ValueError(f"a row of {length} tokens by input_mask has {len(row['input_ids'])} ids, {len(row['token_type_ids'])} segments")
     return {name: value[:length] if name in _TOKEN_COLUMNS else value for name, value in row.items()}
 
 

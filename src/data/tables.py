@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import zlib
 from pathlib import Path
 
 csv.field_size_limit(1 << 30)
@@ -21,12 +22,12 @@ def read_text(path):
     if data[:2] == b"\x1f\x8b":
         try:
             data = gzip.decompress(data)
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{path}: damaged gzip file: {error}") from None
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
+        line = error.object[: error.start].count(b"\n") + 1  # of the error's own bytes: they lack the byte order mark
         raise ValueError(f"{path}:{line}: not UTF-8: {error.reason}") from None
     if not text.strip():
         raise ValueError(f"{path}: the file is empty")

@@ -6,9 +6,10 @@ Where it departs from Google's FullTokenizer, and why: docs/data.md, "Tokenizer"
 import json
 from pathlib import Path
 
+from tokenizers import Regex
 from tokenizers import Tokenizer as _Pipeline
 from tokenizers.models import WordPiece
-from tokenizers.normalizers import BertNormalizer
+from tokenizers.normalizers import BertNormalizer, Replace, Sequence
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from src.log import logger
@@ -59,8 +60,17 @@ def decide_lower_case(path, vocabulary, do_lower_case=None):
             raise ValueError(f"{config}: not a JSON object") from None
         if isinstance(said, bool):
             return said, f"as {config} says"
-    cased = any(token.lower() != token for token in vocabulary if not (token.startswith("[") and token.endswith("]")))
+    markers = ("[]", "<>")  # [CLS], and <S> and <T> of the Chinese vocabulary, which is uncased
+    cased = any(token.lower() != token for token in vocabulary if token[:1] + token[-1:] not in markers)
     return not cased, f"as {path} has {'tokens with' if cased else 'no'} capital letters"
+
+
+def _make_normalizer(lower_case):
+    """Google's cleaning, CJK spacing and lower-casing; the library's lacks what the replacements add."""
+    replacements = [Replace(Regex(r"\p{Cn}+"), "")]  # unassigned code points
+    if lower_case:
+        replacements.append(Replace(Regex(r"(?<=\p{L})Σ(?!\p{M}*\p{L})"), "ς"))  # str.lower at the end of a Greek word
+    return Sequence([*replacements, BertNormalizer(lowercase=lower_case, strip_accents=lower_case)])
 
 
 class Tokenizer:
@@ -82,7 +92,7 @@ class Tokenizer:
         self._cls, self._sep = self.vocabulary[CLS], self.vocabulary[SEP]
         model = WordPiece(self.vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=_MAX_WORD_CHARS)
         self._pipeline = _Pipeline(model)
-        self._pipeline.normalizer = BertNormalizer(lowercase=self.do_lower_case, strip_accents=self.do_lower_case)
+        self._pipeline.normalizer = _make_normalizer(self.do_lower_case)
         self._pipeline.pre_tokenizer = BertPreTokenizer()
 
     def encode(self, texts):

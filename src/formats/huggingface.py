@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError, deserialize, safe_open
 
 from src.formats import names, torch_pickle
 
 _CANDIDATES = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
+_TYPES = {"BF16": "<u2", "F16": "<f2", "F32": "<f4", "F64": "<f8", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
 
 
 def find(folder):
@@ -26,7 +27,7 @@ def read(path):
         dict of our parameter name -> NumPy array; names that we have no parameter for are kept as they are.
 
     Raises:
-        FileNotFoundError: no weights there. ValueError: damaged, truncated or contradicting files.
+        FileNotFoundError: no weights there. ValueError: damaged, truncated, empty or contradicting files.
     """
     path = Path(path)
     if path.is_dir():
@@ -43,6 +44,8 @@ def read(path):
             if ours in weights:
                 raise ValueError(f"{file}: parameter {name} occurs twice")
             weights[ours] = array
+    if not weights:
+        raise ValueError(f"{path}: no weights in it")
     return weights
 
 
@@ -53,9 +56,20 @@ def _read_file(path):
         return torch_pickle.read(path)
     try:
         with safe_open(path, "numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator of its own)
-    except (SafetensorError, TypeError, OSError) as error:
+            names_found = list(file.keys())
+            if all(file.get_slice(name).get_dtype() != "BF16" for name in names_found):
+                return {name: file.get_tensor(name) for name in names_found}
+        return {name: _from_bytes(**tensor) for name, tensor in deserialize(path.read_bytes())}
+    except (SafetensorError, TypeError, LookupError, AttributeError, OSError) as error:
         raise ValueError(f"{path}: not a readable safetensors file: {error}") from None
+
+
+def _from_bytes(dtype, shape, data):
+    """A tensor of a file that holds bfloat16, which NumPy lacks: it comes as float32."""
+    flat = np.frombuffer(data, _TYPES[dtype])
+    if dtype == "BF16":
+        flat = (flat.astype(np.uint32) << 16).view(np.float32)
+    return flat.reshape(shape)
 
 
 def _read_index(path):
@@ -66,7 +80,7 @@ def _read_index(path):
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path}: not a shard index: an object with weight_map is expected") from None
     for shard in shards:
-        if Path(shard).name != shard:
+        if Path(shard).name != shard or shard in ("", ".."):
             raise ValueError(f"{path}: shard {shard} does not lie beside the index")
     return [path.parent / shard for shard in shards]
 

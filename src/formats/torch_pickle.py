@@ -7,6 +7,8 @@ Source: torch/serialization.py and torch/_utils.py describe the formats.
 """
 
 import io
+import lzma
+import math
 import pickle
 import struct
 import zipfile
@@ -29,7 +31,11 @@ _STORAGE_TYPES = {
 }
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
-_DAMAGE = (pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, RuntimeError)
+_MAX_EXPANDED = 1 << 24  # elements of a view that repeats its storage (stride 0)
+_DAMAGE = (
+    *(pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, RuntimeError),
+    *(OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
 
 
 def read(path):
@@ -44,12 +50,11 @@ def read(path):
     Raises:
         ValueError: truncated, damaged, or no tensors in it. FileNotFoundError: no such file.
     """
-    try:
-        with open(path, "rb") as file:
-            loaded = _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
-    except (zipfile.BadZipFile, zlib.error, struct.error, *_DAMAGE) as error:
-        raise ValueError(f"{path}: not a readable PyTorch file ({type(error).__name__}: {error})") from None
-    tensors = _find_tensors(loaded)
+    with open(path, "rb") as file:
+        try:
+            tensors = _find_tensors(_read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file))
+        except _DAMAGE as error:
+            raise ValueError(f"{path}: not a readable PyTorch file ({type(error).__name__}: {error})") from None
     if not tensors:
         raise ValueError(f"{path}: no tensors in it; a state dict is expected")
     return tensors
@@ -78,6 +83,8 @@ class _Tensor:
         last = self.offset + sum((size - 1) * step for size, step in zip(shape, stride))
         if 0 not in shape and last >= flat.size:
             raise ValueError(f"a tensor reaches element {last} of a storage of {flat.size}")
+        if math.prod(shape) > max(flat.size, _MAX_EXPANDED):
+            raise ValueError(f"a storage of {flat.size} elements is expanded to shape {shape}")
         if 0 in shape:
             return np.zeros(shape, flat.dtype)
         view = np.lib.stride_tricks.as_strided(flat[self.offset :], shape, [step * flat.itemsize for step in stride])
@@ -139,7 +146,9 @@ _SAFE_GLOBALS = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
+    """In Python: the one in C allocates as much memory as a damaged memo index asks for."""
+
     def __init__(self, file, load_storage):
         super().__init__(file, encoding="utf-8")
         self._load_storage = load_storage

@@ -3,18 +3,18 @@
 import numpy as np
 from mindspore import ops
 
-from src.optim.base import Optimizer, logarithm
+from src.optim.base import Optimizer, decays, logarithm
 
 _update = ops.MultitypeFuncGraph("lamb_update")
 
 
-@_update.register("Tensor", "Tensor", "Tensor", "Number", "Number", "Number", "Number", "Tensor", "Tensor", "Tensor", "Tensor", "Tensor")
-def _update_one(rate, correction1, correction2, beta1, beta2, eps, decay, parameter, moment1, moment2, gradient, factor):
+@_update.register(*["Tensor"] * 3, *["Number"] * 4, "Bool", *["Tensor"] * 5)
+def _update_one(rate, correction1, correction2, beta1, beta2, eps, decay, adapts, parameter, moment1, moment2, gradient, factor):
     gradient = gradient * factor
     new_moment1 = moment1 * beta1 + gradient * (1.0 - beta1)
     new_moment2 = moment2 * beta2 + gradient * gradient * (1.0 - beta2)
     step = new_moment1 / correction1 / (ops.sqrt(new_moment2 / correction2) + eps)
-    if decay > 0.0:
+    if adapts:
         step = step + parameter * decay
         step = step * _trust_ratio(parameter, step)
     new_parameter = parameter - step * rate
@@ -33,7 +33,7 @@ def _trust_ratio(parameter, step):
 class Lamb(Optimizer):
     """u = m' / (sqrt(v') + eps) + decay p with bias-corrected m', v'; p -= rate |p| / |u| u.
 
-    The ratio is 1 where either norm is 0, and for the parameters that do not decay (biases, normalisation).
+    The ratio is 1 where either norm is 0, and for biases and normalisation, which do not decay either.
     Source: You et al. 2019, algorithm 2; the exclusion follows Google's and NVIDIA's BERT.
     """
 
@@ -41,10 +41,11 @@ class Lamb(Optimizer):
         super().__init__(parameters, schedule, weight_decay)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
         self.logs = logarithm(np.float32(beta1)), logarithm(np.float32(beta2))  # as 1 - beta is computed
+        self.adapts = tuple(decays(parameter.name) for parameter in parameters)
         self.moments1 = self.make_moments("lamb_m")
         self.moments2 = self.make_moments("lamb_v")
 
     def apply(self, gradients, factors, rate):
         correction1, correction2 = self.moment_weight(self.logs[0]), self.moment_weight(self.logs[1])
         update = ops.partial(_update, rate, correction1, correction2, self.beta1, self.beta2, self.eps)
-        return self.hyper_map(update, self.decay_rates, self.parameters, self.moments1, self.moments2, gradients, factors)
+        return self.hyper_map(update, self.decay_rates, self.adapts, self.parameters, self.moments1, self.moments2, gradients, factors)

@@ -23,6 +23,7 @@ INPUTS = ("input_ids", "input_mask", "token_type_ids")
 TARGETS = ("label_ids", "weights")
 _SPLITS = {"train": 0, "eval": 1, "predict": 2}
 _EXAMPLES_SHOWN = 3
+_RESULT_NAMES = {"mcc": "MCC", "spearman_correlation": "Spearman Correlation", "auc": "AUC"}
 
 
 def prepare(config):
@@ -122,7 +123,7 @@ def report_evaluation(config, outputs, targets, global_step):
         print(f"Precision {metrics['precision']:.6f}\nRecall {metrics['recall']:.6f}\nF1 {metrics['f1']:.6f}")
     elif config.assessment_method != "accuracy":
         value = metrics.get(config.assessment_method)
-        print(f"{config.assessment_method} {'undefined for these labels' if value is None else f'{value:.6f}'}")
+        print(f"{_RESULT_NAMES[config.assessment_method]} {'undefined for these labels' if value is None else f'{value:.6f}'}")
     correct = round(metrics["accuracy"] * num_examples)
     print(f"acc_num {correct}, total_num {num_examples}, accuracy {metrics['accuracy']:.6f}", flush=True)
     results = {
@@ -164,17 +165,17 @@ def _write_csv(path, header, rows):
 
 def _find_labels(config, paths):
     """Label names of the task, else of the training file (of the evaluation file where nothing is trained)."""
-    if not config.do_train and not config.load_finetune_checkpoint_path:
+    if not config.do_train:
         logger.warning("the checkpoint names no labels; taking them from the task or the data")
-    task = make_task(config.task_name, config.columns)
-    if task.labels:
-        return task.labels
     path = paths.get("train") or next(iter(paths.values()))
-    if records.is_record_file(path):
-        if config.num_class is None:
-            raise ValueError(f"{path}: holds label numbers only: give --num_class")
-        return tuple(str(number) for number in range(config.num_class))
-    return collect_labels(read_examples(path, task, with_labels=True))
+    if not records.is_record_file(path):
+        task = make_task(config.task_name, config.columns)
+        return task.labels or collect_labels(read_examples(path, task, with_labels=True))
+    if config.task_name != "custom":
+        return make_task(config.task_name, config.columns).labels
+    if config.num_class is None:
+        raise ValueError(f"{path}: holds label numbers only: give --num_class")
+    return tuple(str(number) for number in range(config.num_class))
 
 
 def _make_rows(config, path, split):

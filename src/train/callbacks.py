@@ -137,11 +137,10 @@ class StopOnSignal(Callback):
         self.saver, self.received, self.before = saver, None, {}
 
     def on_train_begin(self, run_context):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self.before[number] = signal.signal(number, self._note)
+        self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def _note(self, number, frame):
-        self.received = signal.Signals(number)
+        self.received = self.received or signal.Signals(number)
 
     def on_train_step_end(self, run_context):
         if self.received is not None:

@@ -43,6 +43,8 @@ def save(folder, prefix, cell, epoch, step, position, keep):
             mindspore.save_checkpoint(parameters, str(temporary), crc_check=True)
         except (RuntimeError, ValueError) as error:
             raise OSError(5, f"cannot write the checkpoint: {error}", str(path)) from None
+        finally:
+            temporary.with_suffix(".tmp").unlink(missing_ok=True)  # the framework's own half file
     for old in find_checkpoints(folder, prefix)[:-keep]:
         old.unlink()
     return path

@@ -1,0 +1,30 @@
+"""Ctrl-C and SIGTERM reach Python's handlers whatever the framework installs.
+
+MindSpore replaces the C-level SIGINT handler whenever a graph runs, by one that sends SIGTERM. So both signals are
+blocked before it is imported, in every thread, and a watcher thread passes them on to the handlers set from Python.
+"""
+
+import _thread
+import signal
+import sys
+import threading
+
+_WATCHED = (signal.SIGINT, signal.SIGTERM)
+
+
+def watch():
+    """Start watching; call it in the main thread before any other thread exists."""
+    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGINT, _exit)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    threading.Thread(target=_pass_on, daemon=True).start()
+
+
+def _pass_on():
+    while True:
+        _thread.interrupt_main(signal.sigwait(_WATCHED))
+
+
+def _exit(number, frame):
+    """Outside of training: leave at once with the usual code; training sets handlers of its own."""
+    sys.exit(128 + number)

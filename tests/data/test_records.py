@@ -1,0 +1,262 @@
+import json
+import random
+import struct
+
+import numpy as np
+import pytest
+from google_crc32c import value as crc32c
+
+from src.data import records
+from src.data.records import RecordSet
+
+SIZE = 8
+ROWS = [
+    {"input_ids": [2, 7, 9, 3], "token_type_ids": [0, 0, 1, 1], "label_ids": 1},
+    {"input_ids": [2, 3], "token_type_ids": [0, 1], "label_ids": 0},
+    {"input_ids": [2, 5, 6, 7, 8, 9, 4, 3], "token_type_ids": [0, 0, 0, 0, 1, 1, 1, 1], "label_ids": 2},
+]
+
+
+def make_zoo_row(row):
+    pad = SIZE - len(row["input_ids"])
+    mask = [1] * len(row["input_ids"]) + [0] * pad
+    segments = row["token_type_ids"] + [0] * pad
+    return {"input_ids": row["input_ids"] + [0] * pad, "input_mask": mask, "segment_ids": segments, "label_ids": [row["label_ids"]]}
+
+
+def encode_varint(number):
+    data = bytearray()
+    while number > 127:
+        data.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*data, number])
+
+
+def encode_field(number, data):
+    return bytes([number << 3 | 2]) + encode_varint(len(data)) + data
+
+
+def encode_example(features):
+    """tf.train.Example of int64 lists: features (1) of a map (1) from key (1) to value (2), an int64_list (3) of packed values (1)."""
+    entries = b""
+    for name, values in features.items():
+        feature = encode_field(3, encode_field(1, b"".join(map(encode_varint, values))))
+        entries += encode_field(1, encode_field(1, name.encode()) + encode_field(2, feature))
+    return encode_field(1, entries)
+
+
+def mask_crc(data):
+    crc = crc32c(data)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def frame(data):
+    length = struct.pack("<Q", len(data))
+    return length + mask_crc(length) + data + mask_crc(data)
+
+
+def write_tfrecord(path, rows):
+    path.write_bytes(b"".join(frame(encode_example(row)) for row in rows))
+    return path
+
+
+def plain(rows):
+    return [{name: np.reshape(value, -1).tolist() for name, value in row.items()} for row in rows]
+
+
+EXPECTED = [{**row, "label_ids": [row["label_ids"]]} for row in ROWS]
+
+
+def test_tfrecord_of_the_model_zoo_is_read(tmp_path):
+    path = write_tfrecord(tmp_path / "train.tf_record", map(make_zoo_row, ROWS))
+    assert records.is_record_file(path)
+    assert plain(records.read_record_file(path, "classifier")) == EXPECTED
+
+
+def test_tfrecord_is_read_with_a_schema(tmp_path):
+    columns = {
+        name: {"type": "int64", "rank": 1, "shape": [1 if name == "label_ids" else SIZE]} for name in records.ZOO_COLUMNS["classifier"]
+    }
+    (tmp_path / "schema.json").write_text(json.dumps({"datasetType": "TF", "numRows": 3, "columns": columns}))
+    path = write_tfrecord(tmp_path / "train.tf_record", map(make_zoo_row, ROWS))
+    assert plain(records.read_record_file(path, "classifier", str(tmp_path / "schema.json"))) == EXPECTED
+
+
+def test_truncated_tfrecord_is_refused(tmp_path):
+    path = write_tfrecord(tmp_path / "train.tf_record", map(make_zoo_row, ROWS))
+    data = path.read_bytes()
+    ends = np.cumsum([len(frame(encode_example(make_zoo_row(row)))) for row in ROWS])
+    for length in range(len(data)):
+        if length in ends:
+            continue  # a shorter file, but a whole one
+        path.write_bytes(data[:length])
+        with pytest.raises(ValueError):
+            records.check_tfrecord(path)
+    for length in (0, 5, 12, 40, len(data) - 1):
+        path.write_bytes(data[:length])
+        with pytest.raises(ValueError, match="train.tf_record"):
+            records.read_record_file(path, "classifier")
+
+
+def test_altered_tfrecord_is_refused(tmp_path):
+    path = write_tfrecord(tmp_path / "train.tf_record", map(make_zoo_row, ROWS))
+    original, generator = path.read_bytes(), random.Random(1)
+    for _ in range(300):
+        data = bytearray(original)
+        data[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match="record [123]: "):
+            records.check_tfrecord(path)
+    with pytest.raises(ValueError, match="train.tf_record"):
+        records.read_record_file(path, "classifier")
+
+
+def test_tfrecord_without_a_column_is_refused(tmp_path):
+    rows = [{name: values for name, values in make_zoo_row(row).items() if name != "segment_ids"} for row in ROWS]
+    with pytest.raises(ValueError, match=r"train.tf_record: .*segment_ids"):
+        records.read_record_file(write_tfrecord(tmp_path / "train.tf_record", rows), "classifier")
+
+
+def test_tfrecord_of_other_messages_is_refused(tmp_path):
+    (tmp_path / "train.tf_record").write_bytes(frame(b"\xff\xff nonsense"))
+    with pytest.raises(ValueError, match="train.tf_record"):
+        records.read_record_file(tmp_path / "train.tf_record", "classifier")
+
+
+@pytest.mark.parametrize("wrong", [{"segment_ids": [0] * 3}, {"input_ids": [2, 3]}, {"input_mask": [0] * SIZE}])
+def test_columns_of_unlike_lengths_are_refused(wrong, tmp_path):
+    rows = [{**make_zoo_row(row), **wrong} for row in ROWS]
+    with pytest.raises(ValueError, match="train.tf_record"):
+        records.read_record_file(write_tfrecord(tmp_path / "train.tf_record", rows), "classifier")
+
+
+@pytest.fixture(scope="module")
+def mindrecord(tmp_path_factory):
+    """Bytes of a MindRecord file as the model zoo wrote it, and of its index."""
+    from mindspore.mindrecord import FileWriter
+
+    path = tmp_path_factory.mktemp("mindrecord") / "train.mindrecord"
+    writer = FileWriter(str(path), 1)
+    writer.set_page_size(1 << 15)
+    writer.add_schema({name: {"type": "int64", "shape": [-1]} for name in records.ZOO_COLUMNS["classifier"]}, "zoo")
+    writer.write_raw_data([{name: np.array(values, np.int64) for name, values in make_zoo_row(row).items()} for row in ROWS])
+    writer.commit()
+    return path.read_bytes(), path.with_name("train.mindrecord.db").read_bytes()
+
+
+def write_mindrecord(folder, data, index):
+    (folder / "train.mindrecord").write_bytes(data)
+    (folder / "train.mindrecord.db").write_bytes(index)
+    return folder / "train.mindrecord"
+
+
+def test_mindrecord_of_the_model_zoo_is_read(mindrecord, tmp_path):
+    path = write_mindrecord(tmp_path, *mindrecord)
+    assert records.is_record_file(path)
+    found = sorted(plain(records.read_record_file(path, "classifier")), key=lambda row: len(row["input_ids"]))
+    assert found == sorted(EXPECTED, key=lambda row: len(row["input_ids"]))
+
+
+@pytest.mark.parametrize("keep", [0, 10, 200, 0.5, -1])
+def test_truncated_mindrecord_is_refused(keep, mindrecord, tmp_path):
+    data, index = mindrecord
+    path = write_mindrecord(tmp_path, data[: int(keep * len(data)) if isinstance(keep, float) else keep], index)
+    with pytest.raises(ValueError, match="train.mindrecord"):
+        records.read_record_file(path, "classifier")
+
+
+def test_mindrecord_with_a_damaged_header_is_refused(mindrecord, tmp_path):
+    data, index = mindrecord
+    place = data.index(b"{")
+    path = write_mindrecord(tmp_path, data[:place] + b"#" + data[place + 1 :], index)
+    with pytest.raises(ValueError, match="train.mindrecord"):
+        records.read_record_file(path, "classifier")
+
+
+def test_mindrecord_without_its_index_is_refused(mindrecord, tmp_path):
+    path = write_mindrecord(tmp_path, *mindrecord)
+    path.with_name("train.mindrecord.db").unlink()
+    with pytest.raises(ValueError, match="train.mindrecord"):
+        records.read_record_file(path, "classifier")
+
+
+@pytest.mark.parametrize("data", [b"", b"label\tsentence\n1\tthe cat\n", b"\0" * 40])
+def test_text_is_no_record_file(data, tmp_path):
+    (tmp_path / "train.tsv").write_bytes(data)
+    assert not records.is_record_file(tmp_path / "train.tsv")
+
+
+def pad(row, length):
+    return row + [0] * (length - len(row))
+
+
+def test_batch_pads_with_zeros(tmp_path):
+    found = records.cached_records(tmp_path / "rows", lambda: ROWS)
+    for row_ids in ([0, 1, 2], [2, 0], [1, 1, 1, 0], [2]):
+        for length in (8, 11):
+            for name in ("input_ids", "token_type_ids"):
+                expected = [pad(ROWS[number][name], length) for number in row_ids]
+                np.testing.assert_array_equal(found.batch(name, np.array(row_ids), length), expected)
+            mask = [pad([1] * len(ROWS[number]["input_ids"]), length) for number in row_ids]
+            np.testing.assert_array_equal(found.batch("input_mask", np.array(row_ids), length), mask)
+            labels = found.batch("label_ids", np.array(row_ids), length)
+            np.testing.assert_array_equal(labels, [ROWS[number]["label_ids"] for number in row_ids])
+    assert {found.batch(name, np.array([0]), 8).dtype for name in ("input_ids", "token_type_ids", "input_mask", "label_ids")} == {
+        np.dtype("i4")
+    }
+
+
+def test_batch_equals_brute_force_on_many_rows():
+    random = np.random.default_rng(0)
+    lengths = random.integers(1, 20, 200).astype(np.int32)
+    rows = [random.integers(1, 99, length).tolist() for length in lengths]
+    found = RecordSet(lengths, {"input_ids": np.concatenate(rows).astype(np.int32)})
+    row_ids = random.permutation(200)
+    np.testing.assert_array_equal(found.batch("input_ids", row_ids, 24), [pad(rows[number], 24) for number in row_ids])
+
+
+def test_rows_are_made_once(tmp_path):
+    calls = []
+
+    def make_rows():
+        calls.append(1)
+        return ROWS
+
+    first = records.cached_records(tmp_path / "rows", make_rows)
+    second = records.cached_records(tmp_path / "rows", make_rows)
+    assert len(calls) == 1
+    np.testing.assert_array_equal(first.lengths, [4, 2, 8])
+    np.testing.assert_array_equal(second.lengths, first.lengths)
+    assert set(first.columns) == set(second.columns) == {"input_ids", "token_type_ids", "label_ids"}
+
+
+def test_failed_cache_leaves_nothing(tmp_path, monkeypatch):
+    def save(path, array):
+        if path.stem == "token_type_ids":
+            raise OSError(28, "No space left on device", str(path))
+        real_save(path, array)
+
+    real_save = np.save
+    monkeypatch.setattr(records.np, "save", save)
+    with pytest.raises(OSError) as caught:
+        records.cached_records(tmp_path / "rows", lambda: ROWS)
+    assert caught.value.filename == str(tmp_path / "rows")
+    assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    assert len(records.cached_records(tmp_path / "rows", lambda: ROWS).lengths) == 3
+
+
+def test_key_follows_from_contents_and_settings(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.write_text("x")
+    second.write_text("x")
+    key = records.make_key(first, True, 128)
+    assert key == records.make_key(second, True, 128)
+    second.write_text("y")
+    others = [
+        records.make_key(second, True, 128),
+        records.make_key(first, False, 128),
+        records.make_key(first, True, 64),
+        records.make_key(first, True),
+    ]
+    assert len({key, *others}) == 5

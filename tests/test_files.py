@@ -1,0 +1,69 @@
+import errno
+import os
+
+import pytest
+
+from src import files
+from src.files import write_text, written_whole
+
+
+def test_file_appears_whole_and_alone(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    with written_whole(path) as temporary:
+        temporary.write_text("x")
+        assert temporary.suffix == ".txt"
+        assert not path.exists()
+    assert path.read_text() == "x"
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_failure_keeps_the_old_file_and_leaves_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="halfway"), written_whole(path) as temporary:
+        temporary.write_text("ne")
+        raise RuntimeError("halfway")
+    assert os.listdir(tmp_path) == ["a.txt"]
+    assert path.read_text() == "old"
+
+
+def test_interrupt_removes_the_temporary_folder(tmp_path):
+    with pytest.raises(KeyboardInterrupt), written_whole(tmp_path / "folder") as temporary:
+        temporary.mkdir()
+        (temporary / "part").write_text("x")
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_folder_replaces_a_folder(tmp_path):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "old").write_text("x")
+    with written_whole(path) as temporary:
+        temporary.mkdir()
+        (temporary / "new").write_text("y")
+    assert os.listdir(tmp_path) == ["folder"]
+    assert os.listdir(path) == ["new"]
+
+
+def test_full_disk_is_told_with_the_name_of_the_target(tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source))
+
+    monkeypatch.setattr(files.os, "replace", refuse)
+    with pytest.raises(OSError) as caught:
+        write_text(tmp_path / "a.txt", "x")
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(tmp_path / "a.txt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_kind_of_error_is_kept(tmp_path):
+    with pytest.raises(PermissionError) as caught, written_whole(tmp_path / "a.txt"):
+        raise PermissionError(errno.EACCES, "no", "temporary")
+    assert caught.value.filename == str(tmp_path / "a.txt")
+
+
+def test_text_is_written_as_it_is(tmp_path):
+    write_text(tmp_path / "a.txt", "é\r\nx\n")
+    assert (tmp_path / "a.txt").read_bytes() == "é\r\nx\n".encode()

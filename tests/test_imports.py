@@ -1,0 +1,93 @@
+"""The direction of imports that docs/architecture.md draws, walked with ast."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# a package may import only packages of a higher number
+LEVELS = {
+    **dict.fromkeys(("convert", "export", "serve", "build_records", "finetune_data_preprocess"), 0),
+    **dict.fromkeys(("tasks", "train", "report", "bundle"), 1),
+    **dict.fromkeys(("launch", "doctor"), 2),  # these see nothing but config and the standard library
+    **dict.fromkeys(("models", "data", "metrics", "optim", "formats"), 2),
+    **dict.fromkeys(("config", "log", "files", "signals"), 3),
+}
+WITHOUT_MINDSPORE = ("config", "log", "files", "signals", "metrics", "formats", "launch")
+WITHOUT_MINDSPORE_TOO = ("src.report.memory", "src.data")
+WITH_MINDSPORE = ("src.data.records", "src.data.pipeline")
+
+
+def module_name(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for path in sorted((ROOT / "src").rglob("*.py"))}
+
+
+def imported(path):
+    """Full names of all modules that a file imports, in functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import; imports are absolute here"
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names if f"{node.module}.{alias.name}" in MODULES}
+    return found
+
+
+def package(module):
+    return module.split(".")[1]
+
+
+def reached(module, seen=()):
+    """Everything that importing a module of src imports, directly or through other modules of src."""
+    found, waiting = set(seen), [module]
+    while waiting:
+        names = imported(MODULES[waiting.pop()])
+        waiting += [name for name in names - found if name in MODULES]
+        found |= names
+    return found
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if "." in name])
+def test_imports_point_to_the_right(module):
+    assert package(module) in LEVELS, f"{module}: a new package needs its place in LEVELS and in docs/architecture.md"
+    for name in imported(MODULES[module]):
+        if name.startswith("src.") and package(name) != package(module):
+            assert LEVELS[package(name)] > LEVELS[package(module)], f"{module} imports {name}"
+            assert package(module) not in ("launch", "doctor") or package(name) == "config", f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if "." in name])
+def test_nothing_imports_a_run_script(module):
+    scripts = {path.stem for path in ROOT.glob("*.py")}
+    assert not scripts & {name.split(".")[0] for name in imported(MODULES[module])}
+
+
+def is_without_mindspore(module):
+    if module in WITH_MINDSPORE:
+        return False
+    return package(module) in WITHOUT_MINDSPORE or any(f"{module}.".startswith(f"{name}.") for name in WITHOUT_MINDSPORE_TOO)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if "." in name and is_without_mindspore(name)])
+def test_module_does_not_reach_mindspore(module):
+    assert not [name for name in reached(module) if name.split(".")[0] == "mindspore"]
+
+
+def test_walk_sees_mindspore_where_it_is():
+    assert "mindspore" in {name.split(".")[0] for name in reached("src.tasks.classifier")}
+
+
+def test_columns_of_the_classifier_are_the_parameters_of_network_and_loss():
+    from src.models.heads import Classifier
+    from src.models.losses import ClassificationLoss
+    from src.tasks import classifier
+
+    assert list(classifier.INPUTS) == list(inspect.signature(Classifier.construct).parameters)[1:]
+    assert list(classifier.TARGETS) == list(inspect.signature(ClassificationLoss.construct).parameters)[2:]

@@ -1,0 +1,308 @@
+"""run_classifier.py from flags to files, on a tiny random BERT and made-up sentences."""
+
+import csv
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, WORDS
+
+import run_classifier
+from src.train import checkpoint, loop
+
+TINY = {
+    "vocab_size": 90,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 32,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+PROBABILITY_SUM_TOLERANCE = 1e-6
+
+
+def write_table(path, rows, seed):
+    """Sentences of known words; the label says whether `good` is in them."""
+    random = np.random.default_rng(seed)
+    lines = []
+    for number in range(rows):
+        words = [word for word in random.choice(WORDS, random.integers(2, 9)) if word != "good"]
+        label = "positive" if number % 2 else "negative"
+        lines.append(f"{' '.join([*words, 'good'] if number % 2 else [*words, 'bad'])}\t{label}\n")
+    path.write_text("text\tlabel\n" + "".join(lines), encoding="utf-8")
+
+
+@pytest.fixture
+def job(tmp_path, vocab_file):
+    """Flags of a complete tiny job; `job(**changes)` gives them with some replaced (None leaves one out)."""
+    write_table(tmp_path / "train.tsv", 50, 1)
+    write_table(tmp_path / "dev.tsv", 21, 2)
+    (tmp_path / "bert_config.json").write_text(json.dumps(TINY), encoding="utf-8")
+
+    def flags(**changes):
+        settings = {
+            "do_train": "true",
+            "task_name": "custom",
+            "columns": "text_a=text,label=label",
+            "train_data_file_path": tmp_path / "train.tsv",
+            "eval_data_file_path": tmp_path / "dev.tsv",
+            "vocab_file_path": vocab_file,
+            "bert_config_file": tmp_path / "bert_config.json",
+            "output_dir": tmp_path / "out",
+            "seq_length": 16,
+            "bucket_list": 16,
+            "train_batch_size": 8,
+            "epoch_num": 2,
+            "log_steps": 1,
+            "optimizer.name": "AdamWeightDecay",
+            "optimizer.learning_rate": 0.01,
+            **changes,
+        }
+        return [part for key, value in settings.items() if value is not None for part in (f"--{key}", str(value))]
+
+    return flags
+
+
+def fails(capsys, argv):
+    """Run and expect exit code 2 with one line on stderr, which is returned."""
+    with pytest.raises(SystemExit) as stopped:
+        run_classifier.main(argv)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line and not line.startswith("[")]
+    assert stopped.value.code == 2
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def read_losses(folder):
+    records = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    return {record["step"]: record["loss"] for record in records if "step" in record}
+
+
+def read_arrays(folder):
+    return checkpoint.read(checkpoint.find_checkpoints(folder / "ckpt", "classifier")[-1])
+
+
+def same_training(first, second, but=()):
+    """Equal parameters, moments and losses to the last bit; the losses of the steps in `but` aside."""
+    arrays, others = read_arrays(first), read_arrays(second)
+    assert arrays.keys() == others.keys()
+    assert [name for name in arrays if not np.array_equal(arrays[name], others[name])] == []
+    losses, other_losses = read_losses(first), read_losses(second)
+    assert {step: loss for step, loss in losses.items() if step not in but} == {
+        step: loss for step, loss in other_losses.items() if step not in but
+    }
+
+
+def test_a_run_leaves_the_documented_files(job, tmp_path, capsys):
+    run_classifier.main(job(do_eval="true", do_predict="true", epoch_num=6, **{"model.initializer_range": 0.3}))
+    out = tmp_path / "out"
+    results = json.loads((out / "eval_results.json").read_text(encoding="utf-8"))
+    assert results["num_examples"] == 21
+    assert results["global_step"] == 42
+    assert results["accuracy"] == results["eval_accuracy"] == 1.0  # the word `good` decides
+    assert {"task", "loss", "eval_loss", "f1", "mcc", "auc", "spearman_correlation"} <= results.keys()
+    assert f"eval_accuracy = {results['eval_accuracy']}" in (out / "eval_results.txt").read_text(encoding="utf-8").splitlines()
+    assert "acc_num 21, total_num 21, accuracy 1.000000" in capsys.readouterr().out
+    probabilities = np.loadtxt(out / "test_results.tsv", delimiter="\t")
+    assert probabilities.shape == (21, 2)
+    np.testing.assert_allclose(probabilities.sum(1), 1.0, atol=PROBABILITY_SUM_TOLERANCE)
+    with open(out / "predictions.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["text_a", "text_b", "label", "probability", "predicted_label", "margin"]
+    labels = json.loads((out / "label_map.json").read_text(encoding="utf-8"))
+    assert labels == {"negative": 0, "positive": 1}
+    # rows in input order: the dev file alternates
+    assert [row["predicted_label"] for row in rows] == [("negative", "positive")[number % 2] for number in range(21)]
+    assert [path.name for path in (out / "ckpt").glob("*.ckpt")] == ["classifier-6_42.ckpt"]
+    assert (out / "config.yaml").is_file()
+    record = json.loads((out / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    assert record["event"] == "predict"
+
+
+def test_evaluation_alone_takes_everything_from_the_run_folder(job, tmp_path):
+    run_classifier.main(job(do_eval="true"))
+    first = (tmp_path / "out/eval_results.json").read_text(encoding="utf-8")
+    alone = {"do_train": None, "bert_config_file": None, "vocab_file_path": None, "train_data_file_path": None}
+    run_classifier.main(job(**alone, do_eval="true", eval_batch_size=5))
+    second = json.loads((tmp_path / "out/eval_results.json").read_text(encoding="utf-8"))
+    for key, value in json.loads(first).items():
+        assert second[key] == pytest.approx(value, abs=1e-6), key
+
+
+def test_another_head_starts_random_from_our_checkpoint(job, tmp_path, capsys):
+    run_classifier.main(job())
+    text = (tmp_path / "train.tsv").read_text(encoding="utf-8").replace("bad\tnegative", "bad\tneutral", 5)
+    (tmp_path / "three.tsv").write_text(text, encoding="utf-8")
+    changes = {"bert_config_file": None, "vocab_file_path": None, "output_dir": tmp_path / "second"}
+    run_classifier.main(job(load_pretrain_checkpoint_path=tmp_path / "out/ckpt", train_data_file_path=tmp_path / "three.tsv", **changes))
+    said = capsys.readouterr().out
+    assert "stays random: head.dense.weight, head.dense.bias" in said
+    assert "labels=negative,neutral,positive" in said
+
+
+def test_a_stop_between_micro_batches_goes_on_bit_for_bit(job, tmp_path, monkeypatch, capsys):
+    settings = {"accumulation_steps": 2, "epoch_num": 3}
+    run_classifier.main(job(output_dir=tmp_path / "whole", **settings))
+
+    class Saver(loop.Saver):
+        def on_train_step_end(self, run_context):
+            super().on_train_step_end(run_context)
+            if self.done == 9:  # mid-epoch, and mid-accumulation
+                signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "Saver", Saver)
+        with pytest.raises(SystemExit) as stopped:
+            run_classifier.main(job(**settings))
+    assert stopped.value.code == 143
+    assert "stopped=SIGTERM step=4" in capsys.readouterr().out
+    run_classifier.main(job(resume="true", **settings))
+    assert "resumed from" in capsys.readouterr().out
+    same_training(tmp_path / "whole", tmp_path / "out", but={5})  # its line averages micro-batches of both runs
+
+
+def run_until(line_part, number, argv):
+    """Start the script, send it a signal when a line contains `line_part`; its exit code and all it printed."""
+    process = subprocess.Popen([sys.executable, "run_classifier.py", *argv], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    printed = []
+    for line in process.stdout:
+        printed.append(line)
+        if line_part in line:
+            process.send_signal(number)
+            line_part = "\0"
+    return process.wait(), "".join(printed)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_ends_with_its_code(job, tmp_path, number, code):
+    ended, printed = run_until("step=3/", number, job(epoch_num=30))
+    assert ended == code
+    assert f"stopped={number.name} step=" in printed
+    step = int(printed.rsplit("step=", 1)[1])
+    assert checkpoint.step_of(checkpoint.find_checkpoints(tmp_path / "out/ckpt", "classifier")[-1]) == step >= 3
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(job, tmp_path):
+    settings = {"save_checkpoint_steps": 2, "save_checkpoint_num": 2, "epoch_num": 12}
+    run_until("step=7/", signal.SIGKILL, job(**settings))
+    left = checkpoint.find_checkpoints(tmp_path / "out/ckpt", "classifier")
+    assert 1 <= len(left) <= 2
+    run_classifier.main(job(**settings, resume="true"))
+    run_classifier.main(job(**settings, output_dir=tmp_path / "whole"))
+    arrays, others = read_arrays(tmp_path / "out"), read_arrays(tmp_path / "whole")
+    assert [name for name in arrays if not np.array_equal(arrays[name], others[name])] == []
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(job, tmp_path, capsys):
+    run_classifier.main(job(save_checkpoint_steps=5, save_checkpoint_num=2))
+    whole = tmp_path / "whole"
+    shutil.copytree(tmp_path / "out", whole)
+    newest = checkpoint.find_checkpoints(tmp_path / "out/ckpt", "classifier")[-1]
+    newest.write_bytes(newest.read_bytes()[:-100])
+    run_classifier.main(job(save_checkpoint_steps=5, save_checkpoint_num=2, resume="true"))
+    assert "falling back to" in capsys.readouterr().out
+    arrays, others = read_arrays(tmp_path / "out"), read_arrays(whole)
+    assert [name for name in arrays if not np.array_equal(arrays[name], others[name])] == []
+
+
+@pytest.mark.parametrize("settings", [{"seed": 5}, {"optimizer.name": "Lamb"}, {"train_batch_size": 10}])
+def test_resuming_something_else_is_refused_or_the_same(job, tmp_path, capsys, settings):
+    run_classifier.main(job())
+    capsys.readouterr()
+    if settings == {"seed": 5}:
+        run_classifier.main(job(resume="true", **settings))  # nothing left to do
+        assert "nothing left to train" in capsys.readouterr().out
+    else:
+        assert "classifier-2_14.ckpt" in fails(capsys, job(resume="true", **settings))
+
+
+def test_a_full_disk_is_told_and_leaves_the_last_good_checkpoint(job, tmp_path):
+    run_classifier.main(job())
+    good = checkpoint.find_checkpoints(tmp_path / "out/ckpt", "classifier")[-1]
+    before = good.read_bytes()
+
+    def limit_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # no file may grow beyond: as if the disk were full
+
+    command = [sys.executable, "run_classifier.py", *job(epoch_num=4, resume="true")]
+    done = subprocess.run(command, cwd=ROOT, preexec_fn=limit_files, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr[-500:]
+    assert "ckpt" in [line for line in done.stderr.splitlines() if line.startswith("error: ")][0]
+    assert [path.name for path in (tmp_path / "out/ckpt").iterdir() if path.name.startswith(".")] == []
+    assert good.read_bytes() == before
+
+
+BAD_FLAGS = {
+    "missing_training_file": ({"train_data_file_path": "/nowhere/x.tsv"}, "/nowhere/x.tsv: no such file"),
+    "missing_weights": ({"load_pretrain_checkpoint_path": "/nowhere/w"}, "/nowhere/w: no such file"),
+    "no_columns": ({"columns": None}, "task_name=custom needs --columns"),
+    "nothing_to_do": ({"do_train": None}, "nothing to do"),
+    "unknown_flag": ({"lerning_rate": "1"}, "lerning_rate"),
+    "wrong_type": ({"epoch_num": "many"}, "epoch_num=many: expected a number"),
+    "negative_size": ({"model.hidden_size": "-8"}, "model.hidden_size=-8"),
+    "heads_do_not_divide": ({"model.num_attention_heads": "3"}, "model.num_attention_heads=3"),
+    "unknown_task": ({"task_name": "colla"}, "task_name=colla"),
+    "too_long": ({"seq_length": "64", "bucket_list": None}, "seq_length=64 is above model.max_position_embeddings=32"),
+    "small_vocabulary": ({"model.vocab_size": "20"}, "do not fit model.vocab_size=20"),
+    "no_such_device": ({"device_target": "Ascend"}, "device_target=Ascend: no such device"),
+    "no_bfloat16": ({"precision.compute_type": "bfloat16"}, "bfloat16: CPU"),
+    "classes_differ": ({"num_class": "5"}, "num_class=5, but the labels are 2"),
+    "nothing_trained": ({"do_train": None, "do_eval": "true"}, "no classifier checkpoint here"),
+    "too_few_batches": ({"accumulation_steps": "1000"}, "accumulation_steps=1000"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FLAGS)
+def test_bad_flags_end_in_one_line(job, capsys, case):
+    changes, expected = BAD_FLAGS[case]
+    assert expected in fails(capsys, job(**changes))
+
+
+def test_an_unknown_label_names_file_and_line(job, tmp_path, capsys):
+    (tmp_path / "dev.tsv").write_text("text\tlabel\na cat\tpositive\na dog\tangry\n", encoding="utf-8")
+    assert f"{tmp_path}/dev.tsv:3: unknown label 'angry'" in fails(capsys, job(do_eval="true"))
+
+
+def test_a_short_row_names_file_and_line(job, tmp_path, capsys):
+    (tmp_path / "train.tsv").write_text("text\tlabel\na cat\tpositive\na dog\n", encoding="utf-8")
+    assert f"{tmp_path}/train.tsv:3: 1 columns" in fails(capsys, job())
+
+
+def test_an_empty_file_is_named(job, tmp_path, capsys):
+    (tmp_path / "train.tsv").write_text("", encoding="utf-8")
+    assert f"{tmp_path}/train.tsv: the file is empty" in fails(capsys, job())
+
+
+@pytest.mark.parametrize("name", ["weights.ckpt", "weights.safetensors", "weights.bin", "weights.pt"])
+def test_damaged_weights_are_named(job, tmp_path, capsys, name):
+    path = tmp_path / name
+    path.write_bytes(os.urandom(4000))
+    assert f"{path}: not a readable" in fails(capsys, job(load_pretrain_checkpoint_path=path))
+
+
+def test_weights_of_another_size_are_refused(job, tmp_path, capsys):
+    run_classifier.main(job(epoch_num=0.2))
+    config = {"bert_config_file": None, "model.hidden_size": 32, "load_pretrain_checkpoint_path": tmp_path / "out/ckpt"}
+    message = fails(capsys, job(output_dir=tmp_path / "second", **config))
+    assert "bert.embeddings.word.weight has shape (90, 16), the network (90, 32)" in message
+
+
+def test_help_is_immediate():
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "run_classifier.py", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "--load_pretrain_checkpoint_path" in done.stdout
+    assert "--optimizer.learning_rate" in done.stdout
+    assert time.perf_counter() - started < 5  # MindSpore's import alone takes longer on a busy machine
+    assert Path(ROOT, "run_classifier.py").read_text(encoding="utf-8").count("\n") <= 60
