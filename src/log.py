@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-os.environ.setdefault("GLOG_v", "3")  # MindSpore's own log: errors alone; it reads this when it is imported
+os.environ.setdefault("GLOG_v", "4")  # MindSpore's own log, read at its import: its errors reach us as exceptions
 
 
 class _RankFormatter(logging.Formatter):

@@ -94,6 +94,8 @@ def read_examples(path, task, with_labels):
             raise ValueError(f"{path}:{line}: {len(fields)} columns, at least {width} expected")
         text_b = None if columns.text_b is None else fields[columns.text_b]
         label = None if columns.label is None else fields[columns.label].strip()
+        if label == "" and with_labels:
+            raise ValueError(f"{path}:{line}: empty label")
         examples.append(Example(fields[columns.text_a], text_b, label, line))
     return examples
 

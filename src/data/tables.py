@@ -38,7 +38,7 @@ def read_rows(path):
     """(line number from 1, list of fields) of each row: CSV with quoting if the name says .csv, else TSV without.
 
     Raises:
-        As `read_text`; ValueError also for unbalanced quotes, NUL characters and blank lines.
+        As `read_text`; ValueError also for unbalanced quotes, NUL characters and rows without any text.
     """
     text = read_text(path)
     is_csv = ".csv" in Path(path).suffixes

@@ -1,6 +1,8 @@
 """Checkpoints: one file with parameters, moments, step, loss scale and data position; and weights from other systems."""
 
 import json
+import logging
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +14,9 @@ from src.data.tokenization import read_vocabulary
 from src.files import write_text, written_whole
 from src.formats import huggingface
 from src.log import format_fields, logger
+
+# The framework logs what it raises as well: one line about one fault is enough.
+logging.getLogger(f"ME.mindspore.log.{os.getpid()}").setLevel(logging.CRITICAL + 1)
 
 _POSITION = "data_position"  # int64 [4]: epoch, global rows consumed in it, rows of the data set, rows of a global batch
 _NAME = re.compile(r"^(?P<prefix>.+)-(?P<epoch>\d+)_(?P<step>\d+)\.ckpt$")
