@@ -51,9 +51,8 @@ def differentiate(folder, batch):
     from mindspore import ParameterTuple, Tensor, nn, ops
 
     from src.config.model import ModelConfig, describe_weights
-    from src.config.training import DeviceSettings
     from src.models.heads import Classifier
-    from src.train import checkpoint
+    from src.train import checkpoint, runtime
 
     class Objective(nn.Cell):
         def __init__(self, bert):
@@ -65,7 +64,7 @@ def differentiate(folder, batch):
             return (pooled * pooled_wave).sum() + (sequence * sequence_wave).sum()
 
     mindspore.set_context(mode=mindspore.GRAPH_MODE)
-    network = Classifier(ModelConfig(**describe_weights(folder).model), DeviceSettings(), 2)
+    network = Classifier(ModelConfig(**describe_weights(folder).model), runtime.settings("CPU"), 2)
     checkpoint.load_weights(network, folder, whole=False)
     bert = network.bert.set_train(False)
     inputs = [Tensor(value) for value in (batch["ids"], batch["mask"], np.zeros_like(batch["ids"]))]

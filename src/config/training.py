@@ -59,6 +59,7 @@ class DeviceSettings:
     target: str = "CPU"
     compute_type: str = "float32"
     composed_ops: bool = True  # plain ops where the device's fused kernels are slow or wrong: src/models/layers.py
+    native_library: str | None = None  # compiled kernels of src/models/native.cpp, where there is a compiler
     length_multiple: int = 1  # chosen bucket lengths are rounded up to it
 
 

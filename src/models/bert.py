@@ -78,7 +78,7 @@ class Layer(nn.Cell):
         self.attention = SelfAttention(config, device)
         self.attention_norm = LayerNorm(size, config.layer_norm_eps, device.composed_ops)
         self.intermediate = Linear(size, inner, spread, compute_type)
-        self.activation = Activation(config.hidden_act, device.composed_ops)
+        self.activation = Activation(config.hidden_act, device)
         self.output = Linear(inner, size, spread, compute_type)
         self.output_norm = LayerNorm(size, config.layer_norm_eps, device.composed_ops)
         self.dropout = nn.Dropout(p=config.hidden_dropout_prob)

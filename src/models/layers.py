@@ -123,6 +123,21 @@ class _ComposedGelu(nn.Cell):
         return (dout * (self._cdf(x) + x * density),)
 
 
+class _NativeGelu(nn.Cell):
+    """The same function by the compiled kernels of native.cpp: one pass forward, one backward."""
+
+    def __init__(self, library):
+        super().__init__()
+        self.forward_kernel = ops.Custom(f"{library}:gelu", lambda x: x, lambda x: x, func_type="aot")
+        self.backward_kernel = ops.Custom(f"{library}:gelu_gradient", lambda x, dout: x, lambda x, dout: x, func_type="aot")
+
+    def construct(self, x):
+        return self.forward_kernel(x)
+
+    def bprop(self, x, out, dout):
+        return (self.backward_kernel(x, dout),)
+
+
 class _ComposedTanhGelu(nn.Cell):
     """x sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3): the tanh form, written with one sigmoid."""
 
@@ -144,19 +159,19 @@ class _ComposedTanhGelu(nn.Cell):
 class Activation(nn.Cell):
     """The activation that the config names: `gelu` is erf's, `gelu_tanh` and `gelu_new` its tanh approximation, `relu`."""
 
-    def __init__(self, hidden_act, composed):
+    def __init__(self, hidden_act, device):
         super().__init__()
-        self.hidden_act = "gelu_tanh" if hidden_act == "gelu_new" else hidden_act
-        self.composed = composed
-        self.composed_gelu = _ComposedGelu()
-        self.composed_tanh_gelu = _ComposedTanhGelu()
+        if hidden_act == "relu":
+            self.function = nn.ReLU()
+        elif hidden_act in ("gelu_tanh", "gelu_new"):
+            self.function = _ComposedTanhGelu() if device.composed_ops else nn.GELU(approximate=True)
+        elif device.native_library and device.compute_type == "float32":
+            self.function = _NativeGelu(device.native_library)
+        else:
+            self.function = _ComposedGelu() if device.composed_ops else nn.GELU(approximate=False)
 
     def construct(self, x):
-        if self.hidden_act == "relu":
-            return ops.relu(x)
-        if self.hidden_act == "gelu":
-            return self.composed_gelu(x) if self.composed else ops.gelu(x)
-        return self.composed_tanh_gelu(x) if self.composed else ops.gelu(x, approximate="tanh")
+        return self.function(x)
 
 
 def tanh(x, composed):

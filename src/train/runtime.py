@@ -7,6 +7,7 @@ from mindspore import context
 
 from src.config.training import DeviceSettings
 from src.log import logger
+from src.models import native
 
 
 def available_devices():
@@ -40,6 +41,7 @@ def settings(target, compute_type="auto"):
         target=target,
         compute_type=compute_type,
         composed_ops=target == "CPU",
+        native_library=native.build() if target == "CPU" else None,
         length_multiple={"Ascend": 16, "GPU": 8, "CPU": 1}[target],
     )
 

@@ -9,6 +9,7 @@ from mindspore import Tensor, nn, ops
 from src.config.model import ModelConfig, describe_weights
 from src.config.training import DeviceSettings
 from src.formats import huggingface, names
+from src.models import native
 from src.models.bert import Bert
 from src.models.heads import Classifier
 from src.train import checkpoint
@@ -47,10 +48,11 @@ def tensors(*arrays):
 
 
 @pytest.mark.parametrize("act", ["gelu", "gelu_new", "relu"])
-@pytest.mark.parametrize("composed", [True, False], ids=["composed", "fused"])
-def test_outputs_and_gradients_equal_hugging_face(act, composed):
+@pytest.mark.parametrize("form", ["native", "composed", "fused"])
+def test_outputs_and_gradients_equal_hugging_face(act, form):
     golden = np.load(GOLDEN / "bert.npz")
-    bert = Bert(ModelConfig(**TINY, hidden_act=act), DeviceSettings(composed_ops=composed))
+    device = DeviceSettings(composed_ops=form != "fused", native_library=native.build() if form == "native" else None)
+    bert = Bert(ModelConfig(**TINY, hidden_act=act), device)
     objective = Objective(bert)
     parameters = {parameter.name: parameter for parameter in objective.trainable_params()}
     for key in golden.files:

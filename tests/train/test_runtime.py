@@ -1,12 +1,13 @@
 import pytest
 
 from src.config.training import DeviceSettings
+from src.models import native
 from src.train import runtime
 
 EXPECTED = {
     "Ascend": DeviceSettings("Ascend", "float16", composed_ops=False, length_multiple=16),
     "GPU": DeviceSettings("GPU", "float16", composed_ops=False, length_multiple=8),
-    "CPU": DeviceSettings("CPU", "float32", composed_ops=True, length_multiple=1),
+    "CPU": DeviceSettings("CPU", "float32", composed_ops=True, native_library=native.build(), length_multiple=1),
 }
 
 

@@ -1,0 +1,48 @@
+"""Compile native.cpp, the kernels that plain ops cannot match on the CPU, on first use."""
+
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+from src.files import written_whole
+from src.log import logger
+
+_SOURCE = Path(__file__).with_name("native.cpp")
+_FLAGS = ("-O3", "-march=native", "-ffast-math", "-shared", "-fPIC")
+
+
+@functools.cache
+def build():
+    """Path of the compiled library, kept in ~/.cache/bert-mindspore; None where there is no C++ compiler that works.
+
+    `$CXX` names the compiler (default g++); BERT_NATIVE=0 asks for plain ops. The file's name follows from source,
+    flags, compiler and processor, so a home folder that several machines share serves each of them.
+    """
+    compiler = shutil.which(os.environ.get("CXX", "g++"))
+    if compiler is None or os.environ.get("BERT_NATIVE") == "0":
+        logger.info("native kernels: none (no C++ compiler, or BERT_NATIVE=0); plain ops compute the same, slower")
+        return None
+    key = hashlib.sha256(repr((_SOURCE.read_bytes(), _FLAGS, compiler, _processor())).encode()).hexdigest()[:16]
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bert-mindspore"
+    library = folder / f"native-{key}.so"
+    if not library.is_file():
+        try:
+            with written_whole(library) as temporary:
+                subprocess.run([compiler, *_FLAGS, "-o", temporary, _SOURCE], check=True, capture_output=True, timeout=120)
+        except (OSError, subprocess.SubprocessError) as error:
+            logger.warning(f"native kernels: none ({compiler}: {error}); plain ops compute the same, slower")
+            return None
+    return str(library)
+
+
+def _processor():
+    """What -march=native depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
