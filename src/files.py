@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +32,17 @@ def written_whole(path):
         if isinstance(error, OSError) and error.errno is not None:
             raise type(error)(error.errno, error.strerror, str(path)) from error
         raise
+
+
+def make_folder(path):
+    """Make a folder for results, and see that it can be written to.
+
+    Raises:
+        OSError: naming the folder: a file is in its place, or it cannot be written.
+    """
+    Path(path).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path):
+        pass
 
 
 def write_text(path, text):

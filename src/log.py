@@ -8,8 +8,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-os.environ.setdefault("GLOG_v", "4")  # MindSpore's own log, read at its import: its errors reach us as exceptions
-
 
 class _RankFormatter(logging.Formatter):
     """Prefix every line with the rank when several processes write side by side."""

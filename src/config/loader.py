@@ -6,6 +6,7 @@ Precedence, lowest first: dataclass defaults, `config.json` beside the weights (
 import argparse
 import dataclasses
 import difflib
+import math
 import os
 import sys
 import types
@@ -19,6 +20,7 @@ from easydict import EasyDict
 from src.config.fields import describe_bounds
 from src.config.model import describe_weights
 
+EXIT_CHECK_FAILED = 1
 EXIT_BAD_INPUT = 2
 
 
@@ -27,14 +29,31 @@ def bad_input_exits():
     """Turn errors about input into one line on stderr and exit code 2; BERT_TRACEBACK=1 shows where they arose."""
     try:
         yield
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError) as error:
         if os.environ.get("BERT_TRACEBACK"):
             raise
         print(f"error: {_describe_error(error)}", file=sys.stderr, flush=True)
         sys.exit(EXIT_BAD_INPUT)
 
 
+@contextmanager
+def not_input():
+    """Inside, a ValueError is a fault of the program, not of the user's input, and shows where it arose.
+
+    Training that fails to converge ends with one line and exit code 1.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise RuntimeError(f"unexpected: {error}") from error
+    except FloatingPointError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(EXIT_CHECK_FAILED)
+
+
 def _describe_error(error):
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}"
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}"
@@ -106,8 +125,13 @@ def to_dict(options):
 
 def unknown_key(key, known):
     """The message for an unknown key, with the nearest known one."""
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"unknown setting {key}" + (f"; did you mean {near[0]}?" if near else "; --help lists them")
+
+    def likeness(candidate):
+        last = difflib.SequenceMatcher(None, key.split(".")[-1], candidate.split(".")[-1]).ratio()
+        return max(last, difflib.SequenceMatcher(None, key, candidate).ratio())
+
+    near = max(known, key=likeness)
+    return f"unknown setting {key}" + (f"; did you mean {near}?" if likeness(near) > 0.6 else "; --help lists them")
 
 
 def _convert(value, kind):
@@ -127,7 +151,7 @@ def _convert(value, kind):
     if kind is int and isinstance(value, float) and value != int(value):
         _reject()
     number = kind(value)
-    if kind is float and number != number:
+    if kind is float and not math.isfinite(number):
         _reject()
     return number
 
@@ -210,7 +234,7 @@ def _check_keys(options_class, tree, prefix=""):
     fields, hints = _settable(options_class), typing.get_type_hints(options_class)
     for key, value in tree.items():
         if key not in fields:
-            raise ValueError(unknown_key(f"{prefix}{key}", [prefix + name for name in fields]))
+            raise ValueError(unknown_key(f"{prefix}{key}", [prefix + name for name, _ in _leaves(options_class)]))
         if dataclasses.is_dataclass(hints[key]):
             if not isinstance(value, dict):
                 raise _not_a_group(hints[key], prefix + key, value)
@@ -225,15 +249,31 @@ def _put(tree, key, value):
 
 
 def _add_weights_description(tree, output_dir):
-    """Let the config beside the weights stand in for whatever YAML and flags leave open: shape, labels, vocabulary."""
-    path = tree.get("load_pretrain_checkpoint_path")
+    """Let what lies beside the weights stand in for what YAML and flags leave open: shape, vocabulary, and without
+    training also the labels and the settings of the run that made them."""
+    path, config_file = tree.get("load_pretrain_checkpoint_path"), tree.get("bert_config_file")
     if str(tree.get("do_train", False)).lower() != "true":
         own = tree.get("save_finetune_checkpoint_path") or f"{tree.get('output_dir', output_dir)}/ckpt"
         path = tree.get("load_finetune_checkpoint_path") or (own if Path(own).is_dir() else path)
-        labels = describe_weights(path).labels if path else ()
-        if labels:
-            tree.setdefault("labels", list(labels))
-    if path or tree.get("bert_config_file"):
-        found = describe_weights(path, tree.get("bert_config_file"))
-        tree.model = EasyDict({**found.model, **tree.get("model", {})})
-        tree.setdefault("vocab_file_path", found.vocab_file)
+        if path:
+            _add_run_settings(tree, Path(path))
+    if not path and not config_file:
+        return
+    found = describe_weights(path, config_file)
+    if not found.model and not tree.get("model"):
+        raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file")
+    tree.model = EasyDict({**found.model, **tree.get("model", {})})
+    tree.setdefault("vocab_file_path", found.vocab_file)
+    if found.labels and str(tree.get("do_train", False)).lower() != "true":
+        tree.setdefault("labels", list(found.labels))
+
+
+def _add_run_settings(tree, weights):
+    """Task, columns and length of the run whose checkpoint folder this is: results follow from them."""
+    folder = weights if weights.is_dir() else weights.parent
+    file = folder.parent / "config.yaml"
+    if file.is_file() and not tree.keys() & {"task_name", "columns"}:
+        saved = yaml.safe_load(file.read_text(encoding="utf-8"))
+        for key in ("task_name", "columns", "seq_length"):
+            if isinstance(saved, dict) and saved.get(key) is not None:
+                tree.setdefault(key, saved[key])

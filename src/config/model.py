@@ -14,8 +14,8 @@ HIDDEN_ACTS = ("gelu", "gelu_tanh", "gelu_new", "relu")
 class ModelConfig:
     """BERT's hyper-parameters, by the names of Google's bert_config.json; the defaults are BERT-base, Chinese."""
 
-    vocab_size: int = setting(21128, "rows of the word embedding table", minimum=1)
-    hidden_size: int = setting(768, "width of every layer's output", minimum=1)
+    vocab_size: int = setting(21128, "rows of the word embedding table", minimum=1, maximum=10_000_000)
+    hidden_size: int = setting(768, "width of every layer's output", minimum=1, maximum=100_000)
     num_hidden_layers: int = setting(12, "encoder layers", minimum=1)
     num_attention_heads: int = setting(12, "attention heads; must divide hidden_size", minimum=1)
     intermediate_size: int = setting(3072, "width inside the feed-forward block", minimum=1)
@@ -73,6 +73,8 @@ def describe_weights(path, config_file=None):
     known = {field.name for field in dataclasses.fields(ModelConfig)}
     model = {key: value for key, value in raw.items() if key in known}
     labels = raw.get("id2label") or {}
+    if not isinstance(labels, dict) or not all(str(key).isdecimal() for key in labels):
+        raise ValueError(f"{config_file}: id2label must map class numbers to names")
     if all(str(label).startswith("LABEL_") for label in labels.values()):  # Hugging Face's placeholders
         labels = {}
     vocab = folder / "vocab.txt" if folder is not None else None

@@ -43,7 +43,7 @@ class PrecisionConfig:
 
     compute_type: str = setting("auto", "auto: float16 on Ascend and GPU, float32 on CPU", COMPUTE_TYPES)
     loss_scale: str = setting("dynamic", "inactive when compute_type is float32", ("dynamic", "static", "none"))
-    loss_scale_value: float = setting(2.0**32, "static, or first dynamic, loss scale", minimum=1)
+    loss_scale_value: float | None = setting(None, "static, or first dynamic, loss scale; default: 128, or 2^32", minimum=1)
     scale_factor: float = setting(2.0, "divides the scale on overflow, multiplies it after scale_window good steps", above=1)
     scale_window: int = setting(1000, "good steps before the scale grows", minimum=1)
     min_loss_scale: float = setting(1.0, "the scale never falls below", above=0)
@@ -73,7 +73,7 @@ class FineTuneOptions:
     do_eval: bool = setting(False, "evaluate on the development set")
     do_predict: bool = setting(False, "predict the test set")
     epoch_num: float = setting(3.0, "passes over the training set", above=0)
-    train_batch_size: int = setting(32, "rows per training step and device", minimum=1)
+    train_batch_size: int = setting(32, "rows of a training step", minimum=1)
     eval_batch_size: int = setting(32, "rows per evaluation step; results do not depend on it", minimum=1)
     accumulation_steps: int = setting(1, "micro-batches whose gradients make one update", minimum=1)
     seq_length: int = setting(128, "longest input in tokens; longer ones are cut", minimum=4)
@@ -95,7 +95,7 @@ class FineTuneOptions:
     data_dir: str | None = setting(None, "folder with the task's usual file names")
     schema_file_path: str | None = setting(None, "schema JSON of a TFRecord file")
     dataset_format: str = setting("mindrecord", "of ready-made records; recognised by content", ("mindrecord", "tfrecord"))
-    seed: int = setting(1, "of initial weights, data order and dropout", minimum=0)
+    seed: int = setting(1, "of initial weights, data order and dropout", minimum=0, maximum=2**32 - 1)
     log_steps: int = setting(10, "updates between step lines", minimum=1)
     model: ModelConfig = setting(ModelConfig(), "network shape; default: as described beside the weights")
     optimizer: OptimizerConfig = setting(OptimizerConfig(), "optimiser, schedule, clipping")
@@ -107,6 +107,8 @@ class FineTuneOptions:
             raise ValueError("nothing to do: give --do_train true, --do_eval true or --do_predict true")
         if self.seq_length > self.model.max_position_embeddings:
             raise ValueError(f"seq_length={self.seq_length} is above model.max_position_embeddings={self.model.max_position_embeddings}")
+        if self.bucket_list != tuple(sorted(set(self.bucket_list))):
+            raise ValueError(f"bucket_list={self.bucket_list}: lengths in ascending order are expected")
         if len(self.bucket_list) > 4 or (self.bucket_list and max(self.bucket_list) != self.seq_length):
             raise ValueError(f"bucket_list={self.bucket_list}: four lengths at most, the largest equal to seq_length={self.seq_length}")
 

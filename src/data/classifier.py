@@ -86,7 +86,8 @@ def read_examples(path, task, with_labels):
         if not rows:
             raise ValueError(f"{path}: a header and no rows")
     if with_labels and columns.label is None:
-        raise ValueError(f"{path}: no label column; expected {task.named or task.indexed}")
+        wanted = (task.named or task.indexed).label
+        raise ValueError(f"{path}: " + ("columns names no label" if wanted is None else f"no label column {wanted!r}"))
     width = 1 + max(place for place in (columns.text_a, columns.text_b, columns.label) if place is not None)
     examples = []
     for line, fields in rows:

@@ -5,6 +5,7 @@ several epochs: its samplers take no more row numbers than the file has rows.) I
 that exists is complete.
 """
 
+import functools
 import hashlib
 import struct
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import mindspore.dataset as ds
 import numpy as np
+import tokenizers
 from google_crc32c import value as crc32c
 
 from src.files import written_whole
@@ -21,6 +23,7 @@ from src.files import written_whole
 # the network's names of the columns that the model zoo's files have
 _ZOO_INPUTS = {"input_ids": "input_ids", "input_mask": "input_mask", "segment_ids": "token_type_ids"}
 ZOO_COLUMNS = {"classifier": {**_ZOO_INPUTS, "label_ids": "label_ids"}}
+_FORMAT = 1  # of the cache; a change in what the rows are made of gets a new number
 _TOKEN_COLUMNS = ("input_ids", "token_type_ids")  # one value a token, stored flat; every other column has one a row
 
 
@@ -28,11 +31,17 @@ _TOKEN_COLUMNS = ("input_ids", "token_type_ids")  # one value a token, stored fl
 class RecordSet:
     """Rows ready for the pipeline.
 
-    lengths: int32 [rows], tokens of each row. columns: name -> int32, [all tokens] or [rows].
+    lengths: int32 [rows], tokens of each row. columns: name -> int32, [all tokens] or [rows]. key: tells data sets apart.
     """
 
     lengths: np.ndarray
     columns: dict
+    key: int = 0
+
+    @functools.cached_property
+    def starts(self):
+        """int64 [rows], where each row begins in the flat columns."""
+        return np.cumsum(self.lengths, dtype=np.int64) - self.lengths
 
     def batch(self, name, row_ids, length):
         """One column of some rows: int32 [B, length] padded with 0, or int32 [B]; `input_mask` follows from the lengths."""
@@ -42,13 +51,13 @@ class RecordSet:
         places = np.arange(length)[None, :]
         if name == "input_mask":
             return (places < lengths).astype(np.int32)
-        starts = np.cumsum(self.lengths, dtype=np.int64)[row_ids, None] - lengths
+        starts = self.starts[row_ids, None]
         return np.where(places < lengths, self.columns[name][starts + np.minimum(places, lengths - 1)], 0).astype(np.int32)
 
 
 def make_key(*parts):
     """A short name for what follows from `parts`: files by their bytes, all else by its text."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{_FORMAT} {tokenizers.__version__}".encode())
     for part in parts:
         digest.update(Path(part).read_bytes() if isinstance(part, Path) else repr(part).encode())
         digest.update(b"\0")
@@ -70,8 +79,12 @@ def cached_records(folder, make_rows):
             np.save(temporary / "lengths.npy", np.array([len(row["input_ids"]) for row in rows], np.int32))
             for name in rows[0]:
                 np.save(temporary / f"{name}.npy", np.concatenate([np.atleast_1d(row[name]) for row in rows]).astype(np.int32))
-    arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
-    return RecordSet(np.asarray(arrays.pop("lengths")), arrays)
+    try:
+        arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
+        lengths = np.asarray(arrays.pop("lengths"))
+    except (ValueError, EOFError, KeyError) as error:
+        raise ValueError(f"{folder}: damaged cache ({error}); remove this folder") from None
+    return RecordSet(lengths, arrays, int(hashlib.sha256(folder.name.encode()).hexdigest()[:15], 16))
 
 
 def is_record_file(path):

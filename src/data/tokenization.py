@@ -12,8 +12,6 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer, Replace, Sequence
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from src.log import logger
-
 PAD, UNKNOWN, CLS, SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 _MAX_WORD_CHARS = 200  # Google's; the library's own default is 100
 
@@ -80,14 +78,13 @@ class Tokenizer:
 
     Args:
         vocab_file: a token a line.
-        do_lower_case: lower-case and strip accents; None takes what `decide_lower_case` finds and logs it.
+        do_lower_case: lower-case and strip accents; None takes what `decide_lower_case` finds.
     """
 
     def __init__(self, vocab_file, do_lower_case=None):
         self.vocab_file = str(vocab_file)
         self.vocabulary = read_vocabulary(vocab_file)
-        self.do_lower_case, reason = decide_lower_case(vocab_file, self.vocabulary, do_lower_case)
-        logger.info(f"tokenizer do_lower_case={str(self.do_lower_case).lower()}, {reason}; {len(self.vocabulary)} tokens")
+        self.do_lower_case, self.casing_reason = decide_lower_case(vocab_file, self.vocabulary, do_lower_case)
         self.tokens = list(self.vocabulary)
         self._cls, self._sep = self.vocabulary[CLS], self.vocabulary[SEP]
         model = WordPiece(self.vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=_MAX_WORD_CHARS)

@@ -12,7 +12,7 @@ from scipy.special import softmax
 from src.data import records
 from src.data.classifier import collect_labels, encode_examples, make_task, read_examples
 from src.data.tokenization import Tokenizer
-from src.files import write_text
+from src.files import make_folder, write_text
 from src.log import logger
 from src.metrics.classification import classification_metrics
 from src.models.heads import Classifier
@@ -35,11 +35,14 @@ def prepare(config):
     Raises:
         ValueError, FileNotFoundError: naming what is missing or does not fit.
     """
+    make_folder(config.output_dir)
     splits = [split for split, wanted in (("train", config.do_train), ("eval", config.do_eval), ("predict", config.do_predict)) if wanted]
     paths = {split: data_file(config, split) for split in splits}
     if not config.vocab_file_path:
         raise ValueError("no vocabulary: there is no vocab.txt beside the weights; give --vocab_file_path")
     tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
+    casing = f"do_lower_case={str(tokenizer.do_lower_case).lower()}, {tokenizer.casing_reason}"
+    logger.info(f"vocabulary {config.vocab_file_path} tokens={len(tokenizer.vocabulary)} {casing}")
     if len(tokenizer.vocabulary) > config.model.vocab_size:
         raise ValueError(
             f"{config.vocab_file_path}: {len(tokenizer.vocabulary)} tokens do not fit model.vocab_size={config.model.vocab_size}"
@@ -76,7 +79,7 @@ def data_file(config, split):
     if not given:
         raise ValueError(f"no data for the {split} split: give --{split}_data_file_path or --data_dir")
     if not Path(given).is_file():
-        raise FileNotFoundError(f"{given}: no such file (the {split} split)")
+        raise FileNotFoundError(f"{given}: {'a folder' if Path(given).is_dir() else 'no such file'} (the {split} split)")
     return Path(given)
 
 
@@ -188,6 +191,8 @@ def _make_rows(config, path, split):
         examples = [dataclasses.replace(example, label=None) for example in examples]
     tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
     rows = encode_examples(path, examples, tokenizer, config.labels, config.seq_length)
+    if examples[0].text_b is not None and config.model.type_vocab_size < 2:
+        raise ValueError(f"{path}: holds pairs of texts, which need two segments, but model.type_vocab_size=1")
     for example, row in list(zip(examples, rows))[:_EXAMPLES_SHOWN]:
         _show_example(split, example, row, tokenizer)
     return rows
@@ -208,10 +213,13 @@ def _show_example(split, example, row, tokenizer):
 def _check_rows(config, path, rows):
     """Ready-made records must fit the network: ids, lengths, labels."""
     largest = max(int(np.max(row["input_ids"])) for row in rows)
+    segments = max(int(np.max(row["token_type_ids"])) for row in rows)
     longest = max(len(row["input_ids"]) for row in rows)
     labels = {int(row["label_ids"][0]) for row in rows}
     if largest >= config.model.vocab_size:
         raise ValueError(f"{path}: token id {largest} does not fit model.vocab_size={config.model.vocab_size}")
+    if segments >= config.model.type_vocab_size:
+        raise ValueError(f"{path}: segment {segments} does not fit model.type_vocab_size={config.model.type_vocab_size}")
     if longest > config.seq_length:
         raise ValueError(f"{path}: a row has {longest} tokens, seq_length={config.seq_length}")
     if min(labels) < 0 or max(labels) >= len(config.labels):

@@ -1,5 +1,6 @@
 """What happens beside the training steps: step lines, log.jsonl, progress, checkpoints, signals."""
 
+import math
 import signal
 import time
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Throughput:
 
     @property
     def rows_per_s(self):
+        """0 where every step was a first one."""
         return self.rows / self.seconds if self.seconds else 0.0
 
 
@@ -59,7 +61,7 @@ class StepLog(Callback):
         super().__init__()
         self.plan, self.row_lengths, self.position = plan, row_lengths, position
         self.every, self.run_log = every, run_log
-        self.index, self.losses, self.tokens, self.places = 0, [], 0, 0
+        self.index, self.losses, self.tokens, self.places, self.skipped = 0, [], 0, 0, 0
         self.speed, self.marked = Throughput(), (0, 0, 0.0)
 
     def on_train_begin(self, run_context):
@@ -74,6 +76,10 @@ class StepLog(Callback):
         seconds = time.perf_counter() - self.started
         length, num_real = int(self.plan.lengths[self.index]), int(self.plan.num_real[self.index])
         tokens = int(self.row_lengths[self.plan.row_ids[self.index][:num_real]].sum())
+        if not math.isfinite(loss) and scale <= 1.0:  # above, it is the loss scale's affair
+            batch = self.position.first_batch + self.index + 1
+            raise FloatingPointError(f"the loss is {loss} in micro-batch {batch}; lower the learning rate")
+        self.skipped = skipped
         self.losses.append(loss)
         self.tokens, self.places = self.tokens + tokens, self.places + length * self.plan.row_ids.shape[1]
         if self.speed.add(length, num_real, tokens, seconds):
@@ -110,6 +116,8 @@ class StepLog(Callback):
             "samples_per_s": round(self.speed.rows_per_s, 1),
         }
         self.run_log.write({"event": "trained", **fields})
+        if 0 < self.index <= self.skipped * self.position.accumulation_steps:
+            logger.warning("every update overflowed and was skipped: nothing was learned; lower precision.loss_scale_value")
         logger.info(f"trained {format_fields(fields)} (samples_per_s without compilation)")
 
 

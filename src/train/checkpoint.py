@@ -1,8 +1,6 @@
 """Checkpoints: one file with parameters, moments, step, loss scale and data position; and weights from other systems."""
 
 import json
-import logging
-import os
 import re
 from pathlib import Path
 
@@ -15,10 +13,7 @@ from src.files import write_text, written_whole
 from src.formats import huggingface
 from src.log import format_fields, logger
 
-# The framework logs what it raises as well: one line about one fault is enough.
-logging.getLogger(f"ME.mindspore.log.{os.getpid()}").setLevel(logging.CRITICAL + 1)
-
-_POSITION = "data_position"  # int64 [4]: epoch, global rows consumed in it, rows of the data set, rows of a global batch
+_POSITION = "data_position"  # int64 [5]: epoch, global rows consumed in it, the data set's key, rows of a global batch, seed
 _NAME = re.compile(r"^(?P<prefix>.+)-(?P<epoch>\d+)_(?P<step>\d+)\.ckpt$")
 
 
@@ -34,7 +29,7 @@ def save(folder, prefix, cell, epoch, step, position, keep):
         prefix: task name, e.g. classifier.
         cell: TrainStep; every parameter in it is saved.
         epoch, step: epochs finished or begun, and updates done.
-        position: int64 [4], see `_POSITION`.
+        position: int64 [5], see `_POSITION`.
         keep: checkpoints kept.
 
     Returns:
@@ -56,10 +51,10 @@ def save(folder, prefix, cell, epoch, step, position, keep):
 
 
 def find_checkpoints(folder, prefix):
-    """Checkpoints of a prefix in a folder, by their update number, newest last."""
+    """Checkpoints of a prefix in a folder in the order they were written: a shorter run after a longer one is newer."""
     matches = [(_NAME.match(path.name), path) for path in Path(folder).glob("*.ckpt")]
-    found = [(int(match["step"]), path) for match, path in matches if match and match["prefix"] == prefix]
-    return [path for _, path in sorted(found)]
+    found = [(path.stat().st_mtime_ns, int(match["step"]), path) for match, path in matches if match and match["prefix"] == prefix]
+    return [path for *_, path in sorted(found)]
 
 
 def read(path):
@@ -83,13 +78,13 @@ def step_of(path):
     return int(match["step"]) if match else 0
 
 
-def restore(path, cell, num_rows, batch_size):
+def restore(path, cell, trained_on):
     """Load a checkpoint whole, to go on exactly where it was written.
 
     Args:
         path: written by `save`.
         cell: TrainStep of the same network and optimiser.
-        num_rows, batch_size: rows of the data set and of a global batch; others than the checkpoint's are refused.
+        trained_on: (the data set's key, rows of a global batch, seed); others than the checkpoint's are refused.
 
     Returns:
         (epoch, global rows consumed in it).
@@ -100,12 +95,10 @@ def restore(path, cell, num_rows, batch_size):
     arrays = read(path)
     if _POSITION not in arrays:
         raise ValueError(f"{path}: holds weights only, no training state; nothing to resume")
-    epoch, consumed, *trained_on = (int(value) for value in arrays.pop(_POSITION))
-    if trained_on != [num_rows, batch_size]:
-        raise ValueError(
-            f"{path}: was trained on {trained_on[0]} rows in batches of {trained_on[1]}; "
-            f"--resume needs the same, found {num_rows} and {batch_size}"
-        )
+    epoch, consumed, *saved = (int(value) for value in arrays.pop(_POSITION))
+    for name, before, now in zip(("training data, vocabulary or seq_length", "train_batch_size", "seed"), saved, trained_on):
+        if before != now:
+            raise ValueError(f"{path}: was trained with another {name}; --resume needs the same")
     parameters = cell.parameters_dict()
     differing = sorted(set(parameters) ^ set(arrays))
     if differing:

@@ -34,6 +34,8 @@ def fit(task, config):
     Exits with 130 or 143 when interrupted, after saving.
     """
     records = task.dataset(config, "train")
+    if config.load_finetune_checkpoint_path:
+        logger.warning("load_finetune_checkpoint_path is ignored: the weights trained in this run are used")
     plan, batches_per_epoch = _plan_training(config, records.lengths)
     total_steps = len(plan) // config.accumulation_steps
     step = _make_step(task, config, total_steps)
@@ -45,7 +47,7 @@ def fit(task, config):
 
     def save(done):
         epoch, consumed = divmod(done, batches_per_epoch)
-        position = (epoch, consumed * config.train_batch_size, len(records.lengths), config.train_batch_size)
+        position = (epoch, consumed * config.train_batch_size, *_trained_on(config, records))
         epochs, updates = math.ceil(done / batches_per_epoch), done // config.accumulation_steps
         path = checkpoint.save(config.checkpoint_dir, task.NAME, step, epochs, updates, position, config.save_checkpoint_num)
         logger.info(f"saved {path}")
@@ -58,7 +60,8 @@ def fit(task, config):
     stop = StopOnSignal(saver)
     callbacks = [StepLog(left, records.lengths, position, config.log_steps, run_log), saver, stop]
     dataset = pipeline.make_dataset(records, left, task.INPUTS + task.TARGETS)
-    Model(step).train(1, dataset, callbacks, dataset_sink_mode=False)
+    with loader.not_input():
+        Model(step).train(1, dataset, callbacks, dataset_sink_mode=False)
     run_log.close()
     if stop.received is not None:
         print(f"stopped={stop.received.name} step={saver.done // config.accumulation_steps}", flush=True)
@@ -104,12 +107,12 @@ def predict(task, config, split):
 
 
 def find_trained(task, config):
-    """The fine-tuned weights to use: load_finetune_checkpoint_path, else the newest in the checkpoint folder.
+    """The fine-tuned weights to use: after training the newest in the checkpoint folder; else those asked for first.
 
     Raises:
         FileNotFoundError: neither is there.
     """
-    if config.load_finetune_checkpoint_path:
+    if config.load_finetune_checkpoint_path and not config.do_train:
         return config.load_finetune_checkpoint_path
     found = checkpoint.find_checkpoints(config.checkpoint_dir, task.NAME)
     if not found:
@@ -154,6 +157,11 @@ def _make_step(task, config, total_steps):
     )
 
 
+def _trained_on(config, records):
+    """What a resumed training must have in common with the one that it continues."""
+    return records.key, config.train_batch_size, config.seed
+
+
 def _resume(task, config, step, records, batches_per_epoch):
     """Micro-batches done by the newest readable checkpoint; 0 for a fresh start."""
     if not config.resume:
@@ -162,7 +170,7 @@ def _resume(task, config, step, records, batches_per_epoch):
     while found:
         path = found.pop()
         try:
-            epoch, consumed = checkpoint.restore(path, step, len(records.lengths), config.train_batch_size)
+            epoch, consumed = checkpoint.restore(path, step, _trained_on(config, records))
         except checkpoint.DamagedCheckpoint as error:
             if not found:
                 raise

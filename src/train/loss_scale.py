@@ -3,6 +3,8 @@
 import mindspore
 from mindspore import Parameter, Tensor, nn, ops
 
+_STATIC, _DYNAMIC = 128.0, 2.0**32  # the second shrinks to what fits within some steps
+
 
 class LossScale(nn.Cell):
     """The factor that keeps float16 gradients in range.
@@ -40,5 +42,5 @@ def make_loss_scale(config, compute_type):
     if config.loss_scale == "none" or compute_type != "float16":
         return None
     if config.loss_scale == "static":
-        return LossScale(config.loss_scale_value)
-    return LossScale(config.loss_scale_value, config.scale_factor, config.scale_window, config.min_loss_scale)
+        return LossScale(config.loss_scale_value or _STATIC)
+    return LossScale(config.loss_scale_value or _DYNAMIC, config.scale_factor, config.scale_window, config.min_loss_scale)

@@ -219,11 +219,11 @@ def test_config_of_another_network_is_refused(text, capsys):
 
 def test_labels_beside_finetuned_weights_are_taken_for_evaluation():
     Path("weights").mkdir()
-    Path("weights/config.json").write_text('{"id2label": {"10": "k", "0": "a", "2": "c"}}')
+    Path("weights/config.json").write_text('{"hidden_size": 24, "id2label": {"10": "k", "0": "a", "2": "c"}}')
     flags = ["--do_eval=true", "--load_finetune_checkpoint_path=weights"]
     assert load("--do_train=false", *flags).labels == ("a", "c", "k")
     assert load(*flags).labels == ()
-    Path("weights/config.json").write_text('{"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}')
+    Path("weights/config.json").write_text('{"hidden_size": 24, "id2label": {"0": "LABEL_0", "1": "LABEL_1"}}')
     assert load("--do_train=false", *flags).labels == ()
 
 
