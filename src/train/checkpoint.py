@@ -114,7 +114,8 @@ def read_weights(path):
     """
     path = Path(path)
     if path.is_dir() and huggingface.find(path) is None:
-        ours = sorted(path.glob("*.ckpt"), key=lambda file: file.stat().st_mtime)
+        ours = [file for file in path.glob("*.ckpt") if not file.name.startswith(".")]  # those are half written
+        ours.sort(key=lambda file: file.stat().st_mtime_ns)
         if not ours:
             raise FileNotFoundError(f"{path}: neither Hugging Face's weights nor a .ckpt in this folder")
         path = ours[-1]
