@@ -23,8 +23,10 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_runtest_setup(item):
-    if "mindspore" in sys.modules:  # networks run compiled here, as in the program
-        sys.modules["mindspore"].set_context(mode=0)
+    mindspore = sys.modules.get("mindspore")
+    if mindspore is not None:  # networks run compiled, on the device that run scripts choose; both must be set before any runs
+        mindspore.set_context(mode=mindspore.GRAPH_MODE)
+        mindspore.set_device("CPU", 0)
 
 
 @pytest.fixture(scope="session")
