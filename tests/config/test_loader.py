@@ -209,12 +209,20 @@ def test_bert_config_file_outweighs_the_config_beside_the_weights():
     assert load(*flags).model.hidden_size == 36
 
 
-@pytest.mark.parametrize(
-    "text", ["[]", "{", '{"model_type": "roberta"}', '{"position_embedding_type": "relative_key"}', '{"hidden_size": "x"}']
-)
+REFUSED_CONFIGS = {
+    "[]": "bert_config.json: a JSON object is expected, found list",
+    "{": "bert_config.json: not a JSON file",
+    '{"model_type": "roberta"}': "bert_config.json: model_type=roberta",
+    '{"position_embedding_type": "relative_key"}': "bert_config.json: position_embedding_type=relative_key",
+    '{"hidden_size": "x"}': "model.hidden_size=x: expected a whole number",
+    '{"id2label": ["a", "b"]}': "bert_config.json: id2label must map",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED_CONFIGS)
 def test_config_of_another_network_is_refused(text, capsys):
     Path("bert_config.json").write_text(text)
-    refusal(capsys, "--bert_config_file=bert_config.json")
+    assert REFUSED_CONFIGS[text] in refusal(capsys, "--bert_config_file=bert_config.json")
 
 
 def test_labels_beside_finetuned_weights_are_taken_for_evaluation():
