@@ -13,10 +13,11 @@ LEVELS = {
     **dict.fromkeys(("tasks", "train", "report", "bundle"), 1),
     **dict.fromkeys(("launch", "doctor"), 2),  # these see nothing but config and the standard library
     **dict.fromkeys(("models", "data", "metrics", "optim", "formats"), 2),
-    **dict.fromkeys(("config", "log", "files", "signals"), 3),
+    "config": 3,
+    **dict.fromkeys(("log", "files", "signals"), 4),
 }
-WITHOUT_MINDSPORE = ("config", "log", "files", "signals", "metrics", "formats", "launch")
-WITHOUT_MINDSPORE_TOO = ("src.report.memory", "src.data")
+WITHOUT_MINDSPORE = ("config", "log", "files", "signals", "metrics", "formats", "launch", "report")
+WITHOUT_MINDSPORE_TOO = ("src.data",)
 WITH_MINDSPORE = ("src.data.records", "src.data.pipeline")
 
 

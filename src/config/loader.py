@@ -17,8 +17,10 @@ from pathlib import Path
 import yaml
 from easydict import EasyDict
 
+from src.config.aliases import ALIASES, IGNORED, MIXED_PRECISION, REFUSED, mixed_precision
 from src.config.fields import describe_bounds
 from src.config.model import describe_weights
+from src.log import logger
 
 EXIT_CHECK_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -202,14 +204,47 @@ def _parse_flags(options_class, argv):
         if default not in (None, ()):
             text += f" [{str(default).lower() if isinstance(default, bool) else default}]"
         parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=text.replace("%", "%%"))
+    aliases = {name: ours for name, ours in ALIASES.items() if ours in leaves}
+    for key in (*aliases, *IGNORED, *REFUSED, *MIXED_PRECISION):
+        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=_describe_alias(key, aliases))
     known, unknown = parser.parse_known_args(argv)
     if unknown:
         flag = unknown[0]
         if not flag.startswith("--"):
             raise ValueError(f"unexpected argument {flag}")
         key = flag[2:].split("=")[0]
-        raise ValueError("--" + unknown_key(key, [*leaves, "config_path"]).removeprefix("unknown setting ") + " (unknown flag)")
-    return vars(known)
+        raise ValueError("--" + unknown_key(key, [*leaves, *aliases, "config_path"]).removeprefix("unknown setting ") + " (unknown flag)")
+    return _translate(vars(known), aliases)
+
+
+def _describe_alias(key, aliases):
+    if key in aliases:
+        return f"the same as --{aliases[key]}"
+    if key in MIXED_PRECISION:
+        return "true: precision.compute_type auto; false: float32"
+    return REFUSED.get(key) or f"no effect: {IGNORED[key]}"
+
+
+def _translate(flags, aliases):
+    """Flags by our names; those of other programs give what stands for them, or one line that says why nothing does."""
+    for key in IGNORED.keys() & flags.keys():
+        logger.info(f"--{key}={flags.pop(key)} has no effect: {IGNORED[key]}")
+    for key in REFUSED.keys() & flags.keys():
+        if _convert_flag(key, flags.pop(key)):
+            raise ValueError(f"--{key}=true: {REFUSED[key]}")
+    if flags.keys() & set(MIXED_PRECISION):
+        switches = [key in flags and _convert_flag(key, flags.pop(key)) for key in MIXED_PRECISION]
+        for key, value in mixed_precision(*switches).items():
+            flags.setdefault(key, value)
+    for key in aliases.keys() & flags.keys():
+        if aliases[key] in flags:
+            raise ValueError(f"--{key} and --{aliases[key]} are the same setting: give one of them")
+        flags[aliases[key]] = flags.pop(key)
+    return flags
+
+
+def _convert_flag(key, text):
+    return coerce(text, bool, key, {})
 
 
 def _read_yaml(options_class, path):
@@ -253,7 +288,10 @@ def _add_weights_description(tree, output_dir):
     training also the labels and the settings of the run that made them."""
     path, config_file = tree.get("load_pretrain_checkpoint_path"), tree.get("bert_config_file")
     if str(tree.get("do_train", False)).lower() != "true":
-        own = tree.get("save_finetune_checkpoint_path") or f"{tree.get('output_dir', output_dir)}/ckpt"
+        seed = str(tree.get("seeds", "")).strip("[]() ").split(",")[0]
+        run = f"/seed-{seed}" if seed else ""  # FineTuneOptions.for_seed
+        saved = tree.get("save_finetune_checkpoint_path")
+        own = f"{saved}{run}" if saved else f"{tree.get('output_dir', output_dir)}{run}/ckpt"
         path = tree.get("load_finetune_checkpoint_path") or (own if Path(own).is_dir() else path)
         if path:
             _add_run_settings(tree, Path(path))
@@ -274,6 +312,6 @@ def _add_run_settings(tree, weights):
     file = folder.parent / "config.yaml"
     if file.is_file() and not tree.keys() & {"task_name", "columns"}:
         saved = yaml.safe_load(file.read_text(encoding="utf-8"))
-        for key in ("task_name", "columns", "seq_length"):
+        for key in ("task_name", "columns", "language", "seq_length", "num_class", "head", "cnn_batch_norm"):
             if isinstance(saved, dict) and saved.get(key) is not None:
                 tree.setdefault(key, saved[key])

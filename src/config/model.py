@@ -8,6 +8,8 @@ from src.config.fields import check_fields, setting
 
 CONFIG_NAMES = ("config.json", "bert_config.json")
 HIDDEN_ACTS = ("gelu", "gelu_tanh", "gelu_new", "relu")
+POSITIONS = ("absolute", "sinusoidal", "learned")
+_MAX_RELATIVE_POSITION = {"sinusoidal": 64, "learned": 16}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +28,22 @@ class ModelConfig:
     type_vocab_size: int = setting(2, "segments; 16 in early model-zoo documents, 2 in every published checkpoint", minimum=1)
     initializer_range: float = setting(0.02, "standard deviation of the truncated normal initialiser", above=0)
     layer_norm_eps: float = setting(1e-12, "added to the variance in layer normalisation", above=0)
+    position_embedding_type: str = setting(
+        "absolute", "absolute: BERT; sinusoidal: NEZHA as published; learned: the model zoo's NEZHA, a table in each layer", POSITIONS
+    )
+    max_relative_position: int | None = setting(
+        None,
+        "of NEZHA: distances are clipped to it; default: 64, 16 if learned; 127 in published English models",
+        minimum=1,
+        maximum=100_000,
+    )
 
     def __post_init__(self):
         check_fields(self, "model.")
+        if self.position_embedding_type == "absolute" and self.max_relative_position is not None:
+            raise ValueError("model.max_relative_position is for relative positions: give model.position_embedding_type")
+        if self.max_relative_position is None:
+            object.__setattr__(self, "max_relative_position", _MAX_RELATIVE_POSITION.get(self.position_embedding_type))
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"model.hidden_size={self.hidden_size} is not divisible by model.num_attention_heads={self.num_attention_heads}"
@@ -66,12 +81,10 @@ def describe_weights(path, config_file=None):
     if config_file is None and folder is not None:
         config_file = next((folder / name for name in CONFIG_NAMES if (folder / name).is_file()), None)
     raw = _read_json_object(config_file) if config_file is not None else {}
-    if raw.get("model_type", "bert") != "bert":
-        raise ValueError(f"{config_file}: model_type={raw['model_type']}: only bert is supported")
-    if raw.get("position_embedding_type", "absolute") != "absolute":
-        raise ValueError(f"{config_file}: position_embedding_type={raw['position_embedding_type']}: only absolute is supported")
     known = {field.name for field in dataclasses.fields(ModelConfig)}
     model = {key: value for key, value in raw.items() if key in known}
+    if raw:
+        model |= _describe_positions(config_file, raw)
     labels = raw.get("id2label") or {}
     if not isinstance(labels, dict) or not all(str(key).isdecimal() for key in labels):
         raise ValueError(f"{config_file}: id2label must map class numbers to names")
@@ -83,6 +96,21 @@ def describe_weights(path, config_file=None):
         labels=tuple(labels[key] for key in sorted(labels, key=int)),
         vocab_file=str(vocab) if vocab is not None and vocab.is_file() else None,
     )
+
+
+def _describe_positions(path, raw):
+    """The positions that a config file means: Hugging Face's NEZHA, the published one's and the model zoo's switches."""
+    if raw.get("model_type", "bert") not in ("bert", "nezha"):
+        raise ValueError(f"{path}: model_type={raw['model_type']}: bert and nezha are supported")
+    is_nezha = raw.get("model_type") == "nezha" or raw.get("use_relative_position") is True
+    zoo = "learned" if raw.get("use_relative_positions") is True else "absolute"
+    positions = raw.get("position_embedding_type", zoo)
+    if is_nezha and positions == "absolute":  # Hugging Face writes BERT's default into NEZHA's file too
+        positions = "sinusoidal"
+    if positions not in POSITIONS:
+        raise ValueError(f"{path}: position_embedding_type={positions}: {', '.join(POSITIONS)} are supported")
+    distance = raw.get("max_relative_position") if positions != "absolute" else None
+    return {"position_embedding_type": positions, "max_relative_position": distance}
 
 
 def _read_json_object(path):

@@ -96,6 +96,9 @@ class FineTuneOptions:
     schema_file_path: str | None = setting(None, "schema JSON of a TFRecord file")
     dataset_format: str = setting("mindrecord", "of ready-made records; recognised by content", ("mindrecord", "tfrecord"))
     seed: int = setting(1, "of initial weights, data order and dropout", minimum=0, maximum=2**32 - 1)
+    seeds: tuple[int, ...] = setting(
+        (), "several runs, each in {output_dir}/seed-N; reports mean and maximum", minimum=0, maximum=2**32 - 1
+    )
     log_steps: int = setting(10, "updates between step lines", minimum=1)
     model: ModelConfig = setting(ModelConfig(), "network shape; default: as described beside the weights")
     optimizer: OptimizerConfig = setting(OptimizerConfig(), "optimiser, schedule, clipping")
@@ -105,12 +108,27 @@ class FineTuneOptions:
         check_fields(self)
         if not (self.do_train or self.do_eval or self.do_predict):
             raise ValueError("nothing to do: give --do_train true, --do_eval true or --do_predict true")
-        if self.seq_length > self.model.max_position_embeddings:
+        if self.model.position_embedding_type == "absolute" and self.seq_length > self.model.max_position_embeddings:
             raise ValueError(f"seq_length={self.seq_length} is above model.max_position_embeddings={self.model.max_position_embeddings}")
         if self.bucket_list != tuple(sorted(set(self.bucket_list))):
             raise ValueError(f"bucket_list={self.bucket_list}: lengths in ascending order are expected")
         if len(self.bucket_list) > 4 or (self.bucket_list and max(self.bucket_list) != self.seq_length):
             raise ValueError(f"bucket_list={self.bucket_list}: four lengths at most, the largest equal to seq_length={self.seq_length}")
+
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds={','.join(map(str, self.seeds))}: a seed stands there twice")
+
+    def for_seed(self, seed):
+        """The options of one of several runs: its own seed and its own folders."""
+        run, checkpoints = f"seed-{seed}", self.save_finetune_checkpoint_path
+        checkpoints = checkpoints and f"{checkpoints}/{run}"
+        folders = {"output_dir": f"{self.output_dir}/{run}", "save_finetune_checkpoint_path": checkpoints}
+        return dataclasses.replace(self, seed=seed, seeds=(), **folders)
+
+    @property
+    def drops_short_batch(self):
+        """Whether training leaves out the rows behind an epoch's last whole batch: filler would disturb batch statistics."""
+        return False
 
     @property
     def checkpoint_dir(self):

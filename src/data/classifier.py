@@ -1,17 +1,25 @@
-"""Labelled texts and pairs from the tables of classification tasks; rows of NumPy for the records."""
+"""Labelled texts and pairs from the tables of classification and regression tasks; rows of NumPy for the records."""
 
-from dataclasses import dataclass
+import math
+from collections import Counter
+from dataclasses import dataclass, field, replace
 
 from src.data.tables import read_rows
+from src.log import logger
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Where a table keeps its texts and label: names of header fields, or indices from 0."""
+    """Where a table keeps its texts, label and language: names of header fields, or indices from 0."""
 
     text_a: str | int
     text_b: str | int | None = None
     label: str | int | None = None
+    language: str | int | None = None
+
+    @property
+    def names(self):
+        return [place for place in vars(self).values() if isinstance(place, str)]
 
 
 @dataclass(frozen=True)
@@ -26,17 +34,86 @@ class Example:
 
 @dataclass(frozen=True)
 class Task:
-    """A known data set: its columns, with a header and without, its labels, and its usual file names."""
+    """A known data set.
 
-    named: Columns | None
+    Args:
+        named: Columns of a table with a header, one for each spelling that goes round.
+        indexed: Columns of a table without a header; None where it must have one.
+        labels: label names in id order; empty where the training file decides.
+        files: the names to look for in data_dir, for train, eval and predict; the first that exists is taken, plain or .gz.
+        aliases: other spelling of a label -> its name.
+        skipped_label: what stands for a label where the annotators did not agree; such rows count neither in training nor in evaluation.
+        separators: as `read_rows` takes them.
+        regression: the label is a number.
+        language: of the rows to read, where the table names languages.
+    """
+
+    named: tuple
     indexed: Columns | None
     labels: tuple = ()
-    files: tuple = ("train.tsv", "dev.tsv", "test.tsv")
+    files: tuple = (("train.tsv",), ("dev.tsv",), ("test.tsv",))
+    aliases: dict = field(default_factory=dict)
+    skipped_label: str | None = None
+    separators: tuple | None = None
+    regression: bool = False
+    language: str = "en"
 
+
+_ENTAILMENT = ("contradiction", "entailment", "neutral")  # Google's order
 
 TASKS = {
-    "cola": Task(Columns("sentence", None, "label"), Columns(3, None, 1), ("0", "1")),
-    "sst2": Task(Columns("sentence", None, "label"), None, ("0", "1")),
+    "cola": Task((Columns("sentence", None, "label"),), Columns(3, None, 1), ("0", "1")),
+    "sst2": Task((Columns("sentence", None, "label"),), None, ("0", "1")),
+    "mrpc": Task(
+        (Columns("#1 String", "#2 String", "Quality"),),
+        None,
+        ("0", "1"),
+        files=(("train.tsv", "msr_paraphrase_train.txt"), ("dev.tsv", "msr_paraphrase_test.txt"), ("test.tsv",)),
+    ),
+    "stsb": Task(
+        (Columns("sentence1", "sentence2", "score"),),
+        Columns(5, 6, 4),
+        files=(("train.tsv", "sts-train.csv"), ("dev.tsv", "sts-dev.csv"), ("test.tsv", "sts-test.csv")),
+        separators=("\t",),
+        regression=True,
+    ),
+    "mnli": Task(
+        (Columns("sentence1", "sentence2", "gold_label"),),
+        None,
+        _ENTAILMENT,
+        files=(("train.tsv",), ("dev_matched.tsv", "dev.tsv"), ("test_matched.tsv", "test.tsv")),
+        skipped_label="-",
+    ),
+    "xnli": Task(
+        (
+            Columns("sentence1", "sentence2", "gold_label", "language"),
+            Columns("premise", "hypo", "label"),
+            Columns("text_a", "text_b", "label"),
+        ),
+        None,
+        _ENTAILMENT,
+        files=(
+            (*(f"{folder}multinli.train.{{language}}.tsv" for folder in ("", "multinli/", "XNLI-MT-1.0/multinli/")), "train.tsv"),
+            ("xnli.dev.tsv", "XNLI-1.0/xnli.dev.tsv", "dev.tsv"),
+            ("xnli.test.tsv", "XNLI-1.0/xnli.test.tsv", "test.tsv"),
+        ),
+        aliases={"contradictory": "contradiction"},
+        skipped_label="-",
+    ),
+    "tnews": Task(
+        (Columns("sentence", None, "label"),),
+        None,
+        tuple(str(code) for code in range(100, 117) if code not in (105, 111)),
+        files=(("train.json",), ("dev.json",), ("test.json",)),
+    ),
+    "news": Task((Columns("title", None, "label"),), Columns(3, None, 2), separators=("\t", "_!_")),
+    "info": Task(
+        (Columns("title", None, "label"),),
+        Columns(1, None, 2),
+        ("0", "1"),
+        files=(("train.csv",), ("eval.csv",), ("test.csv",)),
+    ),
+    "chnsenticorp": Task((Columns("text_a", None, "label"),), None, ("0", "1")),
 }
 
 
@@ -58,75 +135,108 @@ def parse_columns(text):
     return Columns(**found)
 
 
-def make_task(name, columns):
-    """The Task of a known name, or one for `custom` with its columns given as text."""
+def usual_files(name, language="en"):
+    """The file names of a task in data_dir, for train, eval and predict; the first that exists is taken, plain or .gz."""
+    files = TASKS[name].files if name in TASKS else Task.files
+    return tuple(tuple(file.format(language=language) for file in names) for names in files)
+
+
+def make_task(name, columns, language="en"):
+    """The Task of a known name, or one for `custom` with its columns given as text; `language` chooses the rows and files of xnli."""
     if name != "custom":
-        return TASKS[name]
+        return replace(TASKS[name], language=language)
     if not columns:
         raise ValueError("task_name=custom needs --columns text_a=NAME_OR_INDEX[,text_b=…][,label=…]")
     parsed = parse_columns(columns)
-    return Task(parsed, parsed)
+    return Task((parsed,), parsed)
 
 
 def read_examples(path, task, with_labels):
-    """The examples of a table.
+    """The examples of a table or of JSON lines, in the order of the file.
 
     Args:
-        path: TSV or CSV, plain or .gz.
+        path: TSV, CSV or JSON lines, plain or .gz.
         task: Task.
-        with_labels: whether a missing label column is an error; else it makes labels None.
+        with_labels: whether a missing label is an error and `task.skipped_label` skips its row; else a missing label column makes
+            labels None, and no row is skipped but those of other languages.
 
     Raises:
-        ValueError: empty file, header without the columns, or a row with too few fields; names file and line.
+        ValueError: empty file, header without the columns, a row with too few fields, no row left; names file and line.
     """
-    rows = read_rows(path)
-    columns, header = _find_columns(path, task, rows[0][1])
+    rows = read_rows(path, task.separators)
+    columns, header = _find_columns(path, task, rows[0], with_labels)
     if header:
         rows = rows[1:]
         if not rows:
             raise ValueError(f"{path}: a header and no rows")
-    if with_labels and columns.label is None:
-        wanted = (task.named or task.indexed).label
-        raise ValueError(f"{path}: " + ("columns names no label" if wanted is None else f"no label column {wanted!r}"))
-    width = 1 + max(place for place in (columns.text_a, columns.text_b, columns.label) if place is not None)
-    examples = []
+    width = 1 + max(place for place in vars(columns).values() if place is not None)
     for line, fields in rows:
         if len(fields) < width:
             raise ValueError(f"{path}:{line}: {len(fields)} columns, at least {width} expected")
-        text_b = None if columns.text_b is None else fields[columns.text_b]
-        label = None if columns.label is None else fields[columns.label].strip()
-        if label == "" and with_labels:
+    if columns.language is not None:
+        rows = _choose_language(path, rows, columns.language, task.language)
+    examples, skipped = [], 0
+    for line, fields in rows:
+        text_a, text_b = fields[columns.text_a], None if columns.text_b is None else fields[columns.text_b]
+        label = None if columns.label is None else (fields[columns.label] or "").strip() or None
+        if text_a is None or (text_b is None and columns.text_b is not None):
+            raise ValueError(f"{path}:{line}: a text is missing or null")
+        if with_labels and label is None:
             raise ValueError(f"{path}:{line}: empty label")
-        examples.append(Example(fields[columns.text_a], text_b, label, line))
+        if with_labels and label == task.skipped_label:
+            skipped += 1
+        else:
+            examples.append(Example(text_a, text_b, task.aliases.get(label, label), line))
+    if skipped:
+        logger.info(f"{path}: skipped {skipped} rows labelled {task.skipped_label!r}")
+    if not examples:
+        raise ValueError(f"{path}: all rows are labelled {task.skipped_label!r}")
     return examples
 
 
-def _find_columns(path, task, first_row):
-    """Columns as indices, and whether the first row is a header: it is exactly if one of the names stands in it."""
-    fields = [field.strip() for field in first_row]
-    names = [place for place in (task.named.text_a, task.named.text_b, task.named.label) if isinstance(place, str)]
-    if task.named is not None and any(name in fields for name in names):
-        places = {}
-        for key in ("text_a", "text_b", "label"):
-            place = getattr(task.named, key)
-            if isinstance(place, str):
-                if place not in fields and key != "label":
-                    raise ValueError(f"{path}:1: no column {place!r} in the header {fields}")
-                place = fields.index(place) if place in fields else None
-            places[key] = place
-        return Columns(**places), True
-    if task.indexed is None or any(isinstance(place, str) for place in (task.indexed.text_a, task.indexed.text_b)):
-        raise ValueError(f"{path}:1: expected a header with {', '.join(map(repr, names))}, found {fields[:6]}")
-    if isinstance(task.indexed.label, str):
-        return Columns(task.indexed.text_a, task.indexed.text_b, None), False
-    return task.indexed, False
+def _find_columns(path, task, first_row, with_labels):
+    """Columns as indices, and whether the first row is a header: JSON's keys are one, of a table it is if a name stands in it."""
+    line, fields = first_row[0] or 1, [text.strip() for text in first_row[1]]
+    columns = max(task.named, key=lambda columns: len(set(columns.names).intersection(fields)))
+    header = first_row[0] == 0 or not set(columns.names).isdisjoint(fields)
+    if not header:
+        columns = task.indexed or columns
+    shown, places = str(fields)[:300], {}
+    for key, place in vars(columns).items():
+        if isinstance(place, str):
+            if fields.count(place) > 1:
+                raise ValueError(f"{path}:{line}: two columns {place!r} in the header {shown}")
+            if place not in fields and key in ("text_a", "text_b"):
+                wanted = " or ".join(", ".join(map(repr, columns.names)) for columns in task.named)
+                raise ValueError(f"{path}:{line}: no column {place!r}: expected a header with {wanted}, found {shown}")
+            place = fields.index(place) if place in fields else None
+        places[key] = place
+    if not with_labels and places["label"] is not None and places["label"] >= len(fields):
+        places["label"] = None
+    if with_labels and places["label"] is None:
+        raise ValueError(f"{path}: " + ("columns names no label" if columns.label is None else f"no label column {columns.label!r}"))
+    return Columns(**places), header
+
+
+def _choose_language(path, rows, place, language):
+    """The rows whose field at `place` is the language."""
+    chosen = [row for row in rows if row[1][place] == language]
+    if not chosen:
+        found = sorted({str(fields[place])[:20] for _, fields in rows})
+        raise ValueError(f"{path}: no row of language={language}; found {', '.join(found[:30])}")
+    return chosen
 
 
 def collect_labels(examples):
     """The label names of some examples in the order of their ids: numbers by value, else alphabetically."""
     found = {example.label for example in examples}
-    numbers = all(label.isdecimal() for label in found)
+    numbers = all(label.isdecimal() and len(label) < 20 for label in found)  # int() refuses thousands of digits
     return tuple(sorted(found, key=lambda label: (int(label) if numbers else 0, label)))
+
+
+def count_labels(examples):
+    """Label name -> number of examples, the most frequent first."""
+    return dict(Counter(example.label for example in examples).most_common())
 
 
 def encode_examples(path, examples, tokenizer, labels, seq_length):
@@ -136,26 +246,45 @@ def encode_examples(path, examples, tokenizer, labels, seq_length):
         path: named in errors.
         examples: list of Example.
         tokenizer: Tokenizer.
-        labels: label names in id order.
+        labels: label names in id order; None for regression, where each label is a number.
         seq_length: longest row in tokens.
 
     Returns:
-        list of dicts: input_ids, token_type_ids lists of int; label_ids int, -1 without a label.
+        list of dicts: input_ids, token_type_ids lists of int; label_ids int, -1 without a label; for regression float, nan without.
 
     Raises:
-        ValueError: a label that is not in `labels`.
+        ValueError: a label that is not in `labels`, or for regression no finite number.
     """
-    ids = {label: number for number, label in enumerate(labels)}
-    for example in examples:
-        if example.label is not None and example.label not in ids:
-            raise ValueError(f"{path}:{example.line}: unknown label {example.label!r}; known are {', '.join(labels)}")
+    if labels is None:
+        label_ids = [_parse_score(path, example) for example in examples]
+    else:
+        label_ids = _find_ids(path, examples, labels)
     first = tokenizer.encode([example.text_a for example in examples])
     second = [None] * len(examples)
     if examples[0].text_b is not None:
         second = tokenizer.encode([example.text_b for example in examples])
     rows = []
-    for example, a, b in zip(examples, first, second):
+    for a, b, label_id in zip(first, second, label_ids):
         input_ids, token_type_ids = tokenizer.join(a, b, seq_length)
-        label_id = -1 if example.label is None else ids[example.label]
         rows.append({"input_ids": input_ids, "token_type_ids": token_type_ids, "label_ids": label_id})
     return rows
+
+
+def _find_ids(path, examples, labels):
+    ids = {None: -1, **{label: number for number, label in enumerate(labels)}}
+    for example in examples:
+        if example.label not in ids:
+            raise ValueError(f"{path}:{example.line}: unknown label {example.label[:80]!r}; known are {', '.join(labels[:20])}")
+    return [ids[example.label] for example in examples]
+
+
+def _parse_score(path, example):
+    if example.label is None:
+        return math.nan
+    try:
+        score = float(example.label)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise ValueError(f"{path}:{example.line}: the score {example.label[:80]!r} is no finite number")
+    return score

@@ -30,7 +30,7 @@ class Plan:
         return len(self.num_real)
 
     def __getitem__(self, batches):
-        """The plan of a slice of the batches."""
+        """The plan of some of the batches: a slice or a mask."""
         return Plan(self.row_ids[batches], self.num_real[batches], self.lengths[batches])
 
     def is_real(self):
@@ -61,9 +61,15 @@ def plan_epoch(row_lengths, buckets, batch_size, seed, epoch, shuffle=True):
     return Plan(row_ids, num_real, np.asarray(buckets)[places])
 
 
-def plan_epochs(row_lengths, buckets, batch_size, seed, epochs, shuffle=True):
-    """The plans of `epochs` passes (may be fractional) behind each other, and the number of batches in one pass."""
+def plan_epochs(row_lengths, buckets, batch_size, seed, epochs, shuffle=True, drop_short=False):
+    """The plans of `epochs` passes (may be fractional) behind each other, and the number of batches in one pass.
+
+    Args:
+        drop_short: leave out each epoch's batch that filler rows complete.
+    """
     plans = [plan_epoch(row_lengths, buckets, batch_size, seed, epoch, shuffle) for epoch in range(int(np.ceil(epochs)))]
+    if drop_short:
+        plans = [plan[plan.num_real == batch_size] for plan in plans]
     joined = Plan(*(np.concatenate([getattr(plan, name) for plan in plans]) for name in ("row_ids", "num_real", "lengths")))
     return joined[: max(1, round(epochs * len(plans[0])))], len(plans[0])
 

@@ -23,7 +23,7 @@ from src.files import written_whole
 # the network's names of the columns that the model zoo's files have
 _ZOO_INPUTS = {"input_ids": "input_ids", "input_mask": "input_mask", "segment_ids": "token_type_ids"}
 ZOO_COLUMNS = {"classifier": {**_ZOO_INPUTS, "label_ids": "label_ids"}}
-_FORMAT = 1  # of the cache; a change in what the rows are made of gets a new number
+_FORMAT = 2  # of the cache; a change in what the rows are made of gets a new number
 _TOKEN_COLUMNS = ("input_ids", "token_type_ids")  # one value a token, stored flat; every other column has one a row
 
 
@@ -31,7 +31,7 @@ _TOKEN_COLUMNS = ("input_ids", "token_type_ids")  # one value a token, stored fl
 class RecordSet:
     """Rows ready for the pipeline.
 
-    lengths: int32 [rows], tokens of each row. columns: name -> int32, [all tokens] or [rows]. key: tells data sets apart.
+    lengths: int32 [rows], tokens of each row. columns: name -> int32 or float32, [all tokens] or [rows]. key: tells data sets apart.
     """
 
     lengths: np.ndarray
@@ -44,7 +44,7 @@ class RecordSet:
         return np.cumsum(self.lengths, dtype=np.int64) - self.lengths
 
     def batch(self, name, row_ids, length):
-        """One column of some rows: int32 [B, length] padded with 0, or int32 [B]; `input_mask` follows from the lengths."""
+        """One column of some rows: int32 [B, length] padded with 0, or [B]; `input_mask` follows from the lengths."""
         if name not in (*_TOKEN_COLUMNS, "input_mask"):
             return self.columns[name][row_ids]
         lengths = self.lengths[row_ids, None]
@@ -69,7 +69,7 @@ def cached_records(folder, make_rows):
 
     Args:
         folder: named by everything that the rows follow from.
-        make_rows: () -> list of dicts of int arrays; `input_ids` and `token_type_ids` of any length, the rest scalars.
+        make_rows: () -> list of dicts of int or float arrays; `input_ids` and `token_type_ids` of any length, the rest scalars.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -78,7 +78,8 @@ def cached_records(folder, make_rows):
             temporary.mkdir()
             np.save(temporary / "lengths.npy", np.array([len(row["input_ids"]) for row in rows], np.int32))
             for name in rows[0]:
-                np.save(temporary / f"{name}.npy", np.concatenate([np.atleast_1d(row[name]) for row in rows]).astype(np.int32))
+                values = np.concatenate([np.atleast_1d(row[name]) for row in rows])
+                np.save(temporary / f"{name}.npy", values.astype(np.float32 if values.dtype.kind == "f" else np.int32))
     try:
         arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
         lengths = np.asarray(arrays.pop("lengths"))

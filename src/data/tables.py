@@ -1,9 +1,11 @@
-"""Rows of TSV and CSV files, plain or gzip, with the line that each came from; every defect names file and line."""
+"""Rows of TSV, CSV and JSON-lines files, plain or gzip, with the line that each came from; every defect names file and line."""
 
 import csv
 import gzip
 import io
+import json
 import zlib
+from collections import Counter
 from pathlib import Path
 
 csv.field_size_limit(1 << 30)
@@ -29,31 +31,47 @@ def read_text(path):
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1  # of the error's own bytes: they lack the byte order mark
         raise ValueError(f"{path}:{line}: not UTF-8: {error.reason}") from None
-    if not text.strip():
+    if not text or text.isspace():
         raise ValueError(f"{path}: the file is empty")
     return text
 
 
-def read_rows(path):
-    """(line number from 1, list of fields) of each row: CSV with quoting if the name says .csv, else TSV without.
+def read_rows(path, separators=None):
+    """(line number from 1, list of fields) of each row of a table or of JSON lines.
+
+    JSON lines are recognised by the name (.json, .jsonl) or by a first line that is an object. The keys of the first object come
+    first, at line 0, as a header; the fields follow its order, None where a key is missing or null, numbers and nested values as JSON.
+
+    Args:
+        path: plain or .gz.
+        separators: of a table. None: CSV with quoting if the name ends in .csv, else tabs without. A tuple: no quoting whatever the
+            name; of the separators the first that the first line holds.
 
     Raises:
-        As `read_text`; ValueError also for unbalanced quotes, NUL characters and rows without any text.
+        As `read_text`; ValueError also for unbalanced quotes, damaged JSON, NUL characters and rows without any text.
     """
     text = read_text(path)
-    is_csv = ".csv" in Path(path).suffixes
-    rows = list(_split_csv(path, text) if is_csv else _split_tsv(text))
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise ValueError(f"{path}:{line}: NUL character")
+    ending = Path(str(path).removesuffix(".gz")).suffix.lower()
+    first_line = text.partition("\n")[0]
+    if ending in (".json", ".jsonl") or _is_object(first_line):
+        rows = list(_split_json(path, text))
+    elif ending == ".csv" and separators is None:
+        rows = list(_split_csv(path, text))
+    else:
+        separators = separators or ("\t",)
+        rows = list(_split_plain(text, next((separator for separator in separators if separator in first_line), separators[0])))
     for line, fields in rows:
         if not any(fields):
             raise ValueError(f"{path}:{line}: blank line")
-        if any("\0" in field for field in fields):
-            raise ValueError(f"{path}:{line}: NUL character")
     return rows
 
 
-def _split_tsv(text):
+def _split_plain(text, separator):
     for line, row in enumerate(text.rstrip("\r\n").split("\n"), 1):
-        yield line, row.removesuffix("\r").split("\t")
+        yield line, row.removesuffix("\r").split(separator)
 
 
 def _split_csv(path, text):
@@ -66,3 +84,58 @@ def _split_csv(path, text):
             start = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(f"{path}:{start}: not CSV: {error}") from None
+
+
+def _split_json(path, text):
+    keys = None
+    for line, row in enumerate(text.split("\n"), 1):
+        if not row.strip():
+            continue
+        try:
+            found = _decode_object(row)
+            if keys is None:
+                keys = list(found)
+                yield 0, keys
+            fields = [value if isinstance(value, str | None) else _ENCODER.encode(value) for value in map(found.get, keys)]
+            if "\\u" in row:
+                _check_escapes([*keys, *fields])
+        except RecursionError:
+            raise ValueError(f"{path}:{line}: JSON nested too deeply") from None
+        except ValueError as error:
+            reason = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
+            raise ValueError(f"{path}:{line}: no JSON object in one line: {reason}") from None
+        yield line, fields
+
+
+def _decode_object(row):
+    found = _DECODER.decode(row)
+    if not isinstance(found, dict) or not found:
+        raise ValueError(f"found {row[:40]}")
+    return found
+
+
+def _is_object(row):
+    try:
+        return bool(_decode_object(row))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _check_escapes(fields):
+    r"""Refuse what only a \u escape can bring past the checks of the file's own text."""
+    text = "".join(field for field in fields if field is not None)
+    text.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair
+    if "\0" in text:
+        raise ValueError("NUL character")
+
+
+def _make_dict(pairs):
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        key = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"key {key[:40]!r} twice")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_make_dict)
+_ENCODER = json.JSONEncoder(ensure_ascii=False)

@@ -11,6 +11,7 @@ _HUGGINGFACE = {
     "bert.encoder.layers.{}.attention.query.*": "bert.encoder.layer.{}.attention.self.query.*",
     "bert.encoder.layers.{}.attention.key.*": "bert.encoder.layer.{}.attention.self.key.*",
     "bert.encoder.layers.{}.attention.value.*": "bert.encoder.layer.{}.attention.self.value.*",
+    "bert.encoder.layers.{}.attention.positions.table": "bert.encoder.layer.{}.attention.self.relative_positions_encoding.table",
     "bert.encoder.layers.{}.attention.output.*": "bert.encoder.layer.{}.attention.output.dense.*",
     "bert.encoder.layers.{}.attention_norm.*": "bert.encoder.layer.{}.attention.output.LayerNorm.*",
     "bert.encoder.layers.{}.intermediate.*": "bert.encoder.layer.{}.intermediate.dense.*",
@@ -21,7 +22,7 @@ _HUGGINGFACE = {
 }
 _BACKBONE_PREFIXES = ("embeddings.", "encoder.", "pooler.")
 _OLD_SPELLINGS = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
-_NOT_WEIGHTS = re.compile(r"(^|\.)embeddings\.position_ids$")
+_NOT_WEIGHTS = re.compile(r"(^|\.)(embeddings\.position_ids|embeddings\.token_type_ids|positions_encoding)$")  # buffers
 
 
 def _compile(template):
@@ -43,6 +44,8 @@ def from_huggingface(name):
         return None
     if name.startswith(_BACKBONE_PREFIXES):  # saved from a bare BertModel
         name = "bert." + name
+    if name.startswith("nezha."):
+        name = "bert." + name.removeprefix("nezha.")
     for old, new in _OLD_SPELLINGS.items():
         name = name.replace(old, new)
     return _translate(name, _FROM_HUGGINGFACE)

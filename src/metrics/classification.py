@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.special import log_softmax
-from scipy.stats import spearmanr
+from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, matthews_corrcoef, precision_recall_fscore_support, roc_auc_score
 
 
@@ -38,3 +38,20 @@ def classification_metrics(logits, label_ids):
     if binary and len(set(label_ids)) == 2:
         metrics["auc"] = roc_auc_score(label_ids, log_probs[:, 1] - log_probs[:, 0])
     return {name: value if name == "num_examples" else float(value) for name, value in metrics.items()}
+
+
+def regression_metrics(scores, targets):
+    """Measures of a regression.
+
+    Args:
+        scores: float [rows], predicted. targets: float [rows], true.
+
+    Returns:
+        dict: num_examples; eval_loss (mean squared error); pearson_correlation and spearman_correlation where both vary.
+    """
+    scores, targets = np.asarray(scores, np.float64), np.asarray(targets, np.float64)
+    metrics = {"num_examples": len(targets), "eval_loss": float(np.mean((scores - targets) ** 2))}
+    if len(set(scores)) > 1 and len(set(targets)) > 1:
+        metrics["pearson_correlation"] = float(pearsonr(targets, scores).statistic)
+        metrics["spearman_correlation"] = float(spearmanr(targets, scores).statistic)
+    return metrics

@@ -1,4 +1,6 @@
-"""BERT's encoder (Devlin et al. 2018), bottom up: embeddings, attention, layer, encoder, pooler.
+"""The encoder of BERT (Devlin et al. 2018) and NEZHA, bottom up: embeddings, attention, layer, encoder, pooler.
+
+NEZHA is BERT with relative positions: src/models/positions.py.
 
 Shapes: B batch, S sequence, T = B * S tokens, H hidden, N heads, D = H / N head size, F feed-forward.
 Hidden states stay [T, H] through the encoder: one matrix product per projection, no reshapes between layers.
@@ -11,30 +13,33 @@ import mindspore
 from mindspore import nn, ops
 
 from src.models.layers import Activation, Embedding, LayerNorm, Linear, make_mask_bias, tanh
+from src.models.positions import make_positions
 
 
 class Embeddings(nn.Cell):
-    """Sum of word, position and segment embeddings, normalised."""
+    """Sum of word, segment and absolute position embeddings, normalised."""
 
     def __init__(self, config, device):
         super().__init__()
         self.word = Embedding(config.vocab_size, config.hidden_size, config.initializer_range)
-        self.position = Embedding(config.max_position_embeddings, config.hidden_size, config.initializer_range)
+        self.absolute = config.position_embedding_type == "absolute"
+        if self.absolute:
+            self.position = Embedding(config.max_position_embeddings, config.hidden_size, config.initializer_range)
         self.token_type = Embedding(config.type_vocab_size, config.hidden_size, config.initializer_range)
         self.norm = LayerNorm(config.hidden_size, config.layer_norm_eps, device.composed_ops)
         self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
         self.hidden_size = config.hidden_size
 
     def construct(self, input_ids, token_type_ids):
-        seq_length = input_ids.shape[1]
         x = self.word(input_ids) + self.token_type(token_type_ids)  # [B, S, H]
-        x = x + self.position.weight[:seq_length]
+        if self.absolute:
+            x = x + self.position.weight[: input_ids.shape[1]]
         x = x.reshape((-1, self.hidden_size))  # [T, H]
         return self.dropout(self.norm(x))
 
 
 class SelfAttention(nn.Cell):
-    """softmax(Q K^T / sqrt D + mask) V for every head, then the output projection: [T, H] -> [T, H]."""
+    """softmax((Q K^T + positions) / sqrt D + mask) (V + positions) for every head, then the output projection: [T, H] -> [T, H]."""
 
     def __init__(self, config, device):
         super().__init__()
@@ -44,6 +49,7 @@ class SelfAttention(nn.Cell):
         self.key = Linear(size, size, spread, compute_type)
         self.value = Linear(size, size, spread, compute_type)
         self.output = Linear(size, size, spread, compute_type)
+        self.positions = make_positions(config, compute_type)
         self.dropout = nn.Dropout(p=config.attention_probs_dropout_prob)
         self.num_heads = config.num_attention_heads
         self.head_size = size // config.num_attention_heads
@@ -61,9 +67,10 @@ class SelfAttention(nn.Cell):
         query = self.split_heads(self.query(x) * self.scale, batch_size, seq_length)
         key = self.split_heads(self.key(x), batch_size, seq_length)
         value = self.split_heads(self.value(x), batch_size, seq_length)
-        scores = self.scores(query, key).astype(mindspore.float32) + mask_bias  # [B, N, S, S]
+        scores = self.scores(query, key) + self.positions.key_scores(query)  # [B, N, S, S]; 0 for absolute positions
+        scores = scores.astype(mindspore.float32) + mask_bias
         probs = self.dropout(ops.softmax(scores, -1)).astype(self.compute_type)
-        context = self.context(probs, value)  # [B, N, S, D]
+        context = self.context(probs, value) + self.positions.value_context(probs)  # [B, N, S, D]
         context = context.transpose((0, 2, 1, 3)).reshape((batch_size * seq_length, -1))  # [T, H]
         return self.output(context)
 

@@ -1,74 +1,160 @@
-"""Figures of a finished run, drawn from its log.jsonl and evaluation.csv: `python -m src.report.plots RUN`.
+"""Figures of finished runs, drawn from their log.jsonl and evaluation.csv: `python -m src.report.plots RUN...`.
 
-Writes RUN/figures/loss and confusion, each as .png and .svg.
+Written to RUN/figures, each as .png and .svg. Every run: loss. Classification: confusion; of two classes also metrics, roc,
+threshold, precision_recall. Regression: scatter.
 """
 
 import argparse
-import csv
-import json
+import re
+import warnings
 from pathlib import Path
 
 import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import confusion_matrix
 
 from src.config.loader import bad_input_exits
 from src.files import written_whole
 from src.log import logger
+from src.report.curves import has_both_classes, plot_metrics, plot_precision_recall, plot_roc, plot_threshold
+from src.report.runs import read_evaluation, read_losses
+
+_CJK_FONT = re.compile("CJK|Noto Sans SC|Source Han|WenQuanYi|SimHei|YaHei|PingFang|Heiti|Arial Unicode|Droid Sans Fallback")
+_LARGEST = 40.0  # inches
 
 
-def plot_loss(run):
+def draw(run):
+    """Draw all figures that the files of a run allow; what cannot be drawn is named in an info line.
+
+    Raises:
+        FileNotFoundError: the folder is missing, or holds neither log.jsonl nor evaluation.csv.
+        ValueError: one of them is damaged; with file and line.
+    """
+    run = Path(run)
+    if not run.is_dir():
+        raise FileNotFoundError(f"{run}: no such folder; the output folder of a run is expected")
+    if not (run / "log.jsonl").is_file() and not (run / "evaluation.csv").is_file():
+        raise FileNotFoundError(f"{run}: holds neither log.jsonl nor evaluation.csv; the output folder of a run is expected")
+    style = {
+        "font.family": ["sans-serif", *_find_cjk_font()],
+        "text.parse_math": False,  # a $ in the name of a class is a $
+        "svg.fonttype": "none",  # text stays text: the viewer may have a font that this machine lacks
+        "svg.hashsalt": "bert",
+    }
+    with matplotlib.rc_context(style):
+        for name, figure in [*_plot_log(run / "log.jsonl"), *_plot_evaluation(run / "evaluation.csv")]:
+            _save(figure, run / "figures", name)
+
+
+def plot_loss(steps, losses):
     """Training loss against the update number."""
-    with open(run / "log.jsonl", encoding="utf-8") as file:
-        records = [record for record in map(json.loads, file) if "loss" in record]
-    figure, axes = plt.subplots(figsize=(6, 4))
-    axes.plot([record["step"] for record in records], [record["loss"] for record in records])
+    figure = Figure(figsize=(6, 4))
+    axes = figure.subplots()
+    axes.plot(steps, losses, marker="." if len(steps) == 1 else None)
     axes.set(xlabel="step", ylabel="training loss", title="Training loss")
     axes.grid(alpha=0.3)
-    _save(figure, run, "loss")
+    return figure
 
 
-def plot_confusion(run):
-    """Predicted against true class, shares of each true class."""
-    with open(run / "evaluation.csv", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    labels = list(json.loads((run / "label_map.json").read_text(encoding="utf-8")))
-    matrix = confusion_matrix([row["label"] for row in rows], [row["predicted_label"] for row in rows], labels=labels)
+def plot_confusion(evaluation):
+    """True against predicted class: counts, coloured by the share of the true class."""
+    classes = evaluation.classes
+    matrix = confusion_matrix(evaluation.labels, evaluation.predicted, labels=range(len(classes)))
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    size = max(4.0, 0.5 * len(labels) + 1.5)
-    figure, axes = plt.subplots(figsize=(size, size))
+    size = min(max(4.0, 0.5 * len(classes) + 1.5), _LARGEST)
+    figure = Figure(figsize=(size, size))
+    axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set(xticks=range(len(labels)), yticks=range(len(labels)), xlabel="predicted", ylabel="true", title="Confusion matrix")
-    axes.set_xticklabels(labels, rotation=60, ha="right")
-    axes.set_yticklabels(labels)
-    for row, column in np.ndindex(*matrix.shape):
-        if matrix[row, column]:
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, matrix[row, column], ha="center", va="center", fontsize=7, color=colour)
-    _save(figure, run, "confusion")
+    axes.set(xlabel="predicted", ylabel="true", title="Confusion matrix")
+    axes.set_xticks(range(len(classes)), classes, rotation=60, ha="right")
+    axes.set_yticks(range(len(classes)), classes)
+    for row, column in np.argwhere(matrix):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, matrix[row, column], ha="center", va="center", fontsize=7, color=colour)
+    return figure
 
 
-def _save(figure, run, name):
-    figure.tight_layout()
-    for suffix in ("png", "svg"):
-        with written_whole(run / "figures" / f"{name}.{suffix}") as temporary:
-            figure.savefig(temporary, dpi=120)
-    plt.close(figure)
-    logger.info(f"wrote {run}/figures/{name}.png and .svg")
+def plot_scatter(evaluation):
+    """Predicted against true score; the correlations are undefined where either does not vary."""
+    true, predicted = evaluation.labels, evaluation.predicted
+    varied = len(set(true)) > 1 and len(set(predicted)) > 1
+    measures = {"Spearman": spearmanr, "Pearson": pearsonr}
+    texts = [f"{name} {f'{measure(true, predicted).statistic:.4f}' if varied else '–'}" for name, measure in measures.items()]
+    limits = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
+    figure = Figure(figsize=(5, 5))
+    axes = figure.subplots()
+    axes.scatter(true, predicted, s=8, alpha=0.5)
+    axes.plot(limits, limits, linestyle="--", color="grey", label="predicted = true")
+    axes.set(xlabel="true score", ylabel="predicted score", title=", ".join(texts))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def _plot_log(path):
+    if not path.is_file():
+        logger.info(f"{path}: no such file; loss is skipped")
+        return
+    steps, losses = read_losses(path)
+    if steps:
+        yield "loss", plot_loss(steps, losses)
+    else:
+        logger.info(f"{path}: no training losses; loss is skipped")
+
+
+def _plot_evaluation(path):
+    if not path.is_file():
+        logger.info(f"{path}: no such file; the figures of the evaluation are skipped")
+        return
+    evaluation = read_evaluation(path)
+    if not evaluation.classes:
+        yield "scatter", plot_scatter(evaluation)
+        return
+    yield "confusion", plot_confusion(evaluation)
+    if len(evaluation.classes) > 2:
+        return
+    yield "metrics", plot_metrics(evaluation)
+    if has_both_classes(evaluation):
+        yield "roc", plot_roc(evaluation)
+        yield "threshold", plot_threshold(evaluation)
+        yield "precision_recall", plot_precision_recall(evaluation)
+    else:
+        only = evaluation.classes[evaluation.labels[0]]
+        logger.info(f"{path}: {only} is the only class among the labels; roc, threshold and precision_recall are skipped")
+
+
+def _find_cjk_font():
+    """The name of a font with Chinese characters, simplified ones if there is a choice, in a list; an empty list if there is none."""
+    names = {font.name for font in fontManager.ttflist if _CJK_FONT.search(font.name)}
+    return sorted(names, key=lambda name: ("SC" not in name, name))[:1]
+
+
+def _save(figure, folder, name):
+    with warnings.catch_warnings(record=True) as caught:  # a warning for each glyph that is missing would be many
+        for suffix, metadata in (("png", None), ("svg", {"Date": None})):
+            with written_whole(folder / f"{name}.{suffix}") as temporary:
+                figure.savefig(temporary, dpi=120, bbox_inches="tight", metadata=metadata)
+    missing, others = set(), set()
+    for warning in caught:
+        text = str(warning.message)
+        (missing if "missing from" in text else others).add(text)
+    if missing:
+        logger.warning(f"{folder / name}.png: no font has all its characters; install one, such as fonts-noto-cjk, or see the .svg")
+    for text in sorted(others):
+        logger.warning(f"{folder / name}: {text}")
+    logger.info(f"wrote {folder / name}.png and .svg")
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", type=Path, help="output folders of run scripts")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="output folder of a run script")
     options = parser.parse_args(argv)
     with bad_input_exits():
         for run in options.runs:
-            plot_loss(run)
-            if (run / "evaluation.csv").is_file():
-                plot_confusion(run)
+            draw(run)
 
 
 if __name__ == "__main__":

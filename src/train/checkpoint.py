@@ -161,8 +161,10 @@ def load_weights(network, path, whole):
 
 def write_description(folder, model, labels, vocab_file, do_lower_case):
     """Write what a checkpoint folder needs to be loaded by itself: config.json, vocab.txt, tokenizer_config.json."""
+    labels = labels or ("LABEL_0",)  # Hugging Face's name for the score of a regression
     labels = {"id2label": dict(enumerate(labels)), "label2id": {label: number for number, label in enumerate(labels)}}
-    config = {"model_type": "bert", **model, **labels}
+    model_type = "bert" if model["position_embedding_type"] == "absolute" else "nezha"
+    config = {"model_type": model_type, **model, **labels}
     write_text(Path(folder) / "config.json", json.dumps(config, ensure_ascii=False, indent=2) + "\n")
     write_text(Path(folder) / "vocab.txt", "".join(f"{token}\n" for token in read_vocabulary(vocab_file)))
     write_text(Path(folder) / "tokenizer_config.json", json.dumps({"do_lower_case": do_lower_case}) + "\n")

@@ -129,7 +129,10 @@ def _buckets(config, lengths, batch_size, shuffle):
 def _plan_training(config, lengths):
     shuffle = config.train_data_shuffle
     buckets = _buckets(config, lengths, config.train_batch_size, shuffle)
-    plan, batches_per_epoch = plan_epochs(lengths, buckets, config.train_batch_size, config.seed, config.epoch_num, shuffle)
+    batch = config.train_batch_size
+    plan, batches_per_epoch = plan_epochs(lengths, buckets, batch, config.seed, config.epoch_num, shuffle, config.drops_short_batch)
+    if not len(plan):
+        raise ValueError(f"train_batch_size={batch}, but the training set has {len(lengths)} rows: not one whole batch")
     if len(plan) < config.accumulation_steps:
         raise ValueError(f"accumulation_steps={config.accumulation_steps}, but the whole training has {len(plan)} batches")
     plan = plan[: len(plan) // config.accumulation_steps * config.accumulation_steps]

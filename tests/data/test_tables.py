@@ -16,6 +16,32 @@ def test_tsv_rows_carry_their_lines(tmp_path):
     assert read_rows(path) == [(1, ["one", "two"]), (2, ['"quotes" stay', " 'so'"])]
 
 
+def test_tabs_without_quoting_and_other_separators_on_demand(tmp_path):
+    assert read_rows(write(tmp_path / "a.csv", 'a, "b\tc\n'), ("\t",)) == [(1, ['a, "b', "c"])]
+    assert read_rows(write(tmp_path / "a.txt", "a_!_b\tc\n"), ("\t", "_!_")) == [(1, ["a_!_b", "c"])]
+    assert read_rows(write(tmp_path / "a.txt", "a_!_b\nc_!_d\te\n"), ("\t", "_!_")) == [(1, ["a", "b"]), (2, ["c", "d\te"])]
+    assert read_rows(write(tmp_path / "a.txt", "a\nc_!_d\n"), ("\t", "_!_")) == [(1, ["a"]), (2, ["c_!_d"])]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.JSON.gz", "a.txt", "a.tsv", "a.csv"])
+def test_json_lines_have_their_keys_as_header_at_line_zero(name, tmp_path):
+    text = '{"a": "é, \\u00e9", "b": 1.5}\r\n\n{"c": 0, "b": true, "a": [1, {"é": null}]}\n{"a": null}\n'.replace("{", " {", 1)
+    data = gzip.compress(text.encode()) if name.endswith("gz") else text
+    rows = [(0, ["a", "b"]), (1, ["é, é", "1.5"]), (3, ['[1, {"é": null}]', "true"])]
+    with pytest.raises(ValueError, match=f"{name}:4: blank line"):
+        read_rows(write(tmp_path / name, data))
+    text = text.replace("null}\n", 'null, "b": NaN}\n')
+    data = gzip.compress(text.encode()) if name.endswith("gz") else text
+    assert read_rows(write(tmp_path / name, data)) == [*rows, (4, [None, "NaN"])]
+
+
+def test_text_that_looks_like_json_stays_text(tmp_path):
+    for row in ['{"a": 1}\tx', "{}\t{}", "[1]", '{"a": ', '"a"', "{braces}"]:
+        assert read_rows(write(tmp_path / "a.tsv", row + "\n")) == [(1, row.split("\t"))]
+    escaped = r'{"a": "C:\\u0000 \ud83d\ude00"}'
+    assert read_rows(write(tmp_path / "a.json", escaped))[1] == (1, ["C:\\u0000 😀"])
+
+
 def test_last_line_needs_no_end(tmp_path):
     assert read_rows(write(tmp_path / "a.tsv", "a\tb\nc\td")) == read_rows(write(tmp_path / "b.tsv", "a\tb\nc\td\n\n"))
 
@@ -59,6 +85,19 @@ def test_empty_file_is_refused(data, tmp_path):
         ("a.tsv", "a\tb\n".encode("utf-16"), "a.tsv:1: not UTF-8"),
         ("a.csv", b'a,b\nc,"d\n', "a.csv:2: not CSV"),
         ("a.csv", b'a,b\nc,d\n"e"f,g\n', "a.csv:3: not CSV"),
+        ("a.json", b'{"a": 1}\n{"a": 1\n', "a.json:2: no JSON object in one line: Expecting"),
+        ("a.json", b'[{"a": 1}]\n', "a.json:1: no JSON object in one line: found"),
+        ("a.json", b'{\n"a": 1\n}\n', "a.json:1: no JSON object in one line"),
+        ("a.json", b'{"a": 1} {"a": 2}\n', "a.json:1: no JSON object in one line: Extra data at character 10"),
+        ("a.json", b"a\tb\nc\td\n", "a.json:1: no JSON object in one line"),
+        ("a.jsonl", b'{"a": 1}\n\n{}\n', "a.jsonl:3: no JSON object in one line"),
+        ("a.json", b'{"a": 1}\n{"b": 1, "a": 2, "b": 3}\n', "a.json:2: .*key 'b' twice"),
+        ("a.json", b'{"a": ""}\n', "a.json:1: blank line"),
+        ("a.json", b'{"a": "x"}\n{"a": "\\ud83d"}\n', "a.json:2: .*surrogates not allowed"),
+        ("a.json", b'{"a": "\\u0000"}\n', "a.json:1: .*NUL"),
+        ("a.json", b'{"a": "\0"}\n', "a.json:1: NUL"),
+        ("a.json", b'{"a": ' + b"[" * 100_000, "a.json:1: JSON nested too deeply"),
+        ("a.json", b'{"a": ' + b"1" * 5000 + b"}", "a.json:1: no JSON object in one line: Exceeds the limit"),
     ],
 )
 def test_defect_names_file_and_line(name, data, message, tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 import mindspore
 import numpy as np
 import pytest
-from mindspore import Tensor, nn, ops
+from reference import TINY, assert_equals_golden, tensors
 
 from src.config.model import ModelConfig, describe_weights
 from src.config.training import DeviceSettings
@@ -15,36 +15,6 @@ from src.models.heads import Classifier
 from src.train import checkpoint
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-TINY = {
-    "vocab_size": 30,
-    "hidden_size": 8,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-    "max_position_embeddings": 12,
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
-}
-
-
-class Objective(nn.Cell):
-    """The number that make_bert.py differentiates."""
-
-    def __init__(self, bert):
-        super().__init__()
-        self.bert = bert
-
-    def construct(self, ids, mask, types, pooled_wave, sequence_wave):
-        sequence, pooled = self.bert(ids, mask, types)
-        return (pooled * pooled_wave).sum() + (sequence * sequence_wave).sum()
-
-
-def waves(shape):
-    return np.sin(np.arange(int(np.prod(shape)), dtype=np.float64).reshape(shape)).astype(np.float32)
-
-
-def tensors(*arrays):
-    return [Tensor(array) for array in arrays]
 
 
 @pytest.mark.parametrize("act", ["gelu", "gelu_new", "relu"])
@@ -52,29 +22,7 @@ def tensors(*arrays):
 def test_outputs_and_gradients_equal_hugging_face(act, form):
     golden = np.load(GOLDEN / "bert.npz")
     device = DeviceSettings(composed_ops=form != "fused", native_library=native.build() if form == "native" else None)
-    bert = Bert(ModelConfig(**TINY, hidden_act=act), device)
-    objective = Objective(bert)
-    parameters = {parameter.name: parameter for parameter in objective.trainable_params()}
-    for key in golden.files:
-        if key.startswith(f"{act}/weight/"):
-            parameters[names.from_huggingface(key.split("/", 2)[2])].set_data(Tensor(golden[key]))
-    inputs = tensors(golden["ids"], golden["mask"], golden["types"])
-    sequence, pooled = bert(*inputs)
-    real = golden["mask"].astype(bool)
-    # float32 rounding through two layers; weights and outputs are of order one
-    np.testing.assert_allclose(sequence.asnumpy()[real], golden[f"{act}/sequence"][real], atol=5e-6)
-    np.testing.assert_allclose(pooled.asnumpy(), golden[f"{act}/pooled"], atol=5e-6)
-
-    objective.set_train()
-    weights = list(parameters.values())
-    wave = waves(sequence.shape) * golden["mask"][:, :, None].astype(np.float32)
-    differentiate = ops.GradOperation(get_by_list=True)(objective, mindspore.ParameterTuple(weights))
-    gradients = differentiate(*inputs, *tensors(waves(pooled.shape), wave))
-    for parameter, gradient in zip(weights, gradients):
-        expected = golden[f"{act}/gradient/{names.to_huggingface(parameter.name).removeprefix('bert.')}"]
-        error = np.linalg.norm(gradient.asnumpy() - expected)
-        # the key's bias has no influence on softmax: its gradient is 0 up to rounding
-        assert error <= 1e-4 * np.linalg.norm(expected) + 1e-4, parameter.name
+    assert_equals_golden(golden, act, ModelConfig(**TINY, hidden_act=act), device)
 
 
 def test_minilm_equals_hugging_face(encoder):

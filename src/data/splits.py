@@ -1,0 +1,37 @@
+"""Which file holds which split of a fine-tuning task."""
+
+from pathlib import Path
+
+SPLITS = ("train", "eval", "predict")
+
+
+def wanted_splits(config):
+    """The splits that a run reads, by its do_train, do_eval and do_predict."""
+    wanted = (config.do_train, config.do_eval, config.do_predict)
+    return [split for split, is_wanted in zip(SPLITS, wanted) if is_wanted]
+
+
+def find_file(config, split, names):
+    """The file of a split: as its flag says, else the first of the task's usual names in data_dir, plain or .gz.
+
+    Args:
+        config: FineTuneOptions.
+        split: train, eval or predict; predict falls back to the file of eval.
+        names: file names to look for, for each of SPLITS.
+
+    Raises:
+        ValueError: no flag says where it is. FileNotFoundError: it is not there.
+    """
+    given = getattr(config, f"{split}_data_file_path")
+    if not given and config.data_dir:
+        tried = [name for plain in names[SPLITS.index(split)] for name in (plain, f"{plain}.gz")]
+        given = next((path for name in tried if (path := Path(config.data_dir) / name).is_file()), None)
+        if given is None and split != "predict":
+            raise FileNotFoundError(f"{config.data_dir}: none of {', '.join(tried[::2])} is here (the {split} split of {config.task_name})")
+    if not given and split == "predict":
+        return find_file(config, "eval", names)
+    if not given:
+        raise ValueError(f"no data for the {split} split: give --{split}_data_file_path or --data_dir")
+    if not Path(given).is_file():
+        raise FileNotFoundError(f"{given}: {'a folder' if Path(given).is_dir() else 'no such file'} (the {split} split)")
+    return Path(given)

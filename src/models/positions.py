@@ -1,0 +1,91 @@
+"""What tells the encoder the order of tokens: absolute embeddings, or NEZHA's relative positions (Wei et al. 2019).
+
+Relative positions enter attention twice, by one vector a_ij for each pair of places, the same for every head:
+    score_ij = (q_i . k_j + q_i . a_ij) / sqrt D        context_i = sum_j p_ij (v_j + a_ij)
+where a_ij is the row of a table for the distance j - i, clipped to +-M. Absolute positions add 0 to both.
+
+Shapes: B batch, S sequence, N heads, D head size, M max_relative_position.
+"""
+
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from src.models.layers import make_weight
+
+
+class AbsolutePositions(nn.Cell):
+    """Nothing to add in attention: the embeddings know the positions."""
+
+    def key_scores(self, query):
+        return 0.0
+
+    def value_context(self, probs):
+        return 0.0
+
+
+class RelativePositions(nn.Cell):
+    """The terms of a_ij in scores and context.
+
+    Args:
+        table: Parameter or Tensor float32 [2M + 1, D], row M + d for the distance d.
+        max_relative_position: M.
+        compute_type: of the matrix products.
+    """
+
+    def __init__(self, table, max_relative_position, compute_type):
+        super().__init__()
+        self.table = table
+        self.max_distance = max_relative_position
+        self.compute_type = compute_type
+        self.scores = ops.BatchMatMul(transpose_b=True)
+        self.context = ops.BatchMatMul()
+
+    def relations(self, seq_length):
+        """The vectors a_ij: [S, S, D]."""
+        places = ops.arange(seq_length)
+        distances = places.reshape((1, -1)) - places.reshape((-1, 1))
+        rows = ops.clamp(distances, -self.max_distance, self.max_distance) + self.max_distance
+        return ops.gather(self.table, rows, 0).astype(self.compute_type)
+
+    def key_scores(self, query):
+        """q_i . a_ij: [B, N, S, D] -> [B, N, S, S]."""
+        batch_size, num_heads, seq_length, head_size = query.shape
+        query = query.transpose((2, 0, 1, 3)).reshape((seq_length, batch_size * num_heads, head_size))
+        scores = self.scores(query, self.relations(seq_length))  # [S, B * N, S]
+        return scores.reshape((seq_length, batch_size, num_heads, seq_length)).transpose((1, 2, 0, 3))
+
+    def value_context(self, probs):
+        """sum_j p_ij a_ij: [B, N, S, S] -> [B, N, S, D]."""
+        batch_size, num_heads, seq_length, _ = probs.shape
+        probs = probs.transpose((2, 0, 1, 3)).reshape((seq_length, batch_size * num_heads, seq_length))
+        context = self.context(probs, self.relations(seq_length))  # [S, B * N, D]
+        return context.reshape((seq_length, batch_size, num_heads, -1)).transpose((1, 2, 0, 3))
+
+
+def make_sinusoids(max_relative_position, head_size):
+    """NEZHA's fixed table: sin(p / 10000^(2i / D)) at column 2i, its cosine at 2i + 1, p = distance + M.
+
+    Returns:
+        float32 [2M + 1, D].
+    """
+    places = np.arange(2 * max_relative_position + 1)[:, None]
+    angles = places / 10000.0 ** (np.arange(0, head_size, 2) / head_size)
+    table = np.zeros((2 * max_relative_position + 1, head_size), np.float32)
+    table[:, 0::2] = np.sin(angles)
+    table[:, 1::2] = np.cos(angles[:, : head_size // 2])
+    return table
+
+
+def make_positions(config, compute_type):
+    """One attention layer's part in the positions that `config.position_embedding_type` names.
+
+    `learned` has a table of its own in every layer, shared by keys and values, as the model zoo's NEZHA.
+    """
+    if config.position_embedding_type == "absolute":
+        return AbsolutePositions()
+    distance, head_size = config.max_relative_position, config.hidden_size // config.num_attention_heads
+    if config.position_embedding_type == "learned":
+        table = make_weight((2 * distance + 1, head_size), config.initializer_range, "table")
+    else:
+        table = Tensor(make_sinusoids(distance, head_size))
+    return RelativePositions(table, distance, compute_type)

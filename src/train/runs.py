@@ -1,0 +1,66 @@
+"""What a fine-tuning script does with its options: one run, or one for each of several seeds and their summary."""
+
+import gc
+import json
+import math
+import statistics
+
+from src.files import write_text
+from src.train import loop
+
+
+def run(task, options):
+    """Train, evaluate and predict as the options ask.
+
+    With `seeds` each run has a folder of its own in output_dir, and seed_results.json there holds the mean, the sample
+    deviation, the maximum and the values of every measure.
+
+    Args:
+        task: a task module.
+        options: FineTuneOptions whose device is started.
+    """
+    if not options.seeds:
+        _run_once(task, options)
+        return
+    results = []
+    for seed in options.seeds:
+        results.append(_run_once(task, options.for_seed(seed)))
+        gc.collect()  # graphs and their parameters are in reference cycles
+    if options.do_eval:
+        _report(options, results)
+
+
+def summarise(results):
+    """Mean, sample deviation, maximum and values of every measure that all runs have: list of dicts -> dict of dicts."""
+    summary = {}
+    for name in results[0]:
+        values = [result.get(name) for result in results]
+        if all(isinstance(value, (int, float)) and math.isfinite(value) for value in values):
+            deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+            summary[name] = {"mean": statistics.fmean(values), "deviation": deviation, "max": max(values), "values": values}
+    return summary
+
+
+def _run_once(task, options):
+    """One run; the measures of its evaluation, None without one."""
+    config = task.prepare(options)
+    results = None
+    if config.do_train:
+        loop.fit(task, config)
+    if config.do_eval:
+        results = task.report_evaluation(config, *loop.predict(task, config, "eval"))
+    if config.do_predict:
+        outputs, _, _ = loop.predict(task, config, "predict")
+        task.report_predictions(config, outputs)
+    return results
+
+
+def _report(options, results):
+    summary = summarise(results)
+    seeds = {"task": results[0]["task"], "seeds": list(options.seeds)}
+    write_text(f"{options.output_dir}/seed_results.json", json.dumps(seeds | summary, indent=2) + "\n")
+    listed = ",".join(map(str, options.seeds))
+    for name, figures in summary.items():
+        if name not in ("global_step", "num_examples"):
+            mean, deviation, largest = figures["mean"], figures["deviation"], figures["max"]
+            print(f"seeds={listed} {name} {mean:.6f} ± {deviation:.6f}, max (mean) {largest:.6f} ({mean:.6f})", flush=True)

@@ -1,0 +1,69 @@
+"""Comparison of an encoder with golden numbers: outputs, and gradients of the objective in tests/golden/make_*.py."""
+
+import mindspore
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from src.formats import names
+from src.models.bert import Bert
+
+TINY = {
+    "vocab_size": 30,
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "max_position_embeddings": 12,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+
+
+class Objective(nn.Cell):
+    """sum(pooled * wave) + sum(sequence * wave)."""
+
+    def __init__(self, bert):
+        super().__init__()
+        self.bert = bert
+
+    def construct(self, ids, mask, types, pooled_wave, sequence_wave):
+        sequence, pooled = self.bert(ids, mask, types)
+        return (pooled * pooled_wave).sum() + (sequence * sequence_wave).sum()
+
+
+def waves(shape):
+    return np.sin(np.arange(int(np.prod(shape)), dtype=np.float64).reshape(shape)).astype(np.float32)
+
+
+def tensors(*arrays):
+    return [Tensor(array) for array in arrays]
+
+
+def assert_equals_golden(golden, kind, config, device):
+    """Outputs and every gradient of a network with the golden file's weights of one kind."""
+    bert = Bert(config, device)
+    objective = Objective(bert)
+    parameters = {parameter.name: parameter for parameter in objective.trainable_params()}
+    given = {names.from_huggingface(key.split("/", 2)[2]): golden[key] for key in golden.files if key.startswith(f"{kind}/weight/")}
+    if not hasattr(bert.embeddings, "position"):
+        given.pop("bert.embeddings.position.weight", None)
+    assert given.keys() == parameters.keys()
+    for name, array in given.items():
+        parameters[name].set_data(Tensor(array))
+    inputs = tensors(golden["ids"], golden["mask"], golden["types"])
+    sequence, pooled = bert(*inputs)
+    real = golden["mask"].astype(bool)
+    # float32 rounding through two layers; weights and outputs are of order one
+    np.testing.assert_allclose(sequence.asnumpy()[real], golden[f"{kind}/sequence"][real], atol=5e-6)
+    np.testing.assert_allclose(pooled.asnumpy(), golden[f"{kind}/pooled"], atol=5e-6)
+
+    objective.set_train()
+    weights = list(parameters.values())
+    wave = waves(sequence.shape) * golden["mask"][:, :, None].astype(np.float32)
+    differentiate = ops.GradOperation(get_by_list=True)(objective, mindspore.ParameterTuple(weights))
+    gradients = differentiate(*inputs, *tensors(waves(pooled.shape), wave))
+    for parameter, gradient in zip(weights, gradients):
+        expected = golden[f"{kind}/gradient/{names.to_huggingface(parameter.name).removeprefix('bert.')}"]
+        error = np.linalg.norm(gradient.asnumpy() - expected)
+        # the key's bias has no influence on softmax: its gradient is 0 up to rounding
+        assert error <= 1e-4 * np.linalg.norm(expected) + 1e-4, parameter.name
