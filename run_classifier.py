@@ -6,13 +6,15 @@ from src.config.classifier import ClassifierOptions
 
 
 def main(argv=None):
-    """Parse, start the device, run."""
+    """Parse, start the device, run, draw."""
     options = loader.load(ClassifierOptions, argv)
     with loader.bad_input_exits():
+        from src.report import plots
         from src.tasks import classifier  # imports MindSpore: after the options are known to be good
         from src.train import runs, runtime
 
-        runs.run(classifier, runtime.start(options))
+        for folder in runs.run(classifier, runtime.start(options)):
+            plots.draw(folder)
 
 
 if __name__ == "__main__":

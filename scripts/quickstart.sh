@@ -37,7 +37,6 @@ classifier=("$python" run_classifier.py --config_path configs/quickstart.yaml --
 if [ ! -f "$run/run/eval_results.json" ]; then
     "${classifier[@]}" --do_train true --do_eval true --resume true --load_pretrain_checkpoint_path "$model" \
         --train_data_file_path "$run/data/train.tsv" --eval_data_file_path "$run/data/dev.tsv"
-    $python -m src.report.plots "$run/run"
 fi
 [ -f "$run/baseline.json" ] ||
     $python benchmarks/tfidf_baseline.py --train "$run/data/train.tsv" --dev "$run/data/dev.tsv" >"$run/baseline.json"

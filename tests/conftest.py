@@ -1,10 +1,12 @@
 """Fixtures that all tests share: the data folder of the workplace, the pretrained encoder, tiny vocabularies."""
 
 import importlib.util
+import json
 import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,3 +66,57 @@ def vocab_file(tmp_path):
     path = tmp_path / "vocab.txt"
     path.write_text("\n".join(tokens) + "\n", encoding="utf-8")
     return path
+
+
+TINY = {
+    "vocab_size": 90,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 32,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+
+
+def write_table(path, rows, seed):
+    """Sentences of known words; the label says whether `good` is in them."""
+    random = np.random.default_rng(seed)
+    lines = []
+    for number in range(rows):
+        words = [word for word in random.choice(WORDS, random.integers(2, 9)) if word != "good"]
+        label = "positive" if number % 2 else "negative"
+        lines.append(f"{' '.join([*words, 'good'] if number % 2 else [*words, 'bad'])}\t{label}\n")
+    path.write_text("text\tlabel\n" + "".join(lines), encoding="utf-8")
+
+
+@pytest.fixture
+def job(tmp_path, vocab_file):
+    """Flags of a complete tiny job; `job(**changes)` gives them with some replaced (None leaves one out)."""
+    write_table(tmp_path / "train.tsv", 50, 1)
+    write_table(tmp_path / "dev.tsv", 21, 2)
+    (tmp_path / "bert_config.json").write_text(json.dumps(TINY), encoding="utf-8")
+
+    def flags(**changes):
+        settings = {
+            "do_train": "true",
+            "task_name": "custom",
+            "columns": "text_a=text,label=label",
+            "train_data_file_path": tmp_path / "train.tsv",
+            "eval_data_file_path": tmp_path / "dev.tsv",
+            "vocab_file_path": vocab_file,
+            "bert_config_file": tmp_path / "bert_config.json",
+            "output_dir": tmp_path / "out",
+            "seq_length": 16,
+            "bucket_list": 16,
+            "train_batch_size": 8,
+            "epoch_num": 2,
+            "log_steps": 1,
+            "optimizer.name": "AdamWeightDecay",
+            "optimizer.learning_rate": 0.01,
+            **changes,
+        }
+        return [part for key, value in settings.items() if value is not None for part in (f"--{key}", str(value))]
+
+    return flags

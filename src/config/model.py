@@ -71,10 +71,12 @@ def describe_weights(path, config_file=None):
 
     Raises:
         FileNotFoundError: `path` or `config_file` does not exist.
-        ValueError: the file is no JSON object, or describes a network that is none of ours.
+        ValueError: the file is no JSON object, or describes a network that is none of ours; or a TensorFlow checkpoint.
     """
     folder = None
     if path:
+        if Path(f"{path}.index").is_file():
+            raise ValueError(f"{path}: a TensorFlow checkpoint, which cannot be read yet; convert it to Hugging Face's form")
         if not Path(path).exists():
             raise FileNotFoundError(f"{path}: no such file or folder; it should hold the weights to load")
         folder = Path(path) if Path(path).is_dir() else Path(path).parent

@@ -121,8 +121,6 @@ def read_weights(path):
         path = ours[-1]
     if path.suffix == ".ckpt":
         return read(path)
-    if Path(f"{path}.index").is_file():
-        raise ValueError(f"{path}: TensorFlow checkpoints cannot be read yet; convert it to Hugging Face's form")
     return huggingface.to_float32(huggingface.read(path))
 
 

@@ -18,16 +18,18 @@ def run(task, options):
     Args:
         task: a task module.
         options: FineTuneOptions whose device is started.
+
+    Returns:
+        the folders of runs that trained or evaluated.
     """
-    if not options.seeds:
-        _run_once(task, options)
-        return
+    parts = [options.for_seed(seed) for seed in options.seeds] or [options]
     results = []
-    for seed in options.seeds:
-        results.append(_run_once(task, options.for_seed(seed)))
+    for part in parts:
+        results.append(_run_once(task, part))
         gc.collect()  # graphs and their parameters are in reference cycles
-    if options.do_eval:
+    if options.seeds and options.do_eval:
         _report(options, results)
+    return [part.output_dir for part in parts] if options.do_train or options.do_eval else []
 
 
 def summarise(results):

@@ -1,0 +1,85 @@
+import pytest
+
+from src.config import loader
+from src.config.aliases import ALIASES, IGNORED, MIXED_PRECISION, REFUSED
+from src.config.classifier import ClassifierOptions
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the default output folder must not exist
+
+
+def load(*flags):
+    return loader.load(ClassifierOptions, ["--do_train=true", *flags])
+
+
+def refusal(capsys, *flags):
+    with pytest.raises(SystemExit) as caught:
+        load(*flags)
+    assert caught.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_the_flags_of_seed_000_are_understood(tmp_path):
+    """One card's command, its files aside."""
+    command = """--task_name=news --do_train=true --do_eval=true --do_predict=true --data_dir=data --vocab_file=vocab.txt
+        --max_seq_length=128 --train_batch_size=48 --learning_rate=2e-5 --num_train_epochs=3.0 --warmup_proportion=0.8
+        --output_dir=/tmp/news_output/ --use_tpu=false --use_fp16=false --use_perseus=true --use_amp=true"""
+    options = load(*command.split())
+    assert (options.task_name, options.seq_length, options.train_batch_size, options.epoch_num) == ("news", 128, 48, 3.0)
+    assert (options.optimizer.learning_rate, options.optimizer.warmup_proportion) == (2e-5, 0.8)
+    assert options.vocab_file_path == "vocab.txt"
+    assert (options.precision.compute_type, options.precision.loss_scale) == ("auto", "dynamic")
+
+
+def test_the_flags_of_seed_001_are_understood(capsys):
+    command = """--task_name=info --do_lower_case=true --do_train=false --do_eval=true --do_predict=true --save_for_serving=false
+        --data_dir=./ --vocab_file=./vocab.txt --max_seq_length=64 --train_batch_size=32 --learning_rate=2e-5
+        --num_train_epochs=5.0 --use_gpu=true --num_gpu_cores=2 --use_fp16=true --output_dir=./output --head=cnn"""
+    options = load(*command.split())
+    assert (options.task_name, options.head, options.do_lower_case, options.do_train) == ("info", "cnn", True, False)
+    assert (options.precision.compute_type, options.precision.loss_scale) == ("auto", "static")
+    said = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("--use_gpu=true has no effect: --device_target") for line in said)
+    assert any(line.startswith("--num_gpu_cores=2 has no effect") for line in said)
+
+
+@pytest.mark.parametrize(
+    ("flags", "compute_type"),
+    [
+        ((), "auto"),
+        (("--use_fp16=false",), "float32"),
+        (("--use_fp16=false", "--use_amp=false"), "float32"),
+        (("--use_amp=true", "--precision.compute_type=float16"), "float16"),
+    ],
+)
+def test_the_switches_of_precision(flags, compute_type):
+    assert load(*flags).precision.compute_type == compute_type
+
+
+@pytest.mark.parametrize("flag", REFUSED)
+def test_what_is_not_there_yet_is_refused_by_name(flag, capsys):
+    load(f"--{flag}=false")
+    assert f"--{flag}=true: " in refusal(capsys, f"--{flag}=true")
+    assert f"{flag}=perhaps" in refusal(capsys, f"--{flag}=perhaps")
+
+
+def test_a_setting_by_both_its_names_is_refused(capsys):
+    assert "--max_seq_length and --seq_length are the same setting" in refusal(capsys, "--max_seq_length=64", "--seq_length=64")
+
+
+def test_help_tells_what_each_alias_stands_for(capsys):
+    with pytest.raises(SystemExit):
+        load("--help")
+    text = " ".join(capsys.readouterr().out.split())
+    for name, ours in ALIASES.items():
+        assert f"--{name} the same as --{ours}" in text
+    for name in (*IGNORED, *REFUSED, *MIXED_PRECISION):
+        assert f"--{name} " in text
+
+
+def test_every_alias_stands_for_a_setting_and_hides_none():
+    names = {key for key, _ in loader._leaves(ClassifierOptions)}
+    assert set(ALIASES.values()) <= names
+    assert not names & {*ALIASES, *IGNORED, *REFUSED, *MIXED_PRECISION}
