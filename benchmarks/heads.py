@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/heads.py --data ../shared/data --output /tmp/heads --report docs/benchmarks/heads.md
 
-Prints a table for each data set, as seed 001 has it, with times. A finished run is not repeated: remove its folder for that.
+Prints a table for each data set, with times. A finished run is not repeated: remove its folder for that.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Tasks, heads, seeds and the commands of the seeds through run_classifier.py, on a tiny random BERT and made-up texts."""
+"""Tasks, heads, seeds and the commands of Google's forks through run_classifier.py, on a tiny random BERT and made-up texts."""
 
 import csv
 import json
@@ -143,12 +143,12 @@ def test_wrong_class_weights_are_refused(job, capsys, weights, message):
 
 @pytest.fixture
 def google_flags(tmp_path, vocab_file):
-    """What the commands of the seeds share, with a tiny network."""
+    """What the commands share, with a tiny network."""
     (tmp_path / "bert_config.json").write_text(json.dumps(TINY), encoding="utf-8")
     return [f"--vocab_file={vocab_file}", f"--bert_config_file={tmp_path}/bert_config.json", "--max_seq_length=16", "--train_batch_size=8"]
 
 
-def test_the_command_of_seed_000_trains_evaluates_and_predicts(tmp_path, google_flags):
+def test_the_command_of_the_toutiao_classifier_trains_evaluates_and_predicts(tmp_path, google_flags):
     names = {"news_sports": "ran fast dog", "news_tech": "good mat", "news_car": "slow cat"}
     for split in ("train", "dev", "test"):
         rows = [f"{number}\t1\t{name}\tthe {title}\tx\n" for number in range(8) for name, title in names.items()]
@@ -162,7 +162,7 @@ def test_the_command_of_seed_000_trains_evaluates_and_predicts(tmp_path, google_
 
 
 @pytest.mark.parametrize("head", ["linear", "cnn", "rcnn"])
-def test_the_commands_of_seed_001_work_with_each_head(tmp_path, google_flags, head):
+def test_the_commands_of_bert_multi_gpu_work_with_each_head(tmp_path, google_flags, head):
     for name in ("train.csv", "eval.csv"):
         rows = [f'{number},"the {WORDS[number % 16]}, {WORDS[number % 7]}",{number % 3 // 2}\n' for number in range(24)]
         (tmp_path / name).write_text("".join(rows), encoding="utf-8")

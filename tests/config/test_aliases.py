@@ -21,7 +21,7 @@ def refusal(capsys, *flags):
     return capsys.readouterr().err
 
 
-def test_the_flags_of_seed_000_are_understood(tmp_path):
+def test_the_flags_of_the_toutiao_classifier_are_understood(tmp_path):
     """One card's command, its files aside."""
     command = """--task_name=news --do_train=true --do_eval=true --do_predict=true --data_dir=data --vocab_file=vocab.txt
         --max_seq_length=128 --train_batch_size=48 --learning_rate=2e-5 --num_train_epochs=3.0 --warmup_proportion=0.8
@@ -33,7 +33,7 @@ def test_the_flags_of_seed_000_are_understood(tmp_path):
     assert (options.precision.compute_type, options.precision.loss_scale) == ("auto", "dynamic")
 
 
-def test_the_flags_of_seed_001_are_understood(capsys):
+def test_the_flags_of_bert_multi_gpu_are_understood(capsys):
     command = """--task_name=info --do_lower_case=true --do_train=false --do_eval=true --do_predict=true --save_for_serving=false
         --data_dir=./ --vocab_file=./vocab.txt --max_seq_length=64 --train_batch_size=32 --learning_rate=2e-5
         --num_train_epochs=5.0 --use_gpu=true --num_gpu_cores=2 --use_fp16=true --output_dir=./output --head=cnn"""

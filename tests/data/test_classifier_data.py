@@ -73,7 +73,8 @@ MNLI = "index\tsentence1\tsentence2\tlabel1\tgold_label\n0\tOne.\tTwo.\tneutral\
         ("xnli", "dev.tsv", "text_a\ttext_b\tlabel\nOne.\tTwo.\tneutral\n", [("One.", "Two.", "neutral", 2)]),
         ("tnews", "train.json", '{"label": "102", "sentence": "x", "keywords": ""}\n', [("x", None, "102", 1)]),
         ("news", "train.tsv", '655\t101\tnews_culture\tA "title\ta,b\n', [('A "title', None, "news_culture", 1)]),
-        ("news", "raw.txt", "655_!_101_!_news_culture_!_A\ttitle_!_\n".replace("\t", " "), [("A title", None, "news_culture", 1)]),
+        ("news", "train.tsv", "655\t101\tstock\tone_!_two\t\n", [("one_!_two", None, "stock", 1)]),
+        ("news", "raw.txt", "655_!_101_!_news_culture_!_A title_!_\n", [("A title", None, "news_culture", 1)]),
         ("info", "train.csv", 'id,title,label\n7,"a, b",1\n', [("a, b", None, "1", 2)]),
         ("info", "train.csv", '7,"a, b",1\n', [("a, b", None, "1", 1)]),
         ("chnsenticorp", "train.tsv", "label\ttext_a\n1\t好\n", [("好", None, "1", 2)]),
@@ -503,10 +504,11 @@ def test_hostile_table_gives_the_right_rows_or_value_error(ending, tmp_path):
         damaged = damage(generator, sound)
         for reader, with_labels in [(layout, True), (layout, False), (generator.choice(list(LAYOUTS)), generator.random() < 0.5)]:
             if reader == layout:
-                expected = choose_simply(header, rows, layout, with_labels)
-                assert read_outcome(write(tmp_path / f"a.{ending}", sound), layout, with_labels) == (expected or None), sound
+                found = read_outcome(write(tmp_path / f"a.{ending}", sound), layout, with_labels)
+                right = found == (choose_simply(header, rows, layout, with_labels) or None)
+                assert right, (layout, with_labels, sound)  # a bool: pytest would need minutes to compare megabytes
             found = read_outcome(write(tmp_path / f"a.{ending}", damaged), reader, with_labels)
             num_read, num_refused = num_read + (found is not None), num_refused + (found is None)
-            if found is not None:
-                assert found == choose_simply(*parse_simply(damaged, reader, ending), reader, with_labels), damaged[:1000]
+            right = found is None or found == choose_simply(*parse_simply(damaged, reader, ending), reader, with_labels)
+            assert right, (reader, with_labels, damaged[:1000])
     assert min(num_read, num_refused) > 100, (num_read, num_refused)
