@@ -55,7 +55,7 @@ def main():
     parser.add_argument("--train", required=True)
     parser.add_argument("--dev", required=True)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--learning_rate", type=float, default=5e-5)
     parser.add_argument("--max_steps", type=int, default=0)
     parser.add_argument("--padding", default="longest", choices=("longest", "max_length"))
@@ -72,11 +72,12 @@ def main():
     kept = [p for n, p in model.named_parameters() if "bias" in n or "LayerNorm" in n]
     groups = [{"params": decayed, "weight_decay": 0.01}, {"params": kept, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=options.learning_rate, eps=1e-8, fused=True)
-    total = -(-len(labels) // 32) * options.epochs
+    total = round(-(-len(labels) // 32) * options.epochs)
+    last = options.max_steps or total
     schedule = get_linear_schedule_with_warmup(optimizer, int(total * 0.1), total)
     model.train()
     rows, step, seconds = 0, 0, 0.0
-    for _ in range(options.epochs):
+    while step < last:
         order = torch.randperm(len(labels)).tolist()
         for batch, target in batches(encoded, labels, order, 32, tokenizer, options.padding, 128):
             begun = time.perf_counter()
@@ -89,10 +90,8 @@ def main():
             step += 1
             if step > 5:
                 seconds, rows = seconds + time.perf_counter() - begun, rows + len(target)
-            if step == options.max_steps:
+            if step == last:
                 break
-        if step == options.max_steps:
-            break
     model.eval()
     predicted, begun = [], time.perf_counter()
     with torch.no_grad():

@@ -43,6 +43,20 @@ def test_each_head_learns_and_is_found_again(job, tmp_path, head, batch_norm):
     assert results(tmp_path / "out")["eval_loss"] == pytest.approx(first["eval_loss"], abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["sinusoidal", "learned"])
+def test_nezha_trains_and_its_folder_loads_by_itself(job, tmp_path, kind):
+    settings = {"model.position_embedding_type": kind, "model.max_relative_position": 5, "model.initializer_range": 0.2}
+    run_classifier.main(job(**settings, epoch_num=8, do_eval="true"))
+    first = results(tmp_path / "out")
+    assert first["accuracy"] == 1.0
+    saved = json.loads((tmp_path / "out/ckpt/config.json").read_text(encoding="utf-8"))
+    assert (saved["model_type"], saved["position_embedding_type"], saved["max_relative_position"]) == ("nezha", kind, 5)
+    moved = (tmp_path / "out/ckpt").rename(tmp_path / "weights")
+    alone = dict.fromkeys(("do_train", "bert_config_file", "vocab_file_path", "train_data_file_path"))
+    run_classifier.main(job(**alone, do_eval="true", load_finetune_checkpoint_path=moved, output_dir=tmp_path / "second"))
+    assert results(tmp_path / "second")["eval_loss"] == pytest.approx(first["eval_loss"], abs=1e-6)
+
+
 def test_batch_norm_needs_the_cnn_head_and_a_whole_batch(job, capsys):
     assert "cnn_batch_norm=true is for head=cnn" in refused(capsys, job(cnn_batch_norm="true"))
     flags = job(cnn_batch_norm="true", head="cnn", train_batch_size=64)

@@ -1,7 +1,6 @@
 """Labelled texts and pairs from the tables of classification and regression tasks; rows of NumPy for the records."""
 
 import math
-from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from src.data.tables import read_rows
@@ -223,7 +222,7 @@ def _choose_language(path, rows, place, language):
     chosen = [row for row in rows if row[1][place] == language]
     if not chosen:
         found = sorted({str(fields[place])[:20] for _, fields in rows})
-        raise ValueError(f"{path}: no row of language={language}; found {', '.join(found[:30])}")
+        raise ValueError(f"{path}: no row of language={language}; found {', '.join(map(repr, found[:30]))}")
     return chosen
 
 
@@ -232,11 +231,6 @@ def collect_labels(examples):
     found = {example.label for example in examples}
     numbers = all(label.isdecimal() and len(label) < 20 for label in found)  # int() refuses thousands of digits
     return tuple(sorted(found, key=lambda label: (int(label) if numbers else 0, label)))
-
-
-def count_labels(examples):
-    """Label name -> number of examples, the most frequent first."""
-    return dict(Counter(example.label for example in examples).most_common())
 
 
 def encode_examples(path, examples, tokenizer, labels, seq_length):

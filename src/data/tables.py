@@ -110,7 +110,7 @@ def _split_json(path, text):
 def _decode_object(row):
     found = _DECODER.decode(row)
     if not isinstance(found, dict) or not found:
-        raise ValueError(f"found {row[:40]}")
+        raise ValueError(f"found {row[:40]!r}")
     return found
 
 

@@ -7,17 +7,7 @@ import random
 
 import pytest
 
-from src.data.classifier import (
-    TASKS,
-    Columns,
-    collect_labels,
-    count_labels,
-    encode_examples,
-    make_task,
-    parse_columns,
-    read_examples,
-    usual_files,
-)
+from src.data.classifier import TASKS, Columns, collect_labels, encode_examples, make_task, parse_columns, read_examples, usual_files
 from src.data.tokenization import Tokenizer
 
 COLA, SST2 = make_task("cola", None), make_task("sst2", None)
@@ -109,7 +99,7 @@ def test_file_without_labels_is_for_prediction_only(name, file, data, expected, 
 def test_rows_of_other_languages_are_left_out(tmp_path):
     path = write(tmp_path / "xnli.dev.tsv", XNLI)
     assert read(path, make_task("xnli", None, language="zh")) == [("一", "二", "neutral", 2)]
-    with pytest.raises(ValueError, match="xnli.dev.tsv: no row of language=fr; found en, zh"):
+    with pytest.raises(ValueError, match="xnli.dev.tsv: no row of language=fr; found 'en', 'zh'"):
         read(path, make_task("xnli", None, language="fr"))
 
 
@@ -198,10 +188,6 @@ def test_label_order_is_by_number_else_alphabetical(labels, expected, tmp_path):
     assert collect_labels(make_examples(tmp_path / "a.tsv", labels)) == expected
 
 
-def test_labels_are_counted_the_most_frequent_first(tmp_path):
-    assert list(count_labels(make_examples(tmp_path / "a.tsv", "abbcbc")).items()) == [("b", 3), ("c", 2), ("a", 1)]
-
-
 def test_label_of_thousands_of_digits_is_a_label(tmp_path):
     assert collect_labels(make_examples(tmp_path / "a.tsv", ["9" * 5000, "10"])) == ("10", "9" * 5000)
 
@@ -278,7 +264,7 @@ def test_published_file_is_read_whole(name, file, rows, label, count, shared_fil
     task = make_task(name, "text_a=review,label=label" if name == "custom" else None)
     examples = read_examples(shared_file(file), task, True)
     assert len(examples) == rows
-    assert count_labels(examples)[label] == count
+    assert sum(example.label == label for example in examples) == count
     assert not task.labels or set(task.labels) == set(collect_labels(examples))
     assert all(example.text_a.strip() and (example.text_b is None) == (task.named[0].text_b is None) for example in examples)
 
@@ -357,8 +343,8 @@ DEFECTS = [
 DEFECTS += [b"\xed\xa0\x80", b"\\ud800", b"\\u0000", b"[" * 3000, b'{"a":' * 3000, b"9" * 5000]
 SWAPS = [
     (b"{", b'{"label": 0, '),
-    (b"t", b"\\ud800"),
-    (b"t", b"\\u0000"),
+    (b': "t', b': "\\ud800'),
+    (b': "t', b': "\\u0000'),
     (b'"0"', b"1e999"),
     (b'"0"', b"null"),
     (b'"0"', b'[1, {"a": NaN}]'),
@@ -429,6 +415,7 @@ def parse_simply(data, layout, ending):
         is_json = False
     if is_json:
         objects = [json.loads(line) for line in text.split("\n") if line.strip()]
+        assert all(line.count('"label":') < 2 for line in text.split("\n")), text[:1000]
         keys = list(objects[0])
         rows = [[found.get(key) for key in keys] for found in objects]
         return keys, [[x if isinstance(x, str | None) else json.dumps(x, ensure_ascii=False) for x in row] for row in rows]
@@ -490,25 +477,27 @@ def read_outcome(path, layout, with_labels):
     else:
         for example, row in zip(examples, rows):
             known = float if task.regression else task.labels.index
-            assert example.label is None or row["label_ids"] == known(example.label)
+            assert example.label is None or (row["label_ids"] == known(example.label) and math.isfinite(row["label_ids"]))
+    assert not any("\0" in example.text_a or "\0" in (example.text_b or "") for example in examples)
     return [(example.text_a, example.text_b, example.label) for example in examples]
 
 
 @pytest.mark.parametrize("ending", ["tsv", "csv", "json"])
 def test_hostile_table_gives_the_right_rows_or_value_error(ending, tmp_path):
     generator, num_read, num_refused = random.Random(ending), 0, 0
-    for _ in range(334):
+    for number in range(334):
         layout = generator.choice(list(LAYOUTS))
         header, rows = make_table(generator, layout, ending)
-        sound = make_file(generator, layout, ending, header, rows)
-        damaged = damage(generator, sound)
+        data = make_file(generator, layout, ending, header, rows)
+        path = write(tmp_path / f"{number}.{ending}", data)
+        for with_labels in (True, False):
+            right = read_outcome(path, layout, with_labels) == (choose_simply(header, rows, layout, with_labels) or None)
+            assert right, (layout, with_labels, data)  # a bool: pytest would need minutes to compare megabytes
+        data = damage(generator, data)
+        path = write(tmp_path / f"damaged-{number}.{ending}", data)
         for reader, with_labels in [(layout, True), (layout, False), (generator.choice(list(LAYOUTS)), generator.random() < 0.5)]:
-            if reader == layout:
-                found = read_outcome(write(tmp_path / f"a.{ending}", sound), layout, with_labels)
-                right = found == (choose_simply(header, rows, layout, with_labels) or None)
-                assert right, (layout, with_labels, sound)  # a bool: pytest would need minutes to compare megabytes
-            found = read_outcome(write(tmp_path / f"a.{ending}", damaged), reader, with_labels)
+            found = read_outcome(path, reader, with_labels)
+            right = found is None or found == choose_simply(*parse_simply(data, reader, ending), reader, with_labels)
+            assert right, (reader, with_labels, data[:1000])
             num_read, num_refused = num_read + (found is not None), num_refused + (found is None)
-            right = found is None or found == choose_simply(*parse_simply(damaged, reader, ending), reader, with_labels)
-            assert right, (reader, with_labels, damaged[:1000])
     assert min(num_read, num_refused) > 100, (num_read, num_refused)

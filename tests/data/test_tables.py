@@ -36,7 +36,7 @@ def test_json_lines_have_their_keys_as_header_at_line_zero(name, tmp_path):
 
 
 def test_text_that_looks_like_json_stays_text(tmp_path):
-    for row in ['{"a": 1}\tx', "{}\t{}", "[1]", '{"a": ', '"a"', "{braces}"]:
+    for row in ['{"a": 1}\tx', "{}\t{}", "[1]", '{"a": ', '{"a":' * 3000, '"a"', "{braces}"]:
         assert read_rows(write(tmp_path / "a.tsv", row + "\n")) == [(1, row.split("\t"))]
     escaped = r'{"a": "C:\\u0000 \ud83d\ude00"}'
     assert read_rows(write(tmp_path / "a.json", escaped))[1] == (1, ["C:\\u0000 😀"])
@@ -89,7 +89,7 @@ def test_empty_file_is_refused(data, tmp_path):
         ("a.json", b'[{"a": 1}]\n', "a.json:1: no JSON object in one line: found"),
         ("a.json", b'{\n"a": 1\n}\n', "a.json:1: no JSON object in one line"),
         ("a.json", b'{"a": 1} {"a": 2}\n', "a.json:1: no JSON object in one line: Extra data at character 10"),
-        ("a.json", b"a\tb\nc\td\n", "a.json:1: no JSON object in one line"),
+        ("a.JSON", b"a\tb\nc\td\n", "a.JSON:1: no JSON object in one line"),
         ("a.jsonl", b'{"a": 1}\n\n{}\n', "a.jsonl:3: no JSON object in one line"),
         ("a.json", b'{"a": 1}\n{"b": 1, "a": 2, "b": 3}\n', "a.json:2: .*key 'b' twice"),
         ("a.json", b'{"a": ""}\n', "a.json:1: blank line"),
