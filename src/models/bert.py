@@ -12,7 +12,7 @@ import math
 import mindspore
 from mindspore import nn, ops
 
-from src.models.layers import Activation, Embedding, LayerNorm, Linear, make_mask_bias, tanh
+from src.models.layers import Activation, Embedding, LayerNorm, Linear, MaskedSoftmax, SwapMiddle, make_mask_bias, tanh
 from src.models.positions import make_positions
 
 
@@ -26,7 +26,7 @@ class Embeddings(nn.Cell):
         if self.absolute:
             self.position = Embedding(config.max_position_embeddings, config.hidden_size, config.initializer_range)
         self.token_type = Embedding(config.type_vocab_size, config.hidden_size, config.initializer_range)
-        self.norm = LayerNorm(config.hidden_size, config.layer_norm_eps, device.composed_ops)
+        self.norm = LayerNorm(config.hidden_size, config.layer_norm_eps, device)
         self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
         self.hidden_size = config.hidden_size
 
@@ -49,7 +49,9 @@ class SelfAttention(nn.Cell):
         self.key = Linear(size, size, spread, compute_type)
         self.value = Linear(size, size, spread, compute_type)
         self.output = Linear(size, size, spread, compute_type)
-        self.positions = make_positions(config, compute_type)
+        self.positions = make_positions(config, device)
+        self.swap = SwapMiddle(device)
+        self.softmax = MaskedSoftmax(device)
         self.dropout = nn.Dropout(p=config.attention_probs_dropout_prob)
         self.num_heads = config.num_attention_heads
         self.head_size = size // config.num_attention_heads
@@ -60,7 +62,7 @@ class SelfAttention(nn.Cell):
 
     def split_heads(self, x, batch_size, seq_length):
         x = x.reshape((batch_size, seq_length, self.num_heads, self.head_size))
-        return x.transpose((0, 2, 1, 3))  # [B, N, S, D]
+        return self.swap(x)  # [B, N, S, D]
 
     def construct(self, x, mask_bias):
         batch_size, seq_length = mask_bias.shape[0], mask_bias.shape[3]
@@ -68,10 +70,9 @@ class SelfAttention(nn.Cell):
         key = self.split_heads(self.key(x), batch_size, seq_length)
         value = self.split_heads(self.value(x), batch_size, seq_length)
         scores = self.scores(query, key) + self.positions.key_scores(query)  # [B, N, S, S]; 0 for absolute positions
-        scores = scores.astype(mindspore.float32) + mask_bias
-        probs = self.dropout(ops.softmax(scores, -1)).astype(self.compute_type)
+        probs = self.dropout(self.softmax(scores, mask_bias)).astype(self.compute_type)
         context = self.context(probs, value) + self.positions.value_context(probs)  # [B, N, S, D]
-        context = context.transpose((0, 2, 1, 3)).reshape((batch_size * seq_length, -1))  # [T, H]
+        context = self.swap(context).reshape((batch_size * seq_length, -1))  # [T, H]
         return self.output(context)
 
 
@@ -83,11 +84,11 @@ class Layer(nn.Cell):
         compute_type = getattr(mindspore, device.compute_type)
         size, inner, spread = config.hidden_size, config.intermediate_size, config.initializer_range
         self.attention = SelfAttention(config, device)
-        self.attention_norm = LayerNorm(size, config.layer_norm_eps, device.composed_ops)
+        self.attention_norm = LayerNorm(size, config.layer_norm_eps, device)
         self.intermediate = Linear(size, inner, spread, compute_type)
         self.activation = Activation(config.hidden_act, device)
         self.output = Linear(inner, size, spread, compute_type)
-        self.output_norm = LayerNorm(size, config.layer_norm_eps, device.composed_ops)
+        self.output_norm = LayerNorm(size, config.layer_norm_eps, device)
         self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
 
     def construct(self, x, mask_bias):

@@ -1,9 +1,13 @@
 """The parts every network here is made of, each in the form that runs fast on the device at hand.
 
-`composed` picks the form: on the CPU plain ops with a backward pass of their own (each saves its input only), on Ascend
-and GPU the framework's fused kernels. Both compute the same function; src/train/runtime.py chooses.
+DeviceSettings picks the form: on the CPU the compiled kernels of native.cpp, or where there is no compiler plain ops, with
+backward passes of their own that save inputs only; on Ascend and GPU the framework's kernels. All compute the same function.
 
-Shapes: T tokens (batch x sequence), I features in, O features out, V vocabulary, H hidden.
+The CPU kernels of broadcasting arithmetic, division and transposition keep two arrays of their output's size for as long
+as the graph lives, each op and each shape: several lengths then need many times the memory of one. The native forms avoid
+them; what still broadcasts is small.
+
+Shapes: T tokens (batch x sequence), I features in, O features out, V vocabulary, H hidden, N heads, S sequence.
 """
 
 import math
@@ -37,6 +41,11 @@ def make_weight(shape, initializer_range, name):
     return Parameter(Tensor((values * initializer_range).astype(np.float32)), name=name)
 
 
+def make_kernel(library, name, infer):
+    """A kernel of native.cpp as an op; `infer` gives the outputs' shapes from the inputs', and likewise their types."""
+    return ops.Custom(f"{library}:{name}", infer, infer, func_type="aot")
+
+
 class Embedding(nn.Cell):
     """Rows of a trainable table: ids int32 [...] -> float32 [..., H]."""
 
@@ -48,6 +57,20 @@ class Embedding(nn.Cell):
         return ops.gather(self.weight, ids, 0)
 
 
+class _AddBias(nn.Cell):
+    """y + b by BiasAdd, whose own gradient is six times slower on the CPU than a sum: [T, O], [O] -> [T, O]."""
+
+    def __init__(self):
+        super().__init__()
+        self.add = ops.BiasAdd()
+
+    def construct(self, y, bias):
+        return self.add(y, bias)
+
+    def bprop(self, y, bias, out, dout):
+        return dout, dout.sum(0)
+
+
 class Linear(nn.Cell):
     """x W^T + b in the compute type: [T, I] -> [T, O]."""
 
@@ -56,11 +79,12 @@ class Linear(nn.Cell):
         self.weight = make_weight((size_out, size_in), initializer_range, "weight")
         self.bias = Parameter(Tensor(np.zeros(size_out, np.float32)), name="bias")
         self.matmul = ops.MatMul(transpose_b=True)
+        self.add_bias = _AddBias()
         self.compute_type = compute_type
 
     def construct(self, x):
         y = self.matmul(x.astype(self.compute_type), self.weight.astype(self.compute_type))
-        return y + self.bias.astype(self.compute_type)  # BiasAdd's gradient is six times slower on the CPU
+        return self.add_bias(y, self.bias.astype(self.compute_type))
 
 
 class _ComposedLayerNorm(nn.Cell):
@@ -86,22 +110,47 @@ class _ComposedLayerNorm(nn.Cell):
         return dx, (dout * normalised).sum(0), dout.sum(0)
 
 
+class _NativeLayerNorm(nn.Cell):
+    """The same function by the compiled kernels."""
+
+    def __init__(self, library, eps):
+        super().__init__()
+        self.eps = Tensor(np.array([eps], np.float32))
+        self.forward_kernel = make_kernel(library, "layer_norm", lambda x, weight, bias, eps: x)
+        self.backward_kernel = make_kernel(library, "layer_norm_gradient", lambda x, weight, eps, dout: (x, weight, weight))
+
+    def construct(self, x, weight, bias):
+        return self.forward_kernel(x, weight, bias, self.eps)
+
+    def bprop(self, x, weight, bias, out, dout):
+        return self.backward_kernel(x, weight, self.eps, dout)
+
+
+class _FusedLayerNorm(nn.Cell):
+    """The same function by the framework's kernel."""
+
+    def __init__(self, eps):
+        super().__init__()
+        self.norm = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=eps)
+
+    def construct(self, x, weight, bias):
+        return self.norm(x, weight, bias)[0]
+
+
 class LayerNorm(nn.Cell):
     """Layer normalisation over the last axis in float32: [T, H] -> [T, H]."""
 
-    def __init__(self, hidden_size, eps, composed):
+    def __init__(self, hidden_size, eps, device):
         super().__init__()
         self.weight = Parameter(Tensor(np.ones(hidden_size, np.float32)), name="weight")
         self.bias = Parameter(Tensor(np.zeros(hidden_size, np.float32)), name="bias")
-        self.composed = composed
-        self.composed_norm = _ComposedLayerNorm(eps)
-        self.fused_norm = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=eps)
+        if device.native_library:
+            self.norm = _NativeLayerNorm(device.native_library, eps)
+        else:
+            self.norm = _ComposedLayerNorm(eps) if device.composed_ops else _FusedLayerNorm(eps)
 
     def construct(self, x):
-        x = x.astype(mindspore.float32)
-        if self.composed:
-            return self.composed_norm(x, self.weight, self.bias)
-        return self.fused_norm(x, self.weight, self.bias)[0]
+        return self.norm(x.astype(mindspore.float32), self.weight, self.bias)
 
 
 class _ComposedGelu(nn.Cell):
@@ -128,8 +177,8 @@ class _NativeGelu(nn.Cell):
 
     def __init__(self, library):
         super().__init__()
-        self.forward_kernel = ops.Custom(f"{library}:gelu", lambda x: x, lambda x: x, func_type="aot")
-        self.backward_kernel = ops.Custom(f"{library}:gelu_gradient", lambda x, dout: x, lambda x, dout: x, func_type="aot")
+        self.forward_kernel = make_kernel(library, "gelu", lambda x: x)
+        self.backward_kernel = make_kernel(library, "gelu_gradient", lambda x, dout: x)
 
     def construct(self, x):
         return self.forward_kernel(x)
@@ -172,6 +221,63 @@ class Activation(nn.Cell):
 
     def construct(self, x):
         return self.function(x)
+
+
+class _NativeSwapMiddle(nn.Cell):
+    """The swap by the compiled kernel; it is its own gradient."""
+
+    def __init__(self, library):
+        super().__init__()
+        self.kernel = make_kernel(library, "swap_middle", _swap)
+
+    def construct(self, x):
+        return self.kernel(x)
+
+    def bprop(self, x, out, dout):
+        return (self.kernel(dout),)
+
+
+def _swap(x):
+    """Shape with its two middle axes swapped; of a type, the type."""
+    return [x[0], x[2], x[1], x[3]] if isinstance(x, (list, tuple)) else x
+
+
+class SwapMiddle(nn.Cell):
+    """Exchange the two middle axes, such as heads and places: [A, B, C, D] -> [A, C, B, D]."""
+
+    def __init__(self, device):
+        super().__init__()
+        self.native = _NativeSwapMiddle(device.native_library) if device.native_library and device.compute_type == "float32" else None
+
+    def construct(self, x):
+        return x.transpose((0, 2, 1, 3)) if self.native is None else self.native(x)
+
+
+class _NativeMaskedSoftmax(nn.Cell):
+    """The same function by the compiled kernels; the mask has no gradient."""
+
+    def __init__(self, library):
+        super().__init__()
+        self.forward_kernel = make_kernel(library, "masked_softmax", lambda scores, mask_bias: scores)
+        self.backward_kernel = make_kernel(library, "softmax_gradient", lambda probs, dout: probs)
+
+    def construct(self, scores, mask_bias):
+        return self.forward_kernel(scores, mask_bias)
+
+    def bprop(self, scores, mask_bias, out, dout):
+        return self.backward_kernel(out, dout), ops.zeros_like(mask_bias)
+
+
+class MaskedSoftmax(nn.Cell):
+    """softmax(scores + mask) in float32: [B, N, S, S], [B, 1, 1, S] -> [B, N, S, S]."""
+
+    def __init__(self, device):
+        super().__init__()
+        self.native = _NativeMaskedSoftmax(device.native_library) if device.native_library else None
+
+    def construct(self, scores, mask_bias):
+        scores = scores.astype(mindspore.float32)
+        return ops.softmax(scores + mask_bias, -1) if self.native is None else self.native(scores, mask_bias)
 
 
 def tanh(x, composed):

@@ -1,9 +1,11 @@
-// GELU (erf form) and its gradient in one pass each, for MindSpore's CPU graphs: see native.py.
-// The distribution function is the fit of layers.py: Phi(x) = 1 / (1 + exp(-x P(x^2))), P of degree 6.
+// Parts of BERT in one pass each way, for MindSpore's CPU graphs: see native.py. All arrays are float32, dense, row by row.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <vector>
 
 namespace {
+// GELU's distribution function, the fit of layers.py: Phi(x) = 1 / (1 + exp(-x P(x^2))), P of degree 6.
 inline float cdf(float x) {
   const float u = x * x;
   float p = 3.627849719724928e-09f;
@@ -20,6 +22,16 @@ int64_t count(int ndim, const int64_t *shape) {
   int64_t n = 1;
   for (int i = 0; i < ndim; ++i) n *= shape[i];
   return n;
+}
+
+// Mean and 1 / deviation of a row.
+inline void moments(const float *x, int64_t size, float eps, float *mean, float *inverse) {
+  float sum = 0.0f, squares = 0.0f;
+  for (int64_t i = 0; i < size; ++i) sum += x[i];
+  const float centre = sum / size;
+  for (int64_t i = 0; i < size; ++i) squares += (x[i] - centre) * (x[i] - centre);
+  *mean = centre;
+  *inverse = 1.0f / std::sqrt(squares / size + eps);
 }
 }  // namespace
 
@@ -39,6 +51,106 @@ extern "C" int gelu_gradient(int, void **params, int *ndims, int64_t **shapes, c
   for (int64_t i = 0; i < n; ++i) {
     const float density = 0.3989422804014327f * std::exp(-0.5f * x[i] * x[i]);
     dx[i] = dout[i] * (cdf(x[i]) + x[i] * density);
+  }
+  return 0;
+}
+
+// x [T, H], weight [H], bias [H], eps [1] -> y [T, H]
+extern "C" int layer_norm(int, void **params, int *ndims, int64_t **shapes, const char **, void *, void *) {
+  const float *x = static_cast<const float *>(params[0]), *weight = static_cast<const float *>(params[1]);
+  const float *bias = static_cast<const float *>(params[2]), eps = *static_cast<const float *>(params[3]);
+  float *y = static_cast<float *>(params[4]);
+  const int64_t size = shapes[1][0], rows = count(ndims[0], shapes[0]) / size;
+  for (int64_t row = 0; row < rows; ++row, x += size, y += size) {
+    float mean, inverse;
+    moments(x, size, eps, &mean, &inverse);
+    for (int64_t i = 0; i < size; ++i) y[i] = (x[i] - mean) * inverse * weight[i] + bias[i];
+  }
+  return 0;
+}
+
+// x [T, H], weight [H], eps [1], dout [T, H] -> dx [T, H], dweight [H], dbias [H]
+extern "C" int layer_norm_gradient(int, void **params, int *ndims, int64_t **shapes, const char **, void *, void *) {
+  const float *x = static_cast<const float *>(params[0]), *weight = static_cast<const float *>(params[1]);
+  const float eps = *static_cast<const float *>(params[2]), *dout = static_cast<const float *>(params[3]);
+  float *dx = static_cast<float *>(params[4]), *dweight = static_cast<float *>(params[5]), *dbias = static_cast<float *>(params[6]);
+  const int64_t size = shapes[1][0], rows = count(ndims[0], shapes[0]) / size;
+  constexpr int64_t kBlock = 64;  // rows summed in float32 before they are added in float64
+  std::vector<double> weight_sum(size, 0.0), bias_sum(size, 0.0);
+  std::vector<float> weight_part(size), bias_part(size);
+  for (int64_t begin = 0; begin < rows; begin += kBlock) {
+    std::fill(weight_part.begin(), weight_part.end(), 0.0f);
+    std::fill(bias_part.begin(), bias_part.end(), 0.0f);
+    for (int64_t row = begin; row < std::min(rows, begin + kBlock); ++row, x += size, dout += size, dx += size) {
+      float mean, inverse, sum = 0.0f, dot = 0.0f;
+      moments(x, size, eps, &mean, &inverse);
+      for (int64_t i = 0; i < size; ++i) {
+        const float normalised = (x[i] - mean) * inverse, d = dout[i] * weight[i];
+        sum += d;
+        dot += d * normalised;
+        weight_part[i] += dout[i] * normalised;
+        bias_part[i] += dout[i];
+      }
+      const float mean_d = sum / size, mean_dot = dot / size;
+      for (int64_t i = 0; i < size; ++i) {
+        dx[i] = (dout[i] * weight[i] - mean_d - (x[i] - mean) * inverse * mean_dot) * inverse;
+      }
+    }
+    for (int64_t i = 0; i < size; ++i) {
+      weight_sum[i] += weight_part[i];
+      bias_sum[i] += bias_part[i];
+    }
+  }
+  for (int64_t i = 0; i < size; ++i) {
+    dweight[i] = static_cast<float>(weight_sum[i]);
+    dbias[i] = static_cast<float>(bias_sum[i]);
+  }
+  return 0;
+}
+
+// x [A, B, C, D] -> y [A, C, B, D]
+extern "C" int swap_middle(int, void **params, int *, int64_t **shapes, const char **, void *, void *) {
+  const float *x = static_cast<const float *>(params[0]);
+  float *y = static_cast<float *>(params[1]);
+  const int64_t as = shapes[0][0], bs = shapes[0][1], cs = shapes[0][2], ds = shapes[0][3];
+  for (int64_t a = 0; a < as; ++a) {
+    for (int64_t c = 0; c < cs; ++c) {
+      for (int64_t b = 0; b < bs; ++b, y += ds) std::copy_n(x + ((a * bs + b) * cs + c) * ds, ds, y);
+    }
+  }
+  return 0;
+}
+
+// scores [B, N, Q, S], mask [B, 1, 1, S] added to them -> softmax over S
+extern "C" int masked_softmax(int, void **params, int *, int64_t **shapes, const char **, void *, void *) {
+  const float *scores = static_cast<const float *>(params[0]), *masks = static_cast<const float *>(params[1]);
+  float *probs = static_cast<float *>(params[2]);
+  const int64_t batch = shapes[0][0], rows = shapes[0][1] * shapes[0][2], size = shapes[0][3];
+  for (int64_t b = 0; b < batch; ++b) {
+    const float *mask = masks + b * size;
+    for (int64_t row = 0; row < rows; ++row, scores += size, probs += size) {
+      float largest = scores[0] + mask[0], sum = 0.0f;
+      for (int64_t i = 1; i < size; ++i) largest = std::max(largest, scores[i] + mask[i]);
+      for (int64_t i = 0; i < size; ++i) {
+        probs[i] = std::exp(scores[i] + mask[i] - largest);
+        sum += probs[i];
+      }
+      const float inverse = 1.0f / sum;
+      for (int64_t i = 0; i < size; ++i) probs[i] *= inverse;
+    }
+  }
+  return 0;
+}
+
+// probs [..., S], dout [..., S] -> probs * (dout - sum(probs * dout))
+extern "C" int softmax_gradient(int, void **params, int *ndims, int64_t **shapes, const char **, void *, void *) {
+  const float *probs = static_cast<const float *>(params[0]), *dout = static_cast<const float *>(params[1]);
+  float *dscores = static_cast<float *>(params[2]);
+  const int64_t size = shapes[0][ndims[0] - 1], rows = count(ndims[0], shapes[0]) / size;
+  for (int64_t row = 0; row < rows; ++row, probs += size, dout += size, dscores += size) {
+    float dot = 0.0f;
+    for (int64_t i = 0; i < size; ++i) dot += probs[i] * dout[i];
+    for (int64_t i = 0; i < size; ++i) dscores[i] = probs[i] * (dout[i] - dot);
   }
   return 0;
 }

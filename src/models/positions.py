@@ -7,10 +7,11 @@ where a_ij is the row of a table for the distance j - i, clipped to +-M. Absolut
 Shapes: B batch, S sequence, N heads, D head size, M max_relative_position.
 """
 
+import mindspore
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.models.layers import make_weight
+from src.models.layers import SwapMiddle, make_weight
 
 
 class AbsolutePositions(nn.Cell):
@@ -29,14 +30,15 @@ class RelativePositions(nn.Cell):
     Args:
         table: Parameter or Tensor float32 [2M + 1, D], row M + d for the distance d.
         max_relative_position: M.
-        compute_type: of the matrix products.
+        device: DeviceSettings; type of the matrix products and form of the ops.
     """
 
-    def __init__(self, table, max_relative_position, compute_type):
+    def __init__(self, table, max_relative_position, device):
         super().__init__()
         self.table = table
         self.max_distance = max_relative_position
-        self.compute_type = compute_type
+        self.compute_type = getattr(mindspore, device.compute_type)
+        self.swap = SwapMiddle(device)
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.context = ops.BatchMatMul()
 
@@ -50,16 +52,16 @@ class RelativePositions(nn.Cell):
     def key_scores(self, query):
         """q_i . a_ij: [B, N, S, D] -> [B, N, S, S]."""
         batch_size, num_heads, seq_length, head_size = query.shape
-        query = query.transpose((2, 0, 1, 3)).reshape((seq_length, batch_size * num_heads, head_size))
+        query = self.swap(query.reshape((1, batch_size * num_heads, seq_length, head_size)))[0]  # [S, B * N, D]
         scores = self.scores(query, self.relations(seq_length))  # [S, B * N, S]
-        return scores.reshape((seq_length, batch_size, num_heads, seq_length)).transpose((1, 2, 0, 3))
+        return self.swap(scores.expand_dims(0)).reshape((batch_size, num_heads, seq_length, seq_length))
 
     def value_context(self, probs):
         """sum_j p_ij a_ij: [B, N, S, S] -> [B, N, S, D]."""
         batch_size, num_heads, seq_length, _ = probs.shape
-        probs = probs.transpose((2, 0, 1, 3)).reshape((seq_length, batch_size * num_heads, seq_length))
+        probs = self.swap(probs.reshape((1, batch_size * num_heads, seq_length, seq_length)))[0]  # [S, B * N, S]
         context = self.context(probs, self.relations(seq_length))  # [S, B * N, D]
-        return context.reshape((seq_length, batch_size, num_heads, -1)).transpose((1, 2, 0, 3))
+        return self.swap(context.expand_dims(0)).reshape((batch_size, num_heads, seq_length, -1))
 
 
 def make_sinusoids(max_relative_position, head_size):
@@ -76,7 +78,7 @@ def make_sinusoids(max_relative_position, head_size):
     return table
 
 
-def make_positions(config, compute_type):
+def make_positions(config, device):
     """One attention layer's part in the positions that `config.position_embedding_type` names.
 
     `learned` has a table of its own in every layer, shared by keys and values, as the model zoo's NEZHA.
@@ -88,4 +90,4 @@ def make_positions(config, compute_type):
         table = make_weight((2 * distance + 1, head_size), config.initializer_range, "table")
     else:
         table = Tensor(make_sinusoids(distance, head_size))
-    return RelativePositions(table, distance, compute_type)
+    return RelativePositions(table, distance, device)

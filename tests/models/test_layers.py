@@ -7,7 +7,7 @@ from scipy.special import ndtr
 
 from src.config.training import DeviceSettings
 from src.models import native
-from src.models.layers import Activation, LayerNorm, tanh
+from src.models.layers import Activation, LayerNorm, MaskedSoftmax, SwapMiddle, tanh
 
 FORMS = {
     "native": DeviceSettings(native_library=native.build()),
@@ -49,22 +49,58 @@ def test_composed_tanh_is_exact_where_the_kernel_is_not():
     np.testing.assert_allclose(tanh(Tensor(X), True).asnumpy(), np.tanh(X.astype(np.float64)), atol=3e-6)
 
 
-def test_layer_norm_forms_agree_with_the_formula_and_each_other():
+@pytest.mark.parametrize("form", FORMS)
+def test_layer_norm_follows_its_formula(form):
     rng = np.random.default_rng(0)
-    x, dout = (rng.standard_normal((6, 8)).astype(np.float32) for _ in range(2))
-    results = []
-    for composed in (True, False):
-        norm = LayerNorm(8, 1e-12, composed)
-        norm.weight.set_data(Tensor(np.linspace(0.5, 2, 8, dtype=np.float32)))
-        norm.bias.set_data(Tensor(np.linspace(-1, 1, 8, dtype=np.float32)))
-        both = ops.GradOperation(get_all=True, get_by_list=True, sens_param=True)
-        (dx,), (dweight, dbias) = both(norm, norm.trainable_params())(Tensor(x), Tensor(dout))
-        results.append([value.asnumpy() for value in (norm(Tensor(x)), dx, dweight, dbias)])
-    centred = x.astype(np.float64) - x.mean(1, keepdims=True, dtype=np.float64)
-    expected = centred / np.sqrt((centred**2).mean(1, keepdims=True)) * np.linspace(0.5, 2, 8) + np.linspace(-1, 1, 8)
-    np.testing.assert_allclose(results[0][0], expected, atol=2e-6)
-    for composed, fused in zip(*results):
-        np.testing.assert_allclose(composed, fused, atol=1e-5)
+    x, dout = (rng.standard_normal((200, 8)).astype(np.float32) for _ in range(2))  # more rows than a block of the kernel
+    norm = LayerNorm(8, 1e-12, FORMS[form])
+    weight, bias = np.linspace(0.5, 2, 8), np.linspace(-1, 1, 8)
+    norm.weight.set_data(Tensor(weight.astype(np.float32)))
+    norm.bias.set_data(Tensor(bias.astype(np.float32)))
+    both = ops.GradOperation(get_all=True, get_by_list=True, sens_param=True)
+    (dx,), (dweight, dbias) = both(norm, norm.trainable_params())(Tensor(x), Tensor(dout))
+    x, dout = x.astype(np.float64), dout.astype(np.float64)
+    inverse = 1 / x.std(1, keepdims=True)
+    normalised = (x - x.mean(1, keepdims=True)) * inverse
+    d = dout * weight
+    expected_dx = (d - d.mean(1, keepdims=True) - normalised * (d * normalised).mean(1, keepdims=True)) * inverse
+    np.testing.assert_allclose(norm(Tensor(x.astype(np.float32))).asnumpy(), normalised * weight + bias, atol=5e-6)
+    np.testing.assert_allclose(dx.asnumpy(), expected_dx, atol=2e-5)
+    np.testing.assert_allclose(dweight.asnumpy(), (dout * normalised).sum(0), atol=5e-5)  # sums of 200 terms
+    np.testing.assert_allclose(dbias.asnumpy(), dout.sum(0), atol=5e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_masked_softmax_follows_its_formula(form):
+    rng = np.random.default_rng(0)
+    scores, dout = (rng.standard_normal((2, 3, 5, 7)).astype(np.float32) for _ in range(2))
+    mask = np.where(np.arange(7) < np.array([[7], [2]]), 0.0, -10000.0).astype(np.float32).reshape(2, 1, 1, 7)
+    softmax = MaskedSoftmax(FORMS[form])
+    terms = np.exp((scores + mask).astype(np.float64))
+    probs = terms / terms.sum(-1, keepdims=True)
+    np.testing.assert_allclose(softmax(Tensor(scores), Tensor(mask)).asnumpy(), probs, atol=5e-6)  # the CPU's exp: 8e-6 relative
+    gradient = ops.GradOperation(sens_param=True)(softmax)(Tensor(scores), Tensor(mask), Tensor(dout)).asnumpy()
+    np.testing.assert_allclose(gradient, probs * (dout - (probs * dout).sum(-1, keepdims=True)), atol=5e-6)
+
+
+def test_native_softmax_carries_overflow_on():
+    if FORMS["native"].native_library is None:
+        pytest.skip("no C++ compiler")
+    scores = np.zeros((1, 1, 3, 4), np.float32)
+    scores[0, 0, 0, 1], scores[0, 0, 1, 1], scores[0, 0, 2, 1] = np.nan, np.inf, 1e30
+    found = MaskedSoftmax(FORMS["native"])(Tensor(scores), Tensor(np.zeros((1, 1, 1, 4), np.float32))).asnumpy()[0, 0]
+    assert np.isnan(found[:2]).any(1).all()
+    assert found[2].tolist() == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_middle_axes_are_swapped_and_so_is_the_gradient(form):
+    x = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
+    swap = SwapMiddle(FORMS[form])
+    assert np.array_equal(swap(Tensor(x)).asnumpy(), x.transpose(0, 2, 1, 3))
+    dout = x.transpose(0, 2, 1, 3) ** 2
+    gradient = ops.GradOperation(sens_param=True)(swap)(Tensor(x), Tensor(dout)).asnumpy()
+    assert np.array_equal(gradient, x**2)
 
 
 def test_native_gelu_carries_overflow_on():

@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import mindspore
 import numpy as np
 import pytest
 from mindspore import Tensor
@@ -24,7 +23,7 @@ def test_nezha_equals_hugging_face_beyond_the_clip(kind):
 @pytest.mark.parametrize("seq_length", [1, 2, 9])
 def test_both_terms_equal_their_sums(seq_length):
     config = ModelConfig(**TINY, position_embedding_type="sinusoidal", max_relative_position=3)
-    positions, table = make_positions(config, mindspore.float32), make_sinusoids(3, 4)
+    positions, table = make_positions(config, DeviceSettings()), make_sinusoids(3, 4)
     random = np.random.default_rng(1)
     query = random.standard_normal((2, 2, seq_length, 4)).astype(np.float32)
     probs = random.random((2, 2, seq_length, seq_length)).astype(np.float32)
