@@ -9,6 +9,9 @@ if [ "${1:-torch}" = tf ]; then
 elif [ "${1:-}" = nezha ]; then
     [ -d .venv-nezha ] || python3 -m venv .venv-nezha
     .venv-nezha/bin/pip install --quiet torch==2.13.0 transformers==4.40.2 'numpy<2' safetensors
+elif [ "${1:-torch}" != torch ]; then
+    echo "error: unknown environment $1; there are torch, tf and nezha" >&2
+    exit 2
 else
     [ -d .venv-torch ] || python3 -m venv .venv-torch
     .venv-torch/bin/pip install --quiet torch==2.13.0 'transformers>=5,<6' 'numpy<2' safetensors scikit-learn

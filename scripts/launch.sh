@@ -23,6 +23,7 @@ launch() {
         nohup "$@" >"$log" 2>&1 </dev/null &
         echo "started process $!; its output goes to $log"
     else
-        exec "$@" > >(tee -i "$log") 2>&1 # the script takes this process's place: signals reach it, its exit code is ours
+        : >"$log"
+        exec "$@" > >(tee -ia "$log") 2> >(tee -ia "$log" >&2) # in this process's place: signals reach it, its exit code is ours
     fi
 }

@@ -45,6 +45,12 @@ def format_fields(fields):
     return " ".join(f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}" for key, value in fields.items())
 
 
+def shorten(names, limit=20):
+    """`a, b and 3 more`: the first names of a list that may be long."""
+    names = list(names)
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
 def progress(iterable=None, **options):
     """A tqdm bar on a terminal, silent elsewhere (step lines tell the same there)."""
     return tqdm(iterable, disable=not sys.stdout.isatty(), file=sys.stdout, dynamic_ncols=True, leave=False, **options)

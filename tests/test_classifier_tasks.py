@@ -36,11 +36,58 @@ def test_each_head_learns_and_is_found_again(job, tmp_path, head, batch_norm):
     assert first["accuracy"] == 1.0  # the word `good` decides
     left_out = 1 if batch_norm == "true" else 0  # 50 rows make 6 whole batches of 8
     assert first["global_step"] == 8 * (7 - left_out)
-    alone = dict.fromkeys(
-        ("do_train", "bert_config_file", "vocab_file_path", "train_data_file_path", "task_name", "columns", "bucket_list")
-    )
-    run_classifier.main(job(**alone, do_eval="true"))
-    assert results(tmp_path / "out")["eval_loss"] == pytest.approx(first["eval_loss"], abs=1e-6)
+    for left_out in (("bert_config_file", "vocab_file_path", "task_name", "columns", "bucket_list"), ("seq_length", "bucket_list")):
+        alone = dict.fromkeys(("do_train", "train_data_file_path", *left_out))
+        run_classifier.main(job(**alone, do_eval="true"))
+        assert results(tmp_path / "out")["eval_loss"] == pytest.approx(first["eval_loss"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("trained", "evaluated"),
+    [
+        ({"head": "rcnn"}, {"head": "linear"}),
+        ({"head": "cnn", "cnn_batch_norm": "true"}, {"cnn_batch_norm": "false"}),
+        ({"model.position_embedding_type": "learned"}, {"model.position_embedding_type": "sinusoidal"}),
+        ({"model.num_hidden_layers": 2}, {"model.num_hidden_layers": 1}),
+    ],
+)
+def test_weights_of_a_larger_network_are_refused(job, capsys, trained, evaluated):
+    run_classifier.main(job(**trained, epoch_num=0.2))
+    alone = {"do_train": None, "do_eval": "true", "bert_config_file": None}
+    assert "is of another network, which has " in refused(capsys, job(**alone, **evaluated))
+
+
+def test_labels_are_those_of_the_training(job, tmp_path, capsys):
+    run_classifier.main(job(labels="positive,negative", do_eval="true"))
+    first = results(tmp_path / "out")
+    run_classifier.main(job(do_train=None, do_eval="true"))  # with --bert_config_file, which names no labels
+    assert results(tmp_path / "out")["auc"] == pytest.approx(first["auc"])
+    flags = job(do_train=None, do_eval="true", labels="negative,positive")
+    assert "labels=negative,positive: the weights were trained with positive,negative" in refused(capsys, flags)
+    assert "labels=a,b,a: a label stands there twice" in refused(capsys, job(labels="a,b,a"))
+
+
+def test_a_moved_checkpoint_folder_knows_its_task(job, tmp_path):
+    run_classifier.main(job(head="cnn", do_eval="true", seq_length=12, bucket_list=12))
+    first = results(tmp_path / "out")
+    moved = (tmp_path / "out/ckpt").rename(tmp_path / "elsewhere")
+    bare = ["--do_eval", "--load_finetune_checkpoint_path", str(moved), "--eval_data_file_path", str(tmp_path / "dev.tsv")]
+    run_classifier.main([*bare, "--output_dir", str(tmp_path / "second")])
+    assert results(tmp_path / "second")["eval_loss"] == pytest.approx(first["eval_loss"], abs=1e-6)
+    bare[1] = "--init_checkpoint"  # Google's way to name a trained model
+    run_classifier.main([*bare, "--output_dir", str(tmp_path / "third")])
+    assert results(tmp_path / "third")["eval_loss"] == pytest.approx(first["eval_loss"], abs=1e-6)
+
+
+def test_a_run_in_a_used_folder_leaves_no_results_of_the_one_before(job, tmp_path):
+    run_classifier.main(job(seeds="1,2", do_eval="true", epoch_num=0.2))
+    run_classifier.main(job(do_eval="true", epoch_num=0.2))
+    assert not (tmp_path / "out/seed_results.json").exists()
+    text = (tmp_path / "dev.tsv").read_text(encoding="utf-8").replace("positive", "1").replace("negative", "0")
+    for name in ("train.tsv", "dev.tsv"):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    run_classifier.main(job(num_class=1, do_eval="true", epoch_num=0.5))
+    assert {path.stem for path in (tmp_path / "out/figures").iterdir()} == {"loss", "scatter"}
 
 
 @pytest.mark.parametrize("kind", ["sinusoidal", "learned"])
@@ -146,8 +193,9 @@ def test_class_balance_is_told_and_weighed(job, tmp_path, capsys):
     ("weights", "message"),
     [
         ("1", "class_weights: 1 given, the classes are 2: negative, positive"),
-        ("1,-2", "class_weights=-2: expected balanced, or a number from 0"),
-        ("1,many", "class_weights=many: expected balanced"),
+        ("1,-2", "class_weights: -2 is none; expected the one word balanced, or a number from 0"),
+        ("1,many", "class_weights: many is none"),
+        ("balanced,1", "class_weights: balanced is none; expected the one word balanced"),
         ("0,0", "class_weights=0,0: every training row would weigh 0"),
     ],
 )
@@ -191,10 +239,31 @@ def test_the_commands_of_bert_multi_gpu_work_with_each_head(tmp_path, google_fla
     assert figures == {f"{name}.{suffix}" for name in kinds for suffix in ("png", "svg")}
 
 
-def test_a_tensorflow_checkpoint_is_refused_by_name(job, shared_file, capsys):
-    prefix = shared_file("README.md").parent.parent / "checkpoints/keras_bert_tiny_tf/bert_model.ckpt"
-    flags = job(bert_config_file=None, vocab_file_path=None, init_checkpoint=prefix)
-    assert f"{prefix}: a TensorFlow checkpoint, which cannot be read yet" in refused(capsys, flags)
+@pytest.mark.parametrize("name", ["bert_model.ckpt", "bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001", ""])
+def test_a_tensorflow_checkpoint_is_refused_by_name(job, shared_file, capsys, name):
+    path = shared_file("README.md").parent.parent / "checkpoints/keras_bert_tiny_tf" / name
+    flags = job(bert_config_file=None, vocab_file_path=None, init_checkpoint=path)
+    assert f"{path}: a TensorFlow checkpoint, which cannot be read yet" in refused(capsys, flags)
+
+
+IMPOSSIBLE = {
+    "columns of a known task": ({"task_name": "sst2"}, "columns=text_a=text,label=label: is for task_name=custom"),
+    "language of another task": ({"language": "zh"}, "language=zh: is for task_name=xnli, not for custom"),
+    "one column twice": ({"columns": "text_a=text,label=text"}, "two of them are the same column"),
+    "auc of three classes": (
+        {"labels": "positive,negative,other", "assessment_method": "auc"},
+        "assessment_method=auc: is for two classes",
+    ),
+    "no half": ({"head": "rcnn", "model.hidden_size": 1, "model.num_attention_heads": 1}, "head=rcnn needs model.hidden_size of 2"),
+    "no schema": ({"schema_file_path": "/nope.json"}, "/nope.json: no such file"),
+    "a negative seed": ({"seeds": "1,-1"}, "seeds=1,-1 is not allowed"),
+}
+
+
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+def test_impossible_combinations_are_refused(job, capsys, case):
+    changes, message = IMPOSSIBLE[case]
+    assert message in refused(capsys, job(**changes))
 
 
 def test_records_of_the_model_zoo_train_and_evaluate(job, tmp_path):
@@ -229,9 +298,10 @@ def test_the_launcher_runs_logs_and_returns_the_exit_code(job, tmp_path):
     assert "acc_num " in log
     assert "device CPU:0" in log
     process = launch(*job(task_name="colla"))
-    out, _ = process.communicate()
+    _, err = process.communicate()
     assert process.returncode == 2
-    assert out.startswith("error: task_name=colla")  # errors are in the log too, so on one stream
+    assert err.startswith("error: task_name=colla")
+    assert (ROOT / "classfier_log.txt").read_text(encoding="utf-8") == err
 
 
 def test_the_launcher_hands_signals_on(job):

@@ -97,7 +97,7 @@ def test_another_head_starts_random_from_our_checkpoint(job, tmp_path, capsys):
     run_classifier.main(job(load_pretrain_checkpoint_path=tmp_path / "out/ckpt", train_data_file_path=tmp_path / "three.tsv", **changes))
     said = capsys.readouterr().out
     assert "stays random: head.dense.weight, head.dense.bias" in said
-    assert "labels=negative,neutral,positive" in said
+    assert "labels=negative, neutral, positive" in said
 
 
 def test_a_stop_between_micro_batches_goes_on_bit_for_bit(job, tmp_path, monkeypatch, capsys):

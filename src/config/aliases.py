@@ -15,18 +15,14 @@ ALIASES = {
 }
 
 _DEVICE = "--device_target says where to run; auto takes an Ascend, else a GPU, else the CPU"
-_LAUNCHER = "a launcher starts one process a device, and each finds its rank itself"
-_ALWAYS = "networks are always compiled as graphs"
+_DEVICES = "one process runs on one device; several devices are not there yet"
 
 # accepted without effect; the text says what stands for it
 IGNORED = {
-    "use_tpu": _DEVICE,
-    "use_gpu": _DEVICE,
-    "num_gpu_cores": _LAUNCHER,
-    "use_perseus": _LAUNCHER,
-    "use_horovod": _LAUNCHER,
-    "use_xla": _ALWAYS,
-    "iterations_per_loop": _ALWAYS,
+    **dict.fromkeys(("use_tpu", "tpu_name", "tpu_zone", "gcp_project", "master", "use_gpu"), _DEVICE),
+    **dict.fromkeys(("num_tpu_cores", "num_gpu_cores", "use_perseus", "use_horovod"), _DEVICES),
+    "use_xla": "networks are always compiled",
+    "iterations_per_loop": "the data goes to the device step by step",
     "predict_batch_size": "prediction runs with --eval_batch_size; results do not depend on it",
 }
 

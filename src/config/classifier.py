@@ -15,9 +15,12 @@ _OWN_METHODS = {"cola": "mcc", "mrpc": "f1", "stsb": "spearman_correlation", "in
 class ClassifierOptions(FineTuneOptions):
     """Classification of single texts and pairs, and regression of a score."""
 
+    # what evaluation and prediction need to know of the training; written into the checkpoint folder
+    TRAINED_WITH = ("task_name", "columns", "language", "seq_length", "num_class", "head", "cnn_batch_norm")
+
     task_name: str = setting("custom", "which columns the files have; custom goes with --columns", TASKS)
     columns: str | None = setting(None, "for custom: text_a=NAME_OR_INDEX[,text_b=…][,label=…], indices from 0")
-    language: str = setting("en", "of xnli: which rows and which training file are taken")
+    language: str | None = setting(None, "of xnli: which rows and which training file are taken; default: en")
     assessment_method: str | None = setting(
         None,
         "measure printed as the result; default: cola mcc, mrpc f1, stsb spearman_correlation, info auc, else accuracy",
@@ -33,6 +36,14 @@ class ClassifierOptions(FineTuneOptions):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.columns and self.task_name != "custom":
+            raise ValueError(f"columns={self.columns}: is for task_name=custom; the columns of {self.task_name} are known")
+        if self.language and self.task_name != "xnli":
+            raise ValueError(f"language={self.language}: is for task_name=xnli, not for {self.task_name}")
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels={','.join(self.labels)}: a label stands there twice")
+        if self.head == "rcnn" and self.model.hidden_size < 2:
+            raise ValueError("head=rcnn needs model.hidden_size of 2 or more: half of it is for each direction")
         if self.cnn_batch_norm and self.head != "cnn":
             raise ValueError(f"cnn_batch_norm=true is for head=cnn, not for head={self.head}")
         if self.task_name == "stsb" and self.num_class not in (None, 1):

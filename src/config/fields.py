@@ -26,7 +26,8 @@ def check_fields(config, prefix=""):
         value = getattr(config, field.name)
         allowed = describe_bounds(field.metadata)
         if value is not None and allowed and not _is_allowed(value, field.metadata):
-            raise ValueError(f"{prefix}{field.name}={value} is not allowed: it must be {allowed}")
+            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            raise ValueError(f"{prefix}{field.name}={shown} is not allowed: it must be {allowed}")
 
 
 def describe_bounds(metadata):

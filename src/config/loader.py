@@ -20,6 +20,7 @@ from easydict import EasyDict
 from src.config.aliases import ALIASES, IGNORED, MIXED_PRECISION, REFUSED, mixed_precision
 from src.config.fields import describe_bounds
 from src.config.model import describe_weights
+from src.config.training import run_folder
 from src.log import logger
 
 EXIT_CHECK_FAILED = 1
@@ -142,6 +143,7 @@ def _convert(value, kind):
         if value is None or value in ("", "None", "none", "null"):
             return None
     if typing.get_origin(kind) is tuple:
+        value = value if isinstance(value, (str, list, tuple)) else [value]
         items = [part for part in value.strip("[]() ").split(",") if part.strip()] if isinstance(value, str) else list(value)
         return tuple(_convert(item.strip() if isinstance(item, str) else item, kind.__args__[0]) for item in items)
     if kind is bool:
@@ -203,7 +205,8 @@ def _parse_flags(options_class, argv):
         text += f" ({bounds})" if bounds else ""
         if default not in (None, ()):
             text += f" [{str(default).lower() if isinstance(default, bool) else default}]"
-        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=text.replace("%", "%%"))
+        bare = {"nargs": "?", "const": "true"} if isinstance(default, bool) else {}  # Google's flags allow --do_train alone
+        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=text.replace("%", "%%"), **bare)
     aliases = {name: ours for name, ours in ALIASES.items() if ours in leaves}
     for key in (*aliases, *IGNORED, *REFUSED, *MIXED_PRECISION):
         parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=_describe_alias(key, aliases))
@@ -227,16 +230,17 @@ def _describe_alias(key, aliases):
 
 def _translate(flags, aliases):
     """Flags by our names; those of other programs give what stands for them, or one line that says why nothing does."""
-    for key in IGNORED.keys() & flags.keys():
+    for key in [key for key in IGNORED if key in flags]:
         logger.info(f"--{key}={flags.pop(key)} has no effect: {IGNORED[key]}")
-    for key in REFUSED.keys() & flags.keys():
+    for key in [key for key in REFUSED if key in flags]:
         if _convert_flag(key, flags.pop(key)):
             raise ValueError(f"--{key}=true: {REFUSED[key]}")
     if flags.keys() & set(MIXED_PRECISION):
         switches = [key in flags and _convert_flag(key, flags.pop(key)) for key in MIXED_PRECISION]
         for key, value in mixed_precision(*switches).items():
-            flags.setdefault(key, value)
-    for key in aliases.keys() & flags.keys():
+            if flags.setdefault(key, value) != value:
+                logger.info(f"--{key}={flags[key]} counts, not what {' and '.join(MIXED_PRECISION)} stand for")
+    for key in [key for key in aliases if key in flags]:
         if aliases[key] in flags:
             raise ValueError(f"--{key} and --{aliases[key]} are the same setting: give one of them")
         flags[aliases[key]] = flags.pop(key)
@@ -285,16 +289,12 @@ def _put(tree, key, value):
 
 def _add_weights_description(tree, output_dir):
     """Let what lies beside the weights stand in for what YAML and flags leave open: shape, vocabulary, and without
-    training also the labels and the settings of the run that made them."""
+    training also the labels and settings that the weights were trained with: results follow from them."""
     path, config_file = tree.get("load_pretrain_checkpoint_path"), tree.get("bert_config_file")
-    if str(tree.get("do_train", False)).lower() != "true":
-        seed = str(tree.get("seeds", "")).strip("[]() ").split(",")[0]
-        run = f"/seed-{seed}" if seed else ""  # FineTuneOptions.for_seed
-        saved = tree.get("save_finetune_checkpoint_path")
-        own = f"{saved}{run}" if saved else f"{tree.get('output_dir', output_dir)}{run}/ckpt"
+    is_training = str(tree.get("do_train", False)).lower() == "true"
+    if not is_training:
+        own = _own_checkpoints(tree, output_dir)
         path = tree.get("load_finetune_checkpoint_path") or (own if Path(own).is_dir() else path)
-        if path:
-            _add_run_settings(tree, Path(path))
     if not path and not config_file:
         return
     found = describe_weights(path, config_file)
@@ -302,16 +302,26 @@ def _add_weights_description(tree, output_dir):
         raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file")
     tree.model = EasyDict({**found.model, **tree.get("model", {})})
     tree.setdefault("vocab_file_path", found.vocab_file)
-    if found.labels and str(tree.get("do_train", False)).lower() != "true":
-        tree.setdefault("labels", list(found.labels))
+    if not is_training:
+        _add_training_settings(tree, found)
 
 
-def _add_run_settings(tree, weights):
-    """Task, columns and length of the run whose checkpoint folder this is: results follow from them."""
-    folder = weights if weights.is_dir() else weights.parent
-    file = folder.parent / "config.yaml"
-    if file.is_file() and not tree.keys() & {"task_name", "columns"}:
-        saved = yaml.safe_load(file.read_text(encoding="utf-8"))
-        for key in ("task_name", "columns", "language", "seq_length", "num_class", "head", "cnn_batch_norm"):
-            if isinstance(saved, dict) and saved.get(key) is not None:
-                tree.setdefault(key, saved[key])
+def _own_checkpoints(tree, output_dir):
+    """The folder that this run's checkpoints lie in, as FineTuneOptions has it; of several seeds that of the first."""
+    saved, folder = tree.get("save_finetune_checkpoint_path"), tree.get("output_dir", output_dir)
+    seeds = _convert(tree.get("seeds") or (), tuple[str, ...])
+    if seeds:
+        saved, folder = saved and run_folder(saved, seeds[0]), run_folder(folder, seeds[0])
+    return saved or f"{folder}/ckpt"
+
+
+def _add_training_settings(tree, found):
+    labels = _convert(tree.get("labels") or (), tuple[str, ...])
+    if labels and found.labels and labels != found.labels:
+        raise ValueError(f"labels={','.join(labels)}: the weights were trained with {','.join(found.labels)}")
+    if found.labels:
+        tree.labels = list(found.labels)
+    other_task = tree.get("task_name", found.trained_with.get("task_name")) != found.trained_with.get("task_name")
+    for key, value in found.trained_with.items():
+        if value is not None and not (other_task and key in ("columns", "language")):
+            tree.setdefault(key, value)

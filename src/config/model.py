@@ -52,10 +52,11 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class WeightsInfo:
-    """What lies beside a weights file: the network's shape, the labels it was trained for, the vocabulary."""
+    """What lies beside a weights file: the network's shape, labels and settings it was trained with, the vocabulary."""
 
     model: dict
     labels: tuple
+    trained_with: dict
     vocab_file: str | None
 
 
@@ -67,7 +68,7 @@ def describe_weights(path, config_file=None):
         config_file: a bert_config.json to be read instead of the one beside the weights.
 
     Returns:
-        WeightsInfo; `model` is empty and `vocab_file` None where the files are absent.
+        WeightsInfo; `model`, `labels` and `trained_with` are empty and `vocab_file` None where the files are absent.
 
     Raises:
         FileNotFoundError: `path` or `config_file` does not exist.
@@ -75,29 +76,39 @@ def describe_weights(path, config_file=None):
     """
     folder = None
     if path:
-        if Path(f"{path}.index").is_file():
-            raise ValueError(f"{path}: a TensorFlow checkpoint, which cannot be read yet; convert it to Hugging Face's form")
+        _refuse_tensorflow(Path(path))
         if not Path(path).exists():
             raise FileNotFoundError(f"{path}: no such file or folder; it should hold the weights to load")
         folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    if config_file is None and folder is not None:
-        config_file = next((folder / name for name in CONFIG_NAMES if (folder / name).is_file()), None)
-    raw = _read_json_object(config_file) if config_file is not None else {}
+    beside = folder and next((folder / name for name in CONFIG_NAMES if (folder / name).is_file()), None)
+    own = _read_json_object(beside) if beside else {}
+    raw = _read_json_object(config_file) if config_file else own
+    config_file = config_file or beside
     known = {field.name for field in dataclasses.fields(ModelConfig)}
     model = {key: value for key, value in raw.items() if key in known}
     if raw:
         model |= _describe_positions(config_file, raw)
-    labels = raw.get("id2label") or {}
+    labels, trained_with = own.get("id2label") or {}, own.get("trained_with") or {}
     if not isinstance(labels, dict) or not all(str(key).isdecimal() for key in labels):
-        raise ValueError(f"{config_file}: id2label must map class numbers to names")
+        raise ValueError(f"{beside}: id2label must map class numbers to names")
+    if not isinstance(trained_with, dict):
+        raise ValueError(f"{beside}: trained_with must be an object of settings")
     if all(str(label).startswith("LABEL_") for label in labels.values()):  # Hugging Face's placeholders
         labels = {}
     vocab = folder / "vocab.txt" if folder is not None else None
     return WeightsInfo(
         model=model,
-        labels=tuple(labels[key] for key in sorted(labels, key=int)),
+        labels=tuple(str(labels[key]) for key in sorted(labels, key=int)),
+        trained_with=trained_with,
         vocab_file=str(vocab) if vocab is not None and vocab.is_file() else None,
     )
+
+
+def _refuse_tensorflow(path):
+    """A TensorFlow checkpoint may be named by its prefix, one of its files, or its folder."""
+    prefixes = (path, path.with_suffix(""))
+    if any(Path(f"{prefix}.index").is_file() for prefix in prefixes) or (path.is_dir() and any(path.glob("*.ckpt*.index"))):
+        raise ValueError(f"{path}: a TensorFlow checkpoint, which cannot be read yet; convert it to Hugging Face's form")
 
 
 def _describe_positions(path, raw):

@@ -63,6 +63,11 @@ class DeviceSettings:
     length_multiple: int = 1  # chosen bucket lengths are rounded up to it
 
 
+def run_folder(folder, seed):
+    """The folder of one of several runs."""
+    return f"{folder}/seed-{seed}"
+
+
 @dataclasses.dataclass(frozen=True)
 class FineTuneOptions:
     """Flags that all fine-tuning scripts share, by the model zoo's names where it had them."""
@@ -120,9 +125,9 @@ class FineTuneOptions:
 
     def for_seed(self, seed):
         """The options of one of several runs: its own seed and its own folders."""
-        run, checkpoints = f"seed-{seed}", self.save_finetune_checkpoint_path
-        checkpoints = checkpoints and f"{checkpoints}/{run}"
-        folders = {"output_dir": f"{self.output_dir}/{run}", "save_finetune_checkpoint_path": checkpoints}
+        checkpoints = self.save_finetune_checkpoint_path
+        checkpoints = checkpoints and run_folder(checkpoints, seed)
+        folders = {"output_dir": run_folder(self.output_dir, seed), "save_finetune_checkpoint_path": checkpoints}
         return dataclasses.replace(self, seed=seed, seeds=(), **folders)
 
     @property

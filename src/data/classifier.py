@@ -4,7 +4,9 @@ import math
 from dataclasses import dataclass, field, replace
 
 from src.data.tables import read_rows
-from src.log import logger
+from src.log import logger, shorten
+
+_LANGUAGE = "en"  # of the rows of xnli, unless another is asked for
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Task:
     skipped_label: str | None = None
     separators: tuple | None = None
     regression: bool = False
-    language: str = "en"
+    language: str = _LANGUAGE
 
 
 _ENTAILMENT = ("contradiction", "entailment", "neutral")  # Google's order
@@ -131,19 +133,21 @@ def parse_columns(text):
         found[key] = int(place) if place.isdecimal() else place
     if "text_a" not in found:
         raise ValueError(f"columns={text}: text_a is missing")
+    if len(set(found.values())) < len(found):
+        raise ValueError(f"columns={text}: two of them are the same column")
     return Columns(**found)
 
 
-def usual_files(name, language="en"):
+def usual_files(name, language=None):
     """The file names of a task in data_dir, for train, eval and predict; the first that exists is taken, plain or .gz."""
     files = TASKS[name].files if name in TASKS else Task.files
-    return tuple(tuple(file.format(language=language) for file in names) for names in files)
+    return tuple(tuple(file.format(language=language or _LANGUAGE) for file in names) for names in files)
 
 
-def make_task(name, columns, language="en"):
+def make_task(name, columns, language=None):
     """The Task of a known name, or one for `custom` with its columns given as text; `language` chooses the rows and files of xnli."""
     if name != "custom":
-        return replace(TASKS[name], language=language)
+        return replace(TASKS[name], language=language or _LANGUAGE)
     if not columns:
         raise ValueError("task_name=custom needs --columns text_a=NAME_OR_INDEX[,text_b=…][,label=…]")
     parsed = parse_columns(columns)
@@ -222,7 +226,7 @@ def _choose_language(path, rows, place, language):
     chosen = [row for row in rows if row[1][place] == language]
     if not chosen:
         found = sorted({str(fields[place])[:20] for _, fields in rows})
-        raise ValueError(f"{path}: no row of language={language}; found {', '.join(map(repr, found[:30]))}")
+        raise ValueError(f"{path}: no row of language={language}; found {shorten(map(repr, found))}")
     return chosen
 
 
@@ -268,7 +272,7 @@ def _find_ids(path, examples, labels):
     ids = {None: -1, **{label: number for number, label in enumerate(labels)}}
     for example in examples:
         if example.label not in ids:
-            raise ValueError(f"{path}:{example.line}: unknown label {example.label[:80]!r}; known are {', '.join(labels[:20])}")
+            raise ValueError(f"{path}:{example.line}: unknown label {example.label[:80]!r}; known are {shorten(labels)}")
     return [ids[example.label] for example in examples]
 
 

@@ -19,6 +19,7 @@ import tokenizers
 from google_crc32c import value as crc32c
 
 from src.files import written_whole
+from src.log import logger
 
 # the network's names of the columns that the model zoo's files have
 _ZOO_INPUTS = {"input_ids": "input_ids", "input_mask": "input_mask", "segment_ids": "token_type_ids"}
@@ -119,13 +120,15 @@ def read_record_file(path, task, schema_file=None):
             _check_mindrecord(path)
             dataset = ds.MindDataset(str(path), columns_list=names, shuffle=False)
         else:
-            check_tfrecord(path)
+            count = check_tfrecord(path)
             dataset = ds.TFRecordDataset(str(path), schema=schema_file, columns_list=names, shuffle=False)
         rows = [_from_zoo(row, ZOO_COLUMNS[task]) for row in dataset.create_dict_iterator(output_numpy=True, num_epochs=1)]
     except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not readable as records with columns {', '.join(names)}: {_reason(error)}") from None
     if not rows:
         raise ValueError(f"{path}: no rows")
+    if not is_mindrecord(path) and len(rows) < count:
+        logger.warning(f"{schema_file}: numRows takes {len(rows)} of the {count} rows of {path}")
     return rows
 
 
@@ -142,6 +145,9 @@ def _check_mindrecord(path):
 
 def check_tfrecord(path):
     """Check the frames of a TFRecord file: length, its masked CRC-32C, data, its masked CRC-32C.
+
+    Returns:
+        the number of records.
 
     Raises:
         ValueError: with the number of the broken record.
@@ -160,6 +166,7 @@ def check_tfrecord(path):
                 raise ValueError(f"record {number}: checksum does not match")
     if number == 0:
         raise ValueError("the file is empty")
+    return number
 
 
 def _checked_length(header):
@@ -179,6 +186,9 @@ def _from_zoo(row, names):
     row = {names[name]: np.reshape(value, -1) for name, value in row.items() if name != "input_mask"}
     if not 0 < length <= min(len(row[name]) for name in _TOKEN_COLUMNS):
         raise ValueError(f"a row of {length} tokens by input_mask has {len(row['input_ids'])} ids, {len(row['token_type_ids'])} segments")
+    for name, value in row.items():
+        if name not in _TOKEN_COLUMNS and len(value) != 1:
+            raise ValueError(f"a row has {len(value)} values in {name}, 1 expected")
     return {name: value[:length] if name in _TOKEN_COLUMNS else value for name, value in row.items()}
 
 

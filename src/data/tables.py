@@ -48,7 +48,8 @@ def read_rows(path, separators=None):
             name; of the separators the first that the first line holds.
 
     Raises:
-        As `read_text`; ValueError also for unbalanced quotes, damaged JSON, NUL characters and rows without any text.
+        As `read_text`; ValueError also for unbalanced quotes, CSV rows of different widths, damaged JSON, NUL characters and rows
+        without any text.
     """
     text = read_text(path)
     if "\0" in text:
@@ -76,9 +77,12 @@ def _split_plain(text, separator):
 
 def _split_csv(path, text):
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    start = 1
+    start, width = 1, None
     try:
         for fields in reader:
+            width = width or len(fields)
+            if fields and len(fields) != width:  # a comma in a text that lacks its quotes
+                raise ValueError(f"{path}:{start}: {len(fields)} columns, the first row has {width}")
             if fields:
                 yield start, fields
             start = reader.line_num + 1

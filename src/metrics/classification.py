@@ -31,7 +31,7 @@ def classification_metrics(logits, label_ids):
         "precision": precision,
         "recall": recall,
         "f1": f1,
-        "mcc": matthews_corrcoef(label_ids, predicted),
+        "mcc": matthews_corrcoef(label_ids, predicted) if len({*label_ids, *predicted}) > 1 else 0.0,
     }
     if len(set(label_ids)) > 1 and len(set(predicted)) > 1:
         metrics["spearman_correlation"] = spearmanr(label_ids, predicted).statistic

@@ -24,6 +24,7 @@ from src.report.runs import read_evaluation, read_losses
 
 _CJK_FONT = re.compile("CJK|Noto Sans SC|Source Han|WenQuanYi|SimHei|YaHei|PingFang|Heiti|Arial Unicode|Droid Sans Fallback")
 _LARGEST = 40.0  # inches
+_FIGURES = ("loss", "confusion", "metrics", "roc", "threshold", "precision_recall", "scatter")
 
 
 def draw(run):
@@ -38,6 +39,9 @@ def draw(run):
         raise FileNotFoundError(f"{run}: no such folder; the output folder of a run is expected")
     if not (run / "log.jsonl").is_file() and not (run / "evaluation.csv").is_file():
         raise FileNotFoundError(f"{run}: holds neither log.jsonl nor evaluation.csv; the output folder of a run is expected")
+    for name in _FIGURES:  # an earlier run of another kind may have left its own
+        for suffix in ("png", "svg"):
+            (run / "figures" / f"{name}.{suffix}").unlink(missing_ok=True)
     style = {
         "font.family": ["sans-serif", *_find_cjk_font()],
         "text.parse_math": False,  # a $ in the name of a class is a $
@@ -154,7 +158,9 @@ def main(argv=None):
     options = parser.parse_args(argv)
     with bad_input_exits():
         for run in options.runs:
-            draw(run)
+            parts = [] if (run / "log.jsonl").is_file() else sorted(run.glob("seed-*"))  # of several seeds, each is a run
+            for part in parts or [run]:
+                draw(part)
 
 
 if __name__ == "__main__":

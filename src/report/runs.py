@@ -64,9 +64,6 @@ def read_evaluation(path):
         raise ValueError(f"{path}:1: a column for each of two or more classes is expected, found {','.join(classes)}")
     if not rows:
         raise ValueError(f"{path}: no rows below the header")
-    for line, fields in rows:
-        if len(fields) != len(header):
-            raise ValueError(f"{path}:{line}: {len(fields)} columns, the header has {len(header)}")
     probabilities = np.array([[_parse_number(field, path, line) for field in fields[2:]] for line, fields in rows])
     if not classes:
         labels, predicted = ([_parse_number(fields[index], path, line) for line, fields in rows] for index in (0, 1))

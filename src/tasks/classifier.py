@@ -11,7 +11,7 @@ from src.data.classifier import collect_labels, encode_examples, make_task, read
 from src.data.splits import find_file, wanted_splits
 from src.data.tokenization import Tokenizer
 from src.files import make_folder
-from src.log import logger
+from src.log import logger, shorten
 from src.models.heads import Classifier
 from src.models.losses import ClassificationLoss, RegressionLoss
 from src.tasks.classifier_results import report_evaluation, report_predictions, score
@@ -44,6 +44,10 @@ def prepare(config):
         raise ValueError(
             f"{config.vocab_file_path}: {len(tokenizer.vocabulary)} tokens do not fit model.vocab_size={config.model.vocab_size}"
         )
+    if config.schema_file_path and not Path(config.schema_file_path).is_file():
+        raise FileNotFoundError(f"{config.schema_file_path}: no such file; --schema_file_path takes the schema JSON of a TFRecord file")
+    if config.schema_file_path and not any(map(records.is_record_file, paths.values())):
+        logger.warning(f"schema_file_path={config.schema_file_path} is ignored: it is for record files")
     if config.eval_data_shuffle:
         logger.warning("eval_data_shuffle=true is ignored: results do not depend on the order")
     config = dataclasses.replace(config, do_lower_case=tokenizer.do_lower_case)
@@ -58,7 +62,8 @@ def dataset(config, split):
     """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
     path = _find(config, split)
     task = (config.task_name, config.columns, config.language, config.is_regression, config.labels)
-    key = records.make_key(path, Path(config.vocab_file_path), config.do_lower_case, config.seq_length, task, split == "predict")
+    files = [path, Path(config.vocab_file_path), *([Path(config.schema_file_path)] if config.schema_file_path else [])]
+    key = records.make_key(*files, config.do_lower_case, config.seq_length, task, split == "predict")
     folder = Path(config.output_dir) / "cache" / f"{split}-{key}"
     return records.cached_records(folder, lambda: _make_rows(config, path, split))
 
@@ -80,10 +85,12 @@ def _find(config, split):
 def _settle_labels(config, paths):
     labels = config.labels or _find_labels(config, paths)
     if config.num_class not in (None, len(labels)):
-        raise ValueError(f"num_class={config.num_class}, but the labels are {len(labels)}: {', '.join(labels[:20])}")
+        raise ValueError(f"num_class={config.num_class}, but the labels are {len(labels)}: {shorten(labels)}")
     if len(labels) < 2:
         raise ValueError(f"{next(iter(paths.values()))}: one label only, {labels}: nothing to tell apart")
-    logger.info(f"task {config.task_name} labels={','.join(labels[:20])}{'…' if len(labels) > 20 else ''}")
+    logger.info(f"task {config.task_name} labels={shorten(labels)}")
+    if config.measure == "auc" and len(labels) > 2:
+        raise ValueError(f"assessment_method=auc: is for two classes, here are {len(labels)}")
     return dataclasses.replace(config, labels=labels, num_class=len(labels))
 
 
@@ -103,14 +110,14 @@ def _find_labels(config, paths):
 
 def _settle_class_weights(config, counts):
     """Tell the class balance; give every class its weight where `class_weights` asks for any."""
-    shares = (f"{label}={count} ({count / counts.sum():.1%})" for label, count in list(zip(config.labels, counts))[:20])
-    logger.info(f"training classes: {', '.join(shares)}{' …' if len(counts) > 20 else ''}")
+    shares = (f"{label}={count} ({count / counts.sum():.1%})" for label, count in zip(config.labels, counts))
+    logger.info(f"training classes: {shorten(shares)}")
     if config.class_weights == ("balanced",):
         weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
     else:
         weights = [_parse_weight(text) for text in config.class_weights]
         if len(weights) not in (0, len(counts)):
-            raise ValueError(f"class_weights: {len(weights)} given, the classes are {len(counts)}: {', '.join(config.labels[:20])}")
+            raise ValueError(f"class_weights: {len(weights)} given, the classes are {len(counts)}: {shorten(config.labels)}")
         if weights and not any(weight and count for weight, count in zip(weights, counts)):
             raise ValueError(f"class_weights={','.join(config.class_weights)}: every training row would weigh 0")
     return dataclasses.replace(config, class_weights=tuple(f"{weight:.9g}" for weight in weights))
@@ -122,7 +129,7 @@ def _parse_weight(text):
     except ValueError:
         weight = math.nan
     if not 0 <= weight < math.inf:
-        raise ValueError(f"class_weights={text}: expected balanced, or a number from 0 for each class")
+        raise ValueError(f"class_weights: {text} is none; expected the one word balanced, or a number from 0 for each class")
     return weight
 
 
@@ -160,7 +167,7 @@ def _check_rows(config, path, rows):
     largest = max(int(np.max(row["input_ids"])) for row in rows)
     segments = max(int(np.max(row["token_type_ids"])) for row in rows)
     longest = max(len(row["input_ids"]) for row in rows)
-    labels = np.array([row["label_ids"][0] for row in rows])
+    labels = np.concatenate([row["label_ids"] for row in rows])
     if largest >= config.model.vocab_size:
         raise ValueError(f"{path}: token id {largest} does not fit model.vocab_size={config.model.vocab_size}")
     if segments >= config.model.type_vocab_size:

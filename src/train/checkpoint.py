@@ -11,10 +11,13 @@ from mindspore import Tensor
 from src.data.tokenization import read_vocabulary
 from src.files import write_text, written_whole
 from src.formats import huggingface
-from src.log import format_fields, logger
+from src.log import format_fields, logger, shorten
 
 _POSITION = "data_position"  # int64 [5]: epoch, global rows consumed in it, the data set's key, rows of a global batch, seed
 _NAME = re.compile(r"^(?P<prefix>.+)-(?P<epoch>\d+)_(?P<step>\d+)\.ckpt$")
+
+
+_SHOWN = 4  # names of parameters in a message
 
 
 class DamagedCheckpoint(ValueError):
@@ -102,7 +105,7 @@ def restore(path, cell, trained_on):
     parameters = cell.parameters_dict()
     differing = sorted(set(parameters) ^ set(arrays))
     if differing:
-        raise ValueError(f"{path}: is of another network or optimiser: {_few(differing)} on one side only")
+        raise ValueError(f"{path}: is of another network or optimiser: {shorten(differing, _SHOWN)} on one side only")
     _copy(path, parameters, arrays)
     return epoch, consumed
 
@@ -142,27 +145,40 @@ def load_weights(network, path, whole):
     required = [name for name in parameters if whole or name.startswith("bert.") and not name.startswith("bert.pooler.")]
     for name in reshaped:
         if name in required:
-            raise ValueError(f"{path}: {name} has shape {arrays_here[name].shape}, the network {tuple(parameters[name].shape)}")
+            shapes = f"{arrays_here[name].shape}, the network {tuple(parameters[name].shape)}"
+            hint = "; see --head and --num_class" if name.startswith("head.") else ""
+            raise ValueError(f"{path}: {name} has shape {shapes}{hint}")
         del arrays_here[name]
     missing = [name for name in parameters if name not in arrays_here]
     if set(missing) & set(required):
-        raise ValueError(f"{path}: is of another network: {_few(sorted(set(missing) & set(required)))} missing")
-    _copy(path, parameters, arrays_here)
+        raise ValueError(f"{path}: is of another network: {shorten(sorted(set(missing) & set(required)), _SHOWN)} missing")
     unexpected = [name for name in arrays if name not in parameters and name.startswith(("bert.", "head.", "cls."))]
+    strange = [name for name in unexpected if not name.startswith("cls.")]
+    if whole and strange:
+        raise ValueError(
+            f"{path}: is of another network, which has {shorten(strange, _SHOWN)} too; see --head, --cnn_batch_norm and model.*"
+        )
+    _copy(path, parameters, arrays_here)
     counts = {"matched": len(arrays_here), "missing": len(missing), "unexpected": len(unexpected), "other_shape": len(reshaped)}
     logger.info(f"weights from {path}: {format_fields(counts)}")
     if unexpected:
-        logger.info(f"not used: {_few(unexpected)}")
+        logger.info(f"not used: {shorten(unexpected, _SHOWN)}")
     if missing:
-        logger.warning(f"stays random: {_few(missing)}")
+        logger.warning(f"stays random: {shorten(missing, _SHOWN)}")
 
 
-def write_description(folder, model, labels, vocab_file, do_lower_case):
-    """Write what a checkpoint folder needs to be loaded by itself: config.json, vocab.txt, tokenizer_config.json."""
+def write_description(folder, model, labels, vocab_file, do_lower_case, trained_with):
+    """Write what a checkpoint folder needs to be loaded by itself: config.json, vocab.txt, tokenizer_config.json.
+
+    Args:
+        folder: of the checkpoints.
+        model: ModelConfig as a dict. labels: class names in id order. vocab_file, do_lower_case: as used.
+        trained_with: settings of the task that evaluation and prediction need, as a dict.
+    """
     labels = labels or ("LABEL_0",)  # Hugging Face's name for the score of a regression
     labels = {"id2label": dict(enumerate(labels)), "label2id": {label: number for number, label in enumerate(labels)}}
     model_type = "bert" if model["position_embedding_type"] == "absolute" else "nezha"
-    config = {"model_type": model_type, **model, **labels}
+    config = {"model_type": model_type, **model, **labels, "trained_with": trained_with}
     write_text(Path(folder) / "config.json", json.dumps(config, ensure_ascii=False, indent=2) + "\n")
     write_text(Path(folder) / "vocab.txt", "".join(f"{token}\n" for token in read_vocabulary(vocab_file)))
     write_text(Path(folder) / "tokenizer_config.json", json.dumps({"do_lower_case": do_lower_case}) + "\n")
@@ -174,7 +190,3 @@ def _copy(path, parameters, arrays):
         if array.shape != tuple(parameter.shape):
             raise ValueError(f"{path}: {name} has shape {array.shape}, the network {tuple(parameter.shape)}")
         parameter.set_data(Tensor(array, parameter.dtype))
-
-
-def _few(names):
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

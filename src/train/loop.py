@@ -107,7 +107,10 @@ def predict(task, config, split):
 
 
 def find_trained(task, config):
-    """The fine-tuned weights to use: after training the newest in the checkpoint folder; else those asked for first.
+    """The fine-tuned weights to use: after training the newest in the checkpoint folder.
+
+    Without training, the first of: load_finetune_checkpoint_path, that newest one, load_pretrain_checkpoint_path (Google's way to
+    name a trained model for prediction).
 
     Raises:
         FileNotFoundError: neither is there.
@@ -115,6 +118,8 @@ def find_trained(task, config):
     if config.load_finetune_checkpoint_path and not config.do_train:
         return config.load_finetune_checkpoint_path
     found = checkpoint.find_checkpoints(config.checkpoint_dir, task.NAME)
+    if not found and config.load_pretrain_checkpoint_path and not config.do_train:
+        return config.load_pretrain_checkpoint_path
     if not found:
         raise FileNotFoundError(
             f"{config.checkpoint_dir}: no {task.NAME} checkpoint here; train first or give --load_finetune_checkpoint_path"
@@ -192,5 +197,7 @@ def _write_run_files(config):
     write_text(f"{config.output_dir}/config.yaml", text)
     ids = {label: number for number, label in enumerate(config.labels)}
     write_text(f"{config.output_dir}/label_map.json", json.dumps(ids, ensure_ascii=False, indent=2) + "\n")
-    model = loader.to_dict(config.model)
-    checkpoint.write_description(config.checkpoint_dir, model, config.labels, config.vocab_file_path, config.do_lower_case)
+    settings = loader.to_dict(config)
+    trained_with = {key: settings[key] for key in config.TRAINED_WITH}
+    vocabulary = (config.vocab_file_path, config.do_lower_case)
+    checkpoint.write_description(config.checkpoint_dir, settings["model"], config.labels, *vocabulary, trained_with)

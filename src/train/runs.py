@@ -4,9 +4,12 @@ import gc
 import json
 import math
 import statistics
+from pathlib import Path
 
 from src.files import write_text
 from src.train import loop
+
+_SUMMARY = "seed_results.json"
 
 
 def run(task, options):
@@ -29,6 +32,8 @@ def run(task, options):
         gc.collect()  # graphs and their parameters are in reference cycles
     if options.seeds and options.do_eval:
         _report(options, results)
+    elif options.do_eval:
+        Path(options.output_dir, _SUMMARY).unlink(missing_ok=True)  # of other runs in the same folder
     return [part.output_dir for part in parts] if options.do_train or options.do_eval else []
 
 
@@ -60,7 +65,7 @@ def _run_once(task, options):
 def _report(options, results):
     summary = summarise(results)
     seeds = {"task": results[0]["task"], "seeds": list(options.seeds)}
-    write_text(f"{options.output_dir}/seed_results.json", json.dumps(seeds | summary, indent=2) + "\n")
+    write_text(f"{options.output_dir}/{_SUMMARY}", json.dumps(seeds | summary, indent=2) + "\n")
     listed = ",".join(map(str, options.seeds))
     for name, figures in summary.items():
         if name not in ("global_step", "num_examples"):

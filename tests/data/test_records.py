@@ -82,6 +82,22 @@ def test_tfrecord_is_read_with_a_schema(tmp_path):
     assert plain(records.read_record_file(path, "classifier", str(tmp_path / "schema.json"))) == EXPECTED
 
 
+def test_rows_that_a_schema_leaves_out_are_told(tmp_path, capsys):
+    columns = {
+        name: {"type": "int64", "rank": 1, "shape": [1 if name == "label_ids" else SIZE]} for name in records.ZOO_COLUMNS["classifier"]
+    }
+    (tmp_path / "schema.json").write_text(json.dumps({"datasetType": "TF", "numRows": 2, "columns": columns}))
+    path = write_tfrecord(tmp_path / "train.tf_record", map(make_zoo_row, ROWS))
+    assert plain(records.read_record_file(path, "classifier", str(tmp_path / "schema.json"))) == EXPECTED[:2]
+    assert f"schema.json: numRows takes 2 of the 3 rows of {path}" in capsys.readouterr().out
+
+
+def test_a_row_with_two_labels_is_refused(tmp_path):
+    rows = [{**make_zoo_row(row), "label_ids": [0, 1]} for row in ROWS]
+    with pytest.raises(ValueError, match="a row has 2 values in label_ids, 1 expected"):
+        records.read_record_file(write_tfrecord(tmp_path / "train.tf_record", rows), "classifier")
+
+
 def test_truncated_tfrecord_is_refused(tmp_path):
     path = write_tfrecord(tmp_path / "train.tf_record", map(make_zoo_row, ROWS))
     data = path.read_bytes()

@@ -117,3 +117,9 @@ def test_damaged_gzip_is_refused(tmp_path):
 def test_absent_file_is_told_as_absent(tmp_path):
     with pytest.raises(FileNotFoundError, match="none.tsv"):
         read_rows(tmp_path / "none.tsv")
+
+
+def test_csv_rows_of_another_width_are_refused(tmp_path):
+    path = write(tmp_path / "a.csv", 'id,title,label\n1,"a, b",0\n2,a, b,0\n')
+    with pytest.raises(ValueError, match=r"a.csv:3: 4 columns, the first row has 3"):
+        read_rows(path)

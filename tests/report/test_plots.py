@@ -266,7 +266,7 @@ HEADER = "label,predicted_label,no,yes\n"
         ("evaluation.csv", "a,b\n1,2\n", "evaluation.csv:1: the header"),
         ("evaluation.csv", "label,predicted_label,no\nno,no,1\n", "evaluation.csv:1: a column for each"),
         ("evaluation.csv", HEADER, "evaluation.csv: no rows"),
-        ("evaluation.csv", HEADER + "no,no,1,0\nno,no,1\n", "evaluation.csv:3: 3 columns, the header has 4"),
+        ("evaluation.csv", HEADER + "no,no,1,0\nno,no,1\n", "evaluation.csv:3: 3 columns, the first row has 4"),
         ("evaluation.csv", HEADER + "no,perhaps,1,0\n", "evaluation.csv:2: 'perhaps' is none of the classes"),
         ("evaluation.csv", HEADER + "no,no,1,none\n", "evaluation.csv:2: 'none' is not a finite number"),
         ("evaluation.csv", HEADER + "no,no,nan,0\n", "evaluation.csv:2: 'nan' is not a finite number"),
