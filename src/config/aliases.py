@@ -3,6 +3,9 @@
 Sources: google-research/bert and the programs that kept its flags (Perseus, bert_multi_gpu).
 """
 
+from src.config.coercion import coerce
+from src.log import logger
+
 # their name -> ours; the values mean the same
 ALIASES = {
     "vocab_file": "vocab_file_path",
@@ -35,8 +38,8 @@ REFUSED = {
 MIXED_PRECISION = ("use_fp16", "use_amp")
 
 
-def mixed_precision(use_fp16, use_amp):
-    """Settings that stand for the two switches (None where not given).
+def _mixed_precision(use_fp16, use_amp):
+    """Settings that stand for the two switches (False where not given).
 
     Google's forks scale the loss by a constant under use_fp16 and dynamically under use_amp, which wins. `auto` is
     float16 on Ascend and GPU; the CPU computes in float32, where float16 has no fast kernels.
@@ -46,3 +49,35 @@ def mixed_precision(use_fp16, use_amp):
     if use_fp16:
         return {"precision.compute_type": "auto", "precision.loss_scale": "static"}
     return {"precision.compute_type": "float32"}
+
+
+def describe(key, aliases):
+    """The help text of a flag in these tables."""
+    if key in aliases:
+        return f"the same as --{aliases[key]}"
+    if key in MIXED_PRECISION:
+        return "true: precision.compute_type auto; false: float32"
+    return REFUSED.get(key) or f"no effect: {IGNORED[key]}"
+
+
+def translate(flags, aliases):
+    """Flags by our names; those of other programs give what stands for them, or one line that says why nothing does."""
+    for key in [key for key in IGNORED if key in flags]:
+        logger.info(f"--{key}={flags.pop(key)} has no effect: {IGNORED[key]}")
+    for key in [key for key in REFUSED if key in flags]:
+        if _is_true(key, flags.pop(key)):
+            raise ValueError(f"--{key}=true: {REFUSED[key]}")
+    if flags.keys() & set(MIXED_PRECISION):
+        switches = [key in flags and _is_true(key, flags.pop(key)) for key in MIXED_PRECISION]
+        for key, value in _mixed_precision(*switches).items():
+            if flags.setdefault(key, value) != value:
+                logger.info(f"--{key}={flags[key]} counts, not what {' and '.join(MIXED_PRECISION)} stand for")
+    for key in [key for key in aliases if key in flags]:
+        if aliases[key] in flags:
+            raise ValueError(f"--{key} and --{aliases[key]} are the same setting: give one of them")
+        flags[aliases[key]] = flags.pop(key)
+    return flags
+
+
+def _is_true(key, text):
+    return coerce(text, bool, key, {})

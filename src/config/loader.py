@@ -6,10 +6,8 @@ Precedence, lowest first: dataclass defaults, `config.json` beside the weights (
 import argparse
 import dataclasses
 import difflib
-import math
 import os
 import sys
-import types
 import typing
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +15,11 @@ from pathlib import Path
 import yaml
 from easydict import EasyDict
 
-from src.config.aliases import ALIASES, IGNORED, MIXED_PRECISION, REFUSED, mixed_precision
+from src.config import aliases
+from src.config.coercion import coerce, convert
 from src.config.fields import describe_bounds
 from src.config.model import describe_weights
 from src.config.training import run_folder
-from src.log import logger
 
 EXIT_CHECK_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -105,18 +103,6 @@ def build(options_class, tree, prefix=""):
     return options_class(**values)
 
 
-def coerce(value, kind, key, metadata):
-    """`value` (text or a YAML scalar) as `kind`; PyYAML reads 3e-5 as text, flags are always text."""
-    bounds = describe_bounds(metadata)
-    expected = f"{_type_name(kind)}{', ' + bounds if bounds else ''}"
-    try:
-        converted = _convert(value, kind)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{key}={value}: expected {expected}") from None
-    choices = metadata.get("choices") or ()
-    return next((choice for choice in choices if str(choice).lower() == str(converted).lower()), converted)
-
-
 def to_dict(options):
     """The options as plain nested values that `yaml.safe_dump` writes and `build` reads back."""
     plain = {}
@@ -135,43 +121,6 @@ def unknown_key(key, known):
 
     near = max(known, key=likeness)
     return f"unknown setting {key}" + (f"; did you mean {near}?" if likeness(near) > 0.6 else "; --help lists them")
-
-
-def _convert(value, kind):
-    if isinstance(kind, types.UnionType):
-        kind = next(part for part in kind.__args__ if part is not type(None))
-        if value is None or value in ("", "None", "none", "null"):
-            return None
-    if typing.get_origin(kind) is tuple:
-        value = value if isinstance(value, (str, list, tuple)) else [value]
-        items = [part for part in value.strip("[]() ").split(",") if part.strip()] if isinstance(value, str) else list(value)
-        return tuple(_convert(item.strip() if isinstance(item, str) else item, kind.__args__[0]) for item in items)
-    if kind is bool:
-        if isinstance(value, bool):
-            return value
-        return {"true": True, "false": False}[str(value).lower()] if str(value).lower() in ("true", "false") else _reject()
-    if isinstance(value, (bool, dict, list)) or value is None:
-        _reject()
-    if kind is int and isinstance(value, float) and value != int(value):
-        _reject()
-    number = kind(value)
-    if kind is float and not math.isfinite(number):
-        _reject()
-    return number
-
-
-def _reject():
-    raise ValueError
-
-
-def _type_name(kind):
-    if kind is bool:
-        return "true or false"
-    if typing.get_origin(kind) is tuple:
-        return f"a list of {kind.__args__[0].__name__}, such as 32,64"
-    if isinstance(kind, types.UnionType):
-        return _type_name(kind.__args__[0])
-    return {int: "a whole number", float: "a number", str: "text"}[kind]
 
 
 def _settable(options_class):
@@ -207,48 +156,17 @@ def _parse_flags(options_class, argv):
             text += f" [{str(default).lower() if isinstance(default, bool) else default}]"
         bare = {"nargs": "?", "const": "true"} if isinstance(default, bool) else {}  # Google's flags allow --do_train alone
         parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=text.replace("%", "%%"), **bare)
-    aliases = {name: ours for name, ours in ALIASES.items() if ours in leaves}
-    for key in (*aliases, *IGNORED, *REFUSED, *MIXED_PRECISION):
-        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=_describe_alias(key, aliases))
+    theirs = {name: ours for name, ours in aliases.ALIASES.items() if ours in leaves}
+    for key in (*theirs, *aliases.IGNORED, *aliases.REFUSED, *aliases.MIXED_PRECISION):
+        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=aliases.describe(key, theirs))
     known, unknown = parser.parse_known_args(argv)
     if unknown:
         flag = unknown[0]
         if not flag.startswith("--"):
             raise ValueError(f"unexpected argument {flag}")
         key = flag[2:].split("=")[0]
-        raise ValueError("--" + unknown_key(key, [*leaves, *aliases, "config_path"]).removeprefix("unknown setting ") + " (unknown flag)")
-    return _translate(vars(known), aliases)
-
-
-def _describe_alias(key, aliases):
-    if key in aliases:
-        return f"the same as --{aliases[key]}"
-    if key in MIXED_PRECISION:
-        return "true: precision.compute_type auto; false: float32"
-    return REFUSED.get(key) or f"no effect: {IGNORED[key]}"
-
-
-def _translate(flags, aliases):
-    """Flags by our names; those of other programs give what stands for them, or one line that says why nothing does."""
-    for key in [key for key in IGNORED if key in flags]:
-        logger.info(f"--{key}={flags.pop(key)} has no effect: {IGNORED[key]}")
-    for key in [key for key in REFUSED if key in flags]:
-        if _convert_flag(key, flags.pop(key)):
-            raise ValueError(f"--{key}=true: {REFUSED[key]}")
-    if flags.keys() & set(MIXED_PRECISION):
-        switches = [key in flags and _convert_flag(key, flags.pop(key)) for key in MIXED_PRECISION]
-        for key, value in mixed_precision(*switches).items():
-            if flags.setdefault(key, value) != value:
-                logger.info(f"--{key}={flags[key]} counts, not what {' and '.join(MIXED_PRECISION)} stand for")
-    for key in [key for key in aliases if key in flags]:
-        if aliases[key] in flags:
-            raise ValueError(f"--{key} and --{aliases[key]} are the same setting: give one of them")
-        flags[aliases[key]] = flags.pop(key)
-    return flags
-
-
-def _convert_flag(key, text):
-    return coerce(text, bool, key, {})
+        raise ValueError("--" + unknown_key(key, [*leaves, *theirs, "config_path"]).removeprefix("unknown setting ") + " (unknown flag)")
+    return aliases.translate(vars(known), theirs)
 
 
 def _read_yaml(options_class, path):
@@ -309,14 +227,14 @@ def _add_weights_description(tree, output_dir):
 def _own_checkpoints(tree, output_dir):
     """The folder that this run's checkpoints lie in, as FineTuneOptions has it; of several seeds that of the first."""
     saved, folder = tree.get("save_finetune_checkpoint_path"), tree.get("output_dir", output_dir)
-    seeds = _convert(tree.get("seeds") or (), tuple[str, ...])
+    seeds = convert(tree.get("seeds") or (), tuple[str, ...])
     if seeds:
         saved, folder = saved and run_folder(saved, seeds[0]), run_folder(folder, seeds[0])
     return saved or f"{folder}/ckpt"
 
 
 def _add_training_settings(tree, found):
-    labels = _convert(tree.get("labels") or (), tuple[str, ...])
+    labels = convert(tree.get("labels") or (), tuple[str, ...])
     if labels and found.labels and labels != found.labels:
         raise ValueError(f"labels={','.join(labels)}: the weights were trained with {','.join(found.labels)}")
     if found.labels:

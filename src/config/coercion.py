@@ -1,0 +1,57 @@
+"""Text and YAML scalars as the types of settings."""
+
+import math
+import types
+import typing
+
+from src.config.fields import describe_bounds
+
+
+def coerce(value, kind, key, metadata):
+    """`value` (text or a YAML scalar) as `kind`; PyYAML reads 3e-5 as text, flags are always text."""
+    bounds = describe_bounds(metadata)
+    expected = f"{_type_name(kind)}{', ' + bounds if bounds else ''}"
+    try:
+        converted = convert(value, kind)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{key}={value}: expected {expected}") from None
+    choices = metadata.get("choices") or ()
+    return next((choice for choice in choices if str(choice).lower() == str(converted).lower()), converted)
+
+
+def convert(value, kind):
+    """`value` as `kind`: bool, int, float, str, a tuple of one of them, or one of them or None; else TypeError or ValueError."""
+    if isinstance(kind, types.UnionType):
+        kind = next(part for part in kind.__args__ if part is not type(None))
+        if value is None or value in ("", "None", "none", "null"):
+            return None
+    if typing.get_origin(kind) is tuple:
+        value = value if isinstance(value, (str, list, tuple)) else [value]
+        items = [part for part in value.strip("[]() ").split(",") if part.strip()] if isinstance(value, str) else list(value)
+        return tuple(convert(item.strip() if isinstance(item, str) else item, kind.__args__[0]) for item in items)
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        return {"true": True, "false": False}[str(value).lower()] if str(value).lower() in ("true", "false") else _reject()
+    if isinstance(value, (bool, dict, list)) or value is None:
+        _reject()
+    if kind is int and isinstance(value, float) and value != int(value):
+        _reject()
+    number = kind(value)
+    if kind is float and not math.isfinite(number):
+        _reject()
+    return number
+
+
+def _reject():
+    raise ValueError
+
+
+def _type_name(kind):
+    if kind is bool:
+        return "true or false"
+    if typing.get_origin(kind) is tuple:
+        return f"a list of {kind.__args__[0].__name__}, such as 32,64"
+    if isinstance(kind, types.UnionType):
+        return _type_name(kind.__args__[0])
+    return {int: "a whole number", float: "a number", str: "text"}[kind]
