@@ -1,5 +1,6 @@
 import math
 
+import mindspore
 import numpy as np
 import pytest
 from mindspore import Tensor, ops
@@ -7,7 +8,7 @@ from scipy.special import ndtr
 
 from src.config.training import DeviceSettings
 from src.models import native
-from src.models.layers import Activation, LayerNorm, MaskedSoftmax, SwapMiddle, tanh
+from src.models.layers import Activation, LayerNorm, Linear, MaskedSoftmax, SwapMiddle, tanh
 
 FORMS = {
     "native": DeviceSettings(native_library=native.build()),
@@ -123,3 +124,12 @@ def test_a_compiler_that_fails_leaves_plain_ops_and_no_file(monkeypatch, tmp_pat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert native.build.__wrapped__() is None
     assert list(tmp_path.rglob("*.so")) == []
+
+
+def test_the_gradient_of_a_bias_is_summed_in_float32():
+    linear = Linear(2, 1, 0.02, mindspore.float16)
+    x, dout = np.zeros((5000, 2), np.float32), np.full((5000, 1), 0.1, np.float16)
+    differentiate = ops.GradOperation(get_by_list=True, sens_param=True)(linear, mindspore.ParameterTuple([linear.bias]))
+    (gradient,) = differentiate(Tensor(x), Tensor(dout))
+    # in float16 the sum would stand still at 256, where 0.1 is less than half a step
+    np.testing.assert_allclose(gradient.asnumpy(), 5000 * np.float64(np.float16(0.1)), rtol=1e-5)
