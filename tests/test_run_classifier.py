@@ -311,7 +311,8 @@ def test_weights_without_a_config_are_refused(job, tmp_path, capsys):
 
 
 def test_pairs_need_two_segments(job, tmp_path, capsys):
-    changes = {"columns": "text_a=text,text_b=text,label=label", "model.type_vocab_size": 1}
+    (tmp_path / "train.tsv").write_text("text\tother\tlabel\na cat\ta dog\tno\na mat\ta cat\tyes\n", encoding="utf-8")
+    changes = {"columns": "text_a=text,text_b=other,label=label", "model.type_vocab_size": 1}
     assert "holds pairs of texts" in fails(capsys, job(**changes))
 
 
