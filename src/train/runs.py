@@ -10,6 +10,7 @@ from src.files import write_text
 from src.train import loop
 
 _SUMMARY = "seed_results.json"
+_NOT_PRINTED = ("global_step", "num_examples", "loss", "eval_accuracy")  # of the last two there are others by another name
 
 
 def run(task, options):
@@ -68,6 +69,6 @@ def _report(options, results):
     write_text(f"{options.output_dir}/{_SUMMARY}", json.dumps(seeds | summary, indent=2) + "\n")
     listed = ",".join(map(str, options.seeds))
     for name, figures in summary.items():
-        if name not in ("global_step", "num_examples"):
+        if name not in _NOT_PRINTED:
             mean, deviation, largest = figures["mean"], figures["deviation"], figures["max"]
             print(f"seeds={listed} {name} {mean:.6f} ± {deviation:.6f}, max (mean) {largest:.6f} ({mean:.6f})", flush=True)
