@@ -26,7 +26,7 @@ HEADS = ("linear", "cnn", "rcnn")
 # data set: (epochs, seq_length, learning rate, columns of the table, flags; {data} and {output} stand for folders)
 SETS = {
     "waimai": (3, 64, 3e-4, "auc,accuracy,eval_loss,precision", "--task_name info --data_dir {output}/waimai_split"),
-    "chnsenticorp": (2, 128, 3e-4, "auc,accuracy,eval_loss,precision", "--task_name chnsenticorp --data_dir {data}/chnsenticorp"),
+    "chnsenticorp": (1, 128, 3e-4, "auc,accuracy,eval_loss,precision", "--task_name chnsenticorp --data_dir {data}/chnsenticorp"),
     "xnli": (
         3, 64, 3e-4, "accuracy,f1,eval_loss",
         "--task_name xnli --train_data_file_path {data}/xnli_zh/dev.tsv --eval_data_file_path {data}/xnli_zh/test.tsv",
