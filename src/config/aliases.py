@@ -1,21 +1,37 @@
 """Flags of other BERT programs and what stands for them here: one table for every run script.
 
-Sources: google-research/bert and the programs that kept its flags (Perseus, bert_multi_gpu).
+Sources: google-research/bert and the programs that kept its flags (Perseus, bert_multi_gpu); the model zoo's config files.
 """
 
 from src.config.coercion import coerce
 from src.log import logger
 
-# their name -> ours; the values mean the same
+# their name -> ours, the first that the run script has; the values mean the same
 ALIASES = {
-    "vocab_file": "vocab_file_path",
-    "init_checkpoint": "load_pretrain_checkpoint_path",
-    "max_seq_length": "seq_length",
-    "learning_rate": "optimizer.learning_rate",
-    "num_train_epochs": "epoch_num",
-    "warmup_proportion": "optimizer.warmup_proportion",
-    "save_checkpoints_steps": "save_checkpoint_steps",
+    "vocab_file": ("vocab_file_path",),
+    "init_checkpoint": ("load_pretrain_checkpoint_path", "load_checkpoint_path"),
+    "max_seq_length": ("seq_length",),
+    "learning_rate": ("optimizer.learning_rate",),
+    "train_batch_size": ("batch_size",),
+    "num_train_epochs": ("epoch_num",),
+    "num_train_steps": ("train_steps",),
+    "warmup_proportion": ("optimizer.warmup_proportion",),
+    "num_warmup_steps": ("optimizer.warmup_steps",),
+    "save_checkpoints_steps": ("save_checkpoint_steps",),
+    "input_file": ("data_dir",),
+    "schema_file": ("schema_file_path", "schema_dir"),
+    "optimizer": ("optimizer.name",),
+    "loss_scale_value": ("precision.loss_scale_value",),
+    "scale_factor": ("precision.scale_factor",),
+    "scale_window": ("precision.scale_window",),
 }
+
+
+def find_aliases(keys):
+    """Their name -> ours, for a script whose settings have these keys."""
+    found = {theirs: next((name for name in ours if name in keys), None) for theirs, ours in ALIASES.items() if theirs not in keys}
+    return {theirs: ours for theirs, ours in found.items() if ours}
+
 
 _DEVICE = "--device_target says where to run; auto takes an Ascend, else a GPU, else the CPU"
 _DEVICES = "one process runs on one device; several devices are not there yet"

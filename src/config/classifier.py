@@ -3,7 +3,7 @@
 import dataclasses
 
 from src.config.fields import setting
-from src.config.training import DeviceSettings, FineTuneOptions
+from src.config.finetune import FineTuneOptions
 
 TASKS = ("custom", "cola", "sst2", "mrpc", "stsb", "mnli", "xnli", "tnews", "news", "info", "chnsenticorp")
 ASSESSMENT_METHODS = ("accuracy", "f1", "mcc", "spearman_correlation", "auc")
@@ -32,7 +32,6 @@ class ClassifierOptions(FineTuneOptions):
     class_weights: tuple[str, ...] = setting((), "weight of each class in the training loss, in id order; balanced: inverse to its rows")
     output_dir: str = setting("./classifier_finetune", "folder of everything that is written")
     labels: tuple[str, ...] = setting((), "class names in id order; default: those of the task or of the training file, sorted")
-    device: DeviceSettings = dataclasses.field(default=DeviceSettings(), metadata={"derived": True})
 
     def __post_init__(self):
         super().__post_init__()

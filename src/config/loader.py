@@ -16,10 +16,8 @@ import yaml
 from easydict import EasyDict
 
 from src.config import aliases
-from src.config.coercion import coerce, convert
+from src.config.coercion import coerce
 from src.config.fields import describe_bounds
-from src.config.model import describe_weights
-from src.config.training import run_folder
 
 EXIT_CHECK_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -77,7 +75,7 @@ def load(options_class, argv=None):
         tree = _read_yaml(options_class, path) if path else EasyDict()
         for key, text in flags.items():
             _put(tree, key, text)
-        _add_weights_description(tree, options_class.output_dir)
+        options_class.complete(tree)
         return build(options_class, tree)
 
 
@@ -156,7 +154,7 @@ def _parse_flags(options_class, argv):
             text += f" [{str(default).lower() if isinstance(default, bool) else default}]"
         bare = {"nargs": "?", "const": "true"} if isinstance(default, bool) else {}  # Google's flags allow --do_train alone
         parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=text.replace("%", "%%"), **bare)
-    theirs = {name: ours for name, ours in aliases.ALIASES.items() if ours in leaves}
+    theirs = aliases.find_aliases(leaves)
     for key in (*theirs, *aliases.IGNORED, *aliases.REFUSED, *aliases.MIXED_PRECISION):
         parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=aliases.describe(key, theirs))
     known, unknown = parser.parse_known_args(argv)
@@ -203,43 +201,3 @@ def _put(tree, key, value):
     for group in groups:
         tree = tree.setdefault(group, EasyDict())
     tree[leaf] = value
-
-
-def _add_weights_description(tree, output_dir):
-    """Let what lies beside the weights stand in for what YAML and flags leave open: shape, vocabulary, and without
-    training also the labels and settings that the weights were trained with: results follow from them."""
-    path, config_file = tree.get("load_pretrain_checkpoint_path"), tree.get("bert_config_file")
-    is_training = str(tree.get("do_train", False)).lower() == "true"
-    if not is_training:
-        own = _own_checkpoints(tree, output_dir)
-        path = tree.get("load_finetune_checkpoint_path") or (own if Path(own).is_dir() else path)
-    if not path and not config_file:
-        return
-    found = describe_weights(path, config_file)
-    if not found.model and not tree.get("model"):
-        raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file")
-    tree.model = EasyDict({**found.model, **tree.get("model", {})})
-    tree.setdefault("vocab_file_path", found.vocab_file)
-    if not is_training:
-        _add_training_settings(tree, found)
-
-
-def _own_checkpoints(tree, output_dir):
-    """The folder that this run's checkpoints lie in, as FineTuneOptions has it; of several seeds that of the first."""
-    saved, folder = tree.get("save_finetune_checkpoint_path"), tree.get("output_dir", output_dir)
-    seeds = convert(tree.get("seeds") or (), tuple[str, ...])
-    if seeds:
-        saved, folder = saved and run_folder(saved, seeds[0]), run_folder(folder, seeds[0])
-    return saved or f"{folder}/ckpt"
-
-
-def _add_training_settings(tree, found):
-    labels = convert(tree.get("labels") or (), tuple[str, ...])
-    if labels and found.labels and labels != found.labels:
-        raise ValueError(f"labels={','.join(labels)}: the weights were trained with {','.join(found.labels)}")
-    if found.labels:
-        tree.labels = list(found.labels)
-    other_task = tree.get("task_name", found.trained_with.get("task_name")) != found.trained_with.get("task_name")
-    for key, value in found.trained_with.items():
-        if value is not None and not (other_task and key in ("columns", "language")):
-            tree.setdefault(key, value)

@@ -5,36 +5,36 @@ import numpy as np
 
 
 class _Batches:
-    """Random access to one rank's share of every global batch of a plan."""
+    """Random access to one rank's share of every global batch of a plan, from batch `first` on."""
 
-    def __init__(self, records, plan, columns, rank, world_size):
-        self.records, self.columns, self.lengths = records, columns, plan.lengths
-        self.row_ids = plan.row_ids[:, rank::world_size]
-        self.real = plan.is_real()[:, rank::world_size]
+    def __init__(self, records, plan, columns, first, rank, world_size):
+        self.records, self.plan, self.columns = records, plan, columns
+        self.first, self.rank, self.world_size = first, rank, world_size
 
     def __len__(self):
-        return len(self.lengths)
+        return len(self.plan) - self.first
 
     def __getitem__(self, index):
-        return tuple(self._column(name, index) for name in self.columns)
+        batch = self.plan[self.first + int(index)].share(self.rank, self.world_size)
+        return tuple(self._column(name, batch) for name in self.columns)
 
-    def _column(self, name, index):
-        row_ids, real = self.row_ids[index], self.real[index]
+    def _column(self, name, batch):
         if name == "weights":
-            return real.astype(np.float32)
+            return batch.is_real.astype(np.float32)
         if name == "row_id":
-            return np.where(real, row_ids, -1).astype(np.int32)
-        return self.records.batch(name, row_ids, self.lengths[index])
+            return np.where(batch.is_real, batch.row_ids, -1).astype(np.int32)
+        return self.records.column(name, batch)
 
 
-def make_dataset(records, plan, columns, rank=0, world_size=1):
+def make_dataset(records, plan, columns, first=0, rank=0, world_size=1):
     """A MindSpore dataset of one rank's share of every global batch, in order.
 
     Args:
-        records: RecordSet.
-        plan: Plan.
-        columns: names to deliver: the records' own, `input_mask`, `weights` (float32, 0 for filler rows) or `row_id`
-            (int32, -1 for filler rows).
+        records: RecordSet, or rows with the same `column`.
+        plan: EpochPlan or TrainingPlan.
+        columns: names to deliver: the records' own, or `weights` (float32, 0 for filler rows) or `row_id` (int32, -1 for
+            filler rows).
+        first: batches of the plan that are left out.
         rank, world_size: rank r takes rows r::world_size.
     """
-    return ds.GeneratorDataset(_Batches(records, plan, columns, rank, world_size), list(columns), shuffle=False)
+    return ds.GeneratorDataset(_Batches(records, plan, columns, first, rank, world_size), list(columns), shuffle=False)

@@ -4,6 +4,7 @@ Batches are cut from length-sorted windows of shuffled rows and padded to one of
 A plan is made of *global* batches and knows nothing of ranks: rank r takes rows r::W of each.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +15,38 @@ _WORTHWHILE_SAVING = 0.04  # a bucket more must save this share of all tokens: e
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Batches in order.
+class Batch:
+    """One global (micro-)batch.
 
-    row_ids: int64 [number of batches, batch size]; a short batch is filled with its last real row.
-    num_real: int64 [number of batches], rows that are not filler.
-    lengths: int64 [number of batches], tokens each batch is padded to.
+    row_ids: int64 [batch size]; a short batch is filled with its last real row.
+    num_real: rows that are not filler.
+    length: tokens the batch is padded to.
+    epoch: passes over the rows finished before it.
+    update_row_ids: int64, the real rows of all micro-batches of the update that it belongs to.
+    """
+
+    row_ids: np.ndarray
+    num_real: int
+    length: int
+    epoch: int = 0
+    update_row_ids: np.ndarray | None = None
+
+    @property
+    def is_real(self):
+        """bool [batch size], False for filler rows."""
+        return np.arange(len(self.row_ids)) < self.num_real
+
+    def share(self, rank, world_size):
+        """The rows of one rank: rank r takes rows r::world_size."""
+        num_real = len(range(rank, self.num_real, world_size))
+        return dataclasses.replace(self, row_ids=self.row_ids[rank::world_size], num_real=num_real)
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """The batches of one pass over the rows, in order.
+
+    row_ids: int64 [number of batches, batch size]. num_real, lengths: int64 [number of batches]. As in Batch.
     """
 
     row_ids: np.ndarray
@@ -29,18 +56,75 @@ class Plan:
     def __len__(self):
         return len(self.num_real)
 
-    def __getitem__(self, batches):
-        """The plan of some of the batches: a slice or a mask."""
-        return Plan(self.row_ids[batches], self.num_real[batches], self.lengths[batches])
+    def __getitem__(self, index):
+        return Batch(self.row_ids[index], int(self.num_real[index]), int(self.lengths[index]))
 
-    def is_real(self):
-        """bool [number of batches, batch size], False for filler rows."""
-        return np.arange(self.row_ids.shape[1]) < self.num_real[:, None]
+    def drop_short(self):
+        """The plan without the batch that filler rows complete."""
+        whole = self.num_real == self.row_ids.shape[1]
+        return EpochPlan(self.row_ids[whole], self.num_real[whole], self.lengths[whole])
 
     def padding_share(self, row_lengths):
         """Share of all token places that hold no token of a real row."""
         places = (self.lengths * self.row_ids.shape[1]).sum()
-        return float(1.0 - row_lengths[self.row_ids][self.is_real()].sum() / max(places, 1))
+        is_real = np.arange(self.row_ids.shape[1]) < self.num_real[:, None]
+        return float(1.0 - row_lengths[self.row_ids][is_real].sum() / max(places, 1))
+
+
+class TrainingPlan:
+    """All batches of a training; each epoch's order is made when its first batch is asked for.
+
+    Args:
+        row_lengths: int [rows], tokens of each row.
+        buckets: ascending lengths; the last must hold the longest row.
+        batch_size: rows of a global batch.
+        seed: decides every epoch's order.
+        updates, epochs: where the training ends: after so many updates, or as many whole ones as fit into so many epochs.
+        shuffle: a new order each epoch; False keeps the rows sorted by length (several buckets) or as they are (one).
+        drop_short: leave out each epoch's batch that filler rows complete.
+        accumulation_steps: batches that make one update.
+
+    Raises:
+        ValueError: not one whole update comes together.
+    """
+
+    def __init__(
+        self, row_lengths, buckets, batch_size, seed, updates=None, epochs=1, shuffle=True, drop_short=False, accumulation_steps=1
+    ):
+        self.row_lengths, self.buckets, self.batch_size, self.seed = row_lengths, buckets, batch_size, seed
+        self.shuffle, self.drop_short, self.accumulation_steps = shuffle, drop_short, accumulation_steps
+        count = len(row_lengths)
+        self.batches_per_epoch = count // batch_size if drop_short else -(-count // batch_size)
+        if not self.batches_per_epoch:
+            raise ValueError(f"a batch has {batch_size} rows, but the training set has {count}: not one whole batch")
+        batches = max(1, round(epochs * self.batches_per_epoch)) if updates is None else updates * accumulation_steps
+        self.updates = batches // accumulation_steps
+        if not self.updates:
+            raise ValueError(f"accumulation_steps={accumulation_steps}, but the whole training has {batches} batches")
+        self._epochs = {}
+
+    def __len__(self):
+        return self.updates * self.accumulation_steps
+
+    def __getitem__(self, index):
+        """Batch number `index` of the whole training."""
+        epoch, place = divmod(index, self.batches_per_epoch)
+        batch = self.epoch(epoch)[place]
+        first = index - index % self.accumulation_steps
+        members = (divmod(number, self.batches_per_epoch) for number in range(first, first + self.accumulation_steps))
+        parts = [self.epoch(number)[place] for number, place in members]
+        rows = np.concatenate([part.row_ids[: part.num_real] for part in parts])
+        return Batch(batch.row_ids, batch.num_real, batch.length, epoch, rows)
+
+    def epoch(self, number):
+        """The EpochPlan of one epoch; the last few are kept."""
+        plan = self._epochs.get(number)
+        if plan is None:
+            plan = plan_epoch(self.row_lengths, self.buckets, self.batch_size, self.seed, number, self.shuffle)
+            plan = plan.drop_short() if self.drop_short else plan
+            kept = dict(list(self._epochs.items())[-1:])  # a new dict: another thread may read the old one
+            self._epochs = {**kept, number: plan}
+        return plan
 
 
 def plan_epoch(row_lengths, buckets, batch_size, seed, epoch, shuffle=True):
@@ -48,30 +132,17 @@ def plan_epoch(row_lengths, buckets, batch_size, seed, epoch, shuffle=True):
 
     Args:
         row_lengths: int [rows], tokens of each row.
-        buckets: ascending lengths; the last must hold the longest row.
+        buckets: ascending lengths; the last must hold the longest row. With a single one no row is moved for its length.
         batch_size: rows of a global batch.
         seed, epoch: they alone decide the order.
         shuffle: False sorts all rows by length: the best packing, for evaluation.
     """
-    row_ids, num_real = _cut(np.asarray(row_lengths), batch_size, seed, epoch, shuffle)
+    row_ids, num_real = _cut(np.asarray(row_lengths), batch_size, seed, epoch, shuffle, sort=len(buckets) > 1)
     longest = row_lengths[row_ids].max(1)
     places = np.searchsorted(buckets, longest)
     if places.max() >= len(buckets):
         raise ValueError(f"bucket_list={tuple(buckets)}: a row has {longest.max()} tokens")
-    return Plan(row_ids, num_real, np.asarray(buckets)[places])
-
-
-def plan_epochs(row_lengths, buckets, batch_size, seed, epochs, shuffle=True, drop_short=False):
-    """The plans of `epochs` passes (may be fractional) behind each other, and the number of batches in one pass.
-
-    Args:
-        drop_short: leave out each epoch's batch that filler rows complete.
-    """
-    plans = [plan_epoch(row_lengths, buckets, batch_size, seed, epoch, shuffle) for epoch in range(int(np.ceil(epochs)))]
-    if drop_short:
-        plans = [plan[plan.num_real == batch_size] for plan in plans]
-    joined = Plan(*(np.concatenate([getattr(plan, name) for plan in plans]) for name in ("row_ids", "num_real", "lengths")))
-    return joined[: max(1, round(epochs * len(plans[0])))], len(plans[0])
+    return EpochPlan(row_ids, num_real, np.asarray(buckets)[places])
 
 
 def choose_buckets(row_lengths, batch_size, seed, shuffle=True, multiple=1):
@@ -83,7 +154,7 @@ def choose_buckets(row_lengths, batch_size, seed, shuffle=True, multiple=1):
         multiple: lengths are rounded up to a multiple of it.
     """
     row_lengths = np.asarray(row_lengths)
-    row_ids, _ = _cut(row_lengths, batch_size, seed, 0, shuffle)
+    row_ids, _ = _cut(row_lengths, batch_size, seed, 0, shuffle, sort=True)
     longest = -(-row_lengths[row_ids].max(1) // multiple) * multiple
     lengths, counts = np.unique(np.append(longest, -(-row_lengths.max() // multiple) * multiple), return_counts=True)
     counts = counts.astype(np.float64)
@@ -105,14 +176,15 @@ def choose_buckets(row_lengths, batch_size, seed, shuffle=True, multiple=1):
     return tuple(int(length) for length in best)
 
 
-def _cut(row_lengths, batch_size, seed, epoch, shuffle):
+def _cut(row_lengths, batch_size, seed, epoch, shuffle, sort):
     """Row ids [batches, batch size] and the number of real rows of each batch."""
     count = len(row_lengths)
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(count) if shuffle else np.arange(count)
-    window = _WINDOW_BATCHES * batch_size if shuffle else count
-    windows = [order[start : start + window] for start in range(0, count, window)]
-    order = np.concatenate([rows[np.argsort(row_lengths[rows], kind="stable")] for rows in windows])
+    if sort:
+        window = _WINDOW_BATCHES * batch_size if shuffle else count
+        windows = [order[start : start + window] for start in range(0, count, window)]
+        order = np.concatenate([rows[np.argsort(row_lengths[rows], kind="stable")] for rows in windows])
     num_batches = -(-count // batch_size)
     filler = np.repeat(order[-1:], num_batches * batch_size - count)
     row_ids = np.concatenate([order, filler]).reshape(num_batches, batch_size)

@@ -19,10 +19,16 @@ _HUGGINGFACE = {
     "bert.encoder.layers.{}.output_norm.*": "bert.encoder.layer.{}.output.LayerNorm.*",
     "bert.pooler.*": "bert.pooler.dense.*",
     "head.dense.*": "classifier.*",
+    "masked_lm.dense.*": "cls.predictions.transform.dense.*",
+    "masked_lm.norm.*": "cls.predictions.transform.LayerNorm.*",
+    "masked_lm.bias": "cls.predictions.bias",
+    "next_sentence.*": "cls.seq_relationship.*",
 }
 _BACKBONE_PREFIXES = ("embeddings.", "encoder.", "pooler.")
 _OLD_SPELLINGS = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
-_NOT_WEIGHTS = re.compile(r"(^|\.)(embeddings\.position_ids|embeddings\.token_type_ids|positions_encoding)$")  # buffers
+_NOT_WEIGHTS = re.compile(  # buffers, and the masked language model's table and bias under a second name
+    r"(^|\.)(embeddings\.position_ids|embeddings\.token_type_ids|positions_encoding|predictions\.decoder\.(weight|bias))$"
+)
 
 
 def _compile(template):

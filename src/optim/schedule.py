@@ -5,12 +5,13 @@ from mindspore import nn, ops
 
 
 class Schedule(nn.Cell):
-    """Linear warm-up, then `polynomial`, `linear` or `constant`.
+    """Linear warm-up, then `polynomial`, `linear`, `noam` or `constant`.
 
     With s the update number, w warmup_steps, d decay_steps, l learning_rate, e end_learning_rate:
         s < w: l s / w
         polynomial: (l - e) (1 - min(s, d) / d)^power + e, counted from step 0 as the model zoo and Google do
         linear: l (d - s) / (d - w), counted from the end of the warm-up, as Hugging Face does
+        noam: l sqrt(w / s); meets the warm-up at its peak (Vaswani et al. 2017, section 5.3)
         constant: l
     """
 
@@ -28,6 +29,8 @@ class Schedule(nn.Cell):
             rate = (self.learning_rate - self.end_learning_rate) * ops.pow(left, self.power) + self.end_learning_rate
         elif self.kind == "linear":
             rate = ops.maximum((self.decay_steps - step) / self.linear_steps, 0.0) * self.learning_rate
+        elif self.kind == "noam":
+            rate = ops.sqrt(self.warmup_steps / ops.maximum(step, 1.0)) * self.learning_rate
         else:
             rate = ops.ones_like(step) * self.learning_rate
         if self.warmup_steps > 0:

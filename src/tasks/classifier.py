@@ -1,26 +1,43 @@
 """Classification of texts and pairs, and regression of a score: data, network, loss; results in classifier_results.py."""
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 
 import numpy as np
 
-from src.data import records
+from src.data import record_files, records
 from src.data.classifier import collect_labels, encode_examples, make_task, read_examples, usual_files
+from src.data.record_files import check_tokens
 from src.data.splits import find_file, wanted_splits
 from src.data.tokenization import Tokenizer
-from src.files import make_folder
+from src.files import make_folder, write_text
 from src.log import logger, shorten
 from src.models.heads import Classifier
 from src.models.losses import ClassificationLoss, RegressionLoss
 from src.tasks.classifier_results import report_evaluation, report_predictions, score
 
-__all__ = ["INPUTS", "NAME", "TARGETS", "dataset", "loss", "network", "prepare", "report_evaluation", "report_predictions", "score"]
+__all__ = [
+    "INPUTS",
+    "LOSS_PARTS",
+    "NAME",
+    "TARGETS",
+    "dataset",
+    "describe",
+    "for_evaluation",
+    "loss",
+    "network",
+    "prepare",
+    "report_evaluation",
+    "report_predictions",
+    "score",
+]
 
 NAME = "classifier"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")
 TARGETS = ("label_ids", "weights")
+LOSS_PARTS = ()
 _EXAMPLES_SHOWN = 3
 
 
@@ -46,7 +63,7 @@ def prepare(config):
         )
     if config.schema_file_path and not Path(config.schema_file_path).is_file():
         raise FileNotFoundError(f"{config.schema_file_path}: no such file; --schema_file_path takes the schema JSON of a TFRecord file")
-    if config.schema_file_path and not any(map(records.is_record_file, paths.values())):
+    if config.schema_file_path and not any(map(record_files.is_record_file, paths.values())):
         logger.warning(f"schema_file_path={config.schema_file_path} is ignored: it is for record files")
     if config.eval_data_shuffle:
         logger.warning("eval_data_shuffle=true is ignored: results do not depend on the order")
@@ -54,7 +71,10 @@ def prepare(config):
     config = dataclasses.replace(config, num_class=1, labels=()) if config.is_regression else _settle_labels(config, paths)
     found = {split: dataset(config, split) for split in paths}
     if "train" in found and not config.is_regression:
-        config = _settle_class_weights(config, np.bincount(found["train"].columns["label_ids"], minlength=config.num_class))
+        config = _settle_class_weights(config, np.bincount(found["train"].rows["label_ids"], minlength=config.num_class))
+    if config.do_train:
+        ids = {label: number for number, label in enumerate(config.labels)}
+        write_text(f"{config.output_dir}/label_map.json", json.dumps(ids, ensure_ascii=False, indent=2) + "\n")
     return config
 
 
@@ -65,7 +85,7 @@ def dataset(config, split):
     files = [path, Path(config.vocab_file_path), *([Path(config.schema_file_path)] if config.schema_file_path else [])]
     key = records.make_key(*files, config.do_lower_case, config.seq_length, task, split == "predict")
     folder = Path(config.output_dir) / "cache" / f"{split}-{key}"
-    return records.cached_records(folder, lambda: _make_rows(config, path, split))
+    return records.cached_records(folder, lambda: _make_chunks(config, path, split))
 
 
 def network(config):
@@ -76,6 +96,17 @@ def network(config):
 def loss(config):
     """Cross-entropy on those logits, or squared error of the scores."""
     return RegressionLoss() if config.is_regression else ClassificationLoss(tuple(map(float, config.class_weights)))
+
+
+def describe(config):
+    """What evaluation and prediction need to know of a training: labels, vocabulary, casing, settings by name."""
+    labels = config.labels or ("LABEL_0",)  # Hugging Face's name for the score of a regression
+    return labels, config.vocab_file_path, config.do_lower_case, {key: getattr(config, key) for key in config.TRAINED_WITH}
+
+
+def for_evaluation(network):
+    """The cell whose outputs are scored, and its input columns."""
+    return network, INPUTS
 
 
 def _find(config, split):
@@ -99,7 +130,7 @@ def _find_labels(config, paths):
     if not config.do_train:
         logger.warning("the checkpoint names no labels; taking them from the task or the data")
     path = paths.get("train") or next(iter(paths.values()))
-    if not records.is_record_file(path):
+    if not record_files.is_record_file(path):
         task = make_task(config.task_name, config.columns, config.language)
         return task.labels or collect_labels(read_examples(path, task, with_labels=True))
     known = () if config.task_name == "custom" else make_task(config.task_name, None, config.language).labels
@@ -133,11 +164,12 @@ def _parse_weight(text):
     return weight
 
 
-def _make_rows(config, path, split):
-    if records.is_record_file(path):
-        rows = records.read_record_file(path, NAME, config.schema_file_path)
-        _check_rows(config, path, rows)
-        return rows
+def _make_chunks(config, path, split):
+    if record_files.is_record_file(path):
+        for chunk in record_files.read_record_file(path, NAME, config.schema_file_path):
+            _check_chunk(config, path, chunk)
+            yield chunk
+        return
     examples = read_examples(path, make_task(config.task_name, config.columns, config.language), with_labels=split != "predict")
     if split == "predict":
         examples = [dataclasses.replace(example, label=None) for example in examples]
@@ -147,7 +179,7 @@ def _make_rows(config, path, split):
         raise ValueError(f"{path}: holds pairs of texts, which need two segments, but model.type_vocab_size=1")
     for example, row in list(zip(examples, rows))[:_EXAMPLES_SHOWN]:
         _show_example(split, example, row, tokenizer)
-    return rows
+    yield records.join_rows(rows)
 
 
 def _show_example(split, example, row, tokenizer):
@@ -162,18 +194,10 @@ def _show_example(split, example, row, tokenizer):
     logger.info(f"{split} example line={example.line}" + "".join(f"\n  {name}: {value}" for name, value in fields.items()))
 
 
-def _check_rows(config, path, rows):
+def _check_chunk(config, path, chunk):
     """Ready-made records must fit the network: ids, lengths, labels."""
-    largest = max(int(np.max(row["input_ids"])) for row in rows)
-    segments = max(int(np.max(row["token_type_ids"])) for row in rows)
-    longest = max(len(row["input_ids"]) for row in rows)
-    labels = np.concatenate([row["label_ids"] for row in rows])
-    if largest >= config.model.vocab_size:
-        raise ValueError(f"{path}: token id {largest} does not fit model.vocab_size={config.model.vocab_size}")
-    if segments >= config.model.type_vocab_size:
-        raise ValueError(f"{path}: segment {segments} does not fit model.type_vocab_size={config.model.type_vocab_size}")
-    if longest > config.seq_length:
-        raise ValueError(f"{path}: a row has {longest} tokens, seq_length={config.seq_length}")
+    check_tokens(path, chunk, config.model, config.seq_length)
+    labels = chunk.rows["label_ids"]
     if config.is_regression:
         if not np.isfinite(labels).all():
             raise ValueError(f"{path}: a score in label_ids is not finite")

@@ -7,7 +7,7 @@ import json
 import numpy as np
 from scipy.special import softmax
 
-from src.data import records
+from src.data import record_files
 from src.data.classifier import make_task, read_examples, usual_files
 from src.data.splits import find_file
 from src.files import write_text
@@ -67,7 +67,7 @@ def report_predictions(config, outputs):
     table = "".join("\t".join(f"{value:.9g}" for value in row) + "\n" for row in values)
     write_text(f"{config.output_dir}/test_results.tsv", table)
     path = find_file(config, "predict", usual_files(config.task_name, config.language))
-    if records.is_record_file(path):
+    if record_files.is_record_file(path):
         logger.warning(f"{path}: holds no texts; predictions.csv is not written, test_results.tsv is")
         return
     examples = read_examples(path, make_task(config.task_name, config.columns, config.language), with_labels=False)

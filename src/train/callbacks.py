@@ -3,11 +3,10 @@
 import math
 import signal
 import time
-from dataclasses import dataclass
 
 from mindspore.train import Callback
 
-from src.log import format_fields, logger, progress
+from src.log import format_fields, logger, progress, shorten
 
 
 class Throughput:
@@ -34,78 +33,94 @@ class Throughput:
         return self.rows / self.seconds if self.seconds else 0.0
 
 
-@dataclass(frozen=True)
-class Position:
-    """Where a training starts and what the whole run is: micro-batches done and in an epoch, micro-batches per update, updates."""
+class Progress:
+    """Where a training stands: the plan, micro-batches done, and how many each call of the device does."""
 
-    first_batch: int
-    batches_per_epoch: int
-    accumulation_steps: int
-    total_steps: int
+    def __init__(self, plan, first_batch, per_call=1):
+        self.plan, self.first_batch, self.per_call = plan, first_batch, per_call
+        self.batches = first_batch
+
+    @property
+    def step(self):
+        """Updates done."""
+        return self.batches // self.plan.accumulation_steps
+
+    @property
+    def epoch(self):
+        """Passes over the rows done, a fraction."""
+        return self.batches / self.plan.batches_per_epoch
+
+    def passed(self, every):
+        """Whether the last call reached or passed a multiple of `every` micro-batches."""
+        return self.batches // every > (self.batches - self.per_call) // every
 
 
 class StepLog(Callback):
-    """Step lines every `every` updates, a record of each in log.jsonl, a bar on a terminal.
+    """Counts the micro-batches; step lines every `every` updates, a record of each in log.jsonl, a bar on a terminal.
 
-    The first step of each length contains its compilation: it is logged as such and kept out of the rates.
+    Must stand first in the list. The first step of each length contains its compilation: it is logged as such and kept out
+    of the rates.
 
     Args:
-        plan: Plan of the batches to come.
+        done: Progress.
         row_lengths: int [rows], for tokens and padding.
-        position: Position of the plan in the whole run.
         every: updates between lines.
         run_log: RunLog.
+        part_names: names of the parts of the loss, as the step returns them.
     """
 
-    def __init__(self, plan, row_lengths, position, every, run_log):
+    def __init__(self, done, row_lengths, every, run_log, part_names=()):
         super().__init__()
-        self.plan, self.row_lengths, self.position = plan, row_lengths, position
-        self.every, self.run_log = every, run_log
-        self.index, self.losses, self.tokens, self.places, self.skipped = 0, [], 0, 0, 0
+        self.done, self.row_lengths, self.every, self.run_log = done, row_lengths, every, run_log
+        self.loss_names = ("loss", *part_names)
+        self.losses, self.tokens, self.places, self.skipped = [], 0, 0, 0
         self.speed, self.marked = Throughput(), (0, 0, 0.0)
 
     def on_train_begin(self, run_context):
-        begun = self.position.first_batch // self.position.accumulation_steps
-        self.bar = progress(total=self.position.total_steps, initial=begun, desc="training", unit="step")
+        self.bar = progress(total=self.done.plan.updates, initial=self.done.step, desc="training", unit="step")
 
     def on_train_step_begin(self, run_context):
         self.started = time.perf_counter()
 
     def on_train_step_end(self, run_context):
-        loss, rate, scale, skipped = (output.asnumpy().item() for output in run_context.original_args().net_outputs)
+        loss, rate, scale, skipped, *parts = (output.asnumpy().item() for output in run_context.original_args().net_outputs)
         seconds = time.perf_counter() - self.started
-        length, num_real = int(self.plan.lengths[self.index]), int(self.plan.num_real[self.index])
-        tokens = int(self.row_lengths[self.plan.row_ids[self.index][:num_real]].sum())
+        done = self.done
+        batches = [done.plan[number] for number in range(done.batches, done.batches + done.per_call)]
+        done.batches += done.per_call
         if not math.isfinite(loss) and scale <= 1.0:  # above, it is the loss scale's affair
-            batch = self.position.first_batch + self.index + 1
-            raise FloatingPointError(f"the loss is {loss} in micro-batch {batch}; lower the learning rate")
+            raise FloatingPointError(f"the loss is {loss} in micro-batch {done.batches}; lower the learning rate")
         self.skipped = skipped
-        self.losses.append(loss)
-        self.tokens, self.places = self.tokens + tokens, self.places + length * self.plan.row_ids.shape[1]
-        if self.speed.add(length, num_real, tokens, seconds):
-            self.run_log.write({"event": "compile", "seconds": round(seconds, 3), "length": length})
-            logger.info(f"compiled length={length} seconds={seconds:.1f}")
-        self.index += 1
-        done, position = self.position.first_batch + self.index, self.position
-        if done % position.accumulation_steps == 0:
-            step = done // position.accumulation_steps
-            self.bar.update()
-            if step % self.every == 0 or step == position.total_steps or self.index == position.accumulation_steps:
-                self._write(step, done / position.batches_per_epoch, rate, scale, skipped)
+        self.losses.append((loss, *parts))
+        rows, tokens = sum(batch.num_real for batch in batches), sum(self._count_tokens(batch) for batch in batches)
+        self.tokens, self.places = self.tokens + tokens, self.places + sum(batch.length * len(batch.row_ids) for batch in batches)
+        if self.speed.add(batches[0].length, rows, tokens, seconds):
+            self.run_log.write({"event": "compile", "seconds": round(seconds, 3), "length": batches[0].length})
+            logger.info(f"compiled length={batches[0].length} seconds={seconds:.1f}")
+        if done.passed(done.plan.accumulation_steps):
+            self.bar.update(done.step - self.bar.n)
+            is_first = done.batches - done.first_batch <= max(done.per_call, done.plan.accumulation_steps)
+            if done.passed(self.every * done.plan.accumulation_steps) or done.batches == len(done.plan) or is_first:
+                self._write(rate, scale, skipped)
 
-    def _write(self, step, epoch, rate, scale, skipped):
-        loss = sum(self.losses) / len(self.losses)
+    def _count_tokens(self, batch):
+        return int(self.row_lengths[batch.row_ids[: batch.num_real]].sum())
+
+    def _write(self, rate, scale, skipped):
+        step, epoch = self.done.step, self.done.epoch
+        losses = {name: sum(values) / len(values) for name, values in zip(self.loss_names, zip(*self.losses))}
         now = (self.speed.rows, self.speed.tokens, self.speed.seconds)
         rows, tokens, seconds = (new - old for new, old in zip(now, self.marked))
-        fields = {"loss": loss, "learning_rate": rate, "loss_scale": scale, "skipped": skipped}
+        fields = {"learning_rate": rate}
         if seconds:
             fields |= {"samples_per_s": round(rows / seconds, 1), "tokens_per_s": round(tokens / seconds, 1)}
-        self.run_log.write({"step": step, "epoch": round(epoch, 4), **fields, "padding": round(1 - self.tokens / self.places, 4)})
+        fields["padding"] = round(1 - self.tokens / self.places, 4)
+        self.run_log.write({"step": step, "epoch": round(epoch, 4), **losses, "loss_scale": scale, "skipped": skipped, **fields})
         if self.bar.disable:
-            fields["scale"] = fields.pop("loss_scale")
-            logger.info(f"epoch={epoch:.3f} step={step}/{self.position.total_steps} {format_fields(fields)}")
+            fields = {**losses, "scale": scale, "skipped": skipped, **fields}
+            logger.info(f"epoch={epoch:.3f} step={step}/{self.done.plan.updates} {format_fields(fields)}")
         else:
-            self.bar.set_postfix_str(f"epoch={epoch:.2f} loss={loss:.4f} samples_per_s={fields.get('samples_per_s', 0)}")
+            self.bar.set_postfix_str(f"epoch={epoch:.2f} loss={losses['loss']:.4f} samples_per_s={fields.get('samples_per_s', 0)}")
         self.losses, self.tokens, self.places, self.marked = [], 0, 0, now
 
     def on_train_end(self, run_context):
@@ -116,22 +131,66 @@ class StepLog(Callback):
             "samples_per_s": round(self.speed.rows_per_s, 1),
         }
         self.run_log.write({"event": "trained", **fields})
-        if 0 < self.index <= self.skipped * self.position.accumulation_steps:
+        updates = (self.done.batches - self.done.first_batch) // self.done.plan.accumulation_steps
+        if 0 < updates <= self.skipped:
             logger.warning("every update overflowed and was skipped: nothing was learned; lower precision.loss_scale_value")
         logger.info(f"trained {format_fields(fields)} (samples_per_s without compilation)")
 
 
-class Saver(Callback):
-    """Calls `save(micro-batches done)` every `every` micro-batches and at the end of training."""
+class OverflowGuard(Callback):
+    """Ends a training whose updates overflow again and again, and says where.
 
-    def __init__(self, save, first_batch, every, last_batch):
+    Args:
+        step: TrainStep.
+        names: of its optimiser's parameters.
+        limit: updates skipped in a row.
+    """
+
+    def __init__(self, step, names, limit):
         super().__init__()
-        self.save, self.done, self.every, self.last_batch = save, first_batch, every, last_batch
+        self.step, self.names, self.limit = step, names, limit
+        self.good_at, self.seen = 0, 0
 
     def on_train_step_end(self, run_context):
-        self.done += 1
-        if self.done % self.every == 0 or self.done == self.last_batch:
-            self.save(self.done)
+        if self.step.loss_scale is None:
+            return
+        updates, skipped = (int(counter.asnumpy()) for counter in (self.step.optimizer.global_step, self.step.skipped))
+        if updates > self.seen:
+            self.seen, self.good_at = updates, skipped
+        if skipped - self.good_at >= self.limit:
+            where = [name for name, bad in zip(self.names, self.step.overflowed.asnumpy()) if bad]
+            raise FloatingPointError(
+                f"{skipped - self.good_at} updates in a row overflowed, the loss scale is {self.step.loss_scale.scale.asnumpy():g}; "
+                f"not finite last: {shorten(where, 8)}"
+            )
+
+
+class Saver(Callback):
+    """Calls `save(micro-batches done)` every `every` micro-batches and at the end of training; `save` may be None."""
+
+    def __init__(self, done, every, save):
+        super().__init__()
+        self.done, self.every, self._save = done, every, save
+
+    def save(self):
+        if self._save:
+            self._save(self.done.batches)
+
+    def on_train_step_end(self, run_context):
+        if self.done.passed(self.every) or self.done.batches == len(self.done.plan):
+            self.save()
+
+
+class Evaluator(Callback):
+    """Calls `evaluate()` every `every` micro-batches and at the end of training."""
+
+    def __init__(self, done, every, evaluate):
+        super().__init__()
+        self.done, self.every, self.evaluate = done, every, evaluate
+
+    def on_train_step_end(self, run_context):
+        if self.done.passed(self.every) or self.done.batches == len(self.done.plan):
+            self.evaluate()
 
 
 class StopOnSignal(Callback):
@@ -152,7 +211,7 @@ class StopOnSignal(Callback):
 
     def on_train_step_end(self, run_context):
         if self.received is not None:
-            self.saver.save(self.saver.done)
+            self.saver.save()
             run_context.request_stop()
 
     def on_train_end(self, run_context):

@@ -16,8 +16,8 @@ from src.log import format_fields, logger, shorten
 _POSITION = "data_position"  # int64 [5]: epoch, global rows consumed in it, the data set's key, rows of a global batch, seed
 _NAME = re.compile(r"^(?P<prefix>.+)-(?P<epoch>\d+)_(?P<step>\d+)\.ckpt$")
 
-
 _SHOWN = 4  # names of parameters in a message
+_PRETRAINING_HEADS = ("masked_lm.", "next_sentence.", "cls.")  # another task has no use for them
 
 
 class DamagedCheckpoint(ValueError):
@@ -110,18 +110,20 @@ def restore(path, cell, trained_on):
     return epoch, consumed
 
 
-def read_weights(path):
-    """Weights by our names from a folder, .ckpt, .safetensors, .bin, .pt or shard index.
-
-    A folder may be Hugging Face's or one with our checkpoints, whose newest is taken.
-    """
+def find_weights(path):
+    """The weights that a path means: of a folder of our checkpoints the newest, else the path itself (a file, Hugging Face's folder)."""
     path = Path(path)
-    if path.is_dir() and huggingface.find(path) is None:
-        ours = [file for file in path.glob("*.ckpt") if not file.name.startswith(".")]  # those are half written
-        ours.sort(key=lambda file: file.stat().st_mtime_ns)
-        if not ours:
-            raise FileNotFoundError(f"{path}: neither Hugging Face's weights nor a .ckpt in this folder")
-        path = ours[-1]
+    if not path.is_dir() or huggingface.find(path) is not None:
+        return path
+    ours = [file for file in path.glob("*.ckpt") if not file.name.startswith(".")]  # those are half written
+    if not ours:
+        raise FileNotFoundError(f"{path}: neither Hugging Face's weights nor a .ckpt in this folder")
+    return max(ours, key=lambda file: file.stat().st_mtime_ns)
+
+
+def read_weights(path):
+    """Weights by our names from a folder, .ckpt, .safetensors, .bin, .pt or shard index."""
+    path = find_weights(path)
     if path.suffix == ".ckpt":
         return read(path)
     return huggingface.to_float32(huggingface.read(path))
@@ -152,8 +154,8 @@ def load_weights(network, path, whole):
     missing = [name for name in parameters if name not in arrays_here]
     if set(missing) & set(required):
         raise ValueError(f"{path}: is of another network: {shorten(sorted(set(missing) & set(required)), _SHOWN)} missing")
-    unexpected = [name for name in arrays if name not in parameters and name.startswith(("bert.", "head.", "cls."))]
-    strange = [name for name in unexpected if not name.startswith("cls.")]
+    unexpected = [name for name in arrays if name not in parameters and name.startswith(("bert.", "head.", *_PRETRAINING_HEADS))]
+    strange = [name for name in unexpected if not name.startswith(_PRETRAINING_HEADS)]
     if whole and strange:
         raise ValueError(
             f"{path}: is of another network, which has {shorten(strange, _SHOWN)} too; see --head, --cnn_batch_norm and model.*"
@@ -172,16 +174,17 @@ def write_description(folder, model, labels, vocab_file, do_lower_case, trained_
 
     Args:
         folder: of the checkpoints.
-        model: ModelConfig as a dict. labels: class names in id order. vocab_file, do_lower_case: as used.
+        model: ModelConfig as a dict. labels: class names in id order; none in pretraining.
+        vocab_file, do_lower_case: as used; None where the data came ready-made and the vocabulary is not known.
         trained_with: settings of the task that evaluation and prediction need, as a dict.
     """
-    labels = labels or ("LABEL_0",)  # Hugging Face's name for the score of a regression
-    labels = {"id2label": dict(enumerate(labels)), "label2id": {label: number for number, label in enumerate(labels)}}
+    labels = {"id2label": dict(enumerate(labels)), "label2id": {label: number for number, label in enumerate(labels)}} if labels else {}
     model_type = "bert" if model["position_embedding_type"] == "absolute" else "nezha"
     config = {"model_type": model_type, **model, **labels, "trained_with": trained_with}
     write_text(Path(folder) / "config.json", json.dumps(config, ensure_ascii=False, indent=2) + "\n")
-    write_text(Path(folder) / "vocab.txt", "".join(f"{token}\n" for token in read_vocabulary(vocab_file)))
-    write_text(Path(folder) / "tokenizer_config.json", json.dumps({"do_lower_case": do_lower_case}) + "\n")
+    if vocab_file:
+        write_text(Path(folder) / "vocab.txt", "".join(f"{token}\n" for token in read_vocabulary(vocab_file)))
+        write_text(Path(folder) / "tokenizer_config.json", json.dumps({"do_lower_case": do_lower_case}) + "\n")
 
 
 def _copy(path, parameters, arrays):

@@ -1,151 +1,107 @@
-"""Training and prediction of any task module over its record sets: `fit(task, config)`, `predict(task, config, split)`.
+"""Training of any task module over its record set: `fit(task, config)`.
 
-A task module has INPUTS, TARGETS, NAME and the functions dataset(config, split), network(config), loss(config).
+A task module has NAME, INPUTS, TARGETS, LOSS_PARTS and the functions dataset(config, split), network(config), loss(config),
+describe(config), for_evaluation(network) and score(config, outputs, targets).
 """
 
-import json
+import dataclasses
 import math
 import sys
-import time
 
 import mindspore
-import numpy as np
 import yaml
 from mindspore.train import Model
 
 from src.config import loader
 from src.data import pipeline
-from src.data.plan import choose_buckets, plan_epoch, plan_epochs
+from src.data.plan import TrainingPlan, choose_buckets
 from src.files import write_text
-from src.log import RunLog, format_fields, logger, progress
+from src.log import RunLog, format_fields, logger
 from src.models.losses import WithLoss
 from src.optim.factory import make_optimizer
 from src.train import checkpoint
-from src.train.callbacks import Position, Saver, StepLog, StopOnSignal, Throughput
+from src.train.callbacks import Evaluator, OverflowGuard, Progress, Saver, StepLog, StopOnSignal
 from src.train.loss_scale import make_loss_scale
+from src.train.prediction import run_network
 from src.train.step import TrainStep
 
 _SIGNAL_EXIT = {"SIGINT": 130, "SIGTERM": 143}
 
 
 def fit(task, config):
-    """Fine-tune; leaves checkpoints in config.checkpoint_dir, config.yaml and log.jsonl in config.output_dir.
+    """Train; leaves checkpoints in config.checkpoint_dir, config.yaml and log.jsonl in config.output_dir.
 
     Exits with 130 or 143 when interrupted, after saving.
     """
     records = task.dataset(config, "train")
-    if config.load_finetune_checkpoint_path:
-        logger.warning("load_finetune_checkpoint_path is ignored: the weights trained in this run are used")
-    plan, batches_per_epoch = _plan_training(config, records.lengths)
-    total_steps = len(plan) // config.accumulation_steps
-    step = _make_step(task, config, total_steps)
-    first_batch = _resume(task, config, step, records, batches_per_epoch)
+    plan = _plan_training(config, records.lengths)
+    network, step = _make_step(task, config, plan.updates)
+    trained_on = (records.key, config.train_batch_size, config.seed)  # what a resumed training must have in common with this one
+    first_batch = _resume(task, config, step, trained_on, plan)
     if first_batch >= len(plan):
         logger.info(f"nothing left to train: {first_batch} of {len(plan)} batches are done")
         return
-    _write_run_files(config)
+    write_text(f"{config.output_dir}/config.yaml", yaml.safe_dump(loader.to_dict(config), allow_unicode=True, sort_keys=False))
+    checkpoint.write_description(config.checkpoint_dir, dataclasses.asdict(config.model), *task.describe(config))
 
     def save(done):
-        epoch, consumed = divmod(done, batches_per_epoch)
-        position = (epoch, consumed * config.train_batch_size, *_trained_on(config, records))
-        epochs, updates = math.ceil(done / batches_per_epoch), done // config.accumulation_steps
+        epoch, consumed = divmod(done, plan.batches_per_epoch)
+        position = (epoch, consumed * config.train_batch_size, *trained_on)
+        epochs, updates = math.ceil(done / plan.batches_per_epoch), done // config.accumulation_steps
         path = checkpoint.save(config.checkpoint_dir, task.NAME, step, epochs, updates, position, config.save_checkpoint_num)
         logger.info(f"saved {path}")
 
-    every = (config.save_checkpoint_steps or 0) * config.accumulation_steps or batches_per_epoch
-    left = plan[first_batch:]
+    done = Progress(plan, first_batch, _choose_sink(config, len(plan) - first_batch))
+    every = (config.save_checkpoint_steps or 0) * config.accumulation_steps or plan.batches_per_epoch
     run_log = RunLog(f"{config.output_dir}/log.jsonl", keep=first_batch > 0)
-    position = Position(first_batch, batches_per_epoch, config.accumulation_steps, total_steps)
-    saver = Saver(save, first_batch, every, len(plan))
+    saver = Saver(done, every, save if config.enable_save_ckpt else None)
     stop = StopOnSignal(saver)
-    callbacks = [StepLog(left, records.lengths, position, config.log_steps, run_log), saver, stop]
-    dataset = pipeline.make_dataset(records, left, task.INPUTS + task.TARGETS)
+    names = [parameter.name for parameter in step.optimizer.parameters]
+    callbacks = [StepLog(done, records.lengths, config.log_steps, run_log, task.LOSS_PARTS)]
+    callbacks += [OverflowGuard(step, names, config.precision.max_skipped_steps), saver]
+    if config.evaluate_every:
+        callbacks.append(_make_evaluator(task, config, network, step, run_log, done))
+    dataset = pipeline.make_dataset(records, plan, task.INPUTS + task.TARGETS, first_batch)
+    calls = (len(plan) - first_batch) // done.per_call if config.device.data_sink else 1
+    sink = {"dataset_sink_mode": config.device.data_sink, "sink_size": done.per_call if config.device.data_sink else -1}
     with loader.not_input():
-        Model(step).train(1, dataset, callbacks, dataset_sink_mode=False)
+        Model(step).train(calls, dataset, [*callbacks, stop], **sink)
     run_log.close()
     if stop.received is not None:
-        print(f"stopped={stop.received.name} step={saver.done // config.accumulation_steps}", flush=True)
+        print(f"stopped={stop.received.name} step={done.step}", flush=True)
         sys.exit(_SIGNAL_EXIT[stop.received.name])
 
 
-def predict(task, config, split):
-    """Outputs of the network for every row of a split, in input order, each row once.
-
-    Returns:
-        (outputs float32 [rows, ...], {target name: its values [rows]}, update number of the checkpoint used).
-    """
-    records = task.dataset(config, split)
-    network = task.network(config)
-    path = find_trained(task, config)
-    checkpoint.load_weights(network, path, whole=True)
-    lengths = records.lengths
-    buckets = _buckets(config, lengths, config.eval_batch_size, shuffle=False)
-    plan = plan_epoch(lengths, buckets, config.eval_batch_size, config.seed, 0, shuffle=False)
-    targets = tuple(name for name in task.TARGETS if name != "weights")
-    dataset = pipeline.make_dataset(records, plan, (*task.INPUTS, *targets, "row_id"))
-    batches = dataset.create_tuple_iterator(num_epochs=1)
-    model, speed, collected = Model(network), Throughput(), []
-    for length, num_real in zip(progress(plan.lengths, desc=split, unit="batch"), plan.num_real):
-        started = time.perf_counter()
-        columns = next(batches)
-        outputs = model.predict(*columns[: len(task.INPUTS)])
-        collected.append([values.asnumpy() for values in (outputs, *columns[len(task.INPUTS) :])])
-        speed.add(int(length), int(num_real), 0, time.perf_counter() - started)
-    outputs, *target_values, row_id = (np.concatenate(parts) for parts in zip(*collected))
-    order = np.argsort(row_id, kind="stable")[(row_id < 0).sum() :]  # filler rows, numbered -1, come first
-    fields = {
-        "rows": len(order),
-        "samples_per_s": round(speed.rows_per_s, 1),
-        "compile_s": round(speed.compile_seconds, 1),
-        "padding": round(plan.padding_share(lengths), 3),
-    }
-    logger.info(f"{split} {format_fields(fields)}")
-    run_log = RunLog(f"{config.output_dir}/log.jsonl", keep=True)
-    run_log.write({"event": split, **fields})
-    run_log.close()
-    return outputs[order], {name: values[order] for name, values in zip(targets, target_values)}, checkpoint.step_of(path)
-
-
-def find_trained(task, config):
-    """The fine-tuned weights to use: after training the newest in the checkpoint folder.
-
-    Without training, the first of: load_finetune_checkpoint_path, that newest one, load_pretrain_checkpoint_path (Google's way to
-    name a trained model for prediction).
-
-    Raises:
-        FileNotFoundError: neither is there.
-    """
-    if config.load_finetune_checkpoint_path and not config.do_train:
-        return config.load_finetune_checkpoint_path
-    found = checkpoint.find_checkpoints(config.checkpoint_dir, task.NAME)
-    if not found and config.load_pretrain_checkpoint_path and not config.do_train:
-        return config.load_pretrain_checkpoint_path
-    if not found:
-        raise FileNotFoundError(
-            f"{config.checkpoint_dir}: no {task.NAME} checkpoint here; train first or give --load_finetune_checkpoint_path"
-        )
-    return found[-1]
-
-
-def _buckets(config, lengths, batch_size, shuffle):
-    return config.bucket_list or choose_buckets(lengths, batch_size, config.seed, shuffle, config.device.length_multiple)
+def _choose_sink(config, batches):
+    """Micro-batches that one call of the device takes: as asked, or the next smaller number that divides the training."""
+    if not config.device.data_sink:
+        return 1
+    asked = config.data_sink_steps * config.accumulation_steps
+    taken = next(number for number in range(min(asked, batches), 0, -1) if batches % number == 0)
+    if taken != asked:
+        logger.warning(f"data_sink_steps: {asked} batches at a time do not divide {batches}; {taken} are taken")
+    return taken
 
 
 def _plan_training(config, lengths):
-    shuffle = config.train_data_shuffle
-    buckets = _buckets(config, lengths, config.train_batch_size, shuffle)
-    batch = config.train_batch_size
-    plan, batches_per_epoch = plan_epochs(lengths, buckets, batch, config.seed, config.epoch_num, shuffle, config.drops_short_batch)
-    if not len(plan):
-        raise ValueError(f"train_batch_size={batch}, but the training set has {len(lengths)} rows: not one whole batch")
-    if len(plan) < config.accumulation_steps:
-        raise ValueError(f"accumulation_steps={config.accumulation_steps}, but the whole training has {len(plan)} batches")
-    plan = plan[: len(plan) // config.accumulation_steps * config.accumulation_steps]
-    logger.info(
-        f"training rows={len(lengths)} batches={len(plan)} batch_size={config.train_batch_size} "
-        f"bucket_list={','.join(map(str, buckets))} padding={plan.padding_share(lengths):.3f}"
+    shuffle, batch = config.train_data_shuffle, config.train_batch_size
+    buckets = config.bucket_list or choose_buckets(lengths, batch, config.seed, shuffle, config.device.length_multiple)
+    plan = TrainingPlan(
+        lengths,
+        buckets,
+        batch,
+        config.seed,
+        config.train_updates,
+        config.epoch_num,
+        shuffle,
+        config.drops_short_batch,
+        config.accumulation_steps,
     )
-    return plan, batches_per_epoch
+    logger.info(
+        f"training rows={len(lengths)} batches={len(plan)} batch_size={batch} "
+        f"bucket_list={','.join(map(str, buckets))} padding={plan.epoch(0).padding_share(lengths):.3f}"
+    )
+    return plan
 
 
 def _make_step(task, config, total_steps):
@@ -154,8 +110,8 @@ def _make_step(task, config, total_steps):
     if config.load_pretrain_checkpoint_path:
         checkpoint.load_weights(network, config.load_pretrain_checkpoint_path, whole=False)
     else:
-        logger.warning("no --load_pretrain_checkpoint_path: all weights start random")
-    return TrainStep(
+        logger.warning(f"no weights to start from ({config.WEIGHTS}): all start random")
+    step = TrainStep(
         WithLoss(network, task.loss(config), len(task.INPUTS)),
         make_optimizer(config.optimizer, network.trainable_params(), total_steps),
         make_loss_scale(config.precision, config.device.compute_type),
@@ -163,14 +119,10 @@ def _make_step(task, config, total_steps):
         config.optimizer.clip_norm,
         config.accumulation_steps,
     )
+    return network, step
 
 
-def _trained_on(config, records):
-    """What a resumed training must have in common with the one that it continues."""
-    return records.key, config.train_batch_size, config.seed
-
-
-def _resume(task, config, step, records, batches_per_epoch):
+def _resume(task, config, step, trained_on, plan):
     """Micro-batches done by the newest readable checkpoint; 0 for a fresh start."""
     if not config.resume:
         return 0
@@ -178,26 +130,28 @@ def _resume(task, config, step, records, batches_per_epoch):
     while found:
         path = found.pop()
         try:
-            epoch, consumed = checkpoint.restore(path, step, _trained_on(config, records))
+            epoch, consumed = checkpoint.restore(path, step, trained_on)
         except checkpoint.DamagedCheckpoint as error:
             if not found:
                 raise
             logger.warning(f"{error}; falling back to {found[-1]}")
             continue
-        done = epoch * batches_per_epoch + consumed // config.train_batch_size
-        logger.info(f"resumed from {path} at epoch={done / batches_per_epoch:.3f} step={done // config.accumulation_steps}")
+        done = epoch * plan.batches_per_epoch + consumed // config.train_batch_size
+        logger.info(f"resumed from {path} at epoch={done / plan.batches_per_epoch:.3f} step={done // config.accumulation_steps}")
         return done
     logger.info(f"resume: no {task.NAME} checkpoint in {config.checkpoint_dir}, starting anew")
     return 0
 
 
-def _write_run_files(config):
-    """config.yaml and label_map.json in the run folder; shape and vocabulary beside the checkpoints."""
-    text = yaml.safe_dump(loader.to_dict(config), allow_unicode=True, sort_keys=False)
-    write_text(f"{config.output_dir}/config.yaml", text)
-    ids = {label: number for number, label in enumerate(config.labels)}
-    write_text(f"{config.output_dir}/label_map.json", json.dumps(ids, ensure_ascii=False, indent=2) + "\n")
-    settings = loader.to_dict(config)
-    trained_with = {key: settings[key] for key in config.TRAINED_WITH}
-    vocabulary = (config.vocab_file_path, config.do_lower_case)
-    checkpoint.write_description(config.checkpoint_dir, settings["model"], config.labels, *vocabulary, trained_with)
+def _make_evaluator(task, config, network, step, run_log, done):
+    """A callback that scores the evaluation split every so often."""
+    records, evaluation = task.dataset(config, "eval"), task.for_evaluation(network)
+
+    def evaluate():
+        outputs, targets, fields = run_network(task, config, evaluation, records, "eval")
+        step.set_train()
+        scores = task.score(config, outputs, targets)
+        run_log.write({"event": "eval", "step": done.step, **scores, **fields})
+        logger.info(f"eval step={done.step} {format_fields(scores)}")
+
+    return Evaluator(done, config.evaluate_every * config.accumulation_steps, evaluate)

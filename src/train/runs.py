@@ -7,7 +7,8 @@ import statistics
 from pathlib import Path
 
 from src.files import write_text
-from src.train import loop
+from src.log import logger
+from src.train import checkpoint, loop, prediction
 
 _SUMMARY = "seed_results.json"
 _NOT_PRINTED = ("global_step", "num_examples", "loss", "eval_accuracy")  # of the last two there are others by another name
@@ -54,13 +55,37 @@ def _run_once(task, options):
     config = task.prepare(options)
     results = None
     if config.do_train:
+        if config.load_finetune_checkpoint_path:
+            logger.warning("load_finetune_checkpoint_path is ignored: the weights trained in this run are used")
         loop.fit(task, config)
     if config.do_eval:
-        results = task.report_evaluation(config, *loop.predict(task, config, "eval"))
+        path = find_trained(task, config)
+        results = task.report_evaluation(config, *prediction.predict(task, config, "eval", path), checkpoint.step_of(path))
     if config.do_predict:
-        outputs, _, _ = loop.predict(task, config, "predict")
+        outputs, _ = prediction.predict(task, config, "predict", find_trained(task, config))
         task.report_predictions(config, outputs)
     return results
+
+
+def find_trained(task, config):
+    """The fine-tuned weights to use: after training the newest in the checkpoint folder.
+
+    Without training, the first of: load_finetune_checkpoint_path, that newest one, load_pretrain_checkpoint_path (Google's way to
+    name a trained model for prediction).
+
+    Raises:
+        FileNotFoundError: neither is there.
+    """
+    if config.load_finetune_checkpoint_path and not config.do_train:
+        return config.load_finetune_checkpoint_path
+    found = checkpoint.find_checkpoints(config.checkpoint_dir, task.NAME)
+    if not found and config.load_pretrain_checkpoint_path and not config.do_train:
+        return config.load_pretrain_checkpoint_path
+    if not found:
+        raise FileNotFoundError(
+            f"{config.checkpoint_dir}: no {task.NAME} checkpoint here; train first or give --load_finetune_checkpoint_path"
+        )
+    return found[-1]
 
 
 def _report(options, results):

@@ -23,12 +23,13 @@ def available_devices():
     return [*found, "CPU"]
 
 
-def settings(target, compute_type="auto"):
+def settings(target, compute_type="auto", sink=False):
     """What follows from a device, for any device name, present or not.
 
     Args:
         target: Ascend, GPU or CPU.
         compute_type: auto, float32, float16 or bfloat16.
+        sink: whether data is to be fed several steps at a time; the CPU cannot.
 
     Raises:
         ValueError: a compute type that the device lacks.
@@ -43,6 +44,7 @@ def settings(target, compute_type="auto"):
         composed_ops=target == "CPU",
         native_library=native.build() if target == "CPU" else None,
         length_multiple={"Ascend": 16, "GPU": 8, "CPU": 1}[target],
+        data_sink=sink and target != "CPU",
     )
 
 
@@ -50,7 +52,7 @@ def start(options):
     """Choose and start the device.
 
     Args:
-        options: FineTuneOptions.
+        options: RunOptions.
 
     Returns:
         The options with device_target and compute type resolved and `device` filled in.
@@ -62,7 +64,9 @@ def start(options):
     target = present[0] if options.device_target == "auto" else options.device_target
     if target not in present:
         raise ValueError(f"device_target={target}: no such device here; found {', '.join(present)}")
-    device = settings(target, options.precision.compute_type)
+    device = settings(target, options.precision.compute_type, options.enable_data_sink)
+    if options.enable_data_sink and not device.data_sink:
+        logger.warning(f"enable_data_sink=true has no effect: {target} takes its data step by step")
     mindspore.set_context(mode=context.GRAPH_MODE)
     mindspore.set_device(target, options.device_id)
     mindspore.set_seed(options.seed)

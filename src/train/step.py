@@ -6,6 +6,7 @@ optimiser as it reads the gradient: no pass over memory of their own.
 """
 
 import mindspore
+import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 _square_sum = ops.MultitypeFuncGraph("square_sum")
@@ -61,6 +62,9 @@ class TrainStep(nn.Cell):
         self.accumulation_steps, self.world_size = accumulation_steps, world_size
         self.value_and_gradients = ops.value_and_grad(self.forward, None, optimizer.parameters, has_aux=True)
         self.skipped = Parameter(Tensor(0, mindspore.int32), name="skipped_steps", requires_grad=False)
+        if loss_scale is not None:
+            count = len(optimizer.parameters)
+            self.overflowed = Parameter(Tensor(np.zeros(count, np.bool_)), name="overflowed", requires_grad=False)
         if world_size > 1:
             self.reduce_gradients = nn.DistributedGradReducer(optimizer.parameters, mean=False, degree=world_size)
             self.all_reduce = ops.AllReduce()
@@ -73,29 +77,29 @@ class TrainStep(nn.Cell):
 
     def forward(self, scale, *batch):
         """The number to differentiate: scale * loss sum / weight; and the true sums beside it."""
-        loss_sum, weight = self.network(*batch)
+        loss_sum, weight, *parts = self.network(*batch)
         if self.world_size > 1:
             weight = self.all_reduce(weight)
-        return loss_sum * (scale / ops.maximum(weight, 1e-6)), loss_sum, weight
+        return loss_sum * (scale / ops.maximum(weight, 1e-6)), (loss_sum, *parts), weight
 
     def construct(self, *batch):
         """Train on one (micro-)batch.
 
         Returns:
             float32 scalars loss (of this batch, weighted mean) and learning rate, float32 loss scale, int32 skipped
-            updates so far. The learning rate is 0 where no update took place.
+            updates so far, then the parts of the loss where it has any. The learning rate is 0 where no update took place.
         """
         scale = self.scale_value()
-        (_, loss_sum, weight), gradients = self.value_and_gradients(scale, *batch)
+        (_, loss_sums, weight), gradients = self.value_and_gradients(scale, *batch)
         if self.world_size > 1:
             gradients = self.reduce_gradients(gradients)
-            loss_sum = self.all_reduce(loss_sum)
-        loss = loss_sum / ops.maximum(weight, 1e-6)
+            loss_sums = [self.all_reduce(loss_sum) for loss_sum in loss_sums]
+        loss, *parts = [loss_sum / ops.maximum(weight, 1e-6) for loss_sum in loss_sums]
         if self.accumulation_steps == 1:
             rate = self.update(gradients, 1.0 / scale)
         else:
             rate = self.accumulate(gradients, weight, scale)
-        return loss, rate, scale, self.skipped * 1
+        return loss, rate, scale, self.skipped * 1, *parts
 
     def scale_value(self):
         """The loss scale as a tensor of this step, not a reference to the parameter that the step may change."""
@@ -130,6 +134,7 @@ class TrainStep(nn.Cell):
             rate = self.optimizer(gradients, factors)
         else:
             self.skipped += 1
+            self.overflowed = ops.logical_not(ops.isfinite(ops.stack(squares)))
         return ops.depend(rate, self.loss_scale(finite))
 
     def clip_factors(self, gradients, squares, factor):

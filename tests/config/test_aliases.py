@@ -1,8 +1,9 @@
 import pytest
 
 from src.config import loader
-from src.config.aliases import ALIASES, IGNORED, MIXED_PRECISION, REFUSED
+from src.config.aliases import ALIASES, IGNORED, MIXED_PRECISION, REFUSED, find_aliases
 from src.config.classifier import ClassifierOptions
+from src.config.pretrain import PretrainOptions
 
 
 @pytest.fixture(autouse=True)
@@ -73,13 +74,22 @@ def test_help_tells_what_each_alias_stands_for(capsys):
     with pytest.raises(SystemExit):
         load("--help")
     text = " ".join(capsys.readouterr().out.split())
-    for name, ours in ALIASES.items():
+    for name, ours in find_aliases([key for key, _ in loader._leaves(ClassifierOptions)]).items():
         assert f"--{name} the same as --{ours}" in text
     for name in (*IGNORED, *REFUSED, *MIXED_PRECISION):
         assert f"--{name} " in text
 
 
 def test_every_alias_stands_for_a_setting_and_hides_none():
-    names = {key for key, _ in loader._leaves(ClassifierOptions)}
-    assert set(ALIASES.values()) <= names
-    assert not names & {*ALIASES, *IGNORED, *REFUSED, *MIXED_PRECISION}
+    scripts = [{key for key, _ in loader._leaves(options)} for options in (ClassifierOptions, PretrainOptions)]
+    for ours in ALIASES.values():
+        assert set(ours) <= set.union(*scripts)
+    for names in scripts:
+        found = find_aliases(names)
+        assert set(found.values()) <= names
+        assert not names & {*found, *IGNORED, *REFUSED, *MIXED_PRECISION}
+
+
+def test_one_flag_means_what_the_script_calls_so():
+    assert find_aliases(["batch_size"]) == {"train_batch_size": "batch_size"}
+    assert find_aliases(["train_batch_size"]) == {}

@@ -23,7 +23,15 @@ def count_parameters(config):
 
 @pytest.mark.parametrize(
     ("name", "millions"),
-    [("bert_base", 102), ("bert_large", 335), ("bert_small", 8.8), ("nezha_base", 101.9), ("nezha_large", 325), ("nezha_zoo", 325)],
+    [
+        ("bert_base", 102),
+        ("bert_large", 335),
+        ("bert_small", 8.8),
+        ("nezha_base", 101.9),
+        ("nezha_large", 325),
+        ("nezha_zoo", 325),
+        ("bert_tiny", 3.2),
+    ],
 )
 def test_each_network_has_its_published_size(name, millions):
     path = next(path for path in NETWORKS if path.stem == name)
@@ -36,7 +44,7 @@ def test_each_network_has_its_published_size(name, millions):
 
 
 def test_all_networks_are_known_here():
-    assert len(NETWORKS) == 6
+    assert len(NETWORKS) == 7
 
 
 RAW = {

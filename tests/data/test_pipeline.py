@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from src.data.pipeline import make_dataset
-from src.data.plan import plan_epoch, plan_epochs
+from src.data.plan import TrainingPlan, plan_epoch
 from src.data.records import RecordSet
 
 COLUMNS = ("input_ids", "input_mask", "token_type_ids", "label_ids", "weights", "row_id")
@@ -13,7 +13,7 @@ def record_set():
     random = np.random.default_rng(2)
     lengths = random.integers(2, 15, 29).astype(np.int32)
     tokens = random.integers(1, 50, lengths.sum()).astype(np.int32)
-    return RecordSet(lengths, {"input_ids": tokens, "token_type_ids": tokens % 2, "label_ids": np.arange(29, dtype=np.int32) % 3})
+    return RecordSet(lengths, {"input_ids": tokens, "token_type_ids": tokens % 2}, {"label_ids": np.arange(29, dtype=np.int32) % 3})
 
 
 def batches(record_set, plan, **ranks):
@@ -23,12 +23,12 @@ def batches(record_set, plan, **ranks):
 
 @pytest.mark.parametrize("world_size", [2, 4])
 def test_shares_of_all_ranks_are_the_global_batch(world_size, record_set):
-    plan, _ = plan_epochs(record_set.lengths, (6, 10, 14), 8, 1, 1.5)
+    plan = TrainingPlan(record_set.lengths, (6, 10, 14), 8, 1, epochs=1.5)
     whole = batches(record_set, plan)
     shares = [batches(record_set, plan, rank=rank, world_size=world_size) for rank in range(world_size)]
     assert len(whole) == len(plan) == 6
     for number, batch in enumerate(whole):
-        assert batch["input_ids"].shape == (8, plan.lengths[number])
+        assert batch["input_ids"].shape == (8, plan[number].length)
         for name in COLUMNS:
             share = [shares[rank][number][name] for rank in range(world_size)]
             assert {part.shape[0] for part in share} == {8 // world_size}
@@ -46,7 +46,7 @@ def test_columns_are_those_of_their_rows(record_set):
                 continue
             seen.append(row)
             length = record_set.lengths[row]
-            np.testing.assert_array_equal(batch["input_ids"][place][:length], record_set.columns["input_ids"][starts[row] :][:length])
+            np.testing.assert_array_equal(batch["input_ids"][place][:length], record_set.tokens["input_ids"][starts[row] :][:length])
             assert not batch["input_ids"][place][length:].any()
             assert batch["input_mask"][place].sum() == length
             assert batch["label_ids"][place] == row % 3
@@ -67,6 +67,17 @@ def test_filler_rows_weigh_nothing_and_have_no_id(record_set):
 
 
 def test_batches_of_different_lengths_come_in_the_plans_order(record_set):
-    plan, _ = plan_epochs(record_set.lengths, (6, 10, 14), 8, 5, 2)
-    assert [batch["input_ids"].shape[1] for batch in batches(record_set, plan)] == list(plan.lengths)
-    assert len(set(plan.lengths)) > 1
+    plan = TrainingPlan(record_set.lengths, (6, 10, 14), 8, 5, epochs=2)
+    assert [batch["input_ids"].shape[1] for batch in batches(record_set, plan)] == [plan[number].length for number in range(len(plan))]
+    assert len({plan[number].length for number in range(len(plan))}) > 1
+
+
+def test_a_dataset_begins_where_a_resumed_training_does(record_set):
+    plan = TrainingPlan(record_set.lengths, (6, 10, 14), 8, 5, epochs=2)
+    whole = batches(record_set, plan)
+    for first in (1, 4, 7):
+        rest = batches(record_set, plan, first=first)
+        assert len(rest) == len(whole) - first
+        for batch, expected in zip(rest, whole[first:]):
+            for name in COLUMNS:
+                np.testing.assert_array_equal(batch[name], expected[name])

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from src.data.plan import MAX_BUCKETS, choose_buckets, plan_epoch, plan_epochs
+from src.data.plan import MAX_BUCKETS, TrainingPlan, choose_buckets, plan_epoch
 
 SAVING = 0.04  # what one bucket more must save: the rule under test, written here a second time on purpose
 
@@ -16,12 +16,16 @@ def plan_of(lengths, batch_size=8, seed=1, epoch=0, shuffle=True, buckets=(16, 3
     return plan_epoch(lengths, buckets, batch_size, seed, epoch, shuffle)
 
 
+def batches_of(plan):
+    return [plan[number] for number in range(len(plan))]
+
+
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 803])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_each_row_is_in_one_batch_exactly(count, shuffle):
     plan = plan_of(make_lengths(count), shuffle=shuffle)
     assert len(plan) == -(-count // 8)
-    assert sorted(plan.row_ids[plan.is_real()]) == list(range(count))
+    assert sorted(np.concatenate([batch.row_ids[: batch.num_real] for batch in batches_of(plan)])) == list(range(count))
 
 
 def test_filler_rows_copy_the_last_real_row_of_the_short_batch():
@@ -31,7 +35,7 @@ def test_filler_rows_copy_the_last_real_row_of_the_short_batch():
     assert plan.num_real[short] == 3
     row = plan.row_ids[short[0]]
     assert (row[3:] == row[2]).all()
-    np.testing.assert_array_equal(plan.is_real()[short[0]], [True] * 3 + [False] * 5)
+    np.testing.assert_array_equal(plan[int(short[0])].is_real, [True] * 3 + [False] * 5)
 
 
 def test_seed_and_epoch_alone_decide_the_order():
@@ -72,24 +76,65 @@ def test_padding_share_counts_places_without_a_token():
 @pytest.mark.parametrize(("epochs", "batches"), [(1, 13), (2, 26), (0.5, 6), (1.5, 20), (2.25, 29), (0.01, 1)])
 def test_fractional_epochs_cut_the_plan(epochs, batches):
     lengths = make_lengths(100)
-    plan, per_epoch = plan_epochs(lengths, (64,), 8, 1, epochs)
-    assert per_epoch == 13
-    assert len(plan) == batches
-    whole = [plan_epoch(lengths, (64,), 8, 1, epoch).row_ids for epoch in range(3)]
-    np.testing.assert_array_equal(plan.row_ids, np.concatenate(whole)[:batches])
+    plan = TrainingPlan(lengths, (64,), 8, 1, epochs=epochs)
+    assert plan.batches_per_epoch == 13
+    assert len(plan) == plan.updates == batches
+    whole = np.concatenate([plan_epoch(lengths, (64,), 8, 1, epoch).row_ids for epoch in range(3)])
+    for number, batch in enumerate(batches_of(plan)):
+        np.testing.assert_array_equal(batch.row_ids, whole[number])
+        assert batch.epoch == number // 13
 
 
-@pytest.mark.parametrize("done", [0, 1, 13, 20, 38])
-def test_resumed_plan_is_the_tail(done):
+def test_a_number_of_updates_goes_round_the_rows_as_often_as_needed():
+    plan = TrainingPlan(make_lengths(100), (64,), 8, 1, updates=20, accumulation_steps=3)
+    assert (plan.updates, len(plan)) == (20, 60)
+    assert plan[59].epoch == 4
+
+
+@pytest.mark.parametrize("accumulation_steps", [1, 2, 5])
+def test_an_update_is_known_to_all_its_batches(accumulation_steps):
+    plan = TrainingPlan(make_lengths(100), (16, 32, 64), 8, 1, epochs=3, accumulation_steps=accumulation_steps)
+    batches = batches_of(plan)
+    for number, batch in enumerate(batches):
+        first = number // accumulation_steps * accumulation_steps
+        members = batches[first : first + accumulation_steps]
+        np.testing.assert_array_equal(batch.update_row_ids, np.concatenate([part.row_ids[: part.num_real] for part in members]))
+
+
+def test_any_batch_can_be_asked_for_first():
     lengths = make_lengths(100)
-    plan, _ = plan_epochs(lengths, (16, 32, 64), 8, 1, 3)
-    rest = plan[done:]
-    assert len(rest) == 39 - done
-    for batch in range(len(rest)):
-        np.testing.assert_array_equal(rest.row_ids[batch], plan.row_ids[done + batch])
-        assert rest.lengths[batch] == plan.lengths[done + batch]
-        assert rest.num_real[batch] == plan.num_real[done + batch]
-    np.testing.assert_array_equal(rest.is_real(), plan.is_real()[done:])
+    forwards = batches_of(TrainingPlan(lengths, (16, 32, 64), 8, 1, epochs=3))
+    plan = TrainingPlan(lengths, (16, 32, 64), 8, 1, epochs=3)
+    for number in reversed(range(len(plan))):
+        np.testing.assert_array_equal(plan[number].row_ids, forwards[number].row_ids)
+
+
+def test_a_training_of_whole_batches_leaves_the_short_one_out():
+    plan = TrainingPlan(make_lengths(100), (16, 32, 64), 8, 1, epochs=2, drop_short=True)
+    assert len(plan) == 24
+    assert {batch.num_real for batch in batches_of(plan)} == {8}
+    with pytest.raises(ValueError, match="not one whole batch"):
+        TrainingPlan(make_lengths(5), (64,), 8, 1, drop_short=True)
+
+
+def test_more_micro_batches_than_batches_are_refused():
+    with pytest.raises(ValueError, match="accumulation_steps=14, but the whole training has 13 batches"):
+        TrainingPlan(make_lengths(100), (64,), 8, 1, accumulation_steps=14)
+
+
+def test_one_bucket_leaves_the_rows_where_chance_put_them():
+    lengths = make_lengths(400)
+    rows = plan_of(lengths, buckets=(64,)).row_ids
+    spread = np.ptp(lengths[rows], axis=1)
+    assert spread.mean() > 2 * np.ptp(lengths[plan_of(lengths).row_ids], axis=1).mean()
+
+
+def test_shares_of_a_batch_keep_its_filler():
+    batch = plan_of(make_lengths(11))[int(np.argmin(plan_of(make_lengths(11)).num_real))]
+    assert batch.num_real == 3
+    shares = [batch.share(rank, 4) for rank in range(4)]
+    assert [share.num_real for share in shares] == [1, 1, 1, 0]
+    np.testing.assert_array_equal(np.stack([share.row_ids for share in shares], 1).reshape(-1), batch.row_ids)
 
 
 def batch_maxima(lengths, batch_size, seed, shuffle):

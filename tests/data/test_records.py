@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from google_crc32c import value as crc32c
 
-from src.data import records
-from src.data.records import RecordSet
+from src.data import record_files, records
+from src.data.plan import Batch
+from src.data.record_files import LAYOUTS
+from src.data.records import RecordSet, join_rows
+from src.data.tfrecord import check_tfrecord
 
 SIZE = 8
 ROWS = [
@@ -60,42 +63,50 @@ def write_tfrecord(path, rows):
     return path
 
 
-def plain(rows):
-    return [{name: np.reshape(value, -1).tolist() for name, value in row.items()} for row in rows]
+def read_all(*source):
+    return list(record_files.read_record_file(*source))
 
 
-EXPECTED = [{**row, "label_ids": [row["label_ids"]]} for row in ROWS]
+def plain(chunks):
+    """The rows of chunks as dicts."""
+    rows = []
+    for chunk in chunks:
+        ends = np.cumsum(chunk.lengths)
+        for row, end in enumerate(ends):
+            tokens = {name: values[end - chunk.lengths[row] : end].tolist() for name, values in chunk.tokens.items()}
+            rows.append(tokens | {name: values[row].tolist() for name, values in chunk.rows.items()})
+    return rows
+
+
+COLUMNS = ["input_mask", *LAYOUTS["classifier"].tokens, "label_ids"]
+EXPECTED = ROWS
 
 
 def test_tfrecord_of_the_model_zoo_is_read(tmp_path):
     path = write_tfrecord(tmp_path / "train.tf_record", map(make_zoo_row, ROWS))
-    assert records.is_record_file(path)
-    assert plain(records.read_record_file(path, "classifier")) == EXPECTED
+    assert record_files.is_record_file(path)
+    assert plain(read_all(path, "classifier")) == EXPECTED
 
 
 def test_tfrecord_is_read_with_a_schema(tmp_path):
-    columns = {
-        name: {"type": "int64", "rank": 1, "shape": [1 if name == "label_ids" else SIZE]} for name in records.ZOO_COLUMNS["classifier"]
-    }
+    columns = {name: {"type": "int64", "rank": 1, "shape": [1 if name == "label_ids" else SIZE]} for name in COLUMNS}
     (tmp_path / "schema.json").write_text(json.dumps({"datasetType": "TF", "numRows": 3, "columns": columns}))
     path = write_tfrecord(tmp_path / "train.tf_record", map(make_zoo_row, ROWS))
-    assert plain(records.read_record_file(path, "classifier", str(tmp_path / "schema.json"))) == EXPECTED
+    assert plain(read_all(path, "classifier", str(tmp_path / "schema.json"))) == EXPECTED
 
 
 def test_rows_that_a_schema_leaves_out_are_told(tmp_path, capsys):
-    columns = {
-        name: {"type": "int64", "rank": 1, "shape": [1 if name == "label_ids" else SIZE]} for name in records.ZOO_COLUMNS["classifier"]
-    }
+    columns = {name: {"type": "int64", "rank": 1, "shape": [1 if name == "label_ids" else SIZE]} for name in COLUMNS}
     (tmp_path / "schema.json").write_text(json.dumps({"datasetType": "TF", "numRows": 2, "columns": columns}))
     path = write_tfrecord(tmp_path / "train.tf_record", map(make_zoo_row, ROWS))
-    assert plain(records.read_record_file(path, "classifier", str(tmp_path / "schema.json"))) == EXPECTED[:2]
+    assert plain(read_all(path, "classifier", str(tmp_path / "schema.json"))) == EXPECTED[:2]
     assert f"schema.json: numRows takes 2 of the 3 rows of {path}" in capsys.readouterr().out
 
 
 def test_a_row_with_two_labels_is_refused(tmp_path):
     rows = [{**make_zoo_row(row), "label_ids": [0, 1]} for row in ROWS]
     with pytest.raises(ValueError, match="a row has 2 values in label_ids, 1 expected"):
-        records.read_record_file(write_tfrecord(tmp_path / "train.tf_record", rows), "classifier")
+        read_all(write_tfrecord(tmp_path / "train.tf_record", rows), "classifier")
 
 
 def test_truncated_tfrecord_is_refused(tmp_path):
@@ -107,11 +118,11 @@ def test_truncated_tfrecord_is_refused(tmp_path):
             continue  # a shorter file, but a whole one
         path.write_bytes(data[:length])
         with pytest.raises(ValueError):
-            records.check_tfrecord(path)
+            check_tfrecord(path)
     for length in (0, 5, 12, 40, len(data) - 1):
         path.write_bytes(data[:length])
         with pytest.raises(ValueError, match="train.tf_record"):
-            records.read_record_file(path, "classifier")
+            read_all(path, "classifier")
 
 
 def test_altered_tfrecord_is_refused(tmp_path):
@@ -122,28 +133,28 @@ def test_altered_tfrecord_is_refused(tmp_path):
         data[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
         path.write_bytes(data)
         with pytest.raises(ValueError, match="record [123]: "):
-            records.check_tfrecord(path)
+            check_tfrecord(path)
     with pytest.raises(ValueError, match="train.tf_record"):
-        records.read_record_file(path, "classifier")
+        read_all(path, "classifier")
 
 
 def test_tfrecord_without_a_column_is_refused(tmp_path):
     rows = [{name: values for name, values in make_zoo_row(row).items() if name != "segment_ids"} for row in ROWS]
     with pytest.raises(ValueError, match=r"train.tf_record: .*segment_ids"):
-        records.read_record_file(write_tfrecord(tmp_path / "train.tf_record", rows), "classifier")
+        read_all(write_tfrecord(tmp_path / "train.tf_record", rows), "classifier")
 
 
 def test_tfrecord_of_other_messages_is_refused(tmp_path):
     (tmp_path / "train.tf_record").write_bytes(frame(b"\xff\xff nonsense"))
     with pytest.raises(ValueError, match="train.tf_record"):
-        records.read_record_file(tmp_path / "train.tf_record", "classifier")
+        read_all(tmp_path / "train.tf_record", "classifier")
 
 
 @pytest.mark.parametrize("wrong", [{"segment_ids": [0] * 3}, {"input_ids": [2, 3]}, {"input_mask": [0] * SIZE}])
 def test_columns_of_unlike_lengths_are_refused(wrong, tmp_path):
     rows = [{**make_zoo_row(row), **wrong} for row in ROWS]
     with pytest.raises(ValueError, match="train.tf_record"):
-        records.read_record_file(write_tfrecord(tmp_path / "train.tf_record", rows), "classifier")
+        read_all(write_tfrecord(tmp_path / "train.tf_record", rows), "classifier")
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +165,7 @@ def mindrecord(tmp_path_factory):
     path = tmp_path_factory.mktemp("mindrecord") / "train.mindrecord"
     writer = FileWriter(str(path), 1)
     writer.set_page_size(1 << 15)
-    writer.add_schema({name: {"type": "int64", "shape": [-1]} for name in records.ZOO_COLUMNS["classifier"]}, "zoo")
+    writer.add_schema({name: {"type": "int64", "shape": [-1]} for name in COLUMNS}, "zoo")
     writer.write_raw_data([{name: np.array(values, np.int64) for name, values in make_zoo_row(row).items()} for row in ROWS])
     writer.commit()
     return path.read_bytes(), path.with_name("train.mindrecord.db").read_bytes()
@@ -168,8 +179,8 @@ def write_mindrecord(folder, data, index):
 
 def test_mindrecord_of_the_model_zoo_is_read(mindrecord, tmp_path):
     path = write_mindrecord(tmp_path, *mindrecord)
-    assert records.is_record_file(path)
-    found = sorted(plain(records.read_record_file(path, "classifier")), key=lambda row: len(row["input_ids"]))
+    assert record_files.is_record_file(path)
+    found = sorted(plain(read_all(path, "classifier")), key=lambda row: len(row["input_ids"]))
     assert found == sorted(EXPECTED, key=lambda row: len(row["input_ids"]))
 
 
@@ -178,7 +189,7 @@ def test_truncated_mindrecord_is_refused(keep, mindrecord, tmp_path):
     data, index = mindrecord
     path = write_mindrecord(tmp_path, data[: int(keep * len(data)) if isinstance(keep, float) else keep], index)
     with pytest.raises(ValueError, match="train.mindrecord"):
-        records.read_record_file(path, "classifier")
+        read_all(path, "classifier")
 
 
 def test_mindrecord_with_a_damaged_header_is_refused(mindrecord, tmp_path):
@@ -186,20 +197,24 @@ def test_mindrecord_with_a_damaged_header_is_refused(mindrecord, tmp_path):
     place = data.index(b"{")
     path = write_mindrecord(tmp_path, data[:place] + b"#" + data[place + 1 :], index)
     with pytest.raises(ValueError, match="train.mindrecord"):
-        records.read_record_file(path, "classifier")
+        read_all(path, "classifier")
 
 
 def test_mindrecord_without_its_index_is_refused(mindrecord, tmp_path):
     path = write_mindrecord(tmp_path, *mindrecord)
     path.with_name("train.mindrecord.db").unlink()
     with pytest.raises(ValueError, match="train.mindrecord"):
-        records.read_record_file(path, "classifier")
+        read_all(path, "classifier")
 
 
 @pytest.mark.parametrize("data", [b"", b"label\tsentence\n1\tthe cat\n", b"\0" * 40])
 def test_text_is_no_record_file(data, tmp_path):
     (tmp_path / "train.tsv").write_bytes(data)
-    assert not records.is_record_file(tmp_path / "train.tsv")
+    assert not record_files.is_record_file(tmp_path / "train.tsv")
+
+
+def cached(folder, make_chunks=lambda: [join_rows(ROWS[:2]), join_rows(ROWS[2:])]):
+    return records.cached_records(folder / "rows", make_chunks)
 
 
 def pad(row, length):
@@ -207,59 +222,75 @@ def pad(row, length):
 
 
 def test_batch_pads_with_zeros(tmp_path):
-    found = records.cached_records(tmp_path / "rows", lambda: ROWS)
+    found = cached(tmp_path)
     for row_ids in ([0, 1, 2], [2, 0], [1, 1, 1, 0], [2]):
         for length in (8, 11):
             for name in ("input_ids", "token_type_ids"):
                 expected = [pad(ROWS[number][name], length) for number in row_ids]
-                np.testing.assert_array_equal(found.batch(name, np.array(row_ids), length), expected)
+                np.testing.assert_array_equal(found.column(name, Batch(np.array(row_ids), len(row_ids), length)), expected)
             mask = [pad([1] * len(ROWS[number]["input_ids"]), length) for number in row_ids]
-            np.testing.assert_array_equal(found.batch("input_mask", np.array(row_ids), length), mask)
-            labels = found.batch("label_ids", np.array(row_ids), length)
+            np.testing.assert_array_equal(found.column("input_mask", Batch(np.array(row_ids), 1, length)), mask)
+            labels = found.column("label_ids", Batch(np.array(row_ids), 1, length))
             np.testing.assert_array_equal(labels, [ROWS[number]["label_ids"] for number in row_ids])
-    assert {found.batch(name, np.array([0]), 8).dtype for name in ("input_ids", "token_type_ids", "input_mask", "label_ids")} == {
-        np.dtype("i4")
-    }
+    assert {
+        found.column(name, Batch(np.array([0]), 1, 8)).dtype for name in ("input_ids", "token_type_ids", "input_mask", "label_ids")
+    } == {np.dtype("i4")}
 
 
 def test_batch_equals_brute_force_on_many_rows():
     random = np.random.default_rng(0)
     lengths = random.integers(1, 20, 200).astype(np.int32)
     rows = [random.integers(1, 99, length).tolist() for length in lengths]
-    found = RecordSet(lengths, {"input_ids": np.concatenate(rows).astype(np.int32)})
+    found = RecordSet(lengths, {"input_ids": np.concatenate(rows).astype(np.int32)}, {})
     row_ids = random.permutation(200)
-    np.testing.assert_array_equal(found.batch("input_ids", row_ids, 24), [pad(rows[number], 24) for number in row_ids])
+    np.testing.assert_array_equal(found.column("input_ids", Batch(row_ids, 1, 24)), [pad(rows[number], 24) for number in row_ids])
 
 
 def test_rows_are_made_once(tmp_path):
     calls = []
 
-    def make_rows():
+    def make_chunks():
         calls.append(1)
-        return ROWS
+        yield join_rows(ROWS)
 
-    first = records.cached_records(tmp_path / "rows", make_rows)
-    second = records.cached_records(tmp_path / "rows", make_rows)
+    first, second = cached(tmp_path, make_chunks), cached(tmp_path, make_chunks)
     assert len(calls) == 1
     np.testing.assert_array_equal(first.lengths, [4, 2, 8])
     np.testing.assert_array_equal(second.lengths, first.lengths)
-    assert set(first.columns) == set(second.columns) == {"input_ids", "token_type_ids", "label_ids"}
+    assert set(first.tokens) == set(second.tokens) == {"input_ids", "token_type_ids"}
+    assert set(first.rows) == {"label_ids"}
 
 
-def test_failed_cache_leaves_nothing(tmp_path, monkeypatch):
-    def save(path, array):
-        if path.stem == "token_type_ids":
-            raise OSError(28, "No space left on device", str(path))
-        real_save(path, array)
+@pytest.mark.parametrize("sizes", [[1, 1, 1], [3], [2, 1]])
+def test_chunks_of_any_size_make_the_same_rows(sizes, tmp_path):
+    def make_chunks():
+        start = 0
+        for size in sizes:
+            yield join_rows(ROWS[start : start + size])
+            start += size
 
-    real_save = np.save
-    monkeypatch.setattr(records.np, "save", save)
+    found = cached(tmp_path, make_chunks)
+    np.testing.assert_array_equal(found.tokens["input_ids"], np.concatenate([row["input_ids"] for row in ROWS]))
+    np.testing.assert_array_equal(found.rows["label_ids"], [1, 0, 2])
+
+
+def test_lists_of_values_must_be_alike_in_all_chunks(tmp_path):
+    chunks = [records.Chunk(np.array([1]), {"input_ids": np.array([5])}, {"masked_lm_ids": np.zeros((1, size))}) for size in (3, 4)]
+    with pytest.raises(ValueError, match="masked_lm_ids"):
+        cached(tmp_path, lambda: chunks)
+    assert not list(tmp_path.iterdir())
+
+
+def test_failed_cache_leaves_nothing(tmp_path):
+    def make_chunks():
+        yield join_rows(ROWS)
+        raise OSError(28, "No space left on device", "somewhere")
+
     with pytest.raises(OSError) as caught:
-        records.cached_records(tmp_path / "rows", lambda: ROWS)
+        cached(tmp_path, make_chunks)
     assert caught.value.filename == str(tmp_path / "rows")
     assert not list(tmp_path.iterdir())
-    monkeypatch.undo()
-    assert len(records.cached_records(tmp_path / "rows", lambda: ROWS).lengths) == 3
+    assert len(cached(tmp_path).lengths) == 3
 
 
 def test_key_follows_from_contents_and_settings(tmp_path):

@@ -11,13 +11,20 @@ HUGGINGFACE = [
     *(f"bert.encoder.layer.{number}.{part}.{suffix}" for number in (0, 7, 11, 23) for part in LAYER for suffix in SUFFIXES),
     *(f"{part}.{suffix}" for part in ("bert.pooler.dense", "classifier") for suffix in SUFFIXES),
 ]
+PRETRAINING = [
+    f"cls.{part}.{suffix}"
+    for part in ("predictions.transform.dense", "predictions.transform.LayerNorm", "seq_relationship")
+    for suffix in SUFFIXES
+]
+PRETRAINING.append("cls.predictions.bias")
 
 
 def test_every_hugging_face_name_has_its_own_of_ours():
-    ours = [names.from_huggingface(name) for name in HUGGINGFACE]
-    assert len(set(ours)) == len(HUGGINGFACE)
-    assert not set(ours) & set(HUGGINGFACE)
-    assert [names.to_huggingface(name) for name in ours] == HUGGINGFACE
+    theirs = HUGGINGFACE + PRETRAINING
+    ours = [names.from_huggingface(name) for name in theirs]
+    assert len(set(ours)) == len(theirs)
+    assert not set(ours) & set(theirs)
+    assert [names.to_huggingface(name) for name in ours] == theirs
 
 
 def test_names_are_those_of_the_network():
@@ -43,7 +50,9 @@ def test_names_are_those_of_the_network():
         ("embeddings.word_embeddings.weight", "bert.embeddings.word.weight"),
         ("encoder.layer.0.attention.self.key.bias", "bert.encoder.layers.0.attention.key.bias"),
         ("pooler.dense.weight", "bert.pooler.weight"),
-        ("cls.predictions.bias", "cls.predictions.bias"),
+        ("cls.predictions.bias", "masked_lm.bias"),
+        ("cls.predictions.decoder.weight", None),
+        ("cls.predictions.decoder.bias", None),
         ("bert.embeddings.position_ids", None),
         ("embeddings.position_ids", None),
         ("notembeddings.position_ids", "notembeddings.position_ids"),

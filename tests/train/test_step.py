@@ -123,7 +123,7 @@ def test_an_overflow_changes_neither_parameter_nor_moment(optimizer):
     _, rate, _, skipped = run(step, x, y, weights)
     after = state(step)
     changed = {name for name in before if not np.array_equal(before[name], after[name])}
-    assert changed == {"loss_scale", "good_steps", "skipped_steps"}
+    assert changed == {"loss_scale", "good_steps", "skipped_steps", "overflowed"}
     assert (rate, skipped, after["loss_scale"]) == (0.0, 1, 4.0)
     run(step, *make_batch())
     assert state(step)["global_step"] == 2

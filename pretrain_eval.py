@@ -1,0 +1,28 @@
+"""Evaluate pretrained weights, one JSON line: `python pretrain_eval.py --help`."""
+
+import json
+
+from src import signals
+from src.config import loader
+from src.config.pretrain import PretrainEvalOptions
+from src.files import write_text
+
+
+def main(argv=None):
+    """Parse, start the device, evaluate, print."""
+    options = loader.load(PretrainEvalOptions, argv)
+    with loader.bad_input_exits():
+        from src.tasks import pretrain  # imports MindSpore: after the options are known to be good
+        from src.train import checkpoint, prediction, runtime
+
+        config = pretrain.prepare(runtime.start(options), ("eval",))
+        path = checkpoint.find_weights(config.eval_ckpt)
+        outputs, targets = prediction.predict(pretrain, config, "eval", path)
+        results = {"global_step": checkpoint.step_of(path), **pretrain.score(config, outputs, targets)}
+        write_text(f"{config.output_dir}/eval_results.json", json.dumps(results, indent=2) + "\n")
+        print(json.dumps(results), flush=True)
+
+
+if __name__ == "__main__":
+    signals.watch()
+    main()

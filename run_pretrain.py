@@ -1,0 +1,24 @@
+"""Pretrain BERT or NEZHA: `python run_pretrain.py --help`."""
+
+from src import signals
+from src.config import loader
+from src.config.pretrain import PretrainOptions
+
+
+def main(argv=None):
+    """Parse, start the device, train, draw."""
+    options = loader.load(PretrainOptions, argv)
+    with loader.bad_input_exits():
+        from src.report import plots
+        from src.tasks import pretrain  # imports MindSpore: after the options are known to be good
+        from src.train import loop, runtime
+
+        splits = ("train", "eval") if options.train_with_eval else ("train",)
+        config = pretrain.prepare(runtime.start(options), splits)
+        loop.fit(pretrain, config)
+        plots.draw(config.output_dir)
+
+
+if __name__ == "__main__":
+    signals.watch()
+    main()

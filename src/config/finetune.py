@@ -1,0 +1,112 @@
+"""Settings that every fine-tuning script shares, and what they take from the weights that a run starts from."""
+
+import dataclasses
+from pathlib import Path
+
+from src.config.coercion import convert
+from src.config.fields import setting
+from src.config.model import describe_weights
+from src.config.training import OptimizerConfig, RunOptions
+
+
+def run_folder(folder, seed):
+    """The folder of one of several runs."""
+    return f"{folder}/seed-{seed}"
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuneOptions(RunOptions):
+    """Flags that all fine-tuning scripts share, by the model zoo's names where it had them."""
+
+    WEIGHTS = "load_pretrain_checkpoint_path"
+
+    do_train: bool = setting(False, "fine-tune on the training set")
+    do_eval: bool = setting(False, "evaluate on the development set")
+    do_predict: bool = setting(False, "predict the test set")
+    epoch_num: float = setting(3.0, "passes over the training set", above=0)
+    train_batch_size: int = setting(32, "rows of a training step", minimum=1)
+    eval_batch_size: int = setting(32, "rows per evaluation step; results do not depend on it", minimum=1)
+    accumulation_steps: int = setting(1, "micro-batches whose gradients make one update", minimum=1)
+    seq_length: int = setting(128, "longest input in tokens; longer ones are cut", minimum=4)
+    train_data_shuffle: bool = setting(True, "new order of the training rows each epoch")
+    eval_data_shuffle: bool = setting(False, "accepted; results do not depend on the order")
+    do_lower_case: bool | None = setting(None, "lower-case, strip accents; default: as tokenizer_config.json says, else by the vocabulary")
+    load_pretrain_checkpoint_path: str | None = setting(None, "weights to start from: a folder, .ckpt, .safetensors, .bin or .pt")
+    load_finetune_checkpoint_path: str | None = setting(None, "fine-tuned weights to evaluate; default: the newest in the output folder")
+    save_finetune_checkpoint_path: str | None = setting(None, "folder of checkpoints; default: {output_dir}/ckpt")
+    save_checkpoint_steps: int | None = setting(None, "updates between checkpoints; default: one an epoch", minimum=1)
+    save_checkpoint_num: int = setting(1, "newest checkpoints kept", minimum=1)
+    resume: bool = setting(False, "go on from the newest checkpoint in the output folder, mid-epoch too")
+    train_data_file_path: str | None = setting(None, "training data")
+    eval_data_file_path: str | None = setting(None, "development data")
+    predict_data_file_path: str | None = setting(None, "rows to predict; default: the test file in data_dir, else the development data")
+    data_dir: str | None = setting(None, "folder with the task's usual file names")
+    schema_file_path: str | None = setting(None, "schema JSON of a TFRecord file")
+    dataset_format: str = setting("mindrecord", "of ready-made records; recognised by content", ("mindrecord", "tfrecord"))
+    seeds: tuple[int, ...] = setting(
+        (), "several runs, each in {output_dir}/seed-N; reports mean and maximum", minimum=0, maximum=2**32 - 1
+    )
+    log_steps: int = setting(10, "updates between step lines", minimum=1)
+    optimizer: OptimizerConfig = setting(OptimizerConfig(), "optimiser, schedule, clipping")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not (self.do_train or self.do_eval or self.do_predict):
+            raise ValueError("nothing to do: give --do_train true, --do_eval true or --do_predict true")
+        self.check_length("seq_length", self.seq_length)
+        if self.bucket_list and max(self.bucket_list) != self.seq_length:
+            raise ValueError(f"bucket_list={self.bucket_list}: the largest must equal seq_length={self.seq_length}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds={','.join(map(str, self.seeds))}: a seed stands there twice")
+
+    @classmethod
+    def complete(cls, tree):
+        """Let what lies beside the weights stand in for what YAML and flags leave open in `tree`: shape, vocabulary, and without
+        training also the labels and settings that the weights were trained with: results follow from them."""
+        path, config_file = tree.get("load_pretrain_checkpoint_path"), tree.get("bert_config_file")
+        is_training = str(tree.get("do_train", False)).lower() == "true"
+        if not is_training:
+            own = _own_checkpoints(tree, cls.output_dir)
+            path = tree.get("load_finetune_checkpoint_path") or (own if Path(own).is_dir() else path)
+        if not path and not config_file:
+            return
+        found = describe_weights(path, config_file)
+        if not found.model and not tree.get("model"):
+            raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file")
+        tree.model = {**found.model, **tree.get("model", {})}
+        tree.setdefault("vocab_file_path", found.vocab_file)
+        if not is_training:
+            _add_training_settings(tree, found)
+
+    def for_seed(self, seed):
+        """The options of one of several runs: its own seed and its own folders."""
+        checkpoints = self.save_finetune_checkpoint_path
+        checkpoints = checkpoints and run_folder(checkpoints, seed)
+        folders = {"output_dir": run_folder(self.output_dir, seed), "save_finetune_checkpoint_path": checkpoints}
+        return dataclasses.replace(self, seed=seed, seeds=(), **folders)
+
+    @property
+    def checkpoint_dir(self):
+        """Folder that this run's checkpoints are written to and looked for in."""
+        return self.save_finetune_checkpoint_path or f"{self.output_dir}/ckpt"
+
+
+def _own_checkpoints(tree, output_dir):
+    """The folder that this run's checkpoints lie in, as FineTuneOptions has it; of several seeds that of the first."""
+    saved, folder = tree.get("save_finetune_checkpoint_path"), tree.get("output_dir", output_dir)
+    seeds = convert(tree.get("seeds") or (), tuple[str, ...])
+    if seeds:
+        saved, folder = saved and run_folder(saved, seeds[0]), run_folder(folder, seeds[0])
+    return saved or f"{folder}/ckpt"
+
+
+def _add_training_settings(tree, found):
+    labels = convert(tree.get("labels") or (), tuple[str, ...])
+    if labels and found.labels and labels != found.labels:
+        raise ValueError(f"labels={','.join(labels)}: the weights were trained with {','.join(found.labels)}")
+    if found.labels:
+        tree.labels = list(found.labels)
+    other_task = tree.get("task_name", found.trained_with.get("task_name")) != found.trained_with.get("task_name")
+    for key, value in found.trained_with.items():
+        if value is not None and not (other_task and key in ("columns", "language")):
+            tree.setdefault(key, value)

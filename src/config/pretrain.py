@@ -1,0 +1,185 @@
+"""Options of run_pretrain.py and pretrain_eval.py, by the model zoo's names."""
+
+import dataclasses
+from pathlib import Path
+
+from src.config.fields import setting
+from src.config.model import describe_weights
+from src.config.training import OptimizerConfig, PrecisionConfig, RunOptions
+
+NETWORKS = ("base", "nezha", "large", "tiny")
+_NETWORK_FILES = {"base": "bert_base", "nezha": "nezha_zoo", "large": "bert_large", "tiny": "bert_tiny"}
+_DEFAULT_FOLDER = "./ckpt_0"
+_FOLDER = Path(__file__).resolve().parents[2] / "configs/networks"
+
+# The model zoo's values for pretraining (its config.py): what holds for an optimiser where nothing else is said.
+_POLYNOMIAL = {"schedule": "polynomial", "learning_rate": 3e-5, "warmup_steps": 10000}
+OPTIMIZER_DEFAULTS = {
+    "Lamb": {**_POLYNOMIAL, "end_learning_rate": 1e-10, "power": 10.0, "weight_decay": 0.01},
+    "AdamWeightDecay": {**_POLYNOMIAL, "end_learning_rate": 0.0, "power": 5.0, "weight_decay": 1e-5},
+    "Momentum": {"schedule": "constant", "learning_rate": 2e-5, "warmup_steps": 0, "weight_decay": 0.0},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _PretrainingOptions(RunOptions):
+    """What training and evaluation of a pretrained network share."""
+
+    bert_network: str = setting("base", "network of configs/networks: base, large, tiny are BERT; nezha is the model zoo's", NETWORKS)
+    bert_config_file: str | None = setting(None, "network shape instead of --bert_network's; default: as beside the weights")
+    vocab_file_path: str | None = setting(None, "vocabulary of the records: sets model.vocab_size, is checked, is kept with checkpoints")
+    bucket_list: tuple[int, ...] = setting((), "lengths that batches are padded to, four at most; default: one, seq_length", minimum=1)
+    seq_length: int | None = setting(None, "length of the longest rows; default: as in the records", minimum=5)
+    max_predictions_per_seq: int | None = setting(None, "masked positions a row; default: as in the records", minimum=1)
+    batch_size: int = setting(16, "rows of a step", minimum=1)
+    eval_batch_size: int = setting(32, "rows of an evaluation step; results do not depend on it", minimum=1)
+    eval_data_dir: str | None = setting(None, "records to evaluate on: a folder or a file")
+    schema_dir: str | None = setting(None, "schema JSON of TFRecord files")
+    dataset_format: str = setting("mindrecord", "of the records; recognised by content", ("mindrecord", "tfrecord"))
+    num_samples: int | None = setting(None, "rows that are used; default: all", minimum=1)
+    cache_dir: str | None = setting(None, "folder for the memory-mapped form of the records; default: cache in the output folder")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.seq_length is not None:
+            self.check_length("seq_length", self.seq_length)
+
+    @classmethod
+    def complete(cls, tree):
+        """Fill in the network's shape: the weights' own or the one that bert_network names, under what is given."""
+        path, config_file = tree.get(cls.WEIGHTS), tree.get("bert_config_file")
+        found = describe_weights(path, config_file) if path or config_file else None
+        if path:
+            tree.setdefault("vocab_file_path", found.vocab_file)
+        if not found or not found.model:
+            name = str(tree.get("bert_network", cls.bert_network)).lower()
+            found = describe_weights(None, _FOLDER / f"{_NETWORK_FILES.get(name, 'bert_base')}.json")
+        tree.model = {**found.model, **_vocabulary_size(tree, path), **tree.get("model", {})}
+
+
+def _vocabulary_size(tree, weights):
+    """Of a network that starts from nothing: as many words as the vocabulary has."""
+    path = tree.get("vocab_file_path")
+    if not path or weights or not Path(path).is_file():
+        return {}
+    with open(path, "rb") as file:
+        return {"vocab_size": sum(1 for _ in file)}
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainOptions(_PretrainingOptions):
+    """Pretraining: masked language model and next sentence."""
+
+    WEIGHTS = "load_checkpoint_path"
+
+    distribute: bool = setting(False, "training by several devices")
+    device_num: int = setting(1, "number of devices", minimum=1)
+    epoch_size: float = setting(1.0, "passes over the data, unless train_steps is given", above=0)
+    train_steps: int = setting(-1, "updates of the whole run; -1: as epoch_size says", minimum=-1)
+    save_checkpoint_path: str | None = setting(None, "folder of checkpoints, log.jsonl and config.yaml; default: ./ckpt_0 (the rank)")
+    enable_save_ckpt: bool = setting(True, "save checkpoints")
+    save_checkpoint_steps: int = setting(1000, "updates between checkpoints", minimum=1)
+    save_checkpoint_num: int = setting(1, "newest checkpoints kept", minimum=1)
+    load_checkpoint_path: str | None = setting(None, "weights to start from: a folder, .ckpt, .safetensors, .bin or .pt")
+    resume: bool = setting(False, "go on from the newest checkpoint in save_checkpoint_path, mid-epoch too")
+    enable_lossscale: bool = setting(True, "scale the loss; inactive when compute_type is float32")
+    do_shuffle: bool = setting(True, "new order of the rows each epoch")
+    enable_data_sink: bool = setting(True, "feed the device several steps at a time; the CPU cannot")
+    data_sink_steps: int = setting(1, "steps fed at a time, times accumulation_steps", minimum=1)
+    accumulation_steps: int = setting(1, "micro-batches whose gradients make one update", minimum=1)
+    allreduce_post_accumulation: bool = setting(True, "sum gradients over ranks once an update; false: after each micro-batch")
+    enable_global_norm: bool = setting(False, "clip by one norm over all gradients; false: as optimizer.clip says")
+    data_dir: str | None = setting(None, "records to train on: a folder or a file, MindRecord or TFRecord")
+    masking: str = setting("static", "static: as in the records; dynamic: drawn anew each epoch", ("static", "dynamic"))
+    masked_lm_prob: float = setting(0.15, "of dynamic masking: share of the tokens that are masked", above=0, maximum=1)
+    train_with_eval: bool = setting(False, "evaluate on eval_data_dir along the way")
+    eval_steps: int | None = setting(None, "updates between evaluations; default: those that eval_samples rows make", minimum=1)
+    eval_samples: int = setting(300000, "rows trained on between evaluations", minimum=1)
+    log_steps: int = setting(10, "updates between step lines", minimum=1)
+    optimizer: OptimizerConfig = setting(
+        OptimizerConfig(clip="per_parameter", **OPTIMIZER_DEFAULTS["Lamb"]), "optimiser, schedule, clipping; the model zoo's values"
+    )
+    precision: PrecisionConfig = setting(PrecisionConfig(loss_scale_value=65536.0), "compute type and loss scale")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.distribute or self.device_num > 1:
+            raise ValueError(f"distribute={str(self.distribute).lower()}, device_num={self.device_num}: several devices are not there yet")
+        if not self.data_dir:
+            raise ValueError("no data: give --data_dir, a folder or file of records (python -m src.build_records makes them)")
+        if self.train_steps == 0:
+            raise ValueError("train_steps=0: there is nothing to do; -1 means as epoch_size says")
+        if self.train_with_eval and not self.eval_data_dir:
+            raise ValueError("train_with_eval=true: give --eval_data_dir")
+        if self.resume and not self.enable_save_ckpt:
+            raise ValueError("resume=true needs enable_save_ckpt=true")
+        if not self.enable_lossscale:
+            object.__setattr__(self, "precision", dataclasses.replace(self.precision, loss_scale="none"))
+        if self.enable_global_norm:
+            object.__setattr__(self, "optimizer", dataclasses.replace(self.optimizer, clip="global_norm"))
+
+    @classmethod
+    def complete(cls, tree):
+        """Also fill in the model zoo's values of the optimiser that is named."""
+        super().complete(tree)
+        given = tree.get("optimizer", {})
+        name = next((name for name in OPTIMIZER_DEFAULTS if name.lower() == str(given.get("name", "Lamb")).lower()), "AdamWeightDecay")
+        tree.optimizer = {"clip": "per_parameter", **OPTIMIZER_DEFAULTS[name], **given}
+        tree.precision = {"loss_scale_value": 65536.0, **tree.get("precision", {})}
+
+    @property
+    def output_dir(self):
+        return self.save_checkpoint_path or _DEFAULT_FOLDER
+
+    @property
+    def checkpoint_dir(self):
+        return self.output_dir
+
+    @property
+    def train_updates(self):
+        """Updates of the whole run; None: as epoch_size says."""
+        return self.train_steps if self.train_steps > 0 else None
+
+    # the names by which src/train/loop.py asks for these settings
+
+    @property
+    def train_batch_size(self):
+        return self.batch_size
+
+    @property
+    def epoch_num(self):
+        return self.epoch_size
+
+    @property
+    def train_data_shuffle(self):
+        return self.do_shuffle
+
+    @property
+    def load_pretrain_checkpoint_path(self):
+        return self.load_checkpoint_path
+
+    @property
+    def evaluate_every(self):
+        """Updates between evaluations; None for none."""
+        rows = self.batch_size * self.accumulation_steps
+        return (self.eval_steps or max(1, self.eval_samples // rows)) if self.train_with_eval else None
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainEvalOptions(_PretrainingOptions):
+    """Evaluation of a pretrained network: masked language model and next sentence."""
+
+    WEIGHTS = "eval_ckpt"
+
+    eval_ckpt: str = setting(_DEFAULT_FOLDER, "weights: a checkpoint, or a folder, whose newest is taken")
+    output_dir: str = setting("./pretrain_eval", "folder of eval_results.json and log.jsonl")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.eval_data_dir:
+            raise ValueError("no data: give --eval_data_dir, a folder or file of records")
+
+    @classmethod
+    def complete(cls, tree):
+        tree.setdefault("eval_ckpt", cls.eval_ckpt)
+        super().complete(tree)

@@ -1,0 +1,59 @@
+"""Random numbers that follow from a key and a counter alone, whatever was drawn before: NumPy, vectorised."""
+
+import numpy as np
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_WORD = (1 << 64) - 1
+
+
+def mix(values):
+    """The finaliser of splitmix64, a bijection of 64-bit words: uint64 [...] -> uint64 [...].
+
+    Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
+    """
+    values = values ^ (values >> np.uint64(30))
+    values *= np.uint64(0xBF58476D1CE4E5B9)
+    values ^= values >> np.uint64(27)
+    values *= np.uint64(0x94D049BB133111EB)
+    values ^= values >> np.uint64(31)
+    return values
+
+
+def draw(keys, counters):
+    """Uniform 64-bit words, one for each pair of key and counter.
+
+    Args:
+        keys: uint64 array. counters: non-negative integers; both broadcast.
+    """
+    return mix(keys + (np.asarray(counters).astype(np.uint64) + np.uint64(1)) * np.uint64(_GOLDEN))
+
+
+def make_keys(seed, epoch, row_ids):
+    """A random key for each row of an epoch: ints, int [B] -> uint64 [B]."""
+    key = np.array([seed & _WORD], np.uint64)
+    return draw(draw(draw(key, 0), epoch), np.asarray(row_ids))
+
+
+def permute(places, count, seed):
+    """Where a seeded permutation of `range(count)` takes some places, without a table of all of them.
+
+    A Feistel network of four rounds permutes the next power of four; a place that it takes beyond `count` is taken on.
+
+    Args:
+        places: int64 [B], from 0 to count - 1.
+
+    Returns:
+        int64 [B].
+    """
+    half = np.uint64(max(1, ((count - 1).bit_length() + 1) // 2))
+    mask = (np.uint64(1) << half) - np.uint64(1)
+    keys = make_keys(seed, 0, np.arange(4))
+    found = np.asarray(places).astype(np.uint64)
+    outside = np.arange(len(found))
+    while len(outside):
+        left, right = found[outside] >> half, found[outside] & mask
+        for key in keys:
+            left, right = right, left ^ (draw(key, right) & mask)
+        found[outside] = (left << half) | right
+        outside = outside[found[outside] >= count]
+    return found.astype(np.int64)

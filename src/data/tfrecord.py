@@ -1,0 +1,129 @@
+"""TFRecord files of tf.train.Example messages, without TensorFlow; a frame is length, its masked CRC-32C, data, its masked CRC-32C.
+
+Source: tensorflow/core/example/example.proto and feature.proto; protobuf's wire format.
+"""
+
+import functools
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from google_crc32c import value as crc32c
+
+
+def check_tfrecord(path):
+    """Check every frame of a file.
+
+    Returns:
+        the number of records.
+
+    Raises:
+        ValueError: with the number of the broken record.
+    """
+    with open(path, "rb") as file:
+        number = 0
+        while header := file.read(12):
+            number += 1
+            length = check_length(header)
+            if length is None:
+                raise ValueError(f"record {number}: damaged header: not a TFRecord file, or cut or altered")
+            data, footer = file.read(length), file.read(4)
+            if len(data) < length or len(footer) < 4:
+                raise ValueError(f"record {number}: the file ends inside it")
+            if masked_crc(data) != struct.unpack("<I", footer)[0]:
+                raise ValueError(f"record {number}: checksum does not match")
+    if number == 0:
+        raise ValueError("the file is empty")
+    return number
+
+
+def check_length(header):
+    """The length that a frame's first 12 bytes tell; None where their checksum does not match."""
+    if len(header) < 12:
+        return None
+    length, crc = struct.unpack("<QI", header)
+    return length if masked_crc(header[:8]) == crc else None
+
+
+def masked_crc(data):
+    """The CRC-32C of `data`, rotated and shifted as TensorFlow does."""
+    crc = crc32c(data)
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def encode_examples(columns):
+    """A frame with a tf.train.Example for each row, ints as Int64List, floats as FloatList.
+
+    Args:
+        columns: name -> int (none negative) or float array [B, values].
+
+    Returns:
+        list of bytes.
+    """
+    entries = [_prefix(1, _join(_prefix(1, _constant(name.encode())), _prefix(2, _encode_list(values)))) for name, values in columns.items()]
+    messages = _prefix(1, functools.reduce(_join, entries))
+    num_rows = len(next(iter(columns.values())))
+    data = np.concatenate([np.broadcast_to(part, (num_rows, part.shape[1])) for part in messages.parts], 1)
+    used = np.concatenate([np.broadcast_to(part, (num_rows, part.shape[1])) for part in messages.used], 1)
+    payload = data[used].tobytes()
+    frames, start = [], 0
+    for size in np.broadcast_to(messages.sizes, num_rows).tolist():
+        message = payload[start : start + size]
+        frames.append(_frame_head(size) + message + struct.pack("<I", masked_crc(message)))
+        start += size
+    return frames
+
+
+@functools.lru_cache(maxsize=4096)
+def _frame_head(size):
+    length = struct.pack("<Q", size)
+    return length + struct.pack("<I", masked_crc(length))
+
+
+@dataclass(frozen=True)
+class _Messages:
+    """Byte strings of unlike lengths, one a row, in columns side by side.
+
+    parts: uint8 [B or 1, n] each. used: bool of the same shapes, which bytes belong to the row. sizes: int64 [B or 1].
+    """
+
+    parts: list
+    used: list
+    sizes: np.ndarray
+
+
+def _join(first, second):
+    return _Messages(first.parts + second.parts, first.used + second.used, first.sizes + second.sizes)
+
+
+def _constant(data):
+    part = np.frombuffer(data, np.uint8)[None]
+    return _Messages([part], [np.ones(part.shape, bool)], np.array([len(data)]))
+
+
+def _prefix(field, messages):
+    """The messages as a length-delimited protobuf field."""
+    return _join(_join(_constant(bytes([field << 3 | 2])), _encode_varints(messages.sizes[:, None])), messages)
+
+
+def _encode_list(values):
+    """A Feature that holds an Int64List (3) or a FloatList (2), each with packed values."""
+    if values.dtype.kind == "f":
+        raw = np.ascontiguousarray(values, "<f4").view(np.uint8)
+        return _prefix(2, _prefix(1, _Messages([raw], [np.ones(raw.shape, bool)], np.array([raw.shape[1]]))))
+    return _prefix(3, _prefix(1, _encode_varints(values)))
+
+
+def _encode_varints(values):
+    """Seven bits a byte, the lowest first; the highest bit says that more follow: int [B, n] -> _Messages."""
+    width = max(1, -(-int(values.max(initial=0)).bit_length() // 7))
+    if width == 1:
+        part = values.astype(np.uint8)
+        return _Messages([part], [np.ones((1, part.shape[1]), bool)], np.array([part.shape[1]]))
+    part, used = np.empty((*values.shape, width), np.uint8), np.ones((*values.shape, width), bool)
+    for place in range(width):
+        more = values >= 1 << 7 * (place + 1)
+        part[:, :, place] = (values >> 7 * place).astype(np.uint8) & 127 | more.view(np.uint8) << 7
+        used[:, :, place + 1 :] = more[:, :, None]
+    part, used = (found.reshape(len(values), -1) for found in (part, used))
+    return _Messages([part], [used], used.sum(1))

@@ -1,0 +1,121 @@
+"""What stands on the encoder in pretraining: the masked language model, next-sentence prediction, and both losses.
+
+Source: Devlin et al. 2018, section 3.1. Logits are made at the masked positions alone.
+
+Shapes: B batch, S sequence, T = B * S tokens, P masked positions a row, M = B * P, H hidden, V vocabulary.
+"""
+
+import mindspore
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from src.models.bert import Bert
+from src.models.layers import Activation, LayerNorm, Linear
+
+
+class MaskedLmHead(nn.Cell):
+    """Dense, activation, normalisation, and the product with the word embeddings (tied): [M, H] -> float32 [M, V]."""
+
+    def __init__(self, config, device):
+        super().__init__()
+        self.compute_type = getattr(mindspore, device.compute_type)
+        self.dense = Linear(config.hidden_size, config.hidden_size, config.initializer_range, self.compute_type)
+        self.activation = Activation(config.hidden_act, device)
+        self.norm = LayerNorm(config.hidden_size, config.layer_norm_eps, device)
+        self.bias = Parameter(Tensor(np.zeros(config.vocab_size, np.float32)), name="bias")
+        self.matmul = ops.MatMul(transpose_b=True)
+        self.add_bias = ops.BiasAdd()
+
+    def construct(self, x, word_embeddings):
+        x = self.norm(self.activation(self.dense(x))).astype(self.compute_type)  # [M, H]
+        logits = self.matmul(x, word_embeddings.astype(self.compute_type)).astype(mindspore.float32)  # [M, V]
+        return self.add_bias(logits, self.bias)
+
+
+class Pretraining(nn.Cell):
+    """BERT with both heads of pretraining.
+
+    Args:
+        config: ModelConfig. device: DeviceSettings.
+    """
+
+    def __init__(self, config, device):
+        super().__init__()
+        self.bert = Bert(config, device)
+        self.masked_lm = MaskedLmHead(config, device)
+        self.next_sentence = Linear(config.hidden_size, 2, config.initializer_range, getattr(mindspore, device.compute_type))
+
+    def construct(self, input_ids, input_mask, token_type_ids, masked_lm_positions):
+        """Encode a batch and predict.
+
+        Args:
+            input_ids, input_mask, token_type_ids: int32 [B, S]. masked_lm_positions: int32 [B, P].
+
+        Returns:
+            float32 [B * P, V] logits of the masked tokens, float32 [B, 2] of the next sentence (1: it is random).
+        """
+        batch_size, seq_length = input_ids.shape
+        sequence_output, pooled_output = self.bert(input_ids, input_mask, token_type_ids)
+        x = sequence_output.reshape((batch_size * seq_length, -1))  # [T, H]
+        places = masked_lm_positions + ops.arange(batch_size).astype(mindspore.int32).reshape((-1, 1)) * seq_length
+        x = ops.gather(x, places.reshape((-1,)), 0)  # [M, H]
+        masked_lm_logits = self.masked_lm(x, self.bert.embeddings.word.weight)
+        return masked_lm_logits, self.next_sentence(pooled_output).astype(mindspore.float32)
+
+
+def _cross_entropy(logits, labels):
+    """-log p(label) of each row: float32 [R, K], int32 [R] -> float32 [R]."""
+    picked = ops.gather_elements(logits, 1, labels.reshape((-1, 1))).reshape((-1,))
+    return ops.logsumexp(logits, -1) - picked
+
+
+class PretrainingLoss(nn.Cell):
+    """Mean loss of the masked tokens plus mean loss of the next sentences, both over a whole update.
+
+    An update may be made of several micro-batches and ranks, whose rows have different numbers of masked tokens.
+    `rows_per_token` is the update's rows divided by its masked tokens: with that factor on the tokens, both means are
+    sums over rows divided by the number of rows, and parts of an update add up exactly.
+
+    Args of construct:
+        logits: pair of float32 [B * P, V] and [B, 2].
+        masked_lm_ids: int32 [B, P]. masked_lm_weights: float32 [B, P], 1 for real masked positions.
+        next_sentence_labels: int32 [B], 1 for a random sentence.
+        rows_per_token: float32 scalar.
+        weights: float32 [B], 0 for filler rows.
+
+    Returns:
+        float32 scalars: loss sum, sum of weights (rows), and the two parts of the loss sum.
+    """
+
+    def construct(self, logits, masked_lm_ids, masked_lm_weights, next_sentence_labels, rows_per_token, weights):
+        masked_lm_logits, next_sentence_logits = logits
+        token_weights = (masked_lm_weights * weights.reshape((-1, 1))).reshape((-1,))  # [M]
+        masked_lm = (_cross_entropy(masked_lm_logits, masked_lm_ids.reshape((-1,))) * token_weights).sum() * rows_per_token
+        next_sentence = (_cross_entropy(next_sentence_logits, next_sentence_labels) * weights).sum()
+        return masked_lm + next_sentence, weights.sum(), masked_lm, next_sentence
+
+
+class PretrainingScores(nn.Cell):
+    """What evaluation needs of each row, so that no logits leave the device.
+
+    Returns:
+        float32 [B, 5]: loss sum, correct ones and number of masked tokens; loss and correctness of the next sentence.
+    """
+
+    def __init__(self, network):
+        super().__init__(auto_prefix=False)
+        self.network = network
+
+    def construct(self, input_ids, input_mask, token_type_ids, masked_lm_positions, masked_lm_ids, masked_lm_weights, next_sentence_labels):
+        masked_lm_logits, next_sentence_logits = self.network(input_ids, input_mask, token_type_ids, masked_lm_positions)
+        ids = masked_lm_ids.reshape((-1,))
+        losses = _cross_entropy(masked_lm_logits, ids).reshape(masked_lm_ids.shape)  # [B, P]
+        correct = (masked_lm_logits.argmax(-1) == ids).astype(mindspore.float32).reshape(masked_lm_ids.shape)
+        columns = (
+            (losses * masked_lm_weights).sum(1),
+            (correct * masked_lm_weights).sum(1),
+            masked_lm_weights.sum(1),
+            _cross_entropy(next_sentence_logits, next_sentence_labels),
+            (next_sentence_logits.argmax(-1) == next_sentence_labels).astype(mindspore.float32),
+        )
+        return ops.stack(columns, 1)

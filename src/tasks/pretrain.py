@@ -1,0 +1,173 @@
+"""Pretraining: masked language model and next sentence; data, network, loss, score."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from src.data import mindrecord, record_files, records
+from src.data.pretrain import Masking, fingerprint
+from src.data.pretrain_rows import DynamicMasks, StaticMasks
+from src.data.tokenization import CLS, MASK, PAD, SEP, decide_lower_case, read_vocabulary
+from src.files import make_folder
+from src.log import logger, progress
+from src.metrics.pretraining import pretraining_metrics
+from src.models.pretraining import Pretraining, PretrainingLoss, PretrainingScores
+
+NAME = "checkpoint_bert"
+INPUTS = ("input_ids", "input_mask", "token_type_ids", "masked_lm_positions")
+TARGETS = ("masked_lm_ids", "masked_lm_weights", "next_sentence_labels", "rows_per_token", "weights")
+LOSS_PARTS = ("masked_lm_loss", "next_sentence_loss")
+_SCORED = (*INPUTS, "masked_lm_ids", "masked_lm_weights", "next_sentence_labels")
+_FOLDER_FLAGS = {"train": "data_dir", "eval": "eval_data_dir"}
+
+
+def prepare(config, splits):
+    """Settle the lengths that depend on the data; check that records, vocabulary and network fit.
+
+    Args:
+        config: PretrainOptions or PretrainEvalOptions.
+        splits: those that the run reads, of train and eval.
+
+    Returns:
+        config with seq_length and bucket_list filled in.
+
+    Raises:
+        ValueError, FileNotFoundError: naming what is missing or does not fit.
+    """
+    make_folder(config.output_dir)
+    if config.vocab_file_path:
+        size = len(read_vocabulary(config.vocab_file_path))
+        if size > config.model.vocab_size:
+            raise ValueError(f"{config.vocab_file_path}: {size} tokens do not fit model.vocab_size={config.model.vocab_size}")
+    if config.schema_dir and not Path(config.schema_dir).is_file():
+        raise FileNotFoundError(f"{config.schema_dir}: no such file; --schema_dir takes the schema JSON of TFRecord files")
+    if getattr(config, "masking", "static") == "dynamic" and not config.vocab_file_path:
+        raise ValueError("masking=dynamic: give --vocab_file_path, which names [MASK] and the special tokens")
+    found = [dataset(config, split) for split in splits]
+    longest = max(int(rows.lengths.max()) for rows in found)
+    multiple = config.device.length_multiple
+    seq_length = config.seq_length or min(-(-longest // multiple) * multiple, max(longest, config.model.max_position_embeddings))
+    config.check_length("seq_length", seq_length)
+    if config.bucket_list and max(config.bucket_list) < longest:
+        raise ValueError(f"bucket_list={','.join(map(str, config.bucket_list))}: the longest row has {longest} tokens")
+    return dataclasses.replace(config, seq_length=seq_length, bucket_list=config.bucket_list or (seq_length,))
+
+
+def dataset(config, split):
+    """The rows of a split; read once and kept memory-mapped in the cache folder."""
+    paths = _find_files(config, split)
+    about = (*map(records.fingerprint_file, paths), config.num_samples)
+    if config.schema_dir:
+        about += (records.fingerprint_file(config.schema_dir),)
+    cache = Path(config.cache_dir or f"{config.output_dir}/cache") / f"{split}-{records.make_key('pretraining', *about)}"
+    _check_vocabulary(config, paths)
+    found = records.cached_records(cache, lambda: _read(config, paths))
+    _check_rows(config, split, found)
+    found = StaticMasks(**{field.name: getattr(found, field.name) for field in dataclasses.fields(found)})
+    if split == "eval" or getattr(config, "masking", "static") == "static":
+        return found
+    return DynamicMasks(found, _make_masking(config, found.rows["masked_lm_positions"].shape[1]), config.seed)
+
+
+def network(config):
+    """Network from token ids and masked positions to both heads' logits."""
+    return Pretraining(config.model, config.device)
+
+
+def loss(config):
+    """Masked-LM plus next-sentence cross-entropy."""
+    return PretrainingLoss()
+
+
+def describe(config):
+    """What later use of the weights needs to know: no labels, vocabulary and casing where they are known, no settings."""
+    casing = None
+    if config.vocab_file_path:
+        casing = decide_lower_case(config.vocab_file_path, read_vocabulary(config.vocab_file_path))[0]
+    return (), config.vocab_file_path, casing, {}
+
+
+def for_evaluation(network):
+    """The cell whose outputs are scored, and its input columns."""
+    return PretrainingScores(network), _SCORED
+
+
+def score(config, outputs, targets):
+    """Accuracy and loss of both tasks, from PretrainingScores' rows."""
+    return pretraining_metrics(outputs)
+
+
+def _make_masking(config, max_predictions):
+    vocabulary = read_vocabulary(config.vocab_file_path)
+    if MASK not in vocabulary:
+        raise ValueError(f"{config.vocab_file_path}: has no {MASK}, which masking needs")
+    special = tuple(vocabulary[token] for token in (PAD, CLS, SEP))
+    return Masking(vocabulary[MASK], len(vocabulary), special, config.masked_lm_prob, max_predictions)
+
+
+def _find_files(config, split):
+    flag = _FOLDER_FLAGS[split]
+    path = Path(getattr(config, flag))
+    if path.is_file():
+        files = [path]
+    elif path.is_dir():
+        files = sorted(
+            file for file in path.iterdir() if file.is_file() and not file.name.startswith(".") and file.suffix not in (".db", ".json")
+        )
+    else:
+        raise FileNotFoundError(f"{path}: no such file or folder (--{flag})")
+    found = [file for file in files if record_files.is_record_file(file)]
+    if not found:
+        raise ValueError(f"{path}: no MindRecord or TFRecord here (--{flag}); python -m src.build_records makes them")
+    for file in set(files) - set(found):
+        logger.warning(f"{file} is ignored: neither MindRecord nor TFRecord")
+    return found
+
+
+def _check_vocabulary(config, paths):
+    """MindRecords made here carry the vocabulary that they were made with."""
+    if not config.vocab_file_path:
+        return
+    ours = fingerprint(read_vocabulary(config.vocab_file_path))
+    for path in filter(record_files.is_mindrecord, paths):
+        theirs = mindrecord.read_description(path).get("vocabulary", ours)
+        if theirs != ours:
+            raise ValueError(f"{path}: made with another vocabulary than {config.vocab_file_path}")
+
+
+def _read(config, paths):
+    left = config.num_samples
+    for path in progress(paths, desc="reading records", unit="file"):
+        for chunk in record_files.read_record_file(path, "bert", config.schema_dir):
+            _check_masks(path, chunk)
+            chunk = chunk if left is None else chunk.head(left)
+            yield chunk
+            if left is not None and (left := left - len(chunk.lengths)) <= 0:
+                return
+
+
+def _check_masks(path, chunk):
+    positions, ids, weights = (chunk.rows[name] for name in ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights"))
+    if not positions.shape == ids.shape == weights.shape:
+        raise ValueError(f"{path}: masked_lm_positions, masked_lm_ids and masked_lm_weights have different numbers of values")
+    real = weights != 0
+    if (real & ((positions < 0) | (positions >= chunk.lengths[:, None]))).any():
+        raise ValueError(f"{path}: a masked position lies behind its row's tokens")
+    labels = chunk.rows["next_sentence_labels"]
+    if labels.min() < 0 or labels.max() > 1:
+        raise ValueError(f"{path}: next_sentence_labels {labels.min()} to {labels.max()}: 0 and 1 are expected")
+
+
+def _check_rows(config, split, found):
+    """Rows must fit the network; also those that another run has put into the cache."""
+    path = getattr(config, _FOLDER_FLAGS[split])
+    longest = config.seq_length or int(found.lengths.max())
+    config.check_length(f"{path}: rows of", longest)
+    record_files.check_tokens(path, found, config.model, longest)
+    largest = int(np.max(found.rows["masked_lm_ids"]))
+    if largest >= config.model.vocab_size:
+        raise ValueError(f"{path}: token id {largest} does not fit model.vocab_size={config.model.vocab_size}")
+    width, asked = found.rows["masked_lm_positions"].shape[1], config.max_predictions_per_seq
+    if asked not in (None, width):
+        raise ValueError(f"max_predictions_per_seq={asked}, but the records of {path} have {width} masked positions")
