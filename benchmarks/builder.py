@@ -10,6 +10,7 @@ prints peak resident memory. Each prints one JSON line.
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -63,7 +64,7 @@ if __name__ == "__main__":
     started = time.perf_counter()
     print(json.dumps({**build(options), "seconds": time.perf_counter() - started}))
 """
-COMPARED = "instances mean_length padding_share masked_share mask_share keep_share random_share random_next_share".split()
+COMPARED = ["instances", "mean_length", "padding_share", "masked_share", "mask_share", "keep_share", "random_share", "random_next_share"]
 
 
 def main():
@@ -132,28 +133,28 @@ def run_ours(folder, flags):
 
 
 def measure_memory(options, lines, folder):
-    """Peak resident megabytes of the one process, and its speed, for each size of corpus."""
+    """Peak resident megabytes of the largest process, and seconds, for each size of corpus."""
     documents = ["\n".join(part) for is_text, part in groupby(lines, bool) if is_text]
-    peaks = {}
+    found = {}
     for size in options.memory:
-        text = folder / "text.txt"
-        write_corpus(text, documents, size * 1_000_000)
-        for file_format in ("tfrecord", "mindrecord"):
-            output = folder / f"ours.{file_format}"
-            flags = [f"--input_file={text}", f"--vocab_file={options.vocab}", f"--output_file={output}", "--dupe_factor=1", "--workers=1"]
-            child = subprocess.Popen([sys.executable, "-m", "src.build_records", *flags], cwd=ROOT, stdout=subprocess.DEVNULL)
-            _, status, usage = os.wait4(child.pid, 0)
-            if status:
-                raise RuntimeError(f"build_records ended with status {status}")
-            found = json.loads((folder / "ours.statistics.json").read_text(encoding="utf-8"))
-            peaks[f"{file_format}_{size}mb"] = {
-                "peak_resident_mb": round(usage.ru_maxrss / 1024),
-                "instances": found["instances"],
-                "seconds": found["seconds"],
-            }
-            for path in folder.glob("ours.*"):
-                path.unlink()
-    return peaks
+        write_corpus(folder / "text.txt", documents, size * 1_000_000)
+        for file_format, workers in itertools.product(("tfrecord", "mindrecord"), (1, 2)):
+            found[f"{size}mb_{file_format}_{workers}"] = run_whole(options, folder, file_format, workers)
+    return {"dupe_factor": int(options.dupe_factor), "runs": found}
+
+
+def run_whole(options, folder, file_format, workers):
+    """The command as a user runs it; its records are removed."""
+    flags = [f"--input_file={folder / 'text.txt'}", f"--output_file={folder / 'ours'}.{file_format}", f"--vocab_file={options.vocab}"]
+    flags += [f"--dupe_factor={options.dupe_factor}", f"--workers={workers}"]
+    child = subprocess.Popen([sys.executable, "-m", "src.build_records", *flags], cwd=ROOT, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        raise RuntimeError(f"build_records ended with status {status}")
+    found = json.loads((folder / "ours.statistics.json").read_text(encoding="utf-8"))
+    for path in folder.glob("ours.*"):
+        path.unlink()
+    return {"peak_resident_mb": round(usage.ru_maxrss / 1024), "instances": found["instances"], "seconds": found["seconds"]}
 
 
 def write_corpus(path, documents, num_bytes):

@@ -27,3 +27,35 @@ launch() {
         exec "$@" > >(tee -ia "$log") 2> >(tee -ia "$log" >&2) # in this process's place: signals reach it, its exit code is ours
     fi
 }
+
+# `pretrain_standalone TARGET SINK_STEPS "$@"`: the model zoo's pretraining on one device.
+# The caller's arguments: DEVICE_ID EPOCH_SIZE DATA_DIR [SCHEMA_DIR] [--background] [--flag value]...
+pretrain_standalone() {
+    local target="$1" sink_steps="$2" script schema=()
+    script="$(basename "$0")"
+    shift 2
+    if [ $# -lt 3 ] || [[ "$1$2$3" == *--* ]]; then
+        echo "usage: bash scripts/$script DEVICE_ID EPOCH_SIZE DATA_DIR [SCHEMA_DIR] [--background] [--flag value]..." >&2
+        echo "for example: bash scripts/$script 0 1 /path/cn-wiki-128" >&2
+        exit 2
+    fi
+    if [ "$target" = Ascend ] && ! compgen -G "/dev/davinci*" >/dev/null ||
+        [ "$target" = GPU ] && ! compgen -G "/dev/nvidia[0-9]*" >/dev/null; then
+        echo "error: no $target device on this machine; on the CPU: bash scripts/run_standalone_pretrain_cpu.sh $*" >&2
+        exit 2
+    fi
+    local device="$1" epochs="$2" data="$3"
+    shift 3
+    if [ $# -gt 0 ] && [[ "$1" != --* ]]; then
+        schema=(--schema_dir "$1")
+        shift
+    fi
+    launch pretraining_log.txt run_pretrain.py \
+        --device_target "$target" \
+        --device_id "$device" \
+        --epoch_size "$epochs" \
+        --data_dir "$data" "${schema[@]}" \
+        --data_sink_steps "$sink_steps" \
+        --save_checkpoint_steps 10000 \
+        -- "$@"
+}

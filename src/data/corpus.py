@@ -22,12 +22,12 @@ _DOCUMENT = re.compile(r'<doc\b(?:.*\btitle="(.*)")?.*>')
 _OPEN, _CLOSE = "\"'“‘«「『（(《〈[", "\"'”’»」』）)》〉]"
 _SENTENCE_END = re.compile(
     rf"[。！？；…]+[。！？；…{re.escape(_CLOSE)}]*"
-    rf"|[.!?]+[{re.escape(_CLOSE)}]*(?=\s+[{re.escape(_OPEN)}]*[^\Wa-z_])"  # the next word begins with no small letter
+    rf"|(?<![.!?])[.!?]+[{re.escape(_CLOSE)}]*(?=\s+[{re.escape(_OPEN)}]*[^\Wa-z_])"  # the next word begins with no small letter
 )
-_ABBREVIATIONS = frozenset(
-    ["mr", "mrs", "ms", "dr", "prof", "rev", "hon", "st", "sr", "jr", "gen", "col", "maj", "capt", "cmdr", "lt", "sgt", "gov", "sen", "rep", "pres", "vs", "fig", "figs", "vol", "pp", "ed", "eds", "cf", "al", "approx", "ca"]
+_ABBREVIATION = re.compile(
+    r"(?i:mrs?|ms|dr|prof|rev|hon|st|sr|jr|gen|col|maj|capt|cmdr|lt|sgt|gov|sen|rep|pres|vs|figs?|vol|pp|eds?|cf|al|approx|ca)"
+    r"|(\w\.)*[^\W\d_]"  # an initial, U.S, e.g
 )
-_INITIALS = re.compile(r"(\w\.)*[^\W\d_]")  # J, U.S, e.g
 
 
 def find_files(patterns):
@@ -183,7 +183,7 @@ def split_sentences(line):
 
 def _is_abbreviation(line, start, end):
     word = line[max(line.rfind(" ", start, end) + 1, start) : end].lstrip(_OPEN)
-    return word.lower() in _ABBREVIATIONS or bool(_INITIALS.fullmatch(word))
+    return bool(_ABBREVIATION.fullmatch(word))
 
 
 def _cut(sentence):

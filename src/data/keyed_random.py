@@ -4,6 +4,7 @@ import numpy as np
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _WORD = (1 << 64) - 1
+_ROUNDS = 6  # with four, small permutations are visibly uneven
 
 
 def mix(values):
@@ -25,19 +26,19 @@ def draw(keys, counters):
     Args:
         keys: uint64 array. counters: non-negative integers; both broadcast.
     """
-    return mix(keys + (np.asarray(counters).astype(np.uint64) + np.uint64(1)) * np.uint64(_GOLDEN))
+    return mix(keys + (np.atleast_1d(counters).astype(np.uint64) + np.uint64(1)) * np.uint64(_GOLDEN))
 
 
 def make_keys(seed, epoch, row_ids):
     """A random key for each row of an epoch: ints, int [B] -> uint64 [B]."""
     key = np.array([seed & _WORD], np.uint64)
-    return draw(draw(draw(key, 0), epoch), np.asarray(row_ids))
+    return draw(draw(draw(key, 0), epoch), row_ids)
 
 
 def permute(places, count, seed):
     """Where a seeded permutation of `range(count)` takes some places, without a table of all of them.
 
-    A Feistel network of four rounds permutes the next power of four; a place that it takes beyond `count` is taken on.
+    A Feistel network permutes the next power of four; a place that it takes beyond `count` is taken on.
 
     Args:
         places: int64 [B], from 0 to count - 1.
@@ -47,7 +48,7 @@ def permute(places, count, seed):
     """
     half = np.uint64(max(1, ((count - 1).bit_length() + 1) // 2))
     mask = (np.uint64(1) << half) - np.uint64(1)
-    keys = make_keys(seed, 0, np.arange(4))
+    keys = make_keys(seed, 0, np.arange(_ROUNDS))
     found = np.asarray(places).astype(np.uint64)
     outside = np.arange(len(found))
     while len(outside):

@@ -4,10 +4,9 @@ import json
 
 import numpy as np
 from mindspore.mindrecord.core.shardheader import ShardHeader
-from mindspore.mindrecord.core.shardindexgenerator import ShardIndexGenerator
 from mindspore.mindrecord.core.shardwriter import ShardWriter
 
-_LARGEST_HEADER = 1 << 27  # that the format allows
+from src.data.mindrecord_index import read_header, write_index
 
 
 class MindRecordWriter:
@@ -46,9 +45,8 @@ class MindRecordWriter:
     def close(self):
         """Write what is left, and the index beside each file."""
         self._writer.commit()
-        generator = ShardIndexGenerator(str(self.paths[0].resolve()), False)
-        generator.build()
-        generator.write_to_db()
+        for path in self.paths:
+            write_index(path)
 
 
 class _RowHeader:
@@ -64,18 +62,10 @@ class _RowHeader:
 def read_description(path):
     """The description that a MindRecord was written with; {} where there is none of ours.
 
-    It is the schema's `desc` in the JSON header, which stands behind its length (uint64) at the start of the file.
-
     Raises:
         ValueError: the file does not begin with a MindRecord's header.
     """
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        text = file.read(length) if length <= _LARGEST_HEADER else b""
-    try:
-        found = json.loads(text)["schema"][0]["desc"]
-    except (ValueError, KeyError, IndexError, TypeError):
-        raise ValueError(f"{path}: damaged header: not a MindRecord, or cut or altered") from None
+    found = read_header(path)["schema"][0]["desc"]
     try:
         description = json.loads(found)
     except ValueError:

@@ -44,7 +44,10 @@ class DynamicMasks:
         if name == "rows_per_token":
             return _rows_per_token(columns["masked_lm_weights"])
         values = columns[name][np.searchsorted(row_ids, batch.row_ids)]
-        return values[:, : batch.length] if name == "input_ids" else values
+        if name != "input_ids":
+            return values
+        values = values[:, : batch.length]
+        return np.pad(values, ((0, 0), (0, batch.length - values.shape[1])))
 
     def _draw(self, batch):
         """Masked columns of all rows of the batch's update, by ascending row number; kept until the next update."""

@@ -32,7 +32,7 @@ class TFRecordWriter:
         self._schema = path.with_name(f"{path.stem}.schema.json")
         self._layout, self._num_rows, self._next = layout, num_rows, 0
         names = [path.name] if num_shards == 1 else [f"{path.name}-{shard:05d}-of-{num_shards:05d}" for shard in range(num_shards)]
-        self._files = [open(path.with_name(name), "wb") for name in names]
+        self._files = [open(path.with_name(name), "wb") for name in names]  # noqa: SIM115 (closed by close)
 
     def write(self, frames):
         for number, file in enumerate(self._files):

@@ -30,6 +30,12 @@ class Chunk:
     tokens: dict
     rows: dict
 
+    def head(self, count):
+        """The first `count` rows."""
+        end = int(self.lengths[:count].sum(dtype=np.int64))
+        tokens = {name: values[:end] for name, values in self.tokens.items()}
+        return Chunk(self.lengths[:count], tokens, {name: values[:count] for name, values in self.rows.items()})
+
 
 @dataclass(frozen=True)
 class RecordSet(Chunk):

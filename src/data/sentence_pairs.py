@@ -101,7 +101,7 @@ def lay_out(store, pairs, max_seq_length, cls_id, sep_id):
     is_second = places > first_sep
     sources = places + np.where(is_second, pairs["b_start"][:, None] - first_sep - 1, pairs["a_start"][:, None] - 1)  # [B, S]
     is_text = (places > 0) & (places != first_sep) & (places < last_sep)
-    input_ids = np.where(is_text, store.tokens.take(sources, mode="clip"), 0).astype(np.int32)
+    input_ids = np.where(is_text, store.tokens.take(sources), 0).astype(np.int32)
     input_ids[:, 0] = cls_id
     np.put_along_axis(input_ids, first_sep, sep_id, 1)
     np.put_along_axis(input_ids, last_sep, sep_id, 1)
@@ -109,5 +109,5 @@ def lay_out(store, pairs, max_seq_length, cls_id, sep_id):
         "input_ids": input_ids,
         "segment_ids": (is_second & (places <= last_sep)).astype(np.int32),
         "lengths": last_sep[:, 0] + 1,
-        "word_continues": None if store.continues is None else is_text & store.continues.take(sources, mode="clip"),
+        "word_continues": None if store.continues is None else is_text & store.continues.take(sources),
     }

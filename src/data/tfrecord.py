@@ -60,7 +60,7 @@ def encode_examples(columns):
     Returns:
         list of bytes.
     """
-    entries = [_prefix(1, _join(_prefix(1, _constant(name.encode())), _prefix(2, _encode_list(values)))) for name, values in columns.items()]
+    entries = [_encode_entry(name.encode(), values) for name, values in columns.items()]
     messages = _prefix(1, functools.reduce(_join, entries))
     num_rows = len(next(iter(columns.values())))
     data = np.concatenate([np.broadcast_to(part, (num_rows, part.shape[1])) for part in messages.parts], 1)
@@ -72,6 +72,11 @@ def encode_examples(columns):
         frames.append(_frame_head(size) + message + struct.pack("<I", masked_crc(message)))
         start += size
     return frames
+
+
+def _encode_entry(name, values):
+    """An entry of the map Features.feature: key 1 to a Feature 2."""
+    return _prefix(1, _join(_prefix(1, _constant(name)), _prefix(2, _encode_list(values))))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -65,6 +65,20 @@ class MappedArray:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self.values = np.frombuffer(self._map, dtype)
 
+    def take(self, places, rows=64):
+        """`values[places]`, places beyond the ends moved to them; memory is given back every few rows.
+
+        Reading one value maps its neighbourhood of 64 KiB, so that scattered places would soon have the whole file in memory.
+
+        Args:
+            places: int64 [B] or [B, S].
+        """
+        found = np.empty(places.shape, self.values.dtype)
+        for start in range(0, len(places), rows):
+            found[start : start + rows] = self.values.take(places[start : start + rows], mode="clip")
+            self.release()
+        return found
+
     def release(self):
         self._map.madvise(mmap.MADV_DONTNEED)
 
@@ -81,8 +95,8 @@ class TokenStore:
         folder = Path(folder)
         kinds = {"tokens": dtype, "sentences": np.int64, "documents": np.int64, "continues": np.bool_}
         self._arrays = {name: MappedArray(path, kind) for name, kind in kinds.items() if (path := folder / f"{name}.bin").is_file()}
-        self.tokens, self.sentences, self.documents = (self._arrays[name].values for name in ("tokens", "sentences", "documents"))
-        self.continues = self._arrays["continues"].values if "continues" in self._arrays else None
+        self.tokens, self.continues = self._arrays["tokens"], self._arrays.get("continues")
+        self.sentences, self.documents = self._arrays["sentences"].values, self._arrays["documents"].values
         self.num_documents, self.num_sentences = len(self.documents) - 1, len(self.sentences) - 1
 
     def release(self):

@@ -49,17 +49,24 @@ def draw(run):
         "svg.hashsalt": "bert",
     }
     with matplotlib.rc_context(style):
-        for name, figure in [*_plot_log(run / "log.jsonl"), *_plot_evaluation(run / "evaluation.csv")]:
+        curves = read_losses(run / "log.jsonl") if (run / "log.jsonl").is_file() else {}
+        figures = [*_plot_log(run / "log.jsonl", curves)]
+        if len(curves) < 2 or (run / "evaluation.csv").is_file():  # the loss of pretraining has parts; its evaluation has no rows
+            figures += _plot_evaluation(run / "evaluation.csv")
+        for name, figure in figures:
             _save(figure, run / "figures", name)
 
 
-def plot_loss(steps, losses):
-    """Training loss against the update number."""
+def plot_loss(curves):
+    """Losses against the update number: dict of name -> (update numbers, values)."""
     figure = Figure(figsize=(6, 4))
     axes = figure.subplots()
-    axes.plot(steps, losses, marker="." if len(steps) == 1 else None)
-    axes.set(xlabel="step", ylabel="training loss", title="Training loss")
+    for name, (steps, losses) in curves.items():
+        axes.plot(steps, losses, marker="." if len(steps) == 1 or name.startswith("eval") else None, label=name)
+    axes.set(xlabel="step", ylabel="loss", title="Training loss")
     axes.grid(alpha=0.3)
+    if len(curves) > 1:
+        axes.legend()
     return figure
 
 
@@ -98,13 +105,11 @@ def plot_scatter(evaluation):
     return figure
 
 
-def _plot_log(path):
+def _plot_log(path, curves):
     if not path.is_file():
         logger.info(f"{path}: no such file; loss is skipped")
-        return
-    steps, losses = read_losses(path)
-    if steps:
-        yield "loss", plot_loss(steps, losses)
+    elif curves:
+        yield "loss", plot_loss(curves)
     else:
         logger.info(f"{path}: no training losses; loss is skipped")
 

@@ -32,11 +32,12 @@ class Evaluation:
 
 
 def read_losses(path):
-    """Update numbers and training losses of log.jsonl, two lists.
+    """The losses in log.jsonl by name -> (update numbers, values), two lists each.
 
-    A resumed run goes back to its checkpoint: what was logged beyond it before counts no more.
+    `loss` and its parts are those of training, `eval …` those of evaluations along the way. A resumed run goes back to its
+    checkpoint: what was logged beyond it before counts no more.
     """
-    points = []
+    curves = {}
     for line, text in enumerate(read_text(path).rstrip("\n").split("\n"), 1):
         try:
             record = json.loads(text)
@@ -44,14 +45,19 @@ def read_losses(path):
             raise ValueError(f"{path}:{line}: not JSON: {error.msg}") from None
         if not isinstance(record, dict):
             raise ValueError(f"{path}:{line}: a record {{…}} is expected")
-        if "step" in record and "loss" in record:
-            step, loss = record["step"], record["loss"]
+        if "step" not in record:
+            continue
+        step, prefix = record["step"], "eval " if record.get("event") == "eval" else ""
+        for name in [name for name in record if name == "loss" or name.endswith("_loss")]:
+            loss = record[name]
             if not _is_number(step) or not _is_number(loss):
-                raise ValueError(f"{path}:{line}: step={step} loss={loss}: numbers are expected")
-            while points and points[-1][0] >= step:
-                points.pop()
-            points.append((step, loss))
-    return [step for step, _ in points], [loss for _, loss in points]
+                raise ValueError(f"{path}:{line}: step={step} {name}={loss}: numbers are expected")
+            steps, losses = curves.setdefault(prefix + name, ([], []))
+            while steps and steps[-1] >= step:
+                del steps[-1], losses[-1]
+            steps.append(step)
+            losses.append(loss)
+    return curves
 
 
 def read_evaluation(path):

@@ -232,7 +232,7 @@ def test_scatter_of_a_constant_has_no_correlation(tmp_path):
 def test_losses_of_a_resumed_run_do_not_go_back(tmp_path):
     steps = [(1, 0.9), (10, 0.8), (20, 0.7), (30, 0.6), (21, 0.65), (30, 0.5)]
     path = write_log(tmp_path, [{"step": step, "loss": loss} for step, loss in steps] + [{"event": "eval", "loss": 9}])
-    assert read_losses(path) == ([1, 10, 20, 21, 30], [0.9, 0.8, 0.7, 0.65, 0.5])
+    assert read_losses(path) == {"loss": ([1, 10, 20, 21, 30], [0.9, 0.8, 0.7, 0.65, 0.5])}
 
 
 def test_what_is_missing_is_skipped_with_a_line_that_names_it(tmp_path, capsys):

@@ -1,0 +1,1 @@
+run_standalone_pretrain_for_gpu.sh

@@ -1,0 +1,154 @@
+import bz2
+import gzip
+import json
+
+import pytest
+
+from src.data.corpus import find_files, read_corpus, split_sentences
+
+
+def read(path):
+    return list(read_corpus([path]))
+
+
+def write(path, data):
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return path
+
+
+DOC = """<doc id="1" url="https://x/1" title="Cats &amp; dogs">
+Cats &amp; dogs
+
+One line.
+
+Two &lt;lines&gt;.
+</doc>
+<doc id="2" url="https://x/2" title="Empty">
+</doc>
+<doc id="3" url="https://x/3" title="More">
+More
+
+Three.
+</doc>
+"""
+
+
+def test_blank_lines_divide_documents_of_plain_text(tmp_path):
+    assert read(write(tmp_path / "a", "\n\none\n two \n\n\nthree\r\n")) == ["one", "two", "", "three", ""]
+
+
+def test_a_file_ends_a_document(tmp_path):
+    paths = [write(tmp_path / "a", "one"), write(tmp_path / "b", "two\n")]
+    assert list(read_corpus(paths)) == ["one", "", "two", ""]
+
+
+def test_wikiextractor_documents_lose_their_title_line(tmp_path):
+    assert read(write(tmp_path / "a", DOC)) == ["One line.", "Two <lines>.", "", "", "Three.", ""]
+
+
+def test_wikiextractor_json_lines_give_the_same(tmp_path):
+    rows = [("Cats & dogs", "Cats & dogs\n\nOne line.\n\nTwo &lt;lines&gt;.\n"), ("Empty", ""), ("More", "More\nThree.")]
+    lines = "".join(json.dumps({"id": "1", "url": "", "title": title, "text": text}) + "\n" for title, text in rows)
+    assert read(write(tmp_path / "a", lines)) == read(write(tmp_path / "b", DOC))
+
+
+def test_wikitext_is_divided_at_its_titles(tmp_path):
+    text = " \n = One = \n \n First paragraph . \n \n = = Section = = \n \n Second . \n \n = Two = \n \n = = S = = \n Third . \n"
+    assert read(write(tmp_path / "a", text)) == ["First paragraph .", "Second .", "", "Third .", ""]
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress])
+def test_compressed_files_are_told_by_their_content(tmp_path, compress):
+    assert read(write(tmp_path / "text.txt", compress(DOC.encode()))) == read(write(tmp_path / "b", DOC))
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress])
+def test_a_truncated_compressed_file_is_refused_by_name(tmp_path, compress):
+    data = compress("\n".join(map(str, range(100_000))).encode())
+    with pytest.raises(ValueError, match=r"a:\d+: damaged (gzip|bz2) file"):
+        read(write(tmp_path / "a", data[: len(data) // 2]))
+
+
+def test_a_broken_json_line_is_named(tmp_path):
+    with pytest.raises(ValueError, match="a:2: not JSON"):
+        read(write(tmp_path / "a", '{"text": "one"}\n{"text": "tw\n'))
+
+
+@pytest.mark.parametrize("line", ['{"text": 3}', '{"title": "x"}', "[1]", '{"text": "\\ud800"}'])
+def test_a_json_line_without_text_is_named(tmp_path, line):
+    with pytest.raises(ValueError, match="a:2: .*text"):
+        read(write(tmp_path / "a", '{"text": "one"}\n' + line))
+
+
+def test_bytes_that_are_not_utf8_are_named(tmp_path):
+    with pytest.raises(ValueError, match="a:3: not UTF-8"):
+        read(write(tmp_path / "a", b"one\ntwo\n\xff\xfe\n"))
+
+
+@pytest.mark.parametrize("data", [b"", b" \n\n", b"\xef\xbb\xbf"])
+def test_an_empty_file_is_skipped_aloud(tmp_path, data, capsys):
+    assert list(read_corpus([write(tmp_path / "a", data), write(tmp_path / "b", "x")])) == ["x", ""]
+    assert f"{tmp_path / 'a'}: the file is empty; skipped" in capsys.readouterr().out
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    assert read(write(tmp_path / "a", b"\xef\xbb\xbfone\n")) == ["one", ""]
+
+
+def test_globs_are_sorted_and_no_file_is_read_twice(tmp_path):
+    for name in ("b", "a", "c"):
+        write(tmp_path / name, "x")
+    (tmp_path / "folder").mkdir()
+    assert find_files(f"{tmp_path}/*,{tmp_path}/a") == [f"{tmp_path}/{name}" for name in "abc"]
+    with pytest.raises(FileNotFoundError, match="none-"):
+        find_files(f"{tmp_path}/*, {tmp_path}/none-*")
+    with pytest.raises(ValueError, match="input_file"):
+        find_files(" , ")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("One sentence", ["One sentence"]),
+        ("It ran. The dog sat! Why? 3 dogs.", ["It ran.", "The dog sat!", "Why?", "3 dogs."]),
+        ("Mr. Smith met J. R. Tolkien in the U.S. Senate. He left.", ["Mr. Smith met J. R. Tolkien in the U.S. Senate.", "He left."]),
+        ("It cost 3.50 dollars, e.g. Nothing.", ["It cost 3.50 dollars, e.g. Nothing."]),
+        ('He said "Stop." "No." (She ran.) End.', ['He said "Stop."', '"No."', "(She ran.)", "End."]),
+        ("He cried! and left.", ["He cried! and left."]),
+        ("the cat sat . The dog ran .", ["the cat sat .", "The dog ran ."]),
+        ("他说：“你好。”然后走了！真的？！是的……好；完", ["他说：“你好。”", "然后走了！", "真的？！", "是的……", "好；", "完"]),
+        ("他在2020年。In English. 中文。", ["他在2020年。", "In English.", "中文。"]),
+        ("...", ["..."]),
+        ("", []),
+    ],
+)
+def test_lines_are_split_into_sentences(line, expected):
+    assert split_sentences(line) == expected
+
+
+@pytest.mark.parametrize("name", ["text_en/wikitext-2.valid.txt", "text_en/enwiki_AA_wiki_00.doc.txt", "text_zh/zhwiki_wiki_00.json"])
+def test_splitting_sentences_again_changes_nothing_in_real_text(shared_file, name):
+    sentences = [sentence for line in read(shared_file(name)) for sentence in split_sentences(line)]
+    assert len(sentences) > 5000
+    assert [part for sentence in sentences for part in split_sentences(sentence)] == sentences
+
+
+def test_splitting_loses_only_white_space(shared_file):
+    for line in read(shared_file("text_zh/zhwiki_wiki_00.json")):
+        assert "".join("".join(split_sentences(line)).split()) == "".join(line.split())
+
+
+@pytest.mark.parametrize("letter", ["a", "a ", ". ", "。", ".", '"', "A. "])
+def test_a_huge_line_is_cut(letter):
+    line = (letter * 200_000).strip()
+    parts = split_sentences(line)
+    assert max(map(len, parts)) <= 10_000
+    assert "".join("".join(parts).split()) == "".join(line.split())
+
+
+def test_real_files_have_the_documents_that_they_name(shared_file):
+    counts = {"text_en/wikitext-2.valid.txt": 60, "text_en/wikitext-2.test.txt": 62, "text_en/enwiki_AA_wiki_00.doc.txt": 111}
+    for name, count in {**counts, "text_zh/zhwiki_wiki_00.json": 64, "sample_text/sample_text.txt": 3}.items():
+        assert read(shared_file(name)).count("") == count
+    documents = shared_file("text_zh/zhwiki_wiki_00.doc.txt")
+    assert read(documents) == read(shared_file("text_zh/zhwiki_wiki_00.json"))

@@ -1,0 +1,322 @@
+"""run_pretrain.py and pretrain_eval.py as a whole: records made from text, training, resuming, evaluation, bad input."""
+
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import pretrain_eval
+import run_pretrain
+from src import build_records
+from src.train import checkpoint
+from tests.conftest import ROOT, TINY, WORDS
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """A folder with a vocabulary, a network's shape, and records in both formats made from sentences of known words."""
+    folder = tmp_path_factory.mktemp("corpus")
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "."]
+    (folder / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    random = np.random.default_rng(3)
+    documents = []
+    for _ in range(12):
+        start = random.integers(len(WORDS))
+        sentences = [" ".join(WORDS[(start + step + place) % len(WORDS)] for place in range(6)) + " ." for step in range(8)]
+        documents.append("\n".join(sentences))
+    (folder / "text.txt").write_text("\n\n".join(documents) + "\n", encoding="utf-8")
+    (folder / "bert_config.json").write_text(json.dumps({**TINY, "vocab_size": len(tokens)}), encoding="utf-8")
+    for file_format in ("mindrecord", "tfrecord"):
+        make_records(folder, file_format, folder / file_format / f"text.{file_format}")
+    return folder
+
+
+def make_records(folder, file_format, path, **changes):
+    settings = {"max_seq_length": 24, "max_predictions_per_seq": 4, "dupe_factor": 3, "workers": 1, **changes}
+    path.parent.mkdir(exist_ok=True)
+    flags = [f"--{key}={value}" for key, value in settings.items()]
+    files = [f"--input_file={folder}/text.txt", f"--output_file={path}", f"--vocab_file={folder}/vocab.txt"]
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    build_records.main([*files, *flags, f"--file_format={file_format}"])
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def job(corpus, tmp_path):
+    """Flags of a complete tiny training; `job(**changes)` gives them with some replaced (None leaves one out)."""
+
+    def flags(**changes):
+        settings = {
+            "data_dir": corpus / "mindrecord",
+            "vocab_file_path": corpus / "vocab.txt",
+            "bert_config_file": corpus / "bert_config.json",
+            "cache_dir": corpus / "cache",
+            "save_checkpoint_path": tmp_path / "out",
+            "batch_size": 8,
+            "train_steps": 12,
+            "log_steps": 1,
+            "enable_data_sink": "false",
+            "optimizer": "AdamWeightDecay",
+            "learning_rate": 0.01,
+            "num_warmup_steps": 2,
+            **changes,
+        }
+        return [part for key, value in settings.items() if value is not None for part in (f"--{key}", str(value))]
+
+    return flags
+
+
+def read_log(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def read_steps(folder):
+    return {record["step"]: record for record in read_log(folder) if "loss" in record}
+
+
+def read_arrays(folder):
+    return checkpoint.read(checkpoint.find_checkpoints(folder, "checkpoint_bert")[-1])
+
+
+def assert_same_training(first, second):
+    """Equal losses of every step, and equal parameters and moments, to the last bit."""
+    losses, others = read_steps(first), read_steps(second)
+    assert {step: record["loss"] for step, record in losses.items()} == {step: record["loss"] for step, record in others.items()}
+    arrays, other_arrays = read_arrays(first), read_arrays(second)
+    assert arrays.keys() == other_arrays.keys()
+    assert [name for name in arrays if not np.array_equal(arrays[name], other_arrays[name])] == []
+
+
+def refusal(capsys, script, flags):
+    with pytest.raises(SystemExit) as caught:
+        script.main(flags)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and error.startswith("error: ")
+    return error
+
+
+def test_a_training_learns_and_leaves_the_documented_files(job, corpus, tmp_path, capsys):
+    run_pretrain.main(job(train_steps=150, log_steps=10, save_checkpoint_steps=100, save_checkpoint_num=2))
+    out = tmp_path / "out"
+    assert [checkpoint.step_of(path) for path in checkpoint.find_checkpoints(out, "checkpoint_bert")] == [100, 150]
+    names = {path.name for path in out.iterdir()}
+    assert names >= {"config.yaml", "config.json", "vocab.txt", "tokenizer_config.json", "log.jsonl", "figures"}
+    steps = read_steps(out)
+    assert {
+        "masked_lm_loss",
+        "next_sentence_loss",
+        "learning_rate",
+        "loss_scale",
+        "skipped",
+        "samples_per_s",
+        "tokens_per_s",
+        "padding",
+    } <= steps[20].keys()
+    for record in steps.values():
+        assert record["loss"] == pytest.approx(record["masked_lm_loss"] + record["next_sentence_loss"], abs=1e-5)
+    assert steps[150]["masked_lm_loss"] < 0.75 * steps[1]["masked_lm_loss"]
+    printed = capsys.readouterr().out
+    assert "step=150/150 loss=" in printed and "masked_lm_loss=" in printed
+
+    pretrain_eval.main(["--eval_data_dir", f"{corpus}/tfrecord", "--eval_ckpt", str(out), "--output_dir", str(tmp_path / "eval")])
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["global_step"] == 150
+    assert found["masked_lm_loss"] == pytest.approx(steps[150]["masked_lm_loss"], abs=0.5)
+    assert found["perplexity"] == pytest.approx(math.exp(found["masked_lm_loss"]))
+    assert 0.3 < found["masked_lm_accuracy"] <= 1 and 0 <= found["next_sentence_accuracy"] <= 1
+    assert json.loads((tmp_path / "eval/eval_results.json").read_text(encoding="utf-8")) == found
+
+
+def test_both_formats_train_alike(job, corpus, tmp_path):
+    run_pretrain.main(job())
+    run_pretrain.main(job(data_dir=corpus / "tfrecord", save_checkpoint_path=tmp_path / "other"))
+    assert_weights_equal(tmp_path / "out", tmp_path / "other")
+
+
+def assert_weights_equal(first, second):
+    arrays, others = read_arrays(first), read_arrays(second)
+    assert [name for name in arrays if name.startswith("bert.") and not np.array_equal(arrays[name], others[name])] == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"masking": "dynamic", "accumulation_steps": 2}, {"optimizer": "Lamb"}, {"bucket_list": "16,24", "optimizer": "Momentum"}],
+    ids=["dynamic_accumulated", "lamb", "buckets"],
+)
+def test_a_resumed_training_equals_an_unbroken_one_bit_for_bit(settings, job, tmp_path):
+    settings = {**settings, "optimizer.decay_steps": 12, "num_warmup_steps": 2}
+    run_pretrain.main(job(save_checkpoint_path=tmp_path / "whole", **settings))
+    run_pretrain.main(job(train_steps=6, **settings))
+    run_pretrain.main(job(resume="true", **settings))
+    assert_same_training(tmp_path / "whole", tmp_path / "out")
+
+
+def test_a_killed_training_goes_on_from_its_last_checkpoint_bit_for_bit(job, tmp_path):
+    settings = {"train_steps": 400, "save_checkpoint_steps": 7, "save_checkpoint_num": 2}
+    process = subprocess.Popen([sys.executable, "run_pretrain.py", *job(**settings)], cwd=ROOT, stdout=subprocess.DEVNULL)
+    log, deadline = tmp_path / "out/log.jsonl", time.monotonic() + 60
+    while time.monotonic() < deadline and not (log.is_file() and '"step": 17,' in log.read_text(encoding="utf-8")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 17 <= max(read_steps(tmp_path / "out")) < 400
+    run_pretrain.main(job(resume="true", **settings))
+    run_pretrain.main(job(save_checkpoint_path=tmp_path / "whole", **settings))
+    assert_same_training(tmp_path / "whole", tmp_path / "out")
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(job, tmp_path, capsys):
+    run_pretrain.main(job(save_checkpoint_steps=5, save_checkpoint_num=3, train_steps=10))
+    newest = checkpoint.find_checkpoints(tmp_path / "out", "checkpoint_bert")[-1]
+    newest.write_bytes(newest.read_bytes()[:-100])
+    capsys.readouterr()
+    run_pretrain.main(job(resume="true", train_steps=10))
+    printed = capsys.readouterr().out
+    assert f"falling back to {tmp_path}/out/checkpoint_bert-1_5.ckpt" in printed
+    assert "resumed from" in printed and "step=5" in printed
+
+
+def test_resuming_in_an_empty_folder_starts_anew_and_says_so(job, capsys):
+    run_pretrain.main(job(resume="true", train_steps=2))
+    assert "starting anew" in capsys.readouterr().out
+
+
+def test_micro_batches_train_as_one_batch(job, tmp_path):
+    settings = {"enable_global_norm": "true", "do_shuffle": "false", "train_steps": 8}
+    run_pretrain.main(job(**settings))
+    run_pretrain.main(job(batch_size=4, accumulation_steps=2, save_checkpoint_path=tmp_path / "other", **settings))
+    arrays, others = read_arrays(tmp_path / "out"), read_arrays(tmp_path / "other")
+    for name in arrays:
+        if name.startswith("bert.") and not name.endswith("key.bias"):  # its gradient is rounding alone, which Adam scales up
+            np.testing.assert_allclose(arrays[name], others[name], atol=2e-4, err_msg=name)
+
+
+def test_evaluation_along_the_way_is_logged_and_changes_nothing(job, corpus, tmp_path):
+    run_pretrain.main(job())
+    evaluated = {
+        "train_with_eval": "true",
+        "eval_steps": 5,
+        "eval_data_dir": corpus / "tfrecord",
+        "save_checkpoint_path": tmp_path / "evaluated",
+    }
+    run_pretrain.main(job(**evaluated))
+    assert_same_training(tmp_path / "out", tmp_path / "evaluated")
+    events = [record for record in read_log(tmp_path / "evaluated") if record.get("event") == "eval"]
+    assert [event["step"] for event in events] == [5, 10, 12]
+    assert {"masked_lm_loss", "masked_lm_accuracy", "next_sentence_loss", "next_sentence_accuracy", "perplexity"} <= events[0].keys()
+
+
+def test_pretrained_weights_load_into_another_training(job, tmp_path, capsys):
+    run_pretrain.main(job())
+    capsys.readouterr()
+    run_pretrain.main(
+        job(load_checkpoint_path=tmp_path / "out", save_checkpoint_path=tmp_path / "next", train_steps=1, bert_config_file=None)
+    )
+    assert "missing=0 unexpected=0" in capsys.readouterr().out
+    arrays, others = read_arrays(tmp_path / "out"), read_arrays(tmp_path / "next")  # the first update has rate 0
+    assert [name for name in arrays if name.startswith(("bert.", "masked_lm.")) and not np.array_equal(arrays[name], others[name])] == []
+
+
+def test_no_checkpoint_is_written_where_none_is_wanted(job, tmp_path):
+    run_pretrain.main(job(enable_save_ckpt="false", train_steps=2))
+    assert not list((tmp_path / "out").glob("*.ckpt"))
+
+
+def test_float16_overflows_end_with_the_parameters_that_did(job, capsys):
+    huge = {
+        "precision.compute_type": "float16",
+        "precision.loss_scale": "static",
+        "loss_scale_value": 1e38,
+        "precision.max_skipped_steps": 4,
+    }
+    with pytest.raises(SystemExit) as caught:
+        run_pretrain.main(job(train_steps=9, **huge))
+    assert caught.value.code == 1
+    error = capsys.readouterr().err
+    assert "4 updates in a row overflowed, the loss scale is 1e+38; not finite last: " in error
+    assert "bert." in error
+
+
+BAD = {
+    "no_data": ({"data_dir": None}, "no data: give --data_dir"),
+    "absent_data": ({"data_dir": "/nowhere"}, "/nowhere: no such file or folder"),
+    "no_records": ({"data_dir": str(ROOT / "configs")}, "configs: no MindRecord or TFRecord here"),
+    "many_devices": ({"distribute": "true"}, "several devices are not there yet"),
+    "eval_without_data": ({"train_with_eval": "true"}, "train_with_eval=true: give --eval_data_dir"),
+    "no_steps": ({"train_steps": "0"}, "train_steps=0"),
+    "other_predictions": ({"max_predictions_per_seq": "5"}, "max_predictions_per_seq=5, but the records of"),
+    "too_short": ({"seq_length": "16"}, "a row has 24 tokens, seq_length=16"),
+    "beyond_positions": ({"model.max_position_embeddings": "20"}, "rows of=24 is above model.max_position_embeddings=20"),
+    "small_bucket": ({"bucket_list": "16"}, "bucket_list=16: the longest row has 24 tokens"),
+    "dynamic_without_vocabulary": ({"masking": "dynamic", "vocab_file_path": None}, "masking=dynamic: give --vocab_file_path"),
+    "unknown_network": ({"bert_network": "huge"}, "bert_network=huge is not allowed: it must be one of base"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_input_ends_in_one_line(kind, job, capsys):
+    changes, message = BAD[kind]
+    assert message in refusal(capsys, run_pretrain, job(**changes))
+
+
+def test_records_of_another_vocabulary_are_refused(job, corpus, tmp_path, capsys):
+    tokens = (corpus / "vocab.txt").read_text(encoding="utf-8").split()
+    (tmp_path / "vocab.txt").write_text("\n".join([*tokens[:-1], "zebra"]) + "\n", encoding="utf-8")
+    assert "made with another vocabulary than" in refusal(capsys, run_pretrain, job(vocab_file_path=tmp_path / "vocab.txt"))
+
+
+def test_token_ids_beyond_the_network_are_refused(job, corpus, capsys):
+    changes = {"data_dir": corpus / "tfrecord", "vocab_file_path": None, "model.vocab_size": 15}
+    assert "does not fit model.vocab_size=15" in refusal(capsys, run_pretrain, job(**changes))
+
+
+def test_dynamic_masks_need_the_mask_token(job, corpus, tmp_path, capsys):
+    tokens = (corpus / "vocab.txt").read_text(encoding="utf-8").split()
+    (tmp_path / "vocab.txt").write_text("\n".join(token for token in tokens if token != "[MASK]") + "\n", encoding="utf-8")
+    changes = {"vocab_file_path": tmp_path / "vocab.txt", "data_dir": corpus / "tfrecord", "masking": "dynamic"}
+    assert "has no [MASK]" in refusal(capsys, run_pretrain, job(**changes, **{"model.vocab_size": 22}))
+
+
+@pytest.mark.parametrize("file_format", ["mindrecord", "tfrecord"])
+def test_truncated_records_are_refused_and_leave_no_cache(file_format, job, corpus, tmp_path, capsys):
+    for file in (corpus / file_format).iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    path = tmp_path / f"text.{file_format}"
+    path.write_bytes(path.read_bytes()[: -(path.stat().st_size // 3 + 7)])
+    assert f"{path}: not readable" in refusal(capsys, run_pretrain, job(data_dir=path, cache_dir=tmp_path / "cache"))
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_a_checkpoint_of_another_network_is_refused(job, tmp_path, capsys):
+    run_pretrain.main(job(train_steps=2))
+    assert "is of another network or optimiser" in refusal(capsys, run_pretrain, job(resume="true", **{"model.num_hidden_layers": 2}))
+    newest = checkpoint.find_checkpoints(tmp_path / "out", "checkpoint_bert")[-1]
+    flags = job(load_checkpoint_path=newest, **{"model.num_hidden_layers": 2}, save_checkpoint_path=tmp_path / "next")
+    assert "is of another network" in refusal(capsys, run_pretrain, flags)
+    assert newest.is_file()
+
+
+def test_evaluation_without_weights_is_refused(corpus, tmp_path, capsys):
+    flags = ["--eval_data_dir", f"{corpus}/tfrecord", "--eval_ckpt", str(tmp_path / "absent")]
+    assert "absent: no such file or folder" in refusal(capsys, pretrain_eval, flags)
+
+
+@pytest.mark.parametrize(("name", "device"), [("ascend", "Ascend"), ("for_gpu", "GPU"), ("cpu", None)])
+def test_launchers_name_the_one_for_the_cpu(name, device, job, corpus, tmp_path):
+    script, log = f"scripts/run_standalone_pretrain_{name}.sh", ROOT / "pretraining_log.txt"
+    flags = job(data_dir=None, train_steps=2)
+    done = subprocess.run(["bash", script, "0", "1", f"{corpus}/mindrecord", *flags], cwd=ROOT, capture_output=True, text=True)
+    if device:
+        assert done.returncode == 2
+        assert f"no {device} device on this machine; on the CPU: bash scripts/run_standalone_pretrain_cpu.sh 0 1" in done.stderr
+    else:
+        assert done.returncode == 0
+        assert "step=2/2" in done.stdout and "step=2/2" in log.read_text(encoding="utf-8")
+        log.unlink()
