@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Fine-tune a real pretrained encoder on real text on the CPU, evaluate it, and classify sentences of your own:
+# On the CPU, with text that every Python carries: fine-tune a pretrained encoder, evaluate it and classify sentences of
+# your own; then pretrain a small BERT from raw text and evaluate it.
 #   bash scripts/quickstart.sh [--predict "a sentence"]... [--fresh]
-# A second run takes the trained model as it is; --fresh trains anew.
+# A second run takes the trained models as they are; --fresh trains anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -46,4 +47,19 @@ fi
     printf '%s\n' "${sentences[@]}" | tr '\t' ' '
 } >"$run/sentences.tsv"
 "${classifier[@]}" --do_predict true --predict_data_file_path "$run/sentences.tsv" >"$run/predict_log.txt"
+
+text="$run/pretrain"
+if [ ! -f "$text/vocab.txt" ]; then
+    $python -m src.data.python_docs --output_dir "$text"
+    $python -m src.build_vocab --input_file "$text/train.txt" --vocab_file "$text/vocab.txt" --vocab_size 4000
+fi
+for split in train dev; do
+    [ -d "$text/$split" ] || $python -m src.build_records --input_file "$text/$split.txt" \
+        --output_file "$text/$split/records.mindrecord" --vocab_file "$text/vocab.txt" --max_seq_length 64 --max_predictions_per_seq 10
+done
+if [ ! -f "$text/eval/eval_results.json" ]; then
+    $python run_pretrain.py --config_path configs/quickstart_pretrain.yaml --resume true --vocab_file_path "$text/vocab.txt" \
+        --data_dir "$text/train" --eval_data_dir "$text/dev" --save_checkpoint_path "$text/run"
+    $python pretrain_eval.py --eval_data_dir "$text/dev" --eval_ckpt "$text/run" --output_dir "$text/eval"
+fi
 $python scripts/quickstart_summary.py "$run"

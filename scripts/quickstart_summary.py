@@ -1,4 +1,4 @@
-"""The last page of scripts/quickstart.sh: scores beside the baseline, where the files lie, the sentences classified."""
+"""The last page of scripts/quickstart.sh: scores beside baselines, where the files lie, the sentences classified."""
 
 import csv
 import json
@@ -16,6 +16,13 @@ def main(folder):
     with open(folder / "run/predictions.csv", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             print(f"{row['predicted_label']:>12}  {float(row['probability']):.3f}  {row['text_a']}")
+
+
+    measures = json.loads((folder / "pretrain/eval/eval_results.json").read_text(encoding="utf-8"))
+    print(f"\n{'pretrained from raw text, held-out topics':46}{'loss':>8}{'accuracy':>10}")
+    print(f"{'masked words':46}{measures['masked_lm_loss']:>8.3f}{measures['masked_lm_accuracy']:>10.4f}")
+    print(f"{'next sentence':46}{measures['next_sentence_loss']:>8.3f}{measures['next_sentence_accuracy']:>10.4f}")
+    print(f"\nrun folder {folder}/pretrain/run: checkpoints, config.yaml, log.jsonl, figures/loss.png")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Pretraining records as text: ours, Google's and the model zoo's, MindRecord or TFRecord."""
 
 import glob
-from pathlib import Path
+import os
 
 import mindspore.dataset as ds
 import numpy as np
@@ -51,10 +51,9 @@ def describe_record(row, tokens):
 
 
 def _find(path):
-    names = [str(path), *sorted(glob.glob(f"{glob.escape(path)}-00000-of-*")), *(f"{path}{'0' * width}" for width in (1, 2, 3))]
-    for name in names:
-        if Path(name).is_file():
-            return name
+    names = [str(path), *sorted(glob.glob(f"{glob.escape(path)}-00000-of-*"))]
+    for name in filter(os.path.isfile, names):
+        return name
     raise FileNotFoundError(f"{path}: no such file")
 
 

@@ -1,13 +1,16 @@
-"""The index beside a MindRecord file, an SQLite data base that tells where each row lies.
+"""The MindRecord format without the framework: rows as bytes, the header, the index.
 
-The framework's own generator gives the same tables, but holds all of them in memory, 1.4 kB a row, while it writes them.
 A file is a JSON header, then pages; a BLOB_DATA page holds arrays, a RAW_DATA page scalars, each row behind its length (uint64).
-Source: mindspore/ccsrc/minddata/mindrecord/io/shard_index_generator.cc, and files that it made.
+The index beside it is an SQLite data base that tells where each row lies. The framework's own generator gives the same tables,
+but holds all of them in memory, 1.4 kB a row, while it writes them.
+Source: mindspore/ccsrc/minddata/mindrecord/io, and files that it made; tests compare both.
 """
 
 import json
 import sqlite3
 from pathlib import Path
+
+import numpy as np
 
 _TABLE = (
     "CREATE TABLE INDEXES(ROW_ID INT NOT NULL, PAGE_ID_RAW INT NOT NULL, PAGE_OFFSET_RAW INT NOT NULL, PAGE_OFFSET_RAW_END INT NOT NULL, "
@@ -15,6 +18,23 @@ _TABLE = (
     "PRIMARY KEY(ROW_ID))"
 )
 _LARGEST_HEADER = 1 << 27  # that the format allows
+
+
+def merge_columns(columns):
+    """Each row's bytes as a MindRecord holds them: the columns by name, each behind its size (uint64, the highest byte first).
+
+    Args:
+        columns: name -> int32 or float32 array [B, values].
+
+    Returns:
+        uint8 [B, bytes].
+    """
+    parts = []
+    for name in sorted(columns):
+        data = np.ascontiguousarray(columns[name]).view(np.uint8)
+        size = np.frombuffer(data.shape[1].to_bytes(8, "big"), np.uint8)
+        parts += [np.broadcast_to(size, (len(data), 8)), data]
+    return np.concatenate(parts, 1)
 
 
 def read_header(path):

@@ -1,0 +1,86 @@
+"""A WordPiece vocabulary from raw text, for the tokenizer of src.data.tokenization.
+
+    python -m src.build_vocab --input_file 'text/*.txt' --vocab_file vocab.txt --vocab_size 8000
+
+Reads what `python -m src.build_records` reads. The same text and flags give the same file.
+"""
+
+import argparse
+from collections import Counter
+
+from tokenizers import Tokenizer, models, trainers
+from tokenizers.pre_tokenizers import BertPreTokenizer
+
+from src.config.coercion import convert
+from src.config.loader import bad_input_exits
+from src.data.corpus import find_files, read_corpus
+from src.data.corpus_tokenization import cut_lines
+from src.data.tokenization import CLS, MASK, PAD, SEP, UNKNOWN
+from src.data.tokenization import _make_normalizer as make_normalizer
+from src.files import write_text
+from src.log import logger
+
+_SPECIAL = [PAD, UNKNOWN, CLS, SEP, MASK]
+_CHARS = 1 << 20  # of a block of text
+
+
+def train(paths, vocab_size, lower_case=True, min_frequency=2):
+    """Tokens in the order of their ids: special tokens, letters, pieces in the order they were merged.
+
+    Args:
+        paths: files for `read_corpus`.
+        vocab_size: most tokens. The most frequent letters are kept if not all fit.
+        min_frequency: of a letter, and of a pair of pieces that is merged.
+
+    Raises:
+        ValueError: the text has no letter of that frequency.
+    """
+    pipeline = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
+    pipeline.normalizer, pipeline.pre_tokenizer = make_normalizer(lower_case), BertPreTokenizer()
+    letters = _count_letters(paths, pipeline)
+    ranked = sorted((letter for letter in letters if letters[letter] >= min_frequency), key=lambda letter: (-letters[letter], letter))
+    kept = sorted(ranked[: vocab_size - len(_SPECIAL)], key=lambda letter: (letter.startswith("##"), letter))
+    if not kept:
+        raise ValueError(f"no letter occurs {min_frequency} times in {', '.join(map(str, paths))}")
+    # given as special tokens the letters get these ids; the trainer's own numbering follows a random order of words
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=_SPECIAL + kept, limit_alphabet=0, show_progress=False
+    )
+    pipeline.train_from_iterator(read_corpus(paths), trainer)
+    vocabulary = pipeline.get_vocab()
+    return sorted(vocabulary, key=vocabulary.get)
+
+
+def _count_letters(paths, pipeline):
+    """How often each letter occurs, and "##" with each that continues a word."""
+    letters = Counter()
+    for lines in cut_lines(read_corpus(paths), _CHARS):
+        for text, count in Counter(" ".join(lines).split(" ")).items():
+            for word, _ in pipeline.pre_tokenizer.pre_tokenize_str(pipeline.normalizer.normalize_str(text)):
+                for letter, times in Counter(list(word) + [f"##{letter}" for letter in word[1:]]).items():
+                    letters[letter] += count * times
+    return letters
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("--input_file", required=True, help="text files, globs, separated by commas")
+    parser.add_argument("--vocab_file", required=True, help="the file to write")
+    parser.add_argument("--vocab_size", type=int, default=30522, help="most tokens [30522]")
+    parser.add_argument("--min_frequency", type=int, default=2, help="of a letter and of a pair of pieces that is merged [2]")
+    parser.add_argument("--do_lower_case", nargs="?", const="true", default="true", help="lower-case the text and strip accents [true]")
+    options = parser.parse_args(argv)
+    with bad_input_exits():
+        if options.vocab_size <= len(_SPECIAL):
+            raise ValueError(f"vocab_size={options.vocab_size}: expected more than the {len(_SPECIAL)} special tokens")
+        try:
+            lower_case = convert(options.do_lower_case, bool)
+        except ValueError:
+            raise ValueError(f"do_lower_case={options.do_lower_case}: expected true or false") from None
+        tokens = train(find_files(options.input_file), options.vocab_size, lower_case, options.min_frequency)
+        write_text(options.vocab_file, "\n".join(tokens) + "\n")
+    logger.info(f"{options.vocab_file} tokens={len(tokens)}")
+
+
+if __name__ == "__main__":
+    main()

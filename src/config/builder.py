@@ -1,0 +1,55 @@
+"""Options of `python -m src.build_records`: Google's create_pretraining_data.py's by their own names, and ours."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.config.fields import check_fields, setting
+
+FORMATS = ("mindrecord", "tfrecord")
+
+
+@dataclass(frozen=True)
+class BuilderOptions:
+    """Make records for pretraining from raw text."""
+
+    input_file: str = setting("", "text files, globs, separated by commas")
+    output_file: str = setting("", "the file of records to write")
+    vocab_file: str = setting("", "vocab.txt, a token a line")
+    do_lower_case: bool | None = setting(None, "lower-case the text; decided by the vocabulary where it is not given")
+    do_whole_word_mask: bool = setting(False, "mask all pieces of a word together")
+    max_seq_length: int = setting(128, "tokens a row", minimum=5, maximum=32768)
+    max_predictions_per_seq: int = setting(20, "most masked tokens a row", minimum=1)
+    random_seed: int = setting(12345, "all randomness follows from it", minimum=0)
+    dupe_factor: int = setting(10, "times that the text is used, each with other pairs and masks", minimum=1)
+    masked_lm_prob: float = setting(0.15, "share of tokens that are masked", above=0, maximum=1)
+    short_seq_prob: float = setting(0.1, "share of documents cut into shorter rows", minimum=0, maximum=1)
+    workers: int = setting(0, "processes; 0 takes one for each usable core", minimum=0)
+    file_format: str | None = setting(None, "format of output_file; by its ending where not given", FORMATS)
+    shards: int = setting(1, "number of output files", minimum=1, maximum=1000)
+    segmenter: str | None = setting(None, "Chinese words for do_whole_word_mask: jieba, or module:function from text to a list of words")
+    inspect: int = setting(0, "print so many records as text", minimum=0)
+
+    def __post_init__(self):
+        check_fields(self)
+        for name in ("output_file", "vocab_file"):
+            if not getattr(self, name):
+                raise ValueError(f"--{name} is missing")
+        if not self.input_file and not self.inspect:
+            raise ValueError("--input_file is missing (without it, --inspect N prints records of an existing --output_file)")
+        if self.max_predictions_per_seq > self.max_seq_length:
+            raise ValueError(
+                f"max_predictions_per_seq={self.max_predictions_per_seq} is more than max_seq_length={self.max_seq_length} tokens"
+            )
+        if self.segmenter and not self.do_whole_word_mask:
+            raise ValueError(f"segmenter={self.segmenter} has no use without --do_whole_word_mask true")
+
+    @property
+    def format(self):
+        """mindrecord or tfrecord."""
+        by_ending = "tfrecord" if Path(self.output_file).suffix.lower() in (".tfrecord", ".tf_record", ".tfrecords") else "mindrecord"
+        return self.file_format or by_ending
+
+    @property
+    def num_workers(self):
+        return self.workers or len(os.sched_getaffinity(0))
