@@ -5,46 +5,18 @@
 The flags of Google's create_pretraining_data.py keep their names and defaults. Formats and rules: docs/pretraining_data.md.
 """
 
-import argparse
-import dataclasses
 import os
 import signal
 import sys
-import typing
 
+from src.config import loader
 from src.config.builder import BuilderOptions
-from src.config.fields import describe_bounds
-from src.config.loader import bad_input_exits
-from src.config.loader import build as check_options
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise ValueError(message)
-
-
-def parse(argv=None):
-    """BuilderOptions from flags; booleans take true or false, or nothing for true.
-
-    Raises:
-        ValueError: naming the flag, its value and what is allowed.
-    """
-    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    types = typing.get_type_hints(BuilderOptions)
-    for field in dataclasses.fields(BuilderOptions):
-        bounds = describe_bounds(field.metadata)
-        text = field.metadata["help"] + (f" ({bounds})" if bounds else "")
-        if field.default not in (None, ""):
-            text += f" [{str(field.default).lower()}]"
-        is_flag = types[field.name] in (bool, bool | None)
-        kind = {"nargs": "?", "const": "true", "metavar": "true|false"} if is_flag else {"metavar": ""}
-        parser.add_argument(f"--{field.name}", default=argparse.SUPPRESS, help=text, **kind)
-    return check_options(BuilderOptions, vars(parser.parse_args(argv)))
 
 
 def main(argv=None):
-    with bad_input_exits():
-        options = parse(argv)
+    """Parse, build, print."""
+    options = loader.load(BuilderOptions, argv)
+    with loader.bad_input_exits():
         signal.signal(signal.SIGTERM, _exit)
         signal.signal(signal.SIGINT, _exit)
         os.environ["TOKENIZERS_PARALLELISM"] = "false"  # processes share the cores, not threads

@@ -15,8 +15,7 @@ from src.config.coercion import convert
 from src.config.loader import bad_input_exits
 from src.data.corpus import find_files, read_corpus
 from src.data.corpus_tokenization import cut_lines
-from src.data.tokenization import CLS, MASK, PAD, SEP, UNKNOWN
-from src.data.tokenization import _make_normalizer as make_normalizer
+from src.data.tokenization import CLS, MASK, PAD, SEP, UNKNOWN, make_normalizer
 from src.files import write_text
 from src.log import logger
 

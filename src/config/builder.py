@@ -44,6 +44,10 @@ class BuilderOptions:
         if self.segmenter and not self.do_whole_word_mask:
             raise ValueError(f"segmenter={self.segmenter} has no use without --do_whole_word_mask true")
 
+    @classmethod
+    def complete(cls, tree):
+        """Nothing is taken from elsewhere."""
+
     @property
     def format(self):
         """mindrecord or tfrecord."""

@@ -63,7 +63,7 @@ def decide_lower_case(path, vocabulary, do_lower_case=None):
     return not cased, f"as {path} has {'tokens with' if cased else 'no'} capital letters"
 
 
-def _make_normalizer(lower_case):
+def make_normalizer(lower_case):
     """Google's cleaning, CJK spacing and lower-casing; the library's lacks what the replacements add."""
     replacements = [Replace(Regex(r"\p{Cn}+"), "")]  # unassigned code points
     if lower_case:
@@ -89,7 +89,7 @@ class Tokenizer:
         self._cls, self._sep = self.vocabulary[CLS], self.vocabulary[SEP]
         model = WordPiece(self.vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=_MAX_WORD_CHARS)
         self._pipeline = _Pipeline(model)
-        self._pipeline.normalizer = _make_normalizer(self.do_lower_case)
+        self._pipeline.normalizer = make_normalizer(self.do_lower_case)
         self._pipeline.pre_tokenizer = BertPreTokenizer()
 
     def encode(self, texts):

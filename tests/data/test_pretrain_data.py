@@ -318,6 +318,30 @@ def test_the_store_holds_each_sentences_tokens(shared_file, tmp_path, num_chars)
         assert writer.num_documents == store.num_documents == lines.count("")
 
 
+@pytest.mark.parametrize("lower_case", [True, False])
+def test_words_by_themselves_are_tokenised_as_in_their_sentence(vocab_file, lower_case):
+    letters = [
+        *" \t\u00a0\u3000\u2028aBzσΣéİﬁ中9.-'#",
+        "  ",
+        "##",
+        "e\u0301",
+        "\u0301",
+        "\u0327",
+        "\u200b",
+        "\u0378",
+        "\x00",
+        "the",
+        "\U0001f600",
+    ]
+    generator = random.Random(0)
+    texts = ["".join(generator.choices(letters, k=generator.randint(1, 25))) for _ in range(3000)]
+    vocab_file.write_text(vocab_file.read_text() + "σ\nΣ\nς\n##σ\n##ς\n中\n9\n-\n'\n#\n", encoding="utf-8")
+    tokenizer = Tokenizer(vocab_file, lower_case)
+    lines = [part for text in texts for part in split_sentences(text)]
+    block = CorpusTokenizer(tokenizer).tokenize([*texts, ""])
+    assert block.tokens.tolist() == [number for numbers in tokenizer.encode(lines) for number in numbers]
+
+
 def test_empty_documents_are_counted_and_left_out(vocab_file, tmp_path):
     lines = ["", "the cat", "", "", "\u200b", "", "a dog. The mat", ""]
     writer, store = tokenize(lines, CorpusTokenizer(Tokenizer(vocab_file)), 4, tmp_path / "store")
