@@ -1,5 +1,6 @@
 """From OptimizerConfig to an optimiser with its schedule."""
 
+from src.log import logger
 from src.optim.adam import AdamW, AdamWeightDecay
 from src.optim.lamb import Lamb
 from src.optim.momentum import Momentum
@@ -13,6 +14,10 @@ def make_schedule(config, total_steps):
     warmup = config.warmup_steps
     if warmup is None:
         warmup = int(total_steps * config.warmup_proportion)
+    if 0 < total_steps <= warmup:
+        logger.warning(
+            f"optimizer.warmup_steps={warmup}: the learning rate rises through all {total_steps} updates and never reaches its peak"
+        )
     decay = config.decay_steps or total_steps
     return Schedule(config.schedule, config.learning_rate, config.end_learning_rate, warmup, decay, config.power)
 

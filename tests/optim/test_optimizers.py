@@ -96,3 +96,16 @@ def test_constant_stays_after_the_warm_up():
 
 def test_decay_steps_may_end_before_the_training():
     assert rates(20, schedule="polynomial", end_learning_rate=0.25, warmup_steps=0, decay_steps=10)[10:].tolist() == [0.25] * 13
+
+
+def test_noam_rises_to_its_peak_and_falls_with_the_root_of_the_step():
+    steps = np.arange(23)
+    expected = 0.5 * np.minimum(steps / 4, np.sqrt(4 / np.maximum(steps, 1)))
+    np.testing.assert_allclose(rates(20, schedule="noam", warmup_steps=4), expected, rtol=2e-6)
+
+
+def test_a_warm_up_that_never_ends_is_told(capsys):
+    make_schedule(OptimizerConfig(warmup_steps=10), 10)
+    assert "optimizer.warmup_steps=10: the learning rate rises through all 10 updates" in capsys.readouterr().out
+    make_schedule(OptimizerConfig(warmup_steps=9), 10)
+    assert not capsys.readouterr().out

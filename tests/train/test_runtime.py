@@ -25,3 +25,9 @@ def test_a_given_compute_type_is_kept():
 def test_bfloat16_is_refused_where_the_device_lacks_it(target):
     with pytest.raises(ValueError, match=f"bfloat16: {target}"):
         runtime.settings(target, "bfloat16")
+
+
+@pytest.mark.parametrize("target", EXPECTED)
+def test_data_sinks_everywhere_but_on_the_cpu(target):
+    assert runtime.settings(target, sink=True).data_sink == (target != "CPU")
+    assert not runtime.settings(target).data_sink
