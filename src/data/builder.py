@@ -17,11 +17,11 @@ import numpy as np
 from src.data.corpus import find_files, read_corpus
 from src.data.corpus_tokenization import CorpusTokenizer, cut_lines, id_type, load_segmenter
 from src.data.keyed_random import make_keys, permute
-from src.data.pretrain import KEEP_SHARE, MASK_SHARE, Masking, draw_masks, fingerprint
+from src.data.pretrain import KEEP_SHARE, MASK_SHARE, draw_masks, fingerprint, make_masking
 from src.data.record_writers import open_writer, pack
 from src.data.sentence_pairs import PAIR, cut_documents, lay_out, make_pairs
 from src.data.token_store import MappedArray, TokenStore, TokenStoreWriter
-from src.data.tokenization import CLS, MASK, PAD, SEP, Tokenizer
+from src.data.tokenization import CLS, SEP, Tokenizer
 from src.data.workers import open_workers
 from src.log import format_fields, logger, progress
 
@@ -43,6 +43,7 @@ def build(options):
     paths = find_files(options.input_file)
     tokenizer = _load(options).tokenizer
     logger.info(f"text is {'' if tokenizer.do_lower_case else 'not '}lower-cased, {tokenizer.casing_reason}")
+    _make_masking(options)  # fails on a vocabulary that is none for it, before anything is read
     description = describe(options, tokenizer)
     output = Path(options.output_file)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -81,8 +82,6 @@ def describe(options, tokenizer):
 def _load(options):
     """The CorpusTokenizer of this process."""
     tokenizer = Tokenizer(options.vocab_file, options.do_lower_case)
-    if MASK not in tokenizer.vocabulary:
-        raise ValueError(f"{options.vocab_file}: no {MASK} token, which masked-language-model pretraining needs")
     return CorpusTokenizer(tokenizer, options.do_whole_word_mask, load_segmenter(options.segmenter) if options.segmenter else None)
 
 
@@ -94,6 +93,10 @@ def _open_store(folder, vocab_size):
 @functools.lru_cache(maxsize=1)
 def _open_pairs(folder):
     return MappedArray(Path(folder, _PAIRS), PAIR)
+
+
+def _make_masking(options):
+    return make_masking(options.vocab_file, _load(options).tokenizer.vocabulary, options.masked_lm_prob, options.max_predictions_per_seq)
 
 
 def _write_tokens(run, options, paths, folder):
@@ -165,9 +168,8 @@ def _write_rows(run, options, folder, num_rows, path, description):
 
 def _make_rows(options, folder, num_rows, first, last):
     """Some rows ready to be written, in parts, and counts of what they hold."""
-    tokenizer = _load(options).tokenizer
-    cls, sep, pad, mask = (tokenizer.vocabulary[token] for token in (CLS, SEP, PAD, MASK))
-    masking = Masking(mask, len(tokenizer.tokens), (cls, sep, pad), options.masked_lm_prob, options.max_predictions_per_seq)
+    tokenizer, masking = _load(options).tokenizer, _make_masking(options)
+    cls, sep = (tokenizer.vocabulary[token] for token in (CLS, SEP))
     store, pairs = _open_store(folder, len(tokenizer.tokens)), _open_pairs(folder)
     order = permute(np.arange(first, last), num_rows, options.random_seed + _ORDER_STREAM)
     keys = make_keys(options.random_seed, 0, np.arange(first, last))
@@ -175,7 +177,7 @@ def _make_rows(options, folder, num_rows, first, last):
     for start in range(0, last - first, _ROWS_AT_ONCE):
         some = slice(start, start + _ROWS_AT_ONCE)
         columns = _make_columns(store, pairs.take(order[some]), keys[some], options.max_seq_length, cls, sep, masking)
-        counts.update(_count(columns, mask))
+        counts.update(_count(columns, masking.mask_id))
         parts.append(pack(options.format, columns))
     return parts, counts
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.data.keyed_random import draw, make_keys
+from src.data.tokenization import CLS, MASK, PAD, SEP
 
-__all__ = ["KEEP_SHARE", "MASK_SHARE", "Masking", "draw_masks", "fingerprint", "make_keys"]
+__all__ = ["KEEP_SHARE", "MASK_SHARE", "Masking", "draw_masks", "fingerprint", "make_keys", "make_masking"]
 
 MASK_SHARE, KEEP_SHARE = 0.8, 0.1  # of the chosen tokens; the rest becomes a random token
 _PLACE_BITS = np.uint64((1 << 16) - 1)  # of a score, which hold the token's place
@@ -29,6 +30,18 @@ class Masking:
     special_ids: tuple
     probability: float = 0.15
     max_predictions: int = 20
+
+
+def make_masking(path, vocabulary, probability, max_predictions):
+    """The Masking for a vocabulary, dict of str -> int, that was read from `path`.
+
+    Raises:
+        ValueError: it has no [MASK].
+    """
+    if MASK not in vocabulary:
+        raise ValueError(f"{path}: no {MASK} token, which masked-language-model pretraining needs")
+    special = tuple(vocabulary[token] for token in (PAD, CLS, SEP))
+    return Masking(vocabulary[MASK], len(vocabulary), special, probability, max_predictions)
 
 
 def fingerprint(vocabulary):

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from src.data import mindrecord, record_files, records
-from src.data.pretrain import Masking, fingerprint
+from src.data.pretrain import fingerprint, make_masking
 from src.data.pretrain_rows import DynamicMasks, StaticMasks
-from src.data.tokenization import CLS, MASK, PAD, SEP, decide_lower_case, read_vocabulary
+from src.data.tokenization import decide_lower_case, read_vocabulary
 from src.files import make_folder
 from src.log import logger, progress
 from src.metrics.pretraining import pretraining_metrics
@@ -67,7 +67,8 @@ def dataset(config, split):
     found = StaticMasks(**{field.name: getattr(found, field.name) for field in dataclasses.fields(found)})
     if split == "eval" or getattr(config, "masking", "static") == "static":
         return found
-    return DynamicMasks(found, _make_masking(config, found.rows["masked_lm_positions"].shape[1]), config.seed)
+    vocabulary, width = read_vocabulary(config.vocab_file_path), found.rows["masked_lm_positions"].shape[1]
+    return DynamicMasks(found, make_masking(config.vocab_file_path, vocabulary, config.masked_lm_prob, width), config.seed)
 
 
 def network(config):
@@ -96,14 +97,6 @@ def for_evaluation(network):
 def score(config, outputs, targets):
     """Accuracy and loss of both tasks, from PretrainingScores' rows."""
     return pretraining_metrics(outputs)
-
-
-def _make_masking(config, max_predictions):
-    vocabulary = read_vocabulary(config.vocab_file_path)
-    if MASK not in vocabulary:
-        raise ValueError(f"{config.vocab_file_path}: has no {MASK}, which masking needs")
-    special = tuple(vocabulary[token] for token in (PAD, CLS, SEP))
-    return Masking(vocabulary[MASK], len(vocabulary), special, config.masked_lm_prob, max_predictions)
 
 
 def _find_files(config, split):

@@ -4,13 +4,12 @@ import struct
 
 import numpy as np
 import pytest
-from google_crc32c import value as crc32c
 
 from src.data import record_files, records
 from src.data.plan import Batch
 from src.data.record_files import LAYOUTS
 from src.data.records import RecordSet, join_rows
-from src.data.tfrecord import check_tfrecord
+from src.data.tfrecord import check_tfrecord, encode_examples, masked_crc
 
 SIZE = 8
 ROWS = [
@@ -27,39 +26,14 @@ def make_zoo_row(row):
     return {"input_ids": row["input_ids"] + [0] * pad, "input_mask": mask, "segment_ids": segments, "label_ids": [row["label_ids"]]}
 
 
-def encode_varint(number):
-    data = bytearray()
-    while number > 127:
-        data.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*data, number])
-
-
-def encode_field(number, data):
-    return bytes([number << 3 | 2]) + encode_varint(len(data)) + data
-
-
-def encode_example(features):
-    """tf.train.Example of int64 lists: features (1) of a map (1) from key (1) to value (2), an int64_list (3) of packed values (1)."""
-    entries = b""
-    for name, values in features.items():
-        feature = encode_field(3, encode_field(1, b"".join(map(encode_varint, values))))
-        entries += encode_field(1, encode_field(1, name.encode()) + encode_field(2, feature))
-    return encode_field(1, entries)
-
-
-def mask_crc(data):
-    crc = crc32c(data)
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-def frame(data):
-    length = struct.pack("<Q", len(data))
-    return length + mask_crc(length) + data + mask_crc(data)
+def make_frames(rows):
+    """Frames of a TFRecord file; tests/data/test_tfrecord.py shows that they are right."""
+    rows = list(rows)
+    return encode_examples({name: np.array([row[name] for row in rows]) for name in rows[0]})
 
 
 def write_tfrecord(path, rows):
-    path.write_bytes(b"".join(frame(encode_example(row)) for row in rows))
+    path.write_bytes(b"".join(make_frames(rows)))
     return path
 
 
@@ -112,7 +86,7 @@ def test_a_row_with_two_labels_is_refused(tmp_path):
 def test_truncated_tfrecord_is_refused(tmp_path):
     path = write_tfrecord(tmp_path / "train.tf_record", map(make_zoo_row, ROWS))
     data = path.read_bytes()
-    ends = np.cumsum([len(frame(encode_example(make_zoo_row(row)))) for row in ROWS])
+    ends = np.cumsum([len(frame) for frame in make_frames(map(make_zoo_row, ROWS))])
     for length in range(len(data)):
         if length in ends:
             continue  # a shorter file, but a whole one
@@ -145,7 +119,9 @@ def test_tfrecord_without_a_column_is_refused(tmp_path):
 
 
 def test_tfrecord_of_other_messages_is_refused(tmp_path):
-    (tmp_path / "train.tf_record").write_bytes(frame(b"\xff\xff nonsense"))
+    data, length = b"\xff\xff nonsense", struct.pack("<Q", 11)
+    frame = length + struct.pack("<I", masked_crc(length)) + data + struct.pack("<I", masked_crc(data))
+    (tmp_path / "train.tf_record").write_bytes(frame)
     with pytest.raises(ValueError, match="train.tf_record"):
         read_all(tmp_path / "train.tf_record", "classifier")
 
