@@ -92,6 +92,7 @@ class RunOptions:
 
     # what only some scripts set; a task's loop asks every one of them
 
+    allreduce_post_accumulation = True
     enable_data_sink = False
     enable_save_ckpt = True
     drops_short_batch = False  # leave out the rows behind an epoch's last whole batch: filler would disturb batch statistics

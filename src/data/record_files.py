@@ -131,19 +131,19 @@ def _strip(batch, layout):
     )
 
 
-def check_tokens(path, chunk, model, seq_length):
-    """Check that a Chunk read from `path` fits a ModelConfig and a length.
+def check_tokens(path, maxima, model, seq_length):
+    """Check that rows read from `path` fit a ModelConfig and a length, by what `Chunk.maxima` gives.
 
     Raises:
         ValueError: a token or segment beyond the tables, or a row that is too long.
     """
-    largest, segments = int(chunk.tokens["input_ids"].max()), int(chunk.tokens["token_type_ids"].max())
+    largest, segments, longest = (int(maxima[name]) for name in ("input_ids", "token_type_ids", "lengths"))
     if largest >= model.vocab_size:
         raise ValueError(f"{path}: token id {largest} does not fit model.vocab_size={model.vocab_size}")
     if segments >= model.type_vocab_size:
         raise ValueError(f"{path}: segment {segments} does not fit model.type_vocab_size={model.type_vocab_size}")
-    if chunk.lengths.max() > seq_length:
-        raise ValueError(f"{path}: a row has {chunk.lengths.max()} tokens, seq_length={seq_length}")
+    if longest > seq_length:
+        raise ValueError(f"{path}: a row has {longest} tokens, seq_length={seq_length}")
 
 
 def _reason(error):

@@ -4,17 +4,19 @@ Rows are stored without padding in flat arrays. (MindSpore's MindDataset cannot 
 samplers take no more row numbers than the file has rows.) The folder is written whole, so a folder that exists is complete.
 """
 
+import dataclasses
 import functools
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tokenizers
 
-from src.files import written_whole
+from src.files import write_text, written_whole
 
-_FORMAT = 3  # of the cache; a change in what the rows are made of gets a new number
+_FORMAT = 4  # of the cache; a change in what the rows are made of gets a new number
 _SAMPLE = 1 << 20  # bytes at both ends of a large file that stand for all of it in a key
 
 
@@ -30,6 +32,11 @@ class Chunk:
     tokens: dict
     rows: dict
 
+    def maxima(self):
+        """The largest value of each column, and of `lengths`: dict of name -> float."""
+        columns = {"lengths": self.lengths, **self.tokens, **self.rows}
+        return {name: float(np.max(values)) for name, values in columns.items()}
+
     def head(self, count):
         """The first `count` rows."""
         end = int(self.lengths[:count].sum(dtype=np.int64))
@@ -39,9 +46,13 @@ class Chunk:
 
 @dataclass(frozen=True)
 class RecordSet(Chunk):
-    """All rows of a data set. key: tells data sets apart."""
+    """All rows of a data set. largest: what `maxima` gives. key: tells data sets apart."""
 
+    largest: dict = dataclasses.field(default_factory=dict)
     key: int = 0
+
+    def maxima(self):
+        return self.largest
 
     @functools.cached_property
     def starts(self):
@@ -104,16 +115,19 @@ def cached_records(folder, make_chunks):
     try:
         arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
         lengths = np.asarray(arrays.pop("lengths"))
-    except (ValueError, EOFError, KeyError) as error:
+        largest = json.loads((folder / "maxima.json").read_text(encoding="utf-8"))
+    except (ValueError, EOFError, KeyError, FileNotFoundError) as error:
         raise ValueError(f"{folder}: damaged cache ({error}); remove this folder") from None
     parts = {kind: {name[len(kind) + 1 :]: array for name, array in arrays.items() if name.startswith(kind)} for kind in ("tokens", "rows")}
-    return RecordSet(lengths, **parts, key=int(hashlib.sha256(folder.name.encode()).hexdigest()[:15], 16))
+    return RecordSet(lengths, **parts, largest=largest, key=int(hashlib.sha256(folder.name.encode()).hexdigest()[:15], 16))
 
 
 def _write(folder, chunks):
-    files = {}
+    files, largest = {}, {}
     try:
         for chunk in chunks:
+            for name, value in chunk.maxima().items():
+                largest[name] = max(value, largest.get(name, value))
             columns = {"lengths": chunk.lengths}
             columns |= {f"{kind}-{name}": array for kind in ("tokens", "rows") for name, array in getattr(chunk, kind).items()}
             for name, array in columns.items():
@@ -123,6 +137,7 @@ def _write(folder, chunks):
     finally:
         for file in files.values():
             file.close()
+    write_text(folder / "maxima.json", json.dumps(largest))
 
 
 class _GrowingArray:

@@ -196,7 +196,7 @@ def _show_example(split, example, row, tokenizer):
 
 def _check_chunk(config, path, chunk):
     """Ready-made records must fit the network: ids, lengths, labels."""
-    check_tokens(path, chunk, config.model, config.seq_length)
+    check_tokens(path, chunk.maxima(), config.model, config.seq_length)
     labels = chunk.rows["label_ids"]
     if config.is_regression:
         if not np.isfinite(labels).all():

@@ -3,8 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-import numpy as np
-
 from src.data import mindrecord, record_files, records
 from src.data.pretrain import fingerprint, make_masking
 from src.data.pretrain_rows import DynamicMasks, StaticMasks
@@ -130,10 +128,14 @@ def _check_vocabulary(config, paths):
 
 
 def _read(config, paths):
-    left = config.num_samples
+    left, widths = config.num_samples, {}
     for path in progress(paths, desc="reading records", unit="file"):
         for chunk in record_files.read_record_file(path, "bert", config.schema_dir):
             _check_masks(path, chunk)
+            widths[chunk.rows["masked_lm_ids"].shape[1]] = path
+            if len(widths) > 1:
+                shown = ", ".join(f"{width} in {name}" for width, name in widths.items())
+                raise ValueError(f"records with different numbers of masked positions: {shown}")
             chunk = chunk if left is None else chunk.head(left)
             yield chunk
             if left is not None and (left := left - len(chunk.lengths)) <= 0:
@@ -155,10 +157,11 @@ def _check_masks(path, chunk):
 def _check_rows(config, split, found):
     """Rows must fit the network; also those that another run has put into the cache."""
     path = getattr(config, _FOLDER_FLAGS[split])
-    longest = config.seq_length or int(found.lengths.max())
+    maxima = found.maxima()
+    longest = config.seq_length or int(maxima["lengths"])
     config.check_length(f"{path}: rows of", longest)
-    record_files.check_tokens(path, found, config.model, longest)
-    largest = int(np.max(found.rows["masked_lm_ids"]))
+    record_files.check_tokens(path, maxima, config.model, longest)
+    largest = int(maxima["masked_lm_ids"])
     if largest >= config.model.vocab_size:
         raise ValueError(f"{path}: token id {largest} does not fit model.vocab_size={config.model.vocab_size}")
     width, asked = found.rows["masked_lm_positions"].shape[1], config.max_predictions_per_seq

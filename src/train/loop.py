@@ -118,6 +118,7 @@ def _make_step(task, config, total_steps):
         config.optimizer.clip,
         config.optimizer.clip_norm,
         config.accumulation_steps,
+        reduce_late=config.allreduce_post_accumulation,
     )
     return network, step
 

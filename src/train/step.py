@@ -53,13 +53,17 @@ class TrainStep(nn.Cell):
         clip_norm: largest norm left alone.
         accumulation_steps: micro-batches per update.
         world_size: ranks that share each global batch.
+        reduce_late: sum over ranks once an update instead of after each micro-batch.
     """
 
-    def __init__(self, network, optimizer, loss_scale=None, clip="none", clip_norm=1.0, accumulation_steps=1, world_size=1):
+    def __init__(
+        self, network, optimizer, loss_scale=None, clip="none", clip_norm=1.0, accumulation_steps=1, world_size=1, reduce_late=True
+    ):
         super().__init__(auto_prefix=False)
         self.network, self.optimizer, self.loss_scale = network, optimizer, loss_scale
         self.clip, self.clip_norm = clip, clip_norm
         self.accumulation_steps, self.world_size = accumulation_steps, world_size
+        self.reduce_late = reduce_late and accumulation_steps > 1
         self.value_and_gradients = ops.value_and_grad(self.forward, None, optimizer.parameters, has_aux=True)
         self.skipped = Parameter(Tensor(0, mindspore.int32), name="skipped_steps", requires_grad=False)
         if loss_scale is not None:
@@ -92,7 +96,8 @@ class TrainStep(nn.Cell):
         scale = self.scale_value()
         (_, loss_sums, weight), gradients = self.value_and_gradients(scale, *batch)
         if self.world_size > 1:
-            gradients = self.reduce_gradients(gradients)
+            if not self.reduce_late:
+                gradients = self.reduce_gradients(gradients)
             loss_sums = [self.all_reduce(loss_sum) for loss_sum in loss_sums]
         loss, *parts = [loss_sum / ops.maximum(weight, 1e-6) for loss_sum in loss_sums]
         if self.accumulation_steps == 1:
@@ -114,7 +119,10 @@ class TrainStep(nn.Cell):
         self.weight_buffer = ops.depend(self.weight_buffer, added) + weight
         self.micro_step += 1
         if self.micro_step >= self.accumulation_steps:
-            rate = self.update(self.buffers, 1.0 / (scale * ops.maximum(self.weight_buffer, 1e-6)))
+            gradients = self.buffers
+            if self.world_size > 1 and self.reduce_late:
+                gradients = self.reduce_gradients(gradients)
+            rate = self.update(gradients, 1.0 / (scale * ops.maximum(self.weight_buffer, 1e-6)))
             cleared = self.hyper_map(_clear, ops.depend(self.buffers, rate))
             self.weight_buffer = ops.depend(self.weight_buffer, cleared) * 0.0
             self.micro_step *= 0
