@@ -167,7 +167,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(job, tmp_path,
 
 CHANGES = {
     "another seed": ({"seed": 5}, "was trained with another seed"),
-    "another batch size": ({"train_batch_size": 10}, "was trained with another train_batch_size"),
+    "another batch size": ({"train_batch_size": 10}, "was trained with another batch size"),
     "another length": ({"seq_length": 12, "bucket_list": 12}, "was trained with another training data"),
     "another optimiser": ({"optimizer.name": "Lamb"}, "is of another network or optimiser"),
 }

@@ -253,9 +253,10 @@ BAD = {
     "no_steps": ({"train_steps": "0"}, "train_steps=0"),
     "other_predictions": ({"max_predictions_per_seq": "5"}, "max_predictions_per_seq=5, but the records of"),
     "too_short": ({"seq_length": "16"}, "a row has 24 tokens, seq_length=16"),
-    "beyond_positions": ({"model.max_position_embeddings": "20"}, "rows of=24 is above model.max_position_embeddings=20"),
+    "beyond_positions": ({"model.max_position_embeddings": "20"}, "its longest row=24 is above model.max_position_embeddings=20"),
     "small_bucket": ({"bucket_list": "16"}, "bucket_list=16: the longest row has 24 tokens"),
     "dynamic_without_vocabulary": ({"masking": "dynamic", "vocab_file_path": None}, "masking=dynamic: give --vocab_file_path"),
+    "bucket_beyond_positions": ({"bucket_list": "24,40"}, "bucket_list=40 is above model.max_position_embeddings=32"),
     "unknown_network": ({"bert_network": "huge"}, "bert_network=huge is not allowed: it must be one of base"),
 }
 
@@ -292,6 +293,20 @@ def test_truncated_records_are_refused_and_leave_no_cache(file_format, job, corp
     path.write_bytes(path.read_bytes()[: -(path.stat().st_size // 3 + 7)])
     assert f"{path}: not readable" in refusal(capsys, run_pretrain, job(data_dir=path, cache_dir=tmp_path / "cache"))
     assert not list((tmp_path / "cache").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"accumulation_steps": 2}, "number of accumulation steps"),
+        ({"masking": "dynamic"}, "training data, vocabulary, length or masking"),
+        ({"batch_size": 4}, "batch size"),
+        ({"seed": 2}, "seed"),
+    ],
+)
+def test_resuming_another_training_is_refused(changes, what, job, tmp_path, capsys):
+    run_pretrain.main(job(train_steps=2))
+    assert f"was trained with another {what}; --resume needs the same" in refusal(capsys, run_pretrain, job(resume="true", **changes))
 
 
 def test_a_checkpoint_of_another_network_is_refused(job, tmp_path, capsys):

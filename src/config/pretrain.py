@@ -31,7 +31,6 @@ class _PretrainingOptions(RunOptions):
     bucket_list: tuple[int, ...] = setting((), "lengths that batches are padded to, four at most; default: one, seq_length", minimum=1)
     seq_length: int | None = setting(None, "length of the longest rows; default: as in the records", minimum=5)
     max_predictions_per_seq: int | None = setting(None, "masked positions a row; default: as in the records", minimum=1)
-    batch_size: int = setting(16, "rows of a step", minimum=1)
     eval_batch_size: int = setting(32, "rows of an evaluation step; results do not depend on it", minimum=1)
     eval_data_dir: str | None = setting(None, "records to evaluate on: a folder or a file")
     schema_dir: str | None = setting(None, "schema JSON of TFRecord files")
@@ -74,6 +73,7 @@ class PretrainOptions(_PretrainingOptions):
 
     distribute: bool = setting(False, "training by several devices")
     device_num: int = setting(1, "number of devices", minimum=1)
+    batch_size: int = setting(16, "rows of a step", minimum=1)
     epoch_size: float = setting(1.0, "passes over the data, unless train_steps is given", above=0)
     train_steps: int = setting(-1, "updates of the whole run; -1: as epoch_size says", minimum=-1)
     save_checkpoint_path: str | None = setting(None, "folder of checkpoints, log.jsonl and config.yaml; default: ./ckpt_0 (the rank)")
@@ -124,7 +124,8 @@ class PretrainOptions(_PretrainingOptions):
         super().complete(tree)
         given = tree.get("optimizer", {})
         name = next((name for name in OPTIMIZER_DEFAULTS if name.lower() == str(given.get("name", "Lamb")).lower()), "AdamWeightDecay")
-        tree.optimizer = {"clip": "per_parameter", **OPTIMIZER_DEFAULTS[name], **given}
+        defaults = OPTIMIZER_DEFAULTS[name] | ({"warmup_steps": None} if "warmup_proportion" in given else {})
+        tree.optimizer = {"clip": "per_parameter", **defaults, **given}
         tree.precision = {"loss_scale_value": 65536.0, **tree.get("precision", {})}
 
     @property

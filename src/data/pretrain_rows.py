@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.data.pretrain import Masking, draw_masks, make_keys
-from src.data.records import RecordSet
+from src.data.records import RecordSet, make_key
 
 _MASKED = ("input_ids", "masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
 
@@ -34,7 +34,8 @@ class DynamicMasks:
 
     def __init__(self, records, masking: Masking, seed):
         self.records, self.masking, self.seed = records, masking, seed
-        self.lengths, self.key, self.rows, self.tokens = records.lengths, records.key, records.rows, records.tokens
+        self.lengths, self.rows, self.tokens = records.lengths, records.rows, records.tokens
+        self.key = int(make_key(records.key, masking)[:15], 16)
         self._drawn = (None, None)
 
     def column(self, name, batch):

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tokenizers
 
 from src.files import write_text, written_whole
 
@@ -83,7 +82,7 @@ def join_rows(rows):
 
 def make_key(*parts):
     """A short name for what follows from `parts`: files by their bytes, all else by its text."""
-    digest = hashlib.sha256(f"{_FORMAT} {tokenizers.__version__}".encode())
+    digest = hashlib.sha256(str(_FORMAT).encode())
     for part in parts:
         digest.update(Path(part).read_bytes() if isinstance(part, Path) else repr(part).encode())
         digest.update(b"\0")

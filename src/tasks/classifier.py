@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import tokenizers
 
 from src.data import record_files, records
 from src.data.classifier import collect_labels, encode_examples, make_task, read_examples, usual_files
@@ -83,7 +84,7 @@ def dataset(config, split):
     path = _find(config, split)
     task = (config.task_name, config.columns, config.language, config.is_regression, config.labels)
     files = [path, Path(config.vocab_file_path), *([Path(config.schema_file_path)] if config.schema_file_path else [])]
-    key = records.make_key(*files, config.do_lower_case, config.seq_length, task, split == "predict")
+    key = records.make_key(*files, tokenizers.__version__, config.do_lower_case, config.seq_length, task, split == "predict")
     folder = Path(config.output_dir) / "cache" / f"{split}-{key}"
     return records.cached_records(folder, lambda: _make_chunks(config, path, split))
 

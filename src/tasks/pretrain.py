@@ -47,8 +47,10 @@ def prepare(config, splits):
     multiple = config.device.length_multiple
     seq_length = config.seq_length or min(-(-longest // multiple) * multiple, max(longest, config.model.max_position_embeddings))
     config.check_length("seq_length", seq_length)
-    if config.bucket_list and max(config.bucket_list) < longest:
-        raise ValueError(f"bucket_list={','.join(map(str, config.bucket_list))}: the longest row has {longest} tokens")
+    if config.bucket_list:
+        config.check_length("bucket_list", max(config.bucket_list))
+        if max(config.bucket_list) < longest:
+            raise ValueError(f"bucket_list={','.join(map(str, config.bucket_list))}: the longest row has {longest} tokens")
     return dataclasses.replace(config, seq_length=seq_length, bucket_list=config.bucket_list or (seq_length,))
 
 
@@ -56,7 +58,9 @@ def dataset(config, split):
     """The rows of a split; read once and kept memory-mapped in the cache folder."""
     paths = _find_files(config, split)
     about = (*map(records.fingerprint_file, paths), config.num_samples)
-    if config.schema_dir:
+    if config.schema_dir and all(map(record_files.is_mindrecord, paths)):
+        logger.warning(f"schema_dir={config.schema_dir} is ignored: it is for TFRecord files")
+    elif config.schema_dir:
         about += (records.fingerprint_file(config.schema_dir),)
     cache = Path(config.cache_dir or f"{config.output_dir}/cache") / f"{split}-{records.make_key('pretraining', *about)}"
     _check_vocabulary(config, paths)
@@ -159,7 +163,7 @@ def _check_rows(config, split, found):
     path = getattr(config, _FOLDER_FLAGS[split])
     maxima = found.maxima()
     longest = config.seq_length or int(maxima["lengths"])
-    config.check_length(f"{path}: rows of", longest)
+    config.check_length(f"{path}: its longest row", longest)
     record_files.check_tokens(path, maxima, config.model, longest)
     largest = int(maxima["masked_lm_ids"])
     if largest >= config.model.vocab_size:

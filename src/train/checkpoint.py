@@ -13,7 +13,8 @@ from src.files import write_text, written_whole
 from src.formats import huggingface
 from src.log import format_fields, logger, shorten
 
-_POSITION = "data_position"  # int64 [5]: epoch, global rows consumed in it, the data set's key, rows of a global batch, seed
+_POSITION = "data_position"  # int64 [6]: epoch, global rows consumed in it, and what resuming must have in common:
+_COMMON = ("training data, vocabulary, length or masking", "batch size", "seed", "number of accumulation steps")
 _NAME = re.compile(r"^(?P<prefix>.+)-(?P<epoch>\d+)_(?P<step>\d+)\.ckpt$")
 
 _SHOWN = 4  # names of parameters in a message
@@ -32,7 +33,7 @@ def save(folder, prefix, cell, epoch, step, position, keep):
         prefix: task name, e.g. classifier.
         cell: TrainStep; every parameter in it is saved.
         epoch, step: epochs finished or begun, and updates done.
-        position: int64 [5], see `_POSITION`.
+        position: int64 [6], see `_POSITION`.
         keep: checkpoints kept.
 
     Returns:
@@ -87,7 +88,7 @@ def restore(path, cell, trained_on):
     Args:
         path: written by `save`.
         cell: TrainStep of the same network and optimiser.
-        trained_on: (the data set's key, rows of a global batch, seed); others than the checkpoint's are refused.
+        trained_on: the data set's key, rows of a global batch, seed, accumulation steps; others than the checkpoint's are refused.
 
     Returns:
         (epoch, global rows consumed in it).
@@ -99,7 +100,9 @@ def restore(path, cell, trained_on):
     if _POSITION not in arrays:
         raise ValueError(f"{path}: holds weights only, no training state; nothing to resume")
     epoch, consumed, *saved = (int(value) for value in arrays.pop(_POSITION))
-    for name, before, now in zip(("training data, vocabulary or seq_length", "train_batch_size", "seed"), saved, trained_on):
+    if len(saved) != len(trained_on):
+        raise ValueError(f"{path}: its training state is of an older version; start from its weights instead of resuming")
+    for name, before, now in zip(_COMMON, saved, trained_on):
         if before != now:
             raise ValueError(f"{path}: was trained with another {name}; --resume needs the same")
     parameters = cell.parameters_dict()

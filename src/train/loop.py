@@ -36,7 +36,7 @@ def fit(task, config):
     records = task.dataset(config, "train")
     plan = _plan_training(config, records.lengths)
     network, step = _make_step(task, config, plan.updates)
-    trained_on = (records.key, config.train_batch_size, config.seed)  # what a resumed training must have in common with this one
+    trained_on = (records.key, config.train_batch_size, config.seed, config.accumulation_steps)
     first_batch = _resume(task, config, step, trained_on, plan)
     if first_batch >= len(plan):
         logger.info(f"nothing left to train: {first_batch} of {len(plan)} batches are done")

@@ -3,7 +3,7 @@ import pytest
 from src.config import loader
 from src.config.aliases import ALIASES, IGNORED, MIXED_PRECISION, REFUSED, find_aliases
 from src.config.classifier import ClassifierOptions
-from src.config.pretrain import PretrainOptions
+from src.config.pretrain import PretrainEvalOptions, PretrainOptions
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def test_help_tells_what_each_alias_stands_for(capsys):
 
 
 def test_every_alias_stands_for_a_setting_and_hides_none():
-    scripts = [{key for key, _ in loader._leaves(options)} for options in (ClassifierOptions, PretrainOptions)]
+    scripts = [{key for key, _ in loader._leaves(options)} for options in (ClassifierOptions, PretrainOptions, PretrainEvalOptions)]
     for ours in ALIASES.values():
         assert set(ours) <= set.union(*scripts)
     for names in scripts:
@@ -92,4 +92,5 @@ def test_every_alias_stands_for_a_setting_and_hides_none():
 
 def test_one_flag_means_what_the_script_calls_so():
     assert find_aliases(["batch_size"]) == {"train_batch_size": "batch_size"}
-    assert find_aliases(["train_batch_size"]) == {}
+    assert find_aliases(["train_batch_size", "eval_batch_size"]) == {"batch_size": "train_batch_size"}
+    assert find_aliases(["eval_batch_size"]) == {"batch_size": "eval_batch_size"}

@@ -50,6 +50,11 @@ def test_each_optimizer_has_its_own_values_and_flags_win(name, flag):
         assert getattr(options, key) == value
 
 
+def test_a_share_of_warm_up_takes_the_place_of_the_default_steps():
+    assert load("--warmup_proportion=0.2").optimizer.warmup_steps is None
+    assert load("--warmup_proportion=0.2", "--num_warmup_steps=3").optimizer.warmup_steps == 3
+
+
 def test_the_optimizers_older_name_is_known():
     options = load("--optimizer=AdamWeightDecayDynamicLR").optimizer
     assert (options.name, options.power, options.weight_decay) == ("AdamWeightDecay", 5, 1e-5)

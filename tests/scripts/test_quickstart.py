@@ -20,6 +20,9 @@ def test_quickstart_beats_its_baseline_and_a_second_run_is_quick():
     baseline = json.loads((ROOT / "quickstart/baseline.json").read_text(encoding="utf-8"))
     assert scores["f1"] >= baseline["macro_f1"] + 0.03
     assert (ROOT / "quickstart/run/figures/loss.png").is_file()
+    pretrained = json.loads((ROOT / "quickstart/pretrain/eval/eval_results.json").read_text(encoding="utf-8"))
+    assert pretrained["masked_lm_loss"] < 5.8  # the words' frequencies alone give 5.97
+    assert (ROOT / "quickstart/pretrain/run/figures/loss.png").is_file()
     started = time.monotonic()
     second = run("--predict", "Parse a date.\tTabs are spaces here.")
     assert second.returncode == 0
