@@ -15,8 +15,8 @@ def main(argv=None):
         from src.tasks import pretrain  # imports MindSpore: after the options are known to be good
         from src.train import checkpoint, prediction, runtime
 
+        path = checkpoint.find_weights(options.eval_ckpt)
         config = pretrain.prepare(runtime.start(options), ("eval",))
-        path = checkpoint.find_weights(config.eval_ckpt)
         outputs, targets = prediction.predict(pretrain, config, "eval", path)
         results = {"global_step": checkpoint.step_of(path), **pretrain.score(config, outputs, targets)}
         write_text(f"{config.output_dir}/eval_results.json", json.dumps(results, indent=2) + "\n")

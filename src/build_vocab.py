@@ -5,14 +5,13 @@
 Reads what `python -m src.build_records` reads. The same text and flags give the same file.
 """
 
-import argparse
 from collections import Counter
 
 from tokenizers import Tokenizer, models, trainers
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from src.config.coercion import convert
-from src.config.loader import bad_input_exits
+from src.config import loader
+from src.config.builder import VocabularyOptions
 from src.data.corpus import find_files, read_corpus
 from src.data.corpus_tokenization import cut_lines
 from src.data.tokenization import CLS, MASK, PAD, SEP, UNKNOWN, make_normalizer
@@ -62,21 +61,10 @@ def _count_letters(paths, pipeline):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    parser.add_argument("--input_file", required=True, help="text files, globs, separated by commas")
-    parser.add_argument("--vocab_file", required=True, help="the file to write")
-    parser.add_argument("--vocab_size", type=int, default=30522, help="most tokens [30522]")
-    parser.add_argument("--min_frequency", type=int, default=2, help="of a letter and of a pair of pieces that is merged [2]")
-    parser.add_argument("--do_lower_case", nargs="?", const="true", default="true", help="lower-case the text and strip accents [true]")
-    options = parser.parse_args(argv)
-    with bad_input_exits():
-        if options.vocab_size <= len(_SPECIAL):
-            raise ValueError(f"vocab_size={options.vocab_size}: expected more than the {len(_SPECIAL)} special tokens")
-        try:
-            lower_case = convert(options.do_lower_case, bool)
-        except ValueError:
-            raise ValueError(f"do_lower_case={options.do_lower_case}: expected true or false") from None
-        tokens = train(find_files(options.input_file), options.vocab_size, lower_case, options.min_frequency)
+    """Parse, train, write."""
+    options = loader.load(VocabularyOptions, argv)
+    with loader.bad_input_exits():
+        tokens = train(find_files(options.input_file), options.vocab_size, options.do_lower_case, options.min_frequency)
         write_text(options.vocab_file, "\n".join(tokens) + "\n")
     logger.info(f"{options.vocab_file} tokens={len(tokens)}")
 

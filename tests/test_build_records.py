@@ -17,8 +17,7 @@ from mindspore.mindrecord.core.shardwriter import ShardWriter
 from src.build_records import main
 from src.data.mindrecord import MindRecordWriter, read_description
 from src.data.mindrecord_format import merge_columns
-from src.data.pretrain import fingerprint
-from src.data.tokenization import read_vocabulary
+from src.data.tokenization import fingerprint, read_vocabulary
 from src.data.workers import open_workers
 
 ROOT = Path(__file__).resolve().parent.parent

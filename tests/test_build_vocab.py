@@ -43,7 +43,7 @@ def test_rare_letters_are_left_out_first(text):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--vocab_size=5"], "vocab_size=5: expected more than the 5 special tokens"),
+        (["--vocab_size=5"], "vocab_size=5 is not allowed: it must be at least 6"),
         (["--min_frequency=1000"], "no letter occurs 1000 times"),
         (["--do_lower_case=maybe"], "do_lower_case=maybe: expected true or false"),
         (["--input_file=nothing"], "nothing: no such file"),

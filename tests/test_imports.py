@@ -86,10 +86,12 @@ def test_walk_sees_mindspore_where_it_is():
     assert "mindspore" in {name.split(".")[0] for name in reached("src.tasks.classifier")}
 
 
-def test_columns_of_the_classifier_are_the_parameters_of_network_and_loss():
+def test_columns_of_a_task_are_the_parameters_of_its_network_and_loss():
     from src.models.heads import Classifier
     from src.models.losses import ClassificationLoss
-    from src.tasks import classifier
+    from src.models.pretraining import Pretraining, PretrainingLoss
+    from src.tasks import classifier, pretrain
 
-    assert list(classifier.INPUTS) == list(inspect.signature(Classifier.construct).parameters)[1:]
-    assert list(classifier.TARGETS) == list(inspect.signature(ClassificationLoss.construct).parameters)[2:]
+    for task, network, loss in ((classifier, Classifier, ClassificationLoss), (pretrain, Pretraining, PretrainingLoss)):
+        assert list(task.INPUTS) == list(inspect.signature(network.construct).parameters)[1:]
+        assert list(task.TARGETS) == list(inspect.signature(loss.construct).parameters)[2:]

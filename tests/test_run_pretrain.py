@@ -1,5 +1,6 @@
 """run_pretrain.py and pretrain_eval.py as a whole: records made from text, training, resuming, evaluation, bad input."""
 
+import fcntl
 import json
 import math
 import signal
@@ -257,6 +258,8 @@ BAD = {
     "small_bucket": ({"bucket_list": "16"}, "bucket_list=16: the longest row has 24 tokens"),
     "dynamic_without_vocabulary": ({"masking": "dynamic", "vocab_file_path": None}, "masking=dynamic: give --vocab_file_path"),
     "bucket_beyond_positions": ({"bucket_list": "24,40"}, "bucket_list=40 is above model.max_position_embeddings=32"),
+    "batch_beyond_the_data": ({"batch_size": "5000"}, "batch_size=5000: "),
+    "bucket_below_length": ({"seq_length": "32", "bucket_list": "24"}, "the largest must equal seq_length=32"),
     "unknown_network": ({"bert_network": "huge"}, "bert_network=huge is not allowed: it must be one of base"),
 }
 
@@ -281,7 +284,8 @@ def test_token_ids_beyond_the_network_are_refused(job, corpus, capsys):
 def test_dynamic_masks_need_the_mask_token(job, corpus, tmp_path, capsys):
     tokens = (corpus / "vocab.txt").read_text(encoding="utf-8").split()
     (tmp_path / "vocab.txt").write_text("\n".join(token for token in tokens if token != "[MASK]") + "\n", encoding="utf-8")
-    changes = {"vocab_file_path": tmp_path / "vocab.txt", "data_dir": corpus / "tfrecord", "masking": "dynamic"}
+    (tmp_path / "text.tfrecord").write_bytes((corpus / "tfrecord/text.tfrecord").read_bytes())  # without its statistics
+    changes = {"vocab_file_path": tmp_path / "vocab.txt", "data_dir": tmp_path / "text.tfrecord", "masking": "dynamic"}
     assert "no [MASK] token" in refusal(capsys, run_pretrain, job(**changes, **{"model.vocab_size": 22}))
 
 
@@ -302,11 +306,56 @@ def test_truncated_records_are_refused_and_leave_no_cache(file_format, job, corp
         ({"masking": "dynamic"}, "training data, vocabulary, length or masking"),
         ({"batch_size": 4}, "batch size"),
         ({"seed": 2}, "seed"),
+        ({"do_shuffle": "false"}, "order of rows or bucket_list"),
+        ({"bucket_list": "16,24"}, "order of rows or bucket_list"),
+        ({"model.hidden_act": "relu"}, "network"),
     ],
 )
 def test_resuming_another_training_is_refused(changes, what, job, tmp_path, capsys):
     run_pretrain.main(job(train_steps=2))
     assert f"was trained with another {what}; --resume needs the same" in refusal(capsys, run_pretrain, job(resume="true", **changes))
+
+
+def test_what_else_has_changed_since_is_told(job, capsys):
+    run_pretrain.main(job(train_steps=2))
+    capsys.readouterr()
+    run_pretrain.main(job(train_steps=4, learning_rate=0.02, resume="true"))
+    assert "resume: changed since: train_steps 2 -> 4, optimizer.learning_rate 0.01 -> 0.02" in capsys.readouterr().out
+
+
+def test_a_new_training_does_not_replace_the_checkpoints_of_another(job, tmp_path, capsys):
+    run_pretrain.main(job(train_steps=2))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
+    error = refusal(capsys, run_pretrain, job(train_steps=1))
+    assert "out: holds checkpoint_bert-1_2.ckpt of an earlier training; give --resume true, or another folder" in error
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
+
+
+def test_two_trainings_do_not_share_a_folder(job, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    with open(tmp_path / "out/.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "out: another training writes here at this moment" in refusal(capsys, run_pretrain, job())
+
+
+def test_casing_is_that_of_the_records(corpus, job, tmp_path):
+    make_records(corpus, "tfrecord", tmp_path / "cased.tfrecord", do_lower_case="false")
+    run_pretrain.main(job(data_dir=tmp_path / "cased.tfrecord", train_steps=1))
+    assert json.loads((tmp_path / "out/tokenizer_config.json").read_text(encoding="utf-8")) == {"do_lower_case": False}
+
+
+def test_shards_must_be_complete_and_of_one_run(corpus, job, tmp_path, capsys):
+    for count in (2, 3):
+        make_records(corpus, "tfrecord", tmp_path / "data/text.tfrecord", shards=count)
+    flags = job(data_dir=tmp_path / "data", cache_dir=tmp_path / "cache", train_steps=1)
+    assert "text.tfrecord is there in 2 and in 3 shards; remove those of an earlier run" in refusal(capsys, run_pretrain, flags)
+    for path in (tmp_path / "data").glob("*-of-00002"):
+        path.unlink()
+    run_pretrain.main(flags)
+    (tmp_path / "data/text.tfrecord-00001-of-00003").unlink()
+    assert "of the 3 shards of text.tfrecord, number 1 is missing" in refusal(capsys, run_pretrain, flags)
+    make_records(corpus, "mindrecord", tmp_path / "data/text.mindrecord")
+    assert "holds MindRecords and TFRecords" in refusal(capsys, run_pretrain, flags)
 
 
 def test_a_checkpoint_of_another_network_is_refused(job, tmp_path, capsys):

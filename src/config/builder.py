@@ -1,4 +1,4 @@
-"""Options of `python -m src.build_records`: Google's create_pretraining_data.py's by their own names, and ours."""
+"""Options of `python -m src.build_records` (Google's create_pretraining_data.py's by their own names, and ours) and `src.build_vocab`."""
 
 import os
 from dataclasses import dataclass
@@ -41,6 +41,8 @@ class BuilderOptions:
             raise ValueError(
                 f"max_predictions_per_seq={self.max_predictions_per_seq} is more than max_seq_length={self.max_seq_length} tokens"
             )
+        if "," in self.output_file or Path(self.output_file).is_dir():
+            raise ValueError(f"output_file={self.output_file}: one file is expected; --shards N writes several")
         if self.segmenter and not self.do_whole_word_mask:
             raise ValueError(f"segmenter={self.segmenter} has no use without --do_whole_word_mask true")
 
@@ -57,3 +59,24 @@ class BuilderOptions:
     @property
     def num_workers(self):
         return self.workers or len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True)
+class VocabularyOptions:
+    """Make a WordPiece vocabulary from raw text."""
+
+    input_file: str = setting("", "text files, globs, separated by commas")
+    vocab_file: str = setting("", "the file to write")
+    vocab_size: int = setting(30522, "most tokens; the five special ones are among them", minimum=6)
+    min_frequency: int = setting(2, "of a letter, and of a pair of pieces that is merged", minimum=1)
+    do_lower_case: bool = setting(True, "lower-case the text and strip accents")
+
+    def __post_init__(self):
+        check_fields(self)
+        for name in ("input_file", "vocab_file"):
+            if not getattr(self, name):
+                raise ValueError(f"--{name} is missing")
+
+    @classmethod
+    def complete(cls, tree):
+        """Nothing is taken from elsewhere."""

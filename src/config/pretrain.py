@@ -6,6 +6,7 @@ from pathlib import Path
 from src.config.fields import setting
 from src.config.model import describe_weights
 from src.config.training import OptimizerConfig, PrecisionConfig, RunOptions
+from src.log import logger
 
 NETWORKS = ("base", "nezha", "large", "tiny")
 _NETWORK_FILES = {"base": "bert_base", "nezha": "nezha_zoo", "large": "bert_large", "tiny": "bert_tiny"}
@@ -14,6 +15,7 @@ _FOLDER = Path(__file__).resolve().parents[2] / "configs/networks"
 
 # The model zoo's values for pretraining (its config.py): what holds for an optimiser where nothing else is said.
 _POLYNOMIAL = {"schedule": "polynomial", "learning_rate": 3e-5, "warmup_steps": 10000}
+_CLIP, _FIRST_SCALE = {"clip": "per_parameter"}, {"loss_scale_value": 65536.0}
 OPTIMIZER_DEFAULTS = {
     "Lamb": {**_POLYNOMIAL, "end_learning_rate": 1e-10, "power": 10.0, "weight_decay": 0.01},
     "AdamWeightDecay": {**_POLYNOMIAL, "end_learning_rate": 0.0, "power": 5.0, "weight_decay": 1e-5},
@@ -42,6 +44,8 @@ class _PretrainingOptions(RunOptions):
         super().__post_init__()
         if self.seq_length is not None:
             self.check_length("seq_length", self.seq_length)
+            if self.bucket_list and max(self.bucket_list) != self.seq_length:
+                raise ValueError(f"bucket_list={self.bucket_list}: the largest must equal seq_length={self.seq_length}")
 
     @classmethod
     def complete(cls, tree):
@@ -50,6 +54,10 @@ class _PretrainingOptions(RunOptions):
         found = describe_weights(path, config_file) if path or config_file else None
         if path:
             tree.setdefault("vocab_file_path", found.vocab_file)
+            if not found.model and "bert_network" not in tree and not tree.get("model"):
+                raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file or --bert_network")
+            if found.model and "bert_network" in tree:
+                logger.warning(f"bert_network={tree.bert_network} is ignored: {config_file or path} tells the network's shape")
         if not found or not found.model:
             name = str(tree.get("bert_network", cls.bert_network)).lower()
             found = describe_weights(None, _FOLDER / f"{_NETWORK_FILES.get(name, 'bert_base')}.json")
@@ -70,6 +78,7 @@ class PretrainOptions(_PretrainingOptions):
     """Pretraining: masked language model and next sentence."""
 
     WEIGHTS = "load_checkpoint_path"
+    keeps_earlier_checkpoints = True
 
     distribute: bool = setting(False, "training by several devices")
     device_num: int = setting(1, "number of devices", minimum=1)
@@ -97,9 +106,9 @@ class PretrainOptions(_PretrainingOptions):
     eval_samples: int = setting(300000, "rows trained on between evaluations", minimum=1)
     log_steps: int = setting(10, "updates between step lines", minimum=1)
     optimizer: OptimizerConfig = setting(
-        OptimizerConfig(clip="per_parameter", **OPTIMIZER_DEFAULTS["Lamb"]), "optimiser, schedule, clipping; the model zoo's values"
+        OptimizerConfig(**_CLIP, **OPTIMIZER_DEFAULTS["Lamb"]), "optimiser, schedule, clipping; the model zoo's values"
     )
-    precision: PrecisionConfig = setting(PrecisionConfig(loss_scale_value=65536.0), "compute type and loss scale")
+    precision: PrecisionConfig = setting(PrecisionConfig(**_FIRST_SCALE), "compute type and loss scale")
 
     def __post_init__(self):
         super().__post_init__()
@@ -125,8 +134,8 @@ class PretrainOptions(_PretrainingOptions):
         given = tree.get("optimizer", {})
         name = next((name for name in OPTIMIZER_DEFAULTS if name.lower() == str(given.get("name", "Lamb")).lower()), "AdamWeightDecay")
         defaults = OPTIMIZER_DEFAULTS[name] | ({"warmup_steps": None} if "warmup_proportion" in given else {})
-        tree.optimizer = {"clip": "per_parameter", **defaults, **given}
-        tree.precision = {"loss_scale_value": 65536.0, **tree.get("precision", {})}
+        tree.optimizer = {**_CLIP, **defaults, **given}
+        tree.precision = {**_FIRST_SCALE, **tree.get("precision", {})}
 
     @property
     def output_dir(self):

@@ -10,6 +10,7 @@ import os
 import tempfile
 import time
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,11 @@ import numpy as np
 from src.data.corpus import find_files, read_corpus
 from src.data.corpus_tokenization import CorpusTokenizer, cut_lines, id_type, load_segmenter
 from src.data.keyed_random import make_keys, permute
-from src.data.pretrain import KEEP_SHARE, MASK_SHARE, draw_masks, fingerprint, make_masking
+from src.data.pretrain import KEEP_SHARE, MASK_SHARE, draw_masks, make_masking
 from src.data.record_writers import open_writer, pack
 from src.data.sentence_pairs import PAIR, cut_documents, lay_out, make_pairs
 from src.data.token_store import MappedArray, TokenStore, TokenStoreWriter
-from src.data.tokenization import CLS, SEP, Tokenizer
+from src.data.tokenization import CLS, SEP, Tokenizer, fingerprint
 from src.data.workers import open_workers
 from src.log import format_fields, logger, progress
 
@@ -47,7 +48,11 @@ def build(options):
     description = describe(options, tokenizer)
     output = Path(options.output_file)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder, open_workers(options.num_workers) as run:
+    with (
+        tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder,
+        _named(output, folder),
+        open_workers(options.num_workers) as run,
+    ):
         try:
             statistics = _write_tokens(run, options, paths, folder)
             statistics |= _write_pairs(run, options, folder)
@@ -63,6 +68,17 @@ def build(options):
         for path in sorted(results.iterdir()):
             os.replace(path, output.parent / path.name)
     return statistics
+
+
+@contextmanager
+def _named(output, folder):
+    """Let an OSError about a temporary file name the output instead."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename and folder not in str(error.filename):
+            raise
+        raise OSError(error.errno, error.strerror, str(output)) from error
 
 
 def describe(options, tokenizer):

@@ -7,9 +7,8 @@ import mindspore.dataset as ds
 import numpy as np
 
 from src.data.mindrecord import read_description
-from src.data.pretrain import fingerprint
 from src.data.tfrecord import check_length, check_tfrecord
-from src.data.tokenization import read_vocabulary
+from src.data.tokenization import fingerprint, read_vocabulary
 
 _COLUMNS = ("input_ids", "input_mask", "segment_ids", "masked_lm_positions", "masked_lm_ids", "masked_lm_weights", "next_sentence_labels")
 

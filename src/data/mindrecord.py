@@ -1,6 +1,9 @@
 """MindRecord files of int32 and float32 columns, with a description of what they hold in their header."""
 
+import errno
 import json
+import sqlite3
+from contextlib import contextmanager
 
 from mindspore.mindrecord.core.shardheader import ShardHeader
 from mindspore.mindrecord.core.shardwriter import ShardWriter
@@ -32,12 +35,23 @@ class MindRecordWriter:
 
     def write(self, rows):
         """Append rows, uint8 [B, bytes]."""
-        self._writer.write_raw_data([{"row": row} for row in rows], validate=False)
+        with _disk_errors(self._path):
+            self._writer.write_raw_data([{"row": row} for row in rows], validate=False)
 
     def close(self):
         """Write what is left, and the index."""
-        self._writer.commit()
-        write_index(self._path)
+        with _disk_errors(self._path):
+            self._writer.commit()
+            write_index(self._path)
+
+
+@contextmanager
+def _disk_errors(path):
+    """The framework's and SQLite's errors of a full or broken disk as OSError."""
+    try:
+        yield
+    except (RuntimeError, sqlite3.Error) as error:
+        raise OSError(errno.EIO, f"cannot write records: {find_reason(error)}", str(path)) from None
 
 
 class _RowHeader:
@@ -62,3 +76,10 @@ def read_description(path):
     except ValueError:
         return {}
     return description if isinstance(description, dict) else {}
+
+
+def find_reason(error):
+    """The telling line of a framework's error."""
+    lines = [line.removeprefix("[ERROR] ").strip() for line in str(error).splitlines()]
+    phrases = ("-", "Exception thrown", "This exception is caused by framework's")  # around the reason, in every report
+    return next((line for line in lines if line and not line.startswith(phrases)), "unreadable")

@@ -22,14 +22,14 @@ class Batch:
     num_real: rows that are not filler.
     length: tokens the batch is padded to.
     epoch: passes over the rows finished before it.
-    update_row_ids: int64, the real rows of all micro-batches of the update that it belongs to.
+    update: pairs of an epoch and its rows (int64, no filler) in all micro-batches of the update that it belongs to.
     """
 
     row_ids: np.ndarray
     num_real: int
     length: int
     epoch: int = 0
-    update_row_ids: np.ndarray | None = None
+    update: tuple = ()
 
     @property
     def is_real(self):
@@ -101,7 +101,7 @@ class TrainingPlan:
         self.updates = batches // accumulation_steps
         if not self.updates:
             raise ValueError(f"accumulation_steps={accumulation_steps}, but the whole training has {batches} batches")
-        self._epochs = {}
+        self._epochs, self._last_update = {}, (None, ())
 
     def __len__(self):
         return self.updates * self.accumulation_steps
@@ -109,12 +109,20 @@ class TrainingPlan:
     def __getitem__(self, index):
         """Batch number `index` of the whole training."""
         epoch, place = divmod(index, self.batches_per_epoch)
-        batch = self.epoch(epoch)[place]
-        first = index - index % self.accumulation_steps
-        members = (divmod(number, self.batches_per_epoch) for number in range(first, first + self.accumulation_steps))
-        parts = [self.epoch(number)[place] for number, place in members]
-        rows = np.concatenate([part.row_ids[: part.num_real] for part in parts])
-        return Batch(batch.row_ids, batch.num_real, batch.length, epoch, rows)
+        return dataclasses.replace(self.epoch(epoch)[place], epoch=epoch, update=self._update(index // self.accumulation_steps))
+
+    def _update(self, number):
+        """The rows of update `number` by epoch; the last one is kept."""
+        known, update = self._last_update
+        if known != number:
+            rows = {}
+            for index in range(number * self.accumulation_steps, (number + 1) * self.accumulation_steps):
+                epoch, place = divmod(index, self.batches_per_epoch)
+                batch = self.epoch(epoch)[place]
+                rows.setdefault(epoch, []).append(batch.row_ids[: batch.num_real])
+            update = tuple((epoch, np.concatenate(parts)) for epoch, parts in rows.items())
+            self._last_update = number, update
+        return update
 
     def epoch(self, number):
         """The EpochPlan of one epoch; the last few are kept."""

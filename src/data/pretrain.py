@@ -4,15 +4,12 @@ B: rows. S: sequence length. P: most predictions a row.
 Source: create_pretraining_data.py of google-research/bert (which tokens, how many, 80/10/10, whole words).
 """
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
-from src.data.keyed_random import draw, make_keys
+from src.data.keyed_random import draw
 from src.data.tokenization import CLS, MASK, PAD, SEP
-
-__all__ = ["KEEP_SHARE", "MASK_SHARE", "Masking", "draw_masks", "fingerprint", "make_keys", "make_masking"]
 
 MASK_SHARE, KEEP_SHARE = 0.8, 0.1  # of the chosen tokens; the rest becomes a random token
 _PLACE_BITS = np.uint64((1 << 16) - 1)  # of a score, which hold the token's place
@@ -42,11 +39,6 @@ def make_masking(path, vocabulary, probability, max_predictions):
         raise ValueError(f"{path}: no {MASK} token, which masked-language-model pretraining needs")
     special = tuple(vocabulary[token] for token in (PAD, CLS, SEP))
     return Masking(vocabulary[MASK], len(vocabulary), special, probability, max_predictions)
-
-
-def fingerprint(vocabulary):
-    """SHA-256 of the tokens in the order of their ids, a hexadecimal str: dict of str -> int."""
-    return hashlib.sha256("\n".join(sorted(vocabulary, key=vocabulary.get)).encode()).hexdigest()
 
 
 def draw_masks(input_ids, lengths, keys, masking, continues=None):

@@ -1,5 +1,7 @@
 """Ready-made MindRecord and TFRecord files, the model zoo's and Google's, read into Chunks without padding."""
 
+import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -8,11 +10,13 @@ from pathlib import Path
 import mindspore.dataset as ds
 import numpy as np
 
+from src.data import mindrecord
 from src.data.records import Chunk
 from src.data.tfrecord import check_length, check_tfrecord
 from src.log import logger
 
 _ROWS_A_CHUNK = 4096
+_SHARD = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})$")
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,65 @@ LAYOUTS = {
         ("word_continues",),
     ),
 }
+
+
+def find_record_files(path):
+    """The record files that a path means: itself, or those in a folder.
+
+    Raises:
+        FileNotFoundError: no such path. ValueError: no records there; shards of a set are missing, or are there with another
+            count too; or MindRecords and TFRecords lie side by side, which would be the same rows twice.
+    """
+    path = Path(path)
+    if path.is_file():
+        files = [path]
+    elif path.is_dir():
+        files = sorted(
+            file for file in path.iterdir() if file.is_file() and not file.name.startswith(".") and file.suffix not in (".db", ".json")
+        )
+    else:
+        raise FileNotFoundError(f"{path}: no such file or folder of records")
+    found = [file for file in files if is_record_file(file)]
+    if not found:
+        raise ValueError(f"{path}: no MindRecord or TFRecord here; python -m src.build_records makes them")
+    for file in sorted(set(files) - set(found)):
+        logger.warning(f"{file} is ignored: neither MindRecord nor TFRecord")
+    if len({is_mindrecord(file) for file in found}) > 1:
+        raise ValueError(f"{path}: holds MindRecords and TFRecords; name the file, or keep them in folders of their own")
+    if path.is_dir():
+        _check_shards(path, found)
+    return found
+
+
+def _check_shards(folder, files):
+    shards = {}
+    for match in filter(None, (_SHARD.match(file.name) for file in files)):
+        shards.setdefault(match["name"], {}).setdefault(int(match["count"]), []).append(int(match["number"]))
+    for name, counts in shards.items():
+        if len(counts) > 1:
+            raise ValueError(
+                f"{folder}: {name} is there in {' and in '.join(map(str, sorted(counts)))} shards; remove those of an earlier run"
+            )
+        for count, numbers in counts.items():
+            if missing := sorted(set(range(count)) - set(numbers)):
+                raise ValueError(f"{folder}: of the {count} shards of {name}, number {', '.join(map(str, missing))} is missing")
+
+
+def read_description(path):
+    """What src.build_records tells of records: from the MindRecord itself, or from the statistics beside a TFRecord; {} of others.
+
+    Raises:
+        ValueError: a MindRecord's header is damaged.
+    """
+    path = Path(path)
+    if is_mindrecord(path):
+        return mindrecord.read_description(path)
+    match = _SHARD.match(path.name)
+    statistics = path.with_name(f"{Path(match['name'] if match else path.name).stem}.statistics.json")
+    try:
+        return json.loads(statistics.read_text(encoding="utf-8"))["description"]
+    except (OSError, ValueError, KeyError, TypeError):  # not ours
+        return {}
 
 
 def is_record_file(path):
@@ -74,7 +137,7 @@ def read_record_file(path, task, schema_file=None):
             yield chunk
     except (RuntimeError, TypeError, ValueError) as error:
         names = ", ".join(name for name in _names(layout) if name not in layout.optional)
-        raise ValueError(f"{path}: not readable as records with columns {names}: {_reason(error)}") from None
+        raise ValueError(f"{path}: not readable as records with columns {names}: {mindrecord.find_reason(error)}") from None
     if not count:
         raise ValueError(f"{path}: no rows")
 
@@ -144,10 +207,3 @@ def check_tokens(path, maxima, model, seq_length):
         raise ValueError(f"{path}: segment {segments} does not fit model.type_vocab_size={model.type_vocab_size}")
     if longest > seq_length:
         raise ValueError(f"{path}: a row has {longest} tokens, seq_length={seq_length}")
-
-
-def _reason(error):
-    """The telling line of a framework's error."""
-    lines = [line.removeprefix("[ERROR] ").strip() for line in str(error).splitlines()]
-    phrases = ("-", "Exception thrown", "This exception is caused by framework's")  # around the reason, in every report
-    return next((line for line in lines if line and not line.startswith(phrases)), "unreadable")

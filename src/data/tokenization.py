@@ -3,6 +3,7 @@
 Where it departs from Google's FullTokenizer, and why: docs/data.md, "Tokenizer".
 """
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def read_vocabulary(path):
     try:
         lines = Path(path).read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such vocabulary; --vocab_file_path takes a vocab.txt") from None
+        raise FileNotFoundError(f"{path}: no such vocabulary; a vocab.txt is expected") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a UTF-8 text file: {error.reason} at byte {error.start}") from None
     if lines[-1] == "":
@@ -40,6 +41,11 @@ def read_vocabulary(path):
     if missing:
         raise ValueError(f"{path}: not a BERT vocabulary: {', '.join(missing)} missing")
     return vocabulary
+
+
+def fingerprint(vocabulary):
+    """SHA-256 of the tokens in the order of their ids, a hexadecimal str: dict of str -> int."""
+    return hashlib.sha256("\n".join(sorted(vocabulary, key=vocabulary.get)).encode()).hexdigest()
 
 
 def decide_lower_case(path, vocabulary, do_lower_case=None):

@@ -106,8 +106,8 @@ def describe(config):
 
 
 def for_evaluation(network):
-    """The cell whose outputs are scored, and its input columns."""
-    return network, INPUTS
+    """The cell whose outputs are scored, its input columns, and the columns beside its outputs that scoring needs."""
+    return network, INPUTS, ("label_ids",)
 
 
 def _find(config, split):

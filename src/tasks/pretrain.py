@@ -1,12 +1,13 @@
 """Pretraining: masked language model and next sentence; data, network, loss, score."""
 
 import dataclasses
+import json
 from pathlib import Path
 
-from src.data import mindrecord, record_files, records
-from src.data.pretrain import fingerprint, make_masking
-from src.data.pretrain_rows import DynamicMasks, StaticMasks
-from src.data.tokenization import decide_lower_case, read_vocabulary
+from src.data import record_files, records
+from src.data.pretrain import make_masking
+from src.data.pretrain_rows import PretrainRows
+from src.data.tokenization import decide_lower_case, fingerprint, read_vocabulary
 from src.files import make_folder
 from src.log import logger, progress
 from src.metrics.pretraining import pretraining_metrics
@@ -17,6 +18,7 @@ INPUTS = ("input_ids", "input_mask", "token_type_ids", "masked_lm_positions")
 TARGETS = ("masked_lm_ids", "masked_lm_weights", "next_sentence_labels", "rows_per_token", "weights")
 LOSS_PARTS = ("masked_lm_loss", "next_sentence_loss")
 _SCORED = (*INPUTS, "masked_lm_ids", "masked_lm_weights", "next_sentence_labels")
+_ALIKE = ("vocabulary", "do_lower_case")  # of all records of a split
 _FOLDER_FLAGS = {"train": "data_dir", "eval": "eval_data_dir"}
 
 
@@ -40,37 +42,49 @@ def prepare(config, splits):
             raise ValueError(f"{config.vocab_file_path}: {size} tokens do not fit model.vocab_size={config.model.vocab_size}")
     if config.schema_dir and not Path(config.schema_dir).is_file():
         raise FileNotFoundError(f"{config.schema_dir}: no such file; --schema_dir takes the schema JSON of TFRecord files")
-    if getattr(config, "masking", "static") == "dynamic" and not config.vocab_file_path:
-        raise ValueError("masking=dynamic: give --vocab_file_path, which names [MASK] and the special tokens")
-    found = [dataset(config, split) for split in splits]
-    longest = max(int(rows.lengths.max()) for rows in found)
+    if "train" in splits:
+        _check_training(config)
+    found = {split: dataset(config, split) for split in splits}
+    longest = max(int(rows.lengths.max()) for rows in found.values())
     multiple = config.device.length_multiple
     seq_length = config.seq_length or min(-(-longest // multiple) * multiple, max(longest, config.model.max_position_embeddings))
     config.check_length("seq_length", seq_length)
     if config.bucket_list:
         config.check_length("bucket_list", max(config.bucket_list))
+        if config.device.data_sink and len(config.bucket_list) > 1:
+            raise ValueError("bucket_list: enable_data_sink=true takes batches of one length; give one length, or --enable_data_sink false")
         if max(config.bucket_list) < longest:
             raise ValueError(f"bucket_list={','.join(map(str, config.bucket_list))}: the longest row has {longest} tokens")
+    if "train" in found and len(found["train"].lengths) < config.batch_size:
+        raise ValueError(f"batch_size={config.batch_size}: {config.data_dir} has {len(found['train'].lengths)} rows")
     return dataclasses.replace(config, seq_length=seq_length, bucket_list=config.bucket_list or (seq_length,))
+
+
+def _check_training(config):
+    if config.masking == "dynamic" and not config.vocab_file_path:
+        raise ValueError("masking=dynamic: give --vocab_file_path, which names [MASK] and the special tokens")
+    if config.masking == "static" and config.masked_lm_prob != type(config).masked_lm_prob:
+        logger.warning(f"masked_lm_prob={config.masked_lm_prob} is ignored: it is for masking=dynamic")
+    if config.eval_steps and not config.train_with_eval:
+        logger.warning(f"eval_steps={config.eval_steps} is ignored: train_with_eval is false")
 
 
 def dataset(config, split):
     """The rows of a split; read once and kept memory-mapped in the cache folder."""
-    paths = _find_files(config, split)
+    paths = record_files.find_record_files(getattr(config, _FOLDER_FLAGS[split]))
     about = (*map(records.fingerprint_file, paths), config.num_samples)
     if config.schema_dir and all(map(record_files.is_mindrecord, paths)):
         logger.warning(f"schema_dir={config.schema_dir} is ignored: it is for TFRecord files")
     elif config.schema_dir:
         about += (records.fingerprint_file(config.schema_dir),)
     cache = Path(config.cache_dir or f"{config.output_dir}/cache") / f"{split}-{records.make_key('pretraining', *about)}"
-    _check_vocabulary(config, paths)
+    _check_vocabulary(config, split)
     found = records.cached_records(cache, lambda: _read(config, paths))
     _check_rows(config, split, found)
-    found = StaticMasks(**{field.name: getattr(found, field.name) for field in dataclasses.fields(found)})
-    if split == "eval" or getattr(config, "masking", "static") == "static":
-        return found
+    if split == "eval" or config.masking == "static":
+        return PretrainRows(found)
     vocabulary, width = read_vocabulary(config.vocab_file_path), found.rows["masked_lm_positions"].shape[1]
-    return DynamicMasks(found, make_masking(config.vocab_file_path, vocabulary, config.masked_lm_prob, width), config.seed)
+    return PretrainRows(found, make_masking(config.vocab_file_path, vocabulary, config.masked_lm_prob, width), config.seed)
 
 
 def network(config):
@@ -85,15 +99,15 @@ def loss(config):
 
 def describe(config):
     """What later use of the weights needs to know: no labels, vocabulary and casing where they are known, no settings."""
-    casing = None
+    casing = _describe_records(config, "train").get("do_lower_case")
     if config.vocab_file_path:
-        casing = decide_lower_case(config.vocab_file_path, read_vocabulary(config.vocab_file_path))[0]
+        casing, _ = decide_lower_case(config.vocab_file_path, read_vocabulary(config.vocab_file_path), casing)
     return (), config.vocab_file_path, casing, {}
 
 
 def for_evaluation(network):
-    """The cell whose outputs are scored, and its input columns."""
-    return PretrainingScores(network), _SCORED
+    """The cell whose outputs are scored, its input columns, and the columns beside its outputs that scoring needs."""
+    return PretrainingScores(network), _SCORED, ()
 
 
 def score(config, outputs, targets):
@@ -101,34 +115,20 @@ def score(config, outputs, targets):
     return pretraining_metrics(outputs)
 
 
-def _find_files(config, split):
-    flag = _FOLDER_FLAGS[split]
-    path = Path(getattr(config, flag))
-    if path.is_file():
-        files = [path]
-    elif path.is_dir():
-        files = sorted(
-            file for file in path.iterdir() if file.is_file() and not file.name.startswith(".") and file.suffix not in (".db", ".json")
-        )
-    else:
-        raise FileNotFoundError(f"{path}: no such file or folder (--{flag})")
-    found = [file for file in files if record_files.is_record_file(file)]
-    if not found:
-        raise ValueError(f"{path}: no MindRecord or TFRecord here (--{flag}); python -m src.build_records makes them")
-    for file in set(files) - set(found):
-        logger.warning(f"{file} is ignored: neither MindRecord nor TFRecord")
-    return found
+def _describe_records(config, split):
+    """What the builder tells of a split's records, {} where it is not known; all must be made alike."""
+    paths = record_files.find_record_files(getattr(config, _FOLDER_FLAGS[split]))
+    found = {json.dumps({name: told.get(name) for name in _ALIKE}): path for path in paths if (told := record_files.read_description(path))}
+    if len(found) > 1:
+        raise ValueError(f"{' and '.join(map(str, found.values()))}: made with different vocabularies or casings")
+    return json.loads(next(iter(found))) if found else {}
 
 
-def _check_vocabulary(config, paths):
-    """MindRecords made here carry the vocabulary that they were made with."""
-    if not config.vocab_file_path:
-        return
-    ours = fingerprint(read_vocabulary(config.vocab_file_path))
-    for path in filter(record_files.is_mindrecord, paths):
-        theirs = mindrecord.read_description(path).get("vocabulary", ours)
-        if theirs != ours:
-            raise ValueError(f"{path}: made with another vocabulary than {config.vocab_file_path}")
+def _check_vocabulary(config, split):
+    """Records made here tell the vocabulary that they were made with."""
+    theirs = _describe_records(config, split).get("vocabulary")
+    if theirs and config.vocab_file_path and theirs != fingerprint(read_vocabulary(config.vocab_file_path)):
+        raise ValueError(f"{getattr(config, _FOLDER_FLAGS[split])}: made with another vocabulary than {config.vocab_file_path}")
 
 
 def _read(config, paths):

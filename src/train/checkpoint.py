@@ -13,8 +13,7 @@ from src.files import write_text, written_whole
 from src.formats import huggingface
 from src.log import format_fields, logger, shorten
 
-_POSITION = "data_position"  # int64 [6]: epoch, global rows consumed in it, and what resuming must have in common:
-_COMMON = ("training data, vocabulary, length or masking", "batch size", "seed", "number of accumulation steps")
+_POSITION = "data_position"  # int64: epoch, global rows consumed in it, and the values of what resuming must have in common
 _NAME = re.compile(r"^(?P<prefix>.+)-(?P<epoch>\d+)_(?P<step>\d+)\.ckpt$")
 
 _SHOWN = 4  # names of parameters in a message
@@ -33,7 +32,7 @@ def save(folder, prefix, cell, epoch, step, position, keep):
         prefix: task name, e.g. classifier.
         cell: TrainStep; every parameter in it is saved.
         epoch, step: epochs finished or begun, and updates done.
-        position: int64 [6], see `_POSITION`.
+        position: list of int, see `_POSITION`.
         keep: checkpoints kept.
 
     Returns:
@@ -88,7 +87,7 @@ def restore(path, cell, trained_on):
     Args:
         path: written by `save`.
         cell: TrainStep of the same network and optimiser.
-        trained_on: the data set's key, rows of a global batch, seed, accumulation steps; others than the checkpoint's are refused.
+        trained_on: name -> int of what resuming must have in common; others than the checkpoint's are refused.
 
     Returns:
         (epoch, global rows consumed in it).
@@ -102,7 +101,7 @@ def restore(path, cell, trained_on):
     epoch, consumed, *saved = (int(value) for value in arrays.pop(_POSITION))
     if len(saved) != len(trained_on):
         raise ValueError(f"{path}: its training state is of an older version; start from its weights instead of resuming")
-    for name, before, now in zip(_COMMON, saved, trained_on):
+    for (name, now), before in zip(trained_on.items(), saved):
         if before != now:
             raise ValueError(f"{path}: was trained with another {name}; --resume needs the same")
     parameters = cell.parameters_dict()
@@ -160,9 +159,8 @@ def load_weights(network, path, whole):
     unexpected = [name for name in arrays if name not in parameters and name.startswith(("bert.", "head.", *_PRETRAINING_HEADS))]
     strange = [name for name in unexpected if not name.startswith(_PRETRAINING_HEADS)]
     if whole and strange:
-        raise ValueError(
-            f"{path}: is of another network, which has {shorten(strange, _SHOWN)} too; see --head, --cnn_batch_norm and model.*"
-        )
+        hint = "; see --head and --cnn_batch_norm" if any(name.startswith("head.") for name in strange) else "; see model.*"
+        raise ValueError(f"{path}: is of another network, which has {shorten(strange, _SHOWN)} too{hint}")
     _copy(path, parameters, arrays_here)
     counts = {"matched": len(arrays_here), "missing": len(missing), "unexpected": len(unexpected), "other_shape": len(reshaped)}
     logger.info(f"weights from {path}: {format_fields(counts)}")

@@ -23,6 +23,7 @@ from src.train import checkpoint
 from src.train.callbacks import Evaluator, OverflowGuard, Progress, Saver, StepLog, StopOnSignal
 from src.train.loss_scale import make_loss_scale
 from src.train.prediction import run_network
+from src.train.resume import describe_training, folder_taken, resume
 from src.train.step import TrainStep
 
 _SIGNAL_EXIT = {"SIGINT": 130, "SIGTERM": 143}
@@ -33,11 +34,16 @@ def fit(task, config):
 
     Exits with 130 or 143 when interrupted, after saving.
     """
+    with folder_taken(config):
+        _fit(task, config)
+
+
+def _fit(task, config):
     records = task.dataset(config, "train")
     plan = _plan_training(config, records.lengths)
     network, step = _make_step(task, config, plan.updates)
-    trained_on = (records.key, config.train_batch_size, config.seed, config.accumulation_steps)
-    first_batch = _resume(task, config, step, trained_on, plan)
+    trained_on = describe_training(config, records)
+    first_batch = resume(task, config, step, trained_on, plan)
     if first_batch >= len(plan):
         logger.info(f"nothing left to train: {first_batch} of {len(plan)} batches are done")
         return
@@ -46,7 +52,7 @@ def fit(task, config):
 
     def save(done):
         epoch, consumed = divmod(done, plan.batches_per_epoch)
-        position = (epoch, consumed * config.train_batch_size, *trained_on)
+        position = (epoch, consumed * config.train_batch_size, *trained_on.values())
         epochs, updates = math.ceil(done / plan.batches_per_epoch), done // config.accumulation_steps
         path = checkpoint.save(config.checkpoint_dir, task.NAME, step, epochs, updates, position, config.save_checkpoint_num)
         logger.info(f"saved {path}")
@@ -58,14 +64,14 @@ def fit(task, config):
     stop = StopOnSignal(saver)
     names = [parameter.name for parameter in step.optimizer.parameters]
     callbacks = [StepLog(done, records.lengths, config.log_steps, run_log, task.LOSS_PARTS)]
-    callbacks += [OverflowGuard(step, names, config.precision.max_skipped_steps), saver]
+    callbacks += [OverflowGuard(step, names, config.precision.max_skipped_steps), saver, stop]
     if config.evaluate_every:
-        callbacks.append(_make_evaluator(task, config, network, step, run_log, done))
+        callbacks.append(_make_evaluator(task, config, network, step, run_log, done, stop))
     dataset = pipeline.make_dataset(records, plan, task.INPUTS + task.TARGETS, first_batch)
     calls = (len(plan) - first_batch) // done.per_call if config.device.data_sink else 1
     sink = {"dataset_sink_mode": config.device.data_sink, "sink_size": done.per_call if config.device.data_sink else -1}
     with loader.not_input():
-        Model(step).train(calls, dataset, [*callbacks, stop], **sink)
+        Model(step).train(calls, dataset, callbacks, **sink)
     run_log.close()
     if stop.received is not None:
         print(f"stopped={stop.received.name} step={done.step}", flush=True)
@@ -123,33 +129,14 @@ def _make_step(task, config, total_steps):
     return network, step
 
 
-def _resume(task, config, step, trained_on, plan):
-    """Micro-batches done by the newest readable checkpoint; 0 for a fresh start."""
-    if not config.resume:
-        return 0
-    found = checkpoint.find_checkpoints(config.checkpoint_dir, task.NAME)
-    while found:
-        path = found.pop()
-        try:
-            epoch, consumed = checkpoint.restore(path, step, trained_on)
-        except checkpoint.DamagedCheckpoint as error:
-            if not found:
-                raise
-            logger.warning(f"{error}; falling back to {found[-1]}")
-            continue
-        done = epoch * plan.batches_per_epoch + consumed // config.train_batch_size
-        logger.info(f"resumed from {path} at epoch={done / plan.batches_per_epoch:.3f} step={done // config.accumulation_steps}")
-        return done
-    logger.info(f"resume: no {task.NAME} checkpoint in {config.checkpoint_dir}, starting anew")
-    return 0
-
-
-def _make_evaluator(task, config, network, step, run_log, done):
+def _make_evaluator(task, config, network, step, run_log, done, stop):
     """A callback that scores the evaluation split every so often."""
     records, evaluation = task.dataset(config, "eval"), task.for_evaluation(network)
 
     def evaluate():
-        outputs, targets, fields = run_network(task, config, evaluation, records, "eval")
+        if stop.received is not None:
+            return
+        outputs, targets, fields = run_network(config, evaluation, records, "eval")
         step.set_train()
         scores = task.score(config, outputs, targets)
         run_log.write({"event": "eval", "step": done.step, **scores, **fields})

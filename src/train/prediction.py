@@ -27,7 +27,7 @@ def predict(task, config, split, path):
     records = task.dataset(config, split)
     network = task.network(config)
     checkpoint.load_weights(network, path, whole=True)
-    outputs, targets, fields = run_network(task, config, task.for_evaluation(network), records, split)
+    outputs, targets, fields = run_network(config, task.for_evaluation(network), records, split)
     logger.info(f"{split} {format_fields(fields)}")
     run_log = RunLog(f"{config.output_dir}/log.jsonl", keep=True)
     run_log.write({"event": split, **fields})
@@ -35,19 +35,18 @@ def predict(task, config, split, path):
     return outputs, targets
 
 
-def run_network(task, config, evaluation, records, title):
+def run_network(config, evaluation, records, title):
     """As `predict`, with a network and records at hand; returns also a dict of figures about the run.
 
     Args:
         evaluation: what `task.for_evaluation(network)` gives; the same object again compiles nothing anew.
         title: of the progress bar.
     """
-    cell, inputs = evaluation
+    cell, inputs, targets = evaluation
     lengths = records.lengths
     shuffle = False  # sorted by length: the least padding
     buckets = config.bucket_list or choose_buckets(lengths, config.eval_batch_size, config.seed, shuffle, config.device.length_multiple)
     plan = plan_epoch(lengths, buckets, config.eval_batch_size, config.seed, 0, shuffle)
-    targets = tuple(name for name in task.TARGETS if name in (*records.rows, *records.tokens) and name not in inputs)
     dataset = pipeline.make_dataset(records, plan, (*inputs, *targets, "row_id"))
     batches = dataset.create_tuple_iterator(num_epochs=1)
     model, speed, collected = Model(cell), Throughput(), []

@@ -98,7 +98,9 @@ def test_an_update_is_known_to_all_its_batches(accumulation_steps):
     for number, batch in enumerate(batches):
         first = number // accumulation_steps * accumulation_steps
         members = batches[first : first + accumulation_steps]
-        np.testing.assert_array_equal(batch.update_row_ids, np.concatenate([part.row_ids[: part.num_real] for part in members]))
+        assert [epoch for epoch, _ in batch.update] == sorted({part.epoch for part in members})
+        for epoch, rows in batch.update:
+            np.testing.assert_array_equal(rows, np.concatenate([part.row_ids[: part.num_real] for part in members if part.epoch == epoch]))
 
 
 def test_any_batch_can_be_asked_for_first():

@@ -6,10 +6,10 @@ import pytest
 from src.data.corpus import read_corpus, split_sentences
 from src.data.corpus_tokenization import CorpusTokenizer, cut_lines, load_segmenter
 from src.data.keyed_random import make_keys, permute
-from src.data.pretrain import Masking, draw_masks, fingerprint
+from src.data.pretrain import Masking, draw_masks
 from src.data.sentence_pairs import cut_documents, lay_out, make_pairs
 from src.data.token_store import TokenStore, TokenStoreWriter
-from src.data.tokenization import Tokenizer
+from src.data.tokenization import Tokenizer, fingerprint
 
 CLS, SEP, MASK = 2, 3, 4
 MASKING = Masking(MASK, 1000, (0, CLS, SEP), 0.15, 20)

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
+from src.data.keyed_random import make_keys
 from src.data.plan import TrainingPlan
-from src.data.pretrain import Masking, draw_masks, make_keys
-from src.data.pretrain_rows import DynamicMasks, StaticMasks
+from src.data.pretrain import Masking, draw_masks
+from src.data.pretrain_rows import PretrainRows
+from src.data.records import RecordSet
 
 PAD, CLS, SEP, MASK = 0, 2, 3, 4
 MASKING = Masking(mask_id=MASK, vocab_size=90, special_ids=(PAD, CLS, SEP), probability=0.15, max_predictions=5)
@@ -23,7 +25,7 @@ def make_records(count=40, seed=0, continues=False):
     if continues:
         tokens["word_continues"] = (np.arange(lengths.sum()) % 2 == 0).astype(np.int32)
     rows = dict(zip(NAMES[1:], rest)) | {"next_sentence_labels": np.zeros(count, np.int32)}
-    return StaticMasks(lengths, tokens, rows), true
+    return RecordSet(lengths, tokens, rows), true
 
 
 def columns(rows, batch):
@@ -49,7 +51,7 @@ def assert_masks_hide(found, true, batch):
 
 def test_drawn_masks_hide_the_tokens_below_the_records_own():
     records, true = make_records()
-    rows = DynamicMasks(records, MASKING, seed=1)
+    rows = PretrainRows(records, MASKING, seed=1)
     plan = make_plan(records)
     for number in range(len(plan)):
         found = columns(rows, plan[number])
@@ -60,7 +62,7 @@ def test_drawn_masks_hide_the_tokens_below_the_records_own():
 def test_masks_are_drawn_anew_each_epoch_and_again_the_same():
     records, _ = make_records()
     plan = make_plan(records)
-    first, again = (DynamicMasks(records, MASKING, seed=1) for _ in range(2))
+    first, again = (PretrainRows(records, MASKING, seed=1) for _ in range(2))
     by_epoch = [{}, {}, {}]
     for number in range(len(plan)):
         batch = plan[number]
@@ -71,14 +73,14 @@ def test_masks_are_drawn_anew_each_epoch_and_again_the_same():
     for number in reversed(range(len(plan))):  # whatever was asked for before
         for name, values in columns(again, plan[number]).items():
             np.testing.assert_array_equal(values, first.column(name, plan[number]), err_msg=name)
-    assert (columns(DynamicMasks(records, MASKING, seed=2), plan[0])["input_ids"] != columns(first, plan[0])["input_ids"]).any()
+    assert (columns(PretrainRows(records, MASKING, seed=2), plan[0])["input_ids"] != columns(first, plan[0])["input_ids"]).any()
 
 
-@pytest.mark.parametrize("kind", [lambda records: records, lambda records: DynamicMasks(records, MASKING, 1)], ids=["static", "dynamic"])
-@pytest.mark.parametrize("accumulation_steps", [1, 3])
-def test_rows_per_token_counts_the_whole_update_without_filler(kind, accumulation_steps):
+@pytest.mark.parametrize("masking", [None, MASKING], ids=["static", "dynamic"])
+@pytest.mark.parametrize("accumulation_steps", [1, 3, 4])  # 6 batches an epoch: updates of 4 reach into the next one
+def test_rows_per_token_counts_the_whole_update_without_filler(masking, accumulation_steps):
     records, _ = make_records(43)
-    rows, plan = kind(records), make_plan(records, accumulation_steps=accumulation_steps)
+    rows, plan = PretrainRows(records, masking, 1), make_plan(records, accumulation_steps=accumulation_steps)
     for update in range(plan.updates):
         batches = [plan[number] for number in range(update * accumulation_steps, (update + 1) * accumulation_steps)]
         real = sum(batch.num_real for batch in batches)
@@ -91,7 +93,7 @@ def test_rows_per_token_counts_the_whole_update_without_filler(kind, accumulatio
 
 def test_whole_words_stay_whole():
     records, true = make_records(continues=True)
-    rows, plan = DynamicMasks(records, MASKING, seed=1), make_plan(records)
+    rows, plan = PretrainRows(records, MASKING, seed=1), make_plan(records)
     starts = np.cumsum(records.lengths) - records.lengths
     words_of_two = 0
     for number in range(len(plan)):
@@ -110,8 +112,8 @@ def test_whole_words_stay_whole():
 
 def test_static_masks_are_those_of_the_records():
     records, true = make_records()
-    plan = make_plan(records)
+    rows, plan = PretrainRows(records), make_plan(records)
     for number in range(len(plan)):
-        found = columns(records, plan[number])
+        found = columns(rows, plan[number])
         assert_masks_hide(found, true, plan[number])
         np.testing.assert_array_equal(found["masked_lm_positions"], records.rows["masked_lm_positions"][plan[number].row_ids])

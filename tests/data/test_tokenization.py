@@ -148,5 +148,5 @@ def test_vocabulary_defects_are_named(tmp_path):
     (tmp_path / "vocab.txt").write_bytes(b"[PAD]\ncaf\xe9\n")
     with pytest.raises(ValueError, match="not a UTF-8 text file"):
         read_vocabulary(tmp_path / "vocab.txt")
-    with pytest.raises(FileNotFoundError, match="--vocab_file_path"):
+    with pytest.raises(FileNotFoundError, match="a vocab.txt is expected"):
         read_vocabulary(tmp_path / "none.txt")
