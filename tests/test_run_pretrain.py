@@ -3,6 +3,7 @@
 import fcntl
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -333,9 +334,10 @@ def test_a_new_training_does_not_replace_the_checkpoints_of_another(job, tmp_pat
 
 def test_two_trainings_do_not_share_a_folder(job, tmp_path, capsys):
     (tmp_path / "out").mkdir()
-    with open(tmp_path / "out/.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "out: another training writes here at this moment" in refusal(capsys, run_pretrain, job())
+    lock = os.open(tmp_path / "out", os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    assert "out: another training writes here at this moment" in refusal(capsys, run_pretrain, job())
+    os.close(lock)
 
 
 def test_casing_is_that_of_the_records(corpus, job, tmp_path):
@@ -360,7 +362,8 @@ def test_shards_must_be_complete_and_of_one_run(corpus, job, tmp_path, capsys):
 
 def test_a_checkpoint_of_another_network_is_refused(job, tmp_path, capsys):
     run_pretrain.main(job(train_steps=2))
-    assert "is of another network or optimiser" in refusal(capsys, run_pretrain, job(resume="true", **{"model.num_hidden_layers": 2}))
+    assert "was trained with another network" in refusal(capsys, run_pretrain, job(resume="true", **{"model.num_hidden_layers": 2}))
+    assert "is of another network or optimiser" in refusal(capsys, run_pretrain, job(resume="true", optimizer="Momentum"))
     newest = checkpoint.find_checkpoints(tmp_path / "out", "checkpoint_bert")[-1]
     flags = job(load_checkpoint_path=newest, **{"model.num_hidden_layers": 2}, save_checkpoint_path=tmp_path / "next")
     assert "is of another network" in refusal(capsys, run_pretrain, flags)

@@ -92,6 +92,8 @@ def _choose_sink(config, batches):
 def _plan_training(config, lengths):
     shuffle, batch = config.train_data_shuffle, config.train_batch_size
     buckets = config.bucket_list or choose_buckets(lengths, batch, config.seed, shuffle, config.device.length_multiple)
+    if config.drops_short_batch and len(lengths) < batch:
+        raise ValueError(f"train_batch_size={batch}, but the training set has {len(lengths)} rows: not one whole batch")
     plan = TrainingPlan(
         lengths,
         buckets,

@@ -3,6 +3,7 @@
 import dataclasses
 import fcntl
 import hashlib
+import os
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,13 +23,16 @@ def folder_taken(config):
     """
     folder = Path(config.checkpoint_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
+    lock = os.open(folder, os.O_RDONLY)
+    try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(f"{folder}: another training writes here at this moment") from None
         _refuse_used(folder, config)
         yield
+    finally:
+        os.close(lock)
 
 
 def _refuse_used(folder, config):
