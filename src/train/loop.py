@@ -99,11 +99,11 @@ def _plan_training(config, lengths):
         buckets,
         batch,
         config.seed,
-        config.train_updates,
-        config.epoch_num,
-        shuffle,
-        config.drops_short_batch,
-        config.accumulation_steps,
+        updates=config.train_updates,
+        epochs=config.epoch_num,
+        shuffle=shuffle,
+        drop_short=config.drops_short_batch,
+        accumulation_steps=config.accumulation_steps,
     )
     logger.info(
         f"training rows={len(lengths)} batches={len(plan)} batch_size={batch} "
