@@ -44,6 +44,8 @@ def build(options):
     paths = find_files(options.input_file)
     tokenizer = _load(options).tokenizer
     logger.info(f"text is {'' if tokenizer.do_lower_case else 'not '}lower-cased, {tokenizer.casing_reason}")
+    if options.do_whole_word_mask and not options.segmenter and "的" in tokenizer.vocabulary:
+        logger.warning("do_whole_word_mask: Chinese characters are words of their own without --segmenter")
     _make_masking(options)  # fails on a vocabulary that is none for it, before anything is read
     description = describe(options, tokenizer)
     output = Path(options.output_file)
