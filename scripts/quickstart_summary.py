@@ -17,7 +17,6 @@ def main(folder):
         for row in csv.DictReader(file):
             print(f"{row['predicted_label']:>12}  {float(row['probability']):.3f}  {row['text_a']}")
 
-
     measures = json.loads((folder / "pretrain/eval/eval_results.json").read_text(encoding="utf-8"))
     print(f"\n{'pretrained from raw text, held-out topics':46}{'loss':>8}{'accuracy':>10}")
     print(f"{'masked words':46}{measures['masked_lm_loss']:>8.3f}{measures['masked_lm_accuracy']:>10.4f}")

@@ -11,12 +11,12 @@ import time
 
 import numpy as np
 import pytest
+from conftest import ROOT, TINY, WORDS
 
 import pretrain_eval
 import run_pretrain
 from src import build_records
 from src.train import checkpoint
-from tests.conftest import ROOT, TINY, WORDS
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import yaml
+from conftest import ROOT
 
 from src.config import loader
 from src.config.pretrain import OPTIMIZER_DEFAULTS, PretrainEvalOptions, PretrainOptions
@@ -108,3 +109,10 @@ def test_settings_are_read_back_from_their_file(tmp_path):
     options = load("--optimizer=Momentum", "--bert_network=tiny", "--train_steps=5", "--masking=dynamic")
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(loader.to_dict(options)))
     assert loader.load(PretrainOptions, ["--config_path=config.yaml"]) == options
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*pretrain*.yaml")), ids=lambda path: path.stem)
+def test_recipes_are_good_settings(path, monkeypatch):
+    monkeypatch.chdir(ROOT)  # some name a file of configs/networks
+    options = load(f"--config_path={path}", "--eval_data_dir=/data")
+    assert options.optimizer.learning_rate >= 3e-4

@@ -1,6 +1,7 @@
 import mindspore
 import numpy as np
 import pytest
+from conftest import ROOT
 from mindspore import Tensor
 
 from src.config.model import ModelConfig
@@ -13,7 +14,6 @@ from src.optim.factory import make_optimizer
 from src.tasks import pretrain
 from src.train import runtime
 from src.train.step import TrainStep
-from tests.conftest import ROOT
 
 CONFIG = {
     "vocab_size": 60,
