@@ -31,7 +31,7 @@ HEADS = [("cnn", "false"), ("cnn", "true"), ("rcnn", "false")]
 @pytest.mark.parametrize(("head", "batch_norm"), HEADS)
 def test_each_head_learns_and_is_found_again(job, tmp_path, head, batch_norm):
     settings = {"head": head, "cnn_batch_norm": batch_norm, "optimizer.learning_rate": 0.01, "model.initializer_range": 0.2}
-    run_classifier.main(job(**settings, epoch_num=20, do_eval="true"))
+    run_classifier.main(job(**settings, epoch_num=8, do_eval="true"))
     first = results(tmp_path / "out")
     assert first["accuracy"] == 1.0  # the word `good` decides
     left_out = 1 if batch_norm == "true" else 0  # 50 rows make 6 whole batches of 8
