@@ -361,4 +361,4 @@ def test_a_killed_worker_is_told():
 
 def test_options_come_without_the_framework():
     code = "import sys, src.data.builder, src.build_records; sys.exit('mindspore' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

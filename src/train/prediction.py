@@ -1,4 +1,4 @@
-"""Running a network over every row of a split: `predict(task, config, split)`."""
+"""Running a network over every row of a split: `predict(task, config, split, path)`."""
 
 import time
 
