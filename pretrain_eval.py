@@ -17,8 +17,8 @@ def main(argv=None):
 
         path = checkpoint.find_weights(options.eval_ckpt)
         config = pretrain.prepare(runtime.start(options), ("eval",))
-        outputs, targets = prediction.predict(pretrain, config, "eval", path)
-        results = {"global_step": checkpoint.step_of(path), **pretrain.score(config, outputs, targets)}
+        scores = pretrain.score(config, *prediction.predict(pretrain, config, "eval", path))
+        results = {"global_step": checkpoint.step_of(path), **scores}
         write_text(f"{config.output_dir}/eval_results.json", json.dumps(results, indent=2) + "\n")
         print(json.dumps(results), flush=True)
 

@@ -105,9 +105,9 @@ def describe(config):
     return labels, config.vocab_file_path, config.do_lower_case, {key: getattr(config, key) for key in config.TRAINED_WITH}
 
 
-def for_evaluation(network):
-    """The cell whose outputs are scored, its input columns, and the columns beside its outputs that scoring needs."""
-    return network, INPUTS, ("label_ids",)
+def for_evaluation(config, network):
+    """The cell whose outputs are scored, and its input columns."""
+    return network, INPUTS
 
 
 def _find(config, split):

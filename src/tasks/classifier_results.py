@@ -17,31 +17,33 @@ from src.metrics.classification import classification_metrics, regression_metric
 _MEASURE_NAMES = {"mcc": "MCC", "spearman_correlation": "Spearman Correlation", "auc": "AUC"}
 
 
-def score(config, outputs, targets):
+def score(config, outputs, records):
     """Measures of an evaluation.
 
     Args:
-        outputs: float32 [rows, C] logits.
-        targets: {"label_ids": int32 [rows]}, of a regression float32.
+        outputs: one list of logits float32 [C], a row each.
+        records: RecordSet with label_ids, class ids or the scores of a regression.
     """
+    (logits,), labels = outputs, records.rows["label_ids"]
     if config.is_regression:
-        return regression_metrics(outputs[:, 0], targets["label_ids"])
-    return classification_metrics(outputs, targets["label_ids"])
+        return regression_metrics(np.stack(logits)[:, 0], labels)
+    return classification_metrics(np.stack(logits), labels)
 
 
-def report_evaluation(config, outputs, targets, global_step):
+def report_evaluation(config, outputs, records, global_step):
     """Print the result as the model zoo does; write eval_results.json and .txt, and evaluation.csv for the figures.
 
     Returns:
         what eval_results.json holds.
     """
-    metrics = score(config, outputs, targets)
+    metrics = score(config, outputs, records)
+    (logits,), labels = outputs, records.rows["label_ids"]
     if config.is_regression:
-        rows = [[f"{true:.9g}", f"{found:.9g}"] for true, found in zip(targets["label_ids"], outputs[:, 0])]
+        rows = [[f"{true:.9g}", f"{found:.9g}"] for true, (found,) in zip(labels, logits)]
     else:
         rows = [
             [config.labels[label], config.labels[int(row.argmax())], *(f"{value:.9g}" for value in row)]
-            for label, row in zip(targets["label_ids"], softmax(np.asarray(outputs, np.float64), axis=1))
+            for label, row in zip(labels, softmax(np.asarray(logits, np.float64), axis=1))
         ]
     _write_csv(f"{config.output_dir}/evaluation.csv", ["label", "predicted_label", *config.labels], rows)
     if config.measure == "f1":
@@ -61,9 +63,10 @@ def report_evaluation(config, outputs, targets, global_step):
     return results
 
 
-def report_predictions(config, outputs):
+def report_predictions(config, outputs, records):
     """Write test_results.tsv (probabilities, or scores) and predictions.csv (texts, labels, margins), rows in input order."""
-    values = np.asarray(outputs, np.float64) if config.is_regression else softmax(np.asarray(outputs, np.float64), axis=1)
+    values = np.asarray(outputs[0], np.float64)
+    values = values if config.is_regression else softmax(values, axis=1)
     table = "".join("\t".join(f"{value:.9g}" for value in row) + "\n" for row in values)
     write_text(f"{config.output_dir}/test_results.tsv", table)
     path = find_file(config, "predict", usual_files(config.task_name, config.language))

@@ -105,14 +105,14 @@ def describe(config):
     return (), config.vocab_file_path, casing, {}
 
 
-def for_evaluation(network):
-    """The cell whose outputs are scored, its input columns, and the columns beside its outputs that scoring needs."""
-    return PretrainingScores(network), _SCORED, ()
+def for_evaluation(config, network):
+    """The cell whose outputs are scored, and its input columns."""
+    return PretrainingScores(network), _SCORED
 
 
-def score(config, outputs, targets):
+def score(config, outputs, records):
     """Accuracy and loss of both tasks, from PretrainingScores' rows."""
-    return pretraining_metrics(outputs)
+    return pretraining_metrics(outputs[0])
 
 
 def _describe_records(config, split):

@@ -1,7 +1,7 @@
 """Training of any task module over its record set: `fit(task, config)`.
 
 A task module has NAME, INPUTS, TARGETS, LOSS_PARTS and the functions dataset(config, split), network(config), loss(config),
-describe(config), for_evaluation(network) and score(config, outputs, targets).
+describe(config), for_evaluation(config, network) and score(config, outputs, records).
 """
 
 import dataclasses
@@ -133,14 +133,14 @@ def _make_step(task, config, total_steps):
 
 def _make_evaluator(task, config, network, step, run_log, done, stop):
     """A callback that scores the evaluation split every so often."""
-    records, evaluation = task.dataset(config, "eval"), task.for_evaluation(network)
+    records, evaluation = task.dataset(config, "eval"), task.for_evaluation(config, network)
 
     def evaluate():
         if stop.received is not None:
             return
-        outputs, targets, fields = run_network(config, evaluation, records, "eval")
+        outputs, fields = run_network(config, evaluation, records, "eval")
         step.set_train()
-        scores = task.score(config, outputs, targets)
+        scores = task.score(config, outputs, records)
         run_log.write({"event": "eval", "step": done.step, **scores, **fields})
         logger.info(f"eval step={done.step} {format_fields(scores)}")
 

@@ -13,7 +13,7 @@ from src.train.callbacks import Throughput
 
 
 def predict(task, config, split, path):
-    """Outputs of a trained network for every row of a split, in input order, each row once.
+    """Outputs of a trained network for every row of a split, each row once.
 
     Args:
         task: a task module.
@@ -22,46 +22,52 @@ def predict(task, config, split, path):
         path: the weights, see `checkpoint.read_weights`.
 
     Returns:
-        (outputs float32 [rows, ...], {target name: its values [rows]}).
+        (outputs, see `run_network`; the RecordSet that they belong to).
     """
     records = task.dataset(config, split)
     network = task.network(config)
     checkpoint.load_weights(network, path, whole=True)
-    outputs, targets, fields = run_network(config, task.for_evaluation(network), records, split)
+    outputs, fields = run_network(config, task.for_evaluation(config, network), records, split)
     logger.info(f"{split} {format_fields(fields)}")
     run_log = RunLog(f"{config.output_dir}/log.jsonl", keep=True)
     run_log.write({"event": split, **fields})
     run_log.close()
-    return outputs, targets
+    return outputs, records
 
 
 def run_network(config, evaluation, records, title):
-    """As `predict`, with a network and records at hand; returns also a dict of figures about the run.
+    """Run a network over all rows of a RecordSet.
 
     Args:
-        evaluation: what `task.for_evaluation(network)` gives; the same object again compiles nothing anew.
+        evaluation: what `task.for_evaluation` gives; the same object again compiles nothing anew.
         title: of the progress bar.
+
+    Returns:
+        outputs: for each output of the cell a list with the array of every row, in input order; where the first axis of such
+            an array runs over tokens, it is as long as the row's batch was padded to.
+        fields: dict of figures about the run.
     """
-    cell, inputs, targets = evaluation
+    cell, inputs = evaluation
     lengths = records.lengths
     shuffle = False  # sorted by length: the least padding
     buckets = config.bucket_list or choose_buckets(lengths, config.eval_batch_size, config.seed, shuffle, config.device.length_multiple)
     plan = plan_epoch(lengths, buckets, config.eval_batch_size, config.seed, 0, shuffle)
-    dataset = pipeline.make_dataset(records, plan, (*inputs, *targets, "row_id"))
+    dataset = pipeline.make_dataset(records, plan, (*inputs, "row_id"))
     batches = dataset.create_tuple_iterator(num_epochs=1)
     model, speed, collected = Model(cell), Throughput(), []
     for length, num_real in zip(progress(plan.lengths, desc=title, unit="batch"), plan.num_real):
         started = time.perf_counter()
         columns = next(batches)
-        outputs = model.predict(*columns[: len(inputs)])
-        collected.append([values.asnumpy() for values in (outputs, *columns[len(inputs) :])])
+        outputs = model.predict(*columns[:-1])
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        collected.append([values.asnumpy() for values in (columns[-1], *outputs)])
         speed.add(int(length), int(num_real), 0, time.perf_counter() - started)
-    outputs, *target_values, row_id = (np.concatenate(parts) for parts in zip(*collected))
-    order = np.argsort(row_id, kind="stable")[(row_id < 0).sum() :]  # filler rows, numbered -1, come first
+    row_id, *outputs = ([row for batch in parts for row in batch] for parts in zip(*collected))
+    order = np.argsort(row_id, kind="stable")[row_id.count(-1) :]  # filler rows, numbered -1, come first
     fields = {
         "rows": len(order),
         "samples_per_s": round(speed.rows_per_s, 1),
         "compile_s": round(speed.compile_seconds, 1),
         "padding": round(plan.padding_share(lengths), 3),
     }
-    return outputs[order], {name: values[order] for name, values in zip(targets, target_values)}, fields
+    return tuple([rows[number] for number in order] for rows in outputs), fields

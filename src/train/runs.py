@@ -62,8 +62,7 @@ def _run_once(task, options):
         path = find_trained(task, config)
         results = task.report_evaluation(config, *prediction.predict(task, config, "eval", path), checkpoint.step_of(path))
     if config.do_predict:
-        outputs, _ = prediction.predict(task, config, "predict", find_trained(task, config))
-        task.report_predictions(config, outputs)
+        task.report_predictions(config, *prediction.predict(task, config, "predict", find_trained(task, config)))
     return results
 
 
