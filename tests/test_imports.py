@@ -90,8 +90,14 @@ def test_columns_of_a_task_are_the_parameters_of_its_network_and_loss():
     from src.models.heads import Classifier
     from src.models.losses import ClassificationLoss
     from src.models.pretraining import Pretraining, PretrainingLoss
-    from src.tasks import classifier, pretrain
+    from src.models.tagger import CrfLoss, Tagger, TaggingLoss
+    from src.tasks import classifier, ner, pretrain
 
-    for task, network, loss in ((classifier, Classifier, ClassificationLoss), (pretrain, Pretraining, PretrainingLoss)):
+    for task, network, loss in (
+        (classifier, Classifier, ClassificationLoss),
+        (pretrain, Pretraining, PretrainingLoss),
+        (ner, Tagger, TaggingLoss),
+        (ner, Tagger, CrfLoss),
+    ):
         assert list(task.INPUTS) == list(inspect.signature(network.construct).parameters)[1:]
         assert list(task.TARGETS) == list(inspect.signature(loss.construct).parameters)[2:]

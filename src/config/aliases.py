@@ -21,6 +21,7 @@ ALIASES = {
     "save_checkpoints_steps": ("save_checkpoint_steps",),
     "input_file": ("data_dir", "eval_data_dir"),
     "output_dir": ("save_checkpoint_path",),
+    "label_file_path": ("label2id_file_path",),
     "schema_file": ("schema_file_path", "schema_dir"),
     "optimizer": ("optimizer.name",),
     "loss_scale_value": ("precision.loss_scale_value",),

@@ -69,6 +69,7 @@ class DeviceSettings:
     native_library: str | None = None  # compiled kernels of src/models/native.cpp, where there is a compiler
     length_multiple: int = 1  # chosen bucket lengths are rounded up to it
     data_sink: bool = False  # whether the framework feeds the device several steps at a time
+    has_float64: bool = True  # matrix products of float64: src/models/crf.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +100,11 @@ class RunOptions:
     drops_short_batch = False  # leave out the rows behind an epoch's last whole batch: filler would disturb batch statistics
     evaluate_every = None  # updates between evaluations along the way
     train_updates = None  # updates of the whole run; None: as many as the epochs make
+
+    @property
+    def evaluation_buckets(self):
+        """Lengths that evaluation pads to; none: chosen from the data."""
+        return self.bucket_list
 
     def check_length(self, key, length):
         """Raise a ValueError that names `key` where the network has no positions for `length` tokens."""

@@ -36,6 +36,7 @@ _INPUTS = {"input_ids": "input_ids", "segment_ids": "token_type_ids"}
 _MASKED = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
 LAYOUTS = {
     "classifier": Layout(_INPUTS, {"label_ids": "label_ids"}, {}),
+    "ner": Layout({**_INPUTS, "label_ids": "label_ids"}, {}, {}),
     "bert": Layout(
         {**_INPUTS, "word_continues": "word_continues"},
         {"next_sentence_labels": "next_sentence_labels"},

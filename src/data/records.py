@@ -16,6 +16,7 @@ import numpy as np
 from src.files import write_text, written_whole
 
 _FORMAT = 4  # of the cache; a change in what the rows are made of gets a new number
+_PADDING = {"label_ids": -1}  # no label; all else is padded with 0
 _SAMPLE = 1 << 20  # bytes at both ends of a large file that stand for all of it in a key
 
 
@@ -59,7 +60,7 @@ class RecordSet(Chunk):
         return np.cumsum(self.lengths, dtype=np.int64) - self.lengths
 
     def column(self, name, batch):
-        """One column of a Batch: int32 [B, batch.length] padded with 0, or [B, ...]; `input_mask` follows from the lengths."""
+        """One column of a Batch: int32 [B, batch.length], padded, or [B, ...]; `input_mask` follows from the lengths."""
         if name in self.rows:
             return self.rows[name][batch.row_ids]
         lengths = self.lengths[batch.row_ids, None]
@@ -67,7 +68,8 @@ class RecordSet(Chunk):
         if name == "input_mask":
             return (places < lengths).astype(np.int32)
         starts = self.starts[batch.row_ids, None]
-        return np.where(places < lengths, self.tokens[name][starts + np.minimum(places, lengths - 1)], 0).astype(np.int32)
+        values = self.tokens[name][starts + np.minimum(places, lengths - 1)]
+        return np.where(places < lengths, values, _PADDING.get(name, 0)).astype(np.int32)
 
 
 def join_rows(rows):

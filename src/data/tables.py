@@ -96,13 +96,13 @@ def _split_json(path, text):
         if not row.strip():
             continue
         try:
-            found = _decode_object(row)
+            found = decode_object(row)
             if keys is None:
                 keys = list(found)
                 yield 0, keys
             fields = [value if isinstance(value, str | None) else _ENCODER.encode(value) for value in map(found.get, keys)]
             if "\\u" in row:
-                _check_escapes([*keys, *fields])
+                check_escapes([*keys, *fields])
         except RecursionError:
             raise ValueError(f"{path}:{line}: JSON nested too deeply") from None
         except ValueError as error:
@@ -111,7 +111,7 @@ def _split_json(path, text):
         yield line, fields
 
 
-def _decode_object(row):
+def decode_object(row):
     found = _DECODER.decode(row)
     if not isinstance(found, dict) or not found:
         raise ValueError(f"found {row[:40]!r}")
@@ -120,12 +120,12 @@ def _decode_object(row):
 
 def _is_object(row):
     try:
-        return bool(_decode_object(row))
+        return bool(decode_object(row))
     except (ValueError, RecursionError):
         return False
 
 
-def _check_escapes(fields):
+def check_escapes(fields):
     r"""Refuse what only a \u escape can bring past the checks of the file's own text."""
     text = "".join(field for field in fields if field is not None)
     text.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair

@@ -116,13 +116,16 @@ class Bert(nn.Cell):
     Args:
         config: ModelConfig.
         device: DeviceSettings; compute type and form of the ops.
+        pooled: False leaves the pooler out, for tasks that label tokens.
     """
 
-    def __init__(self, config, device):
+    def __init__(self, config, device, pooled=True):
         super().__init__()
         self.embeddings = Embeddings(config, device)
         self.encoder = Encoder(config, device)
-        self.pooler = Linear(config.hidden_size, config.hidden_size, config.initializer_range, getattr(mindspore, device.compute_type))
+        self.pooled = pooled
+        if pooled:
+            self.pooler = Linear(config.hidden_size, config.hidden_size, config.initializer_range, getattr(mindspore, device.compute_type))
         self.hidden_size = config.hidden_size
         self.composed = device.composed_ops
 
@@ -133,10 +136,12 @@ class Bert(nn.Cell):
             input_ids: int32 [B, S]. input_mask: int32 [B, S], 1 for real tokens. token_type_ids: int32 [B, S].
 
         Returns:
-            sequence_output float32 [B, S, H], and pooled_output float32 [B, H]: tanh of a projection of [CLS].
+            sequence_output float32 [B, S, H]; and pooled_output float32 [B, H], tanh of a projection of [CLS], if there is a pooler.
         """
         batch_size, seq_length = input_ids.shape
         x = self.encoder(self.embeddings(input_ids, token_type_ids), make_mask_bias(input_mask))
         sequence_output = x.reshape((batch_size, seq_length, self.hidden_size))  # [B, S, H]
+        if not self.pooled:
+            return sequence_output
         pooled_output = tanh(self.pooler(sequence_output[:, 0]).astype(mindspore.float32), self.composed)  # [B, H]
         return sequence_output, pooled_output

@@ -1,7 +1,6 @@
 """Classification of texts and pairs, and regression of a score: data, network, loss; results in classifier_results.py."""
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 
@@ -13,11 +12,11 @@ from src.data.classifier import collect_labels, encode_examples, make_task, read
 from src.data.record_files import check_tokens
 from src.data.splits import find_file, wanted_splits
 from src.data.tokenization import Tokenizer
-from src.files import make_folder, write_text
 from src.log import logger, shorten
 from src.models.heads import Classifier
 from src.models.losses import ClassificationLoss, RegressionLoss
 from src.tasks.classifier_results import report_evaluation, report_predictions, score
+from src.tasks.inputs import check_inputs, write_label_map
 
 __all__ = [
     "INPUTS",
@@ -51,31 +50,14 @@ def prepare(config):
     Raises:
         ValueError, FileNotFoundError: naming what is missing or does not fit.
     """
-    make_folder(config.output_dir)
     paths = {split: _find(config, split) for split in wanted_splits(config)}
-    if not config.vocab_file_path:
-        raise ValueError("no vocabulary: there is no vocab.txt beside the weights; give --vocab_file_path")
-    tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
-    casing = f"do_lower_case={str(tokenizer.do_lower_case).lower()}, {tokenizer.casing_reason}"
-    logger.info(f"vocabulary {config.vocab_file_path} tokens={len(tokenizer.vocabulary)} {casing}")
-    if len(tokenizer.vocabulary) > config.model.vocab_size:
-        raise ValueError(
-            f"{config.vocab_file_path}: {len(tokenizer.vocabulary)} tokens do not fit model.vocab_size={config.model.vocab_size}"
-        )
-    if config.schema_file_path and not Path(config.schema_file_path).is_file():
-        raise FileNotFoundError(f"{config.schema_file_path}: no such file; --schema_file_path takes the schema JSON of a TFRecord file")
-    if config.schema_file_path and not any(map(record_files.is_record_file, paths.values())):
-        logger.warning(f"schema_file_path={config.schema_file_path} is ignored: it is for record files")
-    if config.eval_data_shuffle:
-        logger.warning("eval_data_shuffle=true is ignored: results do not depend on the order")
-    config = dataclasses.replace(config, do_lower_case=tokenizer.do_lower_case)
+    config = check_inputs(config, paths.values())
     config = dataclasses.replace(config, num_class=1, labels=()) if config.is_regression else _settle_labels(config, paths)
     found = {split: dataset(config, split) for split in paths}
     if "train" in found and not config.is_regression:
         config = _settle_class_weights(config, np.bincount(found["train"].rows["label_ids"], minlength=config.num_class))
     if config.do_train:
-        ids = {label: number for number, label in enumerate(config.labels)}
-        write_text(f"{config.output_dir}/label_map.json", json.dumps(ids, ensure_ascii=False, indent=2) + "\n")
+        write_label_map(config)
     return config
 
 

@@ -17,6 +17,7 @@ _POSITION = "data_position"  # int64: epoch, global rows consumed in it, and the
 _NAME = re.compile(r"^(?P<prefix>.+)-(?P<epoch>\d+)_(?P<step>\d+)\.ckpt$")
 
 _SHOWN = 4  # names of parameters in a message
+_HEAD_HINT = "; see the settings of the head (--head, --cnn_batch_norm, --num_class; --use_crf, --with_lstm)"
 _PRETRAINING_HEADS = ("masked_lm.", "next_sentence.", "cls.")  # another task has no use for them
 
 
@@ -150,7 +151,7 @@ def load_weights(network, path, whole):
     for name in reshaped:
         if name in required:
             shapes = f"{arrays_here[name].shape}, the network {tuple(parameters[name].shape)}"
-            hint = "; see --head and --num_class" if name.startswith("head.") else ""
+            hint = _HEAD_HINT if name.startswith("head.") else ""
             raise ValueError(f"{path}: {name} has shape {shapes}{hint}")
         del arrays_here[name]
     missing = [name for name in parameters if name not in arrays_here]
@@ -159,7 +160,7 @@ def load_weights(network, path, whole):
     unexpected = [name for name in arrays if name not in parameters and name.startswith(("bert.", "head.", *_PRETRAINING_HEADS))]
     strange = [name for name in unexpected if not name.startswith(_PRETRAINING_HEADS)]
     if whole and strange:
-        hint = "; see --head and --cnn_batch_norm" if any(name.startswith("head.") for name in strange) else "; see model.*"
+        hint = _HEAD_HINT if any(name.startswith("head.") for name in strange) else "; see model.*"
         raise ValueError(f"{path}: is of another network, which has {shorten(strange, _SHOWN)} too{hint}")
     _copy(path, parameters, arrays_here)
     counts = {"matched": len(arrays_here), "missing": len(missing), "unexpected": len(unexpected), "other_shape": len(reshaped)}

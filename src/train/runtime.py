@@ -45,6 +45,7 @@ def settings(target, compute_type="auto", sink=False):
         native_library=native.build() if target == "CPU" else None,
         length_multiple={"Ascend": 16, "GPU": 8, "CPU": 1}[target],
         data_sink=sink and target != "CPU",
+        has_float64=target != "Ascend",
     )
 
 

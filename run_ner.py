@@ -1,0 +1,22 @@
+"""Fine-tune, evaluate and predict named entities: `python run_ner.py --help`."""
+
+from src import signals
+from src.config import loader
+from src.config.ner import NerOptions
+
+
+def main(argv=None):
+    """Parse, start the device, run, draw."""
+    options = loader.load(NerOptions, argv)
+    with loader.bad_input_exits():
+        from src.report import plots
+        from src.tasks import ner  # imports MindSpore: after the options are known to be good
+        from src.train import runs, runtime
+
+        for folder in runs.run(ner, runtime.start(options)):
+            plots.draw(folder)
+
+
+if __name__ == "__main__":
+    signals.watch()
+    main()

@@ -1,0 +1,56 @@
+"""Options of run_ner.py."""
+
+import dataclasses
+
+from src.config.fields import setting
+from src.config.finetune import FineTuneOptions
+
+ASSESSMENT_METHODS = ("entity", "f1", "bf1", "mf1", "clue_benchmark", "accuracy")
+SCHEMES = ("BIO", "BIOES", "BMES")
+
+
+@dataclasses.dataclass(frozen=True)
+class NerOptions(FineTuneOptions):
+    """Named entities: tags of tokens, with softmax, a CRF, or a BiLSTM and a CRF."""
+
+    # what evaluation and prediction need to know of the training; written into the checkpoint folder
+    TRAINED_WITH = ("seq_length", "use_crf", "with_lstm", "crf_constraints")
+    task_name = "ner"
+
+    use_crf: bool = setting(False, "a CRF scores the tags of a sentence together")
+    with_lstm: bool = setting(False, "a BiLSTM between encoder and tags")
+    crf_constraints: bool = setting(True, "the CRF forbids transitions that the tag scheme does not know")
+    assessment_method: str = setting(
+        "entity",
+        "result printed: entity, exact spans with a line for each type; f1 (or BF1), their precision, recall and F1; mf1, the mean F1 of "
+        "the types; clue_benchmark writes ner_predict.json and scores it; accuracy, of tokens",
+        ASSESSMENT_METHODS,
+    )
+    legacy_metrics: bool = setting(False, "print the model zoo's measure of that name instead: padding counts, texts stand for spans")
+    label2id_file_path: str | None = setting(
+        None, "entity types (the model zoo's order of tags follows) or tags, one a line, or JSON {tag: id}; default: from the training file"
+    )
+    tag_scheme: str | None = setting(None, "of the tags where no label file lists them; default: the data's own, else BIO", SCHEMES)
+    class_filter: tuple[str, ...] = setting((), "entity elements of an MSRA XML file that count, NAMEX for instance; default: all")
+    predict_text_file_path: str | None = setting(None, "raw text to predict, a sentence a line")
+    epoch_num: float = setting(5.0, "passes over the training set", above=0)
+    output_dir: str = setting("./ner_finetune", "folder of everything that is written")
+    labels: tuple[str, ...] = setting((), "tags in id order; default: see label2id_file_path")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.predict_text_file_path and not self.do_predict:
+            raise ValueError("predict_text_file_path goes with --do_predict true")
+        if self.predict_text_file_path and self.predict_data_file_path:
+            raise ValueError("predict_text_file_path and predict_data_file_path: give one of them")
+        if self.legacy_metrics and self.assessment_method == "entity":
+            raise ValueError("legacy_metrics: is for --assessment_method bf1, mf1, clue_benchmark or accuracy, the model zoo's")
+        if self.with_lstm and self.model.hidden_size < 2:
+            raise ValueError("with_lstm needs model.hidden_size of 2 or more: half of it is for each direction")
+        if self.legacy_metrics and self.bucket_list not in ((), (self.seq_length,)):
+            raise ValueError("legacy_metrics counts padding up to seq_length: leave --bucket_list out")
+
+    @property
+    def evaluation_buckets(self):
+        """Lengths that evaluation pads to, () to choose them."""
+        return (self.seq_length,) if self.legacy_metrics else self.bucket_list

@@ -1,0 +1,198 @@
+"""Tagged sentences as rows of tokens and labels for the records, and tokens' labels back as entities of characters.
+
+Every word piece has a label. Where the tokenizer has one [UNK] for a word of several characters, each of them becomes tokens of
+its own, so that an entity can begin inside the word.
+"""
+
+import functools
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+
+from src.data.tags import Entity
+from src.data.tokenization import UNKNOWN
+
+INSIDE, OVERLAP, NO_TOKENS, SHORTER = "inside a token", "overlaps another", "no tokens", "no tokens at an end"
+_CHUNK = 1000  # sentences that the tokenizer takes at once; what it holds for each is far larger than a row
+_SHOWN = 5  # entities that a report names
+
+
+@dataclass
+class Losses:
+    """What the rows of some sentences do not tell as the sentences do.
+
+    Args:
+        num_cut_sentences, num_cut_entities: longer than a row; entities of which a token at least is behind the cut.
+        num_empty: sentences without a token, which are left out.
+        unaligned: list of (number of the sentence, Entity, reason). INSIDE: it begins or ends inside a token; OVERLAP: it shares
+            tokens with a longer or earlier one; NO_TOKENS: it is white space; these have no label. SHORTER: labelled without
+            its outer characters, which have no tokens.
+    """
+
+    num_cut_sentences: int = 0
+    num_cut_entities: int = 0
+    num_empty: int = 0
+    unaligned: list = field(default_factory=list)
+
+    def report(self, path, sentences):
+        """Lines for the log: counts, and the first unaligned entities by file, line, type and text."""
+        lines = []
+        if self.num_cut_sentences:
+            lines.append(f"{path}: {self.num_cut_sentences} of {len(sentences)} sentences cut, and {self.num_cut_entities} entities")
+        if self.num_empty:
+            lines.append(f"{path}: {self.num_empty} of {len(sentences)} sentences left out: they have no token")
+        if self.unaligned:
+            total = sum(len(sentence.entities) for sentence in sentences)
+            reasons = Counter(reason for *_, reason in self.unaligned)
+            counts = ", ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items()))
+            lines.append(f"{path}: {len(self.unaligned)} of {total} entities cannot be labelled exactly: {counts}")
+        for number, entity, reason in self.unaligned[:_SHOWN]:
+            text = sentences[number].text[entity.start : entity.end]
+            lines.append(f"{path}:{sentences[number].line}: {entity.type} {text[:80]!r}: {reason}")
+        return lines
+
+
+def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<text>"):
+    """Rows for the records, each [CLS] tokens [SEP], and Losses.
+
+    Args:
+        sentences: list of Sentence.
+        tokenizer: Tokenizer.
+        tag_set: TagSet.
+        seq_length: longest row in tokens, at least 3.
+        windows: whether a sentence too long becomes several rows, which overlap by a quarter, and one without tokens a row; else
+            it is cut, the tokens that are left of a cut entity have no label, and one without tokens has no row.
+        path: named in errors.
+
+    Returns:
+        list of dicts: input_ids, token_type_ids, label_ids (-1: no label), starts and ends (of the token in the sentence's
+        characters, end exclusive; 0 at [CLS] and [SEP]) lists of int; sentence, its number. Losses.
+
+    Raises:
+        ValueError: an entity that the tag set has no tag for, or no row at all.
+    """
+    rows, losses, room = [], Losses(), seq_length - 2
+    for number, (sentence, (ids, starts, ends)) in enumerate(zip(sentences, _encode(sentences, tokenizer))):
+        spans, unaligned = _align(sentence.entities, starts, ends)
+        losses.unaligned += [(number, entity, reason) for entity, reason in unaligned]
+        try:
+            labels = tag_set.make_labels(len(ids), spans)
+        except ValueError as error:
+            raise ValueError(f"{path}:{sentence.line}: {error}") from None
+        if windows:
+            row_starts = _window_starts(len(ids), room)
+        else:
+            _cut(labels, spans, room, losses)
+            row_starts = [0] if ids else []
+        for first in row_starts:
+            place = slice(first, first + room)
+            input_ids, token_type_ids = tokenizer.join(ids[place], None, seq_length)
+            row = {"input_ids": input_ids, "token_type_ids": token_type_ids, "label_ids": [-1, *labels[place], -1]}
+            rows.append(row | {"starts": [0, *starts[place], 0], "ends": [0, *ends[place], 0], "sentence": number})
+    if not rows:
+        raise ValueError(f"{path}: no sentence has a token")
+    return rows, losses
+
+
+def _encode(sentences, tokenizer):
+    """Ids, starts and ends of the tokens of each sentence."""
+    unknown, encode_character = tokenizer.vocabulary[UNKNOWN], functools.cache(lambda character: tokenizer.encode([character])[0])
+    for begin in range(0, len(sentences), _CHUNK):
+        texts = [sentence.text for sentence in sentences[begin : begin + _CHUNK]]
+        for text, (ids, offsets) in zip(texts, tokenizer.encode_with_offsets(texts)):
+            if unknown in ids:
+                ids, offsets = _split_unknown(text, ids, offsets, unknown, encode_character)
+            starts, ends = zip(*offsets) if offsets else ((), ())
+            yield ids, starts, ends
+
+
+def _split_unknown(text, ids, offsets, unknown, encode_character):
+    """Ids and offsets with every [UNK] of several characters replaced by the tokens of each."""
+    new_ids, new_offsets = [], []
+    for token, (start, end) in zip(ids, offsets):
+        if token == unknown and end - start > 1:
+            for place in range(start, end):
+                pieces = encode_character(text[place])
+                new_ids += pieces
+                new_offsets += [(place, place + 1)] * len(pieces)
+        else:
+            new_ids.append(token)
+            new_offsets.append((start, end))
+    return new_ids, new_offsets
+
+
+def _align(entities, starts, ends):
+    """The entities as spans of tokens, and (entity, reason) of those that the tokens cannot tell exactly."""
+    spans, unaligned, taken = [], [], bytearray(len(starts))
+    for entity in sorted(entities, key=lambda entity: entity.start - entity.end):  # longer ones first, else in their order
+        first, behind = bisect_right(ends, entity.start), bisect_left(starts, entity.end)
+        if first >= behind:
+            unaligned.append((entity, NO_TOKENS))
+        elif starts[first] < entity.start or ends[behind - 1] > entity.end:
+            unaligned.append((entity, INSIDE))
+        elif any(taken[first:behind]):
+            unaligned.append((entity, OVERLAP))
+        else:
+            spans.append(Entity(entity.type, first, behind))
+            taken[first:behind] = b"\1" * (behind - first)
+            if (starts[first], ends[behind - 1]) != (entity.start, entity.end):
+                unaligned.append((entity, SHORTER))
+    return spans, unaligned
+
+
+def _cut(labels, spans, room, losses):
+    """Count what does not fit into `room` tokens, and take the labels of the entities that end behind it away."""
+    cut = [span for span in spans if span.end > room]
+    for span in cut:
+        labels[span.start : span.end] = [-1] * (span.end - span.start)
+    losses.num_cut_sentences += len(labels) > room
+    losses.num_cut_entities += len(cut)
+    losses.num_empty += not labels
+
+
+def _stride(window):
+    return window - window // 4
+
+
+def _window_starts(num_tokens, window):
+    """First tokens of the windows that together hold all tokens; one window if they fit."""
+    return range(0, max(num_tokens - window, 0) + _stride(window), _stride(window))
+
+
+def merge_windows(sentence_ids, lengths, starts, ends, values):
+    """The value of every token, from the window where it has most context on the side where it has least (of equals, the first).
+
+    Args:
+        sentence_ids: of each row; the rows of a sentence are neighbours and in the order of `encode_sentences`.
+        lengths: tokens of each row, [CLS] and [SEP] included.
+        starts, ends, values: for each row an array of int, at least as long.
+
+    Returns:
+        list of (starts, ends, values), int64 arrays over the tokens, for each sentence.
+
+    Source: "max context" of BERT's run_squad.py.
+    """
+    merged, row = [], 0
+    for _, group in groupby(sentence_ids):
+        rows = range(row, row := row + len(list(group)))
+        stride = _stride(lengths[rows[0]] - 2)
+        num_tokens = (len(rows) - 1) * stride + lengths[rows[-1]] - 2
+        tokens, most = np.zeros((3, num_tokens), np.int64), np.full(num_tokens, -1)
+        for begin, number in zip(range(0, num_tokens, stride or 1), rows):
+            count = lengths[number] - 2
+            context = np.minimum(np.arange(count), np.arange(count)[::-1])
+            window = slice(begin, begin + count)
+            better = context > most[window]
+            found = [column[number][1 : count + 1] for column in (starts, ends, values)]
+            tokens[:, window] = np.where(better, found, tokens[:, window])
+            most[window] = np.maximum(context, most[window])
+        merged.append(tuple(tokens))
+    return merged
+
+
+def find_entities(tag_set, starts, ends, label_ids):
+    """Entities over characters, from the start of the first token to the end of the last, by the labels of a sentence's tokens."""
+    return [Entity(name, int(starts[first]), int(ends[behind - 1])) for name, first, behind in tag_set.find_spans(label_ids)]

@@ -1,0 +1,210 @@
+"""Sentences with entities from CLUENER's JSON lines, tagged text and MSRA's XML; every defect names file and line."""
+
+import json
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from src.data.entity_xml import parse_sentences, read_encoded
+from src.data.tables import check_escapes, decode_object, read_text
+from src.data.tags import OUTSIDE, Entity, find_scheme, find_spans, parse_tag
+from src.log import logger
+
+_ROW = re.compile(r"( |[^ \t]+)[ \t]+([^ \t]+)")  # a character, which may be a space, and its tag
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A text and its entities by character, sorted by start; `line` is where it begins in its file, from 1."""
+
+    text: str
+    entities: tuple
+    line: int
+
+
+@dataclass(frozen=True)
+class TaggedText:
+    """All sentences of a file; `scheme` is that of its tags, None where it holds spans."""
+
+    sentences: list
+    scheme: str | None = None
+
+
+def read_tagged(path, class_filter=()):
+    """The TaggedText of a file, plain or .gz, whose form is recognised by its content.
+
+    CLUENER: `{"text": …, "label": {type: {entity text: [[start, last], …]}}}` a line; without "label" there are no entities.
+    Tagged text: `character<tab or space>tag` a line, blank lines between sentences, in BIO, BIOES (BILOU) or BMES. Words instead of
+    characters are joined by spaces, but not next to wide (CJK) characters.
+    MSRA: `<root><sentence><w>word</w><w><NAMEX TYPE="…">entity</NAMEX></w>…`, in the encoding that it declares.
+
+    Args:
+        class_filter: names of the XML elements (NAMEX, TIMEX, NUMEX) that count as entities; all if empty.
+
+    Raises:
+        As `read_text`; ValueError also for every defect of the content.
+    """
+    text = read_encoded(path) or read_text(path)
+    form = _recognise(text)
+    if form == "XML":
+        return TaggedText([Sentence(*parts) for parts in parse_sentences(path, text, set(class_filter))])
+    if class_filter:
+        logger.warning(f"{path}: class_filter has no effect, it is for XML")
+    _refuse_nul(path, text)
+    if form == "JSON":
+        return TaggedText([_read_object(path, line, row) for line, row in enumerate(text.split("\n"), 1) if row.strip()])
+    return _read_tags(path, text)
+
+
+def read_plain(path):
+    """A Sentence without entities of each line of a text file, plain or .gz; a blank line is an empty one."""
+    text = read_text(path)
+    _refuse_nul(path, text)
+    rows = text.removesuffix("\n").split("\n")
+    return [Sentence(row.removesuffix("\r"), (), line) for line, row in enumerate(rows, 1)]
+
+
+def _recognise(text):
+    begin = len(text) - len(text.lstrip())
+    first_row = text[text.rfind("\n", 0, begin) + 1 :].partition("\n")[0]  # that is not blank; it may begin with a space's tag
+    try:
+        is_tagged = bool(_split_row(first_row))
+    except ValueError:
+        is_tagged = False
+    if is_tagged:  # first of all: the first character of a text may be < or {
+        return "tags"
+    if re.match(r"\s*<[?!\w]", first_row):
+        return "XML"
+    return "JSON" if re.match(r'\s*\{\s*["}]', first_row) else "tags"
+
+
+def _refuse_nul(path, text):
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise ValueError(f"{path}:{line}: NUL character")
+
+
+# CLUENER
+
+
+def _read_object(path, line, row):
+    try:
+        found = decode_object(row)
+    except (ValueError, RecursionError) as error:
+        reason = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
+        raise ValueError(f"{path}:{line}: no JSON object in one line: {reason}") from None
+    try:
+        return Sentence(*_read_entities(found), line)
+    except ValueError as error:
+        raise ValueError(f"{path}:{line}: {error}") from None
+
+
+def _read_entities(found):
+    text, label = found.get("text"), found.get("label", {})
+    if not isinstance(text, str):
+        raise ValueError(f'"text" is missing or no string; found the keys {str(list(found))[:80]}')
+    if not text.strip():
+        raise ValueError('"text" is empty')
+    if not isinstance(label, dict) or not all(label) or not all(isinstance(names, dict) for names in label.values()):
+        raise ValueError('"label" is not of the form {type: {entity text: [[start, last], …]}}')
+    check_escapes([text, *label])
+    places = [(entity_type, name, spans) for entity_type, names in label.items() for name, spans in names.items()]
+    entities = {_check_span(text, entity_type, name, span) for entity_type, name, spans in places for span in _as_list(spans)}
+    return text, tuple(sorted(entities, key=lambda entity: (entity.start, entity.end, entity.type)))
+
+
+def _as_list(spans):
+    return spans if isinstance(spans, list) else [spans]
+
+
+def _check_span(text, entity_type, name, span):
+    where = f'"label", {entity_type}, {name[:40]!r}:'
+    if not isinstance(span, list) or [type(place) for place in span] != [int, int]:
+        raise ValueError(f"{where} found {str(span)[:40]}, expected [start, last]")
+    start, last = span
+    if not 0 <= start <= last < len(text):
+        raise ValueError(f"{where} span {span} is not inside the text of {len(text)} characters (counted from 0, the last included)")
+    if text[start : last + 1] != name:
+        raise ValueError(f"{where} span {span} of the text is {text[start : last + 1][:40]!r}")
+    return Entity(entity_type, start, last + 1)
+
+
+# Tagged text
+
+
+def _split_row(row):
+    """(token, tag as `parse_tag` gives it), or () for a row between sentences."""
+    row = row.rstrip(" \t\r")
+    if not row or row.startswith("-DOCSTART-"):  # CoNLL's mark of a new document
+        return ()
+    found = _ROW.fullmatch(row)
+    if not found:
+        columns = len(re.findall("[^ \t]+", row))
+        raise ValueError(f"number of columns {columns} in {row[:40]!r}; expected 2: a character and its tag, by a tab or space")
+    return found[1], parse_tag(found[2])
+
+
+def _read_tags(path, text):
+    groups, current, known, first_lines = [], [], {}, {}
+    for line, row in enumerate(text.split("\n"), 1):
+        item = known.get(row)  # few rows are different: a character and its tag
+        if item is None:
+            try:
+                item = known[row] = _split_row(row)
+            except ValueError as error:
+                others = "" if groups or current else "; CLUENER's JSON lines and MSRA's XML are read too"
+                raise ValueError(f"{path}:{line}: {error}{others}") from None
+            if item:
+                first_lines.setdefault(item[1][0], line)
+        if not item:
+            current = []
+        else:
+            if not current:
+                groups.append((line, current))
+            current.append(item)
+    if not groups:
+        raise ValueError(f"{path}: no sentence")
+    try:
+        scheme = find_scheme(first_lines)
+    except ValueError as error:
+        raise ValueError(f"{path}:{max(first_lines['I'], first_lines['M'])}: {error}") from None
+    spans = [find_spans([tag for _, tag in items], scheme) for _, items in groups]
+    _report_oddities(path, scheme, groups, spans)
+    join = _join_words if any(len(item[0]) > 1 for item in known.values() if item) else _join_characters
+    return TaggedText([join([token for token, _ in items], found, line) for (line, items), found in zip(groups, spans)], scheme)
+
+
+def _report_oddities(path, scheme, groups, spans):
+    """Log which tags were read otherwise than they are written."""
+    lines = []
+    for (line, items), found in zip(groups, spans):
+        if scheme == "BIO":
+            lines += [line + span.start for span in found if items[span.start][1][0] == "I"]
+        elif sum(tag[0] != OUTSIDE for _, tag in items) > sum(span.end - span.start for span in found):
+            inside = {place for span in found for place in range(span.start, span.end)}
+            lines += [line + place for place, (_, tag) in enumerate(items) if tag[0] != OUTSIDE and place not in inside]
+    if lines and scheme == "BIO":
+        logger.info(f"{path}: {len(lines)} entities begin with an I tag (the first in line {lines[0]}); read as if it were B")
+    elif lines:
+        logger.warning(f"{path}: {len(lines)} tags belong to no whole entity (the first in line {lines[0]}); read as O")
+
+
+def _join_characters(tokens, spans, line):
+    return Sentence("".join(tokens), tuple(spans), line)
+
+
+def _join_words(tokens, spans, line):
+    parts, starts, length = [], [], 0
+    for token in tokens:
+        if parts and not _is_wide(parts[-1][-1]) and not _is_wide(token[0]):
+            parts.append(" ")
+            length += 1
+        starts.append(length)
+        parts.append(token)
+        length += len(token)
+    entities = (Entity(span.type, starts[span.start], starts[span.end - 1] + len(tokens[span.end - 1])) for span in spans)
+    return Sentence("".join(parts), tuple(entities), line)
+
+
+def _is_wide(character):
+    return unicodedata.east_asian_width(character) in "WF"

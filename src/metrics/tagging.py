@@ -1,0 +1,83 @@
+"""Measures of tagged text: entities compared exactly, as seqeval compares them, and the model zoo's older figures."""
+
+from collections import Counter
+
+import numpy as np
+
+
+def entity_metrics(gold, predicted):
+    """Precision, recall and F1 of entities; only type, start and end together make a hit.
+
+    Args:
+        gold, predicted: for each sentence an iterable of (type, start, end); one that stands there twice counts once.
+
+    Returns:
+        dict: precision, recall, f1 (over all entities); macro_f1 (mean of the types' f1, over types in gold or predicted);
+        per_type: type -> precision, recall, f1, support (its entities in gold); num_entities in gold. What would divide by
+        zero is 0.
+    """
+    true, found, hits = Counter(), Counter(), Counter()
+    for expected, given in zip(gold, predicted, strict=True):
+        expected, given = set(expected), set(given)
+        true.update(entity[0] for entity in expected)
+        found.update(entity[0] for entity in given)
+        hits.update(entity[0] for entity in expected & given)
+    types = sorted(true.keys() | found.keys())
+    per_type = {name: _rate(hits[name], found[name], true[name]) | {"support": true[name]} for name in types}
+    return {
+        **_rate(hits.total(), found.total(), true.total()),
+        "macro_f1": sum(rates["f1"] for rates in per_type.values()) / max(len(types), 1),
+        "per_type": per_type,
+        "num_entities": true.total(),
+    }
+
+
+def _rate(hits, found, true):
+    """Precision, recall and F1 of counts."""
+    precision, recall = hits / max(found, 1), hits / max(true, 1)
+    return {"precision": precision, "recall": recall, "f1": 2 * hits / max(found + true, 1)}
+
+
+def token_accuracy(label_ids, predicted_ids):
+    """(correct, total) over the positions with a label: int arrays of one shape; label -1 does not count."""
+    label_ids, predicted_ids = np.asarray(label_ids), np.asarray(predicted_ids)
+    labelled = label_ids >= 0
+    return int(((label_ids == predicted_ids) & labelled).sum()), int(labelled.sum())
+
+
+def legacy_metrics(label_ids, predicted_ids):
+    """The model zoo's figures, over every position: it counts padding, [CLS] and [SEP] as tag 0, the O.
+
+    Args:
+        label_ids, predicted_ids: int arrays of one shape, padding included; label -1 stands for 0.
+
+    Returns:
+        dict: precision, recall, f1 (`BF1`: any tag but 0 against 0); mf1 (`MF1`: the right tag, over all tags but 0); accuracy,
+        num_correct, num_places.
+
+    Source: `mf1` is ConfusionMatrixMetric(skip_channel=False, metric_name="f1 score") of one-hot tags, which drops the first
+    tag when told not to skip it, and sums over the others before it divides.
+    """
+    label_ids, predicted_ids = np.maximum(label_ids, 0), np.asarray(predicted_ids)
+    true, found, equal = label_ids > 0, predicted_ids > 0, label_ids == predicted_ids
+    num_true, num_found = int(true.sum()), int(found.sum())
+    return {
+        **_rate(int((true & found).sum()), num_found, num_true),
+        "mf1": _rate(int((true & equal).sum()), num_found, num_true)["f1"],
+        "accuracy": int(equal.sum()) / max(equal.size, 1),
+        "num_correct": int(equal.sum()),
+        "num_places": equal.size,
+    }
+
+
+def legacy_entity_metrics(gold, predicted):
+    """CLUENER's own score, which compares the text of entities, not their place.
+
+    Args:
+        gold, predicted: for each sentence an iterable of (type, text); a text that occurs twice counts once.
+
+    Returns:
+        dict: macro_f1 and per_type as `entity_metrics` has them.
+    """
+    metrics = entity_metrics(gold, predicted)
+    return {name: metrics[name] for name in ("macro_f1", "per_type")}

@@ -1,0 +1,187 @@
+"""A linear-chain conditional random field (Lafferty et al. 2001) on the emissions of a network: likelihood and best path.
+
+score(tags) = start[tag_1] + sum_t emissions[t, tag_t] + sum_t transitions[tag_(t-1), tag_t] + end[tag_last]
+-log p(tags) = log sum over all paths of exp(score) - score(tags)
+
+All of it is loops over tensors: they compile in about a second at any length. A mask says which tokens of a row are tagged;
+the first one must be, and the tags on both sides of one that is not are neighbours.
+
+Shapes: B batch, S sequence (of tagged places), C tags.
+"""
+
+import mindspore
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+FORBIDDEN = -10000.0  # added to the score of what a scheme does not permit
+_TINY = 1e-300  # keeps the logarithm finite where no path leads to a tag
+_INITIAL_RANGE = 0.1
+
+
+class Crf(nn.Cell):
+    """The parameters: gives transitions [C, C] from -> to, start [C] and end [C], all float32.
+
+    Args:
+        num_tags: C.
+        allowed: bool arrays start [C], transitions [C, C], end [C]; what is False can neither be learnt nor decoded. None permits all.
+    """
+
+    def __init__(self, num_tags, allowed=None):
+        super().__init__()
+        self.start = self._make("start", (num_tags,))
+        self.transitions = self._make("transitions", (num_tags, num_tags))
+        self.end = self._make("end", (num_tags,))
+        if allowed is None:
+            allowed = [np.ones(parameter.shape, bool) for parameter in (self.start, self.transitions, self.end)]
+        self.start_bias, self.transition_bias, self.end_bias = (
+            Tensor(np.where(part, 0.0, FORBIDDEN).astype(np.float32)) for part in allowed
+        )
+
+    def _make(self, name, shape):
+        return Parameter(Tensor(np.random.uniform(-_INITIAL_RANGE, _INITIAL_RANGE, shape).astype(np.float32)), name=name)
+
+    def construct(self):
+        return self.transitions + self.transition_bias, self.start + self.start_bias, self.end + self.end_bias
+
+
+class _ProductRecursion(nn.Cell):
+    """alpha_t = log(exp(alpha_(t-1)) exp(T)) + e_t for every step, a matrix product each: float64 [S, B, C], gradient by a loop of its own.
+
+    The largest alpha of a row is taken out before exp. Others may lie below it by as much as three steps' emissions differ
+    where transitions are forbidden; float64 holds differences of 700, float32 would lose paths at 87.
+
+    Args of construct:
+        emissions: float64 [S, B, C]; the first with the start scores. mask: float64 [S, B, 1], 1 at tagged places.
+        transitions: float64 [C, C].
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.tiny = Tensor(_TINY, mindspore.float64)
+        self.largest = ops.ReduceMax(keep_dims=True)
+        self.advance, self.retreat, self.count = ops.MatMul(), ops.MatMul(transpose_b=True), ops.MatMul(transpose_a=True)
+        # as primitives: after a run without gradients the framework has lost the graphs of functions that both passes call
+        self.exp, self.zeros_like = ops.Exp(), ops.ZerosLike()
+
+    def construct(self, emissions, mask, transitions):
+        factors = self.exp(transitions)
+        alpha = emissions[0]
+        record = self.zeros_like(emissions)
+        record[0] = alpha
+        place, end = Tensor(1, mindspore.int32), Tensor(emissions.shape[0], mindspore.int32)
+        while place < end:
+            largest = self.largest(alpha, -1)
+            ways = self.advance(self.exp(alpha - largest), factors)
+            now = largest + ops.log(ops.maximum(ways, self.tiny)) + emissions[place]
+            alpha = now * mask[place] + alpha * (1.0 - mask[place])
+            record[place] = alpha
+            place = place + 1
+        return record
+
+    def bprop(self, emissions, mask, transitions, out, dout):
+        seq_length, _, num_tags = emissions.shape
+        factors = self.exp(transitions)
+        largest = self.largest(out[:-1], -1)
+        earlier = self.exp(out[:-1] - largest)  # [S - 1, B, C]
+        demissions, weighed = self.zeros_like(emissions), self.zeros_like(earlier)
+        later = self.exp((largest + emissions[1:] - out[1:]) * mask[1:]) * mask[1:]
+        dalpha = dout[seq_length - 1]
+        place, end = Tensor(seq_length - 1, mindspore.int32), Tensor(0, mindspore.int32)
+        while place > end:
+            now = dalpha * later[place - 1]
+            weighed[place - 1] = now
+            demissions[place] = dalpha * mask[place]
+            dalpha = dout[place - 1] + earlier[place - 1] * self.retreat(now, factors) + dalpha * (1.0 - mask[place])
+            place = place - 1
+        demissions[0] = dalpha
+        dtransitions = factors * self.count(earlier.reshape((-1, num_tags)), weighed.reshape((-1, num_tags)))
+        return demissions, self.zeros_like(mask), dtransitions
+
+
+class _PairRecursion(nn.Cell):
+    """The same in float32 over every pair of tags, for devices without products of float64."""
+
+    def construct(self, emissions, mask, transitions):
+        alpha = emissions[0]
+        record = ops.zeros_like(emissions)
+        record[0] = alpha
+        place, end = Tensor(1, mindspore.int32), Tensor(emissions.shape[0], mindspore.int32)
+        while place < end:
+            now = ops.logsumexp(alpha.expand_dims(2) + transitions, 1) + emissions[place]
+            alpha = now * mask[place] + alpha * (1.0 - mask[place])
+            record[place] = alpha
+            place = place + 1
+        return record
+
+
+class CrfLikelihood(nn.Cell):
+    """-log p(tags) of each row.
+
+    Args:
+        has_float64: whether the device multiplies float64 matrices.
+
+    Args of construct:
+        emissions: float32 [B, S, C]. tags: int32 [B, S]. mask: bool [B, S].
+        transitions: float32 [C, C], from -> to. start, end: float32 [C].
+
+    Returns:
+        float32 [B]; meaningless where the first place of a row is not tagged.
+    """
+
+    def __init__(self, has_float64=True):
+        super().__init__()
+        self.dtype = mindspore.float64 if has_float64 else mindspore.float32
+        self.recursion = _ProductRecursion() if has_float64 else _PairRecursion()
+
+    def construct(self, emissions, tags, mask, transitions, start, end):
+        emissions, transitions, start, end = (x.astype(self.dtype) for x in (emissions, transitions, start, end))
+        partition = self.partition(emissions, mask, transitions, start, end)
+        return (partition - self.score(emissions, tags, mask, transitions, start, end)).astype(mindspore.float32)
+
+    def partition(self, emissions, mask, transitions, start, end):
+        """Log of the sum over all paths: [B]."""
+        seq_length = emissions.shape[1]
+        emissions = emissions.transpose((1, 0, 2))  # [S, B, C]
+        emissions = ops.concat((emissions[:1] + start, emissions[1:]))
+        mask = mask.astype(self.dtype).transpose((1, 0)).expand_dims(2)
+        alpha = self.recursion(emissions, mask, transitions)[seq_length - 1]
+        return ops.logsumexp(alpha + end, -1)
+
+    def score(self, emissions, tags, mask, transitions, start, end):
+        """The score of one path a row: [B]."""
+        batch_size, seq_length, num_tags = emissions.shape
+        real = mask.astype(self.dtype)
+        picked = ops.gather_elements(emissions, 2, tags.expand_dims(2)).reshape((batch_size, seq_length)) * real
+        pairs = (tags[:, :-1] * num_tags + tags[:, 1:]).reshape((-1,))
+        moves = ops.gather(transitions.reshape((-1,)), pairs, 0).reshape((batch_size, seq_length - 1)) * real[:, 1:]
+        last = ops.gather_elements(tags, 1, mask.astype(mindspore.int32).sum(1, keepdims=True) - 1).reshape((-1,))
+        return picked.sum(1) + moves.sum(1) + ops.gather(start, tags[:, 0], 0) + ops.gather(end, last, 0)
+
+
+class BestPath(nn.Cell):
+    """The most probable tags of each row (Viterbi 1967), all rows side by side: int32 [B, S], 0 at places that are not tagged.
+
+    Arguments as CrfLikelihood's, without tags.
+    """
+
+    def construct(self, emissions, mask, transitions, start, end):
+        batch_size, seq_length, num_tags = emissions.shape
+        emissions = emissions.transpose((1, 0, 2))
+        tagged = mask.transpose((1, 0)).expand_dims(2)  # [S, B, 1]
+        everywhere = ops.tile(tagged, (1, 1, num_tags))
+        stay = ops.tile(ops.arange(num_tags).astype(mindspore.int32), (batch_size, 1))
+        score = emissions[0] + start
+        pointers = ops.zeros((seq_length, batch_size, num_tags), mindspore.int32)
+        place, length = Tensor(1, mindspore.int32), Tensor(seq_length, mindspore.int32)
+        while place < length:
+            best, origin = ops.max(score.expand_dims(2) + transitions, 1)
+            pointers[place] = ops.select(everywhere[place], origin.astype(mindspore.int32), stay)
+            score = ops.select(everywhere[place], best + emissions[place], score)
+            place = place + 1
+        tag = (score + end).argmax(-1).astype(mindspore.int32).expand_dims(1)  # [B, 1]
+        tags = ops.zeros((seq_length, batch_size, 1), mindspore.int32)
+        while place > 0:
+            place = place - 1
+            tags[place] = tag
+            tag = ops.gather_elements(pointers[place], 1, tag)
+        return (tags * tagged.astype(mindspore.int32)).reshape((seq_length, batch_size)).transpose((1, 0))

@@ -1,0 +1,143 @@
+"""BERT that labels tokens: logits of every token, with or without a BiLSTM and a CRF; its losses; what evaluation needs.
+
+[CLS] and [SEP] are not tagged: the tags of a row are those of places 1 to length - 2.
+
+Shapes: B batch, S sequence, T = B * S tokens, H hidden, C tags.
+"""
+
+import mindspore
+from mindspore import nn, ops
+
+from src.models.bert import Bert
+from src.models.crf import BestPath, Crf, CrfLikelihood
+from src.models.layers import Linear
+from src.models.recurrent import BiLstm
+
+
+class TokenHead(nn.Cell):
+    """Dropout, a BiLSTM if asked for, and a dense layer on every token: float32 [B, S, H] -> float32 [B, S, C]."""
+
+    def __init__(self, config, device, num_tags, with_lstm, crf):
+        super().__init__()
+        size = config.hidden_size
+        self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
+        self.with_lstm = with_lstm
+        if with_lstm:
+            self.contexts = BiLstm(size, size // 2, device.composed_ops)
+            size = size // 2 * 2
+        self.dense = Linear(size, num_tags, config.initializer_range, getattr(mindspore, device.compute_type))
+        self.crf = crf
+
+    def construct(self, x, input_mask):
+        batch_size, seq_length, _ = x.shape
+        x = self.dropout(x)
+        if self.with_lstm:
+            x = self.contexts(x, input_mask)
+        logits = self.dense(x.reshape((batch_size * seq_length, -1))).astype(mindspore.float32)  # [T, C]
+        return logits.reshape((batch_size, seq_length, -1))
+
+
+class Tagger(nn.Cell):
+    """A batch of token ids -> logits float32 [B, S, C]; with a CRF (logits, transitions [C, C], start [C], end [C]).
+
+    Args:
+        config: ModelConfig. device: DeviceSettings.
+        num_tags: C.
+        with_lstm: a BiLSTM of hidden_size // 2 units each way between encoder and logits.
+        use_crf: whether a CRF scores the tags of a row together.
+        allowed: transitions that the CRF permits, see Crf.
+    """
+
+    def __init__(self, config, device, num_tags, with_lstm=False, use_crf=False, allowed=None):
+        super().__init__()
+        self.bert = Bert(config, device, pooled=False)
+        self.head = TokenHead(config, device, num_tags, with_lstm, Crf(num_tags, allowed) if use_crf else None)
+        self.use_crf = use_crf
+
+    def construct(self, input_ids, input_mask, token_type_ids):
+        logits = self.head(self.bert(input_ids, input_mask, token_type_ids), input_mask)
+        if self.use_crf:
+            transitions, start, end = self.head.crf()
+            return logits, transitions, start, end
+        return logits
+
+
+class TaggingLoss(nn.Cell):
+    """Cross-entropy of every labelled token.
+
+    Args of construct:
+        logits: float32 [B, S, C]. label_ids: int32 [B, S], -1 where there is no label. weights: float32 [B], 0 for filler rows.
+
+    Returns:
+        float32 scalars: the sum over labelled tokens, and their number.
+    """
+
+    def construct(self, logits, label_ids, weights):
+        losses, counts = self.rows(logits, label_ids)
+        return (losses * weights).sum(), (counts * weights).sum()
+
+    def rows(self, logits, label_ids):
+        """Loss sum and number of labelled tokens of each row: two of float32 [B]."""
+        real = (label_ids >= 0).astype(mindspore.float32)
+        picked = ops.gather_elements(logits, 2, ops.maximum(label_ids, 0).expand_dims(2))
+        losses = ops.logsumexp(logits, -1) - picked.reshape(label_ids.shape)  # [B, S]
+        return (losses * real).sum(1), real.sum(1)
+
+
+class CrfLoss(nn.Cell):
+    """-log p of each row's labels: as TaggingLoss, but the logits are those of a Tagger with a CRF, and rows are counted.
+
+    Args:
+        has_float64: see CrfLikelihood.
+    """
+
+    def __init__(self, has_float64=True):
+        super().__init__()
+        self.likelihood = CrfLikelihood(has_float64)
+
+    def construct(self, logits, label_ids, weights):
+        losses, counts = self.rows(logits, label_ids)
+        return (losses * weights).sum(), (counts * weights).sum()
+
+    def rows(self, logits, label_ids):
+        """Loss of each row, and 1 where the row has labels: two of float32 [B]."""
+        emissions, transitions, start, end = logits
+        label_ids = label_ids[:, 1:]  # the first label stands behind [CLS]
+        real = (label_ids[:, 0] >= 0).astype(mindspore.float32)
+        losses = self.likelihood(emissions[:, 1:], ops.maximum(label_ids, 0), label_ids >= 0, transitions, start, end)
+        return losses * real, real
+
+
+class TaggerScores(nn.Cell):
+    """Tags and losses of each row, so that no logits leave the device.
+
+    Args:
+        network: Tagger. loss: its TaggingLoss or CrfLoss.
+        everywhere: tag all places, padding included, as the model zoo does.
+
+    Returns:
+        int32 [B, S] tags, 0 at places that are not tagged; float32 [B] loss and what it counts, see `rows` of the loss.
+    """
+
+    def __init__(self, network, loss, everywhere=False):
+        super().__init__(auto_prefix=False)
+        self.network, self.loss, self.everywhere = network, loss, everywhere
+        self.best_path = BestPath() if network.use_crf else None
+
+    def construct(self, input_ids, input_mask, token_type_ids, label_ids):
+        logits = self.network(input_ids, input_mask, token_type_ids)
+        losses, counts = self.loss.rows(logits, label_ids)
+        if self.best_path is None:
+            tags = logits.argmax(-1).astype(mindspore.int32)
+        elif self.everywhere:
+            tags = self.best_path(logits[0], input_mask >= 0, logits[1], logits[2], logits[3])
+        else:
+            tags = self.decode(*logits, input_mask)
+        return tags, losses, counts
+
+    def decode(self, emissions, transitions, start, end, input_mask):
+        """The best path over places 1 to length - 2."""
+        ends = ops.zeros_like(input_mask[:, :1])
+        tagged = ops.concat((input_mask[:, 2:], ends), 1) > 0  # of places 1 to S - 1; the next one is real too
+        tags = self.best_path(emissions[:, 1:], tagged, transitions, start, end)
+        return ops.concat((ends, tags), 1)

@@ -1,0 +1,48 @@
+"""What the fine-tuning tasks settle in the same way before they read their rows."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from src.data.record_files import is_record_file
+from src.data.tokenization import Tokenizer
+from src.files import make_folder, write_text
+from src.log import logger
+
+
+def check_inputs(config, paths):
+    """Check output folder, vocabulary and schema file, tell the casing and what is ignored.
+
+    Args:
+        config: FineTuneOptions.
+        paths: the data files of the run.
+
+    Returns:
+        config with do_lower_case as it was decided.
+
+    Raises:
+        ValueError, FileNotFoundError: naming what is missing or does not fit.
+    """
+    make_folder(config.output_dir)
+    if not config.vocab_file_path:
+        raise ValueError("no vocabulary: there is no vocab.txt beside the weights; give --vocab_file_path")
+    tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
+    casing = f"do_lower_case={str(tokenizer.do_lower_case).lower()}, {tokenizer.casing_reason}"
+    logger.info(f"vocabulary {config.vocab_file_path} tokens={len(tokenizer.vocabulary)} {casing}")
+    if len(tokenizer.vocabulary) > config.model.vocab_size:
+        raise ValueError(
+            f"{config.vocab_file_path}: {len(tokenizer.vocabulary)} tokens do not fit model.vocab_size={config.model.vocab_size}"
+        )
+    if config.schema_file_path and not Path(config.schema_file_path).is_file():
+        raise FileNotFoundError(f"{config.schema_file_path}: no such file; --schema_file_path takes the schema JSON of a TFRecord file")
+    if config.schema_file_path and not any(map(is_record_file, paths)):
+        logger.warning(f"schema_file_path={config.schema_file_path} is ignored: it is for record files")
+    if config.eval_data_shuffle:
+        logger.warning("eval_data_shuffle=true is ignored: results do not depend on the order")
+    return dataclasses.replace(config, do_lower_case=tokenizer.do_lower_case)
+
+
+def write_label_map(config):
+    """label_map.json in the output folder: label -> id."""
+    ids = {label: number for number, label in enumerate(config.labels)}
+    write_text(f"{config.output_dir}/label_map.json", json.dumps(ids, ensure_ascii=False, indent=2) + "\n")

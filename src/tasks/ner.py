@@ -1,0 +1,110 @@
+"""Named entities: tags of tokens, network, loss; files and rows in ner_inputs.py, results in ner_results.py."""
+
+import dataclasses
+from pathlib import Path
+
+import tokenizers
+
+from src.data import record_files, records
+from src.data.splits import wanted_splits
+from src.data.tagged_text import read_tagged
+from src.data.tags import list_labels, make_tag_set, read_label_file
+from src.log import logger, shorten
+from src.models.tagger import CrfLoss, Tagger, TaggerScores, TaggingLoss
+from src.tasks import ner_inputs
+from src.tasks.inputs import check_inputs, write_label_map
+from src.tasks.ner_results import report_evaluation, report_predictions, score
+
+__all__ = [
+    "INPUTS",
+    "LOSS_PARTS",
+    "NAME",
+    "TARGETS",
+    "dataset",
+    "describe",
+    "for_evaluation",
+    "loss",
+    "network",
+    "prepare",
+    "report_evaluation",
+    "report_predictions",
+    "score",
+]
+
+NAME = "ner"
+INPUTS = ("input_ids", "input_mask", "token_type_ids")
+TARGETS = ("label_ids", "weights")
+LOSS_PARTS = ()
+def prepare(config):
+    """Settle what depends on the data: tags, casing; check that data, vocabulary and network fit.
+
+    Returns:
+        config with labels, vocab_file_path and do_lower_case filled in.
+
+    Raises:
+        ValueError, FileNotFoundError: naming what is missing or does not fit.
+    """
+    paths = {split: ner_inputs.find(config, split) for split in wanted_splits(config)}
+    if "predict" in paths and record_files.is_record_file(paths["predict"]):
+        raise ValueError(f"{paths['predict']}: holds no texts to predict; give --predict_text_file_path or --predict_data_file_path")
+    config = check_inputs(config, paths.values())
+    config = dataclasses.replace(config, labels=_settle_labels(config, paths))
+    tag_set = make_tag_set(config.labels)
+    logger.info(f"task ner scheme={tag_set.scheme} types={shorten(tag_set.types)}")
+    if config.legacy_metrics and config.labels[0] != "O":
+        raise ValueError(f"legacy_metrics: the model zoo's measures take tag 0 for O, here it is {config.labels[0]}")
+    for split in paths:
+        dataset(config, split)
+    if config.do_train:
+        write_label_map(config)
+    return config
+
+
+def dataset(config, split):
+    """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
+    path = ner_inputs.find(config, split)
+    files = [path, Path(config.vocab_file_path), *([Path(config.schema_file_path)] if config.schema_file_path else [])]
+    about = (NAME, config.labels, config.class_filter, split, split == "predict" and config.predict_text_file_path)
+    key = records.make_key(*files, tokenizers.__version__, config.do_lower_case, config.seq_length, about)
+    folder = Path(config.output_dir) / "cache" / f"{split}-{key}"
+    return records.cached_records(folder, lambda: ner_inputs.make_chunks(config, split))
+
+
+def network(config):
+    """Network from token ids to logits [B, S, C], with a CRF also its scores."""
+    allowed = make_tag_set(config.labels).allowed() if config.crf_constraints else None
+    return Tagger(config.model, config.device, len(config.labels), config.with_lstm, config.use_crf, allowed)
+
+
+def loss(config):
+    """Cross-entropy of tokens, or with a CRF -log p of rows."""
+    return CrfLoss(config.device.has_float64) if config.use_crf else TaggingLoss()
+
+
+def describe(config):
+    """What evaluation and prediction need to know of a training: labels, vocabulary, casing, settings by name."""
+    return config.labels, config.vocab_file_path, config.do_lower_case, {key: getattr(config, key) for key in config.TRAINED_WITH}
+
+
+def for_evaluation(config, network):
+    """The cell whose outputs are scored, and its input columns."""
+    return TaggerScores(network, loss(config), everywhere=config.legacy_metrics), (*INPUTS, "label_ids")
+
+
+def _settle_labels(config, paths):
+    """The tags in id order: those that the weights were trained with, of the label file, or of the training file's entities."""
+    listed = read_label_file(config.label2id_file_path) if config.label2id_file_path else ()
+    if listed and config.labels and listed != config.labels:
+        raise ValueError(f"{config.label2id_file_path}: {shorten(listed)}; the weights were trained with {shorten(config.labels)}")
+    if listed or config.labels:
+        return listed or config.labels
+    if not config.do_train:
+        logger.warning("the checkpoint names no tags; taking them from the data")
+    path = paths.get("train") or next(iter(paths.values()))
+    if record_files.is_record_file(path):
+        raise ValueError(f"{path}: holds tag numbers only: give --label2id_file_path")
+    tagged = read_tagged(path, config.class_filter)
+    types = sorted({entity.type for sentence in tagged.sentences for entity in sentence.entities})
+    if not types:
+        raise ValueError(f"{path}: no entity in it, nothing to learn")
+    return list_labels(types, config.tag_scheme or tagged.scheme or "BIO")

@@ -1,0 +1,88 @@
+"""Sentences of a run on named entities: which file, which rows of the records."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from src.data import record_files, records
+from src.data.ner import encode_sentences
+from src.data.splits import find_file
+from src.data.tagged_text import read_plain, read_tagged
+from src.data.tags import make_tag_set
+from src.data.tokenization import CLS, SEP, Tokenizer
+from src.log import logger
+
+_ENDINGS = ("json", "txt", "bio", "bmes", "conll", "xml")
+_FILES = tuple(
+    (*(f"{name}.{ending}" for ending in _ENDINGS), *others)
+    for name, others in (
+        ("train", ("example.train", "train.char.bmes", "msra_train_bio.txt")),
+        ("dev", ("example.dev", "dev.char.bmes", "msra_test_bio.txt")),
+        ("test", ("example.test", "test.char.bmes", "msra_test_bio.txt")),
+    )
+)
+
+
+def find(config, split):
+    """The file of a split; raw text to predict counts before any other."""
+    if split == "predict" and config.predict_text_file_path:
+        if not Path(config.predict_text_file_path).is_file():
+            raise FileNotFoundError(f"{config.predict_text_file_path}: no such file; --predict_text_file_path takes a sentence a line")
+        return Path(config.predict_text_file_path)
+    return find_file(config, split, _FILES)
+
+
+def read(config, split):
+    """The sentences of a split, which is no record file: list of Sentence."""
+    path = find(config, split)
+    if split == "predict" and config.predict_text_file_path:
+        return read_plain(path)
+    return read_tagged(path, config.class_filter).sentences
+
+
+def make_chunks(config, split):
+    """The rows of a split for `cached_records`, from text or from records."""
+    path = find(config, split)
+    tag_set, tokenizer = make_tag_set(config.labels), Tokenizer(config.vocab_file_path, config.do_lower_case)
+    if record_files.is_record_file(path):
+        first = 0
+        for chunk in record_files.read_record_file(path, "ner", config.schema_file_path):
+            record_files.check_tokens(path, chunk.maxima(), config.model, config.seq_length)
+            yield _complete(path, chunk, first, tag_set, tokenizer)
+            first += len(chunk.lengths)
+        return
+    sentences = read(config, split)
+    if split == "predict":
+        sentences = [dataclasses.replace(sentence, entities=()) for sentence in sentences]
+    rows, lost = encode_sentences(sentences, tokenizer, tag_set, config.seq_length, windows=split != "train", path=path)
+    for line in lost.report(path, sentences):
+        logger.info(line)
+    yield records.join_rows(rows)
+
+
+def _complete(path, chunk, first, tag_set, tokenizer):
+    """Ready-made rows as `encode_sentences` makes them: no label at [CLS] and [SEP], tags that make entities, places for characters.
+
+    A tag that belongs to no entity of the scheme becomes O.
+    """
+    ids, labels = chunk.tokens["input_ids"], chunk.tokens["label_ids"].astype(np.int32)
+    ends = np.cumsum(chunk.lengths, dtype=np.int64)
+    starts = ends - chunk.lengths
+    wrong = (ids[starts] != tokenizer.vocabulary[CLS]) | (ids[ends - 1] != tokenizer.vocabulary[SEP]) | (chunk.lengths < 2)
+    if wrong.any():
+        raise ValueError(f"{path}: row {first + int(wrong.argmax())} does not begin with [CLS] and end with [SEP] of the vocabulary")
+    if labels.min() < 0 or labels.max() >= len(tag_set.labels):
+        raise ValueError(f"{path}: tag numbers {labels.min()} to {labels.max()}, but there are {len(tag_set.labels)} tags")
+    changed = 0
+    for start, end in zip(starts + 1, ends - 1):
+        found = labels[start:end].tolist()
+        made = tag_set.make_labels(len(found), tag_set.find_spans(found))
+        changed += sum(map(int.__ne__, found, made))
+        labels[start:end] = made
+    if changed:
+        logger.warning(f"{path}: {changed} tags of rows {first} to {first + len(starts) - 1} make no entity as {tag_set.scheme}; mended")
+    labels[starts] = labels[ends - 1] = -1
+    places = np.arange(len(ids)) - np.repeat(starts, chunk.lengths) - 1
+    tokens = {**chunk.tokens, "label_ids": labels, "starts": places, "ends": places + 1}
+    return records.Chunk(chunk.lengths, tokens, {"sentence": np.arange(first, first + len(starts))})
