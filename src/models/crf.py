@@ -3,8 +3,8 @@
 score(tags) = start[tag_1] + sum_t emissions[t, tag_t] + sum_t transitions[tag_(t-1), tag_t] + end[tag_last]
 -log p(tags) = log sum over all paths of exp(score) - score(tags)
 
-All of it is loops over tensors: they compile in about a second at any length. A mask says which tokens of a row are tagged;
-the first one must be, and the tags on both sides of one that is not are neighbours.
+All of it is loops over tensors: they compile in about a second at any length. A mask says how many places of a row are tagged:
+it is True at the first ones, one at least.
 
 Shapes: B batch, S sequence (of tagged places), C tags.
 """
@@ -125,7 +125,7 @@ class CrfLikelihood(nn.Cell):
         transitions: float32 [C, C], from -> to. start, end: float32 [C].
 
     Returns:
-        float32 [B]; meaningless where the first place of a row is not tagged.
+        float32 [B]; meaningless for a row that has no tagged place.
     """
 
     def __init__(self, has_float64=True):

@@ -1,0 +1,32 @@
+"""Options of src/finetune_data_preprocess.py, the model zoo's by their own names."""
+
+from dataclasses import dataclass
+
+from src.config.fields import check_fields, setting
+
+
+@dataclass(frozen=True)
+class PreprocessingOptions:
+    """Make a MindRecord for run_ner.py from tagged sentences."""
+
+    data_dir: str = setting("", "the file of sentences: MSRA's XML, BIO, BIOES or BMES text, or CLUENER's JSON lines")
+    vocab_file: str = setting("", "vocab.txt, a token a line")
+    save_path: str = setting("./my.mindrecord", "the MindRecord to write")
+    label2id: str = setting("", "entity types (the model zoo's order of tags follows) or tags, one a line, or JSON {tag: id}")
+    max_seq_len: int = setting(128, "tokens a row; longer sentences are cut", minimum=3, maximum=32768)
+    class_filter: tuple[str, ...] = setting((), "words: entity elements of an XML file that count, NAMEX for instance; default: all")
+    split_begin: float = setting(0.0, "share of the sentences that comes before the first row", minimum=0, maximum=1)
+    split_end: float = setting(1.0, "share of the sentences up to the last row", minimum=0, maximum=1)
+    do_lower_case: bool | None = setting(None, "lower-case the text; decided by the vocabulary where it is not given")
+
+    def __post_init__(self):
+        check_fields(self)
+        for name in ("data_dir", "vocab_file", "save_path", "label2id"):
+            if not getattr(self, name):
+                raise ValueError(f"--{name} is missing")
+        if self.split_begin >= self.split_end:
+            raise ValueError(f"split_begin={self.split_begin} must be less than split_end={self.split_end}")
+
+    @classmethod
+    def complete(cls, tree):
+        """Nothing is taken from elsewhere."""

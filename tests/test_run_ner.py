@@ -1,0 +1,434 @@
+"""run_ner.py from flags to files, on a tiny random BERT and made-up sentences; most tests share one training."""
+
+import contextlib
+import io
+import json
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import ROOT, TINY, WORDS
+
+import run_ner
+from src.data.tfrecord import encode_examples
+from src.report import plots
+from src.train import checkpoint, loop, prediction
+
+SEQ_LENGTH = 24
+OTHER_ROUNDING = 1e-6  # of other batches, in float32
+FILLERS = ["the", "sat", "on", "ran", "fast", "slow", "very", "not", "it", "was", "a", "Cat"]  # Cat is none: the casing counts
+ENTITIES = [("PET", "cat"), ("PET", "dog"), ("PET", "bad cat"), ("PET", "bad dog"), ("THING", "mat"), ("THING", "good mat")]
+TAGS = {"BIO": "BIIB", "BIOES": "BIES", "BMES": "BMES"}  # first, inner, last, single
+ZOO_LABELS = ["O", "S_PET", "B_PET", "M_PET", "E_PET", "S_THING", "B_THING", "M_THING", "E_THING"]
+BIOES_LABELS = ["O", "B-PET", "I-PET", "E-PET", "S-PET", "B-THING", "I-THING", "E-THING", "S-THING"]
+
+
+# Made-up sentences
+
+
+def make_sentences(rows, seed):
+    """(words, spans of words) of random sentences; between entities there is a filler."""
+    random = np.random.default_rng(seed)
+    sentences = []
+    for _ in range(rows):
+        words, spans = [], []
+        for _ in range(random.integers(1, 4)):
+            words += [FILLERS[number] for number in random.integers(0, len(FILLERS), random.integers(1, 3))]
+            kind, text = ENTITIES[random.integers(len(ENTITIES))]
+            spans.append((kind, len(words), len(words) + len(text.split())))
+            words += text.split()
+        sentences.append((words, spans))
+    return sentences
+
+
+def find_places(words, spans):
+    """The spans of words as (type, start, end) of characters, end exclusive."""
+    starts = [len(" ".join(words[:number])) + (number > 0) for number in range(len(words))]
+    return [(kind, starts[first], starts[behind - 1] + len(words[behind - 1])) for kind, first, behind in spans]
+
+
+def make_tags(length, spans, scheme, separator="-"):
+    first, inner, last, single = TAGS[scheme]
+    tags = ["O"] * length
+    for kind, start, end in spans:
+        prefixes = single if end - start == 1 else first + inner * (end - start - 2) + last
+        tags[start:end] = [prefix + separator + kind for prefix in prefixes]
+    return tags
+
+
+def write_tagged(path, sentences, scheme):
+    groups = [zip(words, make_tags(len(words), spans, scheme)) for words, spans in sentences]
+    path.write_text("\n\n".join("\n".join(map("\t".join, group)) for group in groups) + "\n", encoding="utf-8")
+
+
+def make_cluener(words, spans):
+    text, label = " ".join(words), {}
+    for kind, start, end in find_places(words, spans):
+        label.setdefault(kind, {}).setdefault(text[start:end], []).append([start, end - 1])
+    return {"text": text, "label": label}
+
+
+def write_cluener(path, sentences):
+    path.write_text("".join(json.dumps(make_cluener(*sentence)) + "\n" for sentence in sentences), encoding="utf-8")
+
+
+def write_records(path, sentences):
+    """A TFRecord as the model zoo makes it, in its order of tags."""
+    ids = {token: number for number, token in enumerate(VOCABULARY)}
+    rows = []
+    for words, spans in sentences:
+        tags = [ZOO_LABELS.index(tag) for tag in ("O", *make_tags(len(words), spans, "BMES", "_"), "O")]
+        tokens = [ids.get(token, ids["[UNK]"]) for token in ("[CLS]", *words, "[SEP]")]
+        rows.append([np.pad(values, (0, SEQ_LENGTH - len(tokens))) for values in (tokens, np.ones_like(tokens), 0 * np.array(tokens), tags)])
+    columns = zip(("input_ids", "input_mask", "segment_ids", "label_ids"), np.array(rows).transpose(1, 0, 2))
+    path.write_bytes(b"".join(encode_examples(dict(columns))))
+
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, ".", *LETTERS[1:], *(f"##{letter}" for letter in LETTERS)]
+TRAIN, DEV = make_sentences(40, 1), make_sentences(15, 2)
+FEW = [  # of which test_results_follow_from_the_tags knows the measures by hand
+    ("the cat sat".split(), [("PET", 1, 2)]),
+    ("a bad dog on the mat".split(), [("PET", 1, 3), ("THING", 5, 6)]),
+    ("cat not cat".split(), [("PET", 0, 1), ("PET", 2, 3)]),
+]
+PHRASE, PHRASE_SPANS = "the slow dog ran on a mat it was".split(), [("PET", 2, 3), ("THING", 6, 7)]
+LONG_SPANS = [(kind, start + number * len(PHRASE), end + number * len(PHRASE)) for number in range(6) for kind, start, end in PHRASE_SPANS]
+TEXTS = {  # line -> entities
+    "the cat sat": [("PET", 4, 7)],
+    "": [],
+    " ".join(PHRASE * 6): find_places(PHRASE * 6, LONG_SPANS),  # longer than two windows
+    "   the cat sat on a good mat": [("PET", 7, 10), ("THING", 20, 28)],
+    "the 猫 cat ☃☃ was\u3000mat ": [("PET", 6, 9), ("THING", 17, 20)],
+    " \t": [],
+    "it ran": [],
+}
+
+
+# Runs
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Folder of everything that runs read."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
+    (folder / "bert_config.json").write_text(json.dumps({**TINY, "initializer_range": 0.3}), encoding="utf-8")
+    for name, sentences in {"train": TRAIN, "dev": DEV}.items():
+        write_tagged(folder / f"{name}.txt", sentences, "BIO")
+        write_cluener(folder / f"{name}.json", sentences)
+    write_tagged(folder / "dev.bmes", DEV, "BMES")
+    write_cluener(folder / "few.json", FEW)
+    known = [(["the" if word == "Cat" else word for word in words], spans) for words, spans in TRAIN]
+    write_records(folder / "train.tfrecord", known)
+    (folder / "types.txt").write_text("PET\nTHING\n", encoding="utf-8")
+    (folder / "tags.txt").write_text("".join(f"{label}\n" for label in BIOES_LABELS), encoding="utf-8")
+    (folder / "text.txt").write_text("".join(f"{line}\n" for line in TEXTS), encoding="utf-8")
+    return folder
+
+
+def make_flags(data, out, **changes):
+    """Flags of a complete tiny training; None leaves one out."""
+    settings = {
+        "do_train": "true",
+        "train_data_file_path": data / "train.txt",
+        "eval_data_file_path": data / "dev.txt",
+        "vocab_file_path": data / "vocab.txt",
+        "bert_config_file": data / "bert_config.json",
+        "output_dir": out,
+        "seq_length": SEQ_LENGTH,
+        "bucket_list": SEQ_LENGTH,
+        "train_batch_size": 8,
+        "epoch_num": 10,
+        "log_steps": 1,
+        "optimizer.learning_rate": 0.02,
+        **changes,
+    }
+    return [part for key, value in settings.items() if value is not None for part in (f"--{key}", str(value))]
+
+
+@pytest.fixture
+def job(data, tmp_path):
+    """`job(**changes)`: flags of a training into tmp_path/out."""
+    return lambda **changes: make_flags(data, tmp_path / "out", **changes)
+
+
+@contextlib.contextmanager
+def outputs_kept():
+    """What the network gives for each split: a dict that fills as the block runs."""
+    kept, predict = {}, prediction.predict
+
+    def keep(task, config, split, path):
+        kept[split] = predict(task, config, split, path)
+        return kept[split]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(prediction, "predict", keep)
+        yield kept
+
+
+def read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_lines(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """A finished run: BIO text learnt with a CRF as BIOES, cased, kept in mid-epoch and at the end."""
+    out = tmp_path_factory.mktemp("trained")
+    flags = {"do_eval": "true", "do_predict": "true", "use_crf": "true", "tag_scheme": "BIOES", "do_lower_case": "false"}
+    keep = {"save_checkpoint_steps": 27, "save_checkpoint_num": 2}
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        run_ner.main(make_flags(data, out, **flags, **keep))
+    return SimpleNamespace(out=out, said=said.getvalue().splitlines(), results=read_json(out / "eval_results.json"))
+
+
+@pytest.fixture(scope="module")
+def found_again(data, trained, tmp_path_factory):
+    """The folder of that run, evaluated and used once more by its output folder alone."""
+    out = tmp_path_factory.mktemp("again") / "out"
+    shutil.copytree(trained.out, out)
+    flags = {"do_eval": "true", "eval_data_file_path": data / "dev.txt", "eval_batch_size": 4, "bucket_list": SEQ_LENGTH}
+    texts = {"do_predict": "true", "predict_text_file_path": data / "text.txt"}
+    run_ner.main([part for key, value in {"output_dir": out, **flags, **texts}.items() for part in (f"--{key}", str(value))])
+    return out
+
+
+def fails(capsys, argv):
+    """Run and expect exit code 2 with one line on stderr, which is returned."""
+    with pytest.raises(SystemExit) as stopped:
+        run_ner.main(argv)
+    lines = capsys.readouterr().err.splitlines()
+    assert stopped.value.code == 2
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+# What a run leaves
+
+
+def test_a_run_leaves_the_documented_files(trained):
+    out, results = trained.out, trained.results
+    assert {"task", "global_step", "loss", "eval_loss", "precision", "recall", "macro_f1", "per_type"} <= results.keys()
+    assert (results["task"], results["global_step"], results["num_examples"]) == ("ner", 50, 15)
+    assert {kind: rates["support"] for kind, rates in results["per_type"].items()} == {
+        kind: sum(span[0] == kind for _, spans in DEV for span in spans) for kind in ("PET", "THING")
+    }
+    assert f"f1 = {results['f1']}" in (out / "eval_results.txt").read_text(encoding="utf-8").splitlines()
+    assert read_json(out / "label_map.json") == {label: number for number, label in enumerate(BIOES_LABELS)}
+    assert sorted(path.name for path in (out / "ckpt").glob("*.ckpt")) == ["ner-10_50.ckpt", "ner-6_27.ckpt"]
+    assert (out / "config.yaml").is_file()
+    assert (out / "figures/loss.png").is_file()
+    log = read_lines(out / "log.jsonl")
+    assert [record["step"] for record in log if "step" in record] == list(range(1, 51))
+    assert [record["event"] for record in log if "event" in record][-2:] == ["eval", "predict"]
+
+
+def test_a_crf_learns_the_entities(trained):
+    assert trained.results["f1"] >= 0.9
+    log = read_lines(trained.out / "log.jsonl")
+    losses = [record["loss"] for record in log if "step" in record]
+    assert losses[-1] < losses[0] / 4
+
+
+def test_results_are_printed(trained):
+    for name in ("precision", "recall", "f1"):
+        assert f"{name.capitalize()} {trained.results[name]:.6f}" in trained.said
+    rows = [line.split() for line in trained.said]
+    for kind, rates in trained.results["per_type"].items():
+        assert [kind, *(f"{rates[name]:.4f}" for name in ("precision", "recall", "f1")), str(rates["support"])] in rows
+
+
+def test_predictions_are_those_that_were_scored(trained):
+    predictions = read_lines(trained.out / "predictions.jsonl")
+    assert [row["text"] for row in predictions] == [" ".join(words) for words, _ in DEV]
+    hits = found = 0
+    for row, sentence in zip(predictions, DEV):
+        for entity in row["entities"]:
+            assert list(entity) == ["type", "start", "end", "text"]
+            assert row["text"][entity["start"] : entity["end"]] == entity["text"]
+        entities = {(entity["type"], entity["start"], entity["end"]) for entity in row["entities"]}
+        hits += len(entities & set(find_places(*sentence)))
+        found += len(entities)
+    assert trained.results["f1"] == pytest.approx(2 * hits / (found + sum(len(spans) for _, spans in DEV)))
+
+
+def test_evaluation_alone_takes_everything_from_the_run_folder(trained, found_again):
+    second = read_json(found_again / "eval_results.json")
+    assert second.keys() == trained.results.keys()
+    for name in ("eval_loss", "accuracy", "f1", "macro_f1", "num_examples", "global_step"):
+        assert second[name] == pytest.approx(trained.results[name], abs=OTHER_ROUNDING), name
+
+
+def test_every_line_of_a_text_gets_its_entities(found_again):
+    predictions = read_lines(found_again / "predictions.jsonl")
+    assert [row["text"] for row in predictions] == list(TEXTS)
+    for row, expected in zip(predictions, TEXTS.values()):
+        assert [(entity["type"], entity["start"], entity["end"]) for entity in row["entities"]] == expected
+        assert [entity["text"] for entity in row["entities"]] == [row["text"][start:end] for _, start, end in expected]
+
+
+@pytest.mark.parametrize(("text", "entities"), [("the cat\n", [("PET", 4, 7)]), ("\u200b", [])], ids=["short", "no token"])
+def test_a_text_of_one_line_is_predicted(trained, tmp_path, text, entities):
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    weights = ["--load_finetune_checkpoint_path", str(trained.out / "ckpt"), "--output_dir", str(tmp_path)]
+    run_ner.main([*weights, "--do_predict", "true", "--predict_text_file_path", str(tmp_path / "text.txt")])
+    (row,) = read_lines(tmp_path / "predictions.jsonl")
+    assert row["text"] == text.rstrip("\n")
+    assert [(entity["type"], entity["start"], entity["end"]) for entity in row["entities"]] == entities
+
+
+def test_softmax_learns_from_records_of_the_model_zoo(job, data, tmp_path):
+    run_ner.main(job(train_data_file_path=data / "train.tfrecord", dataset_format="tfrecord", label2id_file_path=data / "types.txt"))
+    assert list(read_json(tmp_path / "out/label_map.json")) == ZOO_LABELS
+    run_ner.main(job(do_train=None, do_eval="true", eval_data_file_path=data / "dev.bmes", bert_config_file=None, vocab_file_path=None))
+    results = read_json(tmp_path / "out/eval_results.json")
+    assert results["accuracy"] > 0.8
+    assert results["eval_loss"] < np.log(len(ZOO_LABELS)) / 2
+
+
+def test_a_bilstm_below_a_crf_learns_and_is_found_again(job, data, tmp_path):
+    run_ner.main(job(use_crf="true", with_lstm="true", label2id_file_path=data / "types.txt", train_data_file_path=data / "train.json"))
+    names = checkpoint.read(checkpoint.find_checkpoints(tmp_path / "out/ckpt", "ner")[-1])
+    assert {"head.contexts.bias", "head.crf.transitions"} <= names.keys()
+    alone = dict.fromkeys(("do_train", "bert_config_file", "vocab_file_path", "seq_length", "train_data_file_path"))
+    run_ner.main(job(**alone, do_eval="true", eval_data_file_path=data / "dev.bmes"))
+    results = read_json(tmp_path / "out/eval_results.json")
+    assert results["num_examples"] == 15
+    assert results["f1"] >= 0.8
+
+
+def test_resuming_goes_on_bit_for_bit(job, data, trained, tmp_path):
+    shutil.copytree(trained.out / "ckpt", tmp_path / "out/ckpt")
+    (tmp_path / "out/ckpt/ner-10_50.ckpt").unlink()
+    run_ner.main(job(use_crf="true", tag_scheme="BIOES", do_lower_case="false", resume="true"))
+    losses, others = ({r["step"]: r["loss"] for r in read_lines(out / "log.jsonl") if "step" in r} for out in (trained.out, tmp_path / "out"))
+    assert others == {step: loss for step, loss in losses.items() if step > 27}
+    arrays, other_arrays = (checkpoint.read(out / "ckpt/ner-10_50.ckpt") for out in (trained.out, tmp_path / "out"))
+    assert arrays.keys() == other_arrays.keys()
+    assert [name for name in arrays if not np.array_equal(arrays[name], other_arrays[name])] == []
+
+
+# Measures
+
+
+@pytest.fixture
+def few(job, data, trained, tmp_path, monkeypatch, capsys):
+    """`few(**changes)`: lines printed by an evaluation of few.json, where the network has given known tags, some of them wrong."""
+
+    def predict(task, config, split, path):
+        records = task.dataset(config, split)
+        labels = np.split(records.tokens["label_ids"], records.starts[1:])
+        tags = [np.pad(np.maximum(row, 0), (0, SEQ_LENGTH - len(row))) for row in labels]
+        single = config.labels.index("S-PET")
+        tags[0][10:13] = single  # behind the end of the sentence
+        tags[1][6] = single  # the mat
+        tags[2][1] = 0  # the first cat
+        return (tags, np.ones(3), np.ones(3)), records
+
+    monkeypatch.setattr(prediction, "predict", predict)
+    monkeypatch.setattr(plots, "draw", lambda folder: None)  # of what no network has written
+
+    def run(**changes):
+        weights = {"load_finetune_checkpoint_path": trained.out / "ckpt", "vocab_file_path": None, "bert_config_file": None}
+        files = {"eval_data_file_path": data / "few.json", "predict_data_file_path": data / "few.json"}
+        run_ner.main(job(do_train=None, do_eval="true", **weights, **files, **changes))
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+# of 5 entities 4 found, 3 of them rightly; f1 of PET 6 / 8, of THING 0; 12 words, 2 wrong.
+# The model zoo: of 6 words in entities 8 found, 5 of them rightly, 4 with the right tag; of 3 * 24 places 5 wrong; the two cats
+# of a sentence are one, so f1 of PET is 6 / 7.
+METHODS = {
+    "entity": (["Precision 0.750000", "Recall 0.600000", "F1 0.666667", "Macro F1 0.375000"], None),
+    "f1": (["Precision 0.750000", "Recall 0.600000", "F1 0.666667"], ["Precision 0.625000", "Recall 0.833333", "F1 0.714286"]),
+    "BF1": (["Precision 0.750000", "Recall 0.600000", "F1 0.666667"], ["Precision 0.625000", "Recall 0.833333", "F1 0.714286"]),
+    "MF1": (["F1 0.375000"], ["F1 0.571429"]),
+    "clue_benchmark": (["F1 0.375000"], ["F1 0.428571"]),
+    "accuracy": (["acc_num 10, total_num 12, accuracy 0.833333"], ["acc_num 67, total_num 72, accuracy 0.930556"]),
+}
+PER_TYPE = {
+    "entity": ["PET 0.7500 0.7500 0.7500 4", "THING 0.0000 0.0000 0.0000 1"],
+    "clue_benchmark": ["PET 0.7500 0.7500 0.7500 4", "THING 0.0000 0.0000 0.0000 1"],
+}
+
+
+def find_results(lines):
+    """Lines of results among all that a run printed; the rows of types with single spaces."""
+    rows = [" ".join(line.split()) for line in lines if line.startswith(("PET ", "THING "))]
+    return [line for line in lines if line.startswith(("Precision", "Recall", "F1", "Macro", "acc_num"))], rows
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_results_follow_from_the_tags(few, method):
+    assert find_results(few(assessment_method=method)) == (METHODS[method][0], PER_TYPE.get(method, []))
+
+
+@pytest.mark.parametrize("method", [method for method, (_, legacy) in METHODS.items() if legacy])
+def test_legacy_results_count_padding_and_texts(few, method):
+    lines, rows = find_results(few(assessment_method=method, legacy_metrics="true"))
+    assert lines == METHODS[method][1]
+    assert rows == (["PET 0.7500 1.0000 0.8571 3", "THING 0.0000 0.0000 0.0000 1"] if method == "clue_benchmark" else [])
+
+
+def test_legacy_figures_do_not_touch_the_results(few, tmp_path):
+    few(assessment_method="f1", legacy_metrics="true")
+    results = read_json(tmp_path / "out/eval_results.json")
+    assert (results["precision"], results["recall"], results["macro_f1"]) == (0.75, 0.6, 0.375)
+    assert results["legacy"]["mf1"] == pytest.approx(8 / 14)
+
+
+def test_clue_files_are_of_its_form(few, tmp_path):
+    few(assessment_method="clue_benchmark", do_predict="true")
+    expected = [
+        {"id": 0, "label": {"PET": {"cat": [[4, 6]]}}},
+        {"id": 1, "label": {"PET": {"bad dog": [[2, 8]], "mat": [[17, 19]]}}},
+        {"id": 2, "label": {"PET": {"cat": [[8, 10]]}}},
+    ]
+    assert read_lines(tmp_path / "out/ner_predict.json") == expected
+    assert [row["id"] for row in read_lines(tmp_path / "out/cluener_predict.json")] == [0, 1, 2]
+
+
+def test_legacy_metrics_let_the_network_tag_padding(job, data, trained):
+    weights = {"load_finetune_checkpoint_path": trained.out / "ckpt", "vocab_file_path": None, "bert_config_file": None}
+    legacy = {"legacy_metrics": "true", "assessment_method": "accuracy"}
+    with outputs_kept() as kept, contextlib.redirect_stdout(io.StringIO()) as said:
+        run_ner.main(job(do_train=None, do_eval="true", eval_data_file_path=data / "few.json", **weights, **legacy))
+    tags = np.array(kept["eval"][0][0])
+    assert tags.shape == (3, SEQ_LENGTH)
+    gold = np.zeros_like(tags)
+    for row, (words, spans) in zip(gold, FEW):
+        row[1 : len(words) + 1] = [BIOES_LABELS.index(tag) for tag in make_tags(len(words), spans, "BIOES")]
+    assert tags[:, 9:].any()  # tags in the padding: it was not just cut off
+    assert f"acc_num {(tags == gold).sum()}, total_num {tags.size}, accuracy {(tags == gold).mean():.6f}" in said.getvalue()
+
+
+# Tags
+
+
+LABEL_FILES = {
+    "types": ("PET\nTHING\n", ZOO_LABELS),
+    "tags": ("O\nI-PET\nB-PET\nB-THING\nI-THING\n", ["O", "I-PET", "B-PET", "B-THING", "I-THING"]),
+    "json": ('{"B_PET": 3, "O": 0, "I_PET": 1,\n"B_THING": 2, "I_THING": 4}', ["O", "I_PET", "B_THING", "B_PET", "I_THING"]),
+    "absent": (None, ["O", "B-PET", "I-PET", "B-THING", "I-THING"]),
+}
+
+
+@pytest.mark.parametrize("form", LABEL_FILES)
+def test_tags_are_numbered_as_the_label_file_says(job, tmp_path, monkeypatch, form):
+    text, labels = LABEL_FILES[form]
+    if text:
+        (tmp_path / "labels").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(loop, "fit", lambda task, config: None)
+    monkeypatch.setattr(plots, "draw", lambda folder: None)
+    run_ner.main(job(label2id_file_path=tmp_path / "labels" if text else None))
+    assert read_json(tmp_path / "out/label_map.json") == {label: number for number, label in enumerate(labels)}
