@@ -35,7 +35,7 @@ def make_sentences(rows, seed):
     sentences = []
     for _ in range(rows):
         words, spans = [], []
-        for _ in range(random.integers(1, 4)):
+        for _ in range(random.integers(1, 6)):
             words += [FILLERS[number] for number in random.integers(0, len(FILLERS), random.integers(1, 3))]
             kind, text = ENTITIES[random.integers(len(ENTITIES))]
             spans.append((kind, len(words), len(words) + len(text.split())))

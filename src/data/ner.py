@@ -63,8 +63,9 @@ def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<
         tokenizer: Tokenizer.
         tag_set: TagSet.
         seq_length: longest row in tokens, at least 3.
-        windows: whether a sentence too long becomes several rows, which overlap by a quarter, and one without tokens a row; else
-            it is cut, the tokens that are left of a cut entity have no label, and one without tokens has no row.
+        windows: whether a sentence too long becomes several rows, which overlap by a quarter (what a row holds of an entity at its
+            edge has the labels of a whole one), and one without tokens a row; else it is cut, the tokens that are left of a cut
+            entity have no label, and one without tokens has no row.
         path: named in errors.
 
     Returns:
@@ -89,8 +90,9 @@ def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<
             row_starts = [0] if ids else []
         for first in row_starts:
             place = slice(first, first + room)
+            own = labels[place] if len(row_starts) == 1 else _label_window(tag_set, spans, first, len(ids[place]))
             input_ids, token_type_ids = tokenizer.join(ids[place], None, seq_length)
-            row = {"input_ids": input_ids, "token_type_ids": token_type_ids, "label_ids": [-1, *labels[place], -1]}
+            row = {"input_ids": input_ids, "token_type_ids": token_type_ids, "label_ids": [-1, *own, -1]}
             rows.append(row | {"starts": [0, *starts[place], 0], "ends": [0, *ends[place], 0], "sentence": number})
     if not rows:
         raise ValueError(f"{path}: no sentence has a token")
@@ -160,6 +162,12 @@ def _stride(window):
 def _window_starts(num_tokens, window):
     """First tokens of the windows that together hold all tokens; one window if they fit."""
     return range(0, max(num_tokens - window, 0) + _stride(window), _stride(window))
+
+
+def _label_window(tag_set, spans, first, length):
+    """Labels of a window of a sentence; what it holds of an entity at its edge is labelled as an entity, as the scheme demands."""
+    inside = [(span.type, max(span.start - first, 0), min(span.end - first, length)) for span in spans]
+    return tag_set.make_labels(length, [Entity(*span) for span in inside if span[1] < span[2]])
 
 
 def merge_windows(sentence_ids, lengths, starts, ends, values):

@@ -51,7 +51,8 @@ def draw(run):
     with matplotlib.rc_context(style):
         curves = read_losses(run / "log.jsonl") if (run / "log.jsonl").is_file() else {}
         figures = [*_plot_log(run / "log.jsonl", curves)]
-        if len(curves) < 2 or (run / "evaluation.csv").is_file():  # the loss of pretraining has parts; its evaluation has no rows
+        others = len(curves) > 1 or (run / "eval_results.json").is_file()  # pretraining and tagging leave no evaluation.csv
+        if not others or (run / "evaluation.csv").is_file():
             figures += _plot_evaluation(run / "evaluation.csv")
         for name, figure in figures:
             _save(figure, run / "figures", name)

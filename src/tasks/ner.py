@@ -9,6 +9,7 @@ from src.data import record_files, records
 from src.data.splits import wanted_splits
 from src.data.tagged_text import read_tagged
 from src.data.tags import list_labels, make_tag_set, read_label_file
+from src.data.tokenization import fingerprint, read_vocabulary
 from src.log import logger, shorten
 from src.models.tagger import CrfLoss, Tagger, TaggerScores, TaggingLoss
 from src.tasks import ner_inputs
@@ -46,14 +47,17 @@ def prepare(config):
     """
     paths = {split: ner_inputs.find(config, split) for split in wanted_splits(config)}
     if "predict" in paths and record_files.is_record_file(paths["predict"]):
-        raise ValueError(f"{paths['predict']}: holds no texts to predict; give --predict_text_file_path or --predict_data_file_path")
+        raise ValueError(f"{paths['predict']}: holds no texts to predict; give --predict_text_file_path, or tagged text")
+    if "eval" in paths and config.assessment_method == "clue_benchmark" and record_files.is_record_file(paths["eval"]):
+        raise ValueError(f"{paths['eval']}: holds no texts, which --assessment_method clue_benchmark needs; give CLUE's JSON lines")
     config = check_inputs(config, paths.values())
     config = dataclasses.replace(config, labels=_settle_labels(config, paths))
     tag_set = make_tag_set(config.labels)
     logger.info(f"task ner scheme={tag_set.scheme} types={shorten(tag_set.types)}")
     if config.legacy_metrics and config.labels[0] != "O":
         raise ValueError(f"legacy_metrics: the model zoo's measures take tag 0 for O, here it is {config.labels[0]}")
-    for split in paths:
+    for split, path in paths.items():
+        _check_description(config, path)
         dataset(config, split)
     if config.do_train:
         write_label_map(config)
@@ -102,9 +106,23 @@ def _settle_labels(config, paths):
         logger.warning("the checkpoint names no tags; taking them from the data")
     path = paths.get("train") or next(iter(paths.values()))
     if record_files.is_record_file(path):
-        raise ValueError(f"{path}: holds tag numbers only: give --label2id_file_path")
+        labels = record_files.read_description(path).get("labels")
+        if not labels:
+            raise ValueError(f"{path}: holds tag numbers only: give --label2id_file_path")
+        return tuple(labels)
     tagged = read_tagged(path, config.class_filter)
     types = sorted({entity.type for sentence in tagged.sentences for entity in sentence.entities})
     if not types:
         raise ValueError(f"{path}: no entity in it, nothing to learn")
     return list_labels(types, config.tag_scheme or tagged.scheme or "BIO")
+
+
+def _check_description(config, path):
+    """Records made here tell the tags and the vocabulary that they were made with."""
+    if not record_files.is_record_file(path):
+        return
+    told = record_files.read_description(path)
+    if told.get("labels") and tuple(told["labels"]) != config.labels:
+        raise ValueError(f"{path}: made with the tags {shorten(told['labels'])}; here they are {shorten(config.labels)}")
+    if told.get("vocabulary") and told["vocabulary"] != fingerprint(read_vocabulary(config.vocab_file_path)):
+        raise ValueError(f"{path}: made with another vocabulary than {config.vocab_file_path}")

@@ -24,9 +24,9 @@ def score(config, outputs, records):
         dict of eval_loss, num_examples, accuracy (of tokens), and what `entity_metrics` gives; `legacy` if it is asked for.
     """
     tags, losses, counts = outputs
-    gold, predicted = _find_gold(config, records), _find_entities(config, records, tags)
-    found = np.concatenate([row[:length] for row, length in zip(tags, records.lengths)])
-    correct, total = tagging.token_accuracy(records.tokens["label_ids"], found)
+    found, labels = (_merge(records, values) for values in (tags, _split(records, "label_ids")))
+    predicted, gold = _find_entities(config, found), _find_gold(config, labels)
+    correct, total = tagging.token_accuracy(*(np.concatenate([values for *_, values in merged]) for merged in (labels, found)))
     metrics = {
         "eval_loss": float(np.sum(losses, dtype=np.float64) / max(np.sum(counts, dtype=np.float64), 1)),
         "num_examples": len(gold),
@@ -48,7 +48,7 @@ def report_evaluation(config, outputs, records, global_step):
     metrics = score(config, outputs, records)
     if config.assessment_method == "clue_benchmark":
         path = f"{config.output_dir}/ner_predict.json"
-        _write_clue(path, ner_inputs.read(config, "eval"), _find_entities(config, records, outputs[0]))
+        _write_clue(path, ner_inputs.read(config, "eval"), _find_entities(config, _merge(records, outputs[0])))
     _print_result(config.assessment_method, metrics)
     results = {"task": config.task_name, "global_step": global_step, "loss": metrics["eval_loss"], **metrics}
     write_text(f"{config.output_dir}/eval_results.json", json.dumps(results, ensure_ascii=False, indent=2) + "\n")
@@ -59,7 +59,7 @@ def report_evaluation(config, outputs, records, global_step):
 
 def report_predictions(config, outputs, records):
     """Write predictions.jsonl: text and entities of every sentence, in input order; for clue_benchmark also cluener_predict.json."""
-    sentences, predicted = ner_inputs.read(config, "predict"), _find_entities(config, records, outputs[0])
+    sentences, predicted = ner_inputs.read(config, "predict"), _find_entities(config, _merge(records, outputs[0]))
     lines = []
     for sentence, entities in zip(sentences, predicted, strict=True):
         found = [
@@ -73,17 +73,21 @@ def report_predictions(config, outputs, records):
     logger.info(f"wrote {config.output_dir}/predictions.jsonl, {len(sentences)} sentences, {count} entities")
 
 
-def _find_entities(config, records, labels):
-    """Entities of each sentence in characters (of records without text: in tokens), by an array of tags for each row."""
-    tag_set = make_tag_set(config.labels)
+def _merge(records, values):
+    """(starts, ends, values) over the tokens of each sentence, from an array of values for each row."""
     columns = [_split(records, name) for name in ("starts", "ends")]
-    merged = merge_windows(records.rows["sentence"].tolist(), records.lengths.tolist(), *columns, labels)
-    return [find_entities(tag_set, starts, ends, found.tolist()) for starts, ends, found in merged]
+    return merge_windows(records.rows["sentence"].tolist(), records.lengths.tolist(), *columns, values)
 
 
-def _find_gold(config, records):
+def _find_entities(config, merged):
+    """Entities of each sentence in characters (of records without text: in tokens)."""
+    tag_set = make_tag_set(config.labels)
+    return [find_entities(tag_set, starts, ends, labels.tolist()) for starts, ends, labels in merged]
+
+
+def _find_gold(config, labels):
     if is_record_file(ner_inputs.find(config, "eval")):
-        return _find_entities(config, records, _split(records, "label_ids"))
+        return _find_entities(config, labels)
     return [sentence.entities for sentence in ner_inputs.read(config, "eval")]
 
 

@@ -11,7 +11,7 @@ from src.log import logger
 from src.train import checkpoint, loop, prediction
 
 _SUMMARY = "seed_results.json"
-_NOT_PRINTED = ("global_step", "num_examples", "loss", "eval_accuracy")  # of the last two there are others by another name
+_NOT_PRINTED = ("global_step", "num_examples", "num_tokens", "num_entities", "loss", "eval_accuracy")  # the last two: by other names too
 
 
 def run(task, options):

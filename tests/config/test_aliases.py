@@ -3,6 +3,7 @@ import pytest
 from src.config import loader
 from src.config.aliases import ALIASES, IGNORED, MIXED_PRECISION, REFUSED, find_aliases
 from src.config.classifier import ClassifierOptions
+from src.config.ner import NerOptions
 from src.config.pretrain import PretrainEvalOptions, PretrainOptions
 
 
@@ -81,7 +82,8 @@ def test_help_tells_what_each_alias_stands_for(capsys):
 
 
 def test_every_alias_stands_for_a_setting_and_hides_none():
-    scripts = [{key for key, _ in loader._leaves(options)} for options in (ClassifierOptions, PretrainOptions, PretrainEvalOptions)]
+    classes = (ClassifierOptions, NerOptions, PretrainOptions, PretrainEvalOptions)
+    scripts = [{key for key, _ in loader._leaves(options)} for options in classes]
     for ours in ALIASES.values():
         assert set(ours) <= set.union(*scripts)
     for names in scripts:

@@ -188,6 +188,18 @@ def test_windows_overlap_by_a_quarter_and_only_long_sentences_have_several(token
     assert found == [(0, 0, 16), (1, 0, 16), (1, 12, 17), (2, 0, 16), (2, 12, 28), (3, 0, 16), (3, 12, 28), (3, 24, 29)]
 
 
+@pytest.mark.parametrize("tag_set", [BIO, make_tag_set(list_labels(("PER", "ORG"), "BMES"))])
+def test_every_window_is_labelled_as_the_scheme_demands(tag_set, tokenizer):
+    sentence = Sentence("一" * 40, (Entity("PER", 3, 20), Entity("ORG", 20, 21), Entity("PER", 25, 40)), 1)
+    rows, _ = encode_sentences([sentence], tokenizer, tag_set, 12, True)
+    start, transitions, end = tag_set.allowed()
+    for row in rows:
+        labels = row["label_ids"][1:-1]
+        assert start[labels[0]] and end[labels[-1]] and transitions[labels[:-1], labels[1:]].all()
+    ((starts, ends, merged),) = merge(rows, [row["label_ids"] for row in rows])
+    assert tuple(find_entities(tag_set, starts, ends, merged)) == sentence.entities
+
+
 def test_rows_are_columns_of_the_records(tokenizer):
     chunk = join_rows(encode_sentences([make_sentence(""), make_sentence("中国人民")], tokenizer, BIO, 5, True)[0])
     assert set(chunk.tokens) == {"input_ids", "token_type_ids", "label_ids", "starts", "ends"}
