@@ -34,8 +34,8 @@ def read_tagged(path, class_filter=()):
     """The TaggedText of a file, plain or .gz, whose form is recognised by its content.
 
     CLUENER: `{"text": …, "label": {type: {entity text: [[start, last], …]}}}` a line; without "label" there are no entities.
-    Tagged text: `character<tab or space>tag` a line, blank lines between sentences, in BIO, BIOES (BILOU) or BMES. Words instead of
-    characters are joined by spaces, but not next to wide (CJK) characters.
+    Tagged text: `character<tab or space>tag` a line, blank lines between sentences, in BIO, BIOES (BILOU) or BMES. Where most
+    tokens are words instead of characters they are joined by spaces, but not next to wide (CJK) characters.
     MSRA: `<root><sentence><w>word</w><w><NAMEX TYPE="…">entity</NAMEX></w>…`, in the encoding that it declares.
 
     Args:
@@ -170,7 +170,7 @@ def _read_tags(path, text):
         raise ValueError(f"{path}:{max(first_lines['I'], first_lines['M'])}: {error}") from None
     spans = [find_spans([tag for _, tag in items], scheme) for _, items in groups]
     _report_oddities(path, scheme, groups, spans)
-    join = _join_words if any(len(item[0]) > 1 for item in known.values() if item) else _join_characters
+    join = _join_words if _are_words(known, groups) else _join_characters
     return TaggedText([join([token for token, _ in items], found, line) for (line, items), found in zip(groups, spans)], scheme)
 
 
@@ -187,6 +187,14 @@ def _report_oddities(path, scheme, groups, spans):
         logger.info(f"{path}: {len(lines)} entities begin with an I tag (the first in line {lines[0]}); read as if it were B")
     elif lines:
         logger.warning(f"{path}: {len(lines)} tags belong to no whole entity (the first in line {lines[0]}); read as O")
+
+
+def _are_words(known, groups):
+    """Whether the file has words a line: most tokens that are not wide have several characters."""
+    if all(len(item[0]) == 1 for item in known.values() if item):
+        return False
+    sizes = [len(token) > 1 for _, items in groups for token, _ in items if not _is_wide(token[0])]
+    return 2 * sum(sizes) > len(sizes)
 
 
 def _join_characters(tokens, spans, line):

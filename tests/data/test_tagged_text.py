@@ -191,6 +191,11 @@ def test_words_are_joined_by_spaces_except_next_to_wide_characters(read):
     assert [sentence.line for sentence in found] == [3, 8]
 
 
+def test_a_few_glued_tokens_do_not_make_words_of_letters(read):
+    (sentence,) = read("N B-ORG\nB I-ORG\nA I-ORG\n在 O\n2018 O\n年 O\n").sentences
+    assert sentence.text == "NBA在2018年"
+
+
 def test_characters_are_joined_without_spaces(read):
     assert read("W B-x\nT I-x\nO I-x\n的 O\n1 O\n").sentences == [Sentence("WTO的1", (("x", 0, 3),), 1)]
 
