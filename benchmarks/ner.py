@@ -65,7 +65,7 @@ def main():
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--seeds", default="1,2")
-    parser.add_argument("--epochs", type=float, default=5)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--max_steps", type=int, default=0)
     parser.add_argument("--pretrained", metavar="RUN")
     parser.add_argument("--no_peer", action="store_true")

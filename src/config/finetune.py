@@ -27,7 +27,7 @@ class FineTuneOptions(RunOptions):
     train_batch_size: int = setting(32, "rows of a training step", minimum=1)
     eval_batch_size: int = setting(32, "rows per evaluation step; results do not depend on it", minimum=1)
     accumulation_steps: int = setting(1, "micro-batches whose gradients make one update", minimum=1)
-    seq_length: int = setting(128, "longest input in tokens; longer ones are cut", minimum=4)
+    seq_length: int = setting(128, "longest input in tokens; longer ones are cut (run_ner.py: in training only)", minimum=4)
     train_data_shuffle: bool = setting(True, "new order of the training rows each epoch")
     eval_data_shuffle: bool = setting(False, "accepted; results do not depend on the order")
     do_lower_case: bool | None = setting(None, "lower-case, strip accents; default: as tokenizer_config.json says, else by the vocabulary")

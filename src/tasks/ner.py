@@ -7,7 +7,6 @@ import tokenizers
 
 from src.data import record_files, records
 from src.data.splits import wanted_splits
-from src.data.tagged_text import read_tagged
 from src.data.tags import list_labels, make_tag_set, read_label_file
 from src.data.tokenization import fingerprint, read_vocabulary
 from src.log import logger, shorten
@@ -101,16 +100,20 @@ def _settle_labels(config, paths):
     if listed and config.labels and listed != config.labels:
         raise ValueError(f"{config.label2id_file_path}: {shorten(listed)}; the weights were trained with {shorten(config.labels)}")
     if listed or config.labels:
+        if config.tag_scheme:
+            logger.warning(f"tag_scheme={config.tag_scheme} is ignored: the tags are given by the label file or the weights")
         return listed or config.labels
-    if not config.do_train:
-        logger.warning("the checkpoint names no tags; taking them from the data")
     path = paths.get("train") or next(iter(paths.values()))
+    if not config.do_train:
+        if config.predict_text_file_path and "eval" not in paths:
+            raise ValueError("the weights name no tags: give --label2id_file_path")
+        logger.warning("the weights name no tags; taking them from the data")
     if record_files.is_record_file(path):
         labels = record_files.read_description(path).get("labels")
         if not labels:
             raise ValueError(f"{path}: holds tag numbers only: give --label2id_file_path")
         return tuple(labels)
-    tagged = read_tagged(path, config.class_filter)
+    tagged = ner_inputs.read_file(path, config.class_filter)
     types = sorted({entity.type for sentence in tagged.sentences for entity in sentence.entities})
     if not types:
         raise ValueError(f"{path}: no entity in it, nothing to learn")

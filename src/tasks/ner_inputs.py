@@ -1,13 +1,14 @@
 """Sentences of a run on named entities: which file, which rows of the records."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import numpy as np
 
 from src.data import record_files, records
 from src.data.ner import encode_sentences
-from src.data.splits import find_file
+from src.data.splits import SPLITS, find_file
 from src.data.tagged_text import read_plain, read_tagged
 from src.data.tags import make_tag_set
 from src.data.tokenization import CLS, SEP, Tokenizer
@@ -38,7 +39,17 @@ def read(config, split):
     path = find(config, split)
     if split == "predict" and config.predict_text_file_path:
         return read_plain(path)
-    return read_tagged(path, config.class_filter).sentences
+    return read_file(path, config.class_filter).sentences
+
+
+def read_file(path, class_filter):
+    """The TaggedText of a file, which a run reads once."""
+    return _read_once(path, path.stat().st_mtime_ns, class_filter)
+
+
+@functools.lru_cache(maxsize=len(SPLITS))
+def _read_once(path, changed, class_filter):
+    return read_tagged(path, class_filter)
 
 
 def make_chunks(config, split):

@@ -158,7 +158,7 @@ def load_weights(network, path, whole):
     if set(missing) & set(required):
         raise ValueError(f"{path}: is of another network: {shorten(sorted(set(missing) & set(required)), _SHOWN)} missing")
     unexpected = [name for name in arrays if name not in parameters and name.startswith(("bert.", "head.", *_PRETRAINING_HEADS))]
-    strange = [name for name in unexpected if not name.startswith(_PRETRAINING_HEADS)]
+    strange = [name for name in unexpected if not name.startswith((*_PRETRAINING_HEADS, "bert.pooler."))]  # taggers have no pooler
     if whole and strange:
         hint = _HEAD_HINT if any(name.startswith("head.") for name in strange) else "; see model.*"
         raise ValueError(f"{path}: is of another network, which has {shorten(strange, _SHOWN)} too{hint}")

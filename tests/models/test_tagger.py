@@ -35,6 +35,14 @@ def test_logits_equal_hugging_faces(shared_file):
     np.testing.assert_allclose(logits[real], golden["logits"][real], atol=1e-6)  # float32 rounding; the logits are about 0.1
 
 
+def test_a_pooler_in_the_file_is_not_needed(tmp_path):
+    mindspore.set_seed(1)
+    whole = [{"name": parameter.name, "data": parameter} for parameter in make_tagger(False, False).get_parameters()]
+    whole.append({"name": "bert.pooler.weight", "data": Tensor(np.zeros((8, 8), np.float32))})
+    mindspore.save_checkpoint(whole, str(tmp_path / "with_pooler.ckpt"))
+    checkpoint.load_weights(make_tagger(False, False), tmp_path / "with_pooler.ckpt", whole=True)
+
+
 @pytest.mark.parametrize(("with_lstm", "use_crf"), HEADS)
 def test_padding_changes_neither_tags_nor_losses(with_lstm, use_crf):
     network, loss = make_tagger(with_lstm, use_crf), CrfLoss() if use_crf else TaggingLoss()
