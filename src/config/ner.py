@@ -14,7 +14,7 @@ class NerOptions(FineTuneOptions):
     """Named entities: tags of tokens, with softmax, a CRF, or a BiLSTM and a CRF."""
 
     # what evaluation and prediction need to know of the training; written into the checkpoint folder
-    TRAINED_WITH = ("seq_length", "use_crf", "with_lstm", "crf_constraints")
+    TRAINED_WITH = ("seq_length", "use_crf", "with_lstm", "crf_constraints", "class_filter")
     task_name = "ner"
 
     use_crf: bool = setting(False, "a CRF scores the tags of a sentence together")

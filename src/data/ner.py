@@ -165,9 +165,14 @@ def _window_starts(num_tokens, window):
 
 
 def _label_window(tag_set, spans, first, length):
-    """Labels of a window of a sentence; what it holds of an entity at its edge is labelled as an entity, as the scheme demands."""
-    inside = [(span.type, max(span.start - first, 0), min(span.end - first, length)) for span in spans]
-    return tag_set.make_labels(length, [Entity(*span) for span in inside if span[1] < span[2]])
+    """Labels of a window of a sentence; what it holds of an entity at its edge is labelled as an entity, or as none where the set has
+    no tag for so short a one."""
+    inside = [Entity(span.type, max(span.start - first, 0), min(span.end - first, length)) for span in spans]
+    inside = [(part, span.end - span.start) for part, span in zip(inside, spans) if part.start < part.end]
+    try:
+        return tag_set.make_labels(length, [part for part, _ in inside])
+    except ValueError:
+        return tag_set.make_labels(length, [part for part, whole in inside if part.end - part.start == whole])
 
 
 def merge_windows(sentence_ids, lengths, starts, ends, values):

@@ -51,8 +51,7 @@ def draw(run):
     with matplotlib.rc_context(style):
         curves = read_losses(run / "log.jsonl") if (run / "log.jsonl").is_file() else {}
         figures = [*_plot_log(run / "log.jsonl", curves)]
-        others = len(curves) > 1 or (run / "eval_results.json").is_file()  # pretraining and tagging leave no evaluation.csv
-        if not others or (run / "evaluation.csv").is_file():
+        if (run / "evaluation.csv").is_file():
             figures += _plot_evaluation(run / "evaluation.csv")
         for name, figure in figures:
             _save(figure, run / "figures", name)
@@ -116,9 +115,6 @@ def _plot_log(path, curves):
 
 
 def _plot_evaluation(path):
-    if not path.is_file():
-        logger.info(f"{path}: no such file; the figures of the evaluation are skipped")
-        return
     evaluation = read_evaluation(path)
     if not evaluation.classes:
         yield "scatter", plot_scatter(evaluation)

@@ -130,7 +130,7 @@ def _print_result(method, metrics):
         found = legacy if legacy else metrics
         print(f"Precision {found['precision']:.6f}\nRecall {found['recall']:.6f}\nF1 {found['f1']:.6f}", flush=True)
         if method == "entity":
-            print(f"Macro F1 {metrics['macro_f1']:.6f}")
+            print(f"Macro F1 {metrics['macro_f1']:.6f}", flush=True)
             _print_types(metrics["per_type"])
 
 
@@ -139,7 +139,7 @@ def _print_types(per_type):
     width = max([len("type"), *map(len, per_type)])
     print(f"{'type':{width}}  precision  recall      f1  support")
     for name, rates in per_type.items():
-        print(f"{name:{width}}     {rates['precision']:.4f}  {rates['recall']:.4f}  {rates['f1']:.4f}  {rates['support']:7d}")
+        print(f"{name:{width}}     {rates['precision']:.4f}  {rates['recall']:.4f}  {rates['f1']:.4f}  {rates['support']:7d}", flush=True)
 
 
 def _write_clue(path, sentences, predicted):

@@ -143,6 +143,7 @@ def load_weights(network, path, whole):
     Raises:
         ValueError: damaged files, or weights of another network.
     """
+    path = find_weights(path)
     arrays = read_weights(path)
     parameters = network.parameters_dict()
     arrays_here = {name: arrays[name] for name in parameters if name in arrays}
@@ -155,8 +156,9 @@ def load_weights(network, path, whole):
             raise ValueError(f"{path}: {name} has shape {shapes}{hint}")
         del arrays_here[name]
     missing = [name for name in parameters if name not in arrays_here]
-    if set(missing) & set(required):
-        raise ValueError(f"{path}: is of another network: {shorten(sorted(set(missing) & set(required)), _SHOWN)} missing")
+    if lacking := sorted(set(missing) & set(required)):
+        hint = _HEAD_HINT if lacking[-1].startswith("head.") else ""
+        raise ValueError(f"{path}: is of another network: {shorten(lacking, _SHOWN)} missing{hint}")
     unexpected = [name for name in arrays if name not in parameters and name.startswith(("bert.", "head.", *_PRETRAINING_HEADS))]
     strange = [name for name in unexpected if not name.startswith((*_PRETRAINING_HEADS, "bert.pooler."))]  # taggers have no pooler
     if whole and strange:

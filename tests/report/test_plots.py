@@ -235,13 +235,17 @@ def test_losses_of_a_resumed_run_do_not_go_back(tmp_path):
     assert read_losses(path) == {"loss": ([1, 10, 20, 21, 30], [0.9, 0.8, 0.7, 0.65, 0.5])}
 
 
-def test_what_is_missing_is_skipped_with_a_line_that_names_it(tmp_path, capsys):
-    write_log(tmp_path / "trained", [{"step": 1, "loss": 0.5}])
+def test_a_run_without_evaluated_rows_has_its_loss_alone(tmp_path):
+    write_log(tmp_path, [{"step": 1, "loss": 0.5}])
+    main([str(tmp_path)])
+    assert names_in(tmp_path, ".svg") == {"loss"}
+
+
+def test_losses_that_are_missing_are_skipped_with_a_line_that_names_the_file(tmp_path, capsys):
     write_scores(tmp_path / "scored")
     write_scores(tmp_path / "evaluated")
     write_log(tmp_path / "evaluated", [{"event": "eval", "rows": 2}])
     for run, figures, told in (
-        ("trained", {"loss"}, "evaluation.csv: no such file"),
         ("scored", {"scatter"}, "log.jsonl: no such file; loss is skipped"),
         ("evaluated", {"scatter"}, "log.jsonl: no training losses; loss is skipped"),
     ):
