@@ -1,9 +1,9 @@
 """CLUENER from a small random BERT (4 layers, hidden 256): softmax, CRF, BiLSTM and CRF, ours beside PyTorch with pytorch-crf.
 
-    .venv/bin/python benchmarks/ner.py --data ../shared/data --output /tmp/ner --seeds 1,2 --report docs/benchmarks/ner.md
+    .venv/bin/python benchmarks/ner.py --data ../shared/data --output /tmp/ner --seeds 1,2 --pretrained RUN --report docs/benchmarks/ner.md
 
-`--pretrained RUN` adds a row that starts from the weights of run_pretrain.py. Runs take turns, seed by seed; a finished one, kept as
-a JSON file in --output, is not repeated. Rates of 60 updates on an idle machine: --max_steps 60 --seeds 1.
+RUN is a folder of run_pretrain.py. pytorch-crf knows no constraints: CRFs beside it run without. Runs take turns, seed by seed; a
+finished one, kept as a JSON file in --output, is not repeated. Rates alone, on an idle machine: --max_steps 60 --seeds 1.
 """
 
 import argparse
@@ -16,17 +16,30 @@ from datetime import date
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VARIANTS = {"softmax": (False, False), "CRF": (True, False), "BiLSTM + CRF": (True, True)}
+# name: (whose, CRF, BiLSTM, constraints)
+ROWS = {
+    "softmax": ("here", False, False, False),
+    "softmax-peer": ("PyTorch", False, False, False),
+    "crf-free": ("here", True, False, False),
+    "crf-peer": ("PyTorch", True, False, False),
+    "lstm-free": ("here", True, True, False),
+    "lstm-peer": ("PyTorch", True, True, False),
+    "crf": ("here", True, False, True),
+    "crf-pretrained": ("here, pretrained", True, False, True),
+}
 SHAPE = "configs/networks/bert_small.json"
 FIGURES = ("f1", "macro_f1", "precision", "recall", "train_samples_per_s", "eval_samples_per_s")
 
 
-def run_ours(options, use_crf, with_lstm, seed, folder, pretrained=None):
-    start = ["--load_pretrain_checkpoint_path", pretrained] if pretrained else ["--bert_config_file", SHAPE]
+def run_ours(options, row, seed, folder):
+    whose, use_crf, with_lstm, constraints = ROWS[row]
+    pretrained = whose == "here, pretrained"
+    start = ["--load_pretrain_checkpoint_path", options.pretrained] if pretrained else ["--bert_config_file", SHAPE]
     epochs = options.max_steps * 32 / 10748 if options.max_steps else options.epochs
     command = [
         sys.executable, "run_ner.py", "--do_train", "true", "--do_eval", "true", "--data_dir", options.data / "cluener", *start,
-        "--vocab_file", options.data / "vocab/bert-base-chinese-vocab.txt", "--use_crf", str(use_crf), "--with_lstm", str(with_lstm),
+        "--vocab_file", options.data / "vocab/bert-base-chinese-vocab.txt",
+        "--use_crf", str(use_crf), "--with_lstm", str(with_lstm), "--crf_constraints", str(constraints),
         "--epoch_num", str(epochs), "--seed", str(seed), "--output_dir", folder, "--log_steps", "50", "--optimizer.name", "AdamW",
         "--optimizer.learning_rate", "3e-4", "--optimizer.schedule", "linear", "--optimizer.eps", "1e-8",
     ]  # fmt: skip
@@ -39,7 +52,8 @@ def run_ours(options, use_crf, with_lstm, seed, folder, pretrained=None):
     return {**{name: results[name] for name in FIGURES if name in results}, **speeds, "wall_s": time.perf_counter() - started}
 
 
-def run_peer(options, use_crf, with_lstm, seed):
+def run_peer(options, row, seed):
+    _, use_crf, with_lstm, _ = ROWS[row]
     command = [
         ROOT / ".venv-torch/bin/python", "benchmarks/peer_ner.py", "--bert_config_file", SHAPE,
         "--vocab_file", options.data / "vocab/bert-base-chinese-vocab.txt", "--train", options.data / "cluener/train.json",
@@ -51,46 +65,47 @@ def run_peer(options, use_crf, with_lstm, seed):
     return json.loads(output.strip().splitlines()[-1])
 
 
-def once(folder, run):
-    """The result of a run, from its file if it is finished."""
+def run(options, row, seed):
+    """The figures of a run, from its file if it is finished."""
+    folder = options.output / f"{row}-{seed}"
     path = folder.with_suffix(".json")
     if not path.is_file():
-        path.write_text(json.dumps(run()), encoding="utf-8")
-        print(path.stem, path.read_text(encoding="utf-8"), file=sys.stderr, flush=True)
+        found = run_peer(options, row, seed) if ROWS[row][0] == "PyTorch" else run_ours(options, row, seed, folder)
+        path.write_text(json.dumps(found), encoding="utf-8")
+        print(path.stem, found, file=sys.stderr, flush=True)
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def describe(row):
+    whose, use_crf, with_lstm, constraints = ROWS[row]
+    head = ("BiLSTM + " if with_lstm else "") + ("CRF" if use_crf else "softmax")
+    return f"{head}{', constraints' if constraints else ''}; {whose}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data")
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--rows", default=",".join(ROWS), help="[%(default)s]")
     parser.add_argument("--seeds", default="1,2")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--max_steps", type=int, default=0)
-    parser.add_argument("--pretrained", metavar="RUN")
-    parser.add_argument("--no_peer", action="store_true")
+    parser.add_argument("--pretrained", metavar="RUN", help="without it the row crf-pretrained is left out")
     parser.add_argument("--report", metavar="FILE.md")
     options = parser.parse_args()
     options.data, options.output = options.data.resolve(), options.output.resolve()
     options.output.mkdir(parents=True, exist_ok=True)
-    found = {}
+    rows = [row for row in options.rows.split(",") if row != "crf-pretrained" or options.pretrained]
+    options.pretrained = options.pretrained and str(Path(options.pretrained).resolve())
+    found = {row: [] for row in rows}
     for seed in map(int, options.seeds.split(",")):
-        for name, (use_crf, with_lstm) in VARIANTS.items():
-            key = f"{name.replace(' + ', '_').lower()}-{seed}"
-            runs = {f"{name}, here": ("ours", lambda folder: run_ours(options, use_crf, with_lstm, seed, folder))}  # noqa: B023
-            if not options.no_peer:
-                runs[f"{name}, PyTorch"] = ("peer", lambda _: run_peer(options, use_crf, with_lstm, seed))  # noqa: B023
-            if options.pretrained and name == "CRF":
-                start = str(Path(options.pretrained).resolve())
-                runs["CRF, here, pretrained"] = ("pretrained", lambda folder: run_ours(options, True, False, seed, folder, start))  # noqa: B023
-            for row, (kind, run) in runs.items():
-                folder = options.output / f"{kind}-{key}"
-                found.setdefault(row, []).append(once(folder, lambda: run(folder)))  # noqa: B023
+        for row in rows:
+            found[row].append(run(options, row, seed))
     table = "| | " + " | ".join(FIGURES) + " |\n|---|" + "---:|" * len(FIGURES) + "\n"
     summary = {}
     for row, parts in found.items():
         summary[row] = {name: statistics.mean(part[name] for part in parts) for name in FIGURES}
-        table += f"| {row} | " + " | ".join(f"{value:.4g}" for value in summary[row].values()) + " |\n"
+        table += f"| {describe(row)} | " + " | ".join(f"{value:.4g}" for value in summary[row].values()) + " |\n"
     print(table, file=sys.stderr)
     print(json.dumps({"benchmark": "ner", "seeds": options.seeds, "epochs": options.epochs, **summary}))
     if options.report:
