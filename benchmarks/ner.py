@@ -67,7 +67,7 @@ def run_peer(options, row, seed):
 
 def run(options, row, seed):
     """The figures of a run, from its file if it is finished."""
-    folder = options.output / f"{row}-{seed}"
+    folder = options.output / (f"{row}-{seed}" + (f"-{options.max_steps}-steps" if options.max_steps else ""))
     path = folder.with_suffix(".json")
     if not path.is_file():
         found = run_peer(options, row, seed) if ROWS[row][0] == "PyTorch" else run_ours(options, row, seed, folder)
@@ -101,11 +101,12 @@ def main():
     for seed in map(int, options.seeds.split(",")):
         for row in rows:
             found[row].append(run(options, row, seed))
-    table = "| | " + " | ".join(FIGURES) + " |\n|---|" + "---:|" * len(FIGURES) + "\n"
+    table = "| | " + " | ".join(FIGURES) + " | f1 of each seed |\n|---|" + "---:|" * len(FIGURES) + "---|\n"
     summary = {}
     for row, parts in found.items():
         summary[row] = {name: statistics.mean(part[name] for part in parts) for name in FIGURES}
-        table += f"| {describe(row)} | " + " | ".join(f"{value:.4g}" for value in summary[row].values()) + " |\n"
+        single = ", ".join(f"{part['f1']:.3f}" for part in parts)
+        table += f"| {describe(row)} | " + " | ".join(f"{value:.4g}" for value in summary[row].values()) + f" | {single} |\n"
     print(table, file=sys.stderr)
     print(json.dumps({"benchmark": "ner", "seeds": options.seeds, "epochs": options.epochs, **summary}))
     if options.report:

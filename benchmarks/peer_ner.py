@@ -156,7 +156,7 @@ def main():
     parser.add_argument("--use_crf", action="store_true")
     parser.add_argument("--with_lstm", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--learning_rate", type=float, default=3e-4)
     parser.add_argument("--max_steps", type=int, default=0)
     options = parser.parse_args()

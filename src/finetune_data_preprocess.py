@@ -41,7 +41,7 @@ def preprocess(options):
     """
     tag_set, tokenizer = make_tag_set(read_label_file(options.label2id)), Tokenizer(options.vocab_file, options.do_lower_case)
     logger.info(f"text is {'' if tokenizer.do_lower_case else 'not '}lower-cased, {tokenizer.casing_reason}")
-    sentences = _choose(options, read_tagged(options.data_dir, options.class_filter).sentences)
+    sentences = _choose(options, read_tagged(options.data_dir, options.class_filter).labelled_sentences(options.data_dir))
     found, lost = encode_sentences(sentences, tokenizer, tag_set, options.max_seq_len, windows=False, path=options.data_dir)
     for line in lost.report(options.data_dir, sentences):
         logger.info(line)
@@ -112,7 +112,7 @@ def _join_words(argv):
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--class_filter", nargs="*")
     found, others = parser.parse_known_args(argv)
-    return others if found.class_filter is None else [*others, f"--class_filter={','.join(found.class_filter)}"]
+    return others if found.class_filter is None else [*others, f"--class_filter={','.join(' '.join(found.class_filter).split())}"]
 
 
 def main(argv=None):

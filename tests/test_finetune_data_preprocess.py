@@ -127,7 +127,7 @@ def test_other_tagged_files_and_label_files_are_taken(make, tmp_path):
         ({"data_dir": "no.xml"}, "no.xml: no such file"),
         ({"vocab_file": "no.txt"}, "no.txt: no such vocabulary"),
         ({"label2id": "no.txt"}, "no.txt: no such file"),
-        ({"label2id": "few.txt"}, "data.xml:5: the labels have no tag B-DATE"),
+        ({"label2id": "few.txt"}, "data.xml:5: the labels have no tag for DATE"),
         ({"save_path": "folder"}, "folder: Is a directory"),
         ({"save_path": "vocab.txt/out"}, "vocab.txt: File exists"),
         ({"do_lower_case": "maybe"}, "do_lower_case=maybe: expected true or false"),

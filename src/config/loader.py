@@ -18,6 +18,7 @@ from easydict import EasyDict
 from src.config import aliases
 from src.config.coercion import coerce
 from src.config.fields import describe_bounds
+from src.config.training import RunOptions
 
 EXIT_CHECK_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -155,7 +156,8 @@ def _parse_flags(options_class, argv):
         bare = {"nargs": "?", "const": "true"} if isinstance(default, bool) else {}  # Google's flags allow --do_train alone
         parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=text.replace("%", "%%"), **bare)
     theirs = aliases.find_aliases(leaves)
-    for key in (*theirs, *aliases.IGNORED, *aliases.REFUSED, *aliases.MIXED_PRECISION):
+    others = (*aliases.IGNORED, *aliases.REFUSED, *aliases.MIXED_PRECISION) if issubclass(options_class, RunOptions) else ()
+    for key in (*theirs, *others):
         parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=aliases.describe(key, theirs))
     known, unknown = parser.parse_known_args(argv)
     if unknown:

@@ -47,10 +47,3 @@ class NerOptions(FineTuneOptions):
             raise ValueError("legacy_metrics: is for --assessment_method bf1, mf1, clue_benchmark or accuracy, the model zoo's")
         if self.with_lstm and self.model.hidden_size < 2:
             raise ValueError("with_lstm needs model.hidden_size of 2 or more: half of it is for each direction")
-        if self.legacy_metrics and self.bucket_list not in ((), (self.seq_length,)):
-            raise ValueError("legacy_metrics counts padding up to seq_length: leave --bucket_list out")
-
-    @property
-    def evaluation_buckets(self):
-        """Lengths that evaluation pads to, () to choose them."""
-        return (self.seq_length,) if self.legacy_metrics else self.bucket_list

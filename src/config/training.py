@@ -101,11 +101,6 @@ class RunOptions:
     evaluate_every = None  # updates between evaluations along the way
     train_updates = None  # updates of the whole run; None: as many as the epochs make
 
-    @property
-    def evaluation_buckets(self):
-        """Lengths that evaluation pads to; none: chosen from the data."""
-        return self.bucket_list
-
     def check_length(self, key, length):
         """Raise a ValueError that names `key` where the network has no positions for `length` tokens."""
         if self.model.position_embedding_type == "absolute" and length > self.model.max_position_embeddings:

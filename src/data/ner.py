@@ -77,6 +77,7 @@ def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<
     """
     rows, losses, room = [], Losses(), seq_length - 2
     for number, (sentence, (ids, starts, ends)) in enumerate(zip(sentences, _encode(sentences, tokenizer))):
+        _check_types(path, sentence, tag_set)
         spans, unaligned = _align(sentence.entities, starts, ends)
         losses.unaligned += [(number, entity, reason) for entity, reason in unaligned]
         try:
@@ -97,6 +98,13 @@ def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<
     if not rows:
         raise ValueError(f"{path}: no sentence has a token")
     return rows, losses
+
+
+def _check_types(path, sentence, tag_set):
+    for number, entity in enumerate(sentence.entities):
+        if entity.type not in tag_set.types:
+            line = sentence.entity_lines[number] if sentence.entity_lines else sentence.line
+            raise ValueError(f"{path}:{line}: the labels have no tag for {entity.type}; their types: {', '.join(tag_set.types)}")
 
 
 def _encode(sentences, tokenizer):

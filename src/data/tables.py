@@ -19,7 +19,7 @@ def read_text(path):
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+        raise FileNotFoundError(f"{path}: {'a folder, a file is expected' if path.is_dir() else 'no such file'}")
     data = path.read_bytes()
     if data[:2] == b"\x1f\x8b":
         try:

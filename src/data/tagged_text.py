@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from src.data.entity_xml import parse_sentences, read_encoded
 from src.data.tables import check_escapes, decode_object, read_text
@@ -15,19 +15,34 @@ _ROW = re.compile(r"( |[^ \t]+)[ \t]+([^ \t]+)")  # a character, which may be a 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A text and its entities by character, sorted by start; `line` is where it begins in its file, from 1."""
+    """A text and its entities by character, sorted by start.
+
+    line: where it begins in its file, from 1. entity_lines: where each entity begins, of tagged text. id: as its row of JSON has it.
+    """
 
     text: str
     entities: tuple
     line: int
+    entity_lines: tuple = field(default=(), compare=False)
+    id: int | str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class TaggedText:
-    """All sentences of a file; `scheme` is that of its tags, None where it holds spans."""
+    """All sentences of a file.
+
+    scheme: that of its tags, None where it holds spans. unlabelled: the first line of JSON without "label", None if all have it.
+    """
 
     sentences: list
     scheme: str | None = None
+    unlabelled: int | None = None
+
+    def labelled_sentences(self, path):
+        """The sentences, for training or evaluation; a ValueError that names `path` and line where a row has no "label"."""
+        if self.unlabelled:
+            raise ValueError(f'{path}:{self.unlabelled}: no "label"; training and evaluation need it in every row')
+        return self.sentences
 
 
 def read_tagged(path, class_filter=()):
@@ -52,7 +67,7 @@ def read_tagged(path, class_filter=()):
         logger.warning(f"{path}: class_filter has no effect, it is for XML")
     _refuse_nul(path, text)
     if form == "JSON":
-        return TaggedText([_read_object(path, line, row) for line, row in enumerate(text.split("\n"), 1) if row.strip()])
+        return _read_json(path, text)
     return _read_tags(path, text)
 
 
@@ -87,14 +102,22 @@ def _refuse_nul(path, text):
 # CLUENER
 
 
+def _read_json(path, text):
+    rows = [(line, *_read_object(path, line, row)) for line, row in enumerate(text.split("\n"), 1) if row.strip()]
+    unlabelled = next((line for line, has_label, _ in rows if not has_label), None)
+    return TaggedText([sentence for *_, sentence in rows], None, unlabelled)
+
+
 def _read_object(path, line, row):
+    """(whether it has a "label", Sentence)."""
     try:
         found = decode_object(row)
     except (ValueError, RecursionError) as error:
         reason = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
         raise ValueError(f"{path}:{line}: no JSON object in one line: {reason}") from None
     try:
-        return Sentence(*_read_entities(found), line)
+        number = found.get("id")
+        return "label" in found, Sentence(*_read_entities(found), line, id=number if isinstance(number, int | str) else None)
     except ValueError as error:
         raise ValueError(f"{path}:{line}: {error}") from None
 
@@ -198,7 +221,7 @@ def _are_words(known, groups):
 
 
 def _join_characters(tokens, spans, line):
-    return Sentence("".join(tokens), tuple(spans), line)
+    return Sentence("".join(tokens), tuple(spans), line, tuple(line + span.start for span in spans))
 
 
 def _join_words(tokens, spans, line):
@@ -211,7 +234,7 @@ def _join_words(tokens, spans, line):
         parts.append(token)
         length += len(token)
     entities = (Entity(span.type, starts[span.start], starts[span.end - 1] + len(tokens[span.end - 1])) for span in spans)
-    return Sentence("".join(parts), tuple(entities), line)
+    return Sentence("".join(parts), tuple(entities), line, tuple(line + span.start for span in spans))
 
 
 def _is_wide(character):

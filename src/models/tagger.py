@@ -15,7 +15,7 @@ from src.models.recurrent import BiLstm
 
 
 class TokenHead(nn.Cell):
-    """Dropout, a BiLSTM if asked for, and a dense layer on every token: float32 [B, S, H] -> float32 [B, S, C]."""
+    """Dropout, a BiLSTM if asked for, and a dense layer on every token: float32 [B, S, H] -> float32 [B, S, C], and a CRF's scores."""
 
     def __init__(self, config, device, num_tags, with_lstm, crf):
         super().__init__()
@@ -34,7 +34,10 @@ class TokenHead(nn.Cell):
         if self.with_lstm:
             x = self.contexts(x, input_mask)
         logits = self.dense(x.reshape((batch_size * seq_length, -1))).astype(mindspore.float32)  # [T, C]
-        return logits.reshape((batch_size, seq_length, -1))
+        logits = logits.reshape((batch_size, seq_length, -1))
+        if self.crf is None:
+            return logits
+        return logits, *self.crf()
 
 
 class Tagger(nn.Cell):
@@ -55,26 +58,26 @@ class Tagger(nn.Cell):
         self.use_crf = use_crf
 
     def construct(self, input_ids, input_mask, token_type_ids):
-        logits = self.head(self.bert(input_ids, input_mask, token_type_ids), input_mask)
-        if self.use_crf:
-            transitions, start, end = self.head.crf()
-            return logits, transitions, start, end
-        return logits
+        return self.head(self.bert(input_ids, input_mask, token_type_ids), input_mask)
 
 
-class TaggingLoss(nn.Cell):
-    """Cross-entropy of every labelled token.
+class _RowLoss(nn.Cell):
+    """A loss whose subclass gives `rows(logits, label_ids)`, loss and count of each row.
 
     Args of construct:
-        logits: float32 [B, S, C]. label_ids: int32 [B, S], -1 where there is no label. weights: float32 [B], 0 for filler rows.
+        logits: what the Tagger returns. label_ids: int32 [B, S], -1 where there is no label. weights: float32 [B], 0 for filler rows.
 
     Returns:
-        float32 scalars: the sum over labelled tokens, and their number.
+        float32 scalars: the sum of losses, and of counts.
     """
 
     def construct(self, logits, label_ids, weights):
         losses, counts = self.rows(logits, label_ids)
         return (losses * weights).sum(), (counts * weights).sum()
+
+
+class TaggingLoss(_RowLoss):
+    """Cross-entropy of every labelled token; counts are tokens."""
 
     def rows(self, logits, label_ids):
         """Loss sum and number of labelled tokens of each row: two of float32 [B]."""
@@ -84,8 +87,8 @@ class TaggingLoss(nn.Cell):
         return (losses * real).sum(1), real.sum(1)
 
 
-class CrfLoss(nn.Cell):
-    """-log p of each row's labels: as TaggingLoss, but the logits are those of a Tagger with a CRF, and rows are counted.
+class CrfLoss(_RowLoss):
+    """-log p of each row's labels, by a Tagger with a CRF; counts are rows.
 
     Args:
         has_float64: see CrfLikelihood.
@@ -94,10 +97,6 @@ class CrfLoss(nn.Cell):
     def __init__(self, has_float64=True):
         super().__init__()
         self.likelihood = CrfLikelihood(has_float64)
-
-    def construct(self, logits, label_ids, weights):
-        losses, counts = self.rows(logits, label_ids)
-        return (losses * weights).sum(), (counts * weights).sum()
 
     def rows(self, logits, label_ids):
         """Loss of each row, and 1 where the row has labels: two of float32 [B]."""
@@ -113,15 +112,14 @@ class TaggerScores(nn.Cell):
 
     Args:
         network: Tagger. loss: its TaggingLoss or CrfLoss.
-        everywhere: tag all places, padding included, as the model zoo does.
 
     Returns:
-        int32 [B, S] tags, 0 at places that are not tagged; float32 [B] loss and what it counts, see `rows` of the loss.
+        int32 [B, S] tags, of no meaning at places that are not tagged; float32 [B] loss and what it counts, see `rows` of the loss.
     """
 
-    def __init__(self, network, loss, everywhere=False):
+    def __init__(self, network, loss):
         super().__init__(auto_prefix=False)
-        self.network, self.loss, self.everywhere = network, loss, everywhere
+        self.network, self.loss = network, loss
         self.best_path = BestPath() if network.use_crf else None
 
     def construct(self, input_ids, input_mask, token_type_ids, label_ids):
@@ -129,8 +127,6 @@ class TaggerScores(nn.Cell):
         losses, counts = self.loss.rows(logits, label_ids)
         if self.best_path is None:
             tags = logits.argmax(-1).astype(mindspore.int32)
-        elif self.everywhere:
-            tags = self.best_path(logits[0], input_mask >= 0, logits[1], logits[2], logits[3])
         else:
             tags = self.decode(*logits, input_mask)
         return tags, losses, counts

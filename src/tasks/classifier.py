@@ -51,7 +51,7 @@ def prepare(config):
         ValueError, FileNotFoundError: naming what is missing or does not fit.
     """
     paths = {split: _find(config, split) for split in wanted_splits(config)}
-    config = check_inputs(config, paths.values())
+    config = check_inputs(NAME, config, paths.values())
     config = dataclasses.replace(config, num_class=1, labels=()) if config.is_regression else _settle_labels(config, paths)
     found = {split: dataset(config, split) for split in paths}
     if "train" in found and not config.is_regression:

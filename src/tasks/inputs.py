@@ -10,10 +10,11 @@ from src.files import make_folder, write_text
 from src.log import logger
 
 
-def check_inputs(config, paths):
+def check_inputs(name, config, paths):
     """Check output folder, vocabulary and schema file, tell the casing and what is ignored.
 
     Args:
+        name: of the task.
         config: FineTuneOptions.
         paths: the data files of the run.
 
@@ -23,6 +24,9 @@ def check_inputs(config, paths):
     Raises:
         ValueError, FileNotFoundError: naming what is missing or does not fit.
     """
+    given = config.do_train or config.load_finetune_checkpoint_path or config.load_pretrain_checkpoint_path
+    if not given and not Path(config.checkpoint_dir).is_dir():
+        raise FileNotFoundError(f"{config.checkpoint_dir}: no {name} checkpoint here; train first or give --load_finetune_checkpoint_path")
     make_folder(config.output_dir)
     if not config.vocab_file_path:
         raise ValueError("no vocabulary: there is no vocab.txt beside the weights; give --vocab_file_path")

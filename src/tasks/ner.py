@@ -35,6 +35,8 @@ NAME = "ner"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")
 TARGETS = ("label_ids", "weights")
 LOSS_PARTS = ()
+
+
 def prepare(config):
     """Settle what depends on the data: tags, casing; check that data, vocabulary and network fit.
 
@@ -49,7 +51,7 @@ def prepare(config):
         raise ValueError(f"{paths['predict']}: holds no texts to predict; give --predict_text_file_path, or tagged text")
     if "eval" in paths and config.assessment_method == "clue_benchmark" and record_files.is_record_file(paths["eval"]):
         raise ValueError(f"{paths['eval']}: holds no texts, which --assessment_method clue_benchmark needs; give CLUE's JSON lines")
-    config = check_inputs(config, paths.values())
+    config = check_inputs(NAME, config, paths.values())
     config = dataclasses.replace(config, labels=_settle_labels(config, paths))
     tag_set = make_tag_set(config.labels)
     logger.info(f"task ner scheme={tag_set.scheme} types={shorten(tag_set.types)}")
@@ -91,7 +93,7 @@ def describe(config):
 
 def for_evaluation(config, network):
     """The cell whose outputs are scored, and its input columns."""
-    return TaggerScores(network, loss(config), everywhere=config.legacy_metrics), (*INPUTS, "label_ids")
+    return TaggerScores(network, loss(config)), (*INPUTS, "label_ids")
 
 
 def _settle_labels(config, paths):

@@ -39,7 +39,9 @@ def read(config, split):
     path = find(config, split)
     if split == "predict" and config.predict_text_file_path:
         return read_plain(path)
-    return read_file(path, config.class_filter).sentences
+    if split == "predict":
+        return read_file(path, ()).sentences
+    return read_file(path, config.class_filter).labelled_sentences(path)
 
 
 def read_file(path, class_filter):

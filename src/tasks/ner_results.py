@@ -62,9 +62,7 @@ def report_predictions(config, outputs, records):
     sentences, predicted = ner_inputs.read(config, "predict"), _find_entities(config, _merge(records, outputs[0]))
     lines = []
     for sentence, entities in zip(sentences, predicted, strict=True):
-        found = [
-            {"type": kind, "start": start, "end": end, "text": sentence.text[start:end]} for kind, start, end in entities
-        ]
+        found = [{"type": kind, "start": start, "end": end, "text": sentence.text[start:end]} for kind, start, end in entities]
         lines.append(json.dumps({"text": sentence.text, "entities": found}, ensure_ascii=False) + "\n")
     write_text(f"{config.output_dir}/predictions.jsonl", "".join(lines))
     if config.assessment_method == "clue_benchmark":
@@ -97,9 +95,15 @@ def _split(records, name):
 
 
 def _score_as_the_zoo(config, tags, records, gold, predicted):
-    """The model zoo's measures: of every place of the padded rows, and of the entities' texts where there are texts."""
-    labels = [np.pad(row, (0, config.seq_length - len(row)), constant_values=-1) for row in _split(records, "label_ids")]
-    found = tagging.legacy_metrics(np.stack(labels), np.stack(tags))
+    """The model zoo's measures: of every place of the padded rows, and of the entities' texts where there are texts.
+
+    The zoo trains [CLS], [SEP] and padding to be O; here they are not tagged, and count as O.
+    """
+    labels, guesses = np.zeros((2, len(tags), config.seq_length), np.int32)
+    for number, (label_ids, row) in enumerate(zip(_split(records, "label_ids"), tags)):
+        tagged = slice(1, len(label_ids) - 1)
+        labels[number, tagged], guesses[number, tagged] = label_ids[tagged], row[tagged]
+    found = tagging.legacy_metrics(labels, guesses)
     if not is_record_file(ner_inputs.find(config, "eval")):
         sentences = ner_inputs.read(config, "eval")
         pairs = ([_with_texts(*pair) for pair in zip(sentences, entities)] for entities in (gold, predicted))
@@ -146,7 +150,7 @@ def _write_clue(path, sentences, predicted):
     """CLUE's submission: for each sentence {"id", "label": {type: {text: [[start, last], …]}}}."""
     lines = []
     for number, (sentence, entities) in enumerate(zip(sentences, predicted, strict=True)):
-        label = {}
+        label, number = {}, number if sentence.id is None else sentence.id
         for kind, start, end in entities:
             label.setdefault(kind, {}).setdefault(sentence.text[start:end], []).append([start, end - 1])
         lines.append(json.dumps({"id": number, "label": label}, ensure_ascii=False) + "\n")

@@ -108,7 +108,8 @@ def restore(path, cell, trained_on):
     parameters = cell.parameters_dict()
     differing = sorted(set(parameters) ^ set(arrays))
     if differing:
-        raise ValueError(f"{path}: is of another network or optimiser: {shorten(differing, _SHOWN)} on one side only")
+        hint = _HEAD_HINT if any("head." in name for name in differing) else ""
+        raise ValueError(f"{path}: is of another network or optimiser: {shorten(differing, _SHOWN)} on one side only{hint}")
     _copy(path, parameters, arrays)
     return epoch, consumed
 

@@ -50,7 +50,7 @@ def run_network(config, evaluation, records, title):
     cell, inputs = evaluation
     lengths = records.lengths
     shuffle = False  # sorted by length: the least padding
-    buckets = config.evaluation_buckets
+    buckets = config.bucket_list
     buckets = buckets or choose_buckets(lengths, config.eval_batch_size, config.seed, shuffle, config.device.length_multiple)
     plan = plan_epoch(lengths, buckets, config.eval_batch_size, config.seed, 0, shuffle)
     dataset = pipeline.make_dataset(records, plan, (*inputs, "row_id"))

@@ -191,6 +191,19 @@ def test_words_are_joined_by_spaces_except_next_to_wide_characters(read):
     assert [sentence.line for sentence in found] == [3, 8]
 
 
+def test_rows_without_labels_are_for_prediction_only(read):
+    found = read('{"text": "a", "label": {}}\n{"id": 7, "text": "b"}\n')
+    assert [sentence.id for sentence in found.sentences] == [None, 7]
+    with pytest.raises(ValueError, match='f:2: no "label"'):
+        found.labelled_sentences("f")
+    assert read('{"text": "a", "label": {}}\n').labelled_sentences("f")[0].text == "a"
+
+
+def test_each_entity_of_tagged_text_knows_its_line(read):
+    assert read("\na B-x\nb O\nc B-y\nd I-y\n").sentences[0].entity_lines == (2, 4)
+    assert read("West B-x\nHam I-x\nwon O\nLeeds B-x\n").sentences[0].entity_lines == (1, 4)
+
+
 def test_a_few_glued_tokens_do_not_make_words_of_letters(read):
     (sentence,) = read("N B-ORG\nB I-ORG\nA I-ORG\n在 O\n2018 O\n年 O\n").sentences
     assert sentence.text == "NBA在2018年"

@@ -1,6 +1,6 @@
 """Logits of Hugging Face's BertForTokenClassification: tests/golden/ner_bert.npz.
 
-    .venv-torch/bin/python tests/golden/make_ner_bert.py FOLDER      # camphr's tiny tagger: vocabulary 402, 16 positions, 9 labels
+.venv-torch/bin/python tests/golden/make_ner_bert.py FOLDER      # camphr's tiny tagger: vocabulary 402, 16 positions, 9 labels
 """
 
 import sys

@@ -54,8 +54,12 @@ def draw(random, num_tags, seq_length, spread, labels=None):
             for scores, allowed in ((start, first), (transitions, pairs), (end, last))
         )
     tags = random.integers(0, num_tags, mask.shape).astype(np.int32)
-    if labels:  # the gold path is a legal one
-        tags = np.zeros_like(tags)
+    if labels:  # the gold path is the legal one behind the random one's: what that makes of entities
+        tag_set = make_tag_set(labels)
+        tags = np.array([tag_set.make_labels(len(row), tag_set.find_spans(row.tolist())) for row in tags], np.int32)
+        tags[-1] = tag_set.make_labels(seq_length, [("X", 1, 4)])
+        for row, length in zip(tags[:-1], lengths):
+            row[:length] = tag_set.make_labels(length, tag_set.find_spans(row[:length].tolist()))
     return emissions, tags * mask, mask, transitions, start, end
 
 
@@ -146,12 +150,12 @@ def test_what_a_scheme_forbids_is_never_decoded():
 
 def test_compilation_does_not_grow_with_the_length():
     random, seconds = np.random.default_rng(1), {}
-    for seq_length in (8, 16, 512):  # the first one warms up
+    for seq_length in (8, 64, 256):  # the first one warms up
         case = draw(random, 3, seq_length, 1.0)
         started = time.process_time()
         differentiate(True, case)
         seconds[seq_length] = time.process_time() - started
-    assert seconds[512] < 3 * seconds[16]  # unrolled it would be 30 times; the run itself is in both
+    assert seconds[256] < 2 * seconds[64]  # unrolled it would be four times; the run, which is longer, is in both
 
 
 def test_the_model_zoos_transitions_score_the_same_paths():

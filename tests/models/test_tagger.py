@@ -92,14 +92,6 @@ def test_only_places_between_cls_and_sep_are_decoded():
     assert np.array_equal(tags[1, 1:3], alone[0])
 
 
-def test_everywhere_decodes_padding_too():
-    network = make_tagger(False, True)
-    tags = TaggerScores(network, CrfLoss(), everywhere=True)(*tensors(IDS, MASK, TYPES, LABELS))[0].asnumpy()
-    emissions, *scores = network(*tensors(IDS, MASK, TYPES))
-    expected = TaggerScores(network, CrfLoss()).best_path(emissions, Tensor(np.ones((2, 7), bool)), *scores).asnumpy()
-    assert np.array_equal(tags, expected)
-
-
 @pytest.mark.parametrize("use_crf", [False, True])
 def test_a_row_without_tokens_has_no_loss(use_crf):
     network, loss = make_tagger(False, use_crf), CrfLoss() if use_crf else TaggingLoss()
