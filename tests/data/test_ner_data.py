@@ -143,7 +143,7 @@ def test_sentence_without_tokens_has_a_row_in_evaluation_only(text, tokenizer):
 
 
 def test_entity_that_has_no_tag_names_file_and_line(tokenizer):
-    with pytest.raises(ValueError, match=r"^a.txt:7: the labels have no tag B-GPE"):
+    with pytest.raises(ValueError, match=r"^a.txt:7: the labels have no tag for GPE"):
         encode_sentences([Sentence("中国", (Entity("GPE", 0, 2),), 7)], tokenizer, BIO, 8, True, "a.txt")
 
 

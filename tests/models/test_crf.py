@@ -56,10 +56,9 @@ def draw(random, num_tags, seq_length, spread, labels=None):
     tags = random.integers(0, num_tags, mask.shape).astype(np.int32)
     if labels:  # the gold path is the legal one behind the random one's: what that makes of entities
         tag_set = make_tag_set(labels)
-        tags = np.array([tag_set.make_labels(len(row), tag_set.find_spans(row.tolist())) for row in tags], np.int32)
-        tags[-1] = tag_set.make_labels(seq_length, [("X", 1, 4)])
-        for row, length in zip(tags[:-1], lengths):
+        for row, length in zip(tags, lengths):
             row[:length] = tag_set.make_labels(length, tag_set.find_spans(row[:length].tolist()))
+        tags[-1] = tag_set.make_labels(seq_length, [("X", 1, 3)])
     return emissions, tags * mask, mask, transitions, start, end
 
 
