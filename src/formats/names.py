@@ -19,13 +19,18 @@ _HUGGINGFACE = {
     "bert.encoder.layers.{}.output_norm.*": "bert.encoder.layer.{}.output.LayerNorm.*",
     "bert.pooler.*": "bert.pooler.dense.*",
     "head.dense.*": "classifier.*",
+    "head.span.*": "qa_outputs.*",
     "masked_lm.dense.*": "cls.predictions.transform.dense.*",
     "masked_lm.norm.*": "cls.predictions.transform.LayerNorm.*",
     "masked_lm.bias": "cls.predictions.bias",
     "next_sentence.*": "cls.seq_relationship.*",
 }
 _BACKBONE_PREFIXES = ("embeddings.", "encoder.", "pooler.")
-_OLD_SPELLINGS = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+_OTHER_SPELLINGS = {  # of Google's first port, and of NVIDIA's layers that fuse dense and activation
+    "LayerNorm.gamma": "LayerNorm.weight",
+    "LayerNorm.beta": "LayerNorm.bias",
+    ".dense_act.": ".dense.",
+}
 _NOT_WEIGHTS = re.compile(  # buffers, and the masked language model's table and bias under a second name
     r"(^|\.)(embeddings\.position_ids|embeddings\.token_type_ids|positions_encoding|predictions\.decoder\.(weight|bias))$"
 )
@@ -48,12 +53,13 @@ def from_huggingface(name):
     """Our name of a Hugging Face parameter; None for buffers; the name itself where we have no such parameter."""
     if _NOT_WEIGHTS.search(name):
         return None
+    name = name.removeprefix("module.")  # of PyTorch's wrapper for several devices
     if name.startswith(_BACKBONE_PREFIXES):  # saved from a bare BertModel
         name = "bert." + name
     if name.startswith("nezha."):
         name = "bert." + name.removeprefix("nezha.")
-    for old, new in _OLD_SPELLINGS.items():
-        name = name.replace(old, new)
+    for other, usual in _OTHER_SPELLINGS.items():
+        name = name.replace(other, usual)
     return _translate(name, _FROM_HUGGINGFACE)
 
 

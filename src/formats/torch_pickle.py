@@ -6,9 +6,11 @@ resolves a short list of names to functions of this module; every other class or
 Source: torch/serialization.py and torch/_utils.py describe the formats.
 """
 
+import functools
 import io
 import lzma
 import math
+import os
 import pickle
 import struct
 import zipfile
@@ -94,14 +96,25 @@ class _Tensor:
 
 
 class _Storage:
-    def __init__(self, type_name, count):
-        self.dtype, self.count, self.array = _STORAGE_TYPES[type_name], count, None
+    """Elements that are read when a tensor needs them: a training's checkpoint also holds its optimiser, three times the weights.
+
+    Args:
+        type_name: key of _STORAGE_TYPES. count: elements.
+        load: () -> bytes.
+    """
+
+    def __init__(self, type_name, count, load=None):
+        self.dtype, self.count, self.load = _STORAGE_TYPES[type_name], count, load
         self.is_bfloat16 = type_name == "BFloat16Storage"
 
-    def fill(self, data):
+    @functools.cached_property
+    def array(self):
+        if self.load is None:
+            raise ValueError("the data of a storage is missing")
+        data = self.load()
         if len(data) < self.count * self.dtype.itemsize:
             raise ValueError(f"a storage of {self.count} elements has {len(data)} bytes only")
-        self.array = np.frombuffer(data, self.dtype, self.count)
+        return np.frombuffer(data, self.dtype, self.count)
 
 
 class _Stub:
@@ -165,21 +178,18 @@ class _Unpickler(pickle._Unpickler):
 
 
 def _read_zip(file):
-    with zipfile.ZipFile(file) as archive:
-        names = archive.namelist()
-        pickle_name = next((name for name in names if name.endswith("data.pkl")), None)
-        if pickle_name is None:
-            raise ValueError("no data.pkl in the archive")
-        root, storages = pickle_name[: -len("data.pkl")], {}
+    archive = zipfile.ZipFile(file)  # storages read from it later; it holds nothing but `file`
+    pickle_name = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
+    if pickle_name is None:
+        raise ValueError("no data.pkl in the archive")
+    root, storages = pickle_name[: -len("data.pkl")], {}
 
-        def load_storage(pid):
-            _, type_name, key, _, count = pid
-            if key not in storages:
-                storages[key] = _Storage(type_name, count)
-                storages[key].fill(archive.read(f"{root}data/{key}"))
-            return storages[key]
+    def load_storage(pid):
+        _, type_name, key, _, count = pid
+        load = functools.partial(archive.read, f"{root}data/{key}")
+        return storages.setdefault(key, _Storage(type_name, count, load))
 
-        return _Unpickler(io.BytesIO(archive.read(pickle_name)), load_storage).load()
+    return _Unpickler(io.BytesIO(archive.read(pickle_name)), load_storage).load()
 
 
 def _read_legacy(file):
@@ -204,7 +214,12 @@ def _read_legacy(file):
         storage = storages.get(key)
         if storage is None or storage.count != count:
             raise ValueError(f"storage {key} has {count} elements, another number was announced")
-        storage.fill(file.read(count * storage.dtype.itemsize))
-    if any(storage.array is None for storage in storages.values()):
-        raise ValueError("the data of a storage is missing")
+        size = count * storage.dtype.itemsize
+        storage.load = functools.partial(_read_at, file, file.tell(), size)
+        file.seek(size, os.SEEK_CUR)
     return loaded
+
+
+def _read_at(file, place, size):
+    file.seek(place)
+    return file.read(size)

@@ -17,7 +17,9 @@ _POSITION = "data_position"  # int64: epoch, global rows consumed in it, and the
 _NAME = re.compile(r"^(?P<prefix>.+)-(?P<epoch>\d+)_(?P<step>\d+)\.ckpt$")
 
 _SHOWN = 4  # names of parameters in a message
+_VOCABULARY_MULTIPLE = 8  # NVIDIA's programs fill their tables up to it with rows that no token has
 _HEAD_HINT = "; see the settings of the head (--head, --cnn_batch_norm, --num_class; --use_crf, --with_lstm)"
+_OF_WORDS = ("bert.embeddings.word.weight", "masked_lm.bias")
 _PRETRAINING_HEADS = ("masked_lm.", "next_sentence.", "cls.")  # another task has no use for them
 
 
@@ -147,7 +149,7 @@ def load_weights(network, path, whole):
     path = find_weights(path)
     arrays = read_weights(path)
     parameters = network.parameters_dict()
-    arrays_here = {name: arrays[name] for name in parameters if name in arrays}
+    arrays_here = {name: _cut_vocabulary(name, arrays[name], parameters[name].shape) for name in parameters if name in arrays}
     reshaped = [name for name, array in arrays_here.items() if array.shape != tuple(parameters[name].shape)]
     required = [name for name in parameters if whole or name.startswith("bert.") and not name.startswith("bert.pooler.")]
     for name in reshaped:
@@ -172,6 +174,13 @@ def load_weights(network, path, whole):
         logger.info(f"not used: {shorten(unexpected, _SHOWN)}")
     if missing:
         logger.warning(f"stays random: {shorten(missing, _SHOWN)}")
+
+
+def _cut_vocabulary(name, array, shape):
+    """A table of words without the rows that fill it up to a multiple, where the network's has only as many as there are words."""
+    if name not in _OF_WORDS or array.ndim != len(shape) or len(array) != shape[0] + -shape[0] % _VOCABULARY_MULTIPLE:
+        return array
+    return array[: shape[0]]
 
 
 def write_description(folder, model, labels, vocab_file, do_lower_case, trained_with):

@@ -11,6 +11,7 @@ HUGGINGFACE = [
     *(f"bert.encoder.layer.{number}.{part}.{suffix}" for number in (0, 7, 11, 23) for part in LAYER for suffix in SUFFIXES),
     *(f"{part}.{suffix}" for part in ("bert.pooler.dense", "classifier") for suffix in SUFFIXES),
 ]
+SPAN = [f"qa_outputs.{suffix}" for suffix in SUFFIXES]
 PRETRAINING = [
     f"cls.{part}.{suffix}"
     for part in ("predictions.transform.dense", "predictions.transform.LayerNorm", "seq_relationship")
@@ -20,7 +21,7 @@ PRETRAINING.append("cls.predictions.bias")
 
 
 def test_every_hugging_face_name_has_its_own_of_ours():
-    theirs = HUGGINGFACE + PRETRAINING
+    theirs = HUGGINGFACE + PRETRAINING + SPAN
     ours = [names.from_huggingface(name) for name in theirs]
     assert len(set(ours)) == len(theirs)
     assert not set(ours) & set(theirs)
@@ -51,6 +52,9 @@ def test_names_are_those_of_the_network():
         ("encoder.layer.0.attention.self.key.bias", "bert.encoder.layers.0.attention.key.bias"),
         ("pooler.dense.weight", "bert.pooler.weight"),
         ("cls.predictions.bias", "masked_lm.bias"),
+        ("bert.encoder.layer.3.intermediate.dense_act.weight", "bert.encoder.layers.3.intermediate.weight"),
+        ("bert.pooler.dense_act.bias", "bert.pooler.bias"),
+        ("module.bert.embeddings.word_embeddings.weight", "bert.embeddings.word.weight"),
         ("cls.predictions.decoder.weight", None),
         ("cls.predictions.decoder.bias", None),
         ("bert.embeddings.position_ids", None),

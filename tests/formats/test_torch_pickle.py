@@ -33,6 +33,14 @@ def test_state_dict_is_found_under_its_key():
     assert {name: array.shape for name, array in found.items()} == {"weight": (3, 2), "bias": (3,)}
 
 
+@pytest.mark.parametrize("name", ["nvidia_zip.pt", "nvidia_legacy.pt"])
+def test_what_is_no_weight_is_not_read(name, monkeypatch):
+    read, sizes = torch_pickle._Storage.array.func, []
+    monkeypatch.setattr(torch_pickle._Storage, "array", property(lambda storage: sizes.append(storage.count) or read(storage)))
+    found = torch_pickle.read(GOLDEN / name)
+    assert "bert.pooler.dense_act.weight" in found and len(sizes) == len(found)
+
+
 def test_arrays_do_not_share_memory():
     found = torch_pickle.read(GOLDEN / "zip.pt")
     found["shared"][:] = -1
@@ -116,8 +124,7 @@ def test_flipped_bytes_give_arrays_or_value_error(name, tmp_path):
 
 
 def make_tensor(shape, stride, offset):
-    storage = torch_pickle._Storage("FloatStorage", 4)
-    storage.fill(np.arange(4, dtype=np.float32).tobytes())
+    storage = torch_pickle._Storage("FloatStorage", 4, np.arange(4, dtype=np.float32).tobytes)
     return torch_pickle._Tensor(storage, offset, shape, stride)
 
 
