@@ -1,6 +1,7 @@
 """Flags of other BERT programs and what stands for them here: one table for every run script.
 
-Sources: google-research/bert and the programs that kept its flags (Perseus, bert_multi_gpu); the model zoo's config files.
+Sources: google-research/bert and the programs that kept its flags (Perseus, bert_multi_gpu); NVIDIA's DeepLearningExamples and the
+programs made from it; the model zoo's config files.
 """
 
 from src.config.coercion import coerce
@@ -16,9 +17,16 @@ ALIASES = {
     "batch_size": ("train_batch_size", "eval_batch_size"),
     "num_train_epochs": ("epoch_num",),
     "num_train_steps": ("train_steps",),
+    "max_steps": ("train_steps",),
     "warmup_proportion": ("optimizer.warmup_proportion",),
     "num_warmup_steps": ("optimizer.warmup_steps",),
     "save_checkpoints_steps": ("save_checkpoint_steps",),
+    "print_freq": ("log_steps",),
+    "log_freq": ("log_steps",),
+    "config_file": ("bert_config_file",),
+    "weight_decay": ("optimizer.weight_decay",),
+    "train_file": ("train_data_file_path",),
+    "predict_file": ("eval_data_file_path",),  # Google's and NVIDIA's run_squad.py score it too
     "input_file": ("data_dir", "eval_data_dir"),
     "output_dir": ("save_checkpoint_path",),
     "label_file_path": ("label2id_file_path",),
@@ -38,14 +46,25 @@ def find_aliases(keys):
 
 _DEVICE = "--device_target says where to run; auto takes an Ascend, else a GPU, else the CPU"
 _DEVICES = "one process runs on one device; several devices are not there yet"
+_CACHE = "the rows of a data file are kept in the cache folder of the output folder, and made anew where anything changes"
 
-# accepted without effect; the text says what stands for it
+# accepted without effect, by the scripts that have no setting of the name; the text says what stands for it
 IGNORED = {
-    **dict.fromkeys(("use_tpu", "tpu_name", "tpu_zone", "gcp_project", "master", "use_gpu"), _DEVICE),
-    **dict.fromkeys(("num_tpu_cores", "num_gpu_cores", "use_perseus", "use_horovod"), _DEVICES),
+    **dict.fromkeys(("use_tpu", "tpu_name", "tpu_zone", "gcp_project", "master", "use_gpu", "device", "no_cuda"), _DEVICE),
+    **dict.fromkeys(("num_tpu_cores", "num_gpu_cores", "use_perseus", "use_horovod", "local_rank", "use_env"), _DEVICES),
+    **dict.fromkeys(("cache_dir", "skip_cache"), _CACHE),
     "use_xla": "networks are always compiled",
+    "use_apex": "the optimisers are this program's own",
     "iterations_per_loop": "the data goes to the device step by step",
     "predict_batch_size": "prediction runs with --eval_batch_size; results do not depend on it",
+    "eval_script": "the measure of the official script is computed here: src/metrics/squad.py",
+    "bert_model": "the network's shape is read beside the weights, or from --bert_config_file",
+    "json-summary": "figures and events of a run are in log.jsonl in the output folder",
+    "disable-progress-bar": "a bar is drawn on terminals only",
+    "verbose_logging": "what is unusual in the data is always told",
+    "skip_checkpoint": "evaluation reads the checkpoint of the training",
+    "drop_last": "every row counts, those of a short last batch too",
+    "workers": "batches are made beside the training",
 }
 
 # accepted when false; true is refused with the text
@@ -54,18 +73,26 @@ REFUSED = {
     "do_export": "export for serving is not there yet",
 }
 
-MIXED_PRECISION = ("use_fp16", "use_amp")
+# the last two are NVIDIA's, which scales the loss dynamically under both unless loss_scale says otherwise
+MIXED_PRECISION = ("use_fp16", "use_amp", "fp16", "amp")
+LOSS_SCALE = "loss_scale"
+ACCUMULATION = "gradient_accumulation_steps"
 
 
-def _mixed_precision(use_fp16, use_amp):
-    """Settings that stand for the two switches (False where not given).
+def find_others(keys):
+    """Flags of these tables besides the aliases, for a script whose settings have these keys."""
+    return [key for key in (*IGNORED, *REFUSED, *MIXED_PRECISION, LOSS_SCALE, ACCUMULATION) if key not in keys]
 
-    Google's forks scale the loss by a constant under use_fp16 and dynamically under use_amp, which wins. `auto` is
-    float16 on Ascend and GPU; the CPU computes in float32, where float16 has no fast kernels.
+
+def _describe_precision(static, mixed):
+    """Settings that stand for the switches of mixed precision.
+
+    Google's forks scale the loss by a constant under use_fp16; under use_amp, which wins, dynamically. `auto` is float16 on
+    Ascend and GPU; the CPU computes in float32, where float16 has no fast kernels.
     """
-    if use_amp:
+    if mixed:
         return {"precision.compute_type": "auto", "precision.loss_scale": "dynamic"}
-    if use_fp16:
+    if static:
         return {"precision.compute_type": "auto", "precision.loss_scale": "static"}
     return {"precision.compute_type": "float32"}
 
@@ -76,26 +103,52 @@ def describe(key, aliases):
         return f"the same as --{aliases[key]}"
     if key in MIXED_PRECISION:
         return "true: precision.compute_type auto; false: float32"
+    if key == LOSS_SCALE:
+        return "0: precision.loss_scale dynamic; above: static, and precision.loss_scale_value"
+    if key == ACCUMULATION:
+        return "1; more are asked for by --accumulation_steps, of which each takes a batch"
     return REFUSED.get(key) or f"no effect: {IGNORED[key]}"
 
 
-def translate(flags, aliases):
-    """Flags by our names; those of other programs give what stands for them, or one line that says why nothing does."""
-    for key in [key for key in IGNORED if key in flags]:
-        logger.info(f"--{key}={flags.pop(key)} has no effect: {IGNORED[key]}")
-    for key in [key for key in REFUSED if key in flags]:
-        if _is_true(key, flags.pop(key)):
+def translate(flags, aliases, others):
+    """Flags by our names; those of other programs give what stands for them, or one line that says why nothing does.
+
+    Args:
+        flags: name -> text.
+        aliases, others: what `find_aliases` and `find_others` give.
+    """
+    given = {key: flags.pop(key) for key in others if key in flags}
+    for key, text in given.items():
+        if key in IGNORED:
+            logger.info(f"--{key}={text} has no effect: {IGNORED[key]}")
+        elif key in REFUSED and _is_true(key, text):
             raise ValueError(f"--{key}=true: {REFUSED[key]}")
-    if flags.keys() & set(MIXED_PRECISION):
-        switches = [key in flags and _is_true(key, flags.pop(key)) for key in MIXED_PRECISION]
-        for key, value in _mixed_precision(*switches).items():
-            if flags.setdefault(key, value) != value:
-                logger.info(f"--{key}={flags[key]} counts, not what {' and '.join(MIXED_PRECISION)} stand for")
+    if ACCUMULATION in given and coerce(given[ACCUMULATION], int, ACCUMULATION, {"minimum": 1}) != 1:
+        more = f"--{ACCUMULATION}={given[ACCUMULATION]}"
+        raise ValueError(f"{more}: programs differ in what it divides; give --accumulation_steps, and --train_batch_size of each of them")
+    for key, value in _settle_precision(given).items():
+        if flags.setdefault(key, value) != value:
+            logger.info(f"--{key}={flags[key]} counts, not what the switches of other programs stand for")
     for key in [key for key in aliases if key in flags]:
         if aliases[key] in flags:
             raise ValueError(f"--{key} and --{aliases[key]} are the same setting: give one of them")
         flags[aliases[key]] = flags.pop(key)
     return flags
+
+
+def _settle_precision(given):
+    """Settings that stand for the flags of precision among those given."""
+    settings = {}
+    switches = {key: _is_true(key, given[key]) for key in MIXED_PRECISION if key in given}
+    if switches:
+        static = switches.pop("use_fp16", False)
+        settings = _describe_precision(static, any(switches.values()))
+    scale = coerce(given.get(LOSS_SCALE, "0"), float, LOSS_SCALE, {"minimum": 0})
+    if scale:
+        settings |= {"precision.loss_scale": "static", "precision.loss_scale_value": str(scale)}
+    elif LOSS_SCALE in given:
+        settings["precision.loss_scale"] = "dynamic"
+    return settings
 
 
 def _is_true(key, text):

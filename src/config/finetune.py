@@ -24,6 +24,7 @@ class FineTuneOptions(RunOptions):
     do_eval: bool = setting(False, "evaluate on the development set")
     do_predict: bool = setting(False, "predict the test set")
     epoch_num: float = setting(3.0, "passes over the training set", above=0)
+    train_steps: int = setting(-1, "updates of the whole run; -1: as epoch_num says", minimum=-1)
     train_batch_size: int = setting(32, "rows of a training step", minimum=1)
     eval_batch_size: int = setting(32, "rows per evaluation step; results do not depend on it", minimum=1)
     accumulation_steps: int = setting(1, "micro-batches whose gradients make one update", minimum=1)
@@ -47,12 +48,15 @@ class FineTuneOptions(RunOptions):
         (), "several runs, each in {output_dir}/seed-N; reports mean and maximum", minimum=0, maximum=2**32 - 1
     )
     log_steps: int = setting(10, "updates between step lines", minimum=1)
+    skip_steps: int = setting(0, "first updates that do not count for the rates; those that compile never do", minimum=0)
     optimizer: OptimizerConfig = setting(OptimizerConfig(), "optimiser, schedule, clipping")
 
     def __post_init__(self):
         super().__post_init__()
         if not (self.do_train or self.do_eval or self.do_predict):
             raise ValueError("nothing to do: give --do_train true, --do_eval true or --do_predict true")
+        if self.train_steps == 0:
+            raise ValueError("train_steps=0: there is nothing to do; -1 means as epoch_num says")
         self.check_length("seq_length", self.seq_length)
         if self.bucket_list and max(self.bucket_list) != self.seq_length:
             raise ValueError(f"bucket_list={self.bucket_list}: the largest must equal seq_length={self.seq_length}")
@@ -84,6 +88,11 @@ class FineTuneOptions(RunOptions):
         checkpoints = checkpoints and run_folder(checkpoints, seed)
         folders = {"output_dir": run_folder(self.output_dir, seed), "save_finetune_checkpoint_path": checkpoints}
         return dataclasses.replace(self, seed=seed, seeds=(), **folders)
+
+    @property
+    def train_updates(self):
+        """Updates of the whole run; None: as epoch_num says."""
+        return None if self.train_steps < 0 else self.train_steps
 
     @property
     def checkpoint_dir(self):

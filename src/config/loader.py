@@ -139,6 +139,9 @@ def _leaves(options_class, prefix=""):
             yield prefix + name, field
 
 
+_BARE = {"nargs": "?", "const": "true"}  # a switch may stand alone: --do_train
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
         raise ValueError(message)
@@ -153,12 +156,13 @@ def _parse_flags(options_class, argv):
         text += f" ({bounds})" if bounds else ""
         if default not in (None, ()):
             text += f" [{str(default).lower() if isinstance(default, bool) else default}]"
-        bare = {"nargs": "?", "const": "true"} if isinstance(default, bool) else {}  # Google's flags allow --do_train alone
+        bare = _BARE if isinstance(default, bool) or field.type == (bool | None) else {}
         parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=text.replace("%", "%%"), **bare)
     theirs = aliases.find_aliases(leaves)
-    others = (*aliases.IGNORED, *aliases.REFUSED, *aliases.MIXED_PRECISION) if issubclass(options_class, RunOptions) else ()
+    others = aliases.find_others(leaves) if issubclass(options_class, RunOptions) else []
     for key in (*theirs, *others):
-        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=aliases.describe(key, theirs))
+        bare = _BARE if key in others else {}
+        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=aliases.describe(key, theirs), **bare)
     known, unknown = parser.parse_known_args(argv)
     if unknown:
         flag = unknown[0]
@@ -166,7 +170,7 @@ def _parse_flags(options_class, argv):
             raise ValueError(f"unexpected argument {flag}")
         key = flag[2:].split("=")[0]
         raise ValueError("--" + unknown_key(key, [*leaves, *theirs, "config_path"]).removeprefix("unknown setting ") + " (unknown flag)")
-    return aliases.translate(vars(known), theirs)
+    return aliases.translate(vars(known), theirs, others)
 
 
 def _read_yaml(options_class, path):

@@ -100,6 +100,7 @@ class RunOptions:
     drops_short_batch = False  # leave out the rows behind an epoch's last whole batch: filler would disturb batch statistics
     evaluate_every = None  # updates between evaluations along the way
     train_updates = None  # updates of the whole run; None: as many as the epochs make
+    skip_steps = 0  # first updates that do not count for the rates
 
     def check_length(self, key, length):
         """Raise a ValueError that names `key` where the network has no positions for `length` tokens."""

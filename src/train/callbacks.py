@@ -10,12 +10,18 @@ from src.log import format_fields, logger, progress, shorten
 
 
 class Throughput:
-    """Rows and tokens per second, without the first step of each length: that one contains its compilation."""
+    """Rows and tokens per second, without the first step of each length: that one contains its compilation.
 
-    def __init__(self):
+    Args:
+        skip: steps at the beginning that do not count either.
+    """
+
+    def __init__(self, skip=0):
         self.seen, self.compile_seconds = set(), 0.0
+        self.left_out = skip
         self.rows = self.tokens = 0
         self.seconds = 0.0
+        self.slowest, self.fastest = math.inf, 0.0  # rows per second of a single step
 
     def add(self, length, rows, tokens, seconds):
         """Count a step; returns whether it was the first of its length."""
@@ -23,8 +29,10 @@ class Throughput:
         if first:
             self.seen.add(length)
             self.compile_seconds += seconds
-        else:
+        elif self.left_out <= 0:
             self.rows, self.tokens, self.seconds = self.rows + rows, self.tokens + tokens, self.seconds + seconds
+            self.slowest, self.fastest = min(self.slowest, rows / seconds), max(self.fastest, rows / seconds)
+        self.left_out -= 1
         return first
 
     @property
@@ -67,14 +75,15 @@ class StepLog(Callback):
         every: updates between lines.
         run_log: RunLog.
         part_names: names of the parts of the loss, as the step returns them.
+        skip: updates at the beginning that do not count for the rates.
     """
 
-    def __init__(self, done, row_lengths, every, run_log, part_names=()):
+    def __init__(self, done, row_lengths, every, run_log, part_names=(), skip=0):
         super().__init__()
         self.done, self.row_lengths, self.every, self.run_log = done, row_lengths, every, run_log
         self.loss_names = ("loss", *part_names)
         self.losses, self.tokens, self.places, self.skipped = [], 0, 0, 0
-        self.speed, self.marked = Throughput(), (0, 0, 0.0)
+        self.speed, self.marked = Throughput(skip * done.plan.accumulation_steps // done.per_call), (0, 0, 0.0)
 
     def on_train_begin(self, run_context):
         self.bar = progress(total=self.done.plan.updates, initial=self.done.step, desc="training", unit="step")
@@ -130,11 +139,13 @@ class StepLog(Callback):
             "train_s": round(self.speed.seconds, 1),
             "samples_per_s": round(self.speed.rows_per_s, 1),
         }
+        if self.speed.rows:
+            fields |= {"samples_per_s_min": round(self.speed.slowest, 1), "samples_per_s_max": round(self.speed.fastest, 1)}
         self.run_log.write({"event": "trained", **fields})
         updates = (self.done.batches - self.done.first_batch) // self.done.plan.accumulation_steps
         if 0 < updates <= self.skipped:
             logger.warning("every update overflowed and was skipped: nothing was learned; lower precision.loss_scale_value")
-        logger.info(f"trained {format_fields(fields)} (samples_per_s without compilation)")
+        logger.info(f"trained {format_fields(fields)} (without compilation; min and max are of single steps)")
 
 
 class OverflowGuard(Callback):

@@ -63,7 +63,7 @@ def _fit(task, config):
     saver = Saver(done, every, save if config.enable_save_ckpt else None)
     stop = StopOnSignal(saver)
     names = [parameter.name for parameter in step.optimizer.parameters]
-    callbacks = [StepLog(done, records.lengths, config.log_steps, run_log, task.LOSS_PARTS)]
+    callbacks = [StepLog(done, records.lengths, config.log_steps, run_log, task.LOSS_PARTS, config.skip_steps)]
     callbacks += [OverflowGuard(step, names, config.precision.max_skipped_steps), saver, stop]
     if config.evaluate_every:
         callbacks.append(_make_evaluator(task, config, network, step, run_log, done, stop))

@@ -4,6 +4,7 @@ import gc
 import json
 import math
 import statistics
+import time
 from pathlib import Path
 
 from src.files import write_text
@@ -52,6 +53,7 @@ def summarise(results):
 
 def _run_once(task, options):
     """One run; the measures of its evaluation, None without one."""
+    started = time.perf_counter()
     config = task.prepare(options)
     results = None
     if config.do_train:
@@ -63,6 +65,7 @@ def _run_once(task, options):
         results = task.report_evaluation(config, *prediction.predict(task, config, "eval", path), checkpoint.step_of(path))
     if config.do_predict:
         task.report_predictions(config, *prediction.predict(task, config, "predict", find_trained(task, config)))
+    logger.info(f"end_to_end_s={time.perf_counter() - started:.1f}")
     return results
 
 

@@ -1,10 +1,11 @@
 import pytest
 
 from src.config import loader
-from src.config.aliases import ALIASES, IGNORED, MIXED_PRECISION, REFUSED, find_aliases
+from src.config.aliases import ALIASES, REFUSED, find_aliases, find_others
 from src.config.classifier import ClassifierOptions
 from src.config.ner import NerOptions
 from src.config.pretrain import PretrainEvalOptions, PretrainOptions
+from src.config.squad import SquadOptions
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +48,38 @@ def test_the_flags_of_bert_multi_gpu_are_understood(capsys):
     assert any(line.startswith("--num_gpu_cores=2 has no effect") for line in said)
 
 
+def test_the_flags_of_nvidias_run_squad_are_understood(capsys):
+    command = """--init_checkpoint=base.pt --do_train --do_eval --do_predict --train_file=train-v1.1.json --predict_file=dev-v1.1.json
+        --train_batch_size=8 --predict_batch_size=8 --do_lower_case --bert_model=bert-large-uncased --learning_rate=3e-5 --max_steps=-1
+        --num_train_epochs=2 --seed=1 --max_seq_length=384 --doc_stride=128 --max_query_length=64 --n_best_size=20 --max_answer_length=30
+        --version_2_with_negative --null_score_diff_threshold=0.5 --output_dir=out --vocab_file=vocab.txt --config_file=config.json
+        --json-summary=logger.json --eval_script=evaluate-v1.1.py --disable-progress-bar --use_env --skip_steps=5 --print_freq=20
+        --amp --loss_scale=128 --gradient_accumulation_steps=1 --weight_decay=0.01 --no_cuda --cache_dir=cache --workers=8"""
+    with open("config.json", "w") as file:
+        file.write('{"vocab_size": 100}')
+    with open("base.pt", "wb"):
+        pass
+    options = loader.load(SquadOptions, command.split())
+    assert (options.load_pretrain_checkpoint_path, options.bert_config_file, options.train_updates) == ("base.pt", "config.json", None)
+    assert (options.train_data_file_path, options.eval_data_file_path) == ("train-v1.1.json", "dev-v1.1.json")
+    assert (options.skip_steps, options.log_steps, options.do_lower_case, options.version_2_with_negative) == (5, 20, True, True)
+    assert (options.precision.compute_type, options.precision.loss_scale, options.precision.loss_scale_value) == ("auto", "static", 128.0)
+    assert "--eval_script=evaluate-v1.1.py has no effect: the measure" in capsys.readouterr().out
+
+
+def test_a_number_of_accumulated_batches_is_refused_where_programs_differ_in_its_meaning(capsys):
+    assert "give --accumulation_steps" in refusal(capsys, "--gradient_accumulation_steps=2")
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [(("--loss_scale=0",), ("dynamic", None)), (("--amp", "--loss_scale=64"), ("static", 64.0)), (("--fp16",), ("dynamic", None))],
+)
+def test_nvidias_loss_scale(flags, expected):
+    precision = load(*flags).precision
+    assert (precision.loss_scale, precision.loss_scale_value) == expected
+
+
 @pytest.mark.parametrize(
     ("flags", "compute_type"),
     [
@@ -75,21 +108,22 @@ def test_help_tells_what_each_alias_stands_for(capsys):
     with pytest.raises(SystemExit):
         load("--help")
     text = " ".join(capsys.readouterr().out.split())
-    for name, ours in find_aliases([key for key, _ in loader._leaves(ClassifierOptions)]).items():
+    keys = [key for key, _ in loader._leaves(ClassifierOptions)]
+    for name, ours in find_aliases(keys).items():
         assert f"--{name} the same as --{ours}" in text
-    for name in (*IGNORED, *REFUSED, *MIXED_PRECISION):
+    for name in find_others(keys):
         assert f"--{name} " in text
 
 
 def test_every_alias_stands_for_a_setting_and_hides_none():
-    classes = (ClassifierOptions, NerOptions, PretrainOptions, PretrainEvalOptions)
+    classes = (ClassifierOptions, NerOptions, PretrainOptions, PretrainEvalOptions, SquadOptions)
     scripts = [{key for key, _ in loader._leaves(options)} for options in classes]
     for ours in ALIASES.values():
         assert set(ours) <= set.union(*scripts)
     for names in scripts:
         found = find_aliases(names)
         assert set(found.values()) <= names
-        assert not names & {*found, *IGNORED, *REFUSED, *MIXED_PRECISION}
+        assert not names & {*found, *find_others(names)}
 
 
 def test_one_flag_means_what_the_script_calls_so():

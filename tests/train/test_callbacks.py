@@ -8,7 +8,7 @@ from src.config.training import DeviceSettings
 from src.data.plan import TrainingPlan
 from src.log import RunLog
 from src.train import loop
-from src.train.callbacks import Evaluator, OverflowGuard, Progress, Saver, StepLog
+from src.train.callbacks import Evaluator, OverflowGuard, Progress, Saver, StepLog, Throughput
 
 LENGTHS = np.full(40, 5, np.int32)
 
@@ -57,6 +57,15 @@ def test_step_lines_tell_the_parts_and_the_mean_of_their_losses(tmp_path):
     assert steps[0]["masked_lm_loss"] == 0.75 and steps[0]["next_sentence_loss"] == 0.25
     assert steps[0]["padding"] == pytest.approx(3 / 8)
     assert [record["event"] for record in records if "event" in record] == ["compile", "trained"]
+
+
+def test_rates_leave_out_compilation_and_the_steps_to_skip():
+    speed = Throughput(skip=3)
+    firsts = [speed.add(length, 8, 40, seconds) for length, seconds in ((8, 9.0), (8, 7.0), (16, 9.0), (8, 1.0), (16, 2.0), (8, 0.5))]
+    assert firsts == [True, False, True, False, False, False]
+    assert speed.compile_seconds == 18.0
+    assert (speed.rows, speed.tokens, speed.seconds) == (24, 120, 3.5)
+    assert (speed.slowest, speed.fastest) == (4.0, 16.0)
 
 
 def test_a_resumed_run_counts_on(tmp_path):

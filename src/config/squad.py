@@ -1,0 +1,61 @@
+"""Options of run_squad.py."""
+
+import dataclasses
+
+from src.config.fields import setting
+from src.config.finetune import FineTuneOptions
+from src.config.training import OptimizerConfig
+
+LANGUAGES = ("en", "zh")
+_SPECIAL_TOKENS = 3  # [CLS] question [SEP] window [SEP]
+
+# The model zoo's values for this task (its squad yaml)
+_POLYNOMIAL = {"learning_rate": 1e-4, "end_learning_rate": 1e-11, "power": 5.0}
+_WEIGHT_DECAY = {"adamweightdecay": 1e-3}
+
+
+@dataclasses.dataclass(frozen=True)
+class SquadOptions(FineTuneOptions):
+    """Question answering: the span of a text that answers a question (SQuAD 1.1 and 2.0, CMRC 2018)."""
+
+    # what evaluation and prediction need to know of the training; written into the checkpoint folder
+    TRAINED_WITH = ("seq_length", "doc_stride", "max_query_length", "version_2_with_negative", "language")
+    task_name = "squad"
+
+    seq_length: int = setting(384, "longest row in tokens; a longer text becomes several rows, windows of it", minimum=8)
+    doc_stride: int = setting(128, "tokens between the beginnings of two windows of a text", minimum=1)
+    max_query_length: int = setting(64, "longest question in tokens; a longer one is cut", minimum=1)
+    version_2_with_negative: bool = setting(False, "questions may have no answer (SQuAD 2.0)")
+    null_score_diff_threshold: float = setting(0.0, "no answer is given where its score beats the best answer's by more")
+    n_best_size: int = setting(20, "answers of each question in nbest_predictions.json", minimum=1)
+    max_answer_length: int = setting(30, "longest answer in tokens", minimum=1)
+    language: str = setting("en", "measure of the evaluation: en SQuAD's, zh CMRC 2018's", LANGUAGES)
+    eval_json_path: str | None = setting(
+        None, "questions and answers in SQuAD's form; where the evaluation data are records: those they were made of"
+    )
+    num_class: int = setting(2, "accepted: an answer has a first and a last token", (2,))
+    output_dir: str = setting("./squad_finetune", "folder of everything that is written")
+    optimizer: OptimizerConfig = setting(OptimizerConfig(**_POLYNOMIAL), "optimiser, schedule, clipping; the model zoo's values")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.eval_json_path and not self.eval_data_file_path:
+            object.__setattr__(self, "eval_data_file_path", self.eval_json_path)
+        window = self.seq_length - self.max_query_length - _SPECIAL_TOKENS
+        if self.doc_stride >= window:
+            lengths = f"seq_length={self.seq_length} and max_query_length={self.max_query_length}"
+            raise ValueError(f"doc_stride={self.doc_stride}: {lengths} leave windows of {window} tokens; the stride must be smaller")
+        if self.version_2_with_negative and self.language == "zh":
+            raise ValueError(
+                "language=zh: the measure of CMRC 2018 knows no questions without answers; version_2_with_negative must be false"
+            )
+        if self.model.type_vocab_size < 2:
+            raise ValueError(f"model.type_vocab_size={self.model.type_vocab_size}: question and text need two segments")
+
+    @classmethod
+    def complete(cls, tree):
+        """Also fill in the model zoo's values of the optimiser that is named."""
+        super().complete(tree)
+        given = tree.get("optimizer", {})
+        decay = _WEIGHT_DECAY.get(str(given.get("name")).lower(), OptimizerConfig.weight_decay)
+        tree.optimizer = {**_POLYNOMIAL, "weight_decay": decay, **given}
