@@ -37,6 +37,8 @@ _MASKED = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
 LAYOUTS = {
     "classifier": Layout(_INPUTS, {"label_ids": "label_ids"}, {}),
     "ner": Layout({**_INPUTS, "label_ids": "label_ids"}, {}, {}),
+    "squad": Layout(_INPUTS, {name: name for name in ("start_positions", "end_positions")}, {}),
+    "squad_windows": Layout(_INPUTS, {}, {}),  # to be evaluated
     "bert": Layout(
         {**_INPUTS, "word_continues": "word_continues"},
         {"next_sentence_labels": "next_sentence_labels"},

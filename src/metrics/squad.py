@@ -2,9 +2,9 @@
 
     python -m src.metrics.squad GOLD.json PREDICTIONS.json [--version_2 [--null_odds NULL_ODDS.json]] [--language zh]
 
-Gold is a parsed file in SQuAD's form, {"data": [{"paragraphs": [{"qas": [{"id", "answers": [{"text"}]}]}]}]}, predictions
-are {question id: answer text}. All scores are percentages. They are added from left to right, each sum rounded, as the
-official scripts did before Python 3.12 gave its `sum` more digits.
+Gold is {question id: [texts of its answers]}, in the order of the file (src/squad_file.py reads it); predictions are {question
+id: answer text}. All scores are percentages. They are added from left to right, each sum rounded, as the official scripts did
+before Python 3.12 gave its `sum` more digits.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from itertools import accumulate
 from src.config.loader import bad_input_exits
 from src.log import shorten
 from src.metrics.segmentation import fold, segment
-from src.metrics.squad_files import read_gold, read_values
+from src.squad_file import read_json, read_squad
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)  # of ASCII alone
@@ -56,21 +56,20 @@ def squad_v2(gold, predictions, null_odds=None, threshold=1.0):
 
     Source: evaluate-v2.0.py.
     """
-    questions = dict(_questions(gold))
-    _require_all(questions, predictions, "prediction")
+    _require_all(gold, predictions, "prediction")
     odds = dict.fromkeys(predictions, 0.0) if null_odds is None else null_odds
-    _require_all(questions, odds, "null odds")
-    raw = {key: _score_v2(answers, predictions[key]) for key, answers in questions.items()}  # (exact, f1) of the predictions
-    scores = {key: [not questions[key]] * 2 if odds[key] > threshold else pair for key, pair in raw.items()}
+    _require_all(gold, odds, "null odds")
+    raw = {key: _score_v2(answers, predictions[key]) for key, answers in gold.items()}  # (exact, f1) of the predictions
+    scores = {key: [not gold[key]] * 2 if odds[key] > threshold else pair for key, pair in raw.items()}
     metrics = _summarize_v2(scores.values())
     for prefix, has_answer in (("HasAns", True), ("NoAns", False)):
-        part = [pair for key, pair in scores.items() if bool(questions[key]) == has_answer]
+        part = [pair for key, pair in scores.items() if bool(gold[key]) == has_answer]
         if part:
             metrics |= {f"{prefix}_{name}": value for name, value in _summarize_v2(part).items()}
     if null_odds is not None:
         for index, name in enumerate(("exact", "f1")):
-            gains = {key: _gain(questions[key], predictions[key], pair[index]) for key, pair in raw.items()}
-            num_unanswerable = sum(not answers for answers in questions.values())
+            gains = {key: _gain(gold[key], predictions[key], pair[index]) for key, pair in raw.items()}
+            num_unanswerable = sum(not answers for answers in gold.values())
             metrics[f"best_{name}"], metrics[f"best_{name}_thresh"] = _find_threshold(gains, null_odds, num_unanswerable)
     return metrics
 
@@ -87,21 +86,13 @@ def cmrc(gold, predictions):
     Source: cmrc2018_evaluate.py.
     """
     exact, f1 = _average(_score_each(gold, predictions, fold, _run_f1))
-    given = [key in predictions for key, _ in _questions(gold)]
+    given = [key in predictions for key in gold]
     return {"AVERAGE": (exact + f1) * 0.5, "F1": f1, "EM": exact, "TOTAL": len(given), "SKIP": given.count(False)}
-
-
-def _questions(gold):
-    """(id, texts of its answers) of every question."""
-    for article in gold["data"]:
-        for paragraph in article["paragraphs"]:
-            for question in paragraph["qas"]:
-                yield question["id"], [answer["text"] for answer in question["answers"]]
 
 
 def _score_each(gold, predictions, prepare, f1):
     """(exact, f1) of each question, the best over its answers; both 0 without a prediction."""
-    for key, answers in _questions(gold):
+    for key, answers in gold.items():
         if key not in predictions:
             yield 0, 0
             continue
@@ -182,12 +173,30 @@ def _find_threshold(gains, null_odds, sum_without_predictions):
 
 def _describe_ids(gold, predictions, path):
     """Lines that tell which ids gold and predictions do not share."""
-    keys = [key for key, _ in _questions(gold)]
-    lacking, unknown = [key for key in keys if key not in predictions], predictions.keys() - set(keys)
+    lacking, unknown = [key for key in gold if key not in predictions], predictions.keys() - gold.keys()
     if lacking:
-        yield f"{path}: no prediction for {len(lacking)} of {len(keys)} questions, which score 0: {shorten(lacking)}"
+        yield f"{path}: no prediction for {len(lacking)} of {len(gold)} questions, which score 0: {shorten(lacking)}"
     if unknown:
         yield f"{path}: {len(unknown)} predictions for unknown questions, without effect: {shorten(sorted(unknown))}"
+
+
+def _read_gold(path):
+    questions = read_squad(path)
+    lacking = [question.id for question in questions if question.answers is None]
+    if lacking:
+        raise ValueError(f'{path}: "answers" is missing in {len(lacking)} of {len(questions)} questions: {shorten(lacking, 3)}')
+    return {question.id: [answer.text for answer in question.answers] for question in questions}
+
+
+def _read_values(path, kind, form):
+    """A parsed file {question id: value of this kind}; `form` describes it."""
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: a JSON {type(values).__name__}; expected {form}")
+    for key, value in values.items():
+        if not isinstance(value, kind) or isinstance(value, bool) or value != value:
+            raise ValueError(f"{path}: question {key}: {str(value)[:40]!r}; expected {form}")
+    return values
 
 
 def main(argv=None):
@@ -204,9 +213,9 @@ def main(argv=None):
             raise ValueError("--version_2 and --language zh: CMRC 2018 has no measure with questions that have no answer")
         if options.null_odds and not options.version_2:
             raise ValueError("--null_odds has no effect without --version_2")
-        gold = read_gold(options.gold)
-        predictions = read_values(options.predictions, str, '{"question id": "answer text"}')
-        odds = read_values(options.null_odds, (int, float), '{"question id": number}') if options.null_odds else None
+        gold = _read_gold(options.gold)
+        predictions = _read_values(options.predictions, str, '{"question id": "answer text"}')
+        odds = _read_values(options.null_odds, (int, float), '{"question id": number}') if options.null_odds else None
         try:
             if options.version_2:
                 metrics = squad_v2(gold, predictions, odds, options.null_odds_threshold)

@@ -1,0 +1,22 @@
+"""Fine-tune, evaluate and predict answers to questions (SQuAD, CMRC): `python run_squad.py --help`."""
+
+from src import signals
+from src.config import loader
+from src.config.squad import SquadOptions
+
+
+def main(argv=None):
+    """Parse, start the device, run, draw."""
+    options = loader.load(SquadOptions, argv)
+    with loader.bad_input_exits():
+        from src.report import plots
+        from src.tasks import squad  # imports MindSpore: after the options are known to be good
+        from src.train import runs, runtime
+
+        for folder in runs.run(squad, runtime.start(options)):
+            plots.draw(folder)
+
+
+if __name__ == "__main__":
+    signals.watch()
+    main()

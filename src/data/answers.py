@@ -1,0 +1,161 @@
+"""Answers to questions from the logits of their windows: the best spans of each context, and how likely it is that there is none."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is found for each question that has rows; all are dicts by question id.
+
+    Args:
+        predictions: text of the answer; "" says that there is none.
+        nbest: list of dicts by falling score, which is start_logit + end_logit: text, probability (softmax over the list),
+            start_logit, end_logit.
+        null_odds: float, score of no answer less that of the best text.
+        non_null: the best text, whatever the odds.
+
+    In a context without tokens the best text is "", of score 0.
+    """
+
+    predictions: dict
+    nbest: dict
+    null_odds: dict
+    non_null: dict
+
+
+class _Spans(NamedTuple):
+    """The spans of one context, of T tokens, by their first token and their length from 1 to L tokens.
+
+    Args:
+        starts, ends: lists of int [T], characters of the tokens.
+        windows: int64 [T], the window where the spans from this token get their logits.
+        start_logits: float64 [T].
+        end_logits: float64 [T, L]; -inf for spans that reach out of the window.
+    """
+
+    starts: list
+    ends: list
+    windows: np.ndarray
+    start_logits: np.ndarray
+    end_logits: np.ndarray
+
+
+def find_answers(questions, records, start_logits, end_logits, n_best_size, max_answer_length, null_threshold=None):
+    """The best answers to the questions, as SQuAD 1.1 or, with a threshold, as SQuAD 2.0 asks for them.
+
+    An answer is any span of context tokens inside a window that is the one where its first token has most context; its text is the
+    context's from the first token to the last, as it stands, and spans of one text are one answer, of the best one's logits. Of
+    equal scores that of the earlier window comes first, then the higher start_logit, then the earlier token; no answer comes last.
+
+    Google's order is the same. Its spans are those alone whose ends are among the n_best_size best starts and the n_best_size best
+    ends of a window (all spans, if rows are no longer); its texts are put together from tokens, and may begin or end elsewhere.
+
+    Args:
+        questions: list of Question.
+        records: Chunk or RecordSet of `encode_questions` with training=False.
+        start_logits, end_logits: for each row an array of float, at least as long as the row.
+        n_best_size: texts in a list of best answers, at least 1.
+        max_answer_length: tokens of an answer, at least 1.
+        null_threshold: where null_odds are above it, the prediction is "", and the list of best answers has "" with the logits of
+            [CLS] (of the window where they are lowest) at its rank, or behind all; None: every question has an answer.
+
+    Returns:
+        Answers. In a context without tokens the only one of the best answers is "", without a threshold with logits 0.
+
+    Raises:
+        ValueError: a logit of a row is not finite.
+
+    Source: write_predictions of BERT's run_squad.py.
+    """
+    answers = Answers({}, {}, {}, {})
+    numbers = np.asarray(records.rows["question"])
+    row_starts = np.cumsum(records.lengths, dtype=np.int64) - records.lengths
+    borders = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
+    assert len(borders) - 1 == len(np.unique(numbers)), "the rows of a question are not neighbours"
+    for rows in (range(*pair) for pair in pairwise(borders)):
+        question = questions[numbers[rows[0]]]
+        logits = [np.array([values[row][: records.lengths[row]] for values in (start_logits, end_logits)], np.float64) for row in rows]
+        if not all(np.isfinite(pair).all() for pair in logits):
+            raise ValueError(f"question {question.id}: a logit is not finite")
+        best = _choose(question.context, _find_spans(records, row_starts, rows, logits, max_answer_length), n_best_size)
+        null = min((tuple(pair[:, 0].tolist()) for pair in logits), key=sum)
+        text, (start_logit, end_logit) = next(iter(best.items()), ("", (0.0, 0.0)))
+        odds = null[0] + null[1] - start_logit - end_logit
+        is_null = null_threshold is not None and odds > null_threshold
+        answers.predictions[question.id] = "" if is_null else text
+        answers.nbest[question.id] = _list_best(best, None if null_threshold is None else null, n_best_size)
+        answers.null_odds[question.id] = odds
+        answers.non_null[question.id] = text
+    return answers
+
+
+def _find_spans(records, row_starts, rows, logits, max_answer_length):
+    """_Spans of a context from its rows; logits: of each, float64 [2, length].
+
+    A token's context in a window is the smaller number of tokens on its two sides, plus a hundredth of the window's length; of
+    windows where it is equal the first one counts.
+    """
+    context_starts, window_starts = (records.rows[name][rows.start : rows.stop].tolist() for name in ("context_start", "window_start"))
+    counts = [pair.shape[1] - start - 1 for pair, start in zip(logits, context_starts)]
+    num_tokens, longest = window_starts[-1] + counts[-1], max(1, min(max_answer_length, max(counts)))
+    characters, windows, most = np.zeros((2, num_tokens), np.int64), np.zeros(num_tokens, np.int64), np.full(num_tokens, -1.0)
+    start_logits, end_logits = np.zeros(num_tokens), np.zeros((num_tokens, longest))
+    for number, (row, begin, first, count) in enumerate(zip(rows, context_starts, window_starts, counts)):
+        stored = slice(row_starts[row] + begin, row_starts[row] + begin + count)
+        window = slice(first, first + count)
+        characters[:, window] = records.tokens["starts"][stored], records.tokens["ends"][stored]
+        left = np.arange(count)
+        context = np.minimum(left, left[::-1]) + 0.01 * count
+        better = context > most[window]
+        most[window][better] = context[better]
+        windows[window][better] = number
+        starting, ending = logits[number][:, begin : begin + count]
+        start_logits[window][better] = starting[better]
+        padded = np.concatenate([ending, np.full(longest, -np.inf)])
+        end_logits[window][better] = sliding_window_view(padded, longest)[:count][better]
+    return _Spans(*characters.tolist(), windows, start_logits, end_logits)
+
+
+def _choose(context, spans, n_best_size):
+    """The best texts: dict of text -> (start_logit, end_logit), by falling score."""
+    best = {}
+    for first, last, start_logit, end_logit in _rank(spans, 2 * n_best_size):
+        best.setdefault(context[spans.starts[first] : spans.ends[last]], (start_logit, end_logit))
+        if len(best) == n_best_size:
+            break
+    return best
+
+
+def _rank(spans, count):
+    """(first token, last token, start_logit, end_logit) of all spans by falling score; the first `count` come at the cost of few."""
+    scores = (spans.start_logits[:, None] + spans.end_logits).ravel()
+    total, num_done = np.count_nonzero(scores > -np.inf), 0
+    while num_done < total:
+        count = min(count, total)
+        found = np.flatnonzero(scores >= np.partition(scores, len(scores) - count)[len(scores) - count])
+        tokens, more = np.divmod(found, spans.end_logits.shape[1])
+        start_logits, end_logits = spans.start_logits[tokens], spans.end_logits.ravel()[found]
+        order = np.lexsort((-end_logits, tokens, -start_logits, spans.windows[tokens], -scores[found]))[num_done:]
+        yield from zip(*(values[order].tolist() for values in (tokens, tokens + more, start_logits, end_logits)))
+        num_done, count = len(found), 4 * count
+
+
+def _list_best(best, null, n_best_size):
+    """The entries of `Answers.nbest`; null: logits of no answer, or None."""
+    entries = list(best.items())
+    if null is not None:
+        rank = sum(sum(logits) >= sum(null) for logits in best.values())
+        entries = [*entries[:rank], ("", null), *entries[rank:]][: max(n_best_size, rank + 1)]
+    elif not entries:
+        entries = [("", (0.0, 0.0))]
+    scores = np.array([sum(logits) for _, logits in entries])
+    shares = np.exp(scores - scores.max())
+    return [
+        {"text": text, "probability": probability, "start_logit": start_logit, "end_logit": end_logit}
+        for (text, (start_logit, end_logit)), probability in zip(entries, (shares / shares.sum()).tolist())
+    ]

@@ -1,0 +1,99 @@
+"""Question answering: windows of texts, network, loss; files and rows in squad_inputs.py, results in squad_results.py."""
+
+import dataclasses
+from pathlib import Path
+
+import tokenizers
+
+from src.data import record_files, records
+from src.data.splits import wanted_splits
+from src.log import logger
+from src.models.span import SpanFinder, SpanLoss
+from src.tasks import squad_inputs
+from src.tasks.inputs import check_inputs
+from src.tasks.squad_results import report_evaluation, report_predictions, score
+
+__all__ = [
+    "INPUTS",
+    "LOSS_PARTS",
+    "NAME",
+    "TARGETS",
+    "dataset",
+    "describe",
+    "for_evaluation",
+    "loss",
+    "network",
+    "prepare",
+    "report_evaluation",
+    "report_predictions",
+    "score",
+]
+
+NAME = "squad"
+INPUTS = ("input_ids", "input_mask", "token_type_ids")
+TARGETS = ("start_positions", "end_positions", "weights")
+LOSS_PARTS = ()
+
+
+def prepare(config):
+    """Settle the casing; check that data, vocabulary and network fit.
+
+    Returns:
+        config with vocab_file_path and do_lower_case filled in.
+
+    Raises:
+        ValueError, FileNotFoundError: naming what is missing or does not fit.
+    """
+    paths = {split: squad_inputs.find(config, split) for split in wanted_splits(config)}
+    if paths.get("predict") and paths["predict"] == paths.get("eval"):
+        logger.info(f"{paths['eval']}: evaluation and prediction run once, and leave one predictions.json")
+        config = dataclasses.replace(config, do_predict=False)
+        del paths["predict"]
+    if "eval" in paths:
+        _check_answers(config, squad_inputs.find_questions(config, "eval"), squad_inputs.read(config, "eval"))
+    config = check_inputs(NAME, config, paths.values())
+    for split in paths:
+        dataset(config, split)
+    return config
+
+
+def dataset(config, split):
+    """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
+    files = [squad_inputs.find(config, split)]
+    if split != "train" or not record_files.is_record_file(files[0]):
+        files.append(squad_inputs.find_questions(config, split))
+    files += [Path(path) for path in (config.vocab_file_path, config.schema_file_path) if path]
+    lengths = (config.seq_length, config.doc_stride, config.max_query_length)
+    about = (NAME, config.version_2_with_negative, split == "train")
+    key = records.make_key(*files, tokenizers.__version__, config.do_lower_case, lengths, about)
+    folder = Path(config.output_dir) / "cache" / f"{split}-{key}"
+    return records.cached_records(folder, lambda: squad_inputs.make_chunks(config, split))
+
+
+def network(config):
+    """Network from token ids to the logits of an answer's first and last token, [B, S] each."""
+    return SpanFinder(config.model, config.device)
+
+
+def loss(config):
+    """Cross-entropy of both over the places of the row."""
+    return SpanLoss()
+
+
+def describe(config):
+    """What evaluation and prediction need to know of a training: no labels, vocabulary, casing, settings by name."""
+    return (), config.vocab_file_path, config.do_lower_case, {key: getattr(config, key) for key in config.TRAINED_WITH}
+
+
+def for_evaluation(config, network):
+    """The cell whose outputs are scored, and its input columns."""
+    return network, INPUTS
+
+
+def _check_answers(config, path, questions):
+    """A question to evaluate must have an answer, or be allowed to have none."""
+    for question in questions:
+        if question.answers is None:
+            raise ValueError(f"{path}: question {question.id} has no answers to compare with; --do_predict true does without them")
+        if not question.answers and not config.version_2_with_negative:
+            raise ValueError(f"{path}: question {question.id} has no answer; --version_2_with_negative true allows that")
