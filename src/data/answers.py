@@ -140,7 +140,7 @@ def _rank(spans, count):
         found = np.flatnonzero(scores >= np.partition(scores, len(scores) - count)[len(scores) - count])
         tokens, more = np.divmod(found, spans.end_logits.shape[1])
         start_logits, end_logits = spans.start_logits[tokens], spans.end_logits.ravel()[found]
-        order = np.lexsort((-end_logits, tokens, -start_logits, spans.windows[tokens], -scores[found]))[num_done:]
+        order = np.lexsort((tokens, -start_logits, spans.windows[tokens], -scores[found]))[num_done:]
         yield from zip(*(values[order].tolist() for values in (tokens, tokens + more, start_logits, end_logits)))
         num_done, count = len(found), 4 * count
 

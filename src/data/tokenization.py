@@ -5,6 +5,7 @@ Where it departs from Google's FullTokenizer, and why: docs/data.md, "Tokenizer"
 
 import hashlib
 import json
+import unicodedata
 from pathlib import Path
 
 from tokenizers import Regex
@@ -77,6 +78,19 @@ def make_normalizer(lower_case):
     return Sequence([*replacements, BertNormalizer(lowercase=lower_case, strip_accents=lower_case)])
 
 
+def _add_marks(text, offsets):
+    """The offsets, each up to the end of the combining marks that are behind it and belong to no other."""
+    marks = set() if text.isascii() else {character for character in set(text) if unicodedata.category(character) == "Mn"}
+    if not marks:
+        return offsets
+    widened = []
+    for (start, end), next_start in zip(offsets, [*(start for start, _ in offsets[1:]), len(text)]):
+        while end < next_start and text[end] in marks:
+            end += 1
+        widened.append((start, end))
+    return widened
+
+
 class Tokenizer:
     """BERT's basic and word-piece tokenizer for one vocabulary.
 
@@ -103,9 +117,12 @@ class Tokenizer:
         return [encoding.ids for encoding in self._pipeline.encode_batch_fast(texts, add_special_tokens=False)]
 
     def encode_with_offsets(self, texts):
-        """As `encode`, each with the (start, end) of every token in the original text, end exclusive."""
+        """As `encode`, each with the (start, end) of every token in the original text, end exclusive.
+
+        A token has the combining marks behind its letter (an accent as a code point of its own), dropped or not.
+        """
         encodings = self._pipeline.encode_batch(texts, add_special_tokens=False)
-        return [(encoding.ids, encoding.offsets) for encoding in encodings]
+        return [(encoding.ids, _add_marks(text, encoding.offsets)) for text, encoding in zip(texts, encodings)]
 
     def join(self, first, second, max_length):
         """[CLS] first [SEP], or [CLS] first [SEP] second [SEP], cut to max_length from the end of the longer part.

@@ -137,10 +137,10 @@ class StepLog(Callback):
         fields = {
             "compile_s": round(self.speed.compile_seconds, 1),
             "train_s": round(self.speed.seconds, 1),
-            "samples_per_s": round(self.speed.rows_per_s, 1),
+            "samples_per_s": round(self.speed.rows_per_s, 2),
         }
         if self.speed.rows:
-            fields |= {"samples_per_s_min": round(self.speed.slowest, 1), "samples_per_s_max": round(self.speed.fastest, 1)}
+            fields |= {"samples_per_s_min": round(self.speed.slowest, 2), "samples_per_s_max": round(self.speed.fastest, 2)}
         self.run_log.write({"event": "trained", **fields})
         updates = (self.done.batches - self.done.first_batch) // self.done.plan.accumulation_steps
         if 0 < updates <= self.skipped:

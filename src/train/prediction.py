@@ -67,7 +67,7 @@ def run_network(config, evaluation, records, title):
     order = np.argsort(row_id, kind="stable")[row_id.count(-1) :]  # filler rows, numbered -1, come first
     fields = {
         "rows": len(order),
-        "samples_per_s": round(speed.rows_per_s, 1),
+        "samples_per_s": round(speed.rows_per_s, 2),
         "compile_s": round(speed.compile_seconds, 1),
         "padding": round(plan.padding_share(lengths), 3),
     }

@@ -54,6 +54,12 @@ def test_offsets_index_the_original_text(vocab_file):
     assert [text[start:end].strip("\u0378\u200b\u0301") for start, end in offsets] == ["The", "CÁT", "sat", ",", "on", "a", "mat", "!"]
 
 
+def test_an_accent_of_its_own_belongs_to_the_token_of_its_letter(vocab_file):
+    text = "\u0301 a ca\u0301t\u0301\u0302. \u0301sat\u0301"
+    _, offsets = Tokenizer(vocab_file, True).encode_with_offsets([text])[0]
+    assert [text[start:end].lstrip("\u0301") for start, end in offsets] == ["a", "ca\u0301t\u0301\u0302", ".", "sat\u0301"]
+
+
 def test_offsets_of_pieces_join_to_the_word(vocab_file):
     tokenizer = Tokenizer(vocab_file, True)
     ids, offsets = tokenizer.encode_with_offsets(["xyz the"])[0]
