@@ -9,7 +9,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-_NAMES = {list: "list", str: "string", int: "whole number", bool: "true or false"}
+_NAMES = {list: "list", str: "string", int: "whole number", bool: "boolean"}
 
 
 @dataclass(frozen=True, slots=True)

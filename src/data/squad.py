@@ -25,12 +25,14 @@ class Losses:
     Args:
         num_moved: answers that do not stand at their answer_start, and are taken from elsewhere in the context.
         not_located: ids of questions of whose answers none stands in the context, on characters that have tokens.
+        split_answers: ids of questions whose answer no window has all of.
         cut_questions: ids of questions longer than max_query_length.
         no_tokens: ids of questions whose context has no token.
     """
 
     num_moved: int = 0
     not_located: list = field(default_factory=list)
+    split_answers: list = field(default_factory=list)
     cut_questions: list = field(default_factory=list)
     no_tokens: list = field(default_factory=list)
 
@@ -41,6 +43,7 @@ class Losses:
             lines.append(f"{path}: {self.num_moved} answers do not stand at answer_start; the nearest place of their text is taken")
         for ids, fault in (
             (self.not_located, "have answers, but none stands in the context; neither trained on nor part of the loss"),
+            (self.split_answers, "have an answer that no window has all of; labelled as having none"),
             (self.cut_questions, "are longer than max_query_length tokens, and cut"),
             (self.no_tokens, "have a context without tokens"),
         ):
@@ -112,8 +115,12 @@ def encode_questions(questions, tokenizer, seq_length, doc_stride, max_query_len
         if not len(context.ids):
             losses.no_tokens.append(question.id)
         answer = _find_answer(question, context, version_2, losses)
-        if answer is not None or not training:
-            rows += _make_rows(number, query, context, answer, seq_length - len(query) - 3, doc_stride)
+        if answer is None and training:
+            continue
+        windows = _make_rows(number, query, context, answer, seq_length - len(query) - 3, doc_stride)
+        if answer not in (None, _NO_ANSWER) and not any(row.end_position for row in windows):
+            losses.split_answers.append(question.id)
+        rows += windows
     if not rows:
         raise ValueError(f"{path}: no question has an answer that stands in its context")
     return _join(rows, tokenizer, with_offsets=not training), losses
@@ -178,7 +185,7 @@ def _locate(answer, context):
 
 def _make_rows(number, query, context, answer, room, stride):
     """The _Row of each window of a question."""
-    count, step, context_start = len(context.ids), min(room, stride), len(query) + 2
+    rows, count, step, context_start = [], len(context.ids), min(room, stride), len(query) + 2
     for begin in range(0, max(count - room, 0) + step, step):
         end = min(begin + room, count)
         if answer is None:
@@ -187,7 +194,8 @@ def _make_rows(number, query, context, answer, room, stride):
             places = answer[0] - begin + context_start, answer[1] - begin + context_start
         else:
             places = 0, 0
-        yield _Row(number, query, context, begin, end, *places)
+        rows.append(_Row(number, query, context, begin, end, *places))
+    return rows
 
 
 def _join(rows, tokenizer, with_offsets):

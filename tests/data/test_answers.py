@@ -183,7 +183,7 @@ TEXTS = {
     "the (\u200bcat) sat": ("cat", "(\u200bcat)"),
     "the (cát) sat": ("cát", "cát"),
     "the (ca\u0301t) sat": ("ca\u0301t", "(ca\u0301t)"),
-    "the cat\u0301, sat": ("cat", "cat\u0301,"),
+    "the cat\u0301, sat": ("cat\u0301", "cat\u0301,"),
     "中国人民": ("国人", "国人"),
     "中国\u200b人民": ("国\u200b人", "中国\u200b人民"),
     "中鿕国人": ("鿕国", "中鿕国人"),

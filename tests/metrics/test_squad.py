@@ -8,64 +8,65 @@ import pytest
 
 from src.metrics import squad
 from src.metrics.squad import cmrc, squad_v1, squad_v2
+from src.squad_file import read_json
 
 ROOT = Path(__file__).parent.parent.parent
 GOLDEN = json.loads(gzip.decompress((ROOT / "tests" / "golden" / "squad_metrics.json.gz").read_bytes()))
 
 
-def make_gold(**answers):
-    """A gold file of one question a keyword, whose value is the list of its answers."""
-    questions = [
-        {"id": key, "question": "?", "answers": [{"text": text, "answer_start": 0} for text in texts]} for key, texts in answers.items()
-    ]
-    return {"version": "1.1", "data": [{"title": "", "paragraphs": [{"context": "", "qas": questions}]}]}
+def make_file(**answers):
+    """A gold file of one question a keyword, whose value is the list of its answers; it has no contexts and no texts of questions."""
+    questions = [{"id": key, "answers": [{"text": text} for text in texts]} for key, texts in answers.items()]
+    return {"data": [{"paragraphs": [{"qas": questions}]}]}
 
 
-def list_questions(gold):
-    return [question for article in gold["data"] for paragraph in article["paragraphs"] for question in paragraph["qas"]]
+def list_answers(file):
+    """Gold as the measures take it, of a parsed file."""
+    questions = [question for article in file["data"] for paragraph in article["paragraphs"] for question in paragraph["qas"]]
+    return {question["id"]: [answer["text"] for answer in question["answers"]] for question in questions}
 
 
 @pytest.mark.parametrize(("measure", "keys"), [(squad_v1, ("exact_match", "f1")), (squad_v2, ("exact", "f1")), (cmrc, ("EM", "F1"))])
 def test_each_question_scores_as_the_official_script_says(measure, keys):
     saved = GOLDEN[measure.__name__]
-    for question in list_questions(saved["gold"]):
-        found = measure({"data": [{"paragraphs": [{"qas": [question]}]}]}, saved["predictions"])
-        assert [found[key] for key in keys] == [100.0 * score for score in saved["scores"][question["id"]]], question
+    for question, answers in list_answers(saved["gold"]).items():
+        found = measure({question: answers}, saved["predictions"])
+        assert [found[key] for key in keys] == [100.0 * score for score in saved["scores"][question]], answers
 
 
 def test_v1_equals_the_official_script():
     saved = GOLDEN["squad_v1"]
-    assert list(squad_v1(saved["gold"], saved["predictions"]).items()) == list(saved["result"].items())
+    assert list(squad_v1(list_answers(saved["gold"]), saved["predictions"]).items()) == list(saved["result"].items())
 
 
 @pytest.mark.parametrize(("odds", "threshold", "result"), [(0, 1.0, "result"), (1, 1.0, "result_with_odds"), (1, 0.0, "result_at_0")])
 def test_v2_equals_the_official_script(odds, threshold, result):
     saved = GOLDEN["squad_v2"]
-    found = squad_v2(saved["gold"], saved["predictions"], saved["null_odds"] if odds else None, threshold)
+    found = squad_v2(list_answers(saved["gold"]), saved["predictions"], saved["null_odds"] if odds else None, threshold)
     assert list(found.items()) == list(saved[result].items())
 
 
 def test_cmrc_equals_the_official_script():
     saved = GOLDEN["cmrc"]
-    found = cmrc(saved["gold"], saved["predictions"])
+    found = cmrc(list_answers(saved["gold"]), saved["predictions"])
     assert found == {"AVERAGE": (saved["result"]["EM"] + saved["result"]["F1"]) * 0.5, **saved["result"]}
 
 
 def test_golden_set_has_questions_without_prediction_and_predictions_without_question():
     for name, expected in (("squad_v1", 2), ("squad_v2", 0), ("cmrc", 1)):
-        keys = {question["id"] for question in list_questions(GOLDEN[name]["gold"])}
+        keys = list_answers(GOLDEN[name]["gold"]).keys()
         assert len(keys - GOLDEN[name]["predictions"].keys()) == expected
         assert GOLDEN[name]["predictions"].keys() - keys == {"unknown", "unknown too"}
 
 
 def test_v1_by_hand():
-    gold = make_gold(one=["the cat sat"], two=["a dog", "two dogs ran"], three=["x"], four=["y"])
+    gold = {"one": ["the cat sat"], "two": ["a dog", "two dogs ran"], "three": ["x"], "four": ["y"]}
     found = squad_v1(gold, {"one": "Cat, sat!", "two": "dogs ran off", "three": "z", "unknown": "y"})
     assert found == pytest.approx({"exact_match": 25.0, "f1": (1 + 2 / 3 + 0 + 0) * 25})
 
 
 def test_v2_by_hand():
-    gold = make_gold(a=["x y"], b=["z"], c=[], d=[])
+    gold = {"a": ["x y"], "b": ["z"], "c": [], "d": []}
     predictions = {"a": "x", "b": "z", "c": "", "d": "wrong"}
     found = squad_v2(gold, predictions)
     assert found == pytest.approx(
@@ -80,12 +81,12 @@ def test_v2_by_hand():
 
 
 def test_v2_leaves_out_the_part_without_questions():
-    assert "NoAns_total" not in squad_v2(make_gold(a=["x"]), {"a": "x"})
-    assert "HasAns_total" not in squad_v2(make_gold(a=[]), {"a": ""})
+    assert "NoAns_total" not in squad_v2({"a": ["x"]}, {"a": "x"})
+    assert "HasAns_total" not in squad_v2({"a": []}, {"a": ""})
 
 
 def test_cmrc_counts_the_longest_run_and_not_the_longest_subsequence():
-    found = cmrc(make_gold(one=["上海和北京"], two=["x"]), {"one": "上海、南京北京"})
+    found = cmrc({"one": ["上海和北京"], "two": ["x"]}, {"one": "上海、南京北京"})
     f1 = 50 * 2 * 2 / (5 + 6)
     assert found == pytest.approx({"AVERAGE": f1 / 2, "F1": f1, "EM": 0.0, "TOTAL": 2, "SKIP": 1})
 
@@ -93,17 +94,17 @@ def test_cmrc_counts_the_longest_run_and_not_the_longest_subsequence():
 @pytest.mark.parametrize("measure", [squad_v1, squad_v2, cmrc])
 def test_gold_without_questions_is_refused(measure):
     with pytest.raises(ValueError, match="no questions"):
-        measure({"data": []}, {})
+        measure({}, {})
 
 
 @pytest.mark.parametrize("measure", [squad_v1, cmrc])
 def test_question_without_answers_is_refused_by_name(measure):
     with pytest.raises(ValueError, match="question q7 has no answers"):
-        measure(make_gold(q7=[]), {"q7": "x"})
+        measure({"q7": []}, {"q7": "x"})
 
 
 def test_v2_refuses_missing_predictions_and_odds_by_name():
-    gold = make_gold(a=["x"], b=[])
+    gold = {"a": ["x"], "b": []}
     with pytest.raises(ValueError, match="no prediction for 1 of 2 questions.*: b"):
         squad_v2(gold, {"a": "x"})
     with pytest.raises(ValueError, match="no null odds for 1 of 2 questions.*: a"):
@@ -123,7 +124,7 @@ def run(tmp_path, *flags, **files):
 
 
 def test_command_prints_one_line_and_tells_of_ids_that_are_not_shared(tmp_path):
-    gold = make_gold(one=["x"], two=["y"])
+    gold = make_file(one=["x"], two=["y"])
     (tmp_path / "gold.gz").write_bytes(gzip.compress(json.dumps(gold).encode()))
     code, out, err = run(tmp_path, gold=gold, predictions={"one": "x", "three": "z"})
     assert (code, out) == (0, '{"exact_match": 50.0, "f1": 50.0}\n')
@@ -153,7 +154,7 @@ def test_command_has_the_other_measures_and_reads_gzip(tmp_path, capsys):
     assert call(capsys, *files[:2], "--language", "zh").items() >= saved["result"].items()
 
 
-GOOD = make_gold(one=["x"], two=[])
+GOOD = make_file(one=["x"], two=[])
 BAD = [  # files, flags, what the error names
     ({"gold": "no JSON"}, (), "gold: no JSON: Expecting value"),
     ({"gold": ""}, (), "gold: no JSON"),
@@ -161,7 +162,7 @@ BAD = [  # files, flags, what the error names
     ({"gold": {"data": 3}}, (), 'gold: "data" is missing or no list'),
     ({"gold": {"data": [{}]}}, (), 'gold: data[0]: "paragraphs" is missing'),
     ({"gold": {"data": [{"paragraphs": [{"qas": [{"id": 5}]}]}]}}, (), 'gold: data[0].paragraphs[0].qas[0]: "id" is missing or no string'),
-    ({"gold": {"data": [{"paragraphs": [{"qas": [{"id": "q5"}]}]}]}}, (), 'gold: question q5: "answers" is missing'),
+    ({"gold": {"data": [{"paragraphs": [{"qas": [{"id": "q5"}]}]}]}}, (), 'gold: "answers" is missing in 1 of 1 questions: q5'),
     ({"gold": {"data": [{"paragraphs": [{"qas": [{"id": "q5", "answers": ["x"]}]}]}]}}, (), 'gold: question q5: "text" is missing'),
     ({"gold": {"data": GOOD["data"] * 2}}, (), "gold: two questions have the id one"),
     ({"gold": {"data": []}}, (), "no questions"),
@@ -211,11 +212,6 @@ def test_missing_and_damaged_files_are_named(missing, tmp_path):
 # Real data
 
 
-def read(path):
-    data = path.read_bytes()
-    return json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
-
-
 @pytest.mark.parametrize(
     ("name", "measure", "expected"),
     [
@@ -226,6 +222,6 @@ def read(path):
     ],
 )
 def test_first_answers_of_real_data_score_100(name, measure, expected, shared_file):
-    gold = read(shared_file(name))
-    predictions = {question["id"]: question["answers"][0]["text"] for question in list_questions(gold)}
+    gold = list_answers(read_json(shared_file(name)))
+    predictions = {key: answers[0] for key, answers in gold.items()}
     assert measure(gold, predictions).items() >= expected.items()
