@@ -1,6 +1,7 @@
 """Which rows go into which batch, and how long each batch is padded: decided in NumPy before anything runs.
 
-Batches are cut from length-sorted windows of shuffled rows and padded to one of a few lengths, each compiled once.
+Shuffled rows are taken in windows, grouped there by the length, one of a few, that each needs, and cut into batches of that
+length, each compiled once. Inside a group the order stays random: rows of equal length are often alike (questions on one text).
 A plan is made of *global* batches and knows nothing of ranks: rank r takes rows r::W of each.
 """
 
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MAX_BUCKETS = 4
-_WINDOW_BATCHES = 50  # rows sorted together: enough for even lengths, few enough to keep the order random
+_WINDOW_BATCHES = 50  # rows grouped together: enough for even lengths, few enough to keep the order random
 _WORTHWHILE_SAVING = 0.04  # a bucket more must save this share of all tokens: each costs a compilation
 
 
@@ -80,7 +81,7 @@ class TrainingPlan:
         batch_size: rows of a global batch.
         seed: decides every epoch's order.
         updates, epochs: where the training ends: after so many updates, or as many whole ones as fit into so many epochs.
-        shuffle: a new order each epoch; False keeps the rows sorted by length (several buckets) or as they are (one).
+        shuffle: a new order each epoch; False keeps the rows of a length in their order, the shorter lengths first.
         drop_short: leave out each epoch's batch that filler rows complete.
         accumulation_steps: batches that make one update.
 
@@ -143,9 +144,9 @@ def plan_epoch(row_lengths, buckets, batch_size, seed, epoch, shuffle=True):
         buckets: ascending lengths; the last must hold the longest row. With a single one no row is moved for its length.
         batch_size: rows of a global batch.
         seed, epoch: they alone decide the order.
-        shuffle: False sorts all rows by length: the best packing, for evaluation.
+        shuffle: False makes one window of all rows: the best packing, for evaluation.
     """
-    row_ids, num_real = _cut(np.asarray(row_lengths), batch_size, seed, epoch, shuffle, sort=len(buckets) > 1)
+    row_ids, num_real = _cut(np.searchsorted(buckets, row_lengths), batch_size, seed, epoch, shuffle)
     longest = row_lengths[row_ids].max(1)
     places = np.searchsorted(buckets, longest)
     if places.max() >= len(buckets):
@@ -162,7 +163,7 @@ def choose_buckets(row_lengths, batch_size, seed, shuffle=True, multiple=1):
         multiple: lengths are rounded up to a multiple of it.
     """
     row_lengths = np.asarray(row_lengths)
-    row_ids, _ = _cut(row_lengths, batch_size, seed, 0, shuffle, sort=True)
+    row_ids, _ = _cut(row_lengths, batch_size, seed, 0, shuffle)
     longest = -(-row_lengths[row_ids].max(1) // multiple) * multiple
     lengths, counts = np.unique(np.append(longest, -(-row_lengths.max() // multiple) * multiple), return_counts=True)
     counts = counts.astype(np.float64)
@@ -184,15 +185,14 @@ def choose_buckets(row_lengths, batch_size, seed, shuffle=True, multiple=1):
     return tuple(int(length) for length in best)
 
 
-def _cut(row_lengths, batch_size, seed, epoch, shuffle, sort):
-    """Row ids [batches, batch size] and the number of real rows of each batch."""
-    count = len(row_lengths)
+def _cut(keys, batch_size, seed, epoch, shuffle):
+    """Row ids [batches, batch size], in each window by rising key, and the number of real rows of each batch."""
+    count = len(keys)
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(count) if shuffle else np.arange(count)
-    if sort:
-        window = _WINDOW_BATCHES * batch_size if shuffle else count
-        windows = [order[start : start + window] for start in range(0, count, window)]
-        order = np.concatenate([rows[np.argsort(row_lengths[rows], kind="stable")] for rows in windows])
+    window = _WINDOW_BATCHES * batch_size if shuffle else count
+    windows = [order[start : start + window] for start in range(0, count, window)]
+    order = np.concatenate([rows[np.argsort(keys[rows], kind="stable")] for rows in windows])
     num_batches = -(-count // batch_size)
     filler = np.repeat(order[-1:], num_batches * batch_size - count)
     row_ids = np.concatenate([order, filler]).reshape(num_batches, batch_size)

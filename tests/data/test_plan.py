@@ -61,9 +61,16 @@ def test_row_longer_than_every_bucket_is_refused():
 
 def test_evaluation_is_packed_best():
     lengths = make_lengths(500)
-    sorted_plan = plan_of(lengths, shuffle=False)
-    assert (np.diff(lengths[sorted_plan.row_ids].max(1)) >= 0).all()
-    assert sorted_plan.padding_share(lengths) <= plan_of(lengths).padding_share(lengths)
+    packed = plan_of(lengths, shuffle=False)
+    assert (np.diff(packed.lengths) >= 0).all()
+    assert packed.padding_share(lengths) <= plan_of(lengths).padding_share(lengths)
+
+
+def test_rows_of_a_bucket_keep_a_random_order():
+    lengths = make_lengths(400)  # one window
+    in_order = lengths[np.concatenate([batch.row_ids for batch in sorted(batches_of(plan_of(lengths)), key=lambda batch: batch.length)])]
+    rising = [(np.diff(in_order[(in_order > low) & (in_order <= high)]) > 0).mean() for low, high in ((0, 16), (16, 32), (32, 64))]
+    assert all(0.35 < share < 0.6 for share in rising)  # of random neighbours nearly half rise; sorted ones never fall
 
 
 def test_padding_share_counts_places_without_a_token():
