@@ -60,6 +60,7 @@ def _measure(config, outputs, records, answers):
         found = squad_v2(gold, answers.predictions)
         best = squad_v2(gold, answers.non_null, answers.null_odds)  # which threshold would have been best
         found |= {name: value for name, value in best.items() if name.startswith("best_")}
+        del found["total"]  # num_examples
         return metrics | {"exact_match": found.pop("exact"), "f1": found.pop("f1")} | found
     if config.language == "zh":
         found = cmrc(gold, answers.predictions)

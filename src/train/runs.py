@@ -96,6 +96,6 @@ def _report(options, results):
     write_text(f"{options.output_dir}/{_SUMMARY}", json.dumps(seeds | summary, indent=2) + "\n")
     listed = ",".join(map(str, options.seeds))
     for name, figures in summary.items():
-        if name not in _NOT_PRINTED:
+        if name not in _NOT_PRINTED and not name.endswith("_total"):
             mean, deviation, largest = figures["mean"], figures["deviation"], figures["max"]
             print(f"seeds={listed} {name} {mean:.6f} ± {deviation:.6f}, max (mean) {largest:.6f} ({mean:.6f})", flush=True)
