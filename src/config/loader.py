@@ -130,13 +130,15 @@ def _not_a_group(kind, key, value):
     return ValueError(f"{key}={value}: a group of settings is expected, such as {key}.{next(iter(_settable(kind)))}")
 
 
-def _leaves(options_class, prefix=""):
+def _leaves(options_class, prefix="", defaults=None):
+    """(key, field, default) of every setting; a group of settings may have other defaults in a class than by itself."""
     hints = typing.get_type_hints(options_class)
     for name, field in _settable(options_class).items():
+        default = field.default if defaults is None else getattr(defaults, name)
         if dataclasses.is_dataclass(hints[name]):
-            yield from _leaves(hints[name], f"{prefix}{name}.")
+            yield from _leaves(hints[name], f"{prefix}{name}.", default)
         else:
-            yield prefix + name, field
+            yield prefix + name, field, default
 
 
 _BARE = {"nargs": "?", "const": "true"}  # a switch may stand alone: --do_train
@@ -150,9 +152,9 @@ class _Parser(argparse.ArgumentParser):
 def _parse_flags(options_class, argv):
     parser = _Parser(description=options_class.__doc__, allow_abbrev=False)
     parser.add_argument("--config_path", metavar="FILE", help="YAML file of settings; flags override it")
-    leaves = dict(_leaves(options_class))
-    for key, field in leaves.items():
-        text, bounds, default = field.metadata["help"], describe_bounds(field.metadata), field.default
+    leaves = [key for key, *_ in _leaves(options_class)]
+    for key, field, default in _leaves(options_class):
+        text, bounds = field.metadata["help"], describe_bounds(field.metadata)
         text += f" ({bounds})" if bounds else ""
         if default not in (None, ()):
             text += f" [{str(default).lower() if isinstance(default, bool) else default}]"
@@ -195,7 +197,7 @@ def _check_keys(options_class, tree, prefix=""):
     fields, hints = _settable(options_class), typing.get_type_hints(options_class)
     for key, value in tree.items():
         if key not in fields:
-            raise ValueError(unknown_key(f"{prefix}{key}", [prefix + name for name, _ in _leaves(options_class)]))
+            raise ValueError(unknown_key(f"{prefix}{key}", [prefix + name for name, *_ in _leaves(options_class)]))
         if dataclasses.is_dataclass(hints[key]):
             if not isinstance(value, dict):
                 raise _not_a_group(hints[key], prefix + key, value)

@@ -108,16 +108,24 @@ def test_help_tells_what_each_alias_stands_for(capsys):
     with pytest.raises(SystemExit):
         load("--help")
     text = " ".join(capsys.readouterr().out.split())
-    keys = [key for key, _ in loader._leaves(ClassifierOptions)]
+    keys = [key for key, *_ in loader._leaves(ClassifierOptions)]
     for name, ours in find_aliases(keys).items():
         assert f"--{name} the same as --{ours}" in text
     for name in find_others(keys):
         assert f"--{name} " in text
 
 
+def test_help_shows_the_defaults_of_the_script(capsys):
+    with pytest.raises(SystemExit):
+        loader.load(SquadOptions, ["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--optimizer.learning_rate peak learning rate (above 0) [0.0001]" in text
+    assert "--optimizer.power exponent of the polynomial (above 0) [5.0]" in text
+
+
 def test_every_alias_stands_for_a_setting_and_hides_none():
     classes = (ClassifierOptions, NerOptions, PretrainOptions, PretrainEvalOptions, SquadOptions)
-    scripts = [{key for key, _ in loader._leaves(options)} for options in classes]
+    scripts = [{key for key, *_ in loader._leaves(options)} for options in classes]
     for ours in ALIASES.values():
         assert set(ours) <= set.union(*scripts)
     for names in scripts:

@@ -13,7 +13,7 @@ from src.config.model import ModelConfig
 from src.config.training import OptimizerConfig
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-KEYS = [key for key, _ in loader._leaves(ClassifierOptions)]
+KEYS = [key for key, *_ in loader._leaves(ClassifierOptions)]
 
 
 @pytest.fixture(autouse=True)
