@@ -79,8 +79,8 @@ def read(path):
 
 
 def step_of(path):
-    """The update number that a checkpoint's name tells; 0 for other files."""
-    match = _NAME.match(Path(path).name)
+    """The update number that the name of a checkpoint tells, of a folder that of its newest; 0 for other files."""
+    match = _NAME.match(find_weights(path).name)
     return int(match["step"]) if match else 0
 
 
