@@ -24,7 +24,7 @@ class Answer:
 class Question:
     """A question of a file; text and context are None where the file has none.
 
-    answers: tuple of Answer, empty in SQuAD 2.0 where there is none; None where the key is absent: a question to predict.
+    answers: tuple of Answer, empty in SQuAD 2.0 where there is none; None where nothing is told: a question to predict.
     is_impossible: what SQuAD 2.0 says of a question that its context does not answer.
     """
 
@@ -96,9 +96,10 @@ def _read_question(fields, context, path, place):
     place = f"{path}: question {key}"
     text = _take(fields, "question", str, place, optional=True)
     answers = _take(fields, "answers", list, place, optional=True)
-    if answers is not None:
-        answers = tuple(_read_answer(answer, context, place) for answer in answers)
-    return Question(key, text, context, answers, _take(fields, "is_impossible", bool, place, optional=True) or False)
+    is_impossible = _take(fields, "is_impossible", bool, place, optional=True) or False
+    if answers is not None or is_impossible:
+        answers = tuple(_read_answer(answer, context, place) for answer in answers or ())
+    return Question(key, text, context, answers, is_impossible)
 
 
 def _read_answer(fields, context, place):

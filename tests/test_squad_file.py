@@ -41,6 +41,12 @@ def test_version_2_tells_of_questions_without_answers(read):
     assert [(question.answers, question.is_impossible) for question in found] == [((), True), (ANSWERS, False)]
 
 
+def test_an_impossible_question_has_no_answers_whether_it_says_so_or_not(tmp_path):
+    path = tmp_path / "q.json"
+    path.write_text(json.dumps(make_file({"id": "a", "question": "?", "is_impossible": True}, {"id": "b", "question": "?"})))
+    assert [question.answers for question in read_squad(path)] == [(), None]
+
+
 def test_what_is_absent_is_none(read):
     content = {"data": [{"paragraphs": [{"qas": [{"id": "a"}, {"id": "b", "answers": [{"text": "cat"}]}]}]}]}
     assert read(content) == [Question("a", None, None, None), Question("b", None, None, (Answer("cat", None),))]

@@ -7,7 +7,7 @@ programs made from it; the model zoo's config files.
 from src.config.coercion import coerce
 from src.log import logger
 
-# their name -> ours, the first that the run script has; the values mean the same
+# their name -> ours, the first that the run script has; the values mean the same. Of a setting given twice the later flag counts.
 ALIASES = {
     "vocab_file": ("vocab_file_path",),
     "init_checkpoint": ("load_pretrain_checkpoint_path", "load_checkpoint_path", "eval_ckpt"),
@@ -26,7 +26,7 @@ ALIASES = {
     "config_file": ("bert_config_file",),
     "weight_decay": ("optimizer.weight_decay",),
     "train_file": ("train_data_file_path",),
-    "predict_file": ("eval_data_file_path",),  # Google's and NVIDIA's run_squad.py score it too
+    "predict_file": ("predict_data_file_path",),
     "input_file": ("data_dir", "eval_data_dir"),
     "output_dir": ("save_checkpoint_path",),
     "label_file_path": ("label2id_file_path",),
@@ -50,7 +50,7 @@ _CACHE = "the rows of a data file are kept in the cache folder of the output fol
 
 # accepted without effect, by the scripts that have no setting of the name; the text says what stands for it
 IGNORED = {
-    **dict.fromkeys(("use_tpu", "tpu_name", "tpu_zone", "gcp_project", "master", "use_gpu", "device", "no_cuda"), _DEVICE),
+    **dict.fromkeys(("use_tpu", "tpu_name", "tpu_zone", "gcp_project", "master", "use_gpu", "device"), _DEVICE),
     **dict.fromkeys(("num_tpu_cores", "num_gpu_cores", "use_perseus", "use_horovod", "local_rank", "use_env"), _DEVICES),
     **dict.fromkeys(("cache_dir", "skip_cache"), _CACHE),
     "use_xla": "networks are always compiled",
@@ -73,49 +73,31 @@ REFUSED = {
     "do_export": "export for serving is not there yet",
 }
 
-# the last two are NVIDIA's, which scales the loss dynamically under both unless loss_scale says otherwise
-MIXED_PRECISION = ("use_fp16", "use_amp", "fp16", "amp")
-LOSS_SCALE = "loss_scale"
-ACCUMULATION = "gradient_accumulation_steps"
+# each stands for settings that follow from its value
+COMPUTED = {
+    **dict.fromkeys(("use_fp16", "use_amp", "fp16", "amp"), "true: precision.compute_type auto; false: float32"),
+    "loss_scale": "0: precision.loss_scale dynamic; above: static, and precision.loss_scale_value",
+    "no_cuda": "true: device_target CPU",
+    "gradient_accumulation_steps": "1; more are asked for by --accumulation_steps, of which each takes a batch",
+}
 
 
 def find_others(keys):
     """Flags of these tables besides the aliases, for a script whose settings have these keys."""
-    return [key for key in (*IGNORED, *REFUSED, *MIXED_PRECISION, LOSS_SCALE, ACCUMULATION) if key not in keys]
+    return [key for key in (*IGNORED, *REFUSED, *COMPUTED) if key not in keys]
 
 
-def _describe_precision(static, mixed):
-    """Settings that stand for the switches of mixed precision.
-
-    Google's forks scale the loss by a constant under use_fp16; under use_amp, which wins, dynamically. `auto` is float16 on
-    Ascend and GPU; the CPU computes in float32, where float16 has no fast kernels.
-    """
-    if mixed:
-        return {"precision.compute_type": "auto", "precision.loss_scale": "dynamic"}
-    if static:
-        return {"precision.compute_type": "auto", "precision.loss_scale": "static"}
-    return {"precision.compute_type": "float32"}
+def describe(key):
+    """The help text of one of the other flags."""
+    return COMPUTED.get(key) or REFUSED.get(key) or f"no effect: {IGNORED[key]}"
 
 
-def describe(key, aliases):
-    """The help text of a flag in these tables."""
-    if key in aliases:
-        return f"the same as --{aliases[key]}"
-    if key in MIXED_PRECISION:
-        return "true: precision.compute_type auto; false: float32"
-    if key == LOSS_SCALE:
-        return "0: precision.loss_scale dynamic; above: static, and precision.loss_scale_value"
-    if key == ACCUMULATION:
-        return "1; more are asked for by --accumulation_steps, of which each takes a batch"
-    return REFUSED.get(key) or f"no effect: {IGNORED[key]}"
-
-
-def translate(flags, aliases, others):
-    """Flags by our names; those of other programs give what stands for them, or one line that says why nothing does.
+def translate(flags, others):
+    """Settings for what other programs' flags ask for, or one line that says why there are none.
 
     Args:
-        flags: name -> text.
-        aliases, others: what `find_aliases` and `find_others` give.
+        flags: key -> text; the aliases stand there by our keys.
+        others: what `find_others` gives.
     """
     given = {key: flags.pop(key) for key in others if key in flags}
     for key, text in given.items():
@@ -123,30 +105,41 @@ def translate(flags, aliases, others):
             logger.info(f"--{key}={text} has no effect: {IGNORED[key]}")
         elif key in REFUSED and _is_true(key, text):
             raise ValueError(f"--{key}=true: {REFUSED[key]}")
-    if ACCUMULATION in given and coerce(given[ACCUMULATION], int, ACCUMULATION, {"minimum": 1}) != 1:
-        more = f"--{ACCUMULATION}={given[ACCUMULATION]}"
-        raise ValueError(f"{more}: programs differ in what it divides; give --accumulation_steps, and --train_batch_size of each of them")
-    for key, value in _settle_precision(given).items():
+    _check_accumulation(given.get("gradient_accumulation_steps", "1"))
+    settings = _settle_precision(given)
+    if "no_cuda" in given and _is_true("no_cuda", given["no_cuda"]):
+        settings["device_target"] = "CPU"
+    for key, value in settings.items():
         if flags.setdefault(key, value) != value:
-            logger.info(f"--{key}={flags[key]} counts, not what the switches of other programs stand for")
-    for key in [key for key in aliases if key in flags]:
-        if aliases[key] in flags:
-            raise ValueError(f"--{key} and --{aliases[key]} are the same setting: give one of them")
-        flags[aliases[key]] = flags.pop(key)
+            logger.info(f"--{key}={flags[key]} counts, not what the flags of other programs stand for")
     return flags
 
 
+def _check_accumulation(text):
+    """Google's descendants do not agree on what it divides."""
+    if coerce(text, int, "gradient_accumulation_steps", {}) > 1:
+        asked = f"--gradient_accumulation_steps={text}"
+        raise ValueError(f"{asked}: programs differ in what it divides; give --accumulation_steps, and --train_batch_size of each of them")
+
+
 def _settle_precision(given):
-    """Settings that stand for the flags of precision among those given."""
+    """Settings that stand for the switches of mixed precision and the loss scale.
+
+    Google's forks scale the loss by a constant under use_fp16; under use_amp, which wins, dynamically, as NVIDIA does under fp16
+    and amp, where loss_scale does not say otherwise. `auto` is float16 on Ascend and GPU; the CPU computes in float32, where
+    float16 has no fast kernels.
+    """
     settings = {}
-    switches = {key: _is_true(key, given[key]) for key in MIXED_PRECISION if key in given}
+    switches = {key: _is_true(key, given[key]) for key in ("use_fp16", "use_amp", "fp16", "amp") if key in given}
     if switches:
-        static = switches.pop("use_fp16", False)
-        settings = _describe_precision(static, any(switches.values()))
-    scale = coerce(given.get(LOSS_SCALE, "0"), float, LOSS_SCALE, {"minimum": 0})
+        settings["precision.compute_type"] = "auto" if any(switches.values()) else "float32"
+    if any(switches.values()):
+        is_static = switches.pop("use_fp16", False) and not any(switches.values())
+        settings["precision.loss_scale"] = "static" if is_static else "dynamic"
+    scale = coerce(given.get("loss_scale", "0"), float, "loss_scale", {"minimum": 0})
     if scale:
         settings |= {"precision.loss_scale": "static", "precision.loss_scale_value": str(scale)}
-    elif LOSS_SCALE in given:
+    elif "loss_scale" in given:
         settings["precision.loss_scale"] = "dynamic"
     return settings
 

@@ -161,10 +161,11 @@ def _parse_flags(options_class, argv):
         bare = _BARE if isinstance(default, bool) or field.type == (bool | None) else {}
         parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=text.replace("%", "%%"), **bare)
     theirs = aliases.find_aliases(leaves)
+    for key, ours in theirs.items():
+        parser.add_argument(f"--{key}", dest=ours, default=argparse.SUPPRESS, metavar="", help=f"the same as --{ours}")
     others = aliases.find_others(leaves) if issubclass(options_class, RunOptions) else []
-    for key in (*theirs, *others):
-        bare = _BARE if key in others else {}
-        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=aliases.describe(key, theirs), **bare)
+    for key in others:
+        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=aliases.describe(key), **_BARE)
     known, unknown = parser.parse_known_args(argv)
     if unknown:
         flag = unknown[0]
@@ -172,7 +173,7 @@ def _parse_flags(options_class, argv):
             raise ValueError(f"unexpected argument {flag}")
         key = flag[2:].split("=")[0]
         raise ValueError("--" + unknown_key(key, [*leaves, *theirs, "config_path"]).removeprefix("unknown setting ") + " (unknown flag)")
-    return aliases.translate(vars(known), theirs, others)
+    return aliases.translate(vars(known), others)
 
 
 def _read_yaml(options_class, path):

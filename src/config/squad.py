@@ -39,11 +39,14 @@ class SquadOptions(FineTuneOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.eval_json_path and not self.eval_data_file_path:
-            object.__setattr__(self, "eval_data_file_path", self.eval_json_path)
+        if not self.eval_data_file_path:  # Google's and NVIDIA's run_squad.py score the file that they predict
+            own = None if self.data_dir else self.predict_data_file_path
+            object.__setattr__(self, "eval_data_file_path", self.eval_json_path or own)
         window = self.seq_length - self.max_query_length - _SPECIAL_TOKENS
+        lengths = f"seq_length={self.seq_length} and max_query_length={self.max_query_length}"
+        if window < 2:
+            raise ValueError(f"{lengths} leave no room for a text: [CLS], two [SEP] and a window stand beside the question")
         if self.doc_stride >= window:
-            lengths = f"seq_length={self.seq_length} and max_query_length={self.max_query_length}"
             raise ValueError(f"doc_stride={self.doc_stride}: {lengths} leave windows of {window} tokens; the stride must be smaller")
         if self.version_2_with_negative and self.language == "zh":
             raise ValueError(

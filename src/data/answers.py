@@ -68,7 +68,7 @@ def find_answers(questions, records, start_logits, end_logits, n_best_size, max_
         Answers. In a context without tokens the only one of the best answers is "", without a threshold with logits 0.
 
     Raises:
-        ValueError: a logit of a row is not finite.
+        FloatingPointError: a logit of a row is not finite.
 
     Source: write_predictions of BERT's run_squad.py.
     """
@@ -81,7 +81,7 @@ def find_answers(questions, records, start_logits, end_logits, n_best_size, max_
         question = questions[numbers[rows[0]]]
         logits = [np.array([values[row][: records.lengths[row]] for values in (start_logits, end_logits)], np.float64) for row in rows]
         if not all(np.isfinite(pair).all() for pair in logits):
-            raise ValueError(f"question {question.id}: a logit is not finite")
+            raise FloatingPointError(f"question {question.id}: a logit is not finite")
         best = _choose(question.context, _find_spans(records, row_starts, rows, logits, max_answer_length), n_best_size)
         null = min((tuple(pair[:, 0].tolist()) for pair in logits), key=sum)
         text, (start_logit, end_logit) = next(iter(best.items()), ("", (0.0, 0.0)))

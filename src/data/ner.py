@@ -120,14 +120,17 @@ def _encode(sentences, tokenizer):
 
 
 def _split_unknown(text, ids, offsets, unknown, encode_character):
-    """Ids and offsets with every [UNK] of several characters replaced by the tokens of each."""
+    """Ids and offsets with every [UNK] of several characters replaced by the tokens of each; one without any goes with the one before."""
     new_ids, new_offsets = [], []
     for token, (start, end) in zip(ids, offsets):
         if token == unknown and end - start > 1:
             for place in range(start, end):
                 pieces = encode_character(text[place])
                 new_ids += pieces
-                new_offsets += [(place, place + 1)] * len(pieces)
+                if pieces or place == start:
+                    new_offsets += [(place, place + 1)] * len(pieces)
+                else:
+                    new_offsets[-1] = (new_offsets[-1][0], place + 1)
         else:
             new_ids.append(token)
             new_offsets.append((start, end))

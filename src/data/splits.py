@@ -28,7 +28,7 @@ def find_file(config, split, names):
         given = next((path for name in tried if (path := Path(config.data_dir) / name).is_file()), None)
         if given is None and split != "predict":
             raise FileNotFoundError(f"{config.data_dir}: none of {', '.join(tried[::2])} is here (the {split} split of {config.task_name})")
-    if not given and split == "predict":
+    if not given and split == "predict" and (config.eval_data_file_path or config.data_dir):
         return find_file(config, "eval", names)
     if not given:
         raise ValueError(f"no data for the {split} split: give --{split}_data_file_path or --data_dir")

@@ -130,11 +130,9 @@ def _check(questions, training, version_2, path):
     for question in questions:
         if question.text is None or question.context is None:
             raise ValueError(f'{path}: question {question.id}: "{"question" if question.text is None else "context"}" is missing')
-        if not training or question.answers or (version_2 and question.is_impossible):
-            continue
-        if question.answers is None:
+        if training and question.answers is None:
             raise ValueError(f'{path}: question {question.id}: "answers" is missing; training needs them')
-        if not version_2:
+        if training and not question.answers and not version_2:
             raise ValueError(f"{path}: question {question.id} has no answers; --version_2_with_negative true trains on that too")
 
 

@@ -211,8 +211,8 @@ def main(argv=None):
     with bad_input_exits():
         if options.version_2 and options.language == "zh":
             raise ValueError("--version_2 and --language zh: CMRC 2018 has no measure with questions that have no answer")
-        if options.null_odds and not options.version_2:
-            raise ValueError("--null_odds has no effect without --version_2")
+        if (options.null_odds or options.null_odds_threshold != 1.0) and not options.version_2:
+            raise ValueError("--null_odds and --null_odds_threshold have no effect without --version_2")
         gold = _read_gold(options.gold)
         predictions = _read_values(options.predictions, str, '{"question id": "answer text"}')
         odds = _read_values(options.null_odds, (int, float), '{"question id": number}') if options.null_odds else None

@@ -57,10 +57,10 @@ class SpanLoss(nn.Cell):
 
     def construct(self, logits, start_positions, end_positions, weights):
         start_logits, end_logits = logits
-        losses = (self.losses(start_logits, start_positions) + self.losses(end_logits, end_positions)) * 0.5
-        return (losses * weights).sum(), weights.sum()
+        losses = self.cross_entropy(start_logits, start_positions) + self.cross_entropy(end_logits, end_positions)  # [B]
+        return (losses * 0.5 * weights).sum(), weights.sum()
 
-    def losses(self, logits, positions):
+    def cross_entropy(self, logits, positions):
         """-log p(position) of each row: float32 [B]."""
         picked = ops.gather_elements(logits, 1, positions.reshape((-1, 1))).reshape((-1,))
         return ops.logsumexp(logits, -1) - picked

@@ -45,13 +45,15 @@ def prepare(config):
         ValueError, FileNotFoundError: naming what is missing or does not fit.
     """
     paths = {split: squad_inputs.find(config, split) for split in wanted_splits(config)}
-    if paths.get("predict") and paths["predict"] == paths.get("eval"):
+    if "eval" in paths and paths.get("predict") == paths["eval"]:
         logger.info(f"{paths['eval']}: evaluation and prediction run once, and leave one predictions.json")
         config = dataclasses.replace(config, do_predict=False)
         del paths["predict"]
     if "eval" in paths:
         _check_answers(config, squad_inputs.find_questions(config, "eval"), squad_inputs.read(config, "eval"))
     config = check_inputs(NAME, config, paths.values())
+    if config.null_score_diff_threshold and not config.version_2_with_negative:
+        logger.warning(f"null_score_diff_threshold={config.null_score_diff_threshold} is ignored: every question has an answer")
     for split in paths:
         dataset(config, split)
     return config
@@ -60,7 +62,7 @@ def prepare(config):
 def dataset(config, split):
     """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
     files = [squad_inputs.find(config, split)]
-    if split != "train" or not record_files.is_record_file(files[0]):
+    if split != "train" and record_files.is_record_file(files[0]):
         files.append(squad_inputs.find_questions(config, split))
     files += [Path(path) for path in (config.vocab_file_path, config.schema_file_path) if path]
     lengths = (config.seq_length, config.doc_stride, config.max_query_length)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from src.config.loader import not_input
 from src.data.answers import find_answers
 from src.files import write_text
 from src.log import logger
@@ -49,7 +50,8 @@ def report_predictions(config, outputs, records):
 
 def _answer(config, split, outputs, records):
     threshold = config.null_score_diff_threshold if config.version_2_with_negative else None
-    return find_answers(squad_inputs.read(config, split), records, *outputs, config.n_best_size, config.max_answer_length, threshold)
+    with not_input():
+        return find_answers(squad_inputs.read(config, split), records, *outputs, config.n_best_size, config.max_answer_length, threshold)
 
 
 def _measure(config, outputs, records, answers):

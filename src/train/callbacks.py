@@ -10,7 +10,7 @@ from src.log import format_fields, logger, progress, shorten
 
 
 class Throughput:
-    """Rows and tokens per second, without the first step of each length: that one contains its compilation.
+    """Rows and tokens per second, without the first step of each length, which contains its compilation, and batches with filler.
 
     Args:
         skip: steps at the beginning that do not count either.
@@ -21,15 +21,15 @@ class Throughput:
         self.left_out = skip
         self.rows = self.tokens = 0
         self.seconds = 0.0
-        self.slowest, self.fastest = math.inf, 0.0  # rows per second of a single step
+        self.slowest, self.fastest = math.inf, 0.0  # rows per second of single steps
 
-    def add(self, length, rows, tokens, seconds):
-        """Count a step; returns whether it was the first of its length."""
+    def add(self, length, rows, tokens, seconds, is_whole=True):
+        """Count a step; is_whole: it has no filler rows. Returns whether it was the first of its length."""
         first = length not in self.seen
         if first:
             self.seen.add(length)
             self.compile_seconds += seconds
-        elif self.left_out <= 0:
+        elif self.left_out <= 0 and is_whole:
             self.rows, self.tokens, self.seconds = self.rows + rows, self.tokens + tokens, self.seconds + seconds
             self.slowest, self.fastest = min(self.slowest, rows / seconds), max(self.fastest, rows / seconds)
         self.left_out -= 1
@@ -103,7 +103,8 @@ class StepLog(Callback):
         self.losses.append((loss, *parts))
         rows, tokens = sum(batch.num_real for batch in batches), sum(self._count_tokens(batch) for batch in batches)
         self.tokens, self.places = self.tokens + tokens, self.places + sum(batch.length * len(batch.row_ids) for batch in batches)
-        if self.speed.add(batches[0].length, rows, tokens, seconds):
+        is_whole = rows == sum(len(batch.row_ids) for batch in batches)
+        if self.speed.add(batches[0].length, rows, tokens, seconds, is_whole):
             self.run_log.write({"event": "compile", "seconds": round(seconds, 3), "length": batches[0].length})
             logger.info(f"compiled length={batches[0].length} seconds={seconds:.1f}")
         if done.passed(done.plan.accumulation_steps):

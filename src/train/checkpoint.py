@@ -18,7 +18,7 @@ _NAME = re.compile(r"^(?P<prefix>.+)-(?P<epoch>\d+)_(?P<step>\d+)\.ckpt$")
 
 _SHOWN = 4  # names of parameters in a message
 _VOCABULARY_MULTIPLE = 8  # NVIDIA's programs fill their tables up to it with rows that no token has
-_HEAD_HINT = "; see the settings of the head (--head, --cnn_batch_norm, --num_class; --use_crf, --with_lstm)"
+_HEAD_HINT = "; the head is trained by a run script with settings of its own, see its --help"
 _OF_WORDS = ("bert.embeddings.word.weight", "masked_lm.bias")
 _PRETRAINING_HEADS = ("masked_lm.", "next_sentence.", "cls.")  # another task has no use for them
 
@@ -180,6 +180,8 @@ def _cut_vocabulary(name, array, shape):
     """A table of words without the rows that fill it up to a multiple, where the network's has only as many as there are words."""
     if name not in _OF_WORDS or array.ndim != len(shape) or len(array) != shape[0] + -shape[0] % _VOCABULARY_MULTIPLE:
         return array
+    if len(array) > shape[0]:
+        logger.info(f"{name}: {len(array)} rows, of which the last {len(array) - shape[0]} only fill up the vocabulary of {shape[0]}")
     return array[: shape[0]]
 
 

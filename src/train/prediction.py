@@ -65,10 +65,8 @@ def run_network(config, evaluation, records, title):
         speed.add(int(length), int(num_real), 0, time.perf_counter() - started)
     row_id, *outputs = ([row for batch in parts for row in batch] for parts in zip(*collected))
     order = np.argsort(row_id, kind="stable")[row_id.count(-1) :]  # filler rows, numbered -1, come first
-    fields = {
-        "rows": len(order),
-        "samples_per_s": round(speed.rows_per_s, 2),
-        "compile_s": round(speed.compile_seconds, 1),
-        "padding": round(plan.padding_share(lengths), 3),
-    }
+    fields = {"rows": len(order)}
+    if speed.rows:  # else every step was the first of its length
+        fields["samples_per_s"] = round(speed.rows_per_s, 2)
+    fields |= {"compile_s": round(speed.compile_seconds, 1), "padding": round(plan.padding_share(lengths), 3)}
     return tuple([rows[number] for number in order] for rows in outputs), fields

@@ -61,7 +61,9 @@ def test_the_flags_of_nvidias_run_squad_are_understood(capsys):
         pass
     options = loader.load(SquadOptions, command.split())
     assert (options.load_pretrain_checkpoint_path, options.bert_config_file, options.train_updates) == ("base.pt", "config.json", None)
-    assert (options.train_data_file_path, options.eval_data_file_path) == ("train-v1.1.json", "dev-v1.1.json")
+    assert options.train_data_file_path == "train-v1.1.json"
+    assert options.eval_data_file_path == options.predict_data_file_path == "dev-v1.1.json"
+    assert options.device_target == "CPU"
     assert (options.skip_steps, options.log_steps, options.do_lower_case, options.version_2_with_negative) == (5, 20, True, True)
     assert (options.precision.compute_type, options.precision.loss_scale, options.precision.loss_scale_value) == ("auto", "static", 128.0)
     assert "--eval_script=evaluate-v1.1.py has no effect: the measure" in capsys.readouterr().out
@@ -100,8 +102,15 @@ def test_what_is_not_there_yet_is_refused_by_name(flag, capsys):
     assert f"{flag}=perhaps" in refusal(capsys, f"--{flag}=perhaps")
 
 
-def test_a_setting_by_both_its_names_is_refused(capsys):
-    assert "--max_seq_length and --seq_length are the same setting" in refusal(capsys, "--max_seq_length=64", "--seq_length=64")
+def test_of_a_setting_by_both_its_names_the_later_counts():
+    assert load("--max_seq_length=64", "--seq_length=32").seq_length == 32
+    assert load("--seq_length=32", "--max_seq_length=64").seq_length == 64
+
+
+def test_no_cuda_is_the_cpu():
+    assert load("--no_cuda").device_target == "CPU"
+    assert load("--no_cuda=false").device_target == "auto"
+    assert load("--no_cuda", "--device_target=Ascend").device_target == "Ascend"
 
 
 def test_help_tells_what_each_alias_stands_for(capsys):

@@ -321,7 +321,7 @@ def test_values_can_be_written_as_json():
 def test_logit_that_is_not_finite_is_an_error_with_the_question(value, place):
     rows = [make_row(0, [(0, 1)], 0, [0.0], [0.0]), make_row(1, make_offsets("a b"), 0, [0.0, 1.0], [0.0, 1.0])]
     rows[1].logits[1][place] = value
-    with pytest.raises(ValueError, match="question q1: a logit is not finite"):
+    with pytest.raises(FloatingPointError, match="question q1: a logit is not finite"):
         find(["a", "a b"], rows)
 
 

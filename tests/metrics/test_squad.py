@@ -176,7 +176,7 @@ BAD = [  # files, flags, what the error names
     ({"odds": {"one": True}}, ("--version_2", "--null_odds", "odds"), "odds: question one: 'True'"),
     ({"odds": '{"one": NaN}'}, ("--version_2", "--null_odds", "odds"), "odds: question one: 'nan'"),
     ({"odds": {"one": 0.5}}, ("--version_2", "--null_odds", "odds"), "odds: no null odds for 1 of 2 questions"),
-    ({}, ("--null_odds", "odds"), "--null_odds has no effect without --version_2"),
+    ({}, ("--null_odds", "odds"), "--null_odds and --null_odds_threshold have no effect without --version_2"),
     ({}, ("--version_2", "--language", "zh"), "--version_2 and --language zh"),
 ]
 

@@ -66,6 +66,16 @@ def test_rates_leave_out_compilation_and_the_steps_to_skip():
     assert speed.compile_seconds == 18.0
     assert (speed.rows, speed.tokens, speed.seconds) == (24, 120, 3.5)
     assert (speed.slowest, speed.fastest) == (4.0, 16.0)
+    speed.add(8, 1, 5, 1.0, is_whole=False)  # the last batch of an epoch, most of it filler
+    assert (speed.rows, speed.slowest, speed.fastest) == (24, 4.0, 16.0)
+
+
+@pytest.mark.parametrize(("per_call", "counted"), [(1, 16), (2, 16), (4, 16)])
+def test_steps_to_skip_are_updates(per_call, counted):
+    plan = TrainingPlan(LENGTHS, (8,), 4, 1, updates=4, accumulation_steps=2)  # 8 batches of 4 rows
+    log = StepLog(Progress(plan, 0, per_call), LENGTHS, 1, RunLog(None), skip=2)
+    train([log], plan, per_call)
+    assert log.speed.rows == counted
 
 
 def test_a_resumed_run_counts_on(tmp_path):
