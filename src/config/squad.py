@@ -11,7 +11,7 @@ _SPECIAL_TOKENS = 3  # [CLS] question [SEP] window [SEP]
 
 # The model zoo's values for this task (its squad yaml)
 _POLYNOMIAL = {"learning_rate": 1e-4, "end_learning_rate": 1e-11, "power": 5.0}
-_WEIGHT_DECAY = {"adamweightdecay": 1e-3}
+_WEIGHT_DECAY = 1e-3  # of AdamWeightDecay, by its newer and its older name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,5 +60,5 @@ class SquadOptions(FineTuneOptions):
         """Also fill in the model zoo's values of the optimiser that is named."""
         super().complete(tree)
         given = tree.get("optimizer", {})
-        decay = _WEIGHT_DECAY.get(str(given.get("name")).lower(), OptimizerConfig.weight_decay)
-        tree.optimizer = {**_POLYNOMIAL, "weight_decay": decay, **given}
+        is_adam = str(given.get("name")).lower().startswith("adamweightdecay")
+        tree.optimizer = {**_POLYNOMIAL, **({"weight_decay": _WEIGHT_DECAY} if is_adam else {}), **given}
