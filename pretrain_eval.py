@@ -12,8 +12,9 @@ def main(argv=None):
     """Parse, start the device, evaluate, print."""
     options = loader.load(PretrainEvalOptions, argv)
     with loader.bad_input_exits():
-        from src.tasks import pretrain  # imports MindSpore: after the options are known to be good
-        from src.train import checkpoint, prediction, runtime
+        with signals.held:
+            from src.tasks import pretrain  # imports MindSpore: after the options are known to be good
+            from src.train import checkpoint, prediction, runtime
 
         path = checkpoint.find_weights(options.eval_ckpt)
         config = pretrain.prepare(runtime.start(options), ("eval",))

@@ -9,9 +9,10 @@ def main(argv=None):
     """Parse, start the device, run, draw."""
     options = loader.load(NerOptions, argv)
     with loader.bad_input_exits():
-        from src.report import plots
-        from src.tasks import ner  # imports MindSpore: after the options are known to be good
-        from src.train import runs, runtime
+        with signals.held:
+            from src.report import plots
+            from src.tasks import ner  # imports MindSpore: after the options are known to be good
+            from src.train import runs, runtime
 
         for folder in runs.run(ner, runtime.start(options)):
             plots.draw(folder)

@@ -9,9 +9,10 @@ def main(argv=None):
     """Parse, start the device, train, draw."""
     options = loader.load(PretrainOptions, argv)
     with loader.bad_input_exits():
-        from src.report import plots
-        from src.tasks import pretrain  # imports MindSpore: after the options are known to be good
-        from src.train import loop, runtime
+        with signals.held:
+            from src.report import plots
+            from src.tasks import pretrain  # imports MindSpore: after the options are known to be good
+            from src.train import loop, runtime
 
         splits = ("train", "eval") if options.train_with_eval else ("train",)
         config = pretrain.prepare(runtime.start(options), splits)

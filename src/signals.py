@@ -11,6 +11,8 @@ import threading
 
 _WATCHED = (signal.SIGINT, signal.SIGTERM)
 
+held = threading.Lock()  # a signal that comes while it is held is passed on when it is free: importing MindSpore does not survive one
+
 
 def watch():
     """Start watching; call it in the main thread before any other thread exists."""
@@ -22,7 +24,9 @@ def watch():
 
 def _pass_on():
     while True:
-        _thread.interrupt_main(signal.sigwait(_WATCHED))
+        number = signal.sigwait(_WATCHED)
+        with held:
+            _thread.interrupt_main(number)
 
 
 def _exit(number, frame):

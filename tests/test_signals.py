@@ -1,0 +1,23 @@
+import subprocess
+import sys
+
+from conftest import ROOT
+
+PROGRAM = """
+import os, signal, time
+from src import signals
+signals.watch()
+with signals.held:
+    os.kill(os.getpid(), signal.{name})
+    time.sleep(0.3)
+    print("imported", flush=True)
+for _ in range(100):
+    time.sleep(0.1)
+print("never")
+"""
+
+
+def test_a_signal_that_comes_during_an_import_waits_for_its_end():
+    for name, code in (("SIGINT", 130), ("SIGTERM", 143)):
+        run = subprocess.run([sys.executable, "-c", PROGRAM.format(name=name)], cwd=ROOT, capture_output=True, text=True, timeout=20)
+        assert (run.stdout, run.returncode) == ("imported\n", code)
