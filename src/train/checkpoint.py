@@ -10,7 +10,7 @@ from mindspore import Tensor
 
 from src.data.tokenization import read_vocabulary
 from src.files import write_text, written_whole
-from src.formats import huggingface
+from src.formats import huggingface, mindspore_checkpoint
 from src.log import format_fields, logger, shorten
 
 _POSITION = "data_position"  # int64: epoch, global rows consumed in it, and the values of what resuming must have in common
@@ -64,7 +64,7 @@ def find_checkpoints(folder, prefix):
 
 
 def read(path):
-    """All arrays of a .ckpt file: dict of name -> NumPy array.
+    """All arrays of a .ckpt file: dict of name -> NumPy array, read-only.
 
     Raises:
         FileNotFoundError: no such file. DamagedCheckpoint: truncated, altered, or no .ckpt at all.
@@ -72,10 +72,9 @@ def read(path):
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint")
     try:
-        loaded = mindspore.load_checkpoint(str(path), crc_check=True)
-    except (ValueError, RuntimeError, TypeError, OSError) as error:
-        raise DamagedCheckpoint(f"{path}: not a readable checkpoint: {str(error).strip().splitlines()[0]}") from None
-    return {name: parameter.asnumpy() for name, parameter in loaded.items()}
+        return mindspore_checkpoint.read(path)
+    except ValueError as error:
+        raise DamagedCheckpoint(f"{path}: not a readable checkpoint: {error}") from None
 
 
 def step_of(path):
@@ -208,4 +207,4 @@ def _copy(path, parameters, arrays):
         parameter = parameters[name]
         if array.shape != tuple(parameter.shape):
             raise ValueError(f"{path}: {name} has shape {array.shape}, the network {tuple(parameter.shape)}")
-        parameter.set_data(Tensor(array, parameter.dtype))
+        parameter.set_data(Tensor(np.array(array), parameter.dtype))  # a copy: the array may be part of a file

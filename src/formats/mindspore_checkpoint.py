@@ -1,0 +1,135 @@
+"""Read the arrays of a MindSpore checkpoint (.ckpt), mapped from the file.
+
+MindSpore's own reader holds the file twice, and refuses one that is larger than the memory nothing uses, not even as a cache of
+files: where much was read or written before, BERT-large's would not load.
+
+The file is a protobuf message of values, each a name and a tensor: dims, name of its type, bytes. A large tensor is several
+values of one name behind each other. At the end may stand "crc_num" and ten bytes with the CRC-32 of all before.
+
+Source: mindspore/train/serialization.py, checkpoint_pb2.py.
+"""
+
+import math
+import mmap
+import sys
+import zlib
+from itertools import groupby
+
+import numpy as np
+
+_TYPES = {
+    **{f"{kind}{bits}": np.dtype(f"{kind.lower()}{bits}") for kind in ("Int", "UInt") for bits in (8, 16, 32, 64)},
+    **{f"Float{bits}": np.dtype(f"float{bits}") for bits in (16, 32, 64)},
+    "Bool": np.dtype(bool),
+    "BFloat16": np.dtype("uint16"),
+}
+_CRC_MARK, _CRC_BYTES = b"crc_num", 10
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types of protobuf
+
+
+def read(path):
+    """All tensors of a checkpoint; texts in it are left out.
+
+    Returns:
+        dict of name -> array, read-only; bfloat16 comes as float32.
+
+    Raises:
+        OSError: it cannot be read. ValueError: truncated, altered, or no checkpoint.
+    """
+    with open(path, "rb") as file:
+        if not file.seek(0, 2):
+            raise ValueError("the file is empty")
+        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    arrays = {}
+    for name, tensors in groupby(map(_read_value, _read_all(_check_crc(data), 1)), lambda value: value[0]):
+        if name in arrays:
+            raise ValueError(f"parameter {name} occurs twice")
+        _, kinds, dims, contents = zip(*tensors)
+        if kinds[0] != "str":
+            arrays[name] = _make_array(name, kinds[0], dims[0], contents)
+    if not arrays:
+        raise ValueError("no tensors in it")
+    return arrays
+
+
+def _check_crc(data):
+    """The message without the check sum that may stand behind it."""
+    mark = len(data) - _CRC_BYTES - len(_CRC_MARK)
+    if mark < 0 or data[mark : mark + len(_CRC_MARK)] != _CRC_MARK:
+        return data
+    if zlib.crc32(data[:mark]) != int.from_bytes(data[-_CRC_BYTES:], "big"):
+        raise ValueError("the check sum does not fit: the file is damaged")
+    return data[:mark]
+
+
+def _read_value(data):
+    """(name, name of the type, dims, bytes) of a value."""
+    if isinstance(data, int):
+        raise ValueError("no checkpoint: a number where a value is expected")
+    name, tensor = _read_one(data, 1), _read_one(data, 2)
+    dims = []
+    for dim in _read_all(tensor, 1):
+        dims += [dim] if isinstance(dim, int) else _read_packed(dim)
+    return str(name, "utf-8"), str(_read_one(tensor, 2), "utf-8"), dims, _read_one(tensor, 3)
+
+
+def _make_array(name, kind, dims, contents):
+    if kind not in _TYPES:
+        raise ValueError(f"parameter {name} is of type {kind}")
+    content = contents[0] if len(contents) == 1 else b"".join(contents)
+    dims = [] if dims == [0] else dims  # how a scalar is told
+    if math.prod(dims) * _TYPES[kind].itemsize != len(content) or max(dims, default=0) > sys.maxsize:
+        raise ValueError(f"parameter {name} of shape {tuple(dims)} and type {kind} has {len(content)} bytes")
+    array = np.frombuffer(content, _TYPES[kind]).reshape(dims)
+    return (array.astype(np.uint32) << 16).view(np.float32) if kind == "BFloat16" else array
+
+
+# Protobuf's wire format
+
+
+def _read_one(data, number):
+    """The bytes of the only field of this number."""
+    found = _read_all(data, number)
+    if len(found) != 1 or isinstance(found[0], int):
+        raise ValueError(f"no checkpoint: field {number} is there {len(found)} times")
+    return found[0]
+
+
+def _read_all(data, wanted):
+    """The values of the fields of this number: int or memoryview."""
+    values, place = [], 0
+    while place < len(data):
+        key, place = _read_varint(data, place)
+        number, wire = key >> 3, key & 7
+        if wire == _VARINT:
+            value, place = _read_varint(data, place)
+        elif wire in (_BYTES, _FIXED32, _FIXED64):
+            size = {_FIXED32: 4, _FIXED64: 8}.get(wire)
+            if size is None:
+                size, place = _read_varint(data, place)
+            if size > len(data) - place:
+                raise ValueError(f"truncated, or no checkpoint: a field of {size} bytes where {len(data) - place} are left")
+            value, place = data[place : place + size], place + size
+        else:
+            raise ValueError(f"no checkpoint: wire type {wire}")
+        if number == wanted:
+            values.append(value)
+    return values
+
+
+def _read_packed(data):
+    values, place = [], 0
+    while place < len(data):
+        value, place = _read_varint(data, place)
+        values.append(value)
+    return values
+
+
+def _read_varint(data, place):
+    """(value, place behind it) of an unsigned number, seven bits a byte."""
+    value = 0
+    for count, byte in enumerate(data[place : place + 10]):
+        value |= (byte & 127) << 7 * count
+        if byte < 128:
+            return value, place + count + 1
+    raise ValueError("truncated, or no checkpoint: a number without end")
