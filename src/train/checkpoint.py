@@ -18,7 +18,7 @@ _NAME = re.compile(r"^(?P<prefix>.+)-(?P<epoch>\d+)_(?P<step>\d+)\.ckpt$")
 
 _SHOWN = 4  # names of parameters in a message
 _VOCABULARY_MULTIPLE = 8  # NVIDIA's programs fill their tables up to it with rows that no token has
-_HEAD_HINT = "; the head is trained by a run script with settings of its own, see its --help"
+_HEAD_HINT = "; see the settings of the head (run_classifier.py: --head, --cnn_batch_norm, --num_class; run_ner.py: --use_crf, --with_lstm)"
 _OF_WORDS = ("bert.embeddings.word.weight", "masked_lm.bias")
 _PRETRAINING_HEADS = ("masked_lm.", "next_sentence.", "cls.")  # another task has no use for them
 
