@@ -218,7 +218,7 @@ def use(weights, out, **changes):
     return run([part for key, value in settings.items() for part in (f"--{key}", str(value))])
 
 
-def same_results(found, expected):
+def assert_same_results(found, expected):
     assert found.predictions == expected.predictions
     assert found.eval_results == pytest.approx(expected.eval_results, abs=OTHER_ROUNDING)
     for key, odds in expected.null_odds.items():
@@ -334,7 +334,7 @@ def found_again(data, trained, tmp_path_factory):
 
 
 def test_results_do_not_depend_on_the_evaluation_batch(trained, found_again):
-    same_results(found_again, trained)
+    assert_same_results(found_again, trained)
 
 
 def test_the_loss_is_that_of_the_answers_in_the_rows(found_again):
@@ -354,7 +354,7 @@ def test_records_with_their_questions_give_the_same_result(data, trained, tmp_pa
         path = tmp_path / "dev.mindrecord"
         write_mindrecord(path, for_evaluation(make_rows(DEV)))
     files = {"eval_data_file_path": path, "eval_json_path": data / "dev.json", "dataset_format": form}
-    same_results(use(trained, tmp_path / "out", do_eval="true", **files), trained)
+    assert_same_results(use(trained, tmp_path / "out", do_eval="true", **files), trained)
 
 
 def test_a_few_records_made_otherwise_are_taken_from_the_questions(data, trained, tmp_path):
@@ -374,7 +374,7 @@ def test_questions_without_answers_are_predicted_alone(data, trained, tmp_path):
 
 def test_one_file_is_evaluated_and_predicted_once(data, trained, tmp_path):
     found = use(trained, tmp_path / "out", do_eval="true", do_predict="true", eval_json_path=data / "dev.json")
-    same_results(found, trained)
+    assert_same_results(found, trained)
     assert sorted(path.name for path in found.out.glob("*predictions.json")) == ["nbest_predictions.json", "predictions.json"]
     assert [record["event"] for record in read_records(found.out)] == ["eval"]
 

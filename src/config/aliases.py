@@ -61,7 +61,7 @@ IGNORED = {
     "bert_model": "the network's shape is read beside the weights, or from --bert_config_file",
     "json-summary": "figures and events of a run are in log.jsonl in the output folder",
     "disable-progress-bar": "a bar is drawn on terminals only",
-    "verbose_logging": "what is unusual in the data is always told",
+    "verbose_logging": "what is unusual in the data is told without it",
     "skip_checkpoint": "evaluation reads the checkpoint of the training",
     "drop_last": "every row counts, those of a short last batch too",
     "workers": "batches are made beside the training",

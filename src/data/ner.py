@@ -124,12 +124,12 @@ def _split_unknown(text, ids, offsets, unknown, encode_character):
     new_ids, new_offsets = [], []
     for token, (start, end) in zip(ids, offsets):
         if token == unknown and end - start > 1:
+            num_before = len(new_ids)
             for place in range(start, end):
                 pieces = encode_character(text[place])
                 new_ids += pieces
-                if pieces or place == start:
-                    new_offsets += [(place, place + 1)] * len(pieces)
-                else:
+                new_offsets += [(place, place + 1)] * len(pieces)
+                if not pieces and len(new_ids) > num_before:
                     new_offsets[-1] = (new_offsets[-1][0], place + 1)
         else:
             new_ids.append(token)

@@ -3,6 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from src.data import ner
 from src.data.ner import INSIDE, NO_TOKENS, OVERLAP, SHORTER, Losses, encode_sentences, find_entities, merge_windows
 from src.data.records import join_rows
 from src.data.tagged_text import Sentence, read_tagged
@@ -251,3 +252,10 @@ def test_longest_published_sentence_is_labelled_at_every_character(shared_file, 
     assert covered == {place for place, character in enumerate(longest.text) if not character.isspace()}
     assert tuple(find_entities(tag_set, starts, ends, labels)) == longest.entities
     assert losses == Losses()
+
+
+def test_characters_without_tokens_at_the_beginning_of_an_unknown_word_have_none():
+    pieces = {"a": [], "b": [], "c": [7], "d": []}
+    found = ner._split_unknown("abcd", [1], [(0, 4)], 1, pieces.get)
+    assert found == ([7], [(2, 4)])
+    assert ner._split_unknown("xab", [5, 1], [(0, 1), (1, 3)], 1, pieces.get) == ([5], [(0, 1)])
