@@ -328,7 +328,7 @@ def found_again(data, trained, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(prediction, "predict", predict)
         out = tmp_path_factory.mktemp("again")
-        found = use(trained, out, do_eval="true", eval_data_file_path=data / "dev.json", eval_batch_size=5)
+        found = use(trained, out, do_eval="true", eval_data_file_path=data / "dev.json", eval_batch_size=5, bucket_list=f"16,{SEQ_LENGTH}")
     ((found.logits, found.records),) = given
     return found
 
