@@ -18,10 +18,11 @@ def main(argv=None):
 
         path = checkpoint.find_weights(options.eval_ckpt)
         config = pretrain.prepare(runtime.start(options), ("eval",))
-        scores = pretrain.score(config, *prediction.predict(pretrain, config, "eval", path))
-        results = {"global_step": checkpoint.step_of(path), **scores}
-        write_text(f"{config.output_dir}/eval_results.json", json.dumps(results, indent=2) + "\n")
-        print(json.dumps(results), flush=True)
+        scores = pretrain.score(config, *prediction.predict(pretrain, config, "eval", path if config.device.writes else None))
+        if config.device.writes:
+            results = {"global_step": checkpoint.step_of(path), **scores}
+            write_text(f"{config.output_dir}/eval_results.json", json.dumps(results, indent=2) + "\n")
+            print(json.dumps(results), flush=True)
 
 
 if __name__ == "__main__":

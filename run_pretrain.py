@@ -17,7 +17,8 @@ def main(argv=None):
         splits = ("train", "eval") if options.train_with_eval else ("train",)
         config = pretrain.prepare(runtime.start(options), splits)
         loop.fit(pretrain, config)
-        plots.draw(config.output_dir)
+        if config.device.writes:
+            plots.draw(config.output_dir)
 
 
 if __name__ == "__main__":

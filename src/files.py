@@ -1,5 +1,7 @@
 """Files written whole: a temporary name beside the target, then a rename; a failure leaves no half file."""
 
+import errno
+import fcntl
 import os
 import shutil
 import tempfile
@@ -32,6 +34,27 @@ def written_whole(path):
         if isinstance(error, OSError) and error.errno is not None:
             raise type(error)(error.errno, error.strerror, str(path)) from error
         raise
+
+
+@contextmanager
+def locked(folder, wait=True):
+    """Inside, no other process is inside for the same folder, on this host or on another that shares it.
+
+    Args:
+        folder: made if absent.
+        wait: until the other process has left; False does not.
+
+    Raises:
+        BlockingIOError: another process is inside, and wait is False.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with open(Path(folder) / ".lock", "a") as file:  # a folder itself cannot be locked on NFS
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):  # file systems without locks
+                raise
+        yield
 
 
 def make_folder(path):

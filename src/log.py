@@ -8,13 +8,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from src.ranks import RANK_VARIABLES
+
 
 class _RankFormatter(logging.Formatter):
     """Prefix every line with the rank when several processes write side by side."""
 
     def format(self, record):
         text = super().format(record)
-        rank = os.environ.get("RANK_ID") or os.environ.get("OMPI_COMM_WORLD_RANK")
+        rank = next((os.environ[name] for name in RANK_VARIABLES if os.environ.get(name)), None)
         return f"[rank {rank}] {text}" if rank else text
 
 

@@ -45,7 +45,7 @@ def find_aliases(keys):
 
 
 _DEVICE = "--device_target says where to run; auto takes an Ascend, else a GPU, else the CPU"
-_DEVICES = "one process runs on one device; several devices are not there yet"
+_DEVICES = "a process runs on one device; mpirun, msrun and python -m src.launch.local start several (docs/distributed.md)"
 _CACHE = "the rows of a data file are kept in the cache folder of the output folder, and made anew where anything changes"
 
 # accepted without effect, by the scripts that have no setting of the name; the text says what stands for it

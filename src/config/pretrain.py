@@ -7,6 +7,7 @@ from src.config.fields import setting
 from src.config.model import describe_weights
 from src.config.training import OptimizerConfig, PrecisionConfig, RunOptions
 from src.log import logger
+from src.ranks import find_place
 
 NETWORKS = ("base", "nezha", "large", "tiny")
 _NETWORK_FILES = {"base": "bert_base", "nezha": "nezha_zoo", "large": "bert_large", "tiny": "bert_tiny"}
@@ -80,9 +81,9 @@ class PretrainOptions(_PretrainingOptions):
     WEIGHTS = "load_checkpoint_path"
     keeps_earlier_checkpoints = True
 
-    distribute: bool = setting(False, "training by several devices")
-    device_num: int = setting(1, "number of devices", minimum=1)
-    batch_size: int = setting(16, "rows of a step", minimum=1)
+    distribute: bool = setting(False, "training by several devices; follows from how the process was started")
+    device_num: int = setting(1, "number of devices; follows from how the process was started", minimum=1)
+    batch_size: int = setting(16, "rows of a step on each device", minimum=1)
     epoch_size: float = setting(1.0, "passes over the data, unless train_steps is given", above=0)
     train_steps: int = setting(-1, "updates of the whole run; -1: as epoch_size says", minimum=-1)
     save_checkpoint_path: str | None = setting(None, "folder of checkpoints, log.jsonl and config.yaml; default: ./ckpt_0 (the rank)")
@@ -112,8 +113,7 @@ class PretrainOptions(_PretrainingOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.distribute or self.device_num > 1:
-            raise ValueError(f"distribute={str(self.distribute).lower()}, device_num={self.device_num}: several devices are not there yet")
+        self._check_ranks()
         if not self.data_dir:
             raise ValueError("no data: give --data_dir, a folder or file of records (python -m src.build_records makes them)")
         if self.train_steps == 0:
@@ -126,6 +126,14 @@ class PretrainOptions(_PretrainingOptions):
             object.__setattr__(self, "precision", dataclasses.replace(self.precision, loss_scale="none"))
         if self.enable_global_norm:
             object.__setattr__(self, "optimizer", dataclasses.replace(self.optimizer, clip="global_norm"))
+
+    def _check_ranks(self):
+        place = find_place()
+        if self.distribute and place.launcher is None:
+            how = "start it by scripts/run_distributed_pretrain_*.sh, python -m src.launch.local, mpirun or msrun"
+            raise ValueError(f"distribute=true, but this process was started alone; {how} (docs/distributed.md)")
+        if self.device_num not in (1, place.world_size):
+            raise ValueError(f"device_num={self.device_num}, but the processes that train together are {place.world_size}")
 
     @classmethod
     def complete(cls, tree):
@@ -171,7 +179,7 @@ class PretrainOptions(_PretrainingOptions):
     @property
     def evaluate_every(self):
         """Updates between evaluations; None for none."""
-        rows = self.batch_size * self.accumulation_steps
+        rows = self.batch_size * self.device.world_size * self.accumulation_steps
         return (self.eval_steps or max(1, self.eval_samples // rows)) if self.train_with_eval else None
 
 

@@ -65,6 +65,11 @@ class EpochPlan:
         whole = self.num_real == self.row_ids.shape[1]
         return EpochPlan(self.row_ids[whole], self.num_real[whole], self.lengths[whole])
 
+    def part(self, rank, world_size):
+        """The batches of one rank where each runs whole batches: rank r takes batches r::W."""
+        taken = slice(rank, None, world_size)
+        return EpochPlan(self.row_ids[taken], self.num_real[taken], self.lengths[taken])
+
     def padding_share(self, row_lengths):
         """Share of all token places that hold no token of a real row."""
         places = (self.lengths * self.row_ids.shape[1]).sum()

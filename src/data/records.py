@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.files import write_text, written_whole
+from src.files import locked, write_text, written_whole
 
 _FORMAT = 5  # of the cache; a change in what the rows are made of gets a new number
 _PADDING = {"label_ids": -1}  # no label; all else is padded with 0
@@ -110,9 +110,11 @@ def cached_records(folder, make_chunks):
     """
     folder = Path(folder)
     if not folder.is_dir():
-        with written_whole(folder) as temporary:
-            temporary.mkdir()
-            _write(temporary, make_chunks())
+        with locked(folder.parent):  # of several ranks that come here together one makes the rows
+            if not folder.is_dir():
+                with written_whole(folder) as temporary:
+                    temporary.mkdir()
+                    _write(temporary, make_chunks())
     try:
         arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
         lengths = np.asarray(arrays.pop("lengths"))

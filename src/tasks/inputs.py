@@ -47,6 +47,8 @@ def check_inputs(name, config, paths):
 
 
 def write_label_map(config):
-    """label_map.json in the output folder: label -> id."""
+    """label_map.json in the output folder: label -> id; one of all ranks writes it."""
+    if not config.device.writes:
+        return
     ids = {label: number for number, label in enumerate(config.labels)}
     write_text(f"{config.output_dir}/label_map.json", json.dumps(ids, ensure_ascii=False, indent=2) + "\n")

@@ -55,8 +55,8 @@ def prepare(config, splits):
             raise ValueError("bucket_list: enable_data_sink=true takes batches of one length; give one length, or --enable_data_sink false")
         if max(config.bucket_list) < longest:
             raise ValueError(f"bucket_list={','.join(map(str, config.bucket_list))}: the longest row has {longest} tokens")
-    if "train" in found and len(found["train"].lengths) < config.batch_size:
-        raise ValueError(f"batch_size={config.batch_size}: {config.data_dir} has {len(found['train'].lengths)} rows")
+    if "train" in found and len(found["train"].lengths) < (rows := config.batch_size * config.device.world_size):
+        raise ValueError(f"batch_size={config.batch_size}: a step has {rows} rows, {config.data_dir} has {len(found['train'].lengths)}")
     return dataclasses.replace(config, seq_length=seq_length, bucket_list=config.bucket_list or (seq_length,))
 
 

@@ -208,22 +208,30 @@ class Evaluator(Callback):
 class StopOnSignal(Callback):
     """On SIGINT or SIGTERM: finish the step, save, and end the training. Must stand behind Saver in the list.
 
-    `received` is the signal afterwards, None if there was none.
+    `agreed` is the signal afterwards, None if there was none.
+
+    Args:
+        saver: Saver.
+        largest: (int) -> the largest of all ranks, none of which goes on before all have asked: ranks end after the same step.
     """
 
-    def __init__(self, saver):
+    def __init__(self, saver, largest):
         super().__init__()
-        self.saver, self.received, self.before = saver, None, {}
+        self.saver, self.largest = saver, largest
+        self.received, self.agreed, self.before = 0, None, {}
 
     def on_train_begin(self, run_context):
         self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def _note(self, number, frame):
-        self.received = self.received or signal.Signals(number)
+        self.received = self.received or number
 
     def on_train_step_end(self, run_context):
-        if self.received is not None:
+        number = self.largest(self.received)
+        if number:
+            self.agreed = signal.Signals(number)
             self.saver.save()
+            self.largest(number)  # all wait until the checkpoint is written: mpirun ends the others soon after the first
             run_context.request_stop()
 
     def on_train_end(self, run_context):

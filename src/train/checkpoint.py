@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import mindspore
@@ -13,7 +14,7 @@ from src.files import write_text, written_whole
 from src.formats import huggingface, mindspore_checkpoint
 from src.log import format_fields, logger, shorten
 
-_POSITION = "data_position"  # int64: epoch, global rows consumed in it, and the values of what resuming must have in common
+_POSITION = "data_position"  # int64: a Position, and the values of what resuming must have in common
 _NAME = re.compile(r"^(?P<prefix>.+)-(?P<epoch>\d+)_(?P<step>\d+)\.ckpt$")
 
 _SHOWN = 4  # names of parameters in a message
@@ -27,7 +28,22 @@ class DamagedCheckpoint(ValueError):
     """The file is truncated or altered."""
 
 
-def save(folder, prefix, cell, epoch, step, position, keep):
+@dataclass(frozen=True)
+class Position:
+    """Where a training stands: passes over the rows done, rows consumed of the next, and the batch of each rank where it began."""
+
+    epoch: int
+    consumed: int
+    batch_size: int
+    ranks: int
+
+    @property
+    def global_batch(self):
+        """Rows of a step; stays the same on another number of ranks."""
+        return self.batch_size * self.ranks
+
+
+def save(folder, prefix, cell, epoch, step, position, trained_on, keep):
     """Write `{prefix}-{epoch}_{step}.ckpt` whole and remove all but the newest `keep` of that prefix.
 
     Args:
@@ -35,7 +51,8 @@ def save(folder, prefix, cell, epoch, step, position, keep):
         prefix: task name, e.g. classifier.
         cell: TrainStep; every parameter in it is saved.
         epoch, step: epochs finished or begun, and updates done.
-        position: list of int, see `_POSITION`.
+        position: Position.
+        trained_on: name -> int of what resuming must have in common.
         keep: checkpoints kept.
 
     Returns:
@@ -43,7 +60,7 @@ def save(folder, prefix, cell, epoch, step, position, keep):
     """
     path = Path(folder) / f"{prefix}-{epoch}_{step}.ckpt"
     parameters = [{"name": name, "data": parameter} for name, parameter in cell.parameters_dict().items()]
-    parameters.append({"name": _POSITION, "data": Tensor(np.array(position, np.int64))})
+    parameters.append({"name": _POSITION, "data": Tensor(np.array([*astuple(position), *trained_on.values()], np.int64))})
     with written_whole(path) as temporary:
         try:
             mindspore.save_checkpoint(parameters, str(temporary), crc_check=True)
@@ -83,36 +100,45 @@ def step_of(path):
     return int(match["step"]) if match else 0
 
 
-def restore(path, cell, trained_on):
-    """Load a checkpoint whole, to go on exactly where it was written.
+def read_state(path, trained_on):
+    """A checkpoint whole, to go on exactly where it was written.
 
     Args:
         path: written by `save`.
-        cell: TrainStep of the same network and optimiser.
         trained_on: name -> int of what resuming must have in common; others than the checkpoint's are refused.
 
     Returns:
-        (epoch, global rows consumed in it).
+        (Position, dict of name -> NumPy array).
 
     Raises:
-        ValueError: damaged, of another network or optimiser, or of other data.
+        ValueError: damaged, weights only, or of other data.
     """
     arrays = read(path)
     if _POSITION not in arrays:
         raise ValueError(f"{path}: holds weights only, no training state; nothing to resume")
-    epoch, consumed, *saved = (int(value) for value in arrays.pop(_POSITION))
+    count = len(fields(Position))
+    numbers = [int(value) for value in arrays.pop(_POSITION)]
+    saved = numbers[count:]
     if len(saved) != len(trained_on):
         raise ValueError(f"{path}: its training state is of an older version; start from its weights instead of resuming")
     for (name, now), before in zip(trained_on.items(), saved):
         if before != now:
             raise ValueError(f"{path}: was trained with another {name}; --resume needs the same")
+    return Position(*numbers[:count]), arrays
+
+
+def restore(path, cell, arrays):
+    """Put the arrays that `read_state` gave into a TrainStep.
+
+    Raises:
+        ValueError: they are of another network or optimiser.
+    """
     parameters = cell.parameters_dict()
     differing = sorted(set(parameters) ^ set(arrays))
     if differing:
         hint = _HEAD_HINT if any("head." in name for name in differing) else ""
         raise ValueError(f"{path}: is of another network or optimiser: {shorten(differing, _SHOWN)} on one side only{hint}")
     _copy(path, parameters, arrays)
-    return epoch, consumed
 
 
 def find_weights(path):

@@ -5,6 +5,7 @@ describe(config), for_evaluation(config, network) and score(config, outputs, rec
 """
 
 import dataclasses
+import functools
 import math
 import sys
 
@@ -19,11 +20,11 @@ from src.files import write_text
 from src.log import RunLog, format_fields, logger
 from src.models.losses import WithLoss
 from src.optim.factory import make_optimizer
-from src.train import checkpoint
+from src.train import checkpoint, collectives
 from src.train.callbacks import Evaluator, OverflowGuard, Progress, Saver, StepLog, StopOnSignal
 from src.train.loss_scale import make_loss_scale
 from src.train.prediction import run_network
-from src.train.resume import describe_training, folder_taken, resume
+from src.train.resume import describe_training, find_start, folder_taken
 from src.train.step import TrainStep
 
 _SIGNAL_EXIT = {"SIGINT": 130, "SIGTERM": 143}
@@ -39,43 +40,49 @@ def fit(task, config):
 
 
 def _fit(task, config):
-    records = task.dataset(config, "train")
-    plan = _plan_training(config, records.lengths)
-    network, step = _make_step(task, config, plan.updates)
+    records, device = task.dataset(config, "train"), config.device
     trained_on = describe_training(config, records)
-    first_batch = resume(task, config, step, trained_on, plan)
+    start = find_start(task, config, trained_on)
+    plan = _plan_training(config, records.lengths, start.position.global_batch)
+    network, step = _make_step(task, config, plan.updates, start)
+    first_batch = start.position.epoch * plan.batches_per_epoch + start.position.consumed // plan.batch_size
+    if start.path is not None:
+        step_number = first_batch // config.accumulation_steps
+        logger.info(f"resumed from {start.path} at epoch={first_batch / plan.batches_per_epoch:.3f} step={step_number}")
     if first_batch >= len(plan):
         logger.info(f"nothing left to train: {first_batch} of {len(plan)} batches are done")
         return
-    write_text(f"{config.output_dir}/config.yaml", yaml.safe_dump(loader.to_dict(config), allow_unicode=True, sort_keys=False))
-    checkpoint.write_description(config.checkpoint_dir, dataclasses.asdict(config.model), *task.describe(config))
+    if device.writes:
+        write_text(f"{config.output_dir}/config.yaml", yaml.safe_dump(loader.to_dict(config), allow_unicode=True, sort_keys=False))
+        checkpoint.write_description(config.checkpoint_dir, dataclasses.asdict(config.model), *task.describe(config))
 
     def save(done):
         epoch, consumed = divmod(done, plan.batches_per_epoch)
-        position = (epoch, consumed * config.train_batch_size, *trained_on.values())
+        position = dataclasses.replace(start.position, epoch=epoch, consumed=consumed * plan.batch_size)
         epochs, updates = math.ceil(done / plan.batches_per_epoch), done // config.accumulation_steps
-        path = checkpoint.save(config.checkpoint_dir, task.NAME, step, epochs, updates, position, config.save_checkpoint_num)
+        path = checkpoint.save(config.checkpoint_dir, task.NAME, step, epochs, updates, position, trained_on, config.save_checkpoint_num)
         logger.info(f"saved {path}")
 
     done = Progress(plan, first_batch, _choose_sink(config, len(plan) - first_batch))
     every = (config.save_checkpoint_steps or 0) * config.accumulation_steps or plan.batches_per_epoch
-    run_log = RunLog(f"{config.output_dir}/log.jsonl", keep=first_batch > 0)
-    saver = Saver(done, every, save if config.enable_save_ckpt else None)
-    stop = StopOnSignal(saver)
+    run_log = RunLog(f"{config.output_dir}/log.jsonl" if device.writes else None, keep=first_batch > 0)
+    saver = Saver(done, every, save if config.enable_save_ckpt and device.writes else None)
+    stop = StopOnSignal(saver, functools.partial(collectives.largest, device))
     names = [parameter.name for parameter in step.optimizer.parameters]
     callbacks = [StepLog(done, records.lengths, config.log_steps, run_log, task.LOSS_PARTS, config.skip_steps)]
     callbacks += [OverflowGuard(step, names, config.precision.max_skipped_steps), saver, stop]
     if config.evaluate_every:
         callbacks.append(_make_evaluator(task, config, network, step, run_log, done, stop))
-    dataset = pipeline.make_dataset(records, plan, task.INPUTS + task.TARGETS, first_batch)
-    calls = (len(plan) - first_batch) // done.per_call if config.device.data_sink else 1
-    sink = {"dataset_sink_mode": config.device.data_sink, "sink_size": done.per_call if config.device.data_sink else -1}
+    dataset = pipeline.make_dataset(records, plan, task.INPUTS + task.TARGETS, first_batch, device.rank, device.world_size)
+    calls = (len(plan) - first_batch) // done.per_call if device.data_sink else 1
+    sink = {"dataset_sink_mode": device.data_sink, "sink_size": done.per_call if device.data_sink else -1}
     with loader.not_input():
         Model(step).train(calls, dataset, callbacks, **sink)
     run_log.close()
-    if stop.received is not None:
-        print(f"stopped={stop.received.name} step={done.step}", flush=True)
-        sys.exit(_SIGNAL_EXIT[stop.received.name])
+    if stop.agreed is not None:
+        if device.writes:
+            print(f"stopped={stop.agreed.name} step={done.step}", flush=True)
+        sys.exit(_SIGNAL_EXIT[stop.agreed.name])
 
 
 def _choose_sink(config, batches):
@@ -89,11 +96,12 @@ def _choose_sink(config, batches):
     return taken
 
 
-def _plan_training(config, lengths):
-    shuffle, batch = config.train_data_shuffle, config.train_batch_size
+def _plan_training(config, lengths, batch):
+    """The TrainingPlan of batches of so many rows, which all ranks share."""
+    shuffle = config.train_data_shuffle
     buckets = config.bucket_list or choose_buckets(lengths, batch, config.seed, shuffle, config.device.length_multiple)
     if config.drops_short_batch and len(lengths) < batch:
-        raise ValueError(f"train_batch_size={batch}, but the training set has {len(lengths)} rows: not one whole batch")
+        raise ValueError(f"a batch has {batch} rows, but the training set has {len(lengths)}: not one whole batch")
     plan = TrainingPlan(
         lengths,
         buckets,
@@ -112,12 +120,13 @@ def _plan_training(config, lengths):
     return plan
 
 
-def _make_step(task, config, total_steps):
-    mindspore.set_seed(config.seed)
+def _make_step(task, config, total_steps, start):
+    """Network and TrainStep with the parameters of the Start, the same on all ranks."""
+    mindspore.set_seed((config.seed + config.device.rank) % 2**32)  # dropout differs on each rank
     network = task.network(config)
-    if config.load_pretrain_checkpoint_path:
+    if config.load_pretrain_checkpoint_path and config.device.writes:
         checkpoint.load_weights(network, config.load_pretrain_checkpoint_path, whole=False)
-    else:
+    elif not config.load_pretrain_checkpoint_path:
         logger.warning(f"no weights to start from ({config.WEIGHTS}): all start random")
     step = TrainStep(
         WithLoss(network, task.loss(config), len(task.INPUTS)),
@@ -126,8 +135,12 @@ def _make_step(task, config, total_steps):
         config.optimizer.clip,
         config.optimizer.clip_norm,
         config.accumulation_steps,
+        config.device.world_size,
         reduce_late=config.allreduce_post_accumulation,
     )
+    if start.arrays is not None:
+        checkpoint.restore(start.path, step, start.arrays)
+    collectives.share_parameters(config.device, step)
     return network, step
 
 
@@ -136,7 +149,7 @@ def _make_evaluator(task, config, network, step, run_log, done, stop):
     records, evaluation = task.dataset(config, "eval"), task.for_evaluation(config, network)
 
     def evaluate():
-        if stop.received is not None:
+        if stop.agreed is not None:
             return
         outputs, fields = run_network(config, evaluation, records, "eval")
         step.set_train()

@@ -8,7 +8,7 @@ from mindspore.train import Model
 from src.data import pipeline
 from src.data.plan import choose_buckets, plan_epoch
 from src.log import RunLog, format_fields, logger, progress
-from src.train import checkpoint
+from src.train import checkpoint, collectives
 from src.train.callbacks import Throughput
 
 
@@ -19,24 +19,28 @@ def predict(task, config, split, path):
         task: a task module.
         config: options whose device is started.
         split: of `task.dataset`.
-        path: the weights, see `checkpoint.read_weights`.
+        path: the weights, see `checkpoint.read_weights`; None on ranks that do not write, which get them from the one that does.
 
     Returns:
         (outputs, see `run_network`; the RecordSet that they belong to).
     """
     records = task.dataset(config, split)
     network = task.network(config)
-    checkpoint.load_weights(network, path, whole=True)
+    if path is not None:
+        checkpoint.load_weights(network, path, whole=True)
+    collectives.share_parameters(config.device, network)
     outputs, fields = run_network(config, task.for_evaluation(config, network), records, split)
     logger.info(f"{split} {format_fields(fields)}")
-    run_log = RunLog(f"{config.output_dir}/log.jsonl", keep=True)
+    run_log = RunLog(f"{config.output_dir}/log.jsonl" if config.device.writes else None, keep=True)
     run_log.write({"event": split, **fields})
     run_log.close()
     return outputs, records
 
 
 def run_network(config, evaluation, records, title):
-    """Run a network over all rows of a RecordSet.
+    """Run a network over all rows of a RecordSet, each rank over its share of the batches; all ranks get all outputs.
+
+    A batch is the same on any number of ranks, and so are its outputs to the last bit.
 
     Args:
         evaluation: what `task.for_evaluation` gives; the same object again compiles nothing anew.
@@ -53,20 +57,39 @@ def run_network(config, evaluation, records, title):
     buckets = config.bucket_list
     buckets = buckets or choose_buckets(lengths, config.eval_batch_size, config.seed, shuffle, config.device.length_multiple)
     plan = plan_epoch(lengths, buckets, config.eval_batch_size, config.seed, 0, shuffle)
-    dataset = pipeline.make_dataset(records, plan, (*inputs, "row_id"))
-    batches = dataset.create_tuple_iterator(num_epochs=1)
+    collected, speed = _run_share(cell, inputs, records, plan.part(config.device.rank, config.device.world_size), title)
+    gathered = collectives.gather_arrays(config.device, [np.array([speed.rows, speed.seconds]), *collected])
+    rows, seconds = zip(*(arrays[0] for arrays in gathered))
+    row_id, *outputs = _join_batches([array for arrays in gathered for array in arrays[1:]], len(plan))
+    order = np.argsort(row_id, kind="stable")[row_id.count(-1) :]  # filler rows, numbered -1, come first
+    fields = {"rows": len(order)}
+    if any(rows):  # else every step was the first of its length
+        fields["samples_per_s"] = round(sum(rows) / max(seconds), 2)
+    fields |= {"compile_s": round(speed.compile_seconds, 1), "padding": round(plan.padding_share(lengths), 3)}
+    return tuple([rows[number] for number in order] for rows in outputs), fields
+
+
+def _run_share(cell, inputs, records, plan, title):
+    """Run the batches of a plan.
+
+    Returns:
+        (list of arrays: row_id and every output of the first batch, then of the next, …; Throughput).
+    """
     model, speed, collected = Model(cell), Throughput(), []
+    if not len(plan):
+        return collected, speed
+    batches = pipeline.make_dataset(records, plan, (*inputs, "row_id")).create_tuple_iterator(num_epochs=1)
     for length, num_real in zip(progress(plan.lengths, desc=title, unit="batch"), plan.num_real):
         started = time.perf_counter()
         columns = next(batches)
         outputs = model.predict(*columns[:-1])
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        collected.append([values.asnumpy() for values in (columns[-1], *outputs)])
+        collected += [values.asnumpy() for values in (columns[-1], *outputs)]
         speed.add(int(length), int(num_real), 0, time.perf_counter() - started)
-    row_id, *outputs = ([row for batch in parts for row in batch] for parts in zip(*collected))
-    order = np.argsort(row_id, kind="stable")[row_id.count(-1) :]  # filler rows, numbered -1, come first
-    fields = {"rows": len(order)}
-    if speed.rows:  # else every step was the first of its length
-        fields["samples_per_s"] = round(speed.rows_per_s, 2)
-    fields |= {"compile_s": round(speed.compile_seconds, 1), "padding": round(plan.padding_share(lengths), 3)}
-    return tuple([rows[number] for number in order] for rows in outputs), fields
+    return collected, speed
+
+
+def _join_batches(arrays, num_batches):
+    """What `_run_share` lists of so many batches, as one list of rows for row_id and for each output."""
+    count = len(arrays) // num_batches
+    return [[row for batch in arrays[number::count] for row in batch] for number in range(count)]

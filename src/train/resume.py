@@ -1,17 +1,18 @@
 """Going on with a training: its folder, what must not have changed, and the newest checkpoint that can be read."""
 
 import dataclasses
-import fcntl
 import hashlib
-import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from src.config import loader
+from src.files import locked
 from src.log import logger, shorten
-from src.train import checkpoint
+from src.train import checkpoint, collectives
 
 
 @contextmanager
@@ -21,18 +22,17 @@ def folder_taken(config):
     Raises:
         ValueError: another process holds it, or it holds checkpoints that a new training would replace.
     """
+    if not config.device.writes:
+        yield
+        return
     folder = Path(config.checkpoint_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder, os.O_RDONLY)
-    try:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(locked(folder, wait=False))
         except BlockingIOError:
             raise ValueError(f"{folder}: another training writes here at this moment") from None
         _refuse_used(folder, config)
         yield
-    finally:
-        os.close(lock)
 
 
 def _refuse_used(folder, config):
@@ -46,7 +46,6 @@ def describe_training(config, records):
     dropout = ("hidden_dropout_prob", "attention_probs_dropout_prob")
     return {
         "training data, vocabulary, length or masking": records.key,
-        "batch size": config.train_batch_size,
         "seed": config.seed,
         "number of accumulation steps": config.accumulation_steps,
         "order of rows or bucket_list": _number((config.train_data_shuffle, config.bucket_list)),
@@ -79,23 +78,54 @@ def _flatten(tree, prefix=""):
     return found
 
 
-def resume(task, config, step, trained_on, plan):
-    """Micro-batches done by the newest readable checkpoint; 0 for a fresh start."""
-    if not config.resume:
-        return 0
+@dataclass(frozen=True)
+class Start:
+    """Where a training begins: its Position; path and arrays of the checkpoint on the rank that has read one."""
+
+    position: checkpoint.Position
+    path: Path | None = None
+    arrays: dict | None = None
+
+
+def find_start(task, config, trained_on):
+    """The Start from the newest readable checkpoint, or a fresh one; of several ranks the one that writes reads.
+
+    Raises:
+        ValueError: the checkpoint does not fit the data or the settings.
+    """
+    device = config.device
+    start = Start(checkpoint.Position(0, 0, config.train_batch_size, device.world_size))
+    if config.resume and device.writes:
+        start = _read_newest(task, config, trained_on) or start
+    numbers = collectives.broadcast(device, np.array(dataclasses.astuple(start.position), np.int64))
+    return dataclasses.replace(start, position=checkpoint.Position(*map(int, numbers)))
+
+
+def _read_newest(task, config, trained_on):
     found = checkpoint.find_checkpoints(config.checkpoint_dir, task.NAME)
     while found:
         path = found.pop()
         try:
-            epoch, consumed = checkpoint.restore(path, step, trained_on)
+            position, arrays = checkpoint.read_state(path, trained_on)
         except checkpoint.DamagedCheckpoint as error:
             if not found:
                 raise
             logger.warning(f"{error}; falling back to {found[-1]}")
             continue
-        done = epoch * plan.batches_per_epoch + consumed // config.train_batch_size
+        _check_batch(path, position, config)
         _tell_changes(config)
-        logger.info(f"resumed from {path} at epoch={done / plan.batches_per_epoch:.3f} step={done // config.accumulation_steps}")
-        return done
+        return Start(position, path, arrays)
     logger.info(f"resume: no {task.NAME} checkpoint in {config.checkpoint_dir}, starting anew")
-    return 0
+    return None
+
+
+def _check_batch(path, position, config):
+    """On another number of ranks the rows of a step stay the same, so that the same batches come in the same order."""
+    now, ranks = config.train_batch_size, config.device.world_size
+    if now != position.batch_size and now * ranks != position.global_batch:
+        raise ValueError(f"{path}: was trained with another batch size, {position.batch_size}; --resume needs the same")
+    if ranks > position.global_batch:
+        raise ValueError(f"{path}: its steps have {position.global_batch} rows, too few for {ranks} ranks")
+    if ranks != position.ranks:
+        rows = f"the {position.global_batch} rows of a step are shared by {ranks} ranks"
+        logger.info(f"resume: the training began on {position.ranks} ranks with batches of {position.batch_size}; {rows}")

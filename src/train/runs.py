@@ -26,13 +26,15 @@ def run(task, options):
         options: FineTuneOptions whose device is started.
 
     Returns:
-        the folders of runs that trained or evaluated.
+        the folders of runs that trained or evaluated, none on ranks that do not write.
     """
     parts = [options.for_seed(seed) for seed in options.seeds] or [options]
     results = []
     for part in parts:
         results.append(_run_once(task, part))
         gc.collect()  # graphs and their parameters are in reference cycles
+    if not options.device.writes:
+        return []
     if options.seeds and options.do_eval:
         _report(options, results)
     elif options.do_eval:
@@ -61,10 +63,15 @@ def _run_once(task, options):
             logger.warning("load_finetune_checkpoint_path is ignored: the weights trained in this run are used")
         loop.fit(task, config)
     if config.do_eval:
-        path = find_trained(task, config)
-        results = task.report_evaluation(config, *prediction.predict(task, config, "eval", path), checkpoint.step_of(path))
+        path = find_trained(task, config) if config.device.writes else None
+        outputs, records = prediction.predict(task, config, "eval", path)
+        if path is not None:
+            results = task.report_evaluation(config, outputs, records, checkpoint.step_of(path))
     if config.do_predict:
-        task.report_predictions(config, *prediction.predict(task, config, "predict", find_trained(task, config)))
+        path = find_trained(task, config) if config.device.writes else None
+        outputs, records = prediction.predict(task, config, "predict", path)
+        if path is not None:
+            task.report_predictions(config, outputs, records)
     logger.info(f"end_to_end_s={time.perf_counter() - started:.1f}")
     return results
 

@@ -1,13 +1,25 @@
-"""The device: which one, what follows from it, and starting it. The only place that asks."""
+"""The device: which one, what follows from it, and starting it, beside others where several ranks train together.
+
+The only place that asks for the device.
+"""
 
 import dataclasses
+import os
+import subprocess
+import sys
+import zlib
 
 import mindspore
-from mindspore import context
+from mindspore import communication, context
 
 from src.config.training import DeviceSettings
 from src.log import logger
 from src.models import native
+from src.ranks import Place, find_place
+
+_ALONE = Place()
+_SCHEDULER_PORT = 8118  # msrun's
+_FIRST_PORT, _PORTS = 20000, 10000  # below those that systems hand out themselves
 
 
 def available_devices():
@@ -23,13 +35,14 @@ def available_devices():
     return [*found, "CPU"]
 
 
-def settings(target, compute_type="auto", sink=False):
+def settings(target, compute_type="auto", sink=False, place=_ALONE):
     """What follows from a device, for any device name, present or not.
 
     Args:
         target: Ascend, GPU or CPU.
         compute_type: auto, float32, float16 or bfloat16.
         sink: whether data is to be fed several steps at a time; the CPU cannot.
+        place: of this process among those that train together.
 
     Raises:
         ValueError: a compute type that the device lacks.
@@ -46,6 +59,9 @@ def settings(target, compute_type="auto", sink=False):
         length_multiple={"Ascend": 16, "GPU": 8, "CPU": 1}[target],
         data_sink=sink and target != "CPU",
         has_float64=target != "Ascend",
+        fusion_megabytes={"Ascend": 64, "GPU": 64, "CPU": 16}[target],
+        rank=place.rank,
+        world_size=place.world_size,
     )
 
 
@@ -61,17 +77,31 @@ def start(options):
     Raises:
         ValueError: the device is not there, or lacks the compute type.
     """
+    place = find_place()
+    if place.is_scheduler:
+        _schedule()
     present = available_devices()
     target = present[0] if options.device_target == "auto" else options.device_target
     if target not in present:
         raise ValueError(f"device_target={target}: no such device here; found {', '.join(present)}")
-    device = settings(target, options.precision.compute_type, options.enable_data_sink)
+    mindspore.set_context(mode=context.GRAPH_MODE)
+    if place.launcher:
+        place = _join(place, target)
+    else:
+        mindspore.set_device(target, options.device_id)
+    device = settings(target, options.precision.compute_type, options.enable_data_sink, place)
+    if device.world_size > 1:
+        fusion = {"allreduce": {"mode": "size", "config": device.fusion_megabytes}}
+        size = device.world_size
+        mindspore.set_auto_parallel_context(parallel_mode="data_parallel", device_num=size, gradients_mean=False, comm_fusion=fusion)
     if options.enable_data_sink and not device.data_sink:
         logger.warning(f"enable_data_sink=true has no effect: {target} takes its data step by step")
-    mindspore.set_context(mode=context.GRAPH_MODE)
-    mindspore.set_device(target, options.device_id)
     mindspore.set_seed(options.seed)
-    logger.info(f"device {target}:{options.device_id} compute_type={device.compute_type} mindspore={mindspore.__version__}")
+    number = options.device_id if place.device_id is None else place.device_id
+    logger.info(
+        f"device {target}:{number} rank={device.rank}/{device.world_size} compute_type={device.compute_type} "
+        f"mindspore={mindspore.__version__}"
+    )
     if device.compute_type == "float32" and options.precision.loss_scale != "none":
         logger.info("loss scaling is inactive: compute_type is float32")
     return dataclasses.replace(
@@ -80,3 +110,51 @@ def start(options):
         device=device,
         precision=dataclasses.replace(options.precision, compute_type=device.compute_type),
     )
+
+
+def _schedule():
+    """The life of msrun's scheduler: it brings the ranks together, and ends when they have ended."""
+    mindspore.set_device("CPU")
+    communication.init()
+    sys.exit(0)
+
+
+def _join(place, target):
+    """Start the device of one rank, and its communication with the others: HCCL, NCCL or MCCL.
+
+    Returns:
+        the Place with the rank that the framework tells.
+    """
+    mindspore.set_device(target, 0 if target == "CPU" else place.device_id)
+    if place.launcher != "msrun" and not (target == "Ascend" and "RANK_TABLE_FILE" in os.environ):
+        _become_worker(place)
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count()))  # on a single core its threads miss each other's connections: 5 s become 60
+    try:
+        communication.init()
+    finally:
+        os.sched_setaffinity(0, cores)
+    return dataclasses.replace(place, rank=communication.get_rank(), world_size=communication.get_group_size())
+
+
+def _become_worker(place):
+    """Let the framework's own cluster bring together what mpirun, or RANK_ID and RANK_SIZE alone, started; no MPI library is needed.
+
+    Rank 0 starts the scheduler. Where hosts differ, MS_SCHED_HOST must name rank 0's.
+
+    Raises:
+        ValueError: several hosts, and MS_SCHED_HOST is not set.
+    """
+    environ = os.environ
+    if "MS_SCHED_HOST" not in environ and environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", str(place.world_size)) != str(place.world_size):
+        raise ValueError("the ranks are on several hosts: give mpirun -x MS_SCHED_HOST=ADDRESS, that of the host of rank 0")
+    job = environ.get("PMIX_NAMESPACE") or environ.get("OMPI_MCA_ess_base_jobid")
+    port = _FIRST_PORT + zlib.crc32(job.encode()) % _PORTS if job else _SCHEDULER_PORT
+    environ.setdefault("MS_SCHED_HOST", "127.0.0.1")
+    environ.setdefault("MS_SCHED_PORT", str(port))
+    environ |= {"MS_WORKER_NUM": str(place.world_size), "MS_NODE_ID": str(place.rank), "MS_ROLE": "MS_WORKER"}
+    for name in ("OMPI_COMMAND", "PMIX_RANK"):  # by these it would take its MPI library instead
+        environ.pop(name, None)
+    if place.rank == 0:
+        program = "from mindspore import communication, set_device; set_device('CPU'); communication.init()"
+        subprocess.Popen([sys.executable, "-c", program], env={**environ, "MS_ROLE": "MS_SCHED"}, stdin=subprocess.DEVNULL)

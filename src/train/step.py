@@ -72,6 +72,7 @@ class TrainStep(nn.Cell):
         if world_size > 1:
             self.reduce_gradients = nn.DistributedGradReducer(optimizer.parameters, mean=False, degree=world_size)
             self.all_reduce = ops.AllReduce()
+            self.stack = ops.Stack()
         if accumulation_steps > 1:
             self.buffers = ParameterTuple(optimizer.parameters).clone(prefix="accumulated", init="zeros")
             self.weight_buffer = Parameter(Tensor(0.0, mindspore.float32), name="accumulated_weight", requires_grad=False)
@@ -83,7 +84,7 @@ class TrainStep(nn.Cell):
         """The number to differentiate: scale * loss sum / weight; and the true sums beside it."""
         loss_sum, weight, *parts = self.network(*batch)
         if self.world_size > 1:
-            weight = self.all_reduce(weight)
+            weight = ops.stop_gradient(self.all_reduce(weight))
         return loss_sum * (scale / ops.maximum(weight, 1e-6)), (loss_sum, *parts), weight
 
     def construct(self, *batch):
@@ -98,7 +99,7 @@ class TrainStep(nn.Cell):
         if self.world_size > 1:
             if not self.reduce_late:
                 gradients = self.reduce_gradients(gradients)
-            loss_sums = [self.all_reduce(loss_sum) for loss_sum in loss_sums]
+            loss_sums = self.all_reduce(self.stack(loss_sums))
         loss, *parts = [loss_sum / ops.maximum(weight, 1e-6) for loss_sum in loss_sums]
         if self.accumulation_steps == 1:
             rate = self.update(gradients, 1.0 / scale)
