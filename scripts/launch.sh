@@ -1,24 +1,79 @@
-# Sourced by the launchers: `launch LOG SCRIPT DEFAULT_FLAGS... -- "$@"` runs SCRIPT with the flags, the caller's
-# behind the defaults so that they win. Output goes to the terminal and to LOG; the exit code is the script's own.
-# The caller's arguments: [DEVICE_ID] [--background] [--flag value]...
+# shellcheck shell=bash
+# Sourced by the launchers, in the repository's root.
 
+python=python
+[ ! -x .venv/bin/python ] || python=.venv/bin/python
+
+# `launch LOG SCRIPT DEFAULT_FLAGS... -- "$@"` runs SCRIPT with the flags, the caller's behind the defaults so that they win.
+# Output goes to the terminal and to LOG; the exit code is the script's own.
+# The caller's arguments: [DEVICE_ID] [--background] [--flag value]...
 launch() {
-    local log="$1" script="$2" python=python background=false defaults=() given=()
-    shift 2
-    while [ "$1" != -- ]; do
-        defaults+=("$1")
+    split "$@"
+    if [[ "${rest[0]:-}" =~ ^[0-9]+$ ]]; then
+        words+=(--device_id "${rest[0]}")
+        rest=("${rest[@]:1}")
+    fi
+    run "${words[@]}" "${rest[@]}"
+}
+
+# `launch_ranks --option value... LOG SCRIPT DEFAULT_FLAGS... -- "$@"` does so in many processes, each with LOG in its LOG{rank}/
+# too; options of src/launch/local.py. Without --device_num and --rank_table one process runs on each device found.
+# The caller's arguments: [DEVICE_NUM] [--background] [--no_bind] [--dry_run] [--launcher msrun] [--num_hosts N] [--host_rank N]
+# [--scheduler HOST:PORT] [--server_ip IP] [--hccn_config_file FILE] [--log_dir FOLDER] [--flag value]...
+launch_ranks() {
+    local options=() flags=() log output
+    split "$@"
+    while [[ "${words[0]}" == --* ]]; do
+        options+=("${words[@]:0:2}")
+        words=("${words[@]:2}")
+    done
+    if [[ "${rest[0]:-}" =~ ^[0-9]+$ ]]; then
+        options+=(--device_num "${rest[0]}")
+        rest=("${rest[@]:1}")
+    elif [[ "${options[*]}" != *--device_num* && "${options[*]}" != *--rank_table* ]]; then
+        options+=(--device_num "$(count_devices)")
+    fi
+    log="${words[0]}" output="${words[0]}"
+    set -- "${rest[@]}"
+    while [ $# -gt 0 ]; do
+        case "${1%%=*}" in
+        --no_bind) options+=("$1") ;;
+        --dry_run)
+            options+=("$1")
+            output=/dev/null
+            ;;
+        --launcher | --num_hosts | --host_rank | --scheduler | --server_ip | --hccn_config_file | --log_dir)
+            options+=("$1")
+            if [[ "$1" != *=* ]] && [ $# -gt 1 ]; then
+                options+=("$2")
+                shift
+            fi
+            ;;
+        *) flags+=("$1") ;;
+        esac
         shift
     done
-    shift
-    if [[ "${1:-}" =~ ^[0-9]+$ ]]; then
-        defaults+=(--device_id "$1")
+    run "$output" -m src.launch.local "${options[@]}" --log_name "$log" "${words[@]:1}" "${flags[@]}"
+}
+
+# `split WORDS... -- REST...`
+split() {
+    words=()
+    while [ "$1" != -- ]; do
+        words+=("$1")
         shift
-    fi
+    done
+    rest=("${@:2}")
+}
+
+# `run LOG WORDS...`: python with the words; --background among them is for us.
+run() {
+    local log="$1" argument background=false given=()
+    shift
     for argument in "$@"; do
         if [ "$argument" = --background ]; then background=true; else given+=("$argument"); fi
     done
-    [ -x .venv/bin/python ] && python=.venv/bin/python
-    set -- "$python" "$script" "${defaults[@]}" "${given[@]}"
+    set -- "$python" "${given[@]}"
     if [ "$background" = true ]; then
         nohup "$@" >"$log" 2>&1 </dev/null &
         echo "started process $!; its output goes to $log"
@@ -28,34 +83,104 @@ launch() {
     fi
 }
 
+# The number of devices; on a machine without any, two processes on the CPU.
+count_devices() {
+    local found
+    mapfile -t found < <(compgen -G "/dev/davinci[0-9]*" || compgen -G "/dev/nvidia[0-9]*")
+    if [ ${#found[@]} -eq 0 ]; then
+        echo "no Ascend and no GPU found: 2 processes on the CPU" >&2
+        found=(one two)
+    fi
+    echo ${#found[@]}
+}
+
+# `need_device TARGET LAUNCHER`: exit where there is none; LAUNCHER with its arguments is for the CPU.
+need_device() {
+    if [ "$1" = Ascend ] && ! compgen -G "/dev/davinci*" >/dev/null ||
+        [ "$1" = GPU ] && ! compgen -G "/dev/nvidia[0-9]*" >/dev/null; then
+        echo "error: no $1 device on this machine; on the CPU: bash scripts/$2" >&2
+        exit 2
+    fi
+}
+
+# `take NAMES OPTIONAL EXAMPLE "$@"`: as many arguments as NAMES has words into `taken`, one more, if it is no flag, into `optional`,
+# the others into `rest`; with fewer, exit and say how it is used.
+take() {
+    local names name="$2" example="$3"
+    read -ra names <<<"$1"
+    shift 3
+    if [ $# -lt ${#names[@]} ] || [[ "${*:1:${#names[@]}}" == *--* ]]; then
+        echo "usage: bash scripts/$(basename "$0") ${names[*]} [$name] [--background] [--flag value]..." >&2
+        echo "for example: bash scripts/$(basename "$0") $example" >&2
+        exit 2
+    fi
+    taken=("${@:1:${#names[@]}}") optional="" rest=("${@:${#names[@]}+1}")
+    if [[ "${rest[0]:---}" != --* ]]; then
+        optional="${rest[0]}"
+        rest=("${rest[@]:1}")
+    fi
+}
+
+# `pretrain TARGET SINK_STEPS NUMBER EPOCH_SIZE DATA_DIR LAUNCH...`: by `launch` or `launch_ranks`, with what `take` left.
+pretrain() {
+    local schema=()
+    [ -z "$optional" ] || schema=(--schema_dir "$optional")
+    "${@:6}" pretraining_log.txt run_pretrain.py \
+        --device_target "$1" \
+        --epoch_size "$4" \
+        --data_dir "$5" "${schema[@]}" \
+        --data_sink_steps "$2" \
+        --save_checkpoint_steps 10000 \
+        -- "$3" "${rest[@]}"
+}
+
 # `pretrain_standalone TARGET SINK_STEPS "$@"`: the model zoo's pretraining on one device.
 # The caller's arguments: DEVICE_ID EPOCH_SIZE DATA_DIR [SCHEMA_DIR] [--background] [--flag value]...
 pretrain_standalone() {
-    local target="$1" sink_steps="$2" script schema=()
-    script="$(basename "$0")"
-    shift 2
-    if [ $# -lt 3 ] || [[ "$1$2$3" == *--* ]]; then
-        echo "usage: bash scripts/$script DEVICE_ID EPOCH_SIZE DATA_DIR [SCHEMA_DIR] [--background] [--flag value]..." >&2
-        echo "for example: bash scripts/$script 0 1 /path/cn-wiki-128" >&2
+    take "DEVICE_ID EPOCH_SIZE DATA_DIR" SCHEMA_DIR "0 1 /path/cn-wiki-128" "${@:3}"
+    need_device "$1" "run_standalone_pretrain_cpu.sh ${*:3}"
+    pretrain "$1" "$2" "${taken[@]}" launch
+}
+
+# `squad_gcu LAUNCH... -- "$@"`: Enflame's recipe by `launch` or `launch_ranks`, with the data in DATA_PATH, relative to the caller.
+squad_gcu() {
+    local how found shape=()
+    split "$@"
+    how=("${words[@]}")
+    DATA_PATH="${DATA_PATH:-}"
+    [ -z "$DATA_PATH" ] || DATA_PATH="$(cd "$OLDPWD" && realpath -m "$DATA_PATH")"
+    if [ ! -d "$DATA_PATH/checkpoint" ] || [ ! -d "$DATA_PATH/squad" ]; then
+        echo "error: DATA_PATH=$DATA_PATH: a folder that holds checkpoint/ and squad/ is expected" >&2
         exit 2
     fi
-    if [ "$target" = Ascend ] && ! compgen -G "/dev/davinci*" >/dev/null ||
-        [ "$target" = GPU ] && ! compgen -G "/dev/nvidia[0-9]*" >/dev/null; then
-        echo "error: no $target device on this machine; on the CPU: bash scripts/run_standalone_pretrain_cpu.sh $*" >&2
+    found=("$DATA_PATH"/checkpoint/*.pt)
+    if [ ${#found[@]} -ne 1 ] || [ ! -f "${found[0]}" ]; then
+        echo "error: $DATA_PATH/checkpoint: one .pt is expected, here are: ${found[*]##*/}" >&2
         exit 2
     fi
-    local device="$1" epochs="$2" data="$3"
-    shift 3
-    if [ $# -gt 0 ] && [[ "$1" != --* ]]; then
-        schema=(--schema_dir "$1")
-        shift
+    if ! compgen -G "$DATA_PATH/checkpoint/*config.json" >/dev/null; then
+        shape=(--bert_config_file configs/networks/bert_large.json)
     fi
-    launch pretraining_log.txt run_pretrain.py \
-        --device_target "$target" \
-        --device_id "$device" \
-        --epoch_size "$epochs" \
-        --data_dir "$data" "${schema[@]}" \
-        --data_sink_steps "$sink_steps" \
-        --save_checkpoint_steps 10000 \
-        -- "$@"
+    "${how[@]}" squad_log.txt run_squad.py \
+        --device_target auto \
+        --do_train \
+        --do_eval \
+        --do_predict \
+        --init_checkpoint "${found[0]}" \
+        "${shape[@]}" \
+        --data_dir "$DATA_PATH/squad" \
+        --do_lower_case \
+        --max_seq_length 384 \
+        --doc_stride 128 \
+        --train_batch_size 8 \
+        --eval_batch_size 8 \
+        --num_train_epochs 2 \
+        --optimizer.name AdamWeightDecay \
+        --optimizer.schedule linear \
+        --learning_rate 3e-5 \
+        --weight_decay 0.01 \
+        --seed 1 \
+        --skip_steps 5 \
+        --print_freq 20 \
+        -- "${rest[@]}"
 }

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # mpirun, shellcheck and msrun are there
 
 
 def pytest_addoption(parser):

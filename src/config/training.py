@@ -70,7 +70,6 @@ class DeviceSettings:
     length_multiple: int = 1  # chosen bucket lengths are rounded up to it
     data_sink: bool = False  # whether the framework feeds the device several steps at a time
     has_float64: bool = True  # matrix products of float64: src/models/crf.py
-    fusion_megabytes: int = 64  # gradients are summed over ranks in groups of about this size
     rank: int = 0  # of this process among those that train together
     world_size: int = 1  # number of those processes
 

@@ -69,6 +69,11 @@ def _cross_entropy(logits, labels):
     return ops.logsumexp(logits, -1) - picked
 
 
+def _repeatable_cross_entropy(logits, labels):
+    """The same, to the same bit whichever batch of a run it is: the CPU's log splits its work otherwise in its first calls."""
+    return -ops.gather_elements(ops.log_softmax(logits, -1), 1, labels.reshape((-1, 1))).reshape((-1,))
+
+
 class PretrainingLoss(nn.Cell):
     """Mean loss of the masked tokens plus mean loss of the next sentences, both over a whole update.
 
@@ -109,13 +114,13 @@ class PretrainingScores(nn.Cell):
     def construct(self, input_ids, input_mask, token_type_ids, masked_lm_positions, masked_lm_ids, masked_lm_weights, next_sentence_labels):
         masked_lm_logits, next_sentence_logits = self.network(input_ids, input_mask, token_type_ids, masked_lm_positions)
         ids = masked_lm_ids.reshape((-1,))
-        losses = _cross_entropy(masked_lm_logits, ids).reshape(masked_lm_ids.shape)  # [B, P]
+        losses = _repeatable_cross_entropy(masked_lm_logits, ids).reshape(masked_lm_ids.shape)  # [B, P]
         correct = (masked_lm_logits.argmax(-1) == ids).astype(mindspore.float32).reshape(masked_lm_ids.shape)
         columns = (
             (losses * masked_lm_weights).sum(1),
             (correct * masked_lm_weights).sum(1),
             masked_lm_weights.sum(1),
-            _cross_entropy(next_sentence_logits, next_sentence_labels),
+            _repeatable_cross_entropy(next_sentence_logits, next_sentence_labels),
             (next_sentence_logits.argmax(-1) == next_sentence_labels).astype(mindspore.float32),
         )
         return ops.stack(columns, 1)

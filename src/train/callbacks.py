@@ -206,7 +206,9 @@ class Evaluator(Callback):
 
 
 class StopOnSignal(Callback):
-    """On SIGINT or SIGTERM: finish the step, save, and end the training. Must stand behind Saver in the list.
+    """On SIGINT or SIGTERM: finish the update, save, and end the training. Must stand behind Saver in the list.
+
+    Of an update that is half accumulated each rank holds a part of its own, so none is saved.
 
     `agreed` is the signal afterwards, None if there was none.
 
@@ -227,6 +229,9 @@ class StopOnSignal(Callback):
         self.received = self.received or number
 
     def on_train_step_end(self, run_context):
+        done = self.saver.done
+        if not done.passed(done.plan.accumulation_steps):
+            return
         number = self.largest(self.received)
         if number:
             self.agreed = signal.Signals(number)

@@ -18,6 +18,7 @@ from src.models import native
 from src.ranks import Place, find_place
 
 _ALONE = Place()
+_FUSION_MEGABYTES = 64  # gradients are summed over ranks in groups of about this size
 _SCHEDULER_PORT = 8118  # msrun's
 _FIRST_PORT, _PORTS = 20000, 10000  # below those that systems hand out themselves
 
@@ -59,7 +60,6 @@ def settings(target, compute_type="auto", sink=False, place=_ALONE):
         length_multiple={"Ascend": 16, "GPU": 8, "CPU": 1}[target],
         data_sink=sink and target != "CPU",
         has_float64=target != "Ascend",
-        fusion_megabytes={"Ascend": 64, "GPU": 64, "CPU": 16}[target],
         rank=place.rank,
         world_size=place.world_size,
     )
@@ -91,7 +91,7 @@ def start(options):
         mindspore.set_device(target, options.device_id)
     device = settings(target, options.precision.compute_type, options.enable_data_sink, place)
     if device.world_size > 1:
-        fusion = {"allreduce": {"mode": "size", "config": device.fusion_megabytes}}
+        fusion = {"allreduce": {"mode": "size", "config": _FUSION_MEGABYTES}}
         size = device.world_size
         mindspore.set_auto_parallel_context(parallel_mode="data_parallel", device_num=size, gradients_mean=False, comm_fusion=fusion)
     if options.enable_data_sink and not device.data_sink:
@@ -125,7 +125,9 @@ def _join(place, target):
     Returns:
         the Place with the rank that the framework tells.
     """
-    mindspore.set_device(target, 0 if target == "CPU" else place.device_id)
+    if target == "CPU":
+        place = dataclasses.replace(place, device_id=0)
+    mindspore.set_device(target, place.device_id)
     if place.launcher != "msrun" and not (target == "Ascend" and "RANK_TABLE_FILE" in os.environ):
         _become_worker(place)
     cores = os.sched_getaffinity(0)

@@ -7,7 +7,7 @@ from src.train import runtime
 EXPECTED = {
     "Ascend": DeviceSettings("Ascend", "float16", composed_ops=False, length_multiple=16, has_float64=False),
     "GPU": DeviceSettings("GPU", "float16", composed_ops=False, length_multiple=8),
-    "CPU": DeviceSettings("CPU", "float32", composed_ops=True, native_library=native.build(), length_multiple=1, fusion_megabytes=16),
+    "CPU": DeviceSettings("CPU", "float32", composed_ops=True, native_library=native.build(), length_multiple=1),
 }
 
 

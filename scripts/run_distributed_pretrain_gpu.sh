@@ -1,0 +1,1 @@
+run_distributed_pretrain_for_gpu.sh

@@ -1,0 +1,37 @@
+"""A log that is shown while it grows."""
+
+import os
+import sys
+
+_PIECE = 1 << 20  # bytes
+
+
+class Follower:
+    """Copies a file to standard output, as it grows.
+
+    Args:
+        path: of the file; it may not be there yet.
+    """
+
+    def __init__(self, path):
+        self._path, self._file, self._output = path, None, sys.stdout.buffer
+
+    def copy(self):
+        """Copy what has come since the last call."""
+        if self._output is None or self._file is None and not os.path.exists(self._path):
+            return
+        self._file = self._file or open(self._path, "rb")  # noqa: SIM115 (as long as the process)
+        try:
+            while piece := self._file.read(_PIECE):
+                self._output.write(piece)
+                self._output.flush()
+        except BrokenPipeError:  # nobody reads any more; the training goes on
+            self._output = None
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes there when it ends
+
+
+def read_tail(path, lines=20):
+    """The last lines of a file, as text."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - _PIECE))
+        return "".join(line + "\n" for line in file.read().decode("utf-8", errors="replace").splitlines()[-lines:])

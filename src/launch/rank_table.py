@@ -1,0 +1,207 @@
+"""Rank tables: which devices of which servers train together, for training on Ascend without msrun.
+
+    python -m src.launch.rank_table generate --device_num "[0,8)"      # on each server; prints the file that it writes
+    python -m src.launch.rank_table merge A.json B.json                # one table for all servers, to be copied to each
+    python -m src.launch.rank_table validate hccl_2s_16p.json
+
+`upgrade` turns tables of version 0.x into 1.0, `show` lists the devices of a table. What the model zoo calls hccl_tools.py and
+merge_hccl.py, with their flags and file names.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from src.files import write_text
+from src.launch import checked_json, hccn
+from src.launch.addresses import find_server_ip, is_reachable, parse_address
+from src.launch.rank_table_faults import find_faults, find_unkept_keys, read_rows
+from src.launch.rank_table_file import (
+    Device,
+    Server,
+    Table,
+    check,
+    find_own_server,
+    make_table,
+    merge,
+    read_legacy_table,
+    read_table,
+    to_json,
+    to_text,
+)
+
+_VISIBLE = (
+    "physical ids of the devices that this system has, such as 4,5,6,7 in a container; --device_num then counts in this list: "
+    "[0,2) is 4,5 [0,1,2 and so on]"
+)
+
+
+def generate(device_num, visible_devices=None, server_ip=None, hccn_config_file=None):
+    """The Table of this server alone, and the name of its file.
+
+    Args:
+        device_num: half-open range such as [0,8).
+        visible_devices: physical ids, separated by commas; device_num then counts in this list.
+        server_ip, hccn_config_file: None to find them out.
+
+    Raises:
+        ValueError: a value is not allowed, or an address is not found.
+    """
+    match = re.fullmatch(r"\s*\[\s*([0-9]{1,4})\s*,\s*([0-9]{1,4})\s*\)\s*", device_num)
+    logical = range(int(match[1]), int(match[2])) if match else ()
+    if not logical:
+        raise ValueError(f'--device_num={device_num}: a range is expected, such as "[0,8)" for the devices 0 to 7')
+    physical = _parse_visible(visible_devices, logical) if visible_devices is not None else list(logical)
+    if server_ip is None:
+        server_ip = find_server_ip()
+    elif parse_address(server_ip) is None or not is_reachable(parse_address(server_ip)):
+        raise ValueError(f"--server_ip={server_ip}: an IP address is expected by which other servers reach this one")
+    addresses = hccn.require_addresses(physical, hccn_config_file)
+    devices = tuple(Device(device, addresses[device], rank) for rank, device in enumerate(physical))
+    table = check("the addresses that are found make no table", Table((Server(server_ip, devices),)))
+    return table, f"hccl_{len(devices)}p_{''.join(map(str, logical))}_{server_ip}.json"
+
+
+def _parse_visible(text, logical):
+    """The physical ids of the logical ones."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch("[0-9]{1,4}", part) for part in parts) or len(set(map(int, parts))) < len(parts):
+        raise ValueError(f"--visible_devices={text}: different device ids are expected, separated by commas, such as 4,5,6,7")
+    if logical[-1] >= len(parts):
+        given = f"--device_num=[{logical[0]},{logical[-1] + 1})"
+        raise ValueError(f"{given}: at most [0,{len(parts)}) is allowed, the number of --visible_devices={text}")
+    return [int(parts[index]) for index in logical]
+
+
+def are_connected(physical):
+    """Whether devices of an Ascend 910 server form a group: its two rings of four are taken singly, in parts, or both whole.
+
+    hccl_tools.py refuses other groups. Here they are only warned of: servers since the 910B connect each device with all
+    others, and from the ids alone the two cannot be told apart, unless one is above 7.
+    """
+    return max(physical) > 7 or len(physical) == 8 or len({device // 4 for device in physical}) == 1
+
+
+def _run_generate(options):
+    table, name = generate(options.device_num, options.visible_devices, options.server_ip, options.hccn_config_file)
+    physical = [device.device_id for device in table.servers[0].devices]
+    if not are_connected(physical):
+        ids = ", ".join(map(str, physical))
+        _warn(f"devices {ids}: an Ascend 910 server connects only groups within 0 to 3, within 4 to 7, or all eight; newer servers all")
+    return _write(table, Path(options.output_dir, name))
+
+
+def _run_validate(options):
+    try:
+        tree = checked_json.load(options.file)
+    except ValueError as error:
+        print(error)
+        return 1
+    rows, faults = read_rows(tree)
+    device_ips = []
+    if options.hccn_config_file or not options.server_ip:
+        device_ips = hccn.find_own_addresses(sorted({row.device_id for row in rows} - {None}), options.hccn_config_file)
+    faults = find_faults(tree, options.server_ip, device_ips)
+    for fault in faults:
+        print(f"{options.file}: {fault}")
+    if faults:
+        return 1
+    table = make_table(options.file, rows, faults)
+    if options.server_ip or device_ips:
+        own = f"this server is {find_own_server(table, device_ips, [options.server_ip] if options.server_ip else []).server_id}"
+    else:
+        own = "not checked whether this server is in it: --server_ip is not given, addresses of devices are not found"
+    print(f"{options.file}: good; version 1.0, {_count(table.servers, 'server')}, {_count(rows, 'rank')}; {own}")
+    return 0
+
+
+def _run_merge(options):
+    trees = [(path, checked_json.load(path)) for path in options.files]
+    merged = merge([(path, make_table(path, *read_rows(tree))) for path, tree in trees])
+    for path, tree in trees:
+        keys = find_unkept_keys(tree)
+        if keys:
+            _warn(f"{path}: not kept: {', '.join(keys)}")
+    return _write(merged, Path(options.output_dir, f"hccl_{len(merged.servers)}s_{merged.world_size}p.json"), options.files)
+
+
+def _run_upgrade(options):
+    table, old = read_legacy_table(options.file), Path(options.file)
+    folder = old.parent if options.output_dir is None else Path(options.output_dir)
+    return _write(table, folder / f"{old.stem}_v1.json")
+
+
+def _run_show(options):
+    print(to_text(read_table(options.file)))
+    return 0
+
+
+def _write(table, path, inputs=()):
+    for name in inputs:
+        if path.exists() and path.samefile(name):
+            raise ValueError(f"{path}: the new table would take the place of one that is read; see --output_dir")
+    write_text(path, to_json(table))
+    print(path)
+    return 0
+
+
+def _count(things, name):
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
+
+
+def _warn(text):
+    print(f"warning: {text}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise ValueError(f"{message}; see `{self.prog} --help`")
+
+
+def _make_parser():
+    parser = _Parser(prog="python -m src.launch.rank_table", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+
+    def add(run, text):
+        command = commands.add_parser(run.__name__.removeprefix("_run_"), help=text, description=text, allow_abbrev=False)
+        command.set_defaults(run=run)
+        return command
+
+    hccn_file = {"metavar": "FILE", "help": f"a hccn.conf, lines address_N=IP [hccn_tool is asked, then {hccn.CONFIG}]"}
+    generated = add(_run_generate, "write the table of this server: hccl_{n}p_{ids}_{ip}.json")
+    generated.add_argument("--device_num", metavar="[A,B)", default="[0,8)", help="devices from A up to, but without, B [[0,8)]")
+    generated.add_argument("--visible_devices", metavar="IDS", help=_VISIBLE)
+    generated.add_argument("--server_ip", metavar="IP", help="address by which other servers reach this one [that of the route out]")
+    generated.add_argument("--hccn_config_file", **hccn_file)
+    generated.add_argument("--output_dir", metavar="FOLDER", default=".", help="for the new table [.]")
+    validated = add(_run_validate, "print every fault of a table; exit code 1 if there is any")
+    validated.add_argument("file", metavar="FILE")
+    validated.add_argument("--server_ip", metavar="IP", help="this server's server_id [its device addresses, if any, must be in the table]")
+    validated.add_argument("--hccn_config_file", **hccn_file)
+    merged = add(_run_merge, "write one table of several, ranks in their order: hccl_{servers}s_{ranks}p.json")
+    merged.add_argument("files", nargs="+", metavar="FILE")
+    merged.add_argument("--output_dir", metavar="FOLDER", default=".", help="for the new table [.]")
+    upgraded = add(_run_upgrade, "write a table of version 0.x as 1.0: {name}_v1.json")
+    upgraded.add_argument("file", metavar="FILE")
+    upgraded.add_argument("--output_dir", metavar="FOLDER", help="for the new table [that of FILE]")
+    add(_run_show, "print rank, server, device and address").add_argument("file", metavar="FILE")
+    return parser
+
+
+def main(argv=None):
+    """Run one command; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # file names may hold anything
+    try:
+        options = _make_parser().parse_args(argv)
+        return options.run(options)
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", file=sys.stderr)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# golden
+cd /opt/bert || exit 2
+unset -v OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_RANK RANK_SIZE RANK_ID RANK_TABLE_FILE # of another launcher
+
+# rank 2
+mkdir -p LOG2
+MS_ROLE=MS_WORKER MS_NODE_ID=2 DEVICE_ID=0 MS_WORKER_NUM=4 MS_SCHED_HOST=10.0.0.1 MS_SCHED_PORT=8118 HCCL_CONNECT_TIMEOUT=600 OMP_NUM_THREADS=48 \
+    python run_pretrain.py '--data_dir=/data/cn wiki' --epoch_size=40 \
+    >LOG2/pretraining_log.txt 2>&1 &
+ranks[$!]='rank 2'
+
+# rank 3
+mkdir -p LOG3
+MS_ROLE=MS_WORKER MS_NODE_ID=3 DEVICE_ID=1 MS_WORKER_NUM=4 MS_SCHED_HOST=10.0.0.1 MS_SCHED_PORT=8118 HCCL_CONNECT_TIMEOUT=600 OMP_NUM_THREADS=48 \
+    python run_pretrain.py '--data_dir=/data/cn wiki' --epoch_size=40 \
+    >LOG3/pretraining_log.txt 2>&1 &
+ranks[$!]='rank 3'
+
+# waits for all; returns the first failing code; ends the others when one fails
+asked=0 code=0 deadline=
+trap 'asked=143; kill -TERM "${!ranks[@]}"' TERM
+trap 'asked=130; kill -INT "${!ranks[@]}"' INT
+while [ "${#ranks[@]}" -gt 0 ]; do
+    sleep 0.5
+    for pid in "${!ranks[@]}"; do
+        kill -0 "$pid" 2>/dev/null && continue
+        wait "$pid"
+        ended=$?
+        [ "$ended" -eq 0 ] || echo "${ranks[pid]} ended with code $ended" >&2
+        unset "ranks[$pid]"
+        if [ "$ended" -ne 0 ] && [ "$code" -eq 0 ]; then
+            code=$ended
+            if [ "$asked" -eq 0 ]; then
+                deadline=$((SECONDS + 10))
+                kill "${!ranks[@]}" 2>/dev/null
+            fi
+        fi
+    done
+    [ -z "$deadline" ] || [ "$SECONDS" -lt "$deadline" ] || kill -KILL "${!ranks[@]}" 2>/dev/null
+done
+exit "$code"
