@@ -1,11 +1,12 @@
 """What the processes of tests/test_many_ranks.py run: `python ranks_job.py JOBS.json`, a list of [name, arguments].
 
-A name is a run script, whose flags are the arguments, or one of the checks below.
+A name is a run script, whose flags are the arguments, or one of the functions below.
 """
 
 import importlib
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +66,15 @@ def sizes(folder):
     (Path(folder) / f"sizes-{place.rank}-of-{place.world_size}").touch()
 
 
+def wait_for(path):
+    """Until the file is there."""
+    while not Path(path).exists():
+        time.sleep(0.1)
+
+
 if __name__ == "__main__":
     for name, arguments in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
-        if name in ("overflow", "sizes"):
+        if name in globals():
             globals()[name](*arguments)
         else:
             importlib.import_module(name).main(arguments)
