@@ -53,6 +53,8 @@ def prepare(config):
     paths = {split: _find(config, split) for split in wanted_splits(config)}
     config = check_inputs(NAME, config, paths.values())
     config = dataclasses.replace(config, num_class=1, labels=()) if config.is_regression else _settle_labels(config, paths)
+    if config.cnn_batch_norm and config.device.world_size > 1:
+        logger.warning("cnn_batch_norm=true: each rank normalises by its own rows; the averages that rank 0 has seen are saved")
     found = {split: dataset(config, split) for split in paths}
     if "train" in found and not config.is_regression:
         config = _settle_class_weights(config, np.bincount(found["train"].rows["label_ids"], minlength=config.num_class))
