@@ -58,6 +58,11 @@ class Progress:
         """Passes over the rows done, a fraction."""
         return self.batches / self.plan.batches_per_epoch
 
+    @property
+    def at_update(self):
+        """Whether the last micro-batch has ended an update."""
+        return self.batches % self.plan.accumulation_steps == 0
+
     def passed(self, every):
         """Whether the last call reached or passed a multiple of `every` micro-batches."""
         return self.batches // every > (self.batches - self.per_call) // every
@@ -178,19 +183,25 @@ class OverflowGuard(Callback):
 
 
 class Saver(Callback):
-    """Calls `save(micro-batches done)` every `every` micro-batches and at the end of training; `save` may be None."""
+    """Calls `save(micro-batches done)` every `every` micro-batches and at the end of training; `save` may be None.
+
+    It waits for the end of an update: of one that is half accumulated each rank holds a part of its own.
+    """
 
     def __init__(self, done, every, save):
         super().__init__()
         self.done, self.every, self._save = done, every, save
+        self.is_due = False
 
     def save(self):
         if self._save:
             self._save(self.done.batches)
 
     def on_train_step_end(self, run_context):
-        if self.done.passed(self.every) or self.done.batches == len(self.done.plan):
+        self.is_due = self.is_due or self.done.passed(self.every) or self.done.batches == len(self.done.plan)
+        if self.is_due and self.done.at_update:
             self.save()
+            self.is_due = False
 
 
 class Evaluator(Callback):
@@ -207,8 +218,6 @@ class Evaluator(Callback):
 
 class StopOnSignal(Callback):
     """On SIGINT or SIGTERM: finish the update, save, and end the training. Must stand behind Saver in the list.
-
-    Of an update that is half accumulated each rank holds a part of its own, so none is saved.
 
     `agreed` is the signal afterwards, None if there was none.
 
@@ -229,8 +238,7 @@ class StopOnSignal(Callback):
         self.received = self.received or number
 
     def on_train_step_end(self, run_context):
-        done = self.saver.done
-        if not done.passed(done.plan.accumulation_steps):
+        if not self.saver.done.at_update:
             return
         number = self.largest(self.received)
         if number:

@@ -49,7 +49,7 @@ def save(folder, prefix, cell, epoch, step, position, trained_on, keep):
     Args:
         folder: made if absent.
         prefix: task name, e.g. classifier.
-        cell: TrainStep; every parameter in it is saved.
+        cell: TrainStep at the end of an update.
         epoch, step: epochs finished or begun, and updates done.
         position: Position.
         trained_on: name -> int of what resuming must have in common.
@@ -59,7 +59,7 @@ def save(folder, prefix, cell, epoch, step, position, trained_on, keep):
         the path.
     """
     path = Path(folder) / f"{prefix}-{epoch}_{step}.ckpt"
-    parameters = [{"name": name, "data": parameter} for name, parameter in cell.parameters_dict().items()]
+    parameters = [{"name": name, "data": parameter} for name, parameter in _state(cell).items()]
     parameters.append({"name": _POSITION, "data": Tensor(np.array([*astuple(position), *trained_on.values()], np.int64))})
     with written_whole(path) as temporary:
         try:
@@ -71,6 +71,11 @@ def save(folder, prefix, cell, epoch, step, position, trained_on, keep):
     for old in find_checkpoints(folder, prefix)[:-keep]:
         old.unlink()
     return path
+
+
+def _state(cell):
+    """The parameters of a TrainStep that outlive an update."""
+    return {name: parameter for name, parameter in cell.parameters_dict().items() if not name.startswith("accumulated")}
 
 
 def find_checkpoints(folder, prefix):
@@ -133,7 +138,7 @@ def restore(path, cell, arrays):
     Raises:
         ValueError: they are of another network or optimiser.
     """
-    parameters = cell.parameters_dict()
+    parameters = _state(cell)
     differing = sorted(set(parameters) ^ set(arrays))
     if differing:
         hint = _HEAD_HINT if any("head." in name for name in differing) else ""

@@ -76,7 +76,7 @@ class TrainStep(nn.Cell):
         if accumulation_steps > 1:
             self.buffers = ParameterTuple(optimizer.parameters).clone(prefix="accumulated", init="zeros")
             self.weight_buffer = Parameter(Tensor(0.0, mindspore.float32), name="accumulated_weight", requires_grad=False)
-            self.micro_step = Parameter(Tensor(0, mindspore.int32), name="micro_step", requires_grad=False)
+            self.micro_step = Parameter(Tensor(0, mindspore.int32), name="accumulated_steps", requires_grad=False)
         self.hyper_map = ops.HyperMap()
         self.set_train()
 
