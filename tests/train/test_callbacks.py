@@ -46,6 +46,13 @@ def test_savings_and_evaluations_come_at_the_first_call_that_passes_their_step(p
     assert (done.step, done.epoch) == (12, 2.4)
 
 
+def test_savings_wait_for_the_end_of_an_update():
+    plan, saved = TrainingPlan(LENGTHS, (8,), 4, 1, updates=6, accumulation_steps=2), []
+    done = Progress(plan, 0)
+    train([StepLog(done, LENGTHS, 1, RunLog(None)), Saver(done, 5, saved.append)], plan)
+    assert saved == [6, 10, 12]
+
+
 def test_step_lines_tell_the_parts_and_the_mean_of_their_losses(tmp_path):
     plan = TrainingPlan(LENGTHS, (8,), 4, 1, updates=6)
     log = RunLog(tmp_path / "log.jsonl")
