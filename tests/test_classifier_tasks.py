@@ -107,7 +107,7 @@ def test_nezha_trains_and_its_folder_loads_by_itself(job, tmp_path, kind):
 def test_batch_norm_needs_the_cnn_head_and_a_whole_batch(job, capsys):
     assert "cnn_batch_norm=true is for head=cnn" in refused(capsys, job(cnn_batch_norm="true"))
     flags = job(cnn_batch_norm="true", head="cnn", train_batch_size=64)
-    assert "train_batch_size=64, but the training set has 50 rows" in refused(capsys, flags)
+    assert "train_batch_size=64: a step has 64 rows, but the training set has 50" in refused(capsys, flags)
 
 
 def write_scores(path, rows, seed):

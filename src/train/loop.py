@@ -101,7 +101,8 @@ def _plan_training(config, lengths, batch):
     shuffle = config.train_data_shuffle
     buckets = config.bucket_list or choose_buckets(lengths, batch, config.seed, shuffle, config.device.length_multiple)
     if config.drops_short_batch and len(lengths) < batch:
-        raise ValueError(f"a batch has {batch} rows, but the training set has {len(lengths)}: not one whole batch")
+        asked = f"train_batch_size={config.train_batch_size}"
+        raise ValueError(f"{asked}: a step has {batch} rows, but the training set has {len(lengths)}: not one whole batch")
     plan = TrainingPlan(
         lengths,
         buckets,
