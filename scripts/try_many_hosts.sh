@@ -2,7 +2,7 @@
 # Try training on two hosts, which are network namespaces of this machine, joined by a virtual cable, each with a folder of its own in
 # the same place: no host sees the other's files. Two processes on the CPU, one on each host, must train as two on one host do: by
 # src.launch.local; resumed, after SIGTERM to one host and after a rank died; and by the variables that mpirun sets.
-# Needs root, iproute2 and util-linux. Takes about three minutes; nothing is left behind but, after a failure, the logs.
+# Needs root, iproute2 and util-linux. Takes about four minutes; nothing is left behind but, after a failure, the logs.
 #   bash scripts/try_many_hosts.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,12 +14,16 @@ ADDRESSES=(10.77.0.1 10.77.0.2)
 SCHEDULER="${ADDRESSES[0]}:8118"
 hosts=("try$$-0" "try$$-1") # of this run alone
 
-if [ "$(id -u)" != 0 ] || ! command -v ip unshare taskset >/dev/null; then
-    echo "error: root, iproute2 and util-linux are needed, for network namespaces" >&2
+refuse() {
+    echo "error: $1" >&2
     exit 2
-fi
+}
+[ "$(id -u)" = 0 ] || refuse "only root makes network namespaces"
+for program in ip unshare taskset; do
+    command -v "$program" >/dev/null || refuse "$program is not on PATH; install iproute2 and util-linux"
+done
+python="$(realpath -s "$(command -v "$python")" 2>/dev/null)" || refuse "there is no python; bash scripts/setup.sh installs one"
 work="$(mktemp -d)"
-python="$(realpath -s "$(command -v "$python")")"
 
 clean_up() {
     local code=$? host
@@ -79,9 +83,9 @@ classify() {
     command=(
         run_classifier.py --device_target CPU --task_name custom --columns "text_a=text,label=label" --do_train true --do_eval true
         --train_data_file_path "$work/here/train.tsv" --eval_data_file_path "$work/here/train.tsv" --vocab_file_path "$work/here/vocab.txt"
-        --bert_config_file "$work/here/bert_config.json" --seq_length 16 --bucket_list 16 --train_batch_size 4 --log_steps 1 --save_checkpoint_steps 20
-        --optimizer.learning_rate 1e-3 --optimizer.warmup_steps 2 --optimizer.decay_steps "$STEPS" --train_steps "$STEPS"
-        --output_dir "$work/here/$1" "${@:2}"
+        --bert_config_file "$work/here/bert_config.json" --seq_length 16 --bucket_list 16 --train_batch_size 4
+        --log_steps 1 --save_checkpoint_steps 20 --optimizer.learning_rate 1e-3 --optimizer.warmup_steps 2 --optimizer.decay_steps "$STEPS"
+        --train_steps "$STEPS" --output_dir "$work/here/$1" "${@:2}"
     )
 }
 
@@ -113,7 +117,7 @@ collect() {
     [ "${codes[*]}" = "$1" ] || fail "$2: exit codes ${codes[*]} of host 0 and host 1, not $1"
 }
 
-# `signal_host_1 SIGNAL PROGRAM NAME`: once NAME has begun to train, to the process whose command has PROGRAM as a word.
+# `signal_host_1 SIGNAL PROGRAM NAME`: once NAME has begun to train, to the process of `python PROGRAM` or `python -m PROGRAM`.
 signal_host_1() {
     local limit=$((SECONDS + 60)) pid
     until grep -qs "step=30/" "$work/host0/$3-logs/LOG0/pretraining_log.txt"; do
@@ -121,7 +125,7 @@ signal_host_1() {
         sleep 0.1
     done
     for pid in $(ip netns pids "${hosts[1]}"); do
-        if [ "$(tr '\0' '\n' <"/proc/$pid/cmdline" | sed -n '2,3p' | grep -cFx -- "$2")" = 1 ]; then kill -s "$1" "$pid"; fi
+        if tr '\0' '\n' <"/proc/$pid/cmdline" | sed -n '2,3p' | grep -qFx -- "$2"; then kill -s "$1" "$pid"; fi
     done
 }
 

@@ -8,6 +8,7 @@ import _thread
 import signal
 import sys
 import threading
+from contextlib import contextmanager
 
 _WATCHED = (signal.SIGINT, signal.SIGTERM)
 
@@ -27,6 +28,18 @@ def _pass_on():
         number = signal.sigwait(_WATCHED)
         with held:
             _thread.interrupt_main(number)
+
+
+@contextmanager
+def ended_by_sigterm():
+    """Inside, SIGTERM ends the process: for calls of the framework that wait, perhaps for ever, and let no thread of Python run."""
+    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _exit(number, frame):

@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 
@@ -21,3 +22,12 @@ def test_a_signal_that_comes_during_an_import_waits_for_its_end():
     for name, code in (("SIGINT", 130), ("SIGTERM", 143)):
         run = subprocess.run([sys.executable, "-c", PROGRAM.format(name=name)], cwd=ROOT, capture_output=True, text=True, timeout=20)
         assert (run.stdout, run.returncode) == ("imported\n", code)
+
+
+def test_sigterm_ends_a_wait_that_lets_no_thread_of_python_run():
+    program = "import ctypes; from src import signals; signals.watch()\nwith signals.ended_by_sigterm():\n"
+    program += "    print('waiting', flush=True); ctypes.PyDLL(None).pause()"
+    waiting = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert waiting.stdout.readline() == "waiting\n"
+    waiting.terminate()
+    assert waiting.wait(timeout=10) == -signal.SIGTERM

@@ -12,6 +12,7 @@ import zlib
 import mindspore
 from mindspore import communication, context
 
+from src import signals
 from src.config.training import DeviceSettings
 from src.log import logger
 from src.models import native
@@ -21,6 +22,14 @@ _ALONE = Place()
 _FUSION_MEGABYTES = 64  # gradients are summed over ranks in groups of about this size
 _SCHEDULER_PORT = 8118  # msrun's
 _FIRST_PORT, _PORTS = 20000, 10000  # below those that systems hand out themselves
+_SCHEDULER = """
+import signal
+signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))  # which rank 0 blocks
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+from mindspore import communication, set_device
+set_device("CPU")
+communication.init()
+"""
 
 
 def available_devices():
@@ -115,7 +124,8 @@ def start(options):
 def _schedule():
     """The life of msrun's scheduler: it brings the ranks together, and ends when they have ended."""
     mindspore.set_device("CPU")
-    communication.init()
+    with signals.ended_by_sigterm():
+        communication.init()
     sys.exit(0)
 
 
@@ -133,7 +143,8 @@ def _join(place, target):
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, range(os.cpu_count()))  # on a single core its threads miss each other's connections: 5 s become 60
     try:
-        communication.init()
+        with signals.ended_by_sigterm():
+            communication.init()
     finally:
         os.sched_setaffinity(0, cores)
     return dataclasses.replace(place, rank=communication.get_rank(), world_size=communication.get_group_size())
@@ -158,5 +169,4 @@ def _become_worker(place):
     for name in ("OMPI_COMMAND", "PMIX_RANK"):  # by these it would take its MPI library instead
         environ.pop(name, None)
     if place.rank == 0:
-        program = "from mindspore import communication, set_device; set_device('CPU'); communication.init()"
-        subprocess.Popen([sys.executable, "-c", program], env={**environ, "MS_ROLE": "MS_SCHED"}, stdin=subprocess.DEVNULL)
+        subprocess.Popen([sys.executable, "-c", _SCHEDULER], env={**environ, "MS_ROLE": "MS_SCHED"}, stdin=subprocess.DEVNULL)
