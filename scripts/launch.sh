@@ -79,7 +79,8 @@ run() {
         echo "started process $!; its output goes to $log"
     else
         : >"$log"
-        exec "$@" > >(tee -ia "$log") 2> >(tee -ia "$log" >&2) # in this process's place: signals reach it, its exit code is ours
+        # in this process's place: signals reach it, its exit code is ours; tee outlives a signal to all of the group, such as timeout's
+        exec "$@" > >(trap '' INT TERM HUP && exec tee -a "$log") 2> >(trap '' INT TERM HUP && exec tee -a "$log" >&2)
     fi
 }
 

@@ -54,8 +54,9 @@ def shorten(names, limit=20):
 
 
 def progress(iterable=None, **options):
-    """A tqdm bar on a terminal, silent elsewhere (step lines tell the same there)."""
-    return tqdm(iterable, disable=not sys.stdout.isatty(), file=sys.stdout, dynamic_ncols=True, leave=False, **options)
+    """A tqdm bar on a terminal, silent elsewhere and beside other ranks (step lines tell the same there)."""
+    is_one_of_many = any(os.environ.get(name) for name in RANK_VARIABLES)  # mpirun gives each a terminal of its own
+    return tqdm(iterable, disable=is_one_of_many or not sys.stdout.isatty(), file=sys.stdout, dynamic_ncols=True, leave=False, **options)
 
 
 class RunLog:

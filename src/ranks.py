@@ -48,9 +48,7 @@ def find_place(environ=os.environ):
     is_scheduler = environ.get("MS_ROLE") == "MS_SCHED"
     if rank is None and launcher != "msrun":
         raise ValueError(f"{size_name}={size}, but {rank_name} is not set")
-    device = _read_number(environ, "DEVICE_ID")
-    if device is None and launcher == "mpirun":
-        device = _read_number(environ, "OMPI_COMM_WORLD_LOCAL_RANK")
+    device = _read_number(environ, "OMPI_COMM_WORLD_LOCAL_RANK" if launcher == "mpirun" else "DEVICE_ID")
     return Place(launcher, rank, size, device, is_scheduler)
 
 

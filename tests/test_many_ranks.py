@@ -232,6 +232,7 @@ def test_mpirun_alone_is_enough(results, mpirun):
     command = [mpirun, "--allow-run-as-root", "--oversubscribe", "-np", "2", sys.executable, f"{name}.py", *flags]
     done = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "step=1/20 loss=" in done.stdout
     np.testing.assert_allclose(read_losses(results / "mpirun"), read_losses(results / "one/classifier"), atol=CLOSE)
 
 

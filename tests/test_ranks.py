@@ -8,7 +8,7 @@ STARTED_BY = {
     "msrun_with_names": ({"MS_ROLE": "MS_WORKER", "MS_WORKER_NUM": "8", "MS_NODE_ID": "pod-3"}, Place("msrun", None, 8)),
     "msrun_scheduler": ({"MS_ROLE": "MS_SCHED", "MS_WORKER_NUM": "8"}, Place("msrun", None, 8, is_scheduler=True)),
     "mpirun": (
-        {"OMPI_COMM_WORLD_RANK": "9", "OMPI_COMM_WORLD_SIZE": "16", "OMPI_COMM_WORLD_LOCAL_RANK": "1"},
+        {"OMPI_COMM_WORLD_RANK": "9", "OMPI_COMM_WORLD_SIZE": "16", "OMPI_COMM_WORLD_LOCAL_RANK": "1", "DEVICE_ID": "0"},
         Place("mpirun", 9, 16, device_id=1),
     ),
     "rank_table": (

@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from src.launch.children import Child
@@ -14,6 +14,7 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 # seconds
 _TICK = 0.1
 _PATIENCE = 10  # between SIGTERM and SIGKILL for the ranks that are left when one has failed: in a call of the framework they hang
+_LAST_RANKS = 60  # after the first that has ended as it was asked to
 _SCHEDULER_START = 60
 _SCHEDULER_END = 60  # behind the ranks of this host, for those of other hosts
 
@@ -95,9 +96,8 @@ class _Crew:
         self.follower.copy()
         if self.received and not self.passed_on:
             self.passed_on = True
-            name = signal.Signals(self.received[0]).name
-            print(f"{name} is passed on to the ranks, which save and end; a second one kills them", file=sys.stderr)
             self._send(self.received[0])
+            _tell(f"{signal.Signals(self.received[0]).name} is passed on to the ranks, which save and end; a second one kills them\n")
         if len(self.received) > 1 or self.deadline is not None and time.monotonic() > self.deadline:
             self.kill()
         return any(child not in self.noted for child in self.ranks)
@@ -138,6 +138,8 @@ class _Crew:
         if asked is None:
             self._send(signal.SIGTERM)
             self.deadline = time.monotonic() + _PATIENCE
+        else:  # none ends before rank 0 has saved
+            self.deadline = time.monotonic() + _LAST_RANKS
 
     def _send(self, number):
         for child in self.ranks:
@@ -146,7 +148,12 @@ class _Crew:
     def _report(self, child):
         process = child.process
         ending = f" (signal {child.signal_name})" if child.signal_name else ""
-        print(f"{process.name} ended with code {child.code}{ending}; its log: {process.log}", file=sys.stderr)
-        if process.log != self.job.followed:
-            sys.stderr.write(read_tail(process.log))
+        tail = read_tail(process.log) if process.log != self.job.followed else ""
+        _tell(f"{process.name} ended with code {child.code}{ending}; its log: {process.log}\n{tail}")
+
+
+def _tell(text):
+    """Write to stderr; that nobody reads any more must not end the training."""
+    with suppress(BrokenPipeError):
+        sys.stderr.write(text)
         sys.stderr.flush()

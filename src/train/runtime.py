@@ -94,10 +94,10 @@ def start(options):
     if target not in present:
         raise ValueError(f"device_target={target}: no such device here; found {', '.join(present)}")
     mindspore.set_context(mode=context.GRAPH_MODE)
-    if place.launcher:
+    if place.world_size > 1 or place.launcher == "msrun":
         place = _join(place, target)
     else:
-        mindspore.set_device(target, options.device_id)
+        mindspore.set_device(target, options.device_id if place.device_id is None else place.device_id)
     device = settings(target, options.precision.compute_type, options.enable_data_sink, place)
     if device.world_size > 1:
         fusion = {"allreduce": {"mode": "size", "config": _FUSION_MEGABYTES}}
@@ -138,7 +138,8 @@ def _join(place, target):
     if target == "CPU":
         place = dataclasses.replace(place, device_id=0)
     mindspore.set_device(target, place.device_id)
-    if place.launcher != "msrun" and not (target == "Ascend" and "RANK_TABLE_FILE" in os.environ):
+    by_table = place.launcher == "rank_table" and target == "Ascend" and "RANK_TABLE_FILE" in os.environ
+    if place.launcher != "msrun" and not by_table:
         _become_worker(place)
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, range(os.cpu_count()))  # on a single core its threads miss each other's connections: 5 s become 60
