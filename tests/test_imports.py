@@ -12,10 +12,11 @@ LEVELS = {
     **dict.fromkeys(("convert", "export", "serve", "build_records", "build_vocab", "finetune_data_preprocess"), 0),
     **dict.fromkeys(("tasks", "train", "report", "bundle"), 1),
     **dict.fromkeys(("launch", "doctor"), 2),  # these see nothing but the standard library and what is made of it
-    **dict.fromkeys(("models", "data", "metrics", "optim", "formats"), 2),
+    **dict.fromkeys(("models", "data", "metrics", "optim"), 2),
     "config": 3,
-    **dict.fromkeys(("log", "files", "signals", "squad_file"), 4),
-    "ranks": 5,
+    "formats": 4,
+    **dict.fromkeys(("log", "files", "signals", "squad_file"), 5),
+    "ranks": 6,
 }
 WITHOUT_MINDSPORE = ("config", "log", "files", "signals", "squad_file", "ranks", "metrics", "formats", "launch", "report")
 WITHOUT_MINDSPORE_TOO = ("src.data",)

@@ -17,6 +17,8 @@ from itertools import groupby
 
 import numpy as np
 
+from src.formats import protobuf
+
 _TYPES = {
     **{f"{kind}{bits}": np.dtype(f"{kind.lower()}{bits}") for kind in ("Int", "UInt") for bits in (8, 16, 32, 64)},
     **{f"Float{bits}": np.dtype(f"float{bits}") for bits in (16, 32, 64)},
@@ -24,7 +26,6 @@ _TYPES = {
     "BFloat16": np.dtype("uint16"),
 }
 _CRC_MARK, _CRC_BYTES = b"crc_num", 10
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types of protobuf
 
 
 def read(path):
@@ -41,7 +42,7 @@ def read(path):
             raise ValueError("the file is empty")
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     arrays = {}
-    for name, tensors in groupby(map(_read_value, _read_all(_check_crc(data), 1)), lambda value: value[0]):
+    for name, tensors in groupby(map(_read_value, protobuf.read_all(_check_crc(data), 1)), lambda value: value[0]):
         if name in arrays:
             raise ValueError(f"parameter {name} occurs twice")
         _, kinds, dims, contents = zip(*tensors)
@@ -68,9 +69,17 @@ def _read_value(data):
         raise ValueError("no checkpoint: a number where a value is expected")
     name, tensor = _read_one(data, 1), _read_one(data, 2)
     dims = []
-    for dim in _read_all(tensor, 1):
-        dims += [dim] if isinstance(dim, int) else _read_packed(dim)
+    for dim in protobuf.read_all(tensor, 1):
+        dims += [dim] if isinstance(dim, int) else protobuf.read_packed(dim)
     return str(name, "utf-8"), str(_read_one(tensor, 2), "utf-8"), dims, _read_one(tensor, 3)
+
+
+def _read_one(data, number):
+    """The bytes of the only field of this number."""
+    found = protobuf.read_all(data, number)
+    if len(found) != 1 or isinstance(found[0], int):
+        raise ValueError(f"no checkpoint: field {number} is there {len(found)} times")
+    return found[0]
 
 
 def _make_array(name, kind, dims, contents):
@@ -82,54 +91,3 @@ def _make_array(name, kind, dims, contents):
         raise ValueError(f"parameter {name} of shape {tuple(dims)} and type {kind} has {len(content)} bytes")
     array = np.frombuffer(content, _TYPES[kind]).reshape(dims)
     return (array.astype(np.uint32) << 16).view(np.float32) if kind == "BFloat16" else array
-
-
-# Protobuf's wire format
-
-
-def _read_one(data, number):
-    """The bytes of the only field of this number."""
-    found = _read_all(data, number)
-    if len(found) != 1 or isinstance(found[0], int):
-        raise ValueError(f"no checkpoint: field {number} is there {len(found)} times")
-    return found[0]
-
-
-def _read_all(data, wanted):
-    """The values of the fields of this number: int or memoryview."""
-    values, place = [], 0
-    while place < len(data):
-        key, place = _read_varint(data, place)
-        number, wire = key >> 3, key & 7
-        if wire == _VARINT:
-            value, place = _read_varint(data, place)
-        elif wire in (_BYTES, _FIXED32, _FIXED64):
-            size = {_FIXED32: 4, _FIXED64: 8}.get(wire)
-            if size is None:
-                size, place = _read_varint(data, place)
-            if size > len(data) - place:
-                raise ValueError(f"truncated, or no checkpoint: a field of {size} bytes where {len(data) - place} are left")
-            value, place = data[place : place + size], place + size
-        else:
-            raise ValueError(f"no checkpoint: wire type {wire}")
-        if number == wanted:
-            values.append(value)
-    return values
-
-
-def _read_packed(data):
-    values, place = [], 0
-    while place < len(data):
-        value, place = _read_varint(data, place)
-        values.append(value)
-    return values
-
-
-def _read_varint(data, place):
-    """(value, place behind it) of an unsigned number, seven bits a byte."""
-    value = 0
-    for count, byte in enumerate(data[place : place + 10]):
-        value |= (byte & 127) << 7 * count
-        if byte < 128:
-            return value, place + count + 1
-    raise ValueError("truncated, or no checkpoint: a number without end")
