@@ -21,6 +21,7 @@ import run_classifier
 import run_ner
 import run_pretrain
 from src import build_records
+from src.formats import weights
 from src.train import checkpoint
 
 MSRUN = Path(sys.executable).with_name("msrun")
@@ -286,6 +287,6 @@ def test_a_killed_rank_ends_all_and_the_training_goes_on_with_any_number_of_rank
     assert "the 8 rows of a step are shared by 1 ranks" in capfd.readouterr().out
     name, alone = pretrain(folder, save_checkpoint_path=folder / "uninterrupted", batch_size=8, train_steps=LONG, optimizer="Lamb")
     SCRIPTS[name].main(alone)
-    ours, theirs = (checkpoint.read(checkpoint.find_weights(folder / name)) for name in ("launched", "uninterrupted"))
+    ours, theirs = (checkpoint.read(weights.find(folder / name)) for name in ("launched", "uninterrupted"))
     for key in ours.keys() - {"data_position"}:
         np.testing.assert_allclose(ours[key], theirs[key], atol=10 * CLOSE, err_msg=key)  # 15 times as many updates as above

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from src.config.fields import check_fields, setting
+from src.formats import weights, zoo
 
 CONFIG_NAMES = ("config.json", "bert_config.json")
 HIDDEN_ACTS = ("gelu", "gelu_tanh", "gelu_new", "relu")
@@ -52,19 +53,22 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class WeightsInfo:
-    """What lies beside a weights file: the network's shape, labels and settings it was trained with, the vocabulary."""
+    """What lies beside a weights file: the network's shape, labels and settings of its training, the vocabulary, transformers' class."""
 
     model: dict
     labels: tuple
     trained_with: dict
     vocab_file: str | None
+    architecture: str
 
 
 def describe_weights(path, config_file=None):
     """Read the configuration that belongs to a weights file or folder, without reading the weights.
 
+    A checkpoint of the model zoo tells its shape itself.
+
     Args:
-        path: folder, or a file in it; may be None if config_file is given.
+        path: what `weights.find` takes, or a folder without any; may be None if config_file is given.
         config_file: a bert_config.json to be read instead of the one beside the weights.
 
     Returns:
@@ -72,27 +76,31 @@ def describe_weights(path, config_file=None):
 
     Raises:
         FileNotFoundError: `path` or `config_file` does not exist.
-        ValueError: the file is no JSON object, or describes a network that is none of ours; or a TensorFlow checkpoint.
+        ValueError: the file is no JSON object, or describes a network that is none of ours.
     """
     folder = None
     if path:
-        _refuse_tensorflow(Path(path))
-        if not Path(path).exists():
-            raise FileNotFoundError(f"{path}: no such file or folder; it should hold the weights to load")
-        folder = Path(path) if Path(path).is_dir() else Path(path).parent
+        folder = Path(path) if Path(path).is_dir() else weights.find(path).parent
     beside = folder and next((folder / name for name in CONFIG_NAMES if (folder / name).is_file()), None)
-    own = _read_json_object(beside) if beside else {}
-    raw = _read_json_object(config_file) if config_file else own
+    own = read_json_object(beside) if beside else {}
+    raw = read_json_object(config_file) if config_file else own
+    if folder and not raw:
+        raw = _describe_zoo(path)
     config_file = config_file or beside
     known = {field.name for field in dataclasses.fields(ModelConfig)}
     model = {key: value for key, value in raw.items() if key in known}
     if raw:
         model |= _describe_positions(config_file, raw)
+    if "exact_hidden_act" in raw:  # Google's programs know one GELU only, the tanh form
+        model["hidden_act"] = raw["exact_hidden_act"]
     labels, trained_with = own.get("id2label") or {}, own.get("trained_with") or {}
     if not isinstance(labels, dict) or not all(str(key).isdecimal() for key in labels):
         raise ValueError(f"{beside}: id2label must map class numbers to names")
     if not isinstance(trained_with, dict):
         raise ValueError(f"{beside}: trained_with must be an object of settings")
+    architectures = own.get("architectures") or []
+    if not isinstance(architectures, list) or not all(isinstance(name, str) for name in architectures):
+        raise ValueError(f"{beside}: architectures must be a list of names")
     if all(str(label).startswith("LABEL_") for label in labels.values()):  # Hugging Face's placeholders
         labels = {}
     vocab = folder / "vocab.txt" if folder is not None else None
@@ -101,14 +109,28 @@ def describe_weights(path, config_file=None):
         labels=tuple(str(labels[key]) for key in sorted(labels, key=int)),
         trained_with=trained_with,
         vocab_file=str(vocab) if vocab is not None and vocab.is_file() else None,
+        architecture=architectures[0] if architectures else "",
     )
 
 
-def _refuse_tensorflow(path):
-    """A TensorFlow checkpoint may be named by its prefix, one of its files, or its folder."""
-    prefixes = (path, path.with_suffix(""))
-    if any(Path(f"{prefix}.index").is_file() for prefix in prefixes) or (path.is_dir() and any(path.glob("*.ckpt*.index"))):
-        raise ValueError(f"{path}: a TensorFlow checkpoint, which cannot be read yet; convert it to Hugging Face's form")
+def own_description(model, labels, trained_with):
+    """The content of a config.json beside weights of this program.
+
+    Args:
+        model: ModelConfig as a dict. labels: class names in id order. trained_with: settings of the task.
+    """
+    labels = {"id2label": dict(enumerate(labels)), "label2id": {label: number for number, label in enumerate(labels)}} if labels else {}
+    model_type = "bert" if model["position_embedding_type"] == "absolute" else "nezha"
+    return {"model_type": model_type, **model, **labels, "trained_with": trained_with}
+
+
+def _describe_zoo(path):
+    """The network of a checkpoint of the model zoo, which has no configuration beside it; empty for any other."""
+    try:
+        found = weights.find(path)
+    except FileNotFoundError:  # a folder for checkpoints that has none yet
+        return {}
+    return zoo.describe(found) if found.suffix == ".ckpt" and found.is_file() else {}
 
 
 def _describe_positions(path, raw):
@@ -116,8 +138,8 @@ def _describe_positions(path, raw):
     if raw.get("model_type", "bert") not in ("bert", "nezha"):
         raise ValueError(f"{path}: model_type={raw['model_type']}: bert and nezha are supported")
     is_nezha = raw.get("model_type") == "nezha" or raw.get("use_relative_position") is True
-    zoo = "learned" if raw.get("use_relative_positions") is True else "absolute"
-    positions = raw.get("position_embedding_type", zoo)
+    otherwise = "learned" if raw.get("use_relative_positions") is True else "absolute"
+    positions = raw.get("position_embedding_type", otherwise)
     if is_nezha and positions == "absolute":  # Hugging Face writes BERT's default into NEZHA's file too
         positions = "sinusoidal"
     if positions not in POSITIONS:
@@ -126,7 +148,8 @@ def _describe_positions(path, raw):
     return {"position_embedding_type": positions, "max_relative_position": distance}
 
 
-def _read_json_object(path):
+def read_json_object(path):
+    """The content of a configuration file: dict."""
     try:
         raw = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -8,7 +8,8 @@ import struct
 from dataclasses import dataclass
 
 import numpy as np
-from google_crc32c import value as crc32c
+
+from src.formats.crc32c import masked_crc
 
 
 def check_tfrecord(path):
@@ -43,12 +44,6 @@ def check_length(header):
         return None
     length, crc = struct.unpack("<QI", header)
     return length if masked_crc(header[:8]) == crc else None
-
-
-def masked_crc(data):
-    """The CRC-32C of `data`, rotated and shifted as TensorFlow does."""
-    crc = crc32c(data)
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def encode_examples(columns):

@@ -4,6 +4,7 @@ Where it departs from Google's FullTokenizer, and why: docs/data.md, "Tokenizer"
 """
 
 import hashlib
+import io
 import json
 import unicodedata
 from pathlib import Path
@@ -25,9 +26,15 @@ def read_vocabulary(path):
         FileNotFoundError: no such file. ValueError: not UTF-8, a token twice, or a special token missing.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        return parse_vocabulary(Path(path).read_bytes(), path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such vocabulary; a vocab.txt is expected") from None
+
+
+def parse_vocabulary(content, path):
+    """The same from the content of the file, bytes; `path` is for messages."""
+    try:
+        lines = io.StringIO(content.decode("utf-8"), newline=None).read().split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a UTF-8 text file: {error.reason} at byte {error.start}") from None
     if lines[-1] == "":

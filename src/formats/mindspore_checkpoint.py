@@ -1,4 +1,4 @@
-"""Read the arrays of a MindSpore checkpoint (.ckpt), mapped from the file.
+"""Read and write the arrays of a MindSpore checkpoint (.ckpt); those read are mapped from the file.
 
 MindSpore's own reader holds the file twice, and refuses one that is larger than the memory nothing uses, not even as a cache of
 files: where much was read or written before, BERT-large's would not load.
@@ -17,7 +17,9 @@ from itertools import groupby
 
 import numpy as np
 
+from src.files import written_whole
 from src.formats import protobuf
+from src.formats.bfloat16 import widen
 
 _TYPES = {
     **{f"{kind}{bits}": np.dtype(f"{kind.lower()}{bits}") for kind in ("Int", "UInt") for bits in (8, 16, 32, 64)},
@@ -25,24 +27,64 @@ _TYPES = {
     "Bool": np.dtype(bool),
     "BFloat16": np.dtype("uint16"),
 }
+_NAMES = {dtype: name for name, dtype in reversed(_TYPES.items())}  # uint16 is itself, not the bits of bfloat16
+_PART_BYTES = 1 << 29  # of a large tensor, as MindSpore cuts it
 _CRC_MARK, _CRC_BYTES = b"crc_num", 10
 
 
-def read(path):
+def write(path, arrays):
+    """Write a checkpoint whole, with its check sum.
+
+    Args:
+        path: the file.
+        arrays: name -> array.
+    """
+    crc = 0
+    with written_whole(path) as temporary, open(temporary, "wb") as file:
+        for name, array in arrays.items():
+            content = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+            for start in range(0, max(len(content), 1), _PART_BYTES):
+                part = content[start : start + _PART_BYTES]
+                for data in (_encode_head(name, array, len(part)), part):
+                    crc = zlib.crc32(data, crc)
+                    file.write(data)
+        file.write(_CRC_MARK + crc.to_bytes(_CRC_BYTES, "big"))
+
+
+def _encode_head(name, array, size):
+    """What stands before the content of a value: its name, shape and type."""
+    dims = b"".join(protobuf.encode_field(1, dim) for dim in array.shape or (0,))
+    tensor = dims + protobuf.encode_field(2, _NAMES[array.dtype].encode()) + protobuf.encode_head(3, size)
+    value = protobuf.encode_field(1, name.encode()) + protobuf.encode_head(2, len(tensor) + size) + tensor
+    return protobuf.encode_head(1, len(value) + size) + value
+
+
+def read(path, check=True):
     """All tensors of a checkpoint; texts in it are left out.
+
+    Args:
+        path: the file.
+        check: whether to compare the check sum, for which the whole file must be read.
 
     Returns:
         dict of name -> array, read-only; bfloat16 comes as float32.
 
     Raises:
-        OSError: it cannot be read. ValueError: truncated, altered, or no checkpoint.
+        OSError: it cannot be read. ValueError: truncated, altered, or no checkpoint, with the path.
     """
+    try:
+        return _read(path, check)
+    except ValueError as error:
+        raise ValueError(f"{path}: not a readable checkpoint: {error}") from None
+
+
+def _read(path, check):
     with open(path, "rb") as file:
         if not file.seek(0, 2):
             raise ValueError("the file is empty")
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     arrays = {}
-    for name, tensors in groupby(map(_read_value, protobuf.read_all(_check_crc(data), 1)), lambda value: value[0]):
+    for name, tensors in groupby(map(_read_value, protobuf.read_all(_find_message(data, check), 1)), lambda value: value[0]):
         if name in arrays:
             raise ValueError(f"parameter {name} occurs twice")
         _, kinds, dims, contents = zip(*tensors)
@@ -53,12 +95,12 @@ def read(path):
     return arrays
 
 
-def _check_crc(data):
+def _find_message(data, check):
     """The message without the check sum that may stand behind it."""
     mark = len(data) - _CRC_BYTES - len(_CRC_MARK)
     if mark < 0 or data[mark : mark + len(_CRC_MARK)] != _CRC_MARK:
         return data
-    if zlib.crc32(data[:mark]) != int.from_bytes(data[-_CRC_BYTES:], "big"):
+    if check and zlib.crc32(data[:mark]) != int.from_bytes(data[-_CRC_BYTES:], "big"):
         raise ValueError("the check sum does not fit: the file is damaged")
     return data[:mark]
 
@@ -89,5 +131,7 @@ def _make_array(name, kind, dims, contents):
     dims = [] if dims == [0] else dims  # how a scalar is told
     if math.prod(dims) * _TYPES[kind].itemsize != len(content) or max(dims, default=0) > sys.maxsize:
         raise ValueError(f"parameter {name} of shape {tuple(dims)} and type {kind} has {len(content)} bytes")
-    array = np.frombuffer(content, _TYPES[kind]).reshape(dims)
-    return (array.astype(np.uint32) << 16).view(np.float32) if kind == "BFloat16" else array
+    flat = np.frombuffer(content, _TYPES[kind])
+    if kind == "BFloat16":
+        flat = widen(flat)
+    return flat.reshape(dims)

@@ -1,52 +1,80 @@
-"""Names of the same parameter here and in other systems."""
+"""Names of the same parameter here and in other systems.
+
+Sources: transformers' modeling_bert.py and modeling_nezha.py; google-research/bert modeling.py, run_pretraining.py, run_classifier.py,
+run_squad.py; the model zoo's bert_model.py, bert_for_pre_training.py, finetune_eval_model.py (its names of r0.x too).
+"""
 
 import re
 
-# ours -> Hugging Face's, `{}` stands for the layer's number
-_HUGGINGFACE = {
-    "bert.embeddings.word.weight": "bert.embeddings.word_embeddings.weight",
-    "bert.embeddings.position.weight": "bert.embeddings.position_embeddings.weight",
-    "bert.embeddings.token_type.weight": "bert.embeddings.token_type_embeddings.weight",
-    "bert.embeddings.norm.*": "bert.embeddings.LayerNorm.*",
-    "bert.encoder.layers.{}.attention.query.*": "bert.encoder.layer.{}.attention.self.query.*",
-    "bert.encoder.layers.{}.attention.key.*": "bert.encoder.layer.{}.attention.self.key.*",
-    "bert.encoder.layers.{}.attention.value.*": "bert.encoder.layer.{}.attention.self.value.*",
-    "bert.encoder.layers.{}.attention.positions.table": "bert.encoder.layer.{}.attention.self.relative_positions_encoding.table",
-    "bert.encoder.layers.{}.attention.output.*": "bert.encoder.layer.{}.attention.output.dense.*",
-    "bert.encoder.layers.{}.attention_norm.*": "bert.encoder.layer.{}.attention.output.LayerNorm.*",
-    "bert.encoder.layers.{}.intermediate.*": "bert.encoder.layer.{}.intermediate.dense.*",
-    "bert.encoder.layers.{}.output.*": "bert.encoder.layer.{}.output.dense.*",
-    "bert.encoder.layers.{}.output_norm.*": "bert.encoder.layer.{}.output.LayerNorm.*",
-    "bert.pooler.*": "bert.pooler.dense.*",
-    "head.dense.*": "classifier.*",
-    "head.span.*": "qa_outputs.*",
-    "masked_lm.dense.*": "cls.predictions.transform.dense.*",
-    "masked_lm.norm.*": "cls.predictions.transform.LayerNorm.*",
-    "masked_lm.bias": "cls.predictions.bias",
-    "next_sentence.*": "cls.seq_relationship.*",
+# kind, our name, Hugging Face's, Google's, the zoo's without its prefix of "bert."
+_NETWORK = """
+table  bert.embeddings.word          bert.embeddings.word_embeddings       bert/embeddings/word_embeddings       bert_embedding_lookup
+table  bert.embeddings.position      bert.embeddings.position_embeddings   bert/embeddings/position_embeddings   {P}.full_position_embedding
+table  bert.embeddings.token_type    bert.embeddings.token_type_embeddings bert/embeddings/token_type_embeddings {P}.token_type_embedding
+norm   bert.embeddings.norm          bert.embeddings.LayerNorm             bert/embeddings/LayerNorm             {P}.layernorm
+dense  bert.pooler                   bert.pooler.dense                     bert/pooler/dense                     dense
+dense  masked_lm.dense               cls.predictions.transform.dense       cls/predictions/transform/dense       cls1.dense
+norm   masked_lm.norm                cls.predictions.transform.LayerNorm   cls/predictions/transform/LayerNorm   cls1.layernorm
+bias   masked_lm                     cls.predictions                       cls/predictions                       cls1
+output next_sentence                 cls.seq_relationship                  cls/seq_relationship/                 cls2.dense
+output head.dense                    classifier                            -                                     dense_1
+output head.span                     qa_outputs                            cls/squad/                            dense1
+""".replace("{P}", "bert_embedding_postprocessor")
+_LAYER = """
+dense  attention.query   attention.self.query                  attention/self/query                  attention.attention.query_layer
+dense  attention.key     attention.self.key                    attention/self/key                    attention.attention.key_layer
+dense  attention.value   attention.self.value                  attention/self/value                  attention.attention.value_layer
+dense  attention.output  attention.output.dense                attention/output/dense                attention.output.dense
+norm   attention_norm    attention.output.LayerNorm            attention/output/LayerNorm            attention.output.layernorm
+dense  intermediate      intermediate.dense                    intermediate/dense                    intermediate
+dense  output            output.dense                          output/dense                          output.dense
+norm   output_norm       output.LayerNorm                      output/LayerNorm                      output.layernorm
+"""
+_LAYERS = ("bert.encoder.layers.{}.", "bert.encoder.layer.{}.", "bert/encoder/layer_{}/", "bert_encoder.layers.{}.")
+_WEIGHT, _BIAS = (".weight", ".weight"), (".bias", ".bias")
+_ENDS = {  # of each kind: what follows the four names
+    "table": ((*_WEIGHT, "", ".embedding_table"),),
+    "dense": ((*_WEIGHT, "/kernel", ".weight"), (*_BIAS, "/bias", ".bias")),
+    "norm": ((*_WEIGHT, "/gamma", ".gamma"), (*_BIAS, "/beta", ".beta")),
+    "output": ((*_WEIGHT, "output_weights", ".weight"), (*_BIAS, "output_bias", ".bias")),  # Google's are [out, in], unlike its kernels
+    "bias": ((*_BIAS, "/output_bias", ".output_bias"),),
 }
+_POSITIONS = "bert.encoder.layers.{}.attention.positions.table"  # the zoo alone has them
+_ZOOS_POSITIONS = "bert_encoder.layers.{}.attention.attention._generate_relative_positions_embeddings.embeddings_table"
+
+
+def _expand():
+    """(ours, Hugging Face's, Google's, the zoo's) of every parameter, {} for the layer's number."""
+    for text, starts in ((_NETWORK, [""] * 4), (_LAYER, _LAYERS)):
+        for line in text.strip().splitlines():
+            kind, *names = line.split()
+            for ends in _ENDS[kind]:
+                yield tuple(start + name.strip("-") + end for start, name, end in zip(starts, names, ends))
+
+
+_ALL = list(_expand())
+_TO_HUGGINGFACE = {ours: theirs for ours, theirs, _, _ in _ALL}
+_FROM_HUGGINGFACE = {theirs: ours for ours, theirs in _TO_HUGGINGFACE.items()}
+_TO_TENSORFLOW = {ours: theirs for ours, _, theirs, _ in _ALL}
+_FROM_TENSORFLOW = {theirs: ours for ours, theirs in _TO_TENSORFLOW.items()}
+_FROM_ZOO = {theirs: ours for ours, _, _, theirs in _ALL} | {_ZOOS_POSITIONS: _POSITIONS}
+_OURS = {*_TO_HUGGINGFACE, _POSITIONS}
+
+_NUMBER = re.compile(r"(?<=\.layers\.)\d+(?=\.)|(?<=\.layer\.)\d+(?=\.)|(?<=/layer_)\d+(?=/)|(?<=^bert_encoder\.layers\.)\d+(?=\.)")
 _BACKBONE_PREFIXES = ("embeddings.", "encoder.", "pooler.")
 _OTHER_SPELLINGS = {  # of Google's first port, and of NVIDIA's layers that fuse dense and activation
     "LayerNorm.gamma": "LayerNorm.weight",
     "LayerNorm.beta": "LayerNorm.bias",
     ".dense_act.": ".dense.",
 }
+_OLD_ZOO = {
+    "bert_embedding_postprocessor.embedding_table": "bert_embedding_postprocessor.token_type_embedding.embedding_table",
+    "bert_embedding_postprocessor.full_position_embeddings": "bert_embedding_postprocessor.full_position_embedding.embedding_table",
+    "embeddings_for_position": "embeddings_table",
+}
 _NOT_WEIGHTS = re.compile(  # buffers, and the masked language model's table and bias under a second name
     r"(^|\.)(embeddings\.position_ids|embeddings\.token_type_ids|positions_encoding|predictions\.decoder\.(weight|bias))$"
 )
-
-
-def _compile(template):
-    pattern = re.escape(template).replace(r"\{\}", r"(\d+)").replace(r"\*", r"(weight|bias)")
-    return re.compile(f"^{pattern}$")
-
-
-def _to_format(template):
-    return template.replace("*", "{}")
-
-
-_FROM_HUGGINGFACE = [(_compile(theirs), _to_format(ours)) for ours, theirs in _HUGGINGFACE.items()]
-_TO_HUGGINGFACE = [(_compile(ours), _to_format(theirs)) for ours, theirs in _HUGGINGFACE.items()]
 
 
 def from_huggingface(name):
@@ -68,9 +96,33 @@ def to_huggingface(name):
     return _translate(name, _TO_HUGGINGFACE)
 
 
+def from_tensorflow(name):
+    """Our name of a variable of Google's programs; the name itself where we have no such parameter."""
+    return _translate(name, _FROM_TENSORFLOW)
+
+
+def to_tensorflow(name):
+    """The name that Google's programs have for one of our parameters; the name itself where there is none."""
+    return _translate(name, _TO_TENSORFLOW)
+
+
+def from_zoo(name):
+    """Our name of a parameter of the model zoo; the name itself where we have no such parameter."""
+    theirs = re.sub(r"^(bert\.)+", "", name)
+    for old, new in _OLD_ZOO.items():
+        if theirs.endswith(old):
+            theirs = theirs.removesuffix(old) + new
+    ours = _translate(theirs, _FROM_ZOO)
+    return name if ours == theirs else ours
+
+
+def is_ours(name):
+    """Whether a parameter of one of our networks has this name."""
+    return name.startswith("head.") or _NUMBER.sub("{}", name) in _OURS
+
+
 def _translate(name, table):
-    for pattern, target in table:
-        match = pattern.match(name)
-        if match:
-            return target.format(*match.groups())
-    return name
+    number = _NUMBER.search(name)
+    if not number:
+        return table.get(name, name)
+    return table.get(_NUMBER.sub("{}", name, count=1), name).replace("{}", number[0])

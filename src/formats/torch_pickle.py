@@ -19,6 +19,8 @@ from collections import OrderedDict
 
 import numpy as np
 
+from src.formats.bfloat16 import widen
+
 _STORAGE_TYPES = {
     "DoubleStorage": np.dtype("<f8"),
     "FloatStorage": np.dtype("<f4"),
@@ -91,7 +93,7 @@ class _Tensor:
             return np.zeros(shape, flat.dtype)
         view = np.lib.stride_tricks.as_strided(flat[self.offset :], shape, [step * flat.itemsize for step in stride])
         if self.storage.is_bfloat16:
-            return (view.astype(np.uint32) << 16).view(np.float32)
+            return widen(view)
         return np.array(view)
 
 

@@ -1,6 +1,106 @@
-"""The model zoo's parameters in our form."""
+"""Checkpoints of the MindSpore model zoo's BERT: its parameters in our form, and the network's shape, which it wrote nowhere else.
+
+Source: the model zoo's src/bert_model.py, finetune_eval_model.py, CRF.py; mindspore/nn/layer/rnns.py for the LSTM.
+"""
+
+import re
 
 import numpy as np
+
+from src.formats import mindspore_checkpoint, names
+from src.formats.origin import Origin
+
+_BACKBONE = re.compile(r"^(bert\.)+(bert_embedding_lookup|bert_embedding_postprocessor|bert_encoder)\.")
+_LSTM = re.compile(r"^(?:bert\.)+lstm\.(weight_ih|weight_hh|bias_ih|bias_hh)_l0(_reverse)?$")
+_LSTM_PARTS = {"weight_ih": "input_weight", "weight_hh": "hidden_weight", "bias_ih": "bias", "bias_hh": "bias"}
+_CRF = "loss.transitions"
+_HEAD_SIZE = 64  # of every network that the zoo trained
+
+
+def is_zoo(tensors):
+    """Whether these are the names of the model zoo."""
+    return any(_BACKBONE.match(name) for name in tensors)
+
+
+def translate(tensors):
+    """Yield an Origin and our array for each tensor of a checkpoint, and for each further array of ours; the array may be None.
+
+    Raises:
+        ValueError: a CRF that is none.
+    """
+    relative, lstm = _has_relative_positions(tensors), _join_lstm(tensors)
+    for name, array in tensors.items():
+        target = names.from_zoo(name)
+        if name == _CRF:
+            for part, values in convert_crf(array).items():
+                yield Origin.of(name, array, f"head.crf.{part}", "split"), values
+        elif match := _LSTM.match(name):
+            target = f"head.contexts.{_LSTM_PARTS[match[1]]}"
+            yield Origin.of(name, array, target if lstm else None, "joined" if lstm else "its LSTM is incomplete"), lstm.pop(target, None)
+        elif target == "bert.embeddings.position.weight" and relative:
+            yield Origin.of(name, array, None, "not used beside relative positions"), None
+        elif target == name:
+            yield Origin.of(name, array, None, "state of a training, or unknown"), None
+        else:
+            yield Origin.of(name, array, target), array
+
+
+def _has_relative_positions(tensors):
+    return any(name.endswith(("embeddings_table", "embeddings_for_position")) for name in tensors)
+
+
+def _join_lstm(tensors):
+    """Our three arrays of both directions, and of both biases; empty unless all eight of the zoo's are there."""
+    parts = {match.groups(): array for name, array in tensors.items() if (match := _LSTM.match(name))}
+    if len(parts) < 2 * len(_LSTM_PARTS):
+        return {}
+    ways = (None, "_reverse")
+    return {
+        "head.contexts.input_weight": np.stack([parts["weight_ih", way] for way in ways]),
+        "head.contexts.hidden_weight": np.stack([parts["weight_hh", way] for way in ways]),
+        "head.contexts.bias": np.stack([(parts["bias_ih", way] + parts["bias_hh", way])[None] for way in ways]),
+    }
+
+
+def describe(path):
+    """The network of a checkpoint of the zoo, by the names of ModelConfig; empty if it is another's.
+
+    Shapes tell all but the number of heads, which is that of heads of 64, or of as many as the positions have.
+    The zoo's GELU is the tanh form, and MindSpore's layer normalisation has an epsilon of 1e-7.
+
+    Raises:
+        ValueError: damaged.
+    """
+    tensors = mindspore_checkpoint.read(path, check=False)
+    if not is_zoo(tensors):
+        return {}
+    shapes = {names.from_zoo(name): array.shape for name, array in tensors.items()}
+    try:
+        return _describe(shapes, _has_relative_positions(tensors))
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path}: a checkpoint of the model zoo without {error}") from None
+
+
+def _describe(shapes, relative):
+    vocab_size, hidden_size = shapes["bert.embeddings.word.weight"]
+    layers = {int(match[1]) for name in shapes if (match := re.match(r"bert\.encoder\.layers\.(\d+)\.", name))}
+    model = {
+        "vocab_size": vocab_size,
+        "hidden_size": hidden_size,
+        "num_hidden_layers": max(layers, default=0) + 1,
+        "num_attention_heads": max(hidden_size // _HEAD_SIZE, 1),
+        "intermediate_size": shapes["bert.encoder.layers.0.intermediate.weight"][0],
+        "type_vocab_size": shapes["bert.embeddings.token_type.weight"][0],
+        "hidden_act": "gelu_tanh",
+        "layer_norm_eps": 1e-7,
+    }
+    if relative:
+        rows, head_size = shapes["bert.encoder.layers.0.attention.positions.table"]
+        model |= {"position_embedding_type": "learned", "max_relative_position": rows // 2}
+        model["num_attention_heads"] = hidden_size // head_size
+    if "bert.embeddings.position.weight" in shapes:
+        model["max_position_embeddings"] = shapes["bert.embeddings.position.weight"][0]
+    return model
 
 
 def convert_crf(transitions):

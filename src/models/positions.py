@@ -8,9 +8,9 @@ Shapes: B batch, S sequence, N heads, D head size, M max_relative_position.
 """
 
 import mindspore
-import numpy as np
 from mindspore import Tensor, nn, ops
 
+from src.formats.positions import make_sinusoids
 from src.models.layers import SwapMiddle, make_weight
 
 
@@ -62,20 +62,6 @@ class RelativePositions(nn.Cell):
         probs = self.swap(probs.reshape((1, batch_size * num_heads, seq_length, seq_length)))[0]  # [S, B * N, S]
         context = self.context(probs, self.relations(seq_length))  # [S, B * N, D]
         return self.swap(context.expand_dims(0)).reshape((batch_size, num_heads, seq_length, -1))
-
-
-def make_sinusoids(max_relative_position, head_size):
-    """NEZHA's fixed table: sin(p / 10000^(2i / D)) at column 2i, its cosine at 2i + 1, p = distance + M.
-
-    Returns:
-        float32 [2M + 1, D].
-    """
-    places = np.arange(2 * max_relative_position + 1)[:, None]
-    angles = places / 10000.0 ** (np.arange(0, head_size, 2) / head_size)
-    table = np.zeros((2 * max_relative_position + 1, head_size), np.float32)
-    table[:, 0::2] = np.sin(angles)
-    table[:, 1::2] = np.cos(angles[:, : head_size // 2])
-    return table
 
 
 def make_positions(config, device):

@@ -5,22 +5,20 @@ import re
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-import mindspore
 import numpy as np
 from mindspore import Tensor
 
+from src.config.model import own_description
 from src.data.tokenization import read_vocabulary
-from src.files import write_text, written_whole
-from src.formats import huggingface, mindspore_checkpoint
+from src.files import write_text
+from src.formats import mindspore_checkpoint, weights
 from src.log import format_fields, logger, shorten
 
 _POSITION = "data_position"  # int64: a Position, and the values of what resuming must have in common
 _NAME = re.compile(r"^(?P<prefix>.+)-(?P<epoch>\d+)_(?P<step>\d+)\.ckpt$")
 
 _SHOWN = 4  # names of parameters in a message
-_VOCABULARY_MULTIPLE = 8  # NVIDIA's programs fill their tables up to it with rows that no token has
 _HEAD_HINT = "; see the settings of the head (run_classifier.py: --head, --cnn_batch_norm, --num_class; run_ner.py: --use_crf, --with_lstm)"
-_OF_WORDS = ("bert.embeddings.word.weight", "masked_lm.bias")
 _PRETRAINING_HEADS = ("masked_lm.", "next_sentence.", "cls.")  # another task has no use for them
 
 
@@ -59,15 +57,9 @@ def save(folder, prefix, cell, epoch, step, position, trained_on, keep):
         the path.
     """
     path = Path(folder) / f"{prefix}-{epoch}_{step}.ckpt"
-    parameters = [{"name": name, "data": parameter} for name, parameter in _state(cell).items()]
-    parameters.append({"name": _POSITION, "data": Tensor(np.array([*astuple(position), *trained_on.values()], np.int64))})
-    with written_whole(path) as temporary:
-        try:
-            mindspore.save_checkpoint(parameters, str(temporary), crc_check=True)
-        except (RuntimeError, ValueError) as error:
-            raise OSError(5, f"cannot write the checkpoint: {error}", str(path)) from None
-        finally:
-            temporary.with_suffix(".tmp").unlink(missing_ok=True)  # the framework's own half file
+    arrays = {name: parameter.asnumpy() for name, parameter in _state(cell).items()}
+    arrays[_POSITION] = np.array([*astuple(position), *trained_on.values()], np.int64)
+    mindspore_checkpoint.write(path, arrays)
     for old in find_checkpoints(folder, prefix)[:-keep]:
         old.unlink()
     return path
@@ -96,12 +88,12 @@ def read(path):
     try:
         return mindspore_checkpoint.read(path)
     except ValueError as error:
-        raise DamagedCheckpoint(f"{path}: not a readable checkpoint: {error}") from None
+        raise DamagedCheckpoint(str(error)) from None
 
 
 def step_of(path):
     """The update number that the name of a checkpoint tells, of a folder that of its newest; 0 for other files."""
-    match = _NAME.match(find_weights(path).name)
+    match = _NAME.match(weights.find(path).name)
     return int(match["step"]) if match else 0
 
 
@@ -146,38 +138,19 @@ def restore(path, cell, arrays):
     _copy(path, parameters, arrays)
 
 
-def find_weights(path):
-    """The weights that a path means: of a folder of our checkpoints the newest, else the path itself (a file, Hugging Face's folder)."""
-    path = Path(path)
-    if not path.is_dir() or huggingface.find(path) is not None:
-        return path
-    ours = [file for file in path.glob("*.ckpt") if not file.name.startswith(".")]  # those are half written
-    if not ours:
-        raise FileNotFoundError(f"{path}: neither Hugging Face's weights nor a .ckpt in this folder")
-    return max(ours, key=lambda file: file.stat().st_mtime_ns)
-
-
-def read_weights(path):
-    """Weights by our names from a folder, .ckpt, .safetensors, .bin, .pt or shard index."""
-    path = find_weights(path)
-    if path.suffix == ".ckpt":
-        return read(path)
-    return huggingface.to_float32(huggingface.read(path))
-
-
 def load_weights(network, path, whole):
     """Load weights alone into a network, and report what was matched.
 
     Args:
         network: any cell.
-        path: see `read_weights`.
+        path: see `weights.find`.
         whole: every parameter must be found (evaluation); else those of the head may stay random (fine-tuning).
 
     Raises:
         ValueError: damaged files, or weights of another network.
     """
-    path = find_weights(path)
-    arrays = read_weights(path)
+    found = weights.read(path)
+    path, arrays = found.path, weights.to_float32(found.arrays)
     parameters = network.parameters_dict()
     arrays_here = {name: _cut_vocabulary(name, arrays[name], parameters[name].shape) for name in parameters if name in arrays}
     reshaped = [name for name, array in arrays_here.items() if array.shape != tuple(parameters[name].shape)]
@@ -208,11 +181,12 @@ def load_weights(network, path, whole):
 
 def _cut_vocabulary(name, array, shape):
     """A table of words without the rows that fill it up to a multiple, where the network's has only as many as there are words."""
-    if name not in _OF_WORDS or array.ndim != len(shape) or len(array) != shape[0] + -shape[0] % _VOCABULARY_MULTIPLE:
+    if name not in weights.OF_WORDS:
         return array
-    if len(array) > shape[0]:
+    cut = weights.cut_vocabulary(name, array, shape[0])
+    if len(cut) < len(array):
         logger.info(f"{name}: {len(array)} rows, of which the last {len(array) - shape[0]} only fill up the vocabulary of {shape[0]}")
-    return array[: shape[0]]
+    return cut
 
 
 def write_description(folder, model, labels, vocab_file, do_lower_case, trained_with):
@@ -224,9 +198,7 @@ def write_description(folder, model, labels, vocab_file, do_lower_case, trained_
         vocab_file, do_lower_case: as used; None where the data came ready-made and the vocabulary is not known.
         trained_with: settings of the task that evaluation and prediction need, as a dict.
     """
-    labels = {"id2label": dict(enumerate(labels)), "label2id": {label: number for number, label in enumerate(labels)}} if labels else {}
-    model_type = "bert" if model["position_embedding_type"] == "absolute" else "nezha"
-    config = {"model_type": model_type, **model, **labels, "trained_with": trained_with}
+    config = own_description(model, labels, trained_with)
     write_text(Path(folder) / "config.json", json.dumps(config, ensure_ascii=False, indent=2) + "\n")
     if vocab_file:
         write_text(Path(folder) / "vocab.txt", "".join(f"{token}\n" for token in read_vocabulary(vocab_file)))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from src.formats import huggingface, names
+from src.formats import names, weights
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "torch"
 WEIGHTS = {
@@ -20,16 +20,16 @@ OURS = {"bert.pooler.weight", "bert.pooler.bias", "cls.something"}
 
 
 def write_shards(folder, shards, weight_map=None):
-    for name, weights in shards.items():
-        save_file(weights, folder / name)
-    weight_map = weight_map or {key: name for name, weights in shards.items() for key in weights}
+    for name, tensors in shards.items():
+        save_file(tensors, folder / name)
+    weight_map = weight_map or {key: name for name, tensors in shards.items() for key in tensors}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
 
 
 def test_safetensors_come_by_our_names(tmp_path):
     save_file(WEIGHTS, tmp_path / "model.safetensors")
     for path in (tmp_path, tmp_path / "model.safetensors"):
-        found = huggingface.read(path)
+        found = weights.read(path).arrays
         assert set(found) == OURS
         np.testing.assert_array_equal(found["bert.pooler.weight"], WEIGHTS["bert.pooler.dense.weight"])
         assert found["bert.pooler.bias"].dtype == np.float16
@@ -42,7 +42,7 @@ def test_shards_together_are_the_whole(tmp_path):
     save_file(WEIGHTS, whole / "model.safetensors")
     items = list(WEIGHTS.items())
     write_shards(sharded, {"a.safetensors": dict(items[:1]), "b.safetensors": dict(items[1:])})
-    expected, found = huggingface.read(whole), huggingface.read(sharded)
+    expected, found = weights.read(whole).arrays, weights.read(sharded).arrays
     assert set(found) == set(expected)
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array)
@@ -51,15 +51,15 @@ def test_shards_together_are_the_whole(tmp_path):
 def test_safetensors_is_taken_before_bin(tmp_path):
     save_file(WEIGHTS, tmp_path / "model.safetensors")
     shutil.copy(GOLDEN / "zip.pt", tmp_path / "pytorch_model.bin")
-    assert set(huggingface.read(tmp_path)) == OURS
+    assert set(weights.read(tmp_path).arrays) == OURS
     (tmp_path / "model.safetensors").unlink()
-    assert "transposed" in huggingface.read(tmp_path)
+    assert "transposed" in weights.read(tmp_path).arrays
 
 
 def test_sharded_bin_is_read(tmp_path):
     shutil.copy(GOLDEN / "under_state_dict.pt", tmp_path / "one.bin")
     (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"weight": "one.bin"}}))
-    assert set(huggingface.read(tmp_path)) == {"weight", "bias"}
+    assert set(weights.read(tmp_path).arrays) == {"weight", "bias"}
 
 
 def test_bfloat16_comes_as_float32(tmp_path):
@@ -71,7 +71,7 @@ def test_bfloat16_comes_as_float32(tmp_path):
     text = json.dumps(header).encode()
     data = (values.view(np.uint32) >> 16).astype(np.uint16).tobytes() + np.array([0.5], np.float16).tobytes()
     (tmp_path / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
-    found = huggingface.read(tmp_path)
+    found = weights.read(tmp_path).arrays
     assert found["a"].dtype == np.float32
     np.testing.assert_array_equal(found["a"], values.reshape(2, 2))
     assert found["b"].dtype == np.float16
@@ -89,7 +89,7 @@ def test_bfloat16_comes_as_float32(tmp_path):
 def test_parameter_that_occurs_twice_is_refused(shards, tmp_path):
     write_shards(tmp_path, {f"{number}.safetensors": shard for number, shard in enumerate(shards)})
     with pytest.raises(ValueError, match="occurs twice"):
-        huggingface.read(tmp_path)
+        weights.read(tmp_path)
 
 
 @pytest.mark.parametrize("trick", ["../x.safetensors", "sub/x.safetensors", "/x.safetensors", "./x.safetensors", "..", "", "."])
@@ -101,31 +101,31 @@ def test_shard_outside_the_folder_is_refused(trick, tmp_path):
     save_file(WEIGHTS, folder / "x.safetensors")
     write_shards(folder, {}, {"w": trick if trick != "/x.safetensors" else str(tmp_path / "x.safetensors")})
     with pytest.raises(ValueError, match="does not lie beside"):
-        huggingface.read(folder)
+        weights.read(folder)
 
 
 def test_missing_shard_is_named(tmp_path):
     write_shards(tmp_path, {"a.safetensors": WEIGHTS}, {"w": "a.safetensors", "v": "gone.safetensors"})
     with pytest.raises(FileNotFoundError, match="gone.safetensors"):
-        huggingface.read(tmp_path)
+        weights.read(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "nonsense", '{"weight_map": []}', '{"weight_map": 3}', '{"weight_map": {}}', "\xff"])
 def test_broken_index_is_refused(text, tmp_path):
     (tmp_path / "model.safetensors.index.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match="index.json"):
-        huggingface.read(tmp_path)
+        weights.read(tmp_path)
 
 
 def test_empty_folder_says_what_is_looked_for(tmp_path):
     with pytest.raises(FileNotFoundError, match="pytorch_model.bin"):
-        huggingface.read(tmp_path)
+        weights.read(tmp_path)
 
 
 def test_file_without_tensors_is_refused(tmp_path):
     save_file({}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match="model.safetensors"):
-        huggingface.read(tmp_path)
+        weights.read(tmp_path)
 
 
 def test_truncated_safetensors_is_refused(tmp_path):
@@ -135,7 +135,7 @@ def test_truncated_safetensors_is_refused(tmp_path):
     for length in range(len(data)):
         path.write_bytes(data[:length])
         with pytest.raises(ValueError, match="model.safetensors"):
-            huggingface.read(path)
+            weights.read(path)
 
 
 def test_flipped_bytes_give_arrays_or_value_error(tmp_path):
@@ -147,7 +147,7 @@ def test_flipped_bytes_give_arrays_or_value_error(tmp_path):
         data[generator.randrange(len(data))] ^= generator.randrange(1, 256)
         path.write_bytes(data)
         try:
-            outcomes.add(all(isinstance(array, np.ndarray) for array in huggingface.read(path).values()))
+            outcomes.add(all(isinstance(array, np.ndarray) for array in weights.read(path).arrays.values()))
         except ValueError as error:
             assert str(path) in str(error)
             outcomes.add("refused")
@@ -155,14 +155,14 @@ def test_flipped_bytes_give_arrays_or_value_error(tmp_path):
 
 
 def test_to_float32_leaves_whole_numbers():
-    found = huggingface.to_float32({"a": np.ones(2, np.float16), "b": np.arange(2), "c": np.ones(1)})
+    found = weights.to_float32({"a": np.ones(2, np.float16), "b": np.arange(2), "c": np.ones(1)})
     assert {name: array.dtype for name, array in found.items()} == {"a": np.float32, "b": np.arange(2).dtype, "c": np.float32}
 
 
 def test_published_checkpoint_loads(shared_file):
     folder = shared_file("../checkpoints/camphr_ner_bert_tiny_hf")
     config = json.loads((folder / "config.json").read_text())
-    found = huggingface.read(folder)
+    found = weights.read(folder).arrays
     hidden = config["hidden_size"]
     assert found["bert.embeddings.word.weight"].shape == (config["vocab_size"], hidden)
     last = config["num_hidden_layers"] - 1

@@ -7,9 +7,10 @@ from reference import TINY, assert_equals_golden, tensors
 
 from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
+from src.formats.positions import make_sinusoids
 from src.models.bert import Bert
 from src.models.heads import Classifier
-from src.models.positions import make_positions, make_sinusoids
+from src.models.positions import make_positions
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "nezha.npz"
 

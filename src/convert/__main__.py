@@ -1,0 +1,60 @@
+"""Weights, configuration and vocabulary of BERT and NEZHA from one system's form into another's, with a proof.
+
+    python -m src.convert --from tensorflow --to mindspore --input chinese_L-12_H-768_A-12 --output bert_chinese
+
+Prints what became of every tensor, and by how much each layer's output differs between source and result on the same input; the same is
+written to conversion_report.json. Exit code 0: proved; 1: the proof failed, nothing but the report is written; 2: bad input.
+"""
+
+import argparse
+import sys
+import time
+
+from src.config.loader import EXIT_CHECK_FAILED, bad_input_exits
+from src.convert import conversion, proof
+
+
+def main(argv=None):
+    """Parse, convert, report."""
+    started = time.perf_counter()
+    options = _parse(argv)
+    with bad_input_exits():
+        try:
+            report = conversion.convert(
+                options.source,
+                options.target,
+                options.input,
+                options.output,
+                options.bert_config_file,
+                options.vocab_file_path,
+                options.tolerance,
+            )
+        except conversion.MissingParameters as error:
+            print("\n".join(error.report.lines()))
+            raise
+    print("\n".join(report.lines()))
+    print(
+        f"{'wrote' if report.passed else 'nothing but the report written to'} {options.output} seconds={time.perf_counter() - started:.1f}"
+    )
+    if not report.passed:
+        sys.exit(EXIT_CHECK_FAILED)
+
+
+def _parse(argv):
+    parser = argparse.ArgumentParser(
+        prog="python -m src.convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--from", dest="source", required=True, choices=conversion.SOURCES, help="format of the input")
+    parser.add_argument("--to", dest="target", required=True, choices=conversion.TARGETS, help="format of the output")
+    parser.add_argument(
+        "--input", required=True, metavar="PATH", help="folder or file of the weights, or prefix of a TensorFlow checkpoint"
+    )
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="where to write; files of the same names are replaced")
+    parser.add_argument("--bert_config_file", metavar="FILE", help="in place of the config.json or bert_config.json beside the weights")
+    parser.add_argument("--vocab_file_path", "--vocab_file", metavar="FILE", help="in place of the vocab.txt beside the weights")
+    parser.add_argument("--tolerance", type=float, default=proof.TOLERANCE, help="largest difference of an output [%(default)s]")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    main()

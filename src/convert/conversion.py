@@ -1,0 +1,127 @@
+"""A conversion: read, check, write into a hidden folder, prove what was written, then put it in place."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from src.convert import parameters, proof
+from src.convert.description import choose_architecture, find_departures, read_description, write_description
+from src.convert.report import NAME, Report
+from src.formats import mindspore_checkpoint, names, safetensors_file, tensorflow, weights
+from src.log import shorten
+
+TARGETS = ("huggingface", "tensorflow", "mindspore")
+# what --from calls a format: the kind of Weights
+SOURCES = {"huggingface": "huggingface", "tensorflow": "tensorflow", "nvidia": "huggingface", "zoo": "zoo", "mindspore": "mindspore"}
+_SHOWN = 4  # names of parameters in a message
+
+
+class MissingParameters(ValueError):
+    """The weights lack parameters of their network; `report` lists them all."""
+
+    def __init__(self, message, report):
+        super().__init__(message)
+        self.report = report
+
+
+def convert(source, target, path, output, config_file=None, vocab_file=None, tolerance=proof.TOLERANCE):
+    """Convert weights, configuration and vocabulary, and prove it.
+
+    Args:
+        source: key of SOURCES. target: of TARGETS.
+        path: weights, see `weights.find`.
+        output: folder, made if absent; its other files stay. Nothing is put into it but the report if the proof fails.
+        config_file, vocab_file: in place of those beside the weights.
+        tolerance: see `proof.prove`.
+
+    Returns:
+        Report, written to conversion_report.json too; its `passed` tells whether the proof held.
+
+    Raises:
+        FileNotFoundError, ValueError: of the input. MissingParameters: weights that are not whole.
+    """
+    output = Path(output)
+    description = read_description(path, config_file, vocab_file)
+    found = weights.read(path)
+    _check_kind(source, found)
+    if output.resolve() == found.path.parent.resolve():
+        raise ValueError(f"--output {output}: the weights to convert are there; give another folder")
+    arrays, report = _collect(source, target, found, description)
+    _check(found, description, arrays, target)
+    report.missing = parameters.find_missing(description.model, arrays)
+    if report.missing:
+        report.write(output)
+        raise MissingParameters(f"{found.path}: is not whole: {shorten(report.missing, _SHOWN)} missing", report)
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".conversion.", dir=output) as hidden:
+        write(hidden, target, description, arrays)
+        report.proof = proof.prove(found, description, arrays, target, hidden, tolerance)
+        report.write(hidden)
+        for file in sorted(Path(hidden).iterdir()):
+            if report.passed or file.name == NAME:
+                os.replace(file, output / file.name)
+    return report
+
+
+def _check_kind(source, found):
+    if SOURCES[source] != found.kind:
+        raise ValueError(f"{found.path}: is of the format {found.kind}; give --from {found.kind}")
+
+
+def _collect(source, target, found, description):
+    """Our arrays in float32, of the vocabulary's size, and the report of what they were made of."""
+    arrays = {}
+    for name, array in weights.to_float32(found.arrays).items():
+        if names.is_ours(name):
+            arrays[name] = weights.cut_vocabulary(name, array, description.model.vocab_size)
+    architecture = choose_architecture(description, arrays)
+    report = Report({"from": source, "to": target, "input": str(found.path)})
+    for origin in found.origins:
+        taken = origin.target in arrays
+        report.add(origin, arrays[origin.target] if taken else None, to_target(target, origin.target, architecture) if taken else None)
+    report.left_random = [name for name in parameters.POOLER if name not in arrays]
+    report.not_finite = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    report.warnings += [*description.warnings, *find_departures(target, description.model)]
+    return arrays, report
+
+
+def _check(found, description, arrays, target):
+    try:
+        parameters.check_shapes(description.model, arrays)
+    except ValueError as error:
+        raise ValueError(f"{found.path}: does not fit its configuration: {error}") from None
+    if target != "mindspore" and description.model.position_embedding_type == "learned":
+        raise ValueError(f"--to {target}: there is no network with learned relative positions, as the model zoo's NEZHA has them")
+
+
+def to_target(target, name, architecture):
+    """The target's name of one of our parameters; `architecture` is Hugging Face's class."""
+    if target == "tensorflow":
+        return names.to_tensorflow(name)
+    if target == "huggingface":
+        theirs = names.to_huggingface(name)
+        if architecture.endswith("Model"):  # the encoder alone
+            return theirs.removeprefix("bert.")
+        return f"nezha.{theirs[5:]}" if architecture.startswith("Nezha") and theirs.startswith("bert.") else theirs
+    return name
+
+
+def write(folder, target, description, arrays):
+    """Write weights, configuration and vocabulary in the target's form.
+
+    Args:
+        folder: that exists. target: of TARGETS.
+        description: Description. arrays: our name -> array.
+    """
+    folder = Path(folder)
+    architecture = choose_architecture(description, arrays)
+    theirs = {to_target(target, name, architecture): array for name, array in arrays.items()}
+    if target == "huggingface":
+        safetensors_file.write(folder / "model.safetensors", theirs)
+    elif target == "tensorflow":
+        tensorflow.write(folder / "bert_model.ckpt", {name: a.T if name.endswith("/kernel") else a for name, a in theirs.items()})
+    else:
+        mindspore_checkpoint.write(folder / "model.ckpt", theirs)
+    write_description(folder, target, description, arrays)

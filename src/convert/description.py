@@ -1,0 +1,167 @@
+"""What stands beside weights: the configuration in each system's form, the vocabulary, the casing."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from src.config.model import ModelConfig, describe_weights, own_description, read_json_object
+from src.data.tokenization import decide_lower_case, parse_vocabulary
+from src.files import write_text
+
+_GOOGLES = (
+    *("attention_probs_dropout_prob", "hidden_act", "hidden_dropout_prob", "hidden_size", "initializer_range", "intermediate_size"),
+    *("max_position_embeddings", "num_attention_heads", "num_hidden_layers", "type_vocab_size", "vocab_size", "layer_norm_eps"),
+)
+_CONFIG_NAMES = {"huggingface": "config.json", "mindspore": "config.json", "tensorflow": "bert_config.json"}
+_GOOGLES_EPS = 1e-12
+_TOKENIZER, _FAST_TOKENIZER = "tokenizer_config.json", "tokenizer.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What belongs to weights.
+
+    model: ModelConfig. labels: class names or tags in id order. trained_with: settings of a fine-tuned task.
+    architecture: Hugging Face's class that wrote them, empty if none did.
+    vocabulary: content of vocab.txt, None if there is none. tokenizer: content of tokenizer_config.json.
+    warnings: what a user should know.
+    """
+
+    model: ModelConfig
+    labels: tuple
+    trained_with: dict
+    architecture: str
+    vocabulary: bytes | None
+    tokenizer: dict
+    warnings: tuple
+
+
+def read_description(path, config_file=None, vocab_file=None):
+    """What stands beside weights.
+
+    Args:
+        path: see `weights.find`.
+        config_file, vocab_file: in place of those beside the weights.
+
+    Raises:
+        FileNotFoundError: a file that is named is absent. ValueError: no configuration, or one that is none of ours.
+    """
+    found = describe_weights(path, config_file)
+    if not found.model:
+        raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file")
+    model = ModelConfig(**found.model)
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    vocabulary, tokenizer, warnings = _read_vocabulary(folder, vocab_file or found.vocab_file, model)
+    return Description(model, found.labels, found.trained_with, found.architecture, vocabulary, tokenizer, warnings)
+
+
+def _read_vocabulary(folder, vocab_file, model):
+    """Content of vocab.txt, made from Hugging Face's tokenizer.json if need be; of tokenizer_config.json; warnings."""
+    if vocab_file:
+        try:
+            content = Path(vocab_file).read_bytes()
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{vocab_file}: no such file; it should be a vocabulary, a token a line") from None
+    elif (folder / _FAST_TOKENIZER).is_file():
+        vocab_file = folder / _FAST_TOKENIZER
+        content = _write_tokens(vocab_file)
+    else:
+        return None, {}, ("no vocab.txt beside the weights; --vocab_file_path names one",)
+    config = Path(vocab_file).with_name(_TOKENIZER)
+    tokenizer = read_json_object(config) if config.is_file() else {}
+    try:
+        vocabulary = parse_vocabulary(content, vocab_file)
+        lower_case, _ = decide_lower_case(vocab_file, vocabulary)
+    except ValueError as error:
+        return content, tokenizer, (str(error),)
+    larger = f"{vocab_file}: {len(vocabulary)} tokens, and vocab_size={model.vocab_size}: the last ones have no embedding"
+    return content, {"do_lower_case": lower_case, **tokenizer}, (larger,) if len(vocabulary) > model.vocab_size else ()
+
+
+def _write_tokens(path):
+    """The tokens of a tokenizer.json, a line each in the order of their ids."""
+    try:
+        vocabulary = Tokenizer.from_file(str(path)).get_vocab()
+    except Exception as error:  # the library raises no narrower class
+        raise ValueError(f"{path}: not a tokenizer: {error}") from None
+    if sorted(vocabulary.values()) != list(range(len(vocabulary))):
+        raise ValueError(f"{path}: its token ids have gaps; give --vocab_file_path")
+    return "".join(f"{token}\n" for token in sorted(vocabulary, key=vocabulary.get)).encode()
+
+
+def write_description(folder, target, description, arrays):
+    """Write the configuration in the target's form, and the vocabulary as it is.
+
+    Args:
+        folder: of the converted weights.
+        target: huggingface, tensorflow or mindspore.
+        description: Description. arrays: our name -> array.
+    """
+    config = {"huggingface": _to_huggingface, "tensorflow": _to_tensorflow, "mindspore": _to_mindspore}[target](description, arrays)
+    folder = Path(folder)
+    write_text(folder / _CONFIG_NAMES[target], json.dumps(config, ensure_ascii=False, indent=2) + "\n")
+    if description.vocabulary is not None:
+        (folder / "vocab.txt").write_bytes(description.vocabulary)
+    if description.tokenizer:
+        write_text(folder / _TOKENIZER, json.dumps(description.tokenizer, ensure_ascii=False, indent=2) + "\n")
+
+
+def _to_mindspore(description, arrays):
+    config = own_description(dataclasses.asdict(description.model), description.labels, description.trained_with)
+    return config | ({"architectures": [description.architecture]} if description.architecture else {})
+
+
+def _to_huggingface(description, arrays):
+    """Settings of transformers' BertConfig or NezhaConfig; what those do not know stays as an attribute."""
+    config = _to_mindspore(description, arrays)
+    model = description.model
+    config["architectures"] = [choose_architecture(description, arrays)]
+    if model.hidden_act == "gelu_tanh":
+        config["hidden_act"] = "gelu_new"
+    if model.position_embedding_type == "absolute":
+        del config["max_relative_position"]
+    else:
+        del config["position_embedding_type"]
+    if "head.dense.bias" in arrays and not description.labels:
+        config["num_labels"] = len(arrays["head.dense.bias"])
+    return config if description.trained_with else {key: value for key, value in config.items() if key != "trained_with"}
+
+
+def choose_architecture(description, arrays):
+    """The class of transformers that has just these parameters."""
+    prefix = "Bert" if description.model.position_embedding_type == "absolute" else "Nezha"
+    has = {part: any(name.startswith(part) for name in arrays) for part in ("masked_lm", "next_sentence", "head.dense", "head.span")}
+    tagger = "TokenClassification" in description.architecture or "bert.pooler.weight" not in arrays
+    if has["head.dense"] and not any(name.startswith(("head.filters", "head.joined", "head.contexts")) for name in arrays):
+        return f"{prefix}ForTokenClassification" if tagger else f"{prefix}ForSequenceClassification"
+    if has["head.span"]:
+        return f"{prefix}ForQuestionAnswering"
+    if has["masked_lm"]:
+        return f"{prefix}ForPreTraining" if has["next_sentence"] else f"{prefix}ForMaskedLM"
+    return f"{prefix}ForNextSentencePrediction" if has["next_sentence"] else f"{prefix}Model"
+
+
+def _to_tensorflow(description, arrays):
+    """Google's bert_config.json, and what this program needs to read it back; Google's programs pass that over."""
+    ours = _to_mindspore(description, arrays)
+    config = {key: ours[key] for key in _GOOGLES}
+    if description.model.hidden_act in ("gelu_tanh", "gelu_new"):  # Google's gelu, which has no other name there
+        config |= {"hidden_act": "gelu", "exact_hidden_act": description.model.hidden_act}
+    if description.model.position_embedding_type == "sinusoidal":
+        config |= {"use_relative_position": True, "max_relative_position": description.model.max_relative_position}
+    others = {key: ours[key] for key in ("id2label", "label2id", "trained_with", "architectures") if ours.get(key)}
+    return config | others
+
+
+def find_departures(target, model):
+    """What the programs of the target will compute otherwise than this network: list of lines of text."""
+    if target != "tensorflow":
+        return []
+    departures = []
+    if model.hidden_act == "gelu":
+        departures.append("Google's programs compute gelu by tanh, which differs from this network's by up to 5e-4 for each value")
+    if model.layer_norm_eps != _GOOGLES_EPS:
+        departures.append(f"Google's programs normalise with an epsilon of {_GOOGLES_EPS:g}, this network with {model.layer_norm_eps:g}")
+    return departures

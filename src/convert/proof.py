@@ -1,0 +1,94 @@
+"""The proof of a conversion: what was written is read back, bit by bit, and both networks compute the same.
+
+Both sides are run by their own library where it is installed (transformers), else by the network of src/convert/network.py. TensorFlow,
+where it is installed, reads the variables that were written.
+"""
+
+import numpy as np
+
+from src.convert import libraries, network
+from src.convert.description import read_description
+from src.convert.parameters import POOLER
+from src.formats import huggingface, tensorflow, weights
+
+TOLERANCE = 2e-5
+_OURS = "src/convert/network.py"
+_ROWS, _LENGTH = 2, 16
+
+
+def prove(source, description, arrays, target, folder, tolerance):
+    """Compare a source with what was made of it.
+
+    Args:
+        source: Weights as they were read. description: Description of it. arrays: our name -> array, as written.
+        target: format of `folder`, the result.
+        tolerance: largest difference allowed between outputs, times the largest output of the layer where that is above 1.
+
+    Returns:
+        dict: `source` and `converted`, who computed; `differences`, of each output; `changed`, names of arrays that are not the same
+        bit by bit; `passed`.
+    """
+    inputs = _make_inputs(description.model)
+    back = weights.read(folder)
+    changed = _find_changed(arrays, back.arrays)
+    if target == "tensorflow" and libraries.find_tensorflow():
+        changed += _find_changed(tensorflow.read(back.path), libraries.read_tensorflow(back.path))
+    by, outputs = _run(source.kind, source.path, description, arrays, inputs)
+    by_converted, others = _run(target, back.path, read_description(folder), back.arrays, inputs)
+    differences = {name: _compare(outputs[name], others[name]) for name in outputs if name in others}
+    within = [value <= tolerance * max(1.0, _find_largest(outputs[name])) for name, value in differences.items()]
+    return {
+        "source": by,
+        "converted": by_converted,
+        "tolerance": tolerance,
+        "differences": differences,
+        "changed": changed,
+        "passed": not changed and all(within) and set(outputs) <= set(others),
+    }
+
+
+def _make_inputs(model):
+    """input_ids, input_mask, token_type_ids: int64 [B, S], the last row half padding."""
+    length = min(_LENGTH, model.max_position_embeddings)
+    places = np.arange(_ROWS * length).reshape(_ROWS, length)
+    mask = np.ones_like(places)
+    mask[-1, (length + 1) // 2 :] = 0
+    return places * 7919 % model.vocab_size, mask, (places % length >= length // 2) % model.type_vocab_size
+
+
+def _run(kind, path, description, arrays, inputs):
+    """(who computes, name of output -> array)."""
+    is_theirs = kind == "huggingface" and path.name in huggingface.CANDIDATES and (path.parent / "config.json").is_file()
+    refusal = ""
+    if is_theirs and (library := libraries.find_transformers(path.parent)):
+        try:
+            return library, libraries.run_transformers(path.parent, *inputs)
+        except ValueError as error:  # old files without metadata, and heads that are not there
+            refusal = f" as {library} refused: {error}"
+    if "TokenClassification" in description.architecture:  # its class has no pooler, whatever the file has
+        arrays = {name: array for name, array in arrays.items() if name not in POOLER}
+    return _OURS + refusal, network.run(description.model, arrays, *inputs)
+
+
+def _find_changed(ours, theirs):
+    return [name for name in {**ours, **theirs} if not _is_same(ours.get(name), theirs.get(name))]
+
+
+def _is_same(one, other):
+    if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return _bytes(one) == _bytes(other)  # needs no memory, and NaN is the same as NaN
+
+
+def _bytes(array):
+    return memoryview(np.ascontiguousarray(array)).cast("B")
+
+
+def _compare(one, other):
+    """The largest difference; what is no number on both sides is none."""
+    both = np.isnan(one) & np.isnan(other)
+    return float(np.where(both, 0.0, np.abs(one - other)).max(initial=0.0))
+
+
+def _find_largest(values):
+    return float(np.abs(values[np.isfinite(values)]).max(initial=0.0))

@@ -1,0 +1,102 @@
+"""Read and write safetensors files; arrays that are read are mapped from the file.
+
+The library of that name holds a file twice while it reads it, and in numbers that NumPy lacks (bfloat16) gives bytes.
+
+A file is the size of a header, 8 bytes little-endian; the header, JSON of name -> dtype, shape, data_offsets, filled up with spaces to a
+multiple of 8; the data of all tensors, without gaps. Source: github.com/huggingface/safetensors, README.md, "Format".
+"""
+
+import json
+import math
+import mmap
+
+import numpy as np
+
+from src.files import written_whole
+from src.formats.bfloat16 import widen
+
+_TYPES = {
+    **{f"{kind}{bits}": np.dtype(f"<{kind.lower()}{bits // 8}") for kind in "FIU" for bits in (16, 32, 64)},
+    "I8": np.dtype("i1"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+    "BF16": np.dtype("<u2"),
+}
+_NAMES = {dtype: name for name, dtype in _TYPES.items() if name != "BF16"}
+_MAX_HEADER = 100_000_000  # bytes, the library's limit
+_ALIGNMENT = 8
+
+
+def read(path):
+    """All tensors of a file.
+
+    Returns:
+        dict of name -> array, read-only; bfloat16 comes as float32.
+
+    Raises:
+        OSError: it cannot be read. ValueError: truncated, altered, or of another format, with the path.
+    """
+    try:
+        with open(path, "rb") as file:
+            header, start = _read_header(file)
+            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[start:]
+        return _make_arrays(header, data)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path}: not a readable safetensors file: {type(error).__name__}: {error}") from None
+
+
+def _read_header(file):
+    size = int.from_bytes(file.read(8), "little")
+    if size > _MAX_HEADER:
+        raise ValueError(f"a header of {size} bytes")
+    text = file.read(size)
+    if len(text) < size:
+        raise ValueError("truncated in the header")
+    return json.loads(text, object_pairs_hook=_refuse_repetition), 8 + size
+
+
+def _refuse_repetition(pairs):
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a name occurs twice in the header")
+    return dict(pairs)
+
+
+def _make_arrays(header, data):
+    header.pop("__metadata__", None)
+    arrays, place = {}, 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        kind, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+        if kind not in _TYPES:
+            raise ValueError(f"{name} is of type {kind}; {', '.join(_TYPES)} are supported")
+        if not all(type(number) is int and number >= 0 for number in (*shape, start, end)):
+            raise ValueError(f"{name} is of shape {shape} at {start} to {end}")
+        if start != place or end - start != math.prod(shape) * _TYPES[kind].itemsize or end > len(data):
+            raise ValueError(f"{name} of shape {shape} and type {kind} is at {start} to {end}, behind {place} and in {len(data)} bytes")
+        flat = np.frombuffer(data[start:end], _TYPES[kind])
+        if kind == "BF16":
+            flat = widen(flat)
+        arrays[name] = flat.reshape(shape)
+        place = end
+    if place < len(data):
+        raise ValueError(f"{len(data) - place} bytes behind the last tensor")
+    return arrays
+
+
+def write(path, arrays):
+    """Write a file whole.
+
+    Args:
+        path: the file.
+        arrays: name -> array.
+    """
+    header, place = {"__metadata__": {"format": "pt"}}, 0  # what transformers looks for
+    arrays = dict(sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])))  # each is aligned
+    for name, array in arrays.items():
+        header[name] = {"dtype": _NAMES[array.dtype], "shape": list(array.shape), "data_offsets": [place, place + array.nbytes]}
+        place += array.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    with written_whole(path) as temporary, open(temporary, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for array in arrays.values():
+            file.write(np.ascontiguousarray(array).data)

@@ -1,0 +1,136 @@
+"""Weights by our parameter names, from whatever system wrote them: found by path, read, translated, with a record of each tensor."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from src.formats import huggingface, mindspore_checkpoint, names, tensorflow, zoo
+from src.formats.origin import Origin
+
+_OURS = ("bert.", "head.", "masked_lm.", "next_sentence.")
+_SLOT = re.compile(r"/(adam_[mv]|lamb_[mv]|Adam|Adam_1|LAMB|LAMB_1|Momentum|ExponentialMovingAverage)$")
+_SECOND_NAME = re.compile(r"predictions\.decoder\.(weight|bias)$")
+_VOCABULARY_MULTIPLE = 8  # NVIDIA's programs fill their tables up to it with rows that no token has
+OF_WORDS = ("bert.embeddings.word.weight", "masked_lm.bias")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a file holds.
+
+    kind: huggingface, tensorflow, zoo or mindspore (this program's checkpoints).
+    path: the file, shard index or TensorFlow prefix.
+    arrays: our name -> array; parameters that we have none for under their own names.
+    origins: an Origin of each tensor of the file.
+    """
+
+    kind: str
+    path: Path
+    arrays: dict
+    origins: list
+
+
+def find(path):
+    """The weights that a path means.
+
+    Args:
+        path: a file, a shard index, the prefix of a TensorFlow checkpoint or one of its files; or a folder: of Hugging Face's weights,
+            a TensorFlow checkpoint's, or of `.ckpt` files, of which it is the newest.
+
+    Returns:
+        Path of the file, of the index, or the prefix.
+
+    Raises:
+        FileNotFoundError: no weights there.
+    """
+    path = Path(path)
+    if path.is_file() and path.suffix not in (".index", ".meta") and ".data-" not in path.name:
+        return path
+    found = (path.is_dir() and huggingface.find(path)) or tensorflow.find_prefix(path)
+    if found:
+        return found
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: no such file or folder; it should hold the weights to load")
+    ours = [file for file in path.glob("*.ckpt") if not file.name.startswith(".")]  # those are half written
+    if not ours:
+        looked_for = ", ".join(huggingface.CANDIDATES)
+        raise FileNotFoundError(f"{path}: no weights in this folder; looked for {looked_for}, a TensorFlow checkpoint (*.index), *.ckpt")
+    return max(ours, key=lambda file: file.stat().st_mtime_ns)
+
+
+def read(path):
+    """The weights that a path means, see `find`.
+
+    Raises:
+        FileNotFoundError: no weights there. ValueError: damaged, truncated, empty or contradicting files, with their name.
+    """
+    path = find(path)
+    if path.suffix == ".ckpt" and path.is_file():
+        raw = mindspore_checkpoint.read(path)
+        kind = "zoo" if zoo.is_zoo(raw) else "mindspore"
+        translated = zoo.translate(raw) if kind == "zoo" else _translate_ours(raw)
+    elif tensorflow.find_prefix(path):
+        kind, raw = "tensorflow", tensorflow.read(path)
+        translated = _translate_tensorflow(raw)
+    else:
+        kind, raw = "huggingface", huggingface.read(path)
+        translated = _translate_huggingface(raw)
+    arrays, origins = {}, []
+    for origin, array in translated:
+        origins.append(origin)
+        if origin.target in arrays:
+            raise ValueError(f"{path}: parameter {origin.name} occurs twice: {origin.target} is there already")
+        if origin.target is not None and array is not None:
+            arrays[origin.target] = array
+    if not arrays:
+        raise ValueError(f"{path}: no weights in it")
+    return Weights(kind, path, arrays, origins)
+
+
+def to_float32(weights):
+    """The same weights with floating-point arrays as float32, the type of all parameters."""
+    return {name: array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array for name, array in weights.items()}
+
+
+def cut_vocabulary(name, array, num_words):
+    """A table of words without the rows that fill it up to a multiple, where there are exactly so many words less."""
+    filled = name in OF_WORDS and array.ndim and len(array) == num_words + -num_words % _VOCABULARY_MULTIPLE
+    return array[:num_words] if filled else array
+
+
+def _translate_huggingface(raw):
+    ours = {names.from_huggingface(name): array for name, array in raw.items()}
+    for name, array in raw.items():
+        target, remark = names.from_huggingface(name), ""
+        if target is None:
+            remark = "a buffer, which follows from the configuration"
+            if second := _SECOND_NAME.search(name):
+                first = OF_WORDS[second[1] == "bias"]
+                if first not in ours:
+                    target, remark = first, "its second name"
+                elif np.array_equal(ours[first], array):
+                    remark = f"the same as {first}"
+                else:
+                    remark = f"differs from {first}, which stands for it here"
+        yield Origin.of(name, array, target, remark), array
+
+
+def _translate_tensorflow(raw):
+    for name, array in raw.items():
+        target, change = names.from_tensorflow(name), ""
+        if _SLOT.search(name):
+            yield Origin.of(name, array, None, "state of the optimiser"), None
+            continue
+        if target != name and name.endswith("/kernel") and array.ndim == 2:
+            array, change = array.T, "transposed"
+        yield Origin.of(name, array if not change else array.T, target, change), array
+
+
+def _translate_ours(raw):
+    for name, array in raw.items():
+        if name.startswith(_OURS):
+            yield Origin.of(name, array, name), array
+        else:
+            yield Origin.of(name, array, None, "state of a training"), None
