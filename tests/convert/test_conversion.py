@@ -1,0 +1,352 @@
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import mindspore
+import numpy as np
+import pytest
+from conftest import ROOT
+from mindspore import Tensor
+from safetensors.numpy import load_file, save_file
+from tiny_models import HEADS, make_model, make_weights
+
+from src.config.model import describe_weights
+from src.config.training import DeviceSettings
+from src.convert import __main__, conversion, network, proof
+from src.convert.conversion import MissingParameters, convert
+from src.convert.description import Description, read_description
+from src.formats import mindspore_checkpoint, names, tensorflow, weights
+from src.models.pretraining import Pretraining
+from src.train import checkpoint
+
+TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{number}" for number in range(55))]
+WEIGHTS_FILE = {"huggingface": "model.safetensors", "mindspore": "model.ckpt", "tensorflow": "bert_model.ckpt.index"}
+
+
+def write_model(folder, model=None, kind="encoder", target="mindspore", arrays=None, **described):
+    """A folder of random weights in the form of `target`; gives it and our arrays."""
+    model = model or make_model()
+    arrays = arrays or make_weights(model, kind)
+    vocabulary = "".join(f"{token}\n" for token in TOKENS).encode()
+    fields = {"labels": (), "trained_with": {}, "architecture": "", "vocabulary": vocabulary, "tokenizer": {"do_lower_case": True}}
+    folder.mkdir()
+    conversion.write(folder, target, Description(model=model, warnings=(), **{**fields, **described}), arrays)
+    return folder, arrays
+
+
+def assert_same(found, expected):
+    """Equal bit by bit."""
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape), name
+        assert found[name].tobytes() == array.tobytes(), name
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("positions", ["absolute", "sinusoidal"])
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_round_trip_through_all_formats_changes_no_bit(kind, positions, tmp_path):
+    labels, trained_with = ("O", "B-X", "I-X", "B-Y", "I-Y")[: 3 if kind == "classifier" else 5], {"seq_length": 16}
+    labels = labels if kind in ("classifier", "tagger") else ()
+    model = make_model(positions, hidden_act="gelu_tanh", layer_norm_eps=1e-7)
+    folder, arrays = write_model(tmp_path / "0", model, kind, labels=labels, trained_with=trained_with)
+    source = "mindspore"
+    for number, target in enumerate(("huggingface", "tensorflow", "huggingface", "mindspore", "tensorflow", "mindspore")):
+        report = convert(source, target, folder, tmp_path / str(number + 1))
+        assert report.passed
+        source, folder = target, tmp_path / str(number + 1)
+        back = read_description(folder)
+        assert (dataclasses.replace(back.model, hidden_act="gelu_tanh"), back.labels, back.trained_with) == (model, labels, trained_with)
+        assert back.model.hidden_act in ("gelu_tanh", "gelu_new")
+        assert (folder / "vocab.txt").read_bytes() == (tmp_path / "0/vocab.txt").read_bytes()
+        assert json.loads((folder / "tokenizer_config.json").read_text())["do_lower_case"] is True
+    assert_same(weights.read(folder).arrays, arrays)
+
+
+def test_learned_positions_stay_in_this_program(tmp_path):
+    folder, arrays = write_model(tmp_path / "0", make_model("learned"))
+    assert convert("mindspore", "mindspore", folder, tmp_path / "1").passed
+    assert_same(weights.read(tmp_path / "1").arrays, arrays)
+    for target in ("huggingface", "tensorflow"):
+        with pytest.raises(ValueError, match=f"--to {target}: there is no network with learned relative positions"):
+            convert("mindspore", target, folder, tmp_path / "2")
+
+
+@pytest.mark.parametrize("name", ["keras_bert_tiny_tf", "camphr_ner_bert_tiny_hf"])
+def test_published_checkpoints_come_back_bit_by_bit(name, shared_file, tmp_path):
+    folder = shared_file(f"../checkpoints/{name}")
+    first = "tensorflow" if name.endswith("tf") else "huggingface"
+    theirs = weights.read(folder)
+    for path in (("mindspore", "huggingface", "tensorflow"), ("tensorflow", "mindspore", "huggingface"), ("huggingface", "mindspore")):
+        source, now = first, folder
+        for target in path:
+            made = tmp_path / "-".join((*path, target))
+            assert convert(source, target, now, made).passed
+            source, now = target, made
+        assert_same(weights.read(now).arrays, {key: array for key, array in theirs.arrays.items() if names.is_ours(key)})
+    raw = tensorflow.read(folder) if first == "tensorflow" else {}
+    written = tensorflow.read(tmp_path / "mindspore-huggingface-tensorflow-tensorflow")
+    for key in raw.keys() & written.keys():
+        assert written[key].tobytes() == raw[key].tobytes()
+    assert first != "tensorflow" or set(written) == {key for key in raw if "adam" not in key and key != "global_step"}
+
+
+@pytest.mark.parametrize("factor", ["", "times_factor/"])
+def test_googles_checkpoint_computes_what_googles_program_does(factor, shared_file, tmp_path):
+    golden = np.load(ROOT / "tests/golden/tensorflow_bert.npz")
+    folder = shared_file("../checkpoints/keras_bert_tiny_tf")
+    convert("tensorflow", "mindspore", folder, tmp_path / "made")
+    found = weights.read(tmp_path / "made")
+    scale = golden["factor"] if factor else 1
+    arrays = {name: array if name.endswith("norm.weight") else array * np.float32(scale) for name, array in found.arrays.items()}
+    mindspore_checkpoint.write(tmp_path / "made/model.ckpt", arrays)
+    model = dataclasses.replace(read_description(tmp_path / "made").model, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    for act in ("gelu", "gelu_tanh"):
+        pretraining = Pretraining(dataclasses.replace(model, hidden_act=act), DeviceSettings())
+        checkpoint.load_weights(pretraining, tmp_path / "made", whole=True)
+        pretraining.set_train(False)
+        keys = ("input_ids", "input_mask", "token_type_ids", "masked_lm_positions")
+        masked_lm, next_sentence = pretraining(*(Tensor(golden[key].astype(np.int32)) for key in keys))
+        expected = {key: golden[f"{factor}{act}/{key}_logits"] for key in ("masked_lm", "next_sentence")}
+        # the bound of the task; float32 through two layers
+        np.testing.assert_allclose(masked_lm.asnumpy(), expected["masked_lm"].reshape(masked_lm.shape), atol=2e-5)
+        np.testing.assert_allclose(next_sentence.asnumpy(), expected["next_sentence"], atol=2e-5)
+
+
+def test_a_taggers_logits_are_hugging_faces(shared_file, tmp_path):
+    golden = np.load(ROOT / "tests/golden/ner_bert.npz")
+    convert("huggingface", "tensorflow", shared_file("../checkpoints/camphr_ner_bert_tiny_hf"), tmp_path)
+    found, model = weights.read(tmp_path), read_description(tmp_path).model
+    outputs = network.run(model, found.arrays, golden["ids"], golden["mask"], golden["types"])
+    np.testing.assert_allclose(outputs["head"], golden["logits"], atol=2e-5)
+
+
+def test_minilm_goes_through_all_formats_in_time_and_memory(encoder, tmp_path):
+    size, source, folder = os.path.getsize(encoder / "model.safetensors"), "huggingface", encoder
+    for target in ("mindspore", "tensorflow", "huggingface"):
+        command = [sys.executable, "-m", "src.convert", "--from", source, "--to", target, "--input", folder, "--output", tmp_path / target]
+        wrapper = "import resource, subprocess, sys, time; start = time.perf_counter(); done = subprocess.run(sys.argv[1:]); "
+        wrapper += "print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(done.returncode)"
+        done = subprocess.run([sys.executable, "-c", wrapper, *map(str, command)], capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0, done.stdout + done.stderr
+        seconds, kilobytes = map(float, done.stdout.splitlines()[-1].split())
+        assert kilobytes * 1024 < 3 * size
+        assert seconds < 5
+        source, folder = target, tmp_path / target
+    assert_same(load_file(tmp_path / "huggingface/model.safetensors"), load_file_without_buffers(encoder / "model.safetensors"))
+
+
+def load_file_without_buffers(path):
+    return {name: array for name, array in load_file(path).items() if not name.endswith("position_ids")}
+
+
+def test_shapes_are_those_of_the_networks():
+    for positions in ("absolute", "sinusoidal", "learned"):
+        model = make_model(positions)
+        found = {parameter.name: parameter.shape for parameter in Pretraining(model, DeviceSettings()).get_parameters()}
+        assert found == {name: array.shape for name, array in make_weights(model, "pretraining").items()}
+
+
+def test_the_vocabularys_filling_is_cut(tmp_path):
+    model = make_model()
+    arrays = make_weights(model, "pretraining")
+    filled = {
+        name: np.pad(array, [(0, 4)] + [(0, 0)] * (array.ndim - 1)) if name in weights.OF_WORDS else array for name, array in arrays.items()
+    }
+    folder, _ = write_model(tmp_path / "0", model, arrays=filled, target="huggingface")
+    assert convert("nvidia", "mindspore", folder, tmp_path / "1").passed
+    assert_same(weights.read(tmp_path / "1").arrays, arrays)
+    report = json.loads((tmp_path / "1/conversion_report.json").read_text())
+    assert sum("fill up the vocabulary" in tensor["remark"] for tensor in report["tensors"]) == 2
+
+
+def test_half_precision_is_widened_and_said(tmp_path):
+    model = make_model()
+    arrays = {name: array.astype(np.float16) for name, array in make_weights(model).items()}
+    folder, _ = write_model(tmp_path / "0", model, arrays=arrays, target="huggingface")
+    report = convert("huggingface", "mindspore", folder, tmp_path / "1")
+    assert_same(weights.read(tmp_path / "1").arrays, {name: array.astype(np.float32) for name, array in arrays.items()})
+    assert {tensor["remark"] for tensor in report.tensors} == {"as float32"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_hidden_layers": 3}, "is not whole: bert.encoder.layers.2.attention.query.weight"),
+        ({"num_hidden_layers": 1}, "num_hidden_layers=1, and the weights have bert.encoder.layers.1."),
+        ({"vocab_size": 48}, r"vocab_size=48, and bert.embeddings.word.weight is of shape \(60, 32\)"),
+        ({"intermediate_size": 128}, "intermediate_size=128, and bert.encoder.layers.0.intermediate"),
+        ({"max_position_embeddings": 16}, "max_position_embeddings=16, and bert.embeddings.position.weight"),
+        ({"model_type": "nezha"}, "position_embedding_type=sinusoidal, and the weights have bert.embeddings.position.weight"),
+        ({"hidden_size": 33}, "hidden_size=33 is not divisible"),
+        ({"model_type": "roberta"}, "model_type=roberta: bert and nezha are supported"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused(change, message, tmp_path):
+    folder, _ = write_model(tmp_path / "0", target="huggingface")
+    edit(folder / "config.json", **change)
+    with pytest.raises(ValueError, match=message):
+        convert("huggingface", "mindspore", folder, tmp_path / "1")
+    assert not (tmp_path / "1").exists() or os.listdir(tmp_path / "1") == ["conversion_report.json"]
+
+
+def test_what_is_missing_is_listed_whole(tmp_path, capsys):
+    arrays = make_weights(make_model(), "pretraining")
+    partial = {name: array for name, array in arrays.items() if "layers.1." not in name and name != "masked_lm.bias"}
+    folder, _ = write_model(tmp_path / "0", arrays=partial)
+    with pytest.raises(MissingParameters, match="and 13 more missing"):
+        convert("mindspore", "huggingface", folder, tmp_path / "1")
+    report = json.loads((tmp_path / "1/conversion_report.json").read_text())
+    assert set(report["missing"]) == arrays.keys() - partial.keys()
+    assert report["passed"] is False
+    with pytest.raises(SystemExit, match="2"):
+        __main__.main(["--from", "mindspore", "--to", "huggingface", "--input", str(folder), "--output", str(tmp_path / "1")])
+    printed = capsys.readouterr()
+    assert printed.out.count("missing    ") == 17
+    assert printed.err.startswith(f"error: {folder}/model.ckpt: is not whole: ")
+
+
+def test_a_pooler_that_is_absent_is_said_to_stay_random(tmp_path):
+    folder, _ = write_model(tmp_path / "0", kind="tagger")
+    assert convert("mindspore", "tensorflow", folder, tmp_path / "1").left_random == ["bert.pooler.weight", "bert.pooler.bias"]
+
+
+def test_infinity_and_nan_are_reported_and_kept(tmp_path):
+    arrays = make_weights(make_model())
+    arrays["bert.pooler.weight"][0, 0], arrays["bert.encoder.layers.1.output.bias"][3] = np.nan, np.inf
+    folder, _ = write_model(tmp_path / "0", arrays=arrays)
+    report = convert("mindspore", "tensorflow", folder, tmp_path / "1")
+    assert report.passed
+    assert report.not_finite == ["bert.encoder.layers.1.output.bias", "bert.pooler.weight"]
+    assert "not finite: bert.encoder.layers.1.output.bias, bert.pooler.weight" in list(report.lines())
+    assert_same(weights.read(tmp_path / "1").arrays, arrays)
+
+
+@pytest.mark.parametrize(("source", "target"), [("zoo", "mindspore"), ("mindspore", "tensorflow"), ("nvidia", "tensorflow")])
+def test_another_format_than_was_said_is_named(source, target, tmp_path):
+    folder, _ = write_model(tmp_path / "0", target="tensorflow")
+    with pytest.raises(ValueError, match="is of the format tensorflow; give --from tensorflow"):
+        convert(source, target, folder, tmp_path / "1")
+
+
+def test_the_source_is_not_overwritten(tmp_path):
+    folder, arrays = write_model(tmp_path / "0")
+    with pytest.raises(ValueError, match="give another folder"):
+        convert("mindspore", "mindspore", folder / "model.ckpt", tmp_path / "x/../0")
+    assert_same(weights.read(folder).arrays, arrays)
+
+
+@pytest.mark.parametrize("target", WEIGHTS_FILE)
+def test_what_was_written_wrongly_is_not_kept(target, tmp_path, monkeypatch, capsys):
+    folder, _ = write_model(tmp_path / "0", kind="classifier")
+    write = conversion.write
+
+    def write_wrongly(hidden, kind, description, arrays):
+        name = "bert.encoder.layers.1.attention.query.bias"
+        write(hidden, kind, description, {**arrays, name: arrays[name] + np.float32(1e-7)})
+
+    monkeypatch.setattr(conversion, "write", write_wrongly)
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/mine.txt").write_text("stays")
+    with pytest.raises(SystemExit, match="1"):
+        __main__.main(["--from", "mindspore", "--to", target, "--input", str(folder), "--output", str(tmp_path / "1")])
+    assert sorted(os.listdir(tmp_path / "1")) == ["conversion_report.json", "mine.txt"]
+    assert "not the same bits: bert.encoder.layers.1.attention.query.bias\n" in capsys.readouterr().out
+    assert json.loads((tmp_path / "1/conversion_report.json").read_text())["passed"] is False
+
+
+def test_a_configuration_that_was_written_wrongly_fails_the_proof(tmp_path, monkeypatch):
+    folder, _ = write_model(tmp_path / "0")
+    monkeypatch.setattr(proof, "read_description", lambda folder: dataclasses.replace(described, model=make_model(num_attention_heads=2)))
+    described = read_description(folder)
+    report = convert("mindspore", "huggingface", folder, tmp_path / "1")
+    assert not report.passed
+    assert report.proof["changed"] == []
+    assert report.proof["differences"]["embeddings"] == 0
+    assert report.proof["differences"]["layer 0"] > 1e-3
+
+
+def test_a_tied_matrix_that_differs_is_told(tmp_path):
+    folder, arrays = write_model(tmp_path / "0", kind="pretraining", target="huggingface")
+    tensors = load_file(folder / "model.safetensors")
+    decoder = tensors["bert.embeddings.word_embeddings.weight"]
+    for other, remark in ((decoder, "the same as"), (decoder + 1, "differs from")):
+        save_file({**tensors, "cls.predictions.decoder.weight": other}, folder / "model.safetensors", {"format": "pt"})
+        report = convert("huggingface", "mindspore", folder, tmp_path / "1")
+        (dropped,) = (tensor for tensor in report.tensors if tensor["status"] == "dropped")
+        assert dropped["remark"].startswith(remark)
+
+
+def test_tokens_without_embedding_and_a_missing_vocabulary_are_warned_of(tmp_path):
+    folder, _ = write_model(tmp_path / "0", vocabulary="".join(f"{token}\n" for token in [*TOKENS, "a", "b"]).encode())
+    assert "62 tokens, and vocab_size=60" in convert("mindspore", "mindspore", folder, tmp_path / "1").warnings[0]
+    (folder / "vocab.txt").unlink()
+    assert "no vocab.txt" in convert("mindspore", "mindspore", folder, tmp_path / "2").warnings[0]
+    assert not (tmp_path / "2/vocab.txt").exists()
+
+
+def test_a_vocabulary_is_made_of_a_fast_tokenizer(tmp_path, encoder):
+    folder, _ = write_model(tmp_path / "0", make_model(vocab_size=30522))
+    (folder / "vocab.txt").unlink()
+    (folder / "tokenizer.json").write_bytes((encoder / "tokenizer.json").read_bytes())
+    convert("mindspore", "tensorflow", folder, tmp_path / "1")
+    assert (tmp_path / "1/vocab.txt").read_bytes() == (encoder / "vocab.txt").read_bytes()
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(ValueError, match="tokenizer.json: not a tokenizer"):
+        convert("mindspore", "tensorflow", folder, tmp_path / "1")
+
+
+def test_google_is_said_to_compute_otherwise(tmp_path):
+    folder, _ = write_model(tmp_path / "0", make_model(layer_norm_eps=1e-7))
+    report = convert("mindspore", "tensorflow", folder, tmp_path / "1")
+    assert ["tanh" in report.warnings[0], "1e-12" in report.warnings[1], len(report.warnings)] == [True, True, 2]
+
+
+def test_a_training_checkpoint_gives_its_weights(tmp_path):
+    folder, arrays = write_model(tmp_path / "0", kind="classifier")
+    state = {f"moment1.{name}": array for name, array in arrays.items()} | {"global_step": np.array(3, np.int32)}
+    mindspore_checkpoint.write(folder / "model.ckpt", {**arrays, **state})
+    report = convert("mindspore", "huggingface", folder, tmp_path / "1")
+    assert_same(weights.read(tmp_path / "1").arrays, arrays)
+    assert sum(tensor["remark"] == "state of a training" for tensor in report.tensors) == len(state)
+
+
+def test_the_zoos_nezha_becomes_this_programs(tmp_path):
+    model = make_model("learned", hidden_act="gelu_tanh", layer_norm_eps=1e-7)
+    arrays = make_weights(model, "pretraining")
+    theirs = {ours: theirs for ours, _, _, theirs in names._ALL} | {names._POSITIONS: names._ZOOS_POSITIONS}
+
+    def to_zoo(name):
+        number = names._NUMBER.search(name)
+        name = theirs[names._NUMBER.sub("{}", name)]
+        name = name.format(number[0]) if number else name
+        return ("bert." if name.startswith("cls") else "bert.bert.") + name
+
+    zoo = {to_zoo(name): array for name, array in arrays.items()}
+    unused = "bert.bert.bert_embedding_postprocessor.full_position_embedding.embedding_table"
+    mindspore_checkpoint.write(tmp_path / "checkpoint_bert-40_100.ckpt", {**zoo, unused: np.zeros((32, 32), np.float32)})
+    assert convert("zoo", "mindspore", tmp_path / "checkpoint_bert-40_100.ckpt", tmp_path / "1").passed
+    assert_same(weights.read(tmp_path / "1").arrays, arrays)
+    assert read_description(tmp_path / "1").model == model
+    assert describe_weights(tmp_path / "checkpoint_bert-40_100.ckpt").model["hidden_act"] == "gelu_tanh"
+
+
+def test_bad_flags_end_with_2(capsys):
+    for flags in (["--from", "paddle"], [], ["--from", "zoo", "--to", "zoo", "--input", "x", "--output", "y"]):
+        with pytest.raises(SystemExit, match="2"):
+            __main__.main(flags)
+    with pytest.raises(SystemExit, match="2"):
+        __main__.main(["--from", "zoo", "--to", "mindspore", "--input", "/nowhere", "--output", "y"])
+    assert capsys.readouterr().err.splitlines()[-1] == "error: /nowhere: no such file or folder; it should hold the weights to load"
+
+
+def test_conversion_imports_no_mindspore():
+    done = subprocess.run([sys.executable, "-X", "importtime", "-m", "src.convert", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert not [line for line in done.stderr.splitlines() if line.split("|")[-1].strip() == "mindspore"]
+    assert mindspore.__version__  # which this test has imported itself

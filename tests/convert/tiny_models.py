@@ -1,0 +1,44 @@
+"""Random weights, whole in all that a network can have."""
+
+import numpy as np
+
+from src.config.model import ModelConfig
+from src.convert import parameters
+
+SIZES = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+SIZES["max_position_embeddings"] = 32
+POSITIONS = {
+    "absolute": {},
+    "sinusoidal": {"position_embedding_type": "sinusoidal", "max_relative_position": 5},
+    "learned": {"position_embedding_type": "learned", "max_relative_position": 3},
+}
+HEADS = {
+    "encoder": {},
+    "pretraining": {"masked_lm.dense": 32, "masked_lm.norm": None, "masked_lm.bias": 60, "next_sentence": 2},
+    "classifier": {"head.dense": 3},
+    "tagger": {"head.dense": 5, "head.crf.transitions": (5, 5), "head.crf.start": 5, "head.crf.end": 5},
+    "span": {"head.span": 2},
+}
+_WITHOUT_POOLER = ("tagger", "span")
+
+
+def make_model(positions="absolute", **settings):
+    return ModelConfig(**{**SIZES, **POSITIONS[positions], **settings})
+
+
+def make_weights(model, kind="encoder", seed=1):
+    """Every parameter of a network, random and of order one: our name -> float32 array."""
+    shapes = {name: [_resolve(model, size) for size in sizes] for name, sizes in parameters.encoder_shapes(model).items()}
+    heads = {} if kind in _WITHOUT_POOLER else {"bert.pooler": model.hidden_size}
+    for name, size in {**heads, **HEADS[kind]}.items():
+        if name.endswith("bias") or ".crf." in name:
+            shapes[name] = size
+        else:
+            width = model.hidden_size
+            shapes |= {f"{name}.weight": (width,) if size is None else (size, width), f"{name}.bias": size or width}
+    rng = np.random.default_rng(seed)
+    return {name: (rng.standard_normal(shape) * 0.5).astype(np.float32) for name, shape in shapes.items()}
+
+
+def _resolve(model, size):
+    return getattr(model, size) if isinstance(size, str) else size
