@@ -6,6 +6,7 @@ from src import signals
 from src.config import loader
 from src.config.pretrain import PretrainEvalOptions
 from src.files import write_text
+from src.formats import weights
 
 
 def main(argv=None):
@@ -16,7 +17,7 @@ def main(argv=None):
             from src.tasks import pretrain  # imports MindSpore: after the options are known to be good
             from src.train import checkpoint, prediction, runtime
 
-        path = checkpoint.find_weights(options.eval_ckpt)
+        path = weights.find(options.eval_ckpt)
         config = pretrain.prepare(runtime.start(options), ("eval",))
         scores = pretrain.score(config, *prediction.predict(pretrain, config, "eval", path if config.device.writes else None))
         if config.device.writes:

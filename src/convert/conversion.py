@@ -83,7 +83,7 @@ def _collect(source, target, found, description):
         report.add(origin, arrays[origin.target] if taken else None, to_target(target, origin.target, architecture) if taken else None)
     report.left_random = [name for name in parameters.POOLER if name not in arrays]
     report.not_finite = [name for name, array in arrays.items() if not np.isfinite(array).all()]
-    report.warnings += [*description.warnings, *find_departures(target, description.model)]
+    report.warnings += [*description.warnings, *find_departures(found.kind, target, description.model)]
     return arrays, report
 
 

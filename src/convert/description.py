@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from src.config.model import ModelConfig, describe_weights, own_description, read_json_object
 from src.data.tokenization import decide_lower_case, parse_vocabulary
 from src.files import write_text
+from src.formats.zoo import EPS as ZOOS_EPS
 
 _GOOGLES = (
     *("attention_probs_dropout_prob", "hidden_act", "hidden_dropout_prob", "hidden_size", "initializer_range", "intermediate_size"),
@@ -155,13 +156,19 @@ def _to_tensorflow(description, arrays):
     return config | others
 
 
-def find_departures(target, model):
-    """What the programs of the target will compute otherwise than this network: list of lines of text."""
-    if target != "tensorflow":
-        return []
+def find_departures(source, target, model):
+    """What the programs of source and target compute otherwise than this network: list of lines of text.
+
+    Args:
+        source: kind of Weights. target: huggingface, tensorflow or mindspore. model: ModelConfig.
+    """
     departures = []
-    if model.hidden_act == "gelu":
+    if source == "zoo" and (model.hidden_act == "gelu" or model.layer_norm_eps != ZOOS_EPS):
+        departures.append(
+            f"the model zoo computes gelu by tanh, and normalises with an epsilon of {ZOOS_EPS:g}; the configuration says otherwise"
+        )
+    if target == "tensorflow" and model.hidden_act == "gelu":
         departures.append("Google's programs compute gelu by tanh, which differs from this network's by up to 5e-4 for each value")
-    if model.layer_norm_eps != _GOOGLES_EPS:
+    if target == "tensorflow" and model.layer_norm_eps != _GOOGLES_EPS:
         departures.append(f"Google's programs normalise with an epsilon of {_GOOGLES_EPS:g}, this network with {model.layer_norm_eps:g}")
     return departures

@@ -30,6 +30,7 @@ _TYPES = {
 _NAMES = {dtype: name for name, dtype in reversed(_TYPES.items())}  # uint16 is itself, not the bits of bfloat16
 _PART_BYTES = 1 << 29  # of a large tensor, as MindSpore cuts it
 _CRC_MARK, _CRC_BYTES = b"crc_num", 10
+_MOST_SHAPE_BYTES = 1 << 12  # no tensor has so many dimensions
 
 
 def write(path, arrays):
@@ -84,7 +85,8 @@ def _read(path, check):
             raise ValueError("the file is empty")
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     arrays = {}
-    for name, tensors in groupby(map(_read_value, protobuf.read_all(_find_message(data, check), 1)), lambda value: value[0]):
+    values = (_read_value(value) for number, value in protobuf.read_fields(_find_message(data, check)) if number == 1)
+    for name, tensors in groupby(values, lambda value: value[0]):
         if name in arrays:
             raise ValueError(f"parameter {name} occurs twice")
         _, kinds, dims, contents = zip(*tensors)
@@ -111,17 +113,25 @@ def _read_value(data):
         raise ValueError("no checkpoint: a number where a value is expected")
     name, tensor = _read_one(data, 1), _read_one(data, 2)
     dims = []
-    for dim in protobuf.read_all(tensor, 1):
-        dims += [dim] if isinstance(dim, int) else protobuf.read_packed(dim)
+    for number, dim in protobuf.read_fields(tensor):
+        if number == 1:
+            dims += [dim] if isinstance(dim, int) else protobuf.read_packed(dim[:_MOST_SHAPE_BYTES])
+        if len(dims) > _MOST_SHAPE_BYTES:
+            raise ValueError("no checkpoint: a shape without end")
     return str(name, "utf-8"), str(_read_one(tensor, 2), "utf-8"), dims, _read_one(tensor, 3)
 
 
 def _read_one(data, number):
     """The bytes of the only field of this number."""
-    found = protobuf.read_all(data, number)
-    if len(found) != 1 or isinstance(found[0], int):
-        raise ValueError(f"no checkpoint: field {number} is there {len(found)} times")
-    return found[0]
+    found = None
+    for other, value in protobuf.read_fields(data):
+        if other == number:
+            if found is not None or isinstance(value, int):
+                raise ValueError(f"no checkpoint: field {number} is there twice, or a number")
+            found = value
+    if found is None:
+        raise ValueError(f"no checkpoint: field {number} is absent")
+    return found
 
 
 def _make_array(name, kind, dims, contents):

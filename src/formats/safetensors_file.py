@@ -52,7 +52,7 @@ def _read_header(file):
     text = file.read(size)
     if len(text) < size:
         raise ValueError("truncated in the header")
-    return json.loads(text, object_pairs_hook=_refuse_repetition), 8 + size
+    return json.loads(text.decode(), object_pairs_hook=_refuse_repetition), 8 + size
 
 
 def _refuse_repetition(pairs):

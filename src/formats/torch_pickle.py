@@ -8,13 +8,12 @@ Source: torch/serialization.py and torch/_utils.py describe the formats.
 
 import functools
 import io
-import lzma
 import math
 import os
 import pickle
 import struct
+import sys
 import zipfile
-import zlib
 from collections import OrderedDict
 
 import numpy as np
@@ -36,9 +35,11 @@ _STORAGE_TYPES = {
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _MAX_EXPANDED = 1 << 24  # elements of a view that repeats its storage (stride 0)
+_MAX_SHARED = 16  # times that all tensors together may be larger than their file: some share a storage
+_MAX_DIMS = 32
 _DAMAGE = (
     *(pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, RuntimeError),
-    *(OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(OSError, zipfile.BadZipFile, struct.error),
 )
 
 
@@ -56,7 +57,7 @@ def read(path):
     """
     with open(path, "rb") as file:
         try:
-            tensors = _find_tensors(_read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file))
+            tensors = _find_tensors(_read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file), os.stat(path).st_size)
         except _DAMAGE as error:
             raise ValueError(f"{path}: not a readable PyTorch file ({type(error).__name__}: {error})") from None
     if not tensors:
@@ -64,12 +65,14 @@ def read(path):
     return tensors
 
 
-def _find_tensors(loaded):
+def _find_tensors(loaded, file_size):
     for candidate in (loaded, *(loaded.get(key) for key in ("model", "state_dict") if isinstance(loaded, dict))):
         if isinstance(candidate, dict):
-            tensors = {name: value.to_array() for name, value in candidate.items() if isinstance(value, _Tensor)}
+            tensors = {name: value for name, value in candidate.items() if isinstance(name, str) and isinstance(value, _Tensor)}
+            if sum(tensor.num_bytes for tensor in tensors.values()) > _MAX_SHARED * file_size + _MAX_EXPANDED:
+                raise ValueError(f"tensors more than {_MAX_SHARED} times as large as the file")
             if tensors:
-                return tensors
+                return {name: tensor.to_array() for name, tensor in tensors.items()}
     return {}
 
 
@@ -79,11 +82,21 @@ class _Tensor:
     def __init__(self, storage, offset, shape, stride):
         self.storage, self.offset, self.shape, self.stride = storage, offset, shape, stride
 
+    @functools.cached_property
+    def layout(self):
+        """(shape, stride)."""
+        shape, stride = tuple(map(int, self.shape)), tuple(map(int, self.stride))
+        if not len(shape) == len(stride) <= _MAX_DIMS or not all(0 <= number <= sys.maxsize for number in (*shape, *stride, self.offset)):
+            raise ValueError(f"tensor of shape {shape}, stride {stride}, offset {self.offset}")
+        return shape, stride
+
+    @property
+    def num_bytes(self):
+        return math.prod(self.layout[0]) * self.storage.dtype.itemsize
+
     def to_array(self):
         flat = self.storage.array
-        shape, stride = tuple(map(int, self.shape)), tuple(map(int, self.stride))
-        if min((0, *shape, *stride, self.offset)) < 0 or len(shape) != len(stride):
-            raise ValueError(f"tensor of shape {shape}, stride {stride}, offset {self.offset}")
+        shape, stride = self.layout
         last = self.offset + sum((size - 1) * step for size, step in zip(shape, stride))
         if 0 not in shape and last >= flat.size:
             raise ValueError(f"a tensor reaches element {last} of a storage of {flat.size}")
@@ -128,9 +141,6 @@ class _Stub:
     def __init__(self, *args, **kwargs):
         pass
 
-    def __setstate__(self, state):
-        pass
-
     def __call__(self, *args, **kwargs):
         return _Stub()
 
@@ -161,8 +171,32 @@ _SAFE_GLOBALS = {
 }
 
 
+class _Tuple(tuple):
+    """Hashed by way of Python, whose recursion ends in an error: that of tuples nested a million times overflows C's stack."""
+
+    __slots__ = ()
+
+    def __hash__(self):
+        return super().__hash__()
+
+
+def _load_tuple(code):
+    def load(unpickler):
+        pickle._Unpickler.dispatch[code](unpickler)
+        unpickler.stack[-1] = _Tuple(unpickler.stack[-1])
+
+    return load
+
+
 class _Unpickler(pickle._Unpickler):
     """In Python: the one in C allocates as much memory as a damaged memo index asks for."""
+
+    dispatch = {
+        **pickle._Unpickler.dispatch,
+        **{code[0]: _load_tuple(code[0]) for code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3)},
+        pickle.BUILD[0]: lambda unpickler: unpickler.stack.pop(),  # no state is needed, and none may change functions of this module
+    }
+    del dispatch[pickle.BYTEARRAY8[0]]  # it fills as much memory as it says before it reads
 
     def __init__(self, file, load_storage):
         super().__init__(file, encoding="utf-8")
@@ -184,6 +218,8 @@ def _read_zip(file):
     pickle_name = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
     if pickle_name is None:
         raise ValueError("no data.pkl in the archive")
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+        raise ValueError("compressed, as PyTorch's own files are not: not supported")
     root, storages = pickle_name[: -len("data.pkl")], {}
 
     def load_storage(pid):

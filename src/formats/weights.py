@@ -53,7 +53,7 @@ def find(path):
         return found
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such file or folder; it should hold the weights to load")
-    ours = [file for file in path.glob("*.ckpt") if not file.name.startswith(".")]  # those are half written
+    ours = [file for file in path.glob("*.ckpt") if file.is_file() and not file.name.startswith(".")]  # those are half written
     if not ours:
         looked_for = ", ".join(huggingface.CANDIDATES)
         raise FileNotFoundError(f"{path}: no weights in this folder; looked for {looked_for}, a TensorFlow checkpoint (*.index), *.ckpt")
@@ -77,16 +77,25 @@ def read(path):
     else:
         kind, raw = "huggingface", huggingface.read(path)
         translated = _translate_huggingface(raw)
+    try:
+        return Weights(kind, path, *_collect(translated))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _collect(translated):
+    """(arrays by our names, Origins) of pairs of an Origin and its array, or None."""
     arrays, origins = {}, []
     for origin, array in translated:
         origins.append(origin)
+        if origin.target is None or array is None:
+            continue
         if origin.target in arrays:
-            raise ValueError(f"{path}: parameter {origin.name} occurs twice: {origin.target} is there already")
-        if origin.target is not None and array is not None:
-            arrays[origin.target] = array
+            raise ValueError(f"parameter {origin.name} occurs twice: {origin.target} is there already")
+        arrays[origin.target] = array
     if not arrays:
-        raise ValueError(f"{path}: no weights in it")
-    return Weights(kind, path, arrays, origins)
+        raise ValueError("no weights in it")
+    return arrays, origins
 
 
 def to_float32(weights):

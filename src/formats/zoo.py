@@ -13,7 +13,8 @@ from src.formats.origin import Origin
 _BACKBONE = re.compile(r"^(bert\.)+(bert_embedding_lookup|bert_embedding_postprocessor|bert_encoder)\.")
 _LSTM = re.compile(r"^(?:bert\.)+lstm\.(weight_ih|weight_hh|bias_ih|bias_hh)_l0(_reverse)?$")
 _LSTM_PARTS = {"weight_ih": "input_weight", "weight_hh": "hidden_weight", "bias_ih": "bias", "bias_hh": "bias"}
-_CRF = "loss.transitions"
+_CRF = ("loss.transitions", "loss.transition_matrix")  # the second in r0.x
+EPS = 1e-7  # of MindSpore's layer normalisation
 _HEAD_SIZE = 64  # of every network that the zoo trained
 
 
@@ -29,14 +30,16 @@ def translate(tensors):
         ValueError: a CRF that is none.
     """
     relative, lstm = _has_relative_positions(tensors), _join_lstm(tensors)
+    complete = bool(lstm)
     for name, array in tensors.items():
         target = names.from_zoo(name)
-        if name == _CRF:
+        if name in _CRF:
             for part, values in convert_crf(array).items():
                 yield Origin.of(name, array, f"head.crf.{part}", "split"), values
         elif match := _LSTM.match(name):
             target = f"head.contexts.{_LSTM_PARTS[match[1]]}"
-            yield Origin.of(name, array, target if lstm else None, "joined" if lstm else "its LSTM is incomplete"), lstm.pop(target, None)
+            remark = "joined" if complete else "its LSTM is incomplete"
+            yield Origin.of(name, array, target if complete else None, remark), lstm.pop(target, None)
         elif target == "bert.embeddings.position.weight" and relative:
             yield Origin.of(name, array, None, "not used beside relative positions"), None
         elif target == name:
@@ -66,7 +69,7 @@ def describe(path):
     """The network of a checkpoint of the zoo, by the names of ModelConfig; empty if it is another's.
 
     Shapes tell all but the number of heads, which is that of heads of 64, or of as many as the positions have.
-    The zoo's GELU is the tanh form, and MindSpore's layer normalisation has an epsilon of 1e-7.
+    The zoo's GELU is the tanh form, and its layer normalisation has MindSpore's epsilon.
 
     Raises:
         ValueError: damaged.
@@ -77,22 +80,26 @@ def describe(path):
     shapes = {names.from_zoo(name): array.shape for name, array in tensors.items()}
     try:
         return _describe(shapes, _has_relative_positions(tensors))
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{path}: a checkpoint of the model zoo without {error}") from None
+    except KeyError as error:
+        raise ValueError(f"{path}: a checkpoint of the model zoo without {error.args[0]}") from None
+    except (ValueError, IndexError, ZeroDivisionError):
+        raise ValueError(f"{path}: a checkpoint of the model zoo with tensors of shapes that no network has") from None
 
 
 def _describe(shapes, relative):
     vocab_size, hidden_size = shapes["bert.embeddings.word.weight"]
     layers = {int(match[1]) for name in shapes if (match := re.match(r"bert\.encoder\.layers\.(\d+)\.", name))}
+    if absent := next((number for number in range(len(layers)) if number not in layers), None):
+        raise KeyError(f"bert.encoder.layers.{absent}")
     model = {
         "vocab_size": vocab_size,
         "hidden_size": hidden_size,
-        "num_hidden_layers": max(layers, default=0) + 1,
+        "num_hidden_layers": len(layers),
         "num_attention_heads": max(hidden_size // _HEAD_SIZE, 1),
         "intermediate_size": shapes["bert.encoder.layers.0.intermediate.weight"][0],
         "type_vocab_size": shapes["bert.embeddings.token_type.weight"][0],
         "hidden_act": "gelu_tanh",
-        "layer_norm_eps": 1e-7,
+        "layer_norm_eps": EPS,
     }
     if relative:
         rows, head_size = shapes["bert.encoder.layers.0.attention.positions.table"]

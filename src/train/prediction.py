@@ -19,7 +19,7 @@ def predict(task, config, split, path):
         task: a task module.
         config: options whose device is started.
         split: of `task.dataset`.
-        path: the weights, see `checkpoint.read_weights`; None on ranks that do not write, which get them from the one that does.
+        path: the weights, see `weights.find`; None on ranks that do not write, which get them from the one that does.
 
     Returns:
         (outputs, see `run_network`; the RecordSet that they belong to).

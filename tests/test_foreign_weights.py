@@ -1,0 +1,330 @@
+"""Weights of other systems in the run scripts: TensorFlow prefixes, and checkpoints named and saved as the model zoo's programs do."""
+
+import dataclasses
+import json
+import re
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import TINY, WORDS
+
+import pretrain_eval
+import run_classifier
+import run_ner
+import run_pretrain
+import run_squad
+from src.config.model import ModelConfig, own_description
+from src.convert.conversion import convert
+from src.convert.parameters import encoder_shapes
+from src.data.tfrecord import encode_examples
+from src.formats import mindspore_checkpoint
+from src.report import plots
+
+SEQ_LENGTH = 16
+ZOOS = {"num_attention_heads": 1, "hidden_act": "gelu_tanh", "layer_norm_eps": 1e-7}  # what its checkpoints do not tell
+MODEL = ModelConfig(**TINY | ZOOS)
+TAGS = ["O", "S_PET", "B_PET", "M_PET", "E_PET"]
+SENTENCES = [("the", "cat", "sat"), ("a", "dog", "ran", "on", "a", "mat"), ("not", "fast", "cat")]
+
+# What the model zoo's programs call our parameters: bert_model.py, bert_for_pre_training.py, finetune_eval_model.py, rnns.py
+ZOO_NAMES = [
+    (r"^bert\.embeddings\.word\.weight", "bert.bert.bert_embedding_lookup.embedding_table"),
+    (r"^bert\.embeddings\.position\.weight", "bert.bert.bert_embedding_postprocessor.full_position_embedding.embedding_table"),
+    (r"^bert\.embeddings\.token_type\.weight", "bert.bert.bert_embedding_postprocessor.token_type_embedding.embedding_table"),
+    (r"^bert\.embeddings\.norm", "bert.bert.bert_embedding_postprocessor.layernorm"),
+    (r"^bert\.pooler", "bert.bert.dense"),
+    (r"^bert\.encoder\.layers\.(\d+)\.", r"bert.bert.bert_encoder.layers.\1."),
+    (r"attention\.(query|key|value)\.", r"attention.attention.\1_layer."),
+    (r"attention\.output\.", "attention.output.dense."),
+    (r"attention\.positions\.table", "attention.attention._generate_relative_positions_embeddings.embeddings_table"),
+    (r"attention_norm", "attention.output.layernorm"),
+    (r"(\d)\.output\.(weight|bias)", r"\1.output.dense.\2"),
+    (r"(\d)\.output_norm", r"\1.output.layernorm"),
+    (r"^masked_lm\.norm", "bert.cls1.layernorm"),
+    (r"^masked_lm\.bias", "bert.cls1.output_bias"),
+    (r"^masked_lm\.", "bert.cls1."),
+    (r"^next_sentence", "bert.cls2.dense"),
+    (r"^head\.dense", "bert.dense_1"),
+    (r"^head\.span", "bert.dense1"),
+    (r"layernorm\.weight$", "layernorm.gamma"),
+    (r"layernorm\.bias$", "layernorm.beta"),
+]
+
+
+def zoo_name(name):
+    for pattern, theirs in ZOO_NAMES:
+        name = re.sub(pattern, theirs, name)
+    return name
+
+
+def draw(shapes, seed=1):
+    random = np.random.default_rng(seed)
+    return {name: random.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def network_shapes(model, **head):
+    sizes = dataclasses.asdict(model)
+    shapes = {name: tuple(sizes[size] if isinstance(size, str) else size for size in shape) for name, shape in encoder_shapes(model).items()}
+    hidden = model.hidden_size
+    shapes |= {"bert.pooler.weight": (hidden, hidden), "bert.pooler.bias": (hidden,)}
+    for name, size in head.items():
+        shapes |= {f"{name}.weight": (size, hidden), f"{name}.bias": (size,)}
+    return shapes
+
+
+def save_ours(folder, arrays, model=MODEL, labels=()):
+    """A checkpoint folder of this program."""
+    folder.mkdir()
+    mindspore_checkpoint.write(folder / "weights.ckpt", arrays)
+    (folder / "config.json").write_text(json.dumps(own_description(dataclasses.asdict(model), labels, {})), encoding="utf-8")
+    return folder
+
+
+def save_zoo(path, arrays, others=()):
+    """A checkpoint as the model zoo's training saves it: an Adam's moments and counters beside the weights, no configuration."""
+    theirs = {zoo_name(name): array for name, array in arrays.items()} | dict(others)
+    moments = {f"{moment}.{name}": np.zeros_like(array) for name, array in theirs.items() for moment in ("adam_m", "adam_v")}
+    state = {"global_step": np.array([100], np.int32), "learning_rate": np.array(1e-5, np.float32)}
+    path.parent.mkdir(exist_ok=True)
+    mindspore_checkpoint.write(path, theirs | moments | state)
+    return path
+
+
+def to_zoos_crf(transitions, random):
+    """The zoo's transitions [C + 2, C + 2], to and from, of ours.
+
+    [CLS] and [SEP] are places of its path, with the tag O, so that what <START> goes to and what goes to <STOP> is never trained.
+    """
+    size = len(transitions)
+    theirs = random.standard_normal((size + 2, size + 2)).astype(np.float32)
+    theirs[:size, :size] = transitions.T
+    theirs[size], theirs[:, size + 1] = -10000, -10000
+    return theirs
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch):
+    monkeypatch.setattr(plots, "draw", lambda folder: None)
+
+
+def flags_of(settings):
+    return [part for key, value in settings.items() if value is not None for part in (f"--{key}", str(value))]
+
+
+def read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_losses(folder):
+    return [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines() if '"step"' in line]
+
+
+def refusal(capsys, script, flags):
+    """The one line on stderr of a run that ends with exit code 2."""
+    with pytest.raises(SystemExit) as stopped:
+        script.main(flags)
+    lines = capsys.readouterr().err.splitlines()
+    assert (stopped.value.code, len(lines)) == (2, 1), lines
+    return lines[0]
+
+
+# TensorFlow
+
+
+@pytest.fixture
+def both(tmp_path, vocab_file):
+    """A pretrained network of this program's, and the same converted: folders of Hugging Face's and of TensorFlow's form."""
+    shapes = network_shapes(MODEL, **{"masked_lm.dense": MODEL.hidden_size, "next_sentence": 2})
+    shapes |= {"masked_lm.norm.weight": (MODEL.hidden_size,), "masked_lm.norm.bias": (MODEL.hidden_size,), "masked_lm.bias": (MODEL.vocab_size,)}
+    ours = save_ours(tmp_path / "ours", draw(shapes))
+    shutil.copy(vocab_file, ours)
+    for target in ("huggingface", "tensorflow"):
+        assert convert("mindspore", target, ours, tmp_path / target).passed
+    return SimpleNamespace(huggingface=tmp_path / "huggingface", prefix=tmp_path / "tensorflow/bert_model.ckpt")
+
+
+def test_training_from_a_prefix_is_training_from_hugging_faces_folder(both, job, tmp_path, capsys):
+    losses = {}
+    for name, path in vars(both).items():
+        same = {"bert_config_file": None, "vocab_file_path": None, "epoch_num": None, "train_steps": 4, "output_dir": tmp_path / name / "out"}
+        run_classifier.main(job(init_checkpoint=path, **same))
+        losses[name] = read_losses(tmp_path / name / "out") if name != "prefix" else read_losses(tmp_path / "prefix/out")
+    assert len(losses["prefix"]) == 4
+    assert losses["prefix"] == losses["huggingface"]
+    said = capsys.readouterr().out
+    assert f"weights from {both.prefix}: matched=23 missing=2 unexpected=7 other_shape=0" in said
+
+
+FORMS = {
+    "an index": (lambda prefix: f"{prefix}.index"),
+    "a data file": (lambda prefix: f"{prefix}.data-00000-of-00001"),
+    "a folder": (lambda prefix: prefix.parent),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_tensorflow_checkpoint_may_be_named_by_any_of_its_files(both, form):
+    from src.formats import weights
+
+    assert weights.find(FORMS[form](both.prefix)) == both.prefix
+
+
+@pytest.fixture
+def records(tmp_path):
+    """A folder with a TFRecord of pretraining rows."""
+    random = np.random.default_rng(3)
+    rows = 8
+    ids = random.integers(5, 60, (rows, SEQ_LENGTH))
+    places = np.tile(np.array([[2, 5]]), (rows, 1))
+    columns = {
+        "input_ids": ids,
+        "input_mask": np.ones_like(ids),
+        "segment_ids": np.zeros_like(ids),
+        "masked_lm_positions": places,
+        "masked_lm_ids": np.take_along_axis(ids, places, 1),
+        "masked_lm_weights": np.ones(places.shape, np.float32),
+        "next_sentence_labels": random.integers(0, 2, (rows, 1)),
+    }
+    folder = tmp_path / "records"
+    folder.mkdir()
+    (folder / "rows.tfrecord").write_bytes(b"".join(encode_examples(columns)))
+    return folder
+
+
+def test_a_prefix_is_evaluated_as_pretrained_as_hugging_faces_folder_is(both, records, tmp_path):
+    found = {}
+    for name, path in vars(both).items():
+        pretrain_eval.main(flags_of({"eval_data_dir": records, "init_checkpoint": path, "output_dir": tmp_path / "evaluated" / name}))
+        found[name] = read_json(tmp_path / "evaluated" / name / "eval_results.json")
+    assert found["prefix"] == found["huggingface"]
+
+
+def test_parts_of_a_tensorflow_checkpoint_are_refused_by_name(both, job, tmp_path, capsys):
+    without = dict.fromkeys(("bert_config_file", "vocab_file_path"))
+    data = both.prefix.with_name("bert_model.ckpt.data-00000-of-00001")
+    data.rename(tmp_path / "elsewhere")
+    assert f"{data}: absent" in refusal(capsys, run_classifier, job(init_checkpoint=both.prefix, **without))
+    both.prefix.with_name("bert_model.ckpt.index").unlink()
+    both.prefix.with_name("bert_model.ckpt.meta").write_bytes(b"graph")
+    for path in (both.prefix, both.prefix.with_name("bert_model.ckpt.meta")):
+        assert f"{path}: " in refusal(capsys, run_classifier, job(init_checkpoint=path, **without))
+    (tmp_path / "empty").mkdir()
+    assert "no weights in this folder" in refusal(capsys, run_classifier, job(init_checkpoint=tmp_path / "empty"))
+
+
+# The model zoo
+
+
+def evaluate(script, out, weights, **settings):
+    script.main(flags_of({"do_eval": "true", "load_finetune_checkpoint_path": weights, "output_dir": out, **settings}))
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.suffix in (".json", ".tsv", ".csv") and path.name != "label_map.json"}
+
+
+def assert_same_evaluation(script, tmp_path, ours, zoos, **settings):
+    expected = evaluate(script, tmp_path / "first", ours, **settings)
+    assert "eval_results.json" in expected
+    found = evaluate(script, tmp_path / "second", zoos, **settings)
+    assert found.keys() == expected.keys()
+    for name in expected:
+        if name == "eval_results.json":  # the step is that of the checkpoint's name
+            steps = [json.loads(files[name]) for files in (found, expected)]
+            assert [results.pop("global_step") for results in steps] == [100, 0]
+            assert steps[0] == steps[1]
+        else:
+            assert found[name] == expected[name], name
+
+
+@pytest.fixture
+def classifier(job, tmp_path, vocab_file):
+    """Settings of an evaluation, and weights of a classifier."""
+    settings = {"task_name": "custom", "columns": "text_a=text,label=label", "eval_data_file_path": tmp_path / "dev.tsv"}
+    lengths = {"seq_length": SEQ_LENGTH, "bucket_list": SEQ_LENGTH}
+    arrays = draw(network_shapes(MODEL, **{"head.dense": 2}))
+    job()
+    return SimpleNamespace(settings=settings | lengths | {"vocab_file_path": vocab_file}, arrays=arrays)
+
+
+def test_a_classifier_of_the_zoo_gives_its_results_without_a_configuration(classifier, tmp_path):
+    ours = save_ours(tmp_path / "ours", classifier.arrays)
+    zoos = save_zoo(tmp_path / "zoo/classifier-3_100.ckpt", classifier.arrays)
+    assert_same_evaluation(run_classifier, tmp_path, ours, zoos, **classifier.settings)
+
+
+def write_sentences(folder):
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    (folder / "words.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    tagged = ["\n".join(f"{word}\t{'S_PET' if word in ('cat', 'dog') else 'O'}" for word in words) for words in SENTENCES]
+    (folder / "tagged.txt").write_text("\n\n".join(tagged) + "\n", encoding="utf-8")
+    (folder / "tags.txt").write_text("\n".join(TAGS) + "\n", encoding="utf-8")
+    files = {"vocab_file_path": folder / "words.txt", "label2id_file_path": folder / "tags.txt", "eval_data_file_path": folder / "tagged.txt"}
+    return files | {"seq_length": SEQ_LENGTH, "bucket_list": SEQ_LENGTH}
+
+
+@pytest.mark.parametrize("with_lstm", [False, True])
+def test_a_tagger_of_the_zoo_with_a_crf_gives_its_results(tmp_path, with_lstm):
+    random, count, units = np.random.default_rng(4), len(TAGS), MODEL.hidden_size // 2
+    arrays = draw(network_shapes(MODEL, **{"head.dense": count}))
+    transitions = random.standard_normal((count, count)).astype(np.float32)
+    crf = {"head.crf.transitions": transitions, "head.crf.start": transitions[0], "head.crf.end": transitions[:, 0]}
+    rows = random.standard_normal((2, MODEL.hidden_size + 1)).astype(np.float32)  # <START> and <STOP> have logits, too
+    zoos = arrays | {"head.dense.weight": np.concatenate((arrays["head.dense.weight"], rows[:, 1:]))}
+    zoos["head.dense.bias"] = np.concatenate((arrays["head.dense.bias"], rows[:, 0]))
+    others = {"loss.transitions": to_zoos_crf(transitions, random)}
+    if with_lstm:
+        shapes = {"weight_ih": (4 * units, MODEL.hidden_size), "weight_hh": (4 * units, units), "bias_ih": (4 * units,), "bias_hh": (4 * units,)}
+        lstm = draw({f"bert.lstm.{part}_l0{way}": shape for part, shape in shapes.items() for way in ("", "_reverse")})
+        others |= lstm
+        two = {part: np.stack([lstm[f"bert.lstm.{part}_l0{way}"] for way in ("", "_reverse")]) for part in shapes}
+        arrays |= {"head.contexts.input_weight": two["weight_ih"], "head.contexts.hidden_weight": two["weight_hh"]}
+        arrays["head.contexts.bias"] = (two["bias_ih"] + two["bias_hh"])[:, None]
+    ours = save_ours(tmp_path / "ours", arrays | crf, labels=TAGS)
+    path = save_zoo(tmp_path / "zoo/ner-3_100.ckpt", zoos, others)
+    settings = write_sentences(tmp_path) | {"use_crf": "true", "with_lstm": with_lstm}
+    assert_same_evaluation(run_ner, tmp_path, ours, path, **settings)
+
+
+def test_questions_are_answered_by_a_network_of_the_zoo(tmp_path):
+    files = write_sentences(tmp_path)
+    question = {"id": "1", "question": "the cat", "answers": [{"text": "sat", "answer_start": 8}]}
+    paragraphs = [{"context": "the cat sat on a mat", "qas": [question]}]
+    (tmp_path / "dev.json").write_text(json.dumps({"data": [{"title": "t", "paragraphs": paragraphs}]}), encoding="utf-8")
+    arrays = draw(network_shapes(MODEL, **{"head.span": 2}))
+    lengths = {"doc_stride": 4, "max_query_length": 4, "seq_length": SEQ_LENGTH, "bucket_list": SEQ_LENGTH}
+    settings = {"eval_data_file_path": tmp_path / "dev.json", "vocab_file_path": files["vocab_file_path"], **lengths}
+    ours, zoos = save_ours(tmp_path / "ours", arrays), save_zoo(tmp_path / "zoo/squad-3_100.ckpt", arrays)
+    assert_same_evaluation(run_squad, tmp_path, ours, zoos, **settings)
+
+
+def test_a_pretraining_goes_on_from_the_zoos_weights(records, tmp_path, capsys):
+    model = dataclasses.replace(MODEL, position_embedding_type="learned", max_relative_position=3)
+    shapes = network_shapes(model, **{"masked_lm.dense": 16, "next_sentence": 2})
+    arrays = draw(shapes | {"masked_lm.norm.weight": (16,), "masked_lm.norm.bias": (16,), "masked_lm.bias": (90,)})
+    unused = {"bert.bert.bert_embedding_postprocessor.full_position_embedding.embedding_table": np.zeros((32, 16), np.float32)}
+    zoos = save_zoo(tmp_path / "zoo/checkpoint_bert-40_100.ckpt", arrays, unused)
+    settings = {"data_dir": records, "train_steps": 2, "batch_size": 4, "log_steps": 1, "enable_data_sink": "false"}
+    settings |= {"model.hidden_dropout_prob": 0, "model.attention_probs_dropout_prob": 0}
+    losses = []
+    for path, changes in ((save_ours(tmp_path / "ours", arrays, model), {}), (zoos, {}), (zoos, {"bert_network": "nezha"})):
+        out = tmp_path / f"out{len(losses)}"
+        run_pretrain.main(flags_of({**settings, "load_checkpoint_path": path, "save_checkpoint_path": out, **changes}))
+        losses.append(read_losses(out))
+    assert losses[0] == losses[1] == losses[2]
+    said = capsys.readouterr().out
+    assert f"weights from {zoos}: matched={len(arrays)} missing=0 unexpected=0 other_shape=0" in said
+    assert f"bert_network=nezha is ignored: {zoos} tells the network's shape" in said
+
+
+def test_a_partial_or_damaged_checkpoint_of_the_zoo_is_refused(classifier, tmp_path, capsys):
+    lacking = "bert.encoder.layers.0.attention.key.bias"
+    del classifier.arrays[lacking]
+    partial = save_zoo(tmp_path / "zoo/classifier-3_100.ckpt", classifier.arrays)
+    settings = classifier.settings | {"do_eval": "true", "output_dir": tmp_path / "out"}
+    flags = flags_of(settings | {"load_finetune_checkpoint_path": partial})
+    assert refusal(capsys, run_classifier, flags) == f"error: {partial}: is of another network: {lacking} missing"
+    train = flags_of({**settings, "do_eval": None, "do_train": "true", "train_data_file_path": tmp_path / "train.tsv"})
+    with_weights = [*train, "--load_pretrain_checkpoint_path", str(partial)]
+    assert refusal(capsys, run_classifier, with_weights) == f"error: {partial}: is of another network: {lacking} missing"
+    partial.write_bytes(partial.read_bytes()[:-100])
+    assert f"error: {partial}: not a readable checkpoint" in refusal(capsys, run_classifier, flags)
