@@ -13,14 +13,17 @@ from conftest import TINY, WORDS
 import pretrain_eval
 import run_classifier
 import run_ner
-import run_pretrain
 import run_squad
+from src.config import loader
 from src.config.model import ModelConfig, own_description
+from src.config.pretrain import PretrainOptions
 from src.convert.conversion import convert
 from src.convert.parameters import encoder_shapes
 from src.data.tfrecord import encode_examples
-from src.formats import mindspore_checkpoint
+from src.formats import mindspore_checkpoint, weights
 from src.report import plots
+from src.tasks import pretrain
+from src.train import checkpoint
 
 SEQ_LENGTH = 16
 ZOOS = {"num_attention_heads": 1, "hidden_act": "gelu_tanh", "layer_norm_eps": 1e-7}  # what its checkpoints do not tell
@@ -66,12 +69,20 @@ def draw(shapes, seed=1):
 
 def network_shapes(model, **head):
     sizes = dataclasses.asdict(model)
-    shapes = {name: tuple(sizes[size] if isinstance(size, str) else size for size in shape) for name, shape in encoder_shapes(model).items()}
+    shapes = {
+        name: tuple(sizes[size] if isinstance(size, str) else size for size in shape) for name, shape in encoder_shapes(model).items()
+    }
     hidden = model.hidden_size
     shapes |= {"bert.pooler.weight": (hidden, hidden), "bert.pooler.bias": (hidden,)}
     for name, size in head.items():
         shapes |= {f"{name}.weight": (size, hidden), f"{name}.bias": (size,)}
     return shapes
+
+
+def pretraining_shapes(model):
+    shapes = network_shapes(model, **{"masked_lm.dense": model.hidden_size, "next_sentence": 2})
+    size = (model.hidden_size,)
+    return shapes | {"masked_lm.norm.weight": size, "masked_lm.norm.bias": size, "masked_lm.bias": (model.vocab_size,)}
 
 
 def save_ours(folder, arrays, model=MODEL, labels=()):
@@ -104,6 +115,15 @@ def to_zoos_crf(transitions, random):
     return theirs
 
 
+def draw_lstm(size, units):
+    """An LSTM as the zoo saves it, one array a direction, and our three arrays."""
+    shapes = {"weight_ih": (4 * units, size), "weight_hh": (4 * units, units), "bias_ih": (4 * units,), "bias_hh": (4 * units,)}
+    theirs = draw({f"bert.lstm.{part}_l0{way}": shape for part, shape in shapes.items() for way in ("", "_reverse")})
+    both = {part: np.stack([theirs[f"bert.lstm.{part}_l0{way}"] for way in ("", "_reverse")]) for part in shapes}
+    ours = {"input_weight": both["weight_ih"], "hidden_weight": both["weight_hh"], "bias": (both["bias_ih"] + both["bias_hh"])[:, None]}
+    return theirs, {f"head.contexts.{name}": array for name, array in ours.items()}
+
+
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch):
     monkeypatch.setattr(plots, "draw", lambda folder: None)
@@ -134,41 +154,36 @@ def refusal(capsys, script, flags):
 
 
 @pytest.fixture
-def both(tmp_path, vocab_file):
-    """A pretrained network of this program's, and the same converted: folders of Hugging Face's and of TensorFlow's form."""
-    shapes = network_shapes(MODEL, **{"masked_lm.dense": MODEL.hidden_size, "next_sentence": 2})
-    shapes |= {"masked_lm.norm.weight": (MODEL.hidden_size,), "masked_lm.norm.bias": (MODEL.hidden_size,), "masked_lm.bias": (MODEL.vocab_size,)}
-    ours = save_ours(tmp_path / "ours", draw(shapes))
+def pretrained(tmp_path, vocab_file):
+    """A pretrained network: its arrays, and folders of this program's, Hugging Face's and TensorFlow's form."""
+    arrays = draw(pretraining_shapes(MODEL))
+    ours = save_ours(tmp_path / "ours", arrays)
     shutil.copy(vocab_file, ours)
     for target in ("huggingface", "tensorflow"):
         assert convert("mindspore", target, ours, tmp_path / target).passed
-    return SimpleNamespace(huggingface=tmp_path / "huggingface", prefix=tmp_path / "tensorflow/bert_model.ckpt")
+    prefix = tmp_path / "tensorflow/bert_model.ckpt"
+    return SimpleNamespace(arrays=arrays, ours=ours, huggingface=tmp_path / "huggingface", prefix=prefix)
 
 
-def test_training_from_a_prefix_is_training_from_hugging_faces_folder(both, job, tmp_path, capsys):
-    losses = {}
-    for name, path in vars(both).items():
-        same = {"bert_config_file": None, "vocab_file_path": None, "epoch_num": None, "train_steps": 4, "output_dir": tmp_path / name / "out"}
-        run_classifier.main(job(init_checkpoint=path, **same))
-        losses[name] = read_losses(tmp_path / name / "out") if name != "prefix" else read_losses(tmp_path / "prefix/out")
-    assert len(losses["prefix"]) == 4
-    assert losses["prefix"] == losses["huggingface"]
-    said = capsys.readouterr().out
-    assert f"weights from {both.prefix}: matched=23 missing=2 unexpected=7 other_shape=0" in said
+BESIDE = dict.fromkeys(("bert_config_file", "vocab_file_path"))  # flags that are left out: what lies beside the weights counts
 
 
-FORMS = {
-    "an index": (lambda prefix: f"{prefix}.index"),
-    "a data file": (lambda prefix: f"{prefix}.data-00000-of-00001"),
-    "a folder": (lambda prefix: prefix.parent),
-}
+def test_training_from_a_prefix_is_training_from_hugging_faces_folder(pretrained, job, tmp_path, capsys):
+    losses = []
+    for path in (pretrained.huggingface, pretrained.prefix):
+        run_classifier.main(job(init_checkpoint=path, **BESIDE, epoch_num=None, train_steps=4, output_dir=tmp_path / path.stem))
+        losses.append(read_losses(tmp_path / path.stem))
+    assert len(losses[1]) == 4
+    assert losses[1] == losses[0]
+    matched = len([name for name in pretrained.arrays if name.startswith("bert.")])
+    unexpected = len(pretrained.arrays) - matched
+    line = f"weights from {pretrained.prefix}: matched={matched} missing=2 unexpected={unexpected} other_shape=0"
+    assert line in capsys.readouterr().out.splitlines()
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_a_tensorflow_checkpoint_may_be_named_by_any_of_its_files(both, form):
-    from src.formats import weights
-
-    assert weights.find(FORMS[form](both.prefix)) == both.prefix
+@pytest.mark.parametrize("ending", [".index", ".data-00000-of-00001"])
+def test_a_tensorflow_checkpoint_may_be_named_by_its_folder_or_any_of_its_files(pretrained, ending):
+    assert weights.find(f"{pretrained.prefix}{ending}") == weights.find(pretrained.prefix.parent) == pretrained.prefix
 
 
 @pytest.fixture
@@ -193,25 +208,33 @@ def records(tmp_path):
     return folder
 
 
-def test_a_prefix_is_evaluated_as_pretrained_as_hugging_faces_folder_is(both, records, tmp_path):
-    found = {}
-    for name, path in vars(both).items():
-        pretrain_eval.main(flags_of({"eval_data_dir": records, "init_checkpoint": path, "output_dir": tmp_path / "evaluated" / name}))
-        found[name] = read_json(tmp_path / "evaluated" / name / "eval_results.json")
-    assert found["prefix"] == found["huggingface"]
+def test_a_pretrained_network_is_evaluated_alike_in_every_form(pretrained, records, tmp_path):
+    zoos = save_zoo(tmp_path / "zoo/checkpoint_bert-40_100.ckpt", pretrained.arrays)
+    results = []
+    for number, path in enumerate((pretrained.ours, pretrained.prefix, zoos)):
+        pretrain_eval.main(flags_of({"input_file": records, "init_checkpoint": path, "output_dir": tmp_path / f"evaluated{number}"}))
+        results.append(read_json(tmp_path / f"evaluated{number}/eval_results.json"))
+    assert [result.pop("global_step") for result in results] == [0, 0, 100]
+    assert results[0] == results[1] == results[2]
 
 
-def test_parts_of_a_tensorflow_checkpoint_are_refused_by_name(both, job, tmp_path, capsys):
-    without = dict.fromkeys(("bert_config_file", "vocab_file_path"))
-    data = both.prefix.with_name("bert_model.ckpt.data-00000-of-00001")
-    data.rename(tmp_path / "elsewhere")
-    assert f"{data}: absent" in refusal(capsys, run_classifier, job(init_checkpoint=both.prefix, **without))
-    both.prefix.with_name("bert_model.ckpt.index").unlink()
-    both.prefix.with_name("bert_model.ckpt.meta").write_bytes(b"graph")
-    for path in (both.prefix, both.prefix.with_name("bert_model.ckpt.meta")):
-        assert f"{path}: " in refusal(capsys, run_classifier, job(init_checkpoint=path, **without))
+def test_parts_of_a_tensorflow_checkpoint_are_refused_by_name(pretrained, job, tmp_path, capsys):
+    prefix = pretrained.prefix
+    data, index, meta = (prefix.with_name(f"{prefix.name}.{ending}") for ending in ("data-00000-of-00001", "index", "meta"))
+    data.unlink()
+    assert f"{data}: absent" in refusal(capsys, run_classifier, job(init_checkpoint=prefix, **BESIDE))
+    index.unlink()
+    meta.write_bytes(b"graph")
+    for path in (prefix, meta):
+        assert f"{path}: " in refusal(capsys, run_classifier, job(init_checkpoint=path, **BESIDE))
     (tmp_path / "empty").mkdir()
-    assert "no weights in this folder" in refusal(capsys, run_classifier, job(init_checkpoint=tmp_path / "empty"))
+    for changes in ({}, BESIDE):
+        assert "no weights in this folder" in refusal(capsys, run_classifier, job(init_checkpoint=tmp_path / "empty", **changes))
+
+
+def test_a_pretrained_network_is_no_classifier(pretrained, job, capsys):
+    line = refusal(capsys, run_classifier, job(do_train=None, do_eval="true", init_checkpoint=pretrained.prefix, **BESIDE))
+    assert line.endswith("head.dense.bias, head.dense.weight missing; it is pretrained and has no head: --do_train true trains one")
 
 
 # The model zoo
@@ -219,7 +242,9 @@ def test_parts_of_a_tensorflow_checkpoint_are_refused_by_name(both, job, tmp_pat
 
 def evaluate(script, out, weights, **settings):
     script.main(flags_of({"do_eval": "true", "load_finetune_checkpoint_path": weights, "output_dir": out, **settings}))
-    return {path.name: path.read_bytes() for path in out.iterdir() if path.suffix in (".json", ".tsv", ".csv") and path.name != "label_map.json"}
+    return {
+        path.name: path.read_bytes() for path in out.iterdir() if path.suffix in (".json", ".tsv", ".csv") and path.name != "label_map.json"
+    }
 
 
 def assert_same_evaluation(script, tmp_path, ours, zoos, **settings):
@@ -258,12 +283,15 @@ def write_sentences(folder):
     tagged = ["\n".join(f"{word}\t{'S_PET' if word in ('cat', 'dog') else 'O'}" for word in words) for words in SENTENCES]
     (folder / "tagged.txt").write_text("\n\n".join(tagged) + "\n", encoding="utf-8")
     (folder / "tags.txt").write_text("\n".join(TAGS) + "\n", encoding="utf-8")
-    files = {"vocab_file_path": folder / "words.txt", "label2id_file_path": folder / "tags.txt", "eval_data_file_path": folder / "tagged.txt"}
+    files = {
+        "vocab_file_path": folder / "words.txt",
+        "label2id_file_path": folder / "tags.txt",
+        "eval_data_file_path": folder / "tagged.txt",
+    }
     return files | {"seq_length": SEQ_LENGTH, "bucket_list": SEQ_LENGTH}
 
 
-@pytest.mark.parametrize("with_lstm", [False, True])
-def test_a_tagger_of_the_zoo_with_a_crf_gives_its_results(tmp_path, with_lstm):
+def test_a_tagger_of_the_zoo_with_lstm_and_crf_gives_its_results(tmp_path):
     random, count, units = np.random.default_rng(4), len(TAGS), MODEL.hidden_size // 2
     arrays = draw(network_shapes(MODEL, **{"head.dense": count}))
     transitions = random.standard_normal((count, count)).astype(np.float32)
@@ -272,16 +300,10 @@ def test_a_tagger_of_the_zoo_with_a_crf_gives_its_results(tmp_path, with_lstm):
     zoos = arrays | {"head.dense.weight": np.concatenate((arrays["head.dense.weight"], rows[:, 1:]))}
     zoos["head.dense.bias"] = np.concatenate((arrays["head.dense.bias"], rows[:, 0]))
     others = {"loss.transitions": to_zoos_crf(transitions, random)}
-    if with_lstm:
-        shapes = {"weight_ih": (4 * units, MODEL.hidden_size), "weight_hh": (4 * units, units), "bias_ih": (4 * units,), "bias_hh": (4 * units,)}
-        lstm = draw({f"bert.lstm.{part}_l0{way}": shape for part, shape in shapes.items() for way in ("", "_reverse")})
-        others |= lstm
-        two = {part: np.stack([lstm[f"bert.lstm.{part}_l0{way}"] for way in ("", "_reverse")]) for part in shapes}
-        arrays |= {"head.contexts.input_weight": two["weight_ih"], "head.contexts.hidden_weight": two["weight_hh"]}
-        arrays["head.contexts.bias"] = (two["bias_ih"] + two["bias_hh"])[:, None]
-    ours = save_ours(tmp_path / "ours", arrays | crf, labels=TAGS)
-    path = save_zoo(tmp_path / "zoo/ner-3_100.ckpt", zoos, others)
-    settings = write_sentences(tmp_path) | {"use_crf": "true", "with_lstm": with_lstm}
+    lstm, ours_of_it = draw_lstm(MODEL.hidden_size, units)
+    ours = save_ours(tmp_path / "ours", arrays | crf | ours_of_it, labels=TAGS)
+    path = save_zoo(tmp_path / "zoo/ner-3_100.ckpt", zoos, others | lstm)
+    settings = write_sentences(tmp_path) | {"use_crf": "true", "with_lstm": "true"}
     assert_same_evaluation(run_ner, tmp_path, ours, path, **settings)
 
 
@@ -297,23 +319,25 @@ def test_questions_are_answered_by_a_network_of_the_zoo(tmp_path):
     assert_same_evaluation(run_squad, tmp_path, ours, zoos, **settings)
 
 
-def test_a_pretraining_goes_on_from_the_zoos_weights(records, tmp_path, capsys):
-    model = dataclasses.replace(MODEL, position_embedding_type="learned", max_relative_position=3)
-    shapes = network_shapes(model, **{"masked_lm.dense": 16, "next_sentence": 2})
-    arrays = draw(shapes | {"masked_lm.norm.weight": (16,), "masked_lm.norm.bias": (16,), "masked_lm.bias": (90,)})
+def test_a_nezha_of_the_zoo_tells_its_shape(records, tmp_path, caplog):
+    model = dataclasses.replace(MODEL, num_attention_heads=4, position_embedding_type="learned", max_relative_position=3)
+    arrays = draw(pretraining_shapes(model))
     unused = {"bert.bert.bert_embedding_postprocessor.full_position_embedding.embedding_table": np.zeros((32, 16), np.float32)}
     zoos = save_zoo(tmp_path / "zoo/checkpoint_bert-40_100.ckpt", arrays, unused)
-    settings = {"data_dir": records, "train_steps": 2, "batch_size": 4, "log_steps": 1, "enable_data_sink": "false"}
-    settings |= {"model.hidden_dropout_prob": 0, "model.attention_probs_dropout_prob": 0}
-    losses = []
-    for path, changes in ((save_ours(tmp_path / "ours", arrays, model), {}), (zoos, {}), (zoos, {"bert_network": "nezha"})):
-        out = tmp_path / f"out{len(losses)}"
-        run_pretrain.main(flags_of({**settings, "load_checkpoint_path": path, "save_checkpoint_path": out, **changes}))
-        losses.append(read_losses(out))
-    assert losses[0] == losses[1] == losses[2]
-    said = capsys.readouterr().out
-    assert f"weights from {zoos}: matched={len(arrays)} missing=0 unexpected=0 other_shape=0" in said
-    assert f"bert_network=nezha is ignored: {zoos} tells the network's shape" in said
+    flags = {"data_dir": records, "load_checkpoint_path": zoos, "bert_network": "base"}
+    options = loader.load(PretrainOptions, flags_of(flags))
+    assert f"bert_network=base is ignored: {zoos} tells the network's shape" in caplog.messages
+    network = pretrain.network(options)
+    checkpoint.load_weights(network, zoos, whole=True)
+    parameters = network.parameters_dict()
+    assert parameters.keys() == arrays.keys()
+    assert [name for name, array in arrays.items() if not np.array_equal(parameters[name].asnumpy(), array)] == []
+    told = dataclasses.asdict(options.model)
+    own = dataclasses.asdict(model)
+    assert {name for name in told if told[name] != own[name]} == {
+        "hidden_dropout_prob",
+        "attention_probs_dropout_prob",
+    }  # no file tells them
 
 
 def test_a_partial_or_damaged_checkpoint_of_the_zoo_is_refused(classifier, tmp_path, capsys):

@@ -6,7 +6,8 @@ from pathlib import Path
 from src.config.coercion import convert
 from src.config.fields import setting
 from src.config.model import describe_weights
-from src.config.training import OptimizerConfig, RunOptions
+from src.config.training import WEIGHT_FORMS, OptimizerConfig, RunOptions
+from src.formats import weights
 
 
 def run_folder(folder, seed):
@@ -32,8 +33,10 @@ class FineTuneOptions(RunOptions):
     train_data_shuffle: bool = setting(True, "new order of the training rows each epoch")
     eval_data_shuffle: bool = setting(False, "accepted; results do not depend on the order")
     do_lower_case: bool | None = setting(None, "lower-case, strip accents; default: as tokenizer_config.json says, else by the vocabulary")
-    load_pretrain_checkpoint_path: str | None = setting(None, "weights to start from: a folder, .ckpt, .safetensors, .bin or .pt")
-    load_finetune_checkpoint_path: str | None = setting(None, "fine-tuned weights to evaluate; default: the newest in the output folder")
+    load_pretrain_checkpoint_path: str | None = setting(None, f"weights to start from: {WEIGHT_FORMS}")
+    load_finetune_checkpoint_path: str | None = setting(
+        None, "fine-tuned weights to evaluate, in any of these forms; default: the newest in the output folder"
+    )
     save_finetune_checkpoint_path: str | None = setting(None, "folder of checkpoints; default: {output_dir}/ckpt")
     save_checkpoint_steps: int | None = setting(None, "updates between checkpoints; default: one an epoch", minimum=1)
     save_checkpoint_num: int = setting(1, "newest checkpoints kept", minimum=1)
@@ -76,6 +79,8 @@ class FineTuneOptions(RunOptions):
             return
         found = describe_weights(path, config_file)
         if not found.model and not tree.get("model"):
+            if path:
+                weights.find(path)  # raises where there are none
             raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file")
         tree.model = {**found.model, **tree.get("model", {})}
         tree.setdefault("vocab_file_path", found.vocab_file)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from src.config.fields import check_fields, setting
 from src.formats import weights, zoo
+from src.log import logger
 
 CONFIG_NAMES = ("config.json", "bert_config.json")
 HIDDEN_ACTS = ("gelu", "gelu_tanh", "gelu_new", "relu")
@@ -130,7 +131,11 @@ def _describe_zoo(path):
         found = weights.find(path)
     except FileNotFoundError:  # a folder for checkpoints that has none yet
         return {}
-    return zoo.describe(found) if found.suffix == ".ckpt" and found.is_file() else {}
+    model = zoo.describe(found) if found.suffix == ".ckpt" and found.is_file() else {}
+    if model:
+        taken = " ".join(f"{key}={model[key]}" for key in ("num_attention_heads", "hidden_act", "layer_norm_eps"))
+        logger.info(f"{found}: of the model zoo, its network by its shapes; {taken}, unless model.* says otherwise")
+    return model
 
 
 def _describe_positions(path, raw):
@@ -154,7 +159,7 @@ def read_json_object(path):
         raw = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file; it should be a bert_config.json") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a JSON file: {error}") from None
     if not isinstance(raw, dict):
         raise ValueError(f"{path}: a JSON object is expected, found {type(raw).__name__}")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from src.config.fields import setting
 from src.config.model import describe_weights
-from src.config.training import OptimizerConfig, PrecisionConfig, RunOptions
+from src.config.training import WEIGHT_FORMS, OptimizerConfig, PrecisionConfig, RunOptions
+from src.formats import weights
 from src.log import logger
 from src.ranks import find_place
 
@@ -56,6 +57,7 @@ class _PretrainingOptions(RunOptions):
         if path:
             tree.setdefault("vocab_file_path", found.vocab_file)
             if not found.model and "bert_network" not in tree and not tree.get("model"):
+                weights.find(path)  # raises where there are none
                 raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file or --bert_network")
             if found.model and "bert_network" in tree:
                 logger.warning(f"bert_network={tree.bert_network} is ignored: {config_file or path} tells the network's shape")
@@ -65,10 +67,10 @@ class _PretrainingOptions(RunOptions):
         tree.model = {**found.model, **_vocabulary_size(tree, path), **tree.get("model", {})}
 
 
-def _vocabulary_size(tree, weights):
+def _vocabulary_size(tree, path_of_weights):
     """Of a network that starts from nothing: as many words as the vocabulary has."""
     path = tree.get("vocab_file_path")
-    if not path or weights or not Path(path).is_file():
+    if not path or path_of_weights or not Path(path).is_file():
         return {}
     with open(path, "rb") as file:
         return {"vocab_size": sum(1 for _ in file)}
@@ -90,7 +92,7 @@ class PretrainOptions(_PretrainingOptions):
     enable_save_ckpt: bool = setting(True, "save checkpoints")
     save_checkpoint_steps: int = setting(1000, "updates between checkpoints", minimum=1)
     save_checkpoint_num: int = setting(1, "newest checkpoints kept", minimum=1)
-    load_checkpoint_path: str | None = setting(None, "weights to start from: a folder, .ckpt, .safetensors, .bin or .pt")
+    load_checkpoint_path: str | None = setting(None, f"weights to start from: {WEIGHT_FORMS}")
     resume: bool = setting(False, "go on from the newest checkpoint in save_checkpoint_path, mid-epoch too")
     enable_lossscale: bool = setting(True, "scale the loss; inactive when compute_type is float32")
     do_shuffle: bool = setting(True, "new order of the rows each epoch")
@@ -189,7 +191,7 @@ class PretrainEvalOptions(_PretrainingOptions):
 
     WEIGHTS = "eval_ckpt"
 
-    eval_ckpt: str = setting(_DEFAULT_FOLDER, "weights: a checkpoint, or a folder, whose newest is taken")
+    eval_ckpt: str = setting(_DEFAULT_FOLDER, f"weights: {WEIGHT_FORMS}; of a folder the newest .ckpt")
     output_dir: str = setting("./pretrain_eval", "folder of eval_results.json and log.jsonl")
 
     def __post_init__(self):

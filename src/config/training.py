@@ -8,6 +8,7 @@ from src.config.model import ModelConfig
 OPTIMIZERS = ("Lamb", "AdamWeightDecay", "AdamW", "Momentum")
 SCHEDULES = ("polynomial", "linear", "noam", "constant")
 CLIPS = ("global_norm", "per_parameter", "none")
+WEIGHT_FORMS = "a folder, a TensorFlow prefix (bert_model.ckpt), or a .ckpt (the model zoo's too), .safetensors, .bin or .pt"
 COMPUTE_TYPES = ("auto", "float32", "float16", "bfloat16")
 
 

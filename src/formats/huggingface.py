@@ -7,6 +7,8 @@ from src.formats import safetensors_file, torch_pickle
 
 CANDIDATES = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
 
+_MOST_NAME_BYTES = 255  # of a file, on usual systems
+
 
 def find(folder):
     """The weights file or shard index of a Hugging Face folder; None if it has none."""
@@ -45,9 +47,9 @@ def _read_index(path):
     try:
         shards = json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()
         shards = sorted({str(shard) for shard in shards})
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(f"{path}: not a shard index: an object with weight_map is expected") from None
     for shard in shards:
-        if Path(shard).name != shard or shard in ("", ".."):
-            raise ValueError(f"{path}: shard {shard} does not lie beside the index")
+        if Path(shard).name != shard or shard in ("", "..") or len(shard.encode(errors="replace")) > _MOST_NAME_BYTES:
+            raise ValueError(f"{path}: shard {shard[:_MOST_NAME_BYTES]} does not lie beside the index")
     return [path.parent / shard for shard in shards]

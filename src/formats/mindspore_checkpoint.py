@@ -31,6 +31,7 @@ _NAMES = {dtype: name for name, dtype in reversed(_TYPES.items())}  # uint16 is 
 _PART_BYTES = 1 << 29  # of a large tensor, as MindSpore cuts it
 _CRC_MARK, _CRC_BYTES = b"crc_num", 10
 _MOST_SHAPE_BYTES = 1 << 12  # no tensor has so many dimensions
+_MAX_MESSAGE = 300  # letters: a name that is quoted may be as long as the file
 
 
 def write(path, arrays):
@@ -39,10 +40,15 @@ def write(path, arrays):
     Args:
         path: the file.
         arrays: name -> array.
+
+    Raises:
+        ValueError: an array is of a type that the format lacks.
     """
     crc = 0
     with written_whole(path) as temporary, open(temporary, "wb") as file:
         for name, array in arrays.items():
+            if array.dtype not in _NAMES:
+                raise ValueError(f"{path}: parameter {name} is of type {array.dtype}, which MindSpore's checkpoints lack here")
             content = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
             for start in range(0, max(len(content), 1), _PART_BYTES):
                 part = content[start : start + _PART_BYTES]
@@ -54,7 +60,7 @@ def write(path, arrays):
 
 def _encode_head(name, array, size):
     """What stands before the content of a value: its name, shape and type."""
-    dims = b"".join(protobuf.encode_field(1, dim) for dim in array.shape or (0,))
+    dims = b"".join(protobuf.encode_field(1, dim) for dim in array.shape)
     tensor = dims + protobuf.encode_field(2, _NAMES[array.dtype].encode()) + protobuf.encode_head(3, size)
     value = protobuf.encode_field(1, name.encode()) + protobuf.encode_head(2, len(tensor) + size) + tensor
     return protobuf.encode_head(1, len(value) + size) + value
@@ -76,7 +82,7 @@ def read(path, check=True):
     try:
         return _read(path, check)
     except ValueError as error:
-        raise ValueError(f"{path}: not a readable checkpoint: {error}") from None
+        raise ValueError(f"{path}: not a readable checkpoint: {str(error)[:_MAX_MESSAGE]}") from None
 
 
 def _read(path, check):
@@ -138,7 +144,7 @@ def _make_array(name, kind, dims, contents):
     if kind not in _TYPES:
         raise ValueError(f"parameter {name} is of type {kind}")
     content = contents[0] if len(contents) == 1 else b"".join(contents)
-    dims = [] if dims == [0] else dims  # how a scalar is told
+    dims = [] if dims == [0] and content else dims  # how MindSpore told a scalar before it left dims out
     if math.prod(dims) * _TYPES[kind].itemsize != len(content) or max(dims, default=0) > sys.maxsize:
         raise ValueError(f"parameter {name} of shape {tuple(dims)} and type {kind} has {len(content)} bytes")
     flat = np.frombuffer(content, _TYPES[kind])

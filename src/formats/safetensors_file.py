@@ -25,6 +25,7 @@ _TYPES = {
 _NAMES = {dtype: name for name, dtype in _TYPES.items() if name != "BF16"}
 _MAX_HEADER = 100_000_000  # bytes, the library's limit
 _ALIGNMENT = 8
+_MAX_MESSAGE = 300  # letters: what is quoted may be as long as the header
 
 
 def read(path):
@@ -42,7 +43,7 @@ def read(path):
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[start:]
         return _make_arrays(header, data)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path}: not a readable safetensors file: {type(error).__name__}: {error}") from None
+        raise ValueError(f"{path}: not a readable safetensors file: {type(error).__name__}: {str(error)[:_MAX_MESSAGE]}") from None
 
 
 def _read_header(file):
@@ -88,13 +89,18 @@ def write(path, arrays):
     Args:
         path: the file.
         arrays: name -> array.
+
+    Raises:
+        ValueError: an array is of a type that the format lacks.
     """
     header, place = {"__metadata__": {"format": "pt"}}, 0  # what transformers looks for
     arrays = dict(sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])))  # each is aligned
     for name, array in arrays.items():
+        if array.dtype not in _NAMES:
+            raise ValueError(f"{path}: parameter {name} is of type {array.dtype}, which safetensors files lack here")
         header[name] = {"dtype": _NAMES[array.dtype], "shape": list(array.shape), "data_offsets": [place, place + array.nbytes]}
         place += array.nbytes
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     with written_whole(path) as temporary, open(temporary, "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)

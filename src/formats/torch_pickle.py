@@ -35,8 +35,9 @@ _STORAGE_TYPES = {
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _MAX_EXPANDED = 1 << 24  # elements of a view that repeats its storage (stride 0)
-_MAX_SHARED = 16  # times that all tensors together may be larger than their file: some share a storage
+_MAX_SHARED = 16  # times, beyond _MAX_EXPANDED bytes, that all tensors may be larger than their file: some share a storage
 _MAX_DIMS = 32
+_MAX_MESSAGE = 300  # letters: what is quoted may be as long as the file
 _DAMAGE = (
     *(pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, RuntimeError),
     *(OSError, zipfile.BadZipFile, struct.error),
@@ -59,7 +60,7 @@ def read(path):
         try:
             tensors = _find_tensors(_read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file), os.stat(path).st_size)
         except _DAMAGE as error:
-            raise ValueError(f"{path}: not a readable PyTorch file ({type(error).__name__}: {error})") from None
+            raise ValueError(f"{path}: not a readable PyTorch file ({type(error).__name__}: {str(error)[:_MAX_MESSAGE]})") from None
     if not tensors:
         raise ValueError(f"{path}: no tensors in it; a state dict is expected")
     return tensors
@@ -172,7 +173,7 @@ _SAFE_GLOBALS = {
 
 
 class _Tuple(tuple):
-    """Hashed by way of Python, whose recursion ends in an error: that of tuples nested a million times overflows C's stack."""
+    """Hashed by way of Python, whose recursion ends in an error: that of tuples nested very deeply overflows C's stack."""
 
     __slots__ = ()
 

@@ -51,6 +51,8 @@ def find(path):
     found = (path.is_dir() and huggingface.find(path)) or tensorflow.find_prefix(path)
     if found:
         return found
+    if path.is_file():
+        raise FileNotFoundError(f"{path}: a part of a TensorFlow checkpoint, whose .index is absent beside it")
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such file or folder; it should hold the weights to load")
     ours = [file for file in path.glob("*.ckpt") if file.is_file() and not file.name.startswith(".")]  # those are half written

@@ -15,6 +15,8 @@ _LSTM = re.compile(r"^(?:bert\.)+lstm\.(weight_ih|weight_hh|bias_ih|bias_hh)_l0(
 _LSTM_PARTS = {"weight_ih": "input_weight", "weight_hh": "hidden_weight", "bias_ih": "bias", "bias_hh": "bias"}
 _CRF = ("loss.transitions", "loss.transition_matrix")  # the second in r0.x
 EPS = 1e-7  # of MindSpore's layer normalisation
+_TAG_LOGITS = ("head.dense.weight", "head.dense.bias")
+_O = 0  # the tag of what is no entity
 _HEAD_SIZE = 64  # of every network that the zoo trained
 
 
@@ -31,6 +33,7 @@ def translate(tensors):
     """
     relative, lstm = _has_relative_positions(tensors), _join_lstm(tensors)
     complete = bool(lstm)
+    num_logits = next((len(tensors[name]) for name in _CRF if name in tensors), None)
     for name, array in tensors.items():
         target = names.from_zoo(name)
         if name in _CRF:
@@ -44,6 +47,8 @@ def translate(tensors):
             yield Origin.of(name, array, None, "not used beside relative positions"), None
         elif target == name:
             yield Origin.of(name, array, None, "state of a training, or unknown"), None
+        elif target in _TAG_LOGITS and len(array) == num_logits:
+            yield Origin.of(name, array, target, "without <START> and <STOP>"), array[:-2]
         else:
             yield Origin.of(name, array, target), array
 
@@ -89,8 +94,8 @@ def describe(path):
 def _describe(shapes, relative):
     vocab_size, hidden_size = shapes["bert.embeddings.word.weight"]
     layers = {int(match[1]) for name in shapes if (match := re.match(r"bert\.encoder\.layers\.(\d+)\.", name))}
-    if absent := next((number for number in range(len(layers)) if number not in layers), None):
-        raise KeyError(f"bert.encoder.layers.{absent}")
+    if absent := set(range(len(layers))) - layers:
+        raise KeyError(f"bert.encoder.layers.{min(absent)}")
     model = {
         "vocab_size": vocab_size,
         "hidden_size": hidden_size,
@@ -113,6 +118,9 @@ def _describe(shapes, relative):
 def convert_crf(transitions):
     """The three parameters of our Crf from the zoo's one.
 
+    The zoo's path goes over [CLS], [SEP] and padding too, all trained to be O; ours is of the tokens between. So our first tag
+    comes from O, and from our last one it goes to O; from <START> and to <STOP> nothing but O was ever trained.
+
     Args:
         transitions: float [C + 2, C + 2], score of going [to, from]; the last two tags are <START> and <STOP>.
 
@@ -125,5 +133,5 @@ def convert_crf(transitions):
     transitions = np.asarray(transitions)
     if transitions.ndim != 2 or transitions.shape[0] != transitions.shape[1] or len(transitions) < 3:
         raise ValueError(f"transitions of shape {transitions.shape}: [C + 2, C + 2] is expected")
-    first, last = len(transitions) - 2, len(transitions) - 1
-    return {"transitions": transitions[:first, :first].T, "start": transitions[:first, first], "end": transitions[last, :first]}
+    ours = transitions[:-2, :-2].T
+    return {"transitions": ours, "start": ours[_O], "end": ours[:, _O]}

@@ -163,8 +163,7 @@ def load_weights(network, path, whole):
         del arrays_here[name]
     missing = [name for name in parameters if name not in arrays_here]
     if lacking := sorted(set(missing) & set(required)):
-        hint = _HEAD_HINT if lacking[-1].startswith("head.") else ""
-        raise ValueError(f"{path}: is of another network: {shorten(lacking, _SHOWN)} missing{hint}")
+        raise ValueError(f"{path}: is of another network: {shorten(lacking, _SHOWN)} missing{_explain_missing(lacking, arrays)}")
     unexpected = [name for name in arrays if name not in parameters and name.startswith(("bert.", "head.", *_PRETRAINING_HEADS))]
     strange = [name for name in unexpected if not name.startswith((*_PRETRAINING_HEADS, "bert.pooler."))]  # taggers have no pooler
     if whole and strange:
@@ -177,6 +176,14 @@ def load_weights(network, path, whole):
         logger.info(f"not used: {shorten(unexpected, _SHOWN)}")
     if missing:
         logger.warning(f"stays random: {shorten(missing, _SHOWN)}")
+
+
+def _explain_missing(lacking, arrays):
+    """What to do about parameters that a file lacks: the end of a message."""
+    if not any(name.startswith("head.") for name in lacking):
+        return ""
+    has_head = any(name.startswith("head.") for name in arrays)
+    return _HEAD_HINT if has_head else "; it is pretrained and has no head: --do_train true trains one"
 
 
 def _cut_vocabulary(name, array, shape):

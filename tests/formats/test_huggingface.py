@@ -1,10 +1,10 @@
 import json
-import random
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mutations import overwrite
 from safetensors.numpy import save_file
 
 from src.formats import names, weights
@@ -133,25 +133,9 @@ def test_truncated_safetensors_is_refused(tmp_path):
     save_file(WEIGHTS, path)
     data = path.read_bytes()
     for length in range(len(data)):
-        path.write_bytes(data[:length])
+        overwrite(path, data[:length])
         with pytest.raises(ValueError, match="model.safetensors"):
             weights.read(path)
-
-
-def test_flipped_bytes_give_arrays_or_value_error(tmp_path):
-    path, generator, outcomes = tmp_path / "model.safetensors", random.Random(5), set()
-    save_file(WEIGHTS, path)
-    original = path.read_bytes()
-    for _ in range(300):
-        data = bytearray(original)
-        data[generator.randrange(len(data))] ^= generator.randrange(1, 256)
-        path.write_bytes(data)
-        try:
-            outcomes.add(all(isinstance(array, np.ndarray) for array in weights.read(path).arrays.values()))
-        except ValueError as error:
-            assert str(path) in str(error)
-            outcomes.add("refused")
-    assert outcomes == {True, "refused"}
 
 
 def test_to_float32_leaves_whole_numbers():

@@ -28,14 +28,19 @@ def test_every_hugging_face_name_has_its_own_of_ours():
     assert [names.to_huggingface(name) for name in ours] == theirs
 
 
-def test_names_are_those_of_the_network():
+def list_parameters(make, **changes):
+    """Names of the parameters of a tiny network of two layers: `make(ModelConfig, DeviceSettings)`."""
     from src.config.model import ModelConfig
     from src.config.training import DeviceSettings
-    from src.models.heads import Classifier
 
     tiny = {"vocab_size": 5, "hidden_size": 4, "num_attention_heads": 2, "intermediate_size": 3, "max_position_embeddings": 4}
-    network = Classifier(ModelConfig(**tiny, num_hidden_layers=2), DeviceSettings(), 2)
-    ours = {parameter.name for parameter in network.get_parameters()}
+    return {parameter.name for parameter in make(ModelConfig(**tiny, num_hidden_layers=2, **changes), DeviceSettings()).get_parameters()}
+
+
+def test_names_are_those_of_the_network():
+    from src.models.heads import Classifier
+
+    ours = list_parameters(lambda *settings: Classifier(*settings, 2))
     theirs = {names.to_huggingface(name) for name in ours}
     assert theirs == {name for name in HUGGINGFACE if ".layer." not in name or ".layer.0." in name} | {
         f"bert.encoder.layer.1.{part}.{suffix}" for part in LAYER for suffix in SUFFIXES
@@ -66,3 +71,99 @@ def test_names_are_those_of_the_network():
 )
 def test_spelling_is_translated(theirs, ours):
     assert names.from_huggingface(theirs) == ours
+
+
+TENSORFLOW = {  # google-research/bert: modeling.py, run_pretraining.py, run_squad.py
+    "bert.embeddings.word.weight": "bert/embeddings/word_embeddings",
+    "bert.embeddings.position.weight": "bert/embeddings/position_embeddings",
+    "bert.embeddings.token_type.weight": "bert/embeddings/token_type_embeddings",
+    "bert.embeddings.norm.weight": "bert/embeddings/LayerNorm/gamma",
+    "bert.embeddings.norm.bias": "bert/embeddings/LayerNorm/beta",
+    "bert.encoder.layers.11.attention.query.weight": "bert/encoder/layer_11/attention/self/query/kernel",
+    "bert.encoder.layers.11.attention.query.bias": "bert/encoder/layer_11/attention/self/query/bias",
+    "bert.encoder.layers.11.attention.key.weight": "bert/encoder/layer_11/attention/self/key/kernel",
+    "bert.encoder.layers.11.attention.key.bias": "bert/encoder/layer_11/attention/self/key/bias",
+    "bert.encoder.layers.11.attention.value.weight": "bert/encoder/layer_11/attention/self/value/kernel",
+    "bert.encoder.layers.11.attention.value.bias": "bert/encoder/layer_11/attention/self/value/bias",
+    "bert.encoder.layers.11.attention.output.weight": "bert/encoder/layer_11/attention/output/dense/kernel",
+    "bert.encoder.layers.11.attention.output.bias": "bert/encoder/layer_11/attention/output/dense/bias",
+    "bert.encoder.layers.11.attention_norm.weight": "bert/encoder/layer_11/attention/output/LayerNorm/gamma",
+    "bert.encoder.layers.11.attention_norm.bias": "bert/encoder/layer_11/attention/output/LayerNorm/beta",
+    "bert.encoder.layers.11.intermediate.weight": "bert/encoder/layer_11/intermediate/dense/kernel",
+    "bert.encoder.layers.11.intermediate.bias": "bert/encoder/layer_11/intermediate/dense/bias",
+    "bert.encoder.layers.11.output.weight": "bert/encoder/layer_11/output/dense/kernel",
+    "bert.encoder.layers.11.output.bias": "bert/encoder/layer_11/output/dense/bias",
+    "bert.encoder.layers.11.output_norm.weight": "bert/encoder/layer_11/output/LayerNorm/gamma",
+    "bert.encoder.layers.11.output_norm.bias": "bert/encoder/layer_11/output/LayerNorm/beta",
+    "bert.pooler.weight": "bert/pooler/dense/kernel",
+    "bert.pooler.bias": "bert/pooler/dense/bias",
+    "masked_lm.dense.weight": "cls/predictions/transform/dense/kernel",
+    "masked_lm.dense.bias": "cls/predictions/transform/dense/bias",
+    "masked_lm.norm.weight": "cls/predictions/transform/LayerNorm/gamma",
+    "masked_lm.norm.bias": "cls/predictions/transform/LayerNorm/beta",
+    "masked_lm.bias": "cls/predictions/output_bias",
+    "next_sentence.weight": "cls/seq_relationship/output_weights",
+    "next_sentence.bias": "cls/seq_relationship/output_bias",
+    "head.span.weight": "cls/squad/output_weights",
+    "head.span.bias": "cls/squad/output_bias",
+    "head.dense.weight": "output_weights",
+    "head.dense.bias": "output_bias",
+}
+
+
+def test_googles_names_are_those_of_its_programs():
+    assert {ours: names.to_tensorflow(ours) for ours in TENSORFLOW} == TENSORFLOW
+    assert {names.from_tensorflow(theirs): theirs for theirs in TENSORFLOW.values()} == TENSORFLOW
+    for name in ("global_step", "bert/pooler/dense/kernel/adam_m", "bert/encoder/layer_x/output/dense/bias", "pooler/dense/kernel"):
+        assert names.from_tensorflow(name) == name
+
+
+def list_networks():
+    from src.models.heads import Classifier
+    from src.models.pretraining import Pretraining
+    from src.models.span import SpanFinder
+    from src.models.tagger import Tagger
+
+    return {
+        "pretraining": Pretraining,
+        "classifier": lambda *settings: Classifier(*settings, 2),
+        "tagger": lambda *settings: Tagger(*settings, 3),
+        "span": SpanFinder,
+    }
+
+
+@pytest.mark.parametrize("network", ["pretraining", "classifier", "tagger", "span"])
+@pytest.mark.parametrize("positions", ["absolute", "sinusoidal"])
+@pytest.mark.parametrize(
+    ("there", "back"),
+    [(names.to_tensorflow, names.from_tensorflow), (names.to_huggingface, names.from_huggingface)],
+    ids=["tensorflow", "huggingface"],
+)
+def test_every_parameter_has_its_own_name_elsewhere(there, back, positions, network):
+    ours = list_parameters(list_networks()[network], position_embedding_type=positions)
+    theirs = {there(name) for name in ours}
+    assert len(theirs) == len(ours) and not theirs & ours
+    assert {back(name) for name in theirs} == ours
+    assert all(names.is_ours(name) for name in ours) and not any(names.is_ours(name) for name in theirs)
+
+
+def test_what_no_other_system_has_keeps_its_name():
+    for name in ("bert.encoder.layers.3.attention.positions.table", "head.crf.transitions", "head.contexts.bias", "head.filters.0.weight"):
+        assert names.to_huggingface(name) == names.to_tensorflow(name) == name
+        assert names.is_ours(name)
+    for name in ("bert.encoder.layers.x.output.bias", "bert.pooler", "moment1.bert.pooler.bias", "global_step", ""):
+        assert not names.is_ours(name)
+
+
+def test_the_zoos_names_are_a_bijection():
+    theirs = [name for _, _, _, name in names._ALL] + [names._ZOOS_POSITIONS]
+    ours = [names.from_zoo(f"bert.bert.{name.format(11)}") for name in theirs]
+    assert len(set(ours)) == len(theirs)
+    assert all(names.is_ours(name) and not name.startswith("bert.bert.") for name in ours)
+
+
+@pytest.mark.parametrize(
+    "name", ["adam_m.bert.bert.dense.weight", "global_step", "bert.lstm.weight_ih_l0", "bert.bert.dense", "loss_scale"]
+)
+def test_what_the_zoo_has_beside_keeps_its_name(name):
+    assert names.from_zoo(name) == name

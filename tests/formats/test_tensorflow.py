@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mutations import mutate, overwrite
 
 from src.formats import protobuf, sorted_table, tensorflow
 
@@ -168,29 +169,13 @@ def test_a_partitioned_variable_is_refused_by_name():
         tensorflow.read(GOLDEN / "slices.ckpt")
 
 
-def mutate(rng, data, other):
-    data, (start, end) = bytearray(data), sorted(rng.choices(range(len(data) + 1), k=2))
-    kind = rng.randrange(4)
-    if kind == 0:
-        for _ in range(rng.choice((1, 1, 1, 2, 8))):
-            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-    elif kind == 1:
-        del data[start:]
-    elif kind == 2:
-        data[start:end] = rng.choice((b"", bytes(end - start), other[start:end], data[start:end] * 2, rng.randbytes(end - start)))
-    else:
-        place = rng.randrange(len(data))
-        data[place : place + 48] = data[start : start + 48]
-    return bytes(data)
-
-
 def test_damage_is_told_or_harmless(small):
     rng = random.Random(0)
     whole = {ending: Path(f"{small}{ending}").read_bytes() for ending in ENDINGS}
     refused = 0
     for _ in range(2000):
         ending = rng.choice(ENDINGS)
-        Path(f"{small}{ending}").write_bytes(mutate(rng, whole[ending], whole[ENDINGS[ending == ENDINGS[0]]]))
+        overwrite(Path(f"{small}{ending}"), mutate(rng, whole[ending], whole[ENDINGS[ending == ENDINGS[0]]]))
         try:
             found = tensorflow.read(small)
         except (ValueError, FileNotFoundError) as error:
@@ -198,7 +183,7 @@ def test_damage_is_told_or_harmless(small):
             assert str(error).startswith((f"{small}.index: ", f"{small}.data-0"))
         else:
             assert_same(found, SMALL)
-        Path(f"{small}{ending}").write_bytes(whole[ending])
+        overwrite(Path(f"{small}{ending}"), whole[ending])
     assert refused > 1600
 
 

@@ -1,11 +1,11 @@
 import os
 import pickle
-import random
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mutations import assert_bits, overwrite, read_damaged
 
 from src.formats import torch_pickle
 
@@ -92,7 +92,7 @@ def test_payload_does_not_run(write, function, nested, tmp_path, monkeypatch):
 
 def read_or_refuse(path, data):
     """Whether the data were read; fails on any error but a ValueError that names the file."""
-    path.write_bytes(data)
+    overwrite(path, data)
     try:
         found = torch_pickle.read(path)
     except ValueError as error:
@@ -112,15 +112,84 @@ def test_truncated_file_is_refused(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMS)
-@pytest.mark.filterwarnings("ignore")  # CPython complains of its own bytearray when a pickle of one ends early
-def test_flipped_bytes_give_arrays_or_value_error(name, tmp_path):
-    original, generator = (GOLDEN / name).read_bytes(), random.Random(3)
-    outcomes = set()
-    for _ in range(300):
-        data = bytearray(original)
-        data[generator.randrange(len(data))] ^= generator.randrange(1, 256)
-        outcomes.add(read_or_refuse(tmp_path / name, bytes(data)))
+def test_damage_is_told_or_gives_arrays_of_bounded_size(name, tmp_path, expected):
+    path, outcomes = tmp_path / name, set()
+    path.write_bytes((GOLDEN / name).read_bytes())
+    for data, found in read_damaged(path, lambda: torch_pickle.read(path), 3):
+        outcomes.add(found is None)
+        assert found is None or sum(array.nbytes for array in found.values()) <= 16 * len(data) + (1 << 24)
     assert outcomes == {True, False}
+    assert_bits(torch_pickle.read(path), expected)
+
+
+TEXT = b"X%c\0\0\0%s"  # its length, itself
+STORAGE = b"(" + TEXT % (7, b"storage") + b"ctorch\nFloatStorage\n" + TEXT % (1, b"0") + TEXT % (3, b"cpu") + b"K\x01tQ"
+TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + b"K\0%s%s\x89NtR"  # from place 0, of a shape, with strides, no gradient
+LARGE = TENSOR % (b"J\0\0\xff\0\x85", b"K\0\x85")  # 64 MB of one repeated element
+SMALL = TENSOR % (b"K\x01\x85", b"K\x01\x85")
+HUGE = b"\x8b\0\0\x10\0" + b"\1" * (1 << 20)  # an int of a megabyte
+NESTED = b")" + b"\x85" * 200_000  # tuples in each other, whose hash overflows C's stack
+
+
+def write_state_dict(path, *items, compression=zipfile.ZIP_STORED):
+    """A PyTorch file of a dict of the pickled items, keys and values in turn."""
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02}(" + b"".join(items) + b"u.")
+        archive.writestr("archive/data/0", np.ones(1, np.float32).tobytes())
+    return path
+
+
+def name(text):
+    return TEXT % (len(text), text)
+
+
+def test_what_is_no_name_or_no_tensor_is_left_out(tmp_path):
+    path = write_state_dict(tmp_path / "a.bin", b"K\5", SMALL, name(b"a"), SMALL, b"N", SMALL, name(b"b"), b"K\5", b"K\1\x85", SMALL)
+    assert_bits(torch_pickle.read(path), {"a": np.ones(1, np.float32)})
+
+
+TRICKS = {
+    "names without end": [part for number in range(9) for part in (name(b"%d" % number), LARGE)],
+    "sizes of a megabyte": [name(b"a"), TENSOR % (HUGE + HUGE + HUGE + b"\x87", b"K\1K\1K\1\x87")],
+    "dimensions without end": [name(b"a"), TENSOR % (b"(" + b"K\1" * 100_000 + b"t", b"(" + b"K\0" * 100_000 + b"t")],
+    "a nested key": [NESTED, SMALL],
+    "a nested key of a storage": [name(b"a"), SMALL.replace(TEXT % (1, b"0"), NESTED[:5000])],
+    "a nested key of an ordered dict": [name(b"a"), b"ccollections\nOrderedDict\n](" + NESTED[:5000] + b"K\1\x86e\x85R"],
+    "bytes of a terabyte": [name(b"a"), b"\x96" + (1 << 40).to_bytes(8, "little")],
+    "more bytes than memory": [name(b"a"), b"\x8e" + (1 << 62).to_bytes(8, "little")],
+    "no storage": [name(b"a"), TENSOR.replace(STORAGE, b"K\1") % (b"K\1\x85", b"K\1\x85")],
+    "a changed reader": [name(b"a"), SMALL + b"}" + name(b"to_array") + b"csome\nfunction\nsb", name(b"b"), b"K\1", b"bad"],
+}
+
+
+@pytest.mark.parametrize("items", TRICKS.values(), ids=TRICKS)
+def test_tricks_of_pickle_are_refused(items, tmp_path):
+    path = write_state_dict(tmp_path / "a.bin", *items)
+    with pytest.raises(ValueError, match="a.bin: not a readable PyTorch file") as caught:
+        torch_pickle.read(path)
+    assert len(str(caught.value)) < 1000
+
+
+def test_state_changes_nothing(tmp_path):
+    """The state of an object is not set: that of a function would stay, and a tensor's could replace its methods."""
+    state = b"(" + b"N}" + name(b"__defaults__") + b"(K\1K\1t" + b"st"
+    function = b"ctorch._utils\n_rebuild_tensor_v2\n" + state + b"b"
+    changed = SMALL + b"}" + name(b"to_array") + b"csome\nfunction\nsb"
+    ordered = b"ccollections\nOrderedDict\n)R}" + name(b"_metadata") + b"K\1sb"
+    path = write_state_dict(tmp_path / "a.bin", name(b"a"), changed, name(b"f"), function, name(b"o"), ordered)
+    assert_bits(torch_pickle.read(path), {"a": np.ones(1, np.float32)})
+    assert torch_pickle._rebuild_tensor.__defaults__ is None
+
+
+def test_a_compressed_archive_is_refused(tmp_path):
+    path = write_state_dict(tmp_path / "a.bin", name(b"a"), SMALL, compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(ValueError, match="a.bin: .*compressed"):
+        torch_pickle.read(path)
+
+
+def test_an_element_may_be_repeated(tmp_path):
+    tensor = TENSOR % (b"K\2K\3\x86", b"K\0K\0\x86")
+    assert_bits(torch_pickle.read(write_state_dict(tmp_path / "a.bin", name(b"a"), tensor)), {"a": np.ones((2, 3), np.float32)})
 
 
 def make_tensor(shape, stride, offset):

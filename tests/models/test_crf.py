@@ -159,13 +159,16 @@ def test_compilation_does_not_grow_with_the_length():
 
 def test_the_model_zoos_transitions_score_the_same_paths():
     random = np.random.default_rng(2)
-    theirs = random.standard_normal((5, 5)).astype(np.float32)  # [to, from] of three tags, <START>, <STOP>
+    theirs = random.standard_normal((5, 5)).astype(np.float32)  # [to, from] of O and two other tags, <START>, <STOP>
     ours = convert_crf(theirs)
-    path = [2, 0, 1, 1]
-    steps = zip([3, *path], [*path, 4])
-    expected = sum(theirs[to, origin] for origin, to in steps)
-    found = path_score(tuple(path), np.zeros((4, 3)), ours["transitions"], ours["start"], ours["end"])
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    paths = [list(path) for path in itertools.product(range(3), repeat=4)]
+    expected = []
+    for path in paths:
+        whole = [0, *path, 0, 0]  # [CLS], the tokens, [SEP], a place of padding: O is what the zoo trains them to be
+        expected.append(sum(theirs[to, origin] for origin, to in zip([3, *whole], [*whole, 4])))
+    found = [path_score(tuple(path), np.zeros((4, 3)), ours["transitions"], ours["start"], ours["end"]) for path in paths]
+    same_for_all = theirs[0, 3] + theirs[0, 0] + theirs[4, 0]
+    np.testing.assert_allclose(np.array(found) + same_for_all, expected, rtol=1e-5, atol=1e-5)
     assert {name: part.shape for name, part in ours.items()} == {name: tuple(p.shape) for name, p in crf_shapes(3).items()}
     with pytest.raises(ValueError, match=r"\[C \+ 2, C \+ 2\]"):
         convert_crf(theirs[:4])

@@ -1,0 +1,223 @@
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mutations import assert_bits, overwrite, read_damaged
+from safetensors.numpy import save_file
+
+from src.formats import mindspore_checkpoint, tensorflow, weights
+from src.formats.origin import Origin
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "torch"
+POOLER = {"bert.pooler.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "bert.pooler.bias": np.array([0.5, -1], np.float32)}
+GOOGLES = {"bert/pooler/dense/kernel": POOLER["bert.pooler.weight"].T, "bert/pooler/dense/bias": POOLER["bert.pooler.bias"]}
+WORDS, BIAS = np.arange(8, dtype=np.float32).reshape(4, 2), np.arange(4, dtype=np.float32)
+
+
+def write_huggingface(folder, tensors=None):
+    tensors = tensors or {"pooler.dense.weight": POOLER["bert.pooler.weight"], "pooler.dense.bias": POOLER["bert.pooler.bias"]}
+    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, folder / "model.safetensors")
+    return folder / "model.safetensors"
+
+
+def write_tensorflow(folder, name="bert_model.ckpt"):
+    tensorflow.write(folder / name, GOOGLES)
+    return folder / name
+
+
+def write_ours(folder, name="model.ckpt"):
+    mindspore_checkpoint.write(folder / name, POOLER)
+    return folder / name
+
+
+def age(path, seconds):
+    os.utime(path, (seconds, seconds))
+
+
+@pytest.mark.parametrize("write", [write_huggingface, write_tensorflow, write_ours])
+def test_a_file_a_prefix_and_their_folder_mean_the_same(write, tmp_path):
+    path = write(tmp_path)
+    assert weights.find(path) == weights.find(str(path)) == weights.find(tmp_path) == path
+    found = weights.read(tmp_path)
+    assert found.path == path
+    assert_bits(dict(sorted(found.arrays.items())), dict(sorted(POOLER.items())))
+
+
+def test_each_file_of_a_tensorflow_checkpoint_means_its_prefix(tmp_path):
+    prefix = write_tensorflow(tmp_path)
+    Path(f"{prefix}.meta").touch()
+    for ending in (".index", ".meta", ".data-00000-of-00001"):
+        assert weights.find(f"{prefix}{ending}") == prefix
+
+
+def test_a_shard_index_means_itself(tmp_path):
+    write_huggingface(tmp_path)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"pooler.dense.weight": "model.safetensors"}}))
+    assert weights.find(index) == weights.find(tmp_path) == index
+    assert len(weights.read(index).arrays) == 2
+
+
+def test_of_several_the_order_is_huggingface_tensorflow_ours(tmp_path):
+    ours, prefix, theirs = write_ours(tmp_path), write_tensorflow(tmp_path), write_huggingface(tmp_path)
+    shutil.copy(GOLDEN / "under_state_dict.pt", tmp_path / "pytorch_model.bin")
+    assert weights.find(tmp_path) == theirs
+    theirs.unlink()
+    assert weights.find(tmp_path) == tmp_path / "pytorch_model.bin"
+    (tmp_path / "pytorch_model.bin").unlink()
+    assert weights.find(tmp_path) == prefix
+    assert weights.read(tmp_path).kind == "tensorflow"
+    assert weights.find(ours) == ours
+    assert weights.read(ours).kind == "mindspore"
+
+
+def test_of_several_checkpoints_the_newest_is_taken(tmp_path):
+    first, second = write_ours(tmp_path, "classifier-1_10.ckpt"), write_ours(tmp_path, "classifier-2_20.ckpt")
+    age(first, 2000)
+    age(second, 1000)
+    assert weights.find(tmp_path) == first
+    age(second, 3000)
+    assert weights.find(tmp_path) == second
+
+
+def test_half_written_files_and_folders_are_none(tmp_path):
+    for name in (".model.17.ckpt", ".bert_model.ckpt.17.index", ".model.17.safetensors"):
+        (tmp_path / name).touch()
+    for name in ("more.ckpt", "model.safetensors", "pytorch_model.bin", "x.index"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(FileNotFoundError, match="no weights in this folder; looked for model.safetensors.index.json, model.safetensors, "):
+        weights.find(tmp_path)
+    ours = write_ours(tmp_path)
+    age(ours, 1000)
+    assert weights.find(tmp_path) == ours
+
+
+@pytest.mark.parametrize("name", ["absent", "absent.ckpt", "absent.safetensors", "absent/bert_model.ckpt", "absent.index"])
+def test_what_is_not_there_is_told(name, tmp_path):
+    with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path / name))):
+        weights.read(tmp_path / name)
+
+
+def test_data_without_their_index_are_told(tmp_path):
+    prefix = write_tensorflow(tmp_path)
+    Path(f"{prefix}.index").unlink()
+    for path, told in {prefix: "no such file", f"{prefix}.data-00000-of-00001": "whose .index is absent", tmp_path: "looked for"}.items():
+        with pytest.raises(FileNotFoundError, match=f"^{re.escape(str(path))}: .*{told}"):
+            weights.read(path)
+
+
+def test_the_kind_is_told_from_the_names_inside(tmp_path):
+    zoo = {"bert.bert.bert_embedding_lookup.embedding_table": WORDS}
+    mindspore_checkpoint.write(tmp_path / "a.ckpt", zoo)
+    assert weights.read(tmp_path).kind == "zoo"
+    mindspore_checkpoint.write(tmp_path / "a.ckpt", POOLER)
+    assert weights.read(tmp_path).kind == "mindspore"
+    assert weights.read(GOLDEN / "under_model.pt").kind == "huggingface"
+
+
+def test_ours_come_as_they_are_without_the_state_of_a_training(tmp_path):
+    state = {"moment1.bert.pooler.bias": BIAS, "global_step": np.array(3), "loss_scale": np.array(1.0, np.float32)}
+    mindspore_checkpoint.write(tmp_path / "a.ckpt", {**state, **POOLER, "head.dense.bias": BIAS})
+    found = weights.read(tmp_path)
+    assert_bits(found.arrays, {**POOLER, "head.dense.bias": BIAS})
+    assert [origin.name for origin in found.origins if origin.target is None] == list(state)
+    assert {origin.remark for origin in found.origins} == {"", "state of a training"}
+    assert found.origins[1] == Origin("global_step", (), "int64", None, "state of a training")
+
+
+def test_googles_kernels_are_transposed_and_slots_left_out(tmp_path):
+    slots = {f"{name}/{slot}": array for name, array in GOOGLES.items() for slot in ("adam_m", "adam_v", "lamb_m", "Adam", "Adam_1")}
+    others = {"global_step": np.array(9), "cls/squad/output_weights": WORDS, "other/kernel": WORDS}
+    tensorflow.write(tmp_path / "model.ckpt-9", {**GOOGLES, **slots, **others})
+    found = weights.read(tmp_path)
+    names = {"cls/squad/output_weights": "head.span.weight"}
+    expected = POOLER | {names.get(name, name): array for name, array in others.items()}
+    assert_bits(dict(sorted(found.arrays.items())), dict(sorted(expected.items())))
+    origins = {origin.name: origin for origin in found.origins}
+    assert origins["bert/pooler/dense/kernel"] == Origin("bert/pooler/dense/kernel", (3, 2), "float32", "bert.pooler.weight", "transposed")
+    assert origins["bert/pooler/dense/bias"].remark == origins["cls/squad/output_weights"].remark == ""
+    assert {name for name, origin in origins.items() if origin.remark == "state of the optimiser"} == slots.keys()
+
+
+TABLE, DECODER = "bert.embeddings.word_embeddings.weight", "cls.predictions.decoder."
+SECOND_NAMES = {
+    "the same": ({TABLE: WORDS, f"{DECODER}weight": WORDS}, {}, "the same as bert.embeddings.word.weight"),
+    "another": ({TABLE: WORDS, f"{DECODER}weight": WORDS + 1}, {}, "differs from bert.embeddings.word.weight, which stands for it here"),
+    "of another shape": ({TABLE: WORDS, f"{DECODER}weight": WORDS[:2]}, {}, "differs from bert.embeddings.word.weight, which stands"),
+    "alone": ({f"{DECODER}weight": WORDS}, {"bert.embeddings.word.weight": WORDS}, "its second name"),
+    "the same bias": ({TABLE: WORDS, "cls.predictions.bias": BIAS, f"{DECODER}bias": BIAS}, {}, "the same as masked_lm.bias"),
+    "another bias": ({TABLE: WORDS, "cls.predictions.bias": BIAS, f"{DECODER}bias": -BIAS}, {}, "differs from masked_lm.bias"),
+    "a bias alone": ({TABLE: WORDS, f"{DECODER}bias": BIAS}, {"masked_lm.bias": BIAS}, "its second name"),
+    "a buffer": ({TABLE: WORDS, "bert.embeddings.position_ids": np.arange(4)}, {}, "a buffer, which follows from the configuration"),
+}
+
+
+@pytest.mark.parametrize(("tensors", "added", "remark"), SECOND_NAMES.values(), ids=SECOND_NAMES)
+def test_the_decoder_is_a_second_name(tensors, added, remark, tmp_path):
+    write_huggingface(tmp_path, tensors)
+    found = weights.read(tmp_path)
+    first = {"bert.embeddings.word.weight": WORDS} if TABLE in tensors else {}
+    first |= {"masked_lm.bias": BIAS} if "cls.predictions.bias" in tensors else {}
+    assert_bits(dict(sorted(found.arrays.items())), dict(sorted({**first, **added}.items())))
+    origin = next(origin for origin in found.origins if origin.name == list(tensors)[-1])
+    assert origin.remark.startswith(remark)
+    assert origin.target == next(iter(added), None)
+
+
+DUPLICATES = {
+    "two prefixes": (write_huggingface, {"pooler.dense.bias": BIAS, "bert.pooler.dense.bias": BIAS}),
+    "a wrapper's": (write_huggingface, {"bert.pooler.dense.bias": BIAS, "module.bert.pooler.dense.bias": BIAS}),
+    "two spellings": (write_huggingface, {"bert.embeddings.LayerNorm.gamma": BIAS, "bert.embeddings.LayerNorm.weight": BIAS}),
+    "NEZHA and BERT": (write_huggingface, {"nezha.pooler.dense.bias": BIAS, "bert.pooler.dense.bias": BIAS}),
+    "two decoders": (write_huggingface, {f"{DECODER}weight": WORDS, f"module.{DECODER}weight": WORDS}),
+}
+
+
+@pytest.mark.parametrize(("write", "tensors"), DUPLICATES.values(), ids=DUPLICATES)
+def test_a_parameter_that_occurs_twice_is_told_with_its_file(write, tensors, tmp_path):
+    path = write(tmp_path, tensors)
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: parameter .* occurs twice: .* is there already"):
+        weights.read(tmp_path)
+
+
+def test_a_file_with_nothing_of_ours_is_told(tmp_path):
+    mindspore_checkpoint.write(tmp_path / "a.ckpt", {"global_step": np.array(1)})
+    with pytest.raises(ValueError, match="a.ckpt: no weights in it"):
+        weights.read(tmp_path)
+
+
+def test_rows_that_fill_up_the_vocabulary_are_cut_where_the_number_fits():
+    table, name = np.arange(32).reshape(16, 2), weights.OF_WORDS[0]
+    for num_words in (9, 10, 15, 16):
+        np.testing.assert_array_equal(weights.cut_vocabulary(name, table, num_words), table[:num_words])
+        np.testing.assert_array_equal(weights.cut_vocabulary("masked_lm.bias", table[:, 0], num_words), table[:num_words, 0])
+    for num_words in (0, 1, 8, 17, 24):
+        assert weights.cut_vocabulary(name, table, num_words) is table
+    assert weights.cut_vocabulary("bert.embeddings.position.weight", table, 10) is table
+    assert weights.cut_vocabulary(name, np.array(1.0), 1).shape == ()
+
+
+def test_damage_of_a_shard_index_is_told_or_harmless(tmp_path):
+    write_huggingface(tmp_path)
+    index, outcomes = tmp_path / "model.safetensors.index.json", set()
+    index.write_text(json.dumps({"metadata": {}, "weight_map": {"pooler.dense.weight": "model.safetensors", "a": "model.safetensors"}}))
+    for _, found in read_damaged(index, lambda: weights.read(tmp_path).arrays, 6):
+        outcomes.add(found is None)
+        if found is not None:
+            assert_bits(dict(sorted(found.items())), dict(sorted(POOLER.items())))
+    assert outcomes == {True, False}
+
+
+@pytest.mark.parametrize("text", ['{"weight_map": {"a": %s}}' % ("[" * 100_000), "[" * 100_000, '{"weight_map": {"a": "\\u0000"}}'])
+def test_an_index_that_tricks_the_reader_is_refused(text, tmp_path):
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(text)
+    with pytest.raises((ValueError, FileNotFoundError), match=re.escape(str(tmp_path))):
+        weights.read(index)
+    overwrite(index, json.dumps({"weight_map": {"a": "x" * 5000}}).encode())
+    with pytest.raises((ValueError, FileNotFoundError), match=re.escape(str(tmp_path))):
+        weights.read(index)
