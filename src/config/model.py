@@ -20,7 +20,7 @@ class ModelConfig:
 
     vocab_size: int = setting(21128, "rows of the word embedding table", minimum=1, maximum=10_000_000)
     hidden_size: int = setting(768, "width of every layer's output", minimum=1, maximum=100_000)
-    num_hidden_layers: int = setting(12, "encoder layers", minimum=1)
+    num_hidden_layers: int = setting(12, "encoder layers", minimum=1, maximum=1000)
     num_attention_heads: int = setting(12, "attention heads; must divide hidden_size", minimum=1)
     intermediate_size: int = setting(3072, "width inside the feed-forward block", minimum=1)
     hidden_act: str = setting("gelu", "gelu is the erf form, gelu_tanh (or gelu_new) its approximation", HIDDEN_ACTS)
@@ -54,13 +54,15 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class WeightsInfo:
-    """What lies beside a weights file: the network's shape, labels and settings of its training, the vocabulary, transformers' class."""
+    """What lies beside a weights file: the network's shape, labels and settings of its training, the vocabulary; transformers' class
+    and its kind of classification."""
 
     model: dict
     labels: tuple
     trained_with: dict
     vocab_file: str | None
     architecture: str
+    problem_type: str | None
 
 
 def describe_weights(path, config_file=None):
@@ -87,16 +89,10 @@ def describe_weights(path, config_file=None):
     raw = read_json_object(config_file) if config_file else own
     if folder and not raw:
         raw = _describe_zoo(path)
-    config_file = config_file or beside
-    known = {field.name for field in dataclasses.fields(ModelConfig)}
-    model = {key: value for key, value in raw.items() if key in known}
-    if raw:
-        model |= _describe_positions(config_file, raw)
-    if "exact_hidden_act" in raw:  # Google's programs know one GELU only, the tanh form
-        model["hidden_act"] = raw["exact_hidden_act"]
+    model = _read_model(raw, config_file or beside) if raw else {}
     labels, trained_with = own.get("id2label") or {}, own.get("trained_with") or {}
-    if not isinstance(labels, dict) or not all(str(key).isdecimal() for key in labels):
-        raise ValueError(f"{beside}: id2label must map class numbers to names")
+    if not isinstance(labels, dict) or {str(key) for key in labels} != set(map(str, range(len(labels)))):
+        raise ValueError(f"{beside}: id2label must map class numbers, from 0 without gaps, to names")
     if not isinstance(trained_with, dict):
         raise ValueError(f"{beside}: trained_with must be an object of settings")
     architectures = own.get("architectures") or []
@@ -111,7 +107,21 @@ def describe_weights(path, config_file=None):
         trained_with=trained_with,
         vocab_file=str(vocab) if vocab is not None and vocab.is_file() else None,
         architecture=architectures[0] if architectures else "",
+        problem_type=own.get("problem_type") if isinstance(own.get("problem_type"), str) else None,
     )
+
+
+def _read_model(raw, path):
+    """Values of ModelConfig from a configuration in anybody's form."""
+    if raw.get("is_decoder") is True:
+        raise ValueError(f"{path}: is_decoder=true: networks that see the text before a token alone are not supported")
+    known = {field.name for field in dataclasses.fields(ModelConfig)}
+    model = {key: value for key, value in raw.items() if key in known} | _describe_positions(path, raw)
+    if "exact_hidden_act" in raw:  # Google's programs know one GELU only, the tanh form
+        model["hidden_act"] = raw["exact_hidden_act"]
+    if model.get("hidden_act") == "gelu_pytorch_tanh":
+        model["hidden_act"] = "gelu_tanh"
+    return model
 
 
 def own_description(model, labels, trained_with):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from src.convert import parameters, proof
-from src.convert.description import choose_architecture, find_departures, read_description, write_description
+from src.convert.description import choose_architecture, find_changed_class, find_departures, read_description, write_description
 from src.convert.report import NAME, Report
 from src.formats import mindspore_checkpoint, names, safetensors_file, tensorflow, weights
 from src.log import shorten
@@ -73,16 +73,21 @@ def _check_kind(source, found):
 def _collect(source, target, found, description):
     """Our arrays in float32, of the vocabulary's size, and the report of what they were made of."""
     arrays = {}
+    untied = [origin.name for origin in found.origins if origin.remark.startswith(weights.DIFFERS)]
     for name, array in weights.to_float32(found.arrays).items():
-        if names.is_ours(name):
+        if names.is_ours(name) and not (untied and name.startswith("masked_lm.")):
             arrays[name] = weights.cut_vocabulary(name, array, description.model.vocab_size)
-    architecture = choose_architecture(description, arrays)
-    report = Report({"from": source, "to": target, "input": str(found.path)})
+    report, architecture = Report({"from": source, "to": target, "input": str(found.path)}), choose_architecture(description, arrays)
     for origin in found.origins:
-        taken = origin.target in arrays
-        report.add(origin, arrays[origin.target] if taken else None, to_target(target, origin.target, architecture) if taken else None)
+        if origin.target in arrays:
+            report.add(origin, arrays[origin.target], to_target(target, origin.target, architecture))
+        else:
+            report.add(origin)
+    if untied:
+        report.warnings.append(f"the masked language model is left out: {untied[0]} is another matrix than the word embeddings")
     report.left_random = [name for name in parameters.POOLER if name not in arrays]
     report.not_finite = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    report.warnings += find_changed_class(description, arrays)
     report.warnings += [*description.warnings, *find_departures(found.kind, target, description.model)]
     return arrays, report
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from src.config import loader
 from src.config.model import ModelConfig, describe_weights, own_description, read_json_object
 from src.data.tokenization import decide_lower_case, parse_vocabulary
 from src.files import write_text
@@ -25,7 +26,7 @@ class Description:
     """What belongs to weights.
 
     model: ModelConfig. labels: class names or tags in id order. trained_with: settings of a fine-tuned task.
-    architecture: Hugging Face's class that wrote them, empty if none did.
+    architecture: Hugging Face's class that wrote them, empty if none did. problem_type: its kind of classification, or None.
     vocabulary: content of vocab.txt, None if there is none. tokenizer: content of tokenizer_config.json.
     warnings: what a user should know.
     """
@@ -34,6 +35,7 @@ class Description:
     labels: tuple
     trained_with: dict
     architecture: str
+    problem_type: str | None
     vocabulary: bytes | None
     tokenizer: dict
     warnings: tuple
@@ -52,10 +54,10 @@ def read_description(path, config_file=None, vocab_file=None):
     found = describe_weights(path, config_file)
     if not found.model:
         raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file")
-    model = ModelConfig(**found.model)
+    model = loader.build(ModelConfig, found.model, "model.")
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     vocabulary, tokenizer, warnings = _read_vocabulary(folder, vocab_file or found.vocab_file, model)
-    return Description(model, found.labels, found.trained_with, found.architecture, vocabulary, tokenizer, warnings)
+    return Description(model, found.labels, found.trained_with, found.architecture, found.problem_type, vocabulary, tokenizer, warnings)
 
 
 def _read_vocabulary(folder, vocab_file, model):
@@ -111,7 +113,8 @@ def write_description(folder, target, description, arrays):
 
 def _to_mindspore(description, arrays):
     config = own_description(dataclasses.asdict(description.model), description.labels, description.trained_with)
-    return config | ({"architectures": [description.architecture]} if description.architecture else {})
+    theirs = {"architectures": [description.architecture], "problem_type": description.problem_type}
+    return config | {key: value for key, value in theirs.items() if value not in (None, [""])}
 
 
 def _to_huggingface(description, arrays):
@@ -152,8 +155,16 @@ def _to_tensorflow(description, arrays):
         config |= {"hidden_act": "gelu", "exact_hidden_act": description.model.hidden_act}
     if description.model.position_embedding_type == "sinusoidal":
         config |= {"use_relative_position": True, "max_relative_position": description.model.max_relative_position}
-    others = {key: ours[key] for key in ("id2label", "label2id", "trained_with", "architectures") if ours.get(key)}
+    others = {key: ours[key] for key in ("id2label", "label2id", "trained_with", "architectures", "problem_type") if ours.get(key)}
     return config | others
+
+
+def find_changed_class(description, arrays):
+    """That the weights are of a class of transformers that no network here is: list of lines of text."""
+    chosen = choose_architecture(description, arrays)
+    if description.architecture in ("", chosen):
+        return []
+    return [f"{description.architecture} becomes {chosen}: what these do alike is converted"]
 
 
 def find_departures(source, target, model):

@@ -27,7 +27,7 @@ class Report:
         self.head = head
         self.tensors, self.missing, self.left_random, self.not_finite, self.warnings, self.proof = [], [], [], [], [], None
 
-    def add(self, origin, array, target_name):
+    def add(self, origin, array=None, target_name=None):
         """Record a tensor of the source.
 
         Args:
@@ -37,7 +37,7 @@ class Report:
         """
         tensor = {"source": origin.name, "shape": list(origin.shape), "dtype": origin.dtype}
         if array is None:
-            tensor |= {"status": "dropped", "remark": origin.remark or "no parameter here has this name"}
+            tensor |= {"status": "dropped", "remark": origin.remark or "not of a network here"}
         else:
             from_kernel, to_kernel = origin.remark == "transposed", target_name.endswith("/kernel")
             remarks = [origin.remark] if origin.remark and not from_kernel else []

@@ -13,6 +13,7 @@ _OURS = ("bert.", "head.", "masked_lm.", "next_sentence.")
 _SLOT = re.compile(r"/(adam_[mv]|lamb_[mv]|Adam|Adam_1|LAMB|LAMB_1|Momentum|ExponentialMovingAverage)$")
 _SECOND_NAME = re.compile(r"predictions\.decoder\.(weight|bias)$")
 _VOCABULARY_MULTIPLE = 8  # NVIDIA's programs fill their tables up to it with rows that no token has
+DIFFERS = "differs from"  # begins the remark on a second name of other content
 OF_WORDS = ("bert.embeddings.word.weight", "masked_lm.bias")
 
 
@@ -124,7 +125,7 @@ def _translate_huggingface(raw):
                 elif np.array_equal(ours[first], array):
                     remark = f"the same as {first}"
                 else:
-                    remark = f"differs from {first}, which stands for it here"
+                    remark = f"{DIFFERS} {first}, which stands for it here"
         yield Origin.of(name, array, target, remark), array
 
 

@@ -225,16 +225,21 @@ def test_config_of_another_network_is_refused(text, capsys):
 
 def test_labels_beside_finetuned_weights_are_taken_for_evaluation():
     Path("weights").mkdir()
-    Path("weights/config.json").write_text('{"hidden_size": 24, "id2label": {"10": "k", "0": "a", "2": "c"}}')
+    Path("weights/config.json").write_text('{"hidden_size": 24, "id2label": {"2": "c", "0": "a", "1": "b"}}')
     flags = ["--do_eval=true", "--load_finetune_checkpoint_path=weights"]
-    assert load("--do_train=false", *flags).labels == ("a", "c", "k")
+    assert load("--do_train=false", *flags).labels == ("a", "b", "c")
     assert load(*flags).labels == ()
     Path("weights/config.json").write_text('{"hidden_size": 24, "id2label": {"0": "LABEL_0", "1": "LABEL_1"}}')
     assert load("--do_train=false", *flags).labels == ()
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [('{"id2label": ["a"]}', "id2label must map"), ('{"trained_with": 3}', "trained_with must be")]
+    ("text", "message"),
+    [
+        ('{"id2label": ["a"]}', "id2label must map"),
+        ('{"id2label": {"0": "a", "2": "b"}}', "id2label must map"),
+        ('{"trained_with": 3}', "trained_with must be"),
+    ],
 )
 def test_damaged_description_of_finetuned_weights_is_refused(text, message, capsys):
     Path("weights").mkdir()

@@ -30,7 +30,14 @@ def write_model(folder, model=None, kind="encoder", target="mindspore", arrays=N
     model = model or make_model()
     arrays = arrays or make_weights(model, kind)
     vocabulary = "".join(f"{token}\n" for token in TOKENS).encode()
-    fields = {"labels": (), "trained_with": {}, "architecture": "", "vocabulary": vocabulary, "tokenizer": {"do_lower_case": True}}
+    fields = {
+        "labels": (),
+        "trained_with": {},
+        "architecture": "",
+        "problem_type": None,
+        "vocabulary": vocabulary,
+        "tokenizer": {"do_lower_case": True},
+    }
     folder.mkdir()
     conversion.write(folder, target, Description(model=model, warnings=(), **{**fields, **described}), arrays)
     return folder, arrays
@@ -271,15 +278,37 @@ def test_a_configuration_that_was_written_wrongly_fails_the_proof(tmp_path, monk
     assert report.proof["differences"]["layer 0"] > 1e-3
 
 
-def test_a_tied_matrix_that_differs_is_told(tmp_path):
+def test_a_tied_matrix_that_differs_is_told_and_its_head_left_out(tmp_path):
     folder, arrays = write_model(tmp_path / "0", kind="pretraining", target="huggingface")
     tensors = load_file(folder / "model.safetensors")
     decoder = tensors["bert.embeddings.word_embeddings.weight"]
     for other, remark in ((decoder, "the same as"), (decoder + 1, "differs from")):
         save_file({**tensors, "cls.predictions.decoder.weight": other}, folder / "model.safetensors", {"format": "pt"})
         report = convert("huggingface", "mindspore", folder, tmp_path / "1")
-        (dropped,) = (tensor for tensor in report.tensors if tensor["status"] == "dropped")
-        assert dropped["remark"].startswith(remark)
+        assert report.passed
+        dropped = {tensor["source"]: tensor["remark"] for tensor in report.tensors if tensor["status"] == "dropped"}
+        assert dropped["cls.predictions.decoder.weight"].startswith(remark)
+        found = weights.read(tmp_path / "1").arrays
+        assert set(arrays) - set(found) == ({name for name in arrays if "masked_lm" in name} if remark == "differs from" else set())
+    assert "the masked language model is left out" in report.warnings[0]
+    assert "BertForPreTraining becomes BertForNextSentencePrediction" in report.warnings[1]
+
+
+def test_classes_that_are_none_of_ours_are_named_or_refused(tmp_path):
+    folder, _ = write_model(tmp_path / "0", kind="classifier", target="huggingface", problem_type="multi_label_classification")
+    convert("huggingface", "tensorflow", folder, tmp_path / "1")
+    convert("tensorflow", "huggingface", tmp_path / "1", tmp_path / "2")
+    assert json.loads((tmp_path / "2/config.json").read_text())["problem_type"] == "multi_label_classification"
+    edit(folder / "config.json", architectures=["BertForMultipleChoice"], hidden_act="gelu_pytorch_tanh")
+    report = convert("huggingface", "mindspore", folder, tmp_path / "3")
+    assert report.warnings == ["BertForMultipleChoice becomes BertForSequenceClassification: what these do alike is converted"]
+    assert read_description(tmp_path / "3").model.hidden_act == "gelu_tanh"
+    edit(folder / "config.json", is_decoder=True)
+    with pytest.raises(ValueError, match="is_decoder=true"):
+        convert("huggingface", "mindspore", folder, tmp_path / "4")
+    edit(folder / "config.json", is_decoder=False, num_hidden_layers=10**9)
+    with pytest.raises(ValueError, match="num_hidden_layers=1000000000"):
+        convert("huggingface", "mindspore", folder, tmp_path / "4")
 
 
 def test_tokens_without_embedding_and_a_missing_vocabulary_are_warned_of(tmp_path):
