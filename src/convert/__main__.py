@@ -7,9 +7,11 @@ written to conversion_report.json. Exit code 0: proved; 1: the proof failed, not
 """
 
 import argparse
+import os
 import sys
 import time
 
+from src import signals
 from src.config.loader import EXIT_CHECK_FAILED, bad_input_exits
 from src.convert import conversion, proof
 
@@ -30,14 +32,20 @@ def main(argv=None):
                 options.tolerance,
             )
         except conversion.MissingParameters as error:
-            print("\n".join(error.report.lines()))
+            _print(error.report.lines())
             raise
-    print("\n".join(report.lines()))
-    print(
-        f"{'wrote' if report.passed else 'nothing but the report written to'} {options.output} seconds={time.perf_counter() - started:.1f}"
-    )
+    wrote = "wrote" if report.passed else "nothing but the report written to"
+    _print([*report.lines(), f"{wrote} {options.output} seconds={time.perf_counter() - started:.1f}"])
     if not report.passed:
         sys.exit(EXIT_CHECK_FAILED)
+
+
+def _print(lines):
+    """Lines to the terminal, or to whoever reads some of them only (`| head`)."""
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what Python flushes at its end goes there)
 
 
 def _parse(argv):
@@ -53,8 +61,12 @@ def _parse(argv):
     parser.add_argument("--bert_config_file", metavar="FILE", help="in place of the config.json or bert_config.json beside the weights")
     parser.add_argument("--vocab_file_path", "--vocab_file", metavar="FILE", help="in place of the vocab.txt beside the weights")
     parser.add_argument("--tolerance", type=float, default=proof.TOLERANCE, help="largest difference of an output [%(default)s]")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if not options.input or not options.output:
+        parser.error("--input and --output must not be empty")
+    return options
 
 
 if __name__ == "__main__":
+    signals.watch()
     main()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from src.convert import parameters, proof
-from src.convert.description import choose_architecture, find_changed_class, find_departures, read_description, write_description
+from src.convert.description import BESIDE, choose_architecture, find_changed_class, find_departures, read_description, write_description
 from src.convert.report import NAME, Report
 from src.formats import mindspore_checkpoint, names, safetensors_file, tensorflow, weights
 from src.log import shorten
@@ -15,6 +15,8 @@ from src.log import shorten
 TARGETS = ("huggingface", "tensorflow", "mindspore")
 # what --from calls a format: the kind of Weights
 SOURCES = {"huggingface": "huggingface", "tensorflow": "tensorflow", "nvidia": "huggingface", "zoo": "zoo", "mindspore": "mindspore"}
+_WEIGHTS = {"huggingface": "model.safetensors", "tensorflow": "bert_model.ckpt", "mindspore": "model.ckpt"}
+_WRITTEN = (*_WEIGHTS.values(), "bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001", *BESIDE, NAME)
 _SHOWN = 4  # names of parameters in a message
 
 
@@ -44,10 +46,9 @@ def convert(source, target, path, output, config_file=None, vocab_file=None, tol
     """
     output = Path(output)
     description = read_description(path, config_file, vocab_file)
-    found = weights.read(path)
+    found = weights.read(path, SOURCES[source])
     _check_kind(source, found)
-    if output.resolve() == found.path.parent.resolve():
-        raise ValueError(f"--output {output}: the weights to convert are there; give another folder")
+    _check_output(output, found.path)
     arrays, report = _collect(source, target, found, description)
     _check(found, description, arrays, target)
     report.missing = parameters.find_missing(description.model, arrays)
@@ -63,6 +64,15 @@ def convert(source, target, path, output, config_file=None, vocab_file=None, tol
             if report.passed or file.name == NAME:
                 os.replace(file, output / file.name)
     return report
+
+
+def _check_output(output, path):
+    """See that nothing that is to be kept would be replaced."""
+    if output.resolve() in (path.parent.resolve(), path.resolve().parent):
+        raise ValueError(f"--output {output}: the weights to convert are there; give another folder")
+    for file in output.iterdir() if output.is_dir() else ():
+        if file.is_dir() and file.name in _WRITTEN:
+            raise ValueError(f"{file}: a folder stands where a file is to be written")
 
 
 def _check_kind(source, found):
@@ -97,6 +107,11 @@ def _check(found, description, arrays, target):
         parameters.check_shapes(description.model, arrays)
     except ValueError as error:
         raise ValueError(f"{found.path}: does not fit its configuration: {error}") from None
+    if description.labels and len(arrays.get("head.dense.bias", description.labels)) != len(description.labels):
+        raise ValueError(
+            f"{found.path}: does not fit its configuration: id2label has {len(description.labels)} names, "
+            f"head.dense.bias {len(arrays['head.dense.bias'])} values"
+        )
     if target != "mindspore" and description.model.position_embedding_type == "learned":
         raise ValueError(f"--to {target}: there is no network with learned relative positions, as the model zoo's NEZHA has them")
 
@@ -124,9 +139,9 @@ def write(folder, target, description, arrays):
     architecture = choose_architecture(description, arrays)
     theirs = {to_target(target, name, architecture): array for name, array in arrays.items()}
     if target == "huggingface":
-        safetensors_file.write(folder / "model.safetensors", theirs)
+        safetensors_file.write(folder / _WEIGHTS[target], theirs)
     elif target == "tensorflow":
-        tensorflow.write(folder / "bert_model.ckpt", {name: a.T if name.endswith("/kernel") else a for name, a in theirs.items()})
+        tensorflow.write(folder / _WEIGHTS[target], {name: a.T if name.endswith("/kernel") else a for name, a in theirs.items()})
     else:
-        mindspore_checkpoint.write(folder / "model.ckpt", theirs)
+        mindspore_checkpoint.write(folder / _WEIGHTS[target], theirs)
     write_description(folder, target, description, arrays)

@@ -17,6 +17,7 @@ _GOOGLES = (
     *("max_position_embeddings", "num_attention_heads", "num_hidden_layers", "type_vocab_size", "vocab_size", "layer_norm_eps"),
 )
 _CONFIG_NAMES = {"huggingface": "config.json", "mindspore": "config.json", "tensorflow": "bert_config.json"}
+BESIDE = ("config.json", "bert_config.json", "vocab.txt", "tokenizer_config.json")
 _GOOGLES_EPS = 1e-12
 _TOKENIZER, _FAST_TOKENIZER = "tokenizer_config.json", "tokenizer.json"
 
@@ -79,8 +80,11 @@ def _read_vocabulary(folder, vocab_file, model):
         lower_case, _ = decide_lower_case(vocab_file, vocabulary)
     except ValueError as error:
         return content, tokenizer, (str(error),)
-    larger = f"{vocab_file}: {len(vocabulary)} tokens, and vocab_size={model.vocab_size}: the last ones have no embedding"
-    return content, {"do_lower_case": lower_case, **tokenizer}, (larger,) if len(vocabulary) > model.vocab_size else ()
+    warnings = ()
+    if len(vocabulary) != model.vocab_size:
+        which = "the last ones have no embedding" if len(vocabulary) > model.vocab_size else "the last embeddings have no token"
+        warnings = (f"{vocab_file}: {len(vocabulary)} tokens, and vocab_size={model.vocab_size}: {which}",)
+    return content, {"do_lower_case": lower_case, **tokenizer}, warnings
 
 
 def _write_tokens(path):

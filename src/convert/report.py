@@ -67,6 +67,7 @@ class Report:
 
     def lines(self):
         """The report as text: a line for each tensor, then what concerns the whole."""
+        yield f"source     {self.head['input']}"
         for tensor in self.tensors:
             target = f" -> {tensor['target']}" if "target" in tensor else ""
             remark = f" ({tensor['remark']})" if tensor["remark"] else ""

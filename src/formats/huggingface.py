@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 from src.formats import safetensors_file, torch_pickle
+from src.log import shorten
 
+_SHOWN = 4  # names in a message
 CANDIDATES = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
 
 _MOST_NAME_BYTES = 255  # of a file, on usual systems
@@ -25,12 +27,17 @@ def read(path):
         FileNotFoundError: a file is absent. ValueError: damaged, truncated, empty or contradicting files.
     """
     path = Path(path)
-    tensors = {}
-    for file in _read_index(path) if path.name.endswith(".index.json") else [path]:
-        for name, array in _read_file(file).items():
-            if name in tensors:
-                raise ValueError(f"{file}: parameter {name} occurs twice")
-            tensors[name] = array
+    if not path.name.endswith(".index.json"):
+        tensors = _read_file(path)
+    else:
+        tensors, places = {}, _read_index(path)
+        for shard in sorted(set(places.values())):
+            found = _read_file(path.parent / shard)
+            if absent := sorted(name for name, place in places.items() if place == shard and name not in found):
+                raise ValueError(f"{path}: {shard} lacks {shorten(absent, _SHOWN)}, which the index says it has")
+            if twice := sorted(found.keys() & tensors.keys()):
+                raise ValueError(f"{path.parent / shard}: parameter {twice[0]} occurs twice")
+            tensors |= found
     if not tensors:
         raise ValueError(f"{path}: no weights in it")
     return tensors
@@ -43,13 +50,12 @@ def _read_file(path):
 
 
 def _read_index(path):
-    """The shard files that an index names, checked to lie beside it."""
+    """Name of a tensor -> the shard file that an index says it is in, checked to lie beside it."""
     try:
-        shards = json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()
-        shards = sorted({str(shard) for shard in shards})
+        places = {name: str(shard) for name, shard in json.loads(path.read_text(encoding="utf-8"))["weight_map"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(f"{path}: not a shard index: an object with weight_map is expected") from None
-    for shard in shards:
+    for shard in set(places.values()):
         if Path(shard).name != shard or shard in ("", "..") or len(shard.encode(errors="replace")) > _MOST_NAME_BYTES:
             raise ValueError(f"{path}: shard {shard[:_MOST_NAME_BYTES]} does not lie beside the index")
-    return [path.parent / shard for shard in shards]
+    return places

@@ -33,12 +33,13 @@ class Weights:
     origins: list
 
 
-def find(path):
+def find(path, kind=None):
     """The weights that a path means.
 
     Args:
         path: a file, a shard index, the prefix of a TensorFlow checkpoint or one of its files; or a folder: of Hugging Face's weights,
             a TensorFlow checkpoint's, or of `.ckpt` files, of which it is the newest.
+        kind: of Weights, which a folder that has several is asked for first.
 
     Returns:
         Path of the file, of the index, or the prefix.
@@ -47,29 +48,36 @@ def find(path):
         FileNotFoundError: no weights there.
     """
     path = Path(path)
+    if path.is_dir():
+        finders = {"huggingface": huggingface.find, "tensorflow": tensorflow.find_prefix, "mindspore": _find_newest}
+        first = "mindspore" if kind == "zoo" else kind
+        for name in sorted(finders, key=lambda name: name != first):
+            if found := finders[name](path):
+                return found
+        looked_for = ", ".join(huggingface.CANDIDATES)
+        raise FileNotFoundError(f"{path}: no weights in this folder; looked for {looked_for}, a TensorFlow checkpoint (*.index), *.ckpt")
     if path.is_file() and path.suffix not in (".index", ".meta") and ".data-" not in path.name:
         return path
-    found = (path.is_dir() and huggingface.find(path)) or tensorflow.find_prefix(path)
-    if found:
+    if found := tensorflow.find_prefix(path):
         return found
     if path.is_file():
         raise FileNotFoundError(f"{path}: a part of a TensorFlow checkpoint, whose .index is absent beside it")
-    if not path.is_dir():
-        raise FileNotFoundError(f"{path}: no such file or folder; it should hold the weights to load")
-    ours = [file for file in path.glob("*.ckpt") if file.is_file() and not file.name.startswith(".")]  # those are half written
-    if not ours:
-        looked_for = ", ".join(huggingface.CANDIDATES)
-        raise FileNotFoundError(f"{path}: no weights in this folder; looked for {looked_for}, a TensorFlow checkpoint (*.index), *.ckpt")
-    return max(ours, key=lambda file: file.stat().st_mtime_ns)
+    raise FileNotFoundError(f"{path}: no such file or folder, and no {path.name}.index; it should hold the weights to load")
 
 
-def read(path):
+def _find_newest(folder):
+    """The newest `.ckpt` of a folder; None if it has none."""
+    files = [file for file in folder.glob("*.ckpt") if file.is_file() and not file.name.startswith(".")]  # those are half written
+    return max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
+
+
+def read(path, kind=None):
     """The weights that a path means, see `find`.
 
     Raises:
         FileNotFoundError: no weights there. ValueError: damaged, truncated, empty or contradicting files, with their name.
     """
-    path = find(path)
+    path = find(path, kind)
     if path.suffix == ".ckpt" and path.is_file():
         raw = mindspore_checkpoint.read(path)
         kind = "zoo" if zoo.is_zoo(raw) else "mindspore"

@@ -248,6 +248,26 @@ def test_the_source_is_not_overwritten(tmp_path):
     assert_same(weights.read(folder).arrays, arrays)
 
 
+def test_what_cannot_be_replaced_is_refused_before_anything_is_written(tmp_path):
+    folder, arrays = write_model(tmp_path / "0")
+    (tmp_path / "1/vocab.txt").mkdir(parents=True)
+    with pytest.raises(ValueError, match="vocab.txt: a folder stands where a file is to be written"):
+        convert("mindspore", "tensorflow", folder, tmp_path / "1")
+    assert os.listdir(tmp_path / "1") == ["vocab.txt"]
+    (tmp_path / "links").mkdir()
+    for name in os.listdir(folder):
+        (tmp_path / "links" / name).symlink_to(folder / name)
+    with pytest.raises(ValueError, match="give another folder"):
+        convert("mindspore", "mindspore", tmp_path / "links", folder)
+    assert_same(weights.read(folder).arrays, arrays)
+
+
+def test_labels_that_are_not_as_many_as_the_classes_are_refused(tmp_path):
+    folder, _ = write_model(tmp_path / "0", kind="classifier", labels=("a", "b"))
+    with pytest.raises(ValueError, match=r"id2label has 2 names, head.dense.bias 3 values"):
+        convert("mindspore", "huggingface", folder, tmp_path / "1")
+
+
 @pytest.mark.parametrize("target", WEIGHTS_FILE)
 def test_what_was_written_wrongly_is_not_kept(target, tmp_path, monkeypatch, capsys):
     folder, _ = write_model(tmp_path / "0", kind="classifier")
@@ -371,7 +391,18 @@ def test_bad_flags_end_with_2(capsys):
             __main__.main(flags)
     with pytest.raises(SystemExit, match="2"):
         __main__.main(["--from", "zoo", "--to", "mindspore", "--input", "/nowhere", "--output", "y"])
-    assert capsys.readouterr().err.splitlines()[-1] == "error: /nowhere: no such file or folder; it should hold the weights to load"
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: /nowhere: no such file or folder")
+
+
+def test_of_a_folder_with_several_formats_the_one_that_is_named_counts(tmp_path):
+    folder, arrays = write_model(tmp_path / "0")
+    others = {name: array + np.float32(1) for name, array in arrays.items()}
+    write_model(tmp_path / "other", arrays=others, target="tensorflow")
+    for file in (tmp_path / "other").glob("bert_model.ckpt.*"):
+        file.rename(folder / file.name)
+    for source, expected in (("mindspore", arrays), ("tensorflow", others)):
+        convert(source, "mindspore", folder, tmp_path / source)
+        assert_same(weights.read(tmp_path / source).arrays, expected)
 
 
 def test_conversion_imports_no_mindspore():

@@ -105,8 +105,15 @@ def test_shard_outside_the_folder_is_refused(trick, tmp_path):
 
 
 def test_missing_shard_is_named(tmp_path):
-    write_shards(tmp_path, {"a.safetensors": WEIGHTS}, {"w": "a.safetensors", "v": "gone.safetensors"})
+    name = next(iter(WEIGHTS))
+    write_shards(tmp_path, {"a.safetensors": WEIGHTS}, {name: "a.safetensors", "v": "gone.safetensors"})
     with pytest.raises(FileNotFoundError, match="gone.safetensors"):
+        weights.read(tmp_path)
+
+
+def test_a_tensor_that_no_shard_has_is_named(tmp_path):
+    write_shards(tmp_path, {"a.safetensors": WEIGHTS}, {"w": "a.safetensors"})
+    with pytest.raises(ValueError, match="a.safetensors lacks w, which the index says it has"):
         weights.read(tmp_path)
 
 
