@@ -64,6 +64,8 @@ def _parse(argv):
     options = parser.parse_args(argv)
     if not options.input or not options.output:
         parser.error("--input and --output must not be empty")
+    if not 0 <= options.tolerance < float("inf"):
+        parser.error(f"--tolerance {options.tolerance}: 0 or more is expected")
     return options
 
 

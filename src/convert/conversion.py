@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from src.config.model import CONFIG_NAMES
 from src.convert import parameters, proof
 from src.convert.description import BESIDE, choose_architecture, find_changed_class, find_departures, read_description, write_description
 from src.convert.report import NAME, Report
-from src.formats import mindspore_checkpoint, names, safetensors_file, tensorflow, weights
+from src.formats import mindspore_checkpoint, names, safetensors_file, tensorflow, weights, zoo
 from src.log import shorten
 
 TARGETS = ("huggingface", "tensorflow", "mindspore")
@@ -48,17 +49,20 @@ def convert(source, target, path, output, config_file=None, vocab_file=None, tol
     description = read_description(path, config_file, vocab_file)
     found = weights.read(path, SOURCES[source])
     _check_kind(source, found)
-    _check_output(output, found.path)
+    _check_output(output, found.path, target, description)
     arrays, report = _collect(source, target, found, description)
     _check(found, description, arrays, target)
     report.missing = parameters.find_missing(description.model, arrays)
     if report.missing:
         report.write(output)
         raise MissingParameters(f"{found.path}: is not whole: {shorten(report.missing, _SHOWN)} missing", report)
+    parameters.check_heads(arrays)
+    if found.kind == "zoo" and not config_file and not any((found.path.parent / name).is_file() for name in CONFIG_NAMES):
+        report.warnings.append(f"num_attention_heads={description.model.num_attention_heads} is a guess; --bert_config_file tells it")
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".conversion.", dir=output) as hidden:
         write(hidden, target, description, arrays)
-        report.proof = proof.prove(found, description, arrays, target, hidden, tolerance)
+        report.proof = proof.prove(found, description, arrays, target, hidden, tolerance, by_library=not config_file)
         report.write(hidden)
         for file in sorted(Path(hidden).iterdir()):
             if report.passed or file.name == NAME:
@@ -66,10 +70,21 @@ def convert(source, target, path, output, config_file=None, vocab_file=None, tol
     return report
 
 
-def _check_output(output, path):
+def _check_output(output, path, target, description):
     """See that nothing that is to be kept would be replaced."""
     if output.resolve() in (path.parent.resolve(), path.resolve().parent):
         raise ValueError(f"--output {output}: the weights to convert are there; give another folder")
+    for kind in _WEIGHTS if output.is_dir() else ():
+        try:
+            other = weights.find(output, kind)
+        except FileNotFoundError:
+            break
+        if other.name != _WEIGHTS[target]:
+            raise ValueError(
+                f"{other}: other weights are in --output, which would be read in place of the converted ones; give another folder"
+            )
+    if not description.vocabulary and (output / "vocab.txt").exists():
+        raise ValueError(f"{output / 'vocab.txt'}: is of other weights, and these come without a vocabulary; give another folder")
     for file in output.iterdir() if output.is_dir() else ():
         if file.is_dir() and file.name in _WRITTEN:
             raise ValueError(f"{file}: a folder stands where a file is to be written")
@@ -105,6 +120,8 @@ def _collect(source, target, found, description):
 def _check(found, description, arrays, target):
     try:
         parameters.check_shapes(description.model, arrays)
+        if any(origin.remark == zoo.INCOMPLETE for origin in found.origins):
+            raise ValueError(zoo.INCOMPLETE)
     except ValueError as error:
         raise ValueError(f"{found.path}: does not fit its configuration: {error}") from None
     if description.labels and len(arrays.get("head.dense.bias", description.labels)) != len(description.labels):

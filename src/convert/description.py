@@ -142,6 +142,7 @@ def choose_architecture(description, arrays):
     prefix = "Bert" if description.model.position_embedding_type == "absolute" else "Nezha"
     has = {part: any(name.startswith(part) for name in arrays) for part in ("masked_lm", "next_sentence", "head.dense", "head.span")}
     tagger = "TokenClassification" in description.architecture or "bert.pooler.weight" not in arrays
+    tagger = tagger or any(name.startswith("head.crf.") for name in arrays)
     if has["head.dense"] and not any(name.startswith(("head.filters", "head.joined", "head.contexts")) for name in arrays):
         return f"{prefix}ForTokenClassification" if tagger else f"{prefix}ForSequenceClassification"
     if has["head.span"]:

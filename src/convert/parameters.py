@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+
 _LAYER = re.compile(r"bert\.encoder\.layers\.(\d+)\.")
 
 
@@ -79,3 +81,27 @@ def check_shapes(model, arrays):
             if len(array.shape) != len(shapes[name]) or array.shape[place] != number:
                 setting = f"{size}={number}" if isinstance(size, str) else f"the network has {number} there"
                 raise ValueError(f"{setting}, and {name} is of shape {array.shape}")
+
+
+def check_heads(arrays):
+    """See that the arrays of a head belong together, and that all are numbers of one type.
+
+    Raises:
+        ValueError: naming the array.
+    """
+    for name, array in arrays.items():
+        if array.dtype != np.float32:
+            raise ValueError(f"{name} is of type {array.dtype}: numbers with a fraction are expected")
+    has_crf = any(name.startswith("head.crf.") for name in arrays)
+    if "head.dense.weight" not in arrays:
+        if has_crf:
+            raise ValueError("head.crf.transitions without head.dense.weight")
+        return
+    weight, bias = arrays["head.dense.weight"], arrays["head.dense.bias"]
+    if weight.ndim != 2 or bias.shape != weight.shape[:1] or 0 in weight.shape:
+        raise ValueError(f"head.dense.weight is of shape {weight.shape}, head.dense.bias of {bias.shape}")
+    classes = len(bias)
+    shapes = {"head.crf.transitions": (classes, classes), "head.crf.start": (classes,), "head.crf.end": (classes,)}
+    for name, shape in shapes.items() if has_crf else ():
+        if name not in arrays or arrays[name].shape != shape:
+            raise ValueError(f"{name} is of shape {arrays[name].shape if name in arrays else None}; of {classes} tags it has {shape}")

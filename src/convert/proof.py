@@ -7,45 +7,50 @@ where it is installed, reads the variables that were written.
 import numpy as np
 
 from src.convert import libraries, network
-from src.convert.description import read_description
+from src.convert.description import choose_architecture, read_description
 from src.convert.parameters import POOLER
 from src.formats import huggingface, tensorflow, weights
 
 TOLERANCE = 2e-5
-_OURS = "src/convert/network.py"
+OURS = "src/convert/network.py"
+_MAY_LACK = {"pooled"}  # Transformers' classes of taggers, spans and masked words have no pooler, whatever the file has
 _ROWS, _LENGTH = 2, 16
 _PARTS = {"pooled": "bert.pooler.", "masked_lm": "masked_lm.", "next_sentence": "next_sentence.", "head": "head.", "span": "head.span."}
 
 
-def prove(source, description, arrays, target, folder, tolerance):
+def prove(source, description, arrays, target, folder, tolerance, by_library=True):
     """Compare a source with what was made of it.
 
     Args:
         source: Weights as they were read. description: Description of it. arrays: our name -> array, as written.
         target: format of `folder`, the result.
         tolerance: largest difference allowed between outputs, times the largest output of the layer where that is above 1.
+        by_library: whether Transformers may compute the source, which reads the configuration beside it.
 
     Returns:
         dict: `source` and `converted`, who computed; `differences`, of each output; `changed`, names of arrays that are not the same
-        bit by bit; `passed`.
+        bit by bit; `not_compared`, outputs that one side alone has; `refusal` of the result by its library, None if it did not; `passed`.
     """
     inputs = _make_inputs(description.model)
     back = weights.read(folder)
     changed = _find_changed(arrays, back.arrays)
     if target == "tensorflow" and libraries.find_tensorflow():
         changed += _find_changed(tensorflow.read(back.path), libraries.read_tensorflow(back.path))
-    by, outputs = _run(source.kind, source.path, description, arrays, inputs)
+    by, outputs, _ = _run(source.kind if by_library else None, source.path, description, arrays, inputs)
     outputs = {name: values for name, values in outputs.items() if _is_of(name, arrays)}
-    by_converted, others = _run(target, back.path, read_description(folder), back.arrays, inputs)
+    by_converted, others, refusal = _run(target, back.path, read_description(folder), back.arrays, inputs)
     differences = {name: _compare(outputs[name], others[name]) for name in outputs if name in others}
     within = [value <= tolerance * max(1.0, _find_largest(outputs[name])) for name, value in differences.items()]
+    not_compared = [name for name in outputs if name not in differences]
     return {
         "source": by,
         "converted": by_converted,
         "tolerance": tolerance,
         "differences": differences,
         "changed": changed,
-        "passed": not changed and all(within) and set(outputs) <= set(others),
+        "not_compared": not_compared,
+        "refusal": refusal,
+        "passed": not changed and not refusal and all(within) and not set(not_compared) - _MAY_LACK,
     }
 
 
@@ -64,18 +69,18 @@ def _is_of(output, arrays):
 
 
 def _run(kind, path, description, arrays, inputs):
-    """(who computes, name of output -> array)."""
+    """(who computes; name of output -> array; why the library would not, None without one)."""
     is_theirs = kind == "huggingface" and path.name in huggingface.CANDIDATES and (path.parent / "config.json").is_file()
-    refusal = ""
+    refusal = None
     if is_theirs and (library := libraries.find_transformers(path.parent)):
         try:
-            return library, libraries.run_transformers(path.parent, *inputs)
+            return library, libraries.run_transformers(path.parent, *inputs), None
         except ValueError as error:  # old files without metadata, and heads that are not there
-            refusal = f" as {library} refused: {error}"
-    if "TokenClassification" in description.architecture:  # its class has no pooler, whatever the file has
+            refusal = f"{library}: {error}"
+    if "TokenClassification" in choose_architecture(description, arrays):  # its class has no pooler, whatever the file has
         arrays = {name: array for name, array in arrays.items() if name not in POOLER}
     with np.errstate(all="ignore"):  # weights that are no numbers are in the report
-        return _OURS + refusal, network.run(description.model, arrays, *inputs)
+        return OURS, network.run(description.model, arrays, *inputs), refusal
 
 
 def _find_changed(ours, theirs):

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from src.files import write_text
+from src.formats.weights import OF_WORDS
 from src.log import format_fields, shorten
 
 NAME = "conversion_report.json"
@@ -43,7 +44,7 @@ class Report:
             remarks = [origin.remark] if origin.remark and not from_kernel else []
             if str(array.dtype) != origin.dtype:
                 remarks.append(f"as {array.dtype}")
-            if array.ndim == len(origin.shape) and array.shape[:1] < origin.shape[:1] and not from_kernel:
+            if origin.target in OF_WORDS and array.shape[0] < origin.shape[0]:
                 remarks.append("without the rows that fill up the vocabulary")
             status = "transposed" if from_kernel != to_kernel else "renamed" if target_name != origin.name else "mapped"
             tensor |= {"target": target_name, "status": status, "remark": "; ".join(remarks)}
@@ -84,11 +85,15 @@ class Report:
     def _prove(self):
         for name, difference in self.proof["differences"].items():
             yield f"{name} difference={difference:.3g}"
-        if self.proof["changed"]:
-            yield f"not the same bits: {shorten(self.proof['changed'], _SHOWN)}"
-        largest = max(self.proof["differences"].values(), default=float("nan"))
-        fields = {"source": self.proof["source"], "converted": self.proof["converted"]}
-        yield (
-            f"proof {'passed' if self.passed else 'FAILED'} largest_difference={largest:.3g} tolerance={self.proof['tolerance']:g} "
-            + "; ".join(f"{side} by {who}" for side, who in fields.items())
-        )
+        proof = self.proof
+        if proof["changed"]:
+            yield f"not the same bits: {shorten(proof['changed'], _SHOWN)}"
+        if proof["not_compared"]:
+            yield f"not compared, as one side does not compute them: {', '.join(proof['not_compared'])}"
+        if proof["refusal"]:
+            yield f"the result was refused by {proof['refusal']}"
+        if proof["source"] == proof["converted"]:
+            yield "one network computed both: bits and configuration are proved, the names of parameters rest on this program's table"
+        largest = max(proof["differences"].values(), default=float("nan"))
+        by = f"source by {proof['source']}; converted by {proof['converted']}"
+        yield f"proof {'passed' if self.passed else 'FAILED'} largest_difference={largest:.3g} tolerance={proof['tolerance']:g} {by}"

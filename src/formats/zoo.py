@@ -14,6 +14,7 @@ _BACKBONE = re.compile(r"^(bert\.)+(bert_embedding_lookup|bert_embedding_postpro
 _LSTM = re.compile(r"^(?:bert\.)+lstm\.(weight_ih|weight_hh|bias_ih|bias_hh)_l0(_reverse)?$")
 _LSTM_PARTS = {"weight_ih": "input_weight", "weight_hh": "hidden_weight", "bias_ih": "bias", "bias_hh": "bias"}
 _CRF = ("loss.transitions", "loss.transition_matrix")  # the second in r0.x
+INCOMPLETE = "its LSTM is incomplete"
 EPS = 1e-7  # of MindSpore's layer normalisation
 _TAG_LOGITS = ("head.dense.weight", "head.dense.bias")
 _O = 0  # the tag of what is no entity
@@ -41,7 +42,7 @@ def translate(tensors):
                 yield Origin.of(name, array, f"head.crf.{part}", "split"), values
         elif match := _LSTM.match(name):
             target = f"head.contexts.{_LSTM_PARTS[match[1]]}"
-            remark = "joined" if complete else "its LSTM is incomplete"
+            remark = "joined" if complete else INCOMPLETE
             yield Origin.of(name, array, target if complete else None, remark), lstm.pop(target, None)
         elif target == "bert.embeddings.position.weight" and relative:
             yield Origin.of(name, array, None, "not used beside relative positions"), None

@@ -10,37 +10,18 @@ import pytest
 from conftest import ROOT
 from mindspore import Tensor
 from safetensors.numpy import load_file, save_file
-from tiny_models import HEADS, make_model, make_weights
+from tiny_models import HEADS, TOKENS, make_model, make_weights, write_model
 
 from src.config.model import describe_weights
 from src.config.training import DeviceSettings
 from src.convert import __main__, conversion, network, proof
 from src.convert.conversion import MissingParameters, convert
-from src.convert.description import Description, read_description
+from src.convert.description import read_description
 from src.formats import mindspore_checkpoint, names, tensorflow, weights
 from src.models.pretraining import Pretraining
 from src.train import checkpoint
 
-TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{number}" for number in range(55))]
 WEIGHTS_FILE = {"huggingface": "model.safetensors", "mindspore": "model.ckpt", "tensorflow": "bert_model.ckpt.index"}
-
-
-def write_model(folder, model=None, kind="encoder", target="mindspore", arrays=None, **described):
-    """A folder of random weights in the form of `target`; gives it and our arrays."""
-    model = model or make_model()
-    arrays = arrays or make_weights(model, kind)
-    vocabulary = "".join(f"{token}\n" for token in TOKENS).encode()
-    fields = {
-        "labels": (),
-        "trained_with": {},
-        "architecture": "",
-        "problem_type": None,
-        "vocabulary": vocabulary,
-        "tokenizer": {"do_lower_case": True},
-    }
-    folder.mkdir()
-    conversion.write(folder, target, Description(model=model, warnings=(), **{**fields, **described}), arrays)
-    return folder, arrays
 
 
 def assert_same(found, expected):
@@ -260,6 +241,45 @@ def test_what_cannot_be_replaced_is_refused_before_anything_is_written(tmp_path)
     with pytest.raises(ValueError, match="give another folder"):
         convert("mindspore", "mindspore", tmp_path / "links", folder)
     assert_same(weights.read(folder).arrays, arrays)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"head.dense.weight": (3, 32), "head.dense.bias": (2,)}, r"head.dense.weight is of shape \(3, 32\), head.dense.bias of \(2,\)"),
+        ({"head.dense.weight": (32,), "head.dense.bias": (1,)}, "head.dense.weight is of shape"),
+        ({"head.dense.weight": (0, 32), "head.dense.bias": (0,)}, "head.dense.weight is of shape"),
+        ({"head.crf.transitions": (3, 3)}, "without head.dense.weight"),
+        (
+            {"head.dense.weight": (2, 32), "head.dense.bias": (2,), "head.crf.transitions": (3, 3)},
+            r"head.crf.transitions is of shape \(3, 3\); of 2 tags it has \(2, 2\)",
+        ),
+    ],
+)
+def test_arrays_of_a_head_that_do_not_belong_together_are_refused(arrays, message, tmp_path):
+    heads = {name: np.zeros(shape, np.float32) for name, shape in arrays.items()}
+    folder, _ = write_model(tmp_path / "0", arrays={**make_weights(make_model()), **heads})
+    with pytest.raises(ValueError, match=message):
+        convert("mindspore", "tensorflow", folder, tmp_path / "1")
+
+
+def test_whole_numbers_are_no_weights(tmp_path):
+    arrays = make_weights(make_model())
+    arrays["bert.pooler.bias"] = arrays["bert.pooler.bias"].astype(np.int32)
+    folder, _ = write_model(tmp_path / "0", arrays=arrays)
+    with pytest.raises(ValueError, match="bert.pooler.bias is of type int32"):
+        convert("mindspore", "tensorflow", folder, tmp_path / "1")
+
+
+def test_weights_of_another_form_in_the_output_are_refused(tmp_path):
+    folder, _ = write_model(tmp_path / "0")
+    convert("mindspore", "huggingface", folder, tmp_path / "1")
+    convert("mindspore", "huggingface", folder, tmp_path / "1")  # the same again replaces its files
+    with pytest.raises(ValueError, match=r"model.safetensors: other weights are in --output"):
+        convert("mindspore", "tensorflow", folder, tmp_path / "1")
+    (folder / "vocab.txt").unlink()
+    with pytest.raises(ValueError, match="vocab.txt: is of other weights"):
+        convert("mindspore", "huggingface", folder, tmp_path / "1")
 
 
 def test_labels_that_are_not_as_many_as_the_classes_are_refused(tmp_path):

@@ -1,9 +1,10 @@
-"""Random weights, whole in all that a network can have."""
+"""Random weights, whole in all that a network can have, and folders of them."""
 
 import numpy as np
 
 from src.config.model import ModelConfig
-from src.convert import parameters
+from src.convert import conversion, parameters
+from src.convert.description import Description
 
 SIZES = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 SIZES["max_position_embeddings"] = 32
@@ -19,6 +20,7 @@ HEADS = {
     "tagger": {"head.dense": 5, "head.crf.transitions": (5, 5), "head.crf.start": 5, "head.crf.end": 5},
     "span": {"head.span": 2},
 }
+TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{number}" for number in range(55))]
 _WITHOUT_POOLER = ("tagger", "span")
 
 
@@ -42,3 +44,21 @@ def make_weights(model, kind="encoder", seed=1):
 
 def _resolve(model, size):
     return getattr(model, size) if isinstance(size, str) else size
+
+
+def write_model(folder, model=None, kind="encoder", target="mindspore", arrays=None, **described):
+    """A folder of random weights in the form of `target`; gives it and our arrays."""
+    model = model or make_model()
+    arrays = arrays or make_weights(model, kind)
+    vocabulary = "".join(f"{token}\n" for token in TOKENS).encode()
+    fields = {
+        "labels": (),
+        "trained_with": {},
+        "architecture": "",
+        "problem_type": None,
+        "vocabulary": vocabulary,
+        "tokenizer": {"do_lower_case": True},
+    }
+    folder.mkdir()
+    conversion.write(folder, target, Description(model=model, warnings=(), **{**fields, **described}), arrays)
+    return folder, arrays
