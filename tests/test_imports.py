@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # a package may import only packages of a higher number
 LEVELS = {
-    **dict.fromkeys(("convert", "export", "serve", "build_records", "build_vocab", "finetune_data_preprocess"), 0),
+    **dict.fromkeys(("convert", "export", "serve", "predict", "build_records", "build_vocab", "finetune_data_preprocess"), 0),
     **dict.fromkeys(("tasks", "train", "report", "bundle"), 1),
     **dict.fromkeys(("launch", "doctor"), 2),  # these see nothing but the standard library and what is made of it
     **dict.fromkeys(("models", "data", "metrics", "optim"), 2),
@@ -18,7 +18,7 @@ LEVELS = {
     **dict.fromkeys(("log", "files", "signals", "squad_file"), 5),
     "ranks": 6,
 }
-WITHOUT_MINDSPORE = ("config", "log", "files", "signals", "squad_file", "ranks", "metrics", "formats", "launch", "report")
+WITHOUT_MINDSPORE = ("config", "log", "files", "signals", "squad_file", "ranks", "metrics", "formats", "launch", "report", "convert")
 WITHOUT_MINDSPORE_TOO = ("src.data",)
 WITH_MINDSPORE = ("src.data.mindrecord", "src.data.record_files", "src.data.pipeline")
 WHEN_ASKED_TO = ("src.data.record_writers", "src.data.builder", "src.data.inspection")  # imported when a MindRecord is to be written

@@ -323,3 +323,15 @@ def test_help_imports_no_mindspore():
 
 def test_the_run_script_is_thin():
     assert Path(ROOT, "run_classifier.py").read_text(encoding="utf-8").count("\n") <= 60
+
+
+def test_what_is_trained_can_be_saved_for_serving(job, tmp_path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install -r requirements-serve.txt")
+    run_classifier.main(job(do_predict="true", predict_data_file_path=tmp_path / "dev.tsv", train_steps=2, save_for_serving="true"))
+    from src.bundle.model import Bundle
+
+    bundle = Bundle(tmp_path / "out/serving")
+    texts = [line.split("\t")[0] for line in (tmp_path / "dev.tsv").read_text().splitlines()[1:]]
+    expected = [list(map(float, line.split("\t"))) for line in (tmp_path / "out/test_results.tsv").read_text().splitlines()]
+    found = [[result["probabilities"][label] for label in bundle.labels] for result in bundle.predict(texts)]
+    np.testing.assert_allclose(found, expected, atol=1e-5)  # float32 rounding

@@ -35,6 +35,7 @@ ALIASES = {
     "loss_scale_value": ("precision.loss_scale_value",),
     "scale_factor": ("precision.scale_factor",),
     "scale_window": ("precision.scale_window",),
+    "do_export": ("save_for_serving",),
 }
 
 
@@ -69,8 +70,7 @@ IGNORED = {
 
 # accepted when false; true is refused with the text
 REFUSED = {
-    "save_for_serving": "export for serving is not there yet",
-    "do_export": "export for serving is not there yet",
+    "save_for_serving": "python -m src.export --task pretrain exports a pretrained network",
 }
 
 # each stands for settings that follow from its value

@@ -24,6 +24,9 @@ class FineTuneOptions(RunOptions):
     do_train: bool = setting(False, "fine-tune on the training set")
     do_eval: bool = setting(False, "evaluate on the development set")
     do_predict: bool = setting(False, "predict the test set")
+    save_for_serving: bool = setting(
+        False, "export the trained weights to {output_dir}/serving: ONNX, MINDIR where onnx and onnxruntime are not installed"
+    )
     epoch_num: float = setting(3.0, "passes over the training set", above=0)
     train_steps: int = setting(-1, "updates of the whole run; -1: as epoch_num says", minimum=-1)
     train_batch_size: int = setting(32, "rows of a training step on each device", minimum=1)

@@ -18,6 +18,7 @@ class Answers:
             start_logit, end_logit.
         null_odds: float, score of no answer less that of the best text.
         non_null: the best text, whatever the odds.
+        places: for each entry of nbest, the characters of the context where it begins and ends, end exclusive; None of "".
 
     In a context without tokens the best text is "", of score 0.
     """
@@ -26,6 +27,7 @@ class Answers:
     nbest: dict
     null_odds: dict
     non_null: dict
+    places: dict
 
 
 class _Spans(NamedTuple):
@@ -72,7 +74,7 @@ def find_answers(questions, records, start_logits, end_logits, n_best_size, max_
 
     Source: write_predictions of BERT's run_squad.py.
     """
-    answers = Answers({}, {}, {}, {})
+    answers = Answers({}, {}, {}, {}, {})
     numbers = np.asarray(records.rows["question"])
     row_starts = np.cumsum(records.lengths, dtype=np.int64) - records.lengths
     borders = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
@@ -82,13 +84,14 @@ def find_answers(questions, records, start_logits, end_logits, n_best_size, max_
         logits = [np.array([values[row][: records.lengths[row]] for values in (start_logits, end_logits)], np.float64) for row in rows]
         if not all(np.isfinite(pair).all() for pair in logits):
             raise FloatingPointError(f"question {question.id}: a logit is not finite")
-        best = _choose(question.context, _find_spans(records, row_starts, rows, logits, max_answer_length), n_best_size)
+        places, best = _choose(question.context, _find_spans(records, row_starts, rows, logits, max_answer_length), n_best_size)
         null = min((tuple(pair[:, 0].tolist()) for pair in logits), key=sum)
         text, (start_logit, end_logit) = next(iter(best.items()), ("", (0.0, 0.0)))
         odds = null[0] + null[1] - start_logit - end_logit
         is_null = null_threshold is not None and odds > null_threshold
         answers.predictions[question.id] = "" if is_null else text
         answers.nbest[question.id] = _list_best(best, None if null_threshold is None else null, n_best_size)
+        answers.places[question.id] = [places.get(entry["text"]) for entry in answers.nbest[question.id]]
         answers.null_odds[question.id] = odds
         answers.non_null[question.id] = text
     return answers
@@ -122,13 +125,15 @@ def _find_spans(records, row_starts, rows, logits, max_answer_length):
 
 
 def _choose(context, spans, n_best_size):
-    """The best texts: dict of text -> (start_logit, end_logit), by falling score."""
-    best = {}
+    """The best texts by falling score: dicts of text -> its (start, end) in the context, and -> (start_logit, end_logit)."""
+    places, best = {}, {}
     for first, last, start_logit, end_logit in _rank(spans, 2 * n_best_size):
-        best.setdefault(context[spans.starts[first] : spans.ends[last]], (start_logit, end_logit))
+        start, end = spans.starts[first], spans.ends[last]
+        places.setdefault(context[start:end], (start, end))
+        best.setdefault(context[start:end], (start_logit, end_logit))
         if len(best) == n_best_size:
             break
-    return best
+    return places, best
 
 
 def _rank(spans, count):

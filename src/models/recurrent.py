@@ -35,7 +35,7 @@ class _Recurrence(nn.Cell):
         hidden = ops.zeros((2, batch_size, units), mindspore.float32)
         cell = hidden
         record = ops.zeros((seq_length, 2, batch_size, 2 * units), mindspore.float32)
-        place, end = Tensor(0, mindspore.int32), Tensor(seq_length, mindspore.int32)
+        place, end = Tensor(0, mindspore.int32), ops.scalar_to_tensor(seq_length, mindspore.int32)  # it may be dynamic
         while place < end:
             now = gates[place] + self.advance(hidden, weight)  # [2, B, 4U]
             i, f, g, o = self.open(now)

@@ -1,7 +1,7 @@
 import pytest
 
 from src.config import loader
-from src.config.aliases import ALIASES, REFUSED, find_aliases, find_others
+from src.config.aliases import ALIASES, find_aliases, find_others
 from src.config.classifier import ClassifierOptions
 from src.config.ner import NerOptions
 from src.config.pretrain import PretrainEvalOptions, PretrainOptions
@@ -95,11 +95,16 @@ def test_the_switches_of_precision(flags, compute_type):
     assert load(*flags).precision.compute_type == compute_type
 
 
-@pytest.mark.parametrize("flag", REFUSED)
-def test_what_is_not_there_yet_is_refused_by_name(flag, capsys):
-    load(f"--{flag}=false")
-    assert f"--{flag}=true: " in refusal(capsys, f"--{flag}=true")
-    assert f"{flag}=perhaps" in refusal(capsys, f"--{flag}=perhaps")
+def test_a_pretraining_does_not_export(capsys):
+    assert loader.load(PretrainOptions, ["--data_dir=x", "--save_for_serving=false"])
+    with pytest.raises(SystemExit, match="2"):
+        loader.load(PretrainOptions, ["--data_dir=x", "--save_for_serving=true"])
+    assert "python -m src.export --task pretrain" in capsys.readouterr().err
+
+
+def test_both_names_of_the_export_count():
+    assert load("--save_for_serving=true").save_for_serving and load("--do_export=true").save_for_serving
+    assert not load().save_for_serving
 
 
 def test_of_a_setting_by_both_its_names_the_later_counts():

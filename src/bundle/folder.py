@@ -1,0 +1,114 @@
+"""The folder of an exported model: graphs, vocabulary, shape of the network, and bundle.json, which tells what is what.
+
+bundle.json: format (1), name, task, settings of the task, labels, graphs (kind -> file), sha256 (file -> hexadecimal).
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.config import loader
+from src.config.model import ModelConfig, describe_weights, read_json_object
+from src.files import write_text
+
+NAME = "bundle.json"
+FORMAT = 1
+TASKS = ("classifier", "ner", "squad", "pretrain")
+GRAPHS = ("onnx", "int8", "mindir")  # in the order in which one is chosen
+_NAME_OF_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Description:
+    """What bundle.json and the files beside it tell.
+
+    folder: Path. name, task: str. settings: of the task, by the names of the run script's flags. labels: in id order.
+    graphs: kind -> Path. model: ModelConfig. vocab_file: path.
+    """
+
+    folder: Path
+    name: str
+    task: str
+    settings: dict
+    labels: tuple
+    graphs: dict
+    model: ModelConfig
+    vocab_file: str
+
+
+def check_name(name):
+    """Raises: ValueError: it cannot stand in an address."""
+    if not _NAME_OF_MODEL.fullmatch(name):
+        raise ValueError(f"name={name[:80]}: letters, digits, dots, dashes and underscores are allowed, 100 at most")
+
+
+def write(folder, name, task, settings, labels, graphs):
+    """Write bundle.json for the files that lie in a folder: last, as a folder with it is whole.
+
+    Args:
+        folder: with config.json, vocab.txt and the graphs. graphs: kind -> name of the file.
+    """
+    check_name(name)
+    files = sorted(
+        path.name for path in Path(folder).iterdir() if path.name in (*graphs.values(), "config.json", "vocab.txt", "tokenizer_config.json")
+    )
+    content = {"format": FORMAT, "name": name, "task": task, "settings": settings, "labels": list(labels), "graphs": graphs}
+    content["sha256"] = {file: _digest(Path(folder) / file) for file in files}
+    write_text(Path(folder) / NAME, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+
+
+def read(folder):
+    """What a bundle is, checked: every file is there, unaltered, and beside bundle.json.
+
+    Raises:
+        FileNotFoundError: no bundle, or a file of it is absent. ValueError: altered, contradicting, or of another format.
+    """
+    folder = Path(folder)
+    path = folder / NAME
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder}: no bundle; {NAME} is absent (python -m src.export makes one)")
+    content = read_json_object(path)
+    if content.get("format") != FORMAT:
+        raise ValueError(f"{path}: format={content.get('format')}: this program reads {FORMAT}")
+    _check(path, content)
+    digests, graphs = content["sha256"], content["graphs"]
+    for file in {*digests, *graphs.values()}:
+        if Path(file).name != file or file in ("", ".", ".."):
+            raise ValueError(f"{path}: {file} does not lie beside it")
+        if file not in digests:
+            raise ValueError(f"{path}: sha256 tells nothing of {file}")
+        if not (folder / file).is_file():
+            raise FileNotFoundError(f"{folder / file}: absent; {NAME} names it")
+        if _digest(folder / file) != digests[file]:
+            raise ValueError(f"{folder / file}: is not the file that {NAME} was written for: its sha256 is another")
+    if not {"config.json", "vocab.txt"} <= set(digests):
+        raise ValueError(f"{path}: config.json and vocab.txt belong to a bundle")
+    found = describe_weights(None, folder / "config.json")
+    graphs = {kind: folder / file for kind, file in graphs.items()}
+    model, labels = loader.build(ModelConfig, found.model, "model."), tuple(content["labels"])
+    return Description(folder, content["name"], content["task"], content["settings"], labels, graphs, model, str(folder / "vocab.txt"))
+
+
+def _check(path, content):
+    for key, kind in (("name", str), ("task", str), ("settings", dict), ("labels", list), ("graphs", dict), ("sha256", dict)):
+        if not isinstance(content.get(key), kind):
+            raise ValueError(f"{path}: {key} must be a {kind.__name__}")
+    check_name(content["name"])
+    if content["task"] not in TASKS:
+        raise ValueError(f"{path}: task={content['task']}: {', '.join(TASKS)} are known")
+    if not content["graphs"] or not set(content["graphs"]) <= set(GRAPHS):
+        raise ValueError(f"{path}: graphs={list(content['graphs'])}: one or more of {', '.join(GRAPHS)} are expected")
+    texts = [*content["labels"], *content["graphs"].values(), *content["sha256"].values()]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{path}: labels, graphs and sha256 hold texts")
+
+
+def _digest(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while data := file.read(_CHUNK):
+            digest.update(data)
+    return digest.hexdigest()

@@ -1,0 +1,161 @@
+"""An exported model that answers: instances to rows, rows through the graph, outputs to results."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from src.bundle import classifier, folder, ner, squad
+from src.bundle.graphs import open_graph
+from src.data.tokenization import Tokenizer
+
+_TASKS = {"classifier": classifier, "ner": ner, "squad": squad}
+_INPUTS = ["input_ids", "input_mask", "token_type_ids"]
+
+
+class Row(NamedTuple):
+    """One row for the graph: lists of int."""
+
+    input_ids: list
+    token_type_ids: list
+
+
+class Work(NamedTuple):
+    """Instances on their way: their rows, the number of rows of each call to `encode`, and what decoding needs."""
+
+    rows: list
+    memory: object
+
+
+class Bundle:
+    """A bundle that was opened.
+
+    Args:
+        path: its folder.
+        graph: onnx, int8 or mindir; None takes the first that it has.
+        threads: of one computation; 0 takes as many as there are cores.
+
+    Raises:
+        FileNotFoundError, ValueError: no bundle, altered, its parts do not fit, or its task answers no instances.
+    """
+
+    def __init__(self, path, graph=None, threads=0):
+        self._description = folder.read(path)
+        if self.task not in _TASKS:
+            raise ValueError(f"{path}: task={self.task}: its graph can be run by other programs, it answers no texts")
+        graphs = self._description.graphs
+        self.graph = graph or next(kind for kind in folder.GRAPHS if kind in graphs)
+        if self.graph not in graphs:
+            raise ValueError(f"{path}: graph={self.graph}: the bundle has {', '.join(graphs)}")
+        self._task = _TASKS[self.task]
+        self._tokenizer = Tokenizer(self._description.vocab_file)
+        self._check(path)
+        self._graph = open_graph(self.graph, graphs[self.graph], threads)
+        if sorted(self._graph.inputs) != sorted(_INPUTS):
+            raise ValueError(f"{graphs[self.graph]}: its inputs are {', '.join(self._graph.inputs)}, not {', '.join(_INPUTS)}")
+        self._try(path)
+
+    @property
+    def name(self):
+        return self._description.name
+
+    @property
+    def task(self):
+        return self._description.task
+
+    @property
+    def settings(self):
+        return self._description.settings
+
+    @property
+    def labels(self):
+        return self._description.labels
+
+    @property
+    def max_length(self):
+        """Tokens of the longest row."""
+        return self.settings["seq_length"]
+
+    def describe(self):
+        """What a client may know: dict."""
+        required, optional, bare = self._task.describe(self.settings)
+        instance = {"required": list(required), "optional": list(optional), "text_stands_for": bare}
+        return {
+            "name": self.name,
+            "task": self.task,
+            "graph": self.graph,
+            "labels": list(self.labels),
+            "instance": instance,
+        } | self.settings
+
+    def encode(self, instances):
+        """Work of some instances.
+
+        Raises:
+            ValueError: naming the instance and key.
+        """
+        rows, memory = self._task.encode(self._description, self._tokenizer, instances)
+        return Work([Row(*row) for row in rows], memory)
+
+    def compute(self, rows):
+        """The outputs of some rows, run as one batch: for each a tuple of float32 arrays without padding."""
+        length = max(len(row.input_ids) for row in rows)
+        columns = {name: np.zeros((len(rows), length), np.int32) for name in _INPUTS}
+        for number, row in enumerate(rows):
+            count = len(row.input_ids)
+            columns["input_ids"][number, :count], columns["token_type_ids"][number, :count] = row
+            columns["input_mask"][number, :count] = 1
+        outputs = self._graph.run(*(columns[name] for name in self._graph.inputs))
+        return [tuple(self._cut(outputs, number, len(row.input_ids))) for number, row in enumerate(rows)]
+
+    def decode(self, work, outputs, top_k=None):
+        """A result for each instance: dict.
+
+        Args:
+            work: of `encode`. outputs: of `compute`, for each of its rows. top_k: classes, or answers, to tell of.
+
+        Raises:
+            FloatingPointError: the graph gave infinity or NaN.
+        """
+        if not all(np.isfinite(array).all() for arrays in outputs for array in arrays):
+            raise FloatingPointError("an output of the graph is not finite")
+        return self._task.decode(self._description, work.memory, outputs, top_k)
+
+    def predict(self, instances, batch_size=32, top_k=None):
+        """Results of some instances, computed in batches of rows of similar length."""
+        work = self.encode(instances)
+        outputs = [None] * len(work.rows)
+        order = sorted(range(len(work.rows)), key=lambda number: len(work.rows[number].input_ids))
+        for start in range(0, len(order), batch_size):
+            numbers = order[start : start + batch_size]
+            for number, found in zip(numbers, self.compute([work.rows[number] for number in numbers])):
+                outputs[number] = found
+        return self.decode(work, outputs, top_k)
+
+    def _cut(self, outputs, number, length):
+        for output, per_token in zip(outputs, self._task.PER_TOKEN):
+            yield output if per_token is None else output[number, :length] if per_token else output[number]
+
+    def _check(self, path):
+        model = self._description.model
+        if len(self._tokenizer.vocabulary) > model.vocab_size:
+            raise ValueError(f"{path}: vocab.txt has {len(self._tokenizer.vocabulary)} tokens, config.json vocab_size={model.vocab_size}")
+        length = self.settings.get("seq_length")
+        longest = model.max_position_embeddings if model.position_embedding_type == "absolute" else None
+        if type(length) is not int or length < 3 or (longest and length > longest):
+            raise ValueError(f"{path}: seq_length={length}: a number from 3 to {longest or 'any'} is expected")
+
+    def _try(self, path):
+        """Run one row through: settings, labels and graph fit."""
+        keys, _, _ = self._task.describe(self.settings)
+        try:
+            work = self.encode([dict.fromkeys(keys, "a")])
+            outputs = self.compute(work.rows)
+            width = outputs[0][0].shape[-1]
+            classes = {"classifier": len(self.labels) if not self.settings.get("regression") else 1, "ner": len(self.labels)}.get(
+                self.task, width
+            )
+            if width != classes:
+                raise ValueError(f"the graph gives {width} values, the labels are {classes}")
+            self.decode(work, outputs)
+        except (ValueError, KeyError, TypeError, RuntimeError, FloatingPointError) as error:
+            raise ValueError(f"{path}: its parts do not fit: {type(error).__name__}: {error}") from None

@@ -1,0 +1,64 @@
+"""Trained weights as a graph without labels, of any batch and length, in a bundle that serves: vocabulary, labels, settings.
+
+    python -m src.export --task classifier --checkpoint cola_finetune --file_format ONNX --output cola_bundle --int8 true
+    python -m src.serve --bundle cola_bundle
+
+The graph is run beside the network on sentences of its own, all at once and each alone; outputs that differ by more than 1e-4 end
+with exit code 1, and nothing is written. int8 is measured, not judged. Other flags are those of the task's run script: --use_crf, …
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from src import signals
+from src.config import loader
+from src.config.classifier import ClassifierOptions
+from src.config.ner import NerOptions
+from src.config.pretrain import PretrainEvalOptions
+from src.config.squad import SquadOptions
+
+_OPTIONS = {"classifier": ClassifierOptions, "ner": NerOptions, "squad": SquadOptions, "pretrain": PretrainEvalOptions}
+
+
+def main(argv=None):
+    """Parse, load, export."""
+    own, config = _parse(argv)
+    with loader.bad_input_exits():
+        import importlib
+
+        with signals.held:
+            from src.export import comparison, exporting  # imports MindSpore: after the options are known to be good
+            from src.train import runtime
+
+        task = importlib.import_module(f"src.tasks.{own.task}")
+        try:
+            exporting.export(task, runtime.start(config), own.checkpoint, own.output, own.file_format, own.name, own.int8 == "true")
+        except comparison.DifferentOutputs as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(loader.EXIT_CHECK_FAILED)
+
+
+def _parse(argv):
+    parser = argparse.ArgumentParser(
+        prog="python -m src.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--task", required=True, choices=_OPTIONS)
+    parser.add_argument("--checkpoint", required=True, metavar="PATH", help="trained weights, or the output folder of a fine-tuning")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="of the bundle")
+    parser.add_argument("--file_format", default="ONNX", type=str.upper, choices=("ONNX", "MINDIR"))
+    parser.add_argument("--name", help="of the model, in its address; default: the task")
+    parser.add_argument("--int8", default="false", nargs="?", const="true", choices=("true", "false"), help="also a quantised ONNX graph")
+    own, rest = parser.parse_known_args(argv)
+    if (Path(own.checkpoint) / "ckpt").is_dir():
+        own.checkpoint = f"{own.checkpoint}/ckpt"
+    if own.task == "pretrain":
+        flags = ["--eval_ckpt", own.checkpoint, "--eval_data_dir", own.checkpoint]
+    else:
+        flags = ["--do_predict", "true", "--load_finetune_checkpoint_path", own.checkpoint]
+    return own, loader.load(_OPTIONS[own.task], [*flags, "--device_target", "CPU", *rest])
+
+
+if __name__ == "__main__":
+    signals.watch()
+    main()

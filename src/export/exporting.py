@@ -1,0 +1,156 @@
+"""An export: the graph of trained weights, run beside the network on the same sentences, and the bundle around it."""
+
+import dataclasses
+import os
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from src.bundle import folder as bundle_folder
+from src.bundle.model import Bundle
+from src.config import loader
+from src.data.classifier import make_task
+from src.data.tokenization import Tokenizer
+from src.export import mindir
+from src.export.comparison import compare, kind_of
+from src.formats import weights
+from src.log import logger
+from src.train import checkpoint, runs
+
+FORMATS = ("ONNX", "MINDIR")
+_FILES = {"onnx": "model.onnx", "int8": "model.int8.onnx", "mindir": "model.mindir"}
+_SETTINGS = {
+    "classifier": ("task_name", "seq_length", "head", "cnn_batch_norm"),
+    "ner": ("seq_length", "use_crf", "with_lstm", "crf_constraints"),
+    "squad": (
+        *("seq_length", "doc_stride", "max_query_length", "language", "version_2_with_negative"),
+        *("null_score_diff_threshold", "n_best_size", "max_answer_length"),
+    ),
+    "pretrain": (),
+}
+
+
+def choose_format():
+    """ONNX where its package is installed, else MINDIR."""
+    return "ONNX" if find_spec("onnx") and find_spec("onnxruntime") else "MINDIR"
+
+
+def export(task, config, path, output, file_format, name=None, quantised=False):
+    """Write a bundle and compare its graphs with the network.
+
+    Args:
+        task: a task module. config: its options, the device started.
+        path: weights, see `weights.find`.
+        output: folder, made if absent; graphs of the other format that a bundle there has are dropped.
+        file_format: ONNX or MINDIR.
+        name: of the model; default: that of the task.
+        quantised: whether to add an ONNX graph in int8.
+
+    Raises:
+        DifferentOutputs: by more than TOLERANCE; nothing is written then. ValueError, FileNotFoundError: of the input.
+    """
+    name = name or kind_of(task)
+    bundle_folder.check_name(name)
+    if quantised and file_format != "ONNX":
+        raise ValueError("int8=true is for --file_format ONNX")
+    config = _settle(task, config, path)
+    network = _make_network(task, config, path)
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export.", dir=output) as hidden:
+        hidden = Path(hidden)
+        kinds = _write_graphs(task, config, path, network, hidden, file_format, quantised)
+        pairs = _find_settings(task, config).get("pairs", False)
+        compare(task, config, network, hidden, {kind: hidden / _FILES[kind] for kind in kinds}, pairs)
+        labels = config.labels if kind_of(task) in ("classifier", "ner") and not _is_regression(config) else ()
+        lower_case = Tokenizer(config.vocab_file_path, getattr(config, "do_lower_case", None)).do_lower_case
+        trained_with = {key: getattr(config, key) for key in getattr(config, "TRAINED_WITH", ())}
+        checkpoint.write_description(hidden, dataclasses.asdict(config.model), labels, config.vocab_file_path, lower_case, trained_with)
+        graphs = {kind: _FILES[kind] for kind in kinds}
+        bundle_folder.write(hidden, name, kind_of(task), _find_settings(task, config), labels, graphs)
+        if kind_of(task) != "pretrain" and file_format == "ONNX":
+            for kind in kinds:
+                Bundle(hidden, kind)  # refuses parts that do not fit
+        _move(hidden, output)
+    logger.info(f"wrote {output}: {', '.join(_FILES[kind] for kind in kinds)} name={name}")
+
+
+def save_for_serving(task, options):
+    """Export what a fine-tuning script has trained, of several seeds each, to {output_dir}/serving.
+
+    Args:
+        task: a task module. options: FineTuneOptions whose device is started.
+    """
+    if not options.device.writes:
+        return
+    for part in [options.for_seed(seed) for seed in options.seeds] or [options]:
+        path = runs.find_trained(task, part)
+        flags = {"do_predict": "true", "load_finetune_checkpoint_path": path, "output_dir": part.output_dir}
+        trained = loader.load(type(options), [f"--{key}={value}" for key, value in flags.items()])
+        vocab_file = trained.vocab_file_path or part.vocab_file_path
+        trained = dataclasses.replace(trained, device=part.device, vocab_file_path=vocab_file)
+        export(task, trained, path, f"{part.output_dir}/serving", choose_format())
+
+
+def _is_regression(config):
+    return getattr(config, "is_regression", False)
+
+
+def _settle(task, config, path):
+    """The labels, where neither weights nor flags name them: one for each output of the head."""
+    if kind_of(task) == "classifier" and not _is_regression(config) and not config.labels:
+        known = () if config.task_name == "custom" else make_task(config.task_name, None, config.language).labels
+        count = len(weights.read(path).arrays["head.dense.bias"])
+        labels = known if len(known) == count else tuple(f"LABEL_{number}" for number in range(count))
+        config = dataclasses.replace(config, labels=labels)
+    if kind_of(task) == "ner" and not config.labels:
+        raise ValueError("the weights name no tags: give --label2id_file_path")
+    if not config.vocab_file_path:
+        raise ValueError("no vocab.txt beside the weights: give --vocab_file_path")
+    if kind_of(task) == "classifier":
+        config = dataclasses.replace(config, num_class=1 if _is_regression(config) else len(config.labels))
+    return config
+
+
+def _find_settings(task, config):
+    settings = {key: getattr(config, key) for key in _SETTINGS[kind_of(task)]}
+    if kind_of(task) == "classifier":
+        known = make_task(config.task_name, config.columns or "text_a=0", config.language)
+        columns = known.indexed or known.named[0]
+        settings |= {"regression": _is_regression(config), "pairs": columns.text_b is not None}
+    return settings
+
+
+def _make_network(task, config, path):
+    """The network with its weights, made of ops that every device has."""
+    plain = dataclasses.replace(config.device, compute_type="float32", native_library=None)
+    network = task.network(dataclasses.replace(config, device=plain))
+    checkpoint.load_weights(network, path, whole=True)
+    return network.set_train(False)
+
+
+def _write_graphs(task, config, path, network, folder, file_format, quantised):
+    """Graph files; gives their kinds."""
+    if file_format == "MINDIR":
+        mindir.write(network, task.INPUTS, folder / _FILES["mindir"])
+        return ["mindir"]
+    try:
+        from src.export import int8, onnx_graph  # of packages that only serving needs
+    except ImportError as error:
+        raise ValueError(f"file_format=ONNX: {error}: pip install -r requirements-serve.txt") from None
+    arrays = {name: parameter.asnumpy() for name, parameter in network.parameters_dict().items()}
+    settings = _find_settings(task, config) | {"labels": list(getattr(config, "labels", ()))}
+    onnx_graph.save(onnx_graph.build(config.model, arrays, kind_of(task), settings), folder / _FILES["onnx"])
+    if not quantised:
+        return ["onnx"]
+    int8.quantize(folder / _FILES["onnx"], folder / _FILES["int8"])
+    return ["onnx", "int8"]
+
+
+def _move(hidden, output):
+    """Put the files in place, bundle.json last; other graphs of an older bundle go."""
+    (output / bundle_folder.NAME).unlink(missing_ok=True)
+    for stale in set(_FILES.values()) - {file.name for file in hidden.iterdir()}:
+        (output / stale).unlink(missing_ok=True)
+    for file in sorted(hidden.iterdir(), key=lambda file: file.name == bundle_folder.NAME):
+        os.replace(file, output / file.name)

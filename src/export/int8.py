@@ -1,0 +1,52 @@
+"""Dynamic quantisation of a graph: weights as int8 with a scale for each output, activations as they come, by onnxruntime's own tool."""
+
+import logging
+from contextlib import contextmanager
+
+import onnx
+
+from src.files import written_whole
+
+_ENCODER = "bert.encoder.layers."
+_WORDS = "bert.embeddings.word.weight"
+
+
+def quantize(path_in, path_out):
+    """Write the int8 form of a graph that onnx_graph.save wrote.
+
+    The encoder's matrix products, which take the time, and the word embeddings, which take the room, become int8. Heads and pooler
+    stay float32: they cost next to nothing, and their rounding would reach the outputs at full size.
+
+    Raises:
+        OSError: path_out cannot be written. onnx's and onnxruntime's own errors: path_in is no such graph.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = onnx.load(str(path_in))
+    chosen = _choose_nodes(model.graph)
+    with written_whole(path_out) as temporary, _quiet():
+        settings = {"per_channel": True, "weight_type": QuantType.QInt8, "nodes_to_quantize": chosen}
+        quantize_dynamic(model, str(temporary), ["MatMul", "Gather"], **settings)
+
+
+def _choose_nodes(graph):
+    """Names of the nodes whose weights become int8."""
+    weights = {tensor.name for tensor in graph.initializer}
+    of_words = [node for node in graph.node if _WORDS in node.input]
+    names = [node.name for node in of_words if len(of_words) == 1]  # the masked language model shares the table: it would lie there twice
+    products = [node for node in graph.node if node.op_type == "MatMul" and node.input[1] in weights]
+    return names + [node.name for node in products if node.name.startswith(_ENCODER)]
+
+
+@contextmanager
+def _quiet():
+    """Without the tool's advice, which it gives to the root logger; that would get a handler of its own by the first warning."""
+    root, handler = logging.getLogger(), logging.NullHandler()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)

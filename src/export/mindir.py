@@ -1,0 +1,28 @@
+"""A network as MindSpore's MINDIR, batch and length dynamic."""
+
+import mindspore
+from mindspore import Tensor
+
+from src.files import written_whole
+
+
+def write(network, inputs, path):
+    """Export a network whole.
+
+    Args:
+        network: cell in evaluation mode, of plain ops: a kernel compiled here runs nowhere else.
+        inputs: names of its inputs, all int32 [batch, length].
+        path: the file, ending in .mindir.
+
+    Raises:
+        ValueError: MindSpore would write more than one file.
+    """
+    with written_whole(path) as temporary:
+        mindspore.export(network, *make_inputs(inputs), file_name=str(temporary.with_suffix("")), file_format="MINDIR")
+        if not temporary.is_file():
+            raise ValueError(f"{path}: MindSpore splits networks of 1 GB and more into several files; export ONNX instead")
+
+
+def make_inputs(inputs):
+    """Tensors without sizes that stand for inputs."""
+    return [Tensor(shape=[None, None], dtype=mindspore.int32) for _ in inputs]

@@ -1,0 +1,137 @@
+"""Predictions for a file, by a bundle or by a server that has one: a line of JSON for each instance, in the order of the file.
+
+    python -m src.predict --bundle cola_bundle --input sentences.txt --output predictions.jsonl --top_k 2
+    python -m src.predict --server http://127.0.0.1:8000/v1/models/cola --input sentences.txt --output predictions.jsonl
+
+The file, plain or .gz, has an instance a line: JSON, as a client sends it, where it ends in .jsonl; else a text, and behind a tab the
+second text of a pair. Questions may also come in SQuAD's form (.json); their answers then have the id of the question.
+"""
+
+import argparse
+import gzip
+import json
+import time
+from itertools import islice
+from pathlib import Path
+
+from src import signals
+from src.config.loader import bad_input_exits
+from src.files import written_whole
+from src.log import logger, progress
+from src.squad_file import read_squad
+
+_BATCH = 64  # instances of a call
+_SECONDS = 120  # that a server may take for one
+
+
+def main(argv=None):
+    """Parse, read, predict, write."""
+    options = _parse(argv)
+    with bad_input_exits():
+        predict = _open_server(options.server) if options.server else _open_bundle(options.bundle, options.graph)
+        path, started, count = Path(options.input), time.perf_counter(), 0
+        instances, ids = _read_questions(path) if _is_squad(path) else (_read_lines(path), None)
+        with written_whole(options.output) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            bar = progress(unit="rows")
+            while batch := list(islice(instances, _BATCH)):
+                for number, result in enumerate(_ask(predict, batch, options.top_k, path, count)):
+                    result = {"id": ids[count + number], **result} if ids else result
+                    file.write(json.dumps(result, ensure_ascii=False) + "\n")
+                count += len(batch)
+                bar.update(len(batch))
+            bar.close()
+        if not count:
+            raise ValueError(f"{path}: no instance in it")
+    rate = count / (time.perf_counter() - started)
+    logger.info(f"wrote {options.output} rows={count} rows_per_s={rate:.1f}")
+
+
+def _parse(argv):
+    parser = argparse.ArgumentParser(
+        prog="python -m src.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    by = parser.add_mutually_exclusive_group(required=True)
+    by.add_argument("--bundle", metavar="FOLDER", help="of python -m src.export")
+    by.add_argument("--server", metavar="URL", help="of a model, such as http://127.0.0.1:8000/v1/models/NAME")
+    parser.add_argument("--input", required=True, metavar="FILE")
+    parser.add_argument("--output", required=True, metavar="FILE", help="JSON lines")
+    parser.add_argument("--top_k", type=int, metavar="K", help="classes, or answers, to tell of, the most probable first")
+    parser.add_argument("--graph", choices=("onnx", "int8", "mindir"), help="of the bundle; default: the first it has")
+    options = parser.parse_args(argv)
+    if options.top_k is not None and options.top_k < 1:
+        parser.error("--top_k must be 1 or more")
+    return options
+
+
+def _is_squad(path):
+    return path.name.removesuffix(".gz").endswith(".json")
+
+
+def _read_questions(path):
+    """Instances of a file in SQuAD's form, and the ids of its questions."""
+    questions = read_squad(path)
+    return ({"question": each.text or "", "context": each.context or ""} for each in questions), [each.id for each in questions]
+
+
+def _read_lines(path):
+    """Instances of a file of lines.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: with the line: no JSON, or not UTF-8.
+    """
+    is_json = path.name.removesuffix(".gz").endswith(".jsonl")
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="\n") as file:
+        number = 0
+        try:
+            for line in file:
+                number += 1
+                line = line.rstrip("\r\n")
+                if is_json:
+                    yield json.loads(line)
+                elif "\t" in line:
+                    first, second = line.split("\t", 1)
+                    yield {"text_a": first, "text_b": second}
+                else:
+                    yield line
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: not UTF-8: {error.reason}") from None
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(f"{path}:{number}: not JSON: {error}") from None
+
+
+def _ask(predict, batch, top_k, path, done):
+    try:
+        return predict(batch, top_k)
+    except ValueError as error:
+        raise ValueError(f"{path}, instances {done} to {done + len(batch) - 1}: {error}") from None
+
+
+def _open_bundle(folder, graph):
+    from src.bundle.model import Bundle  # its libraries are not needed to ask a server
+
+    bundle = Bundle(folder, graph)
+    return lambda instances, top_k: bundle.predict(instances, top_k=top_k)
+
+
+def _open_server(url):
+    import httpx
+
+    client = httpx.Client(timeout=_SECONDS)
+
+    def predict(instances, top_k):
+        body = {"instances": instances} | ({"parameters": {"top_k": top_k}} if top_k else {})
+        try:
+            answer = client.post(f"{url.rstrip('/')}:predict", json=body)
+            content = answer.json()
+        except (httpx.HTTPError, json.JSONDecodeError) as error:
+            raise ValueError(f"{url}: no answer of a server: {error}") from None
+        if answer.status_code != httpx.codes.OK:
+            raise ValueError(f"{url}: {answer.status_code}: {content.get('error', content)}")
+        return content["predictions"]
+
+    return predict
+
+
+if __name__ == "__main__":
+    signals.watch()
+    main()

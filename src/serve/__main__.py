@@ -1,0 +1,80 @@
+"""Serve a bundle over HTTP.
+
+    python -m src.serve --bundle FOLDER --port 8000
+
+POST /v1/models/NAME:predict with {"instances": [...]}; a page to try it at /, the interface at /docs, metrics at /metrics.
+The first SIGTERM or Ctrl-C closes the server to new requests, finishes those it has accepted and ends with exit code 0;
+the second ends it at once.
+"""
+
+import argparse
+import dataclasses
+import gc
+import sys
+
+from src import signals
+from src.config.loader import bad_input_exits
+from src.log import logger
+from src.serve.limits import Limits
+
+_RECURSION = 1000  # Python's own limit, which MindSpore raises: what clients send may be nested deeply
+
+
+def main(argv=None, open_bundle=None):
+    """Open, serve.
+
+    Args:
+        argv: command line, default sys.argv[1:].
+        open_bundle: in place of Bundle, for tests.
+    """
+    options = _parse(argv)
+    with bad_input_exits():
+        limits = Limits(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Limits)})
+        _serve(options, limits, open_bundle)
+
+
+def _serve(options, limits, open_bundle):
+    signals.watch()  # before any thread exists
+    from src.serve.app import make_app  # after the options were found good: its imports take a second
+    from src.serve.server import Server, open_socket
+
+    if open_bundle is None:
+        from src.bundle.model import Bundle as open_bundle
+    listening = open_socket(options.host, options.port)
+    bundle = open_bundle(options.bundle, options.graph, options.threads)
+    sys.setrecursionlimit(_RECURSION)
+    app = make_app(bundle, limits, options.name)
+    gc.collect()
+    gc.freeze()  # or every full collection walks all that was imported, and all requests stand still for 50 ms
+    host, port = listening.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    name = bundle.name if options.name is None else options.name
+    Server(app, lambda: logger.info("serving %s at %s graph=%s", name, url, bundle.graph)).run([listening])
+
+
+def _parse(argv):
+    parser = argparse.ArgumentParser(
+        prog="python -m src.serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--bundle", required=True, metavar="FOLDER", help="written by python -m src.export")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all [%(default)s]")
+    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one [%(default)s]")
+    parser.add_argument("--name", help="of the model in the paths [the bundle's]")
+    parser.add_argument("--graph", choices=("onnx", "int8", "mindir"), help="of the bundle [the first that it has]")
+    parser.add_argument("--threads", type=int, default=0, help="of the compute engine; 0 takes one a core [%(default)s]")
+    texts = {
+        "max_batch_tokens": "tokens of a batch, padding included",
+        "max_wait_ms": "milliseconds that a batch waits for requests on their way",
+        "max_body_bytes": "of a request; 413 above",
+        "max_instances": "of a request; 422 above",
+        "max_text_chars": "of a text; 422 above",
+        "max_queue": "rows that wait; 429 above",
+        "max_held_bytes": "of the bodies of all requests at work; 429 above",
+    }
+    for field in dataclasses.fields(Limits):
+        parser.add_argument(f"--{field.name}", type=field.type, default=field.default, help=f"{texts[field.name]} [%(default)s]")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The HTTP interface: TensorFlow Serving's and KServe's paths, health, metrics, documentation, the page."""
+
+import json
+import re
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from src.serve import docs
+from src.serve.bodies import discard_body, read_body
+from src.serve.errors import Refusal
+from src.serve.observer import Observer
+from src.serve.page import Page
+from src.serve.predictor import Predictor
+from src.serve.schemas import Failure
+
+_ERRORS = {
+    408: "the body did not arrive in time",
+    413: "the body is too large",
+    415: "the body is compressed",
+    422: "not JSON, a wrong type, an unknown or missing key, too many instances, a text that is too long; the message names the place",
+    429: "too many rows are waiting; Retry-After says when to try again",
+    500: "the server failed; its log has the reason",
+    503: "the server is stopping",
+}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class Health(BaseModel):
+    """Whether requests are accepted."""
+
+    status: str
+
+
+def make_app(bundle, limits, name=None):
+    """An ASGI application that serves one bundle.
+
+    Args:
+        bundle: a Bundle.
+        limits: Limits.
+        name: of the model in the paths; the bundle's by default.
+
+    Returns:
+        The application; its state.predictor is to be started and closed by the caller.
+    """
+    name = bundle.name if name is None else name
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"name={name!r} cannot stand in a URL: letters, digits, '.', '_' and '-' are allowed; see --name")
+    predictor = Predictor(bundle, limits)
+    app = FastAPI(
+        title=f"{name}: {bundle.task}", version="1", docs_url=None, redoc_url=None, redirect_slashes=False, description=docs.SUMMARY
+    )
+    app.state.predictor = predictor
+    _add_predict(app, predictor, f"/v1/models/{name}:predict")
+    _add_model(app, predictor, name)
+    _add_service(app, predictor)
+    docs.add(app, predictor.form, f"/v1/models/{name}:predict")
+    page = Page(name, bundle, predictor.form)
+    app.get("/", include_in_schema=False)(lambda: HTMLResponse(page.html, headers=page.headers))
+    _add_errors(app, name)
+    app.add_middleware(Observer, metrics=predictor.metrics, paths={route.path for route in app.routes})
+    return app
+
+
+def _add_predict(app, predictor, path):
+    responses = {code: {"model": Failure, "description": text} for code, text in _ERRORS.items()}
+
+    @app.post(path, responses={200: {"model": predictor.form.response}, **responses}, summary="Predict")
+    async def predict(request: Request) -> Response:
+        """Predictions in the order of the instances."""
+        if predictor.gate.draining:
+            await discard_body(request)
+        with predictor.gate.entered(), predictor.gate.holding() as hold:
+            body = await read_body(request, predictor.limits.max_body_bytes, hold)
+            return Response(await predictor.answer(body, request.receive), media_type="application/json")
+
+
+def _add_model(app, predictor, name):
+    def status():
+        state = "UNLOADING" if predictor.gate.draining else "AVAILABLE"
+        return {"version": "1", "state": state, "status": {"error_code": "OK", "error_message": ""}}
+
+    @app.get(f"/v1/models/{name}", summary="State and description of the model")
+    async def describe() -> dict:
+        """TensorFlow Serving's state, KServe's `ready`, and what the bundle says of itself."""
+        own = {"name": name, "ready": not predictor.gate.draining, "limits": vars(predictor.limits)}
+        return {**predictor.bundle.describe(), **own, "model_version_status": [status()]}
+
+    @app.get(f"/v1/models/{name}/metadata", summary="Form of requests and answers")
+    async def metadata() -> dict:
+        """JSON schemas, in the place of TensorFlow Serving's signatures."""
+        schemas = {"request": predictor.form.request.model_json_schema(), "response": predictor.form.response.model_json_schema()}
+        return {"model_spec": {"name": name, "version": "1", "signature_name": "serving_default"}, "metadata": schemas}
+
+    @app.get("/v1/models", summary="Names of the models")
+    async def models() -> dict:
+        """The one model."""
+        return {"models": [name]}
+
+
+def _add_service(app, predictor):
+    @app.get("/healthz", responses={503: {"model": Failure, "description": _ERRORS[503]}}, summary="Health")
+    async def healthz() -> Health:
+        """200 while requests are accepted."""
+        if predictor.gate.draining:
+            raise Refusal(503, "the server is stopping")
+        return Health(status="ok")
+
+    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})
+    async def metrics() -> Response:
+        """Prometheus' text form."""
+        return Response(predictor.metrics.text(), headers={"content-type": predictor.metrics.content_type})
+
+
+def _add_errors(app, name):
+    def answer(status, message, headers=None):
+        return Response(json.dumps({"error": message}), status, headers, "application/json")
+
+    @app.exception_handler(Refusal)
+    async def refuse(request, error):
+        return answer(error.status, error.message, error.headers)
+
+    @app.exception_handler(HTTPException)
+    async def explain(request, error):
+        message = error.detail
+        if error.status_code == 404:
+            message = f"{request.url.path[:100]} is not here; this server's only model is /v1/models/{name}"
+        return answer(error.status_code, message, error.headers)

@@ -1,0 +1,199 @@
+"""The form of requests and answers, by the bundle's task; strict, and the source of the OpenAPI description."""
+
+from typing import Annotated, Literal, Union
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, create_model
+
+from src.serve.errors import Refusal
+
+_SHOWN = 5  # errors of one request that are told
+_STRICT = ConfigDict(strict=True, extra="forbid")
+_NOT_BLANK = r"[^\s\x1c-\x1f\x85]"  # what str.strip leaves something of, in every dialect of patterns
+_EXAMPLES = {
+    "text": "Angela Merkel visited Paris in May.",
+    "text_a": "a gripping, funny and very human film",
+    "text_b": "a film that is worth seeing",
+    "question": "Who visited Paris?",
+    "context": "In May, Angela Merkel visited Paris.",
+}
+
+
+class Failure(BaseModel):
+    """An answer other than a prediction."""
+
+    error: str
+
+
+class Class(BaseModel):
+    """What a text is, most probably."""
+
+    label: str
+    probability: float
+    probabilities: dict[str, float] = Field(description="of every label, in the model's order; with top_k, the most probable first")
+
+
+class Score(BaseModel):
+    """A number, from a regression."""
+
+    score: float
+
+
+class Entity(BaseModel):
+    """A place in the text, counted in characters (code points)."""
+
+    type: str
+    start: int
+    end: int = Field(description="exclusive")
+    text: str
+
+
+class Entities(BaseModel):
+    """All entities of a text."""
+
+    text: str
+    entities: list[Entity]
+
+
+class Span(BaseModel):
+    """A candidate answer; the empty one, with neither start nor end, says that the context holds none."""
+
+    text: str
+    start: int | None
+    end: int | None = Field(description="exclusive")
+    probability: float
+
+
+class Answer(BaseModel):
+    """The most probable answer and the next best."""
+
+    answer: str
+    start: int | None
+    end: int | None = Field(description="exclusive")
+    probability: float
+    n_best: list[Span]
+
+
+def result_model(bundle):
+    """The model of one prediction."""
+    if bundle.task == "classifier":
+        return Score if bundle.settings.get("regression") else Class
+    return {"ner": Entities, "squad": Answer}[bundle.task]
+
+
+def takes_top_k(bundle):
+    """Whether results are a choice among several, so that top_k means something."""
+    return result_model(bundle) in (Class, Answer)
+
+
+class Form:
+    """Requests and answers of one bundle.
+
+    Args:
+        bundle: a Bundle.
+        limits: Limits.
+    """
+
+    def __init__(self, bundle, limits):
+        self.fields = tuple(bundle.describe()["instance"]["required"])
+        self.example = {name: _EXAMPLES[name] for name in self.fields}
+        text = Annotated[str, Field(max_length=limits.max_text_chars)]
+        question = Annotated[str, Field(max_length=limits.max_text_chars, pattern=_NOT_BLANK)]
+        keys = {name: (question if name == "question" else text, ...) for name in self.fields}
+        instance = create_model("Instance", __config__=_STRICT, **keys)
+        if len(self.fields) == 1:
+            instance = self._with_short_forms(instance, text)
+        keys = {
+            "instances": (Annotated[list[instance], Field(min_length=1, max_length=limits.max_instances)], ...),
+            "signature_name": (Literal["serving_default"], "serving_default"),  # TensorFlow Serving's clients send it
+        }
+        if takes_top_k(bundle):
+            number = Field(ge=1, le=1000, description="so many of the most probable; default: all labels, a few answers")
+            top_k = (Annotated[int, number, BeforeValidator(_to_whole)], None)
+            keys["parameters"] = (create_model("Parameters", __config__=_STRICT, top_k=top_k), None)
+        config = ConfigDict(**_STRICT, json_schema_extra={"examples": [{"instances": [self.example]}]})
+        self.request = create_model("PredictRequest", __config__=config, **keys)
+        self.response = create_model("PredictResponse", predictions=(list[result_model(bundle)], ...))
+
+    def _with_short_forms(self, instance, text):
+        """Where an instance is one text: an object of its name or of `text`, or the bare string."""
+        name = self.fields[0]
+        kinds = [Annotated[text, Tag("string")], Annotated[instance, Tag("object")]]
+        if name != "text":
+            kinds.append(Annotated[create_model("TextInstance", __config__=_STRICT, text=(text, ...)), Tag("text object")])
+
+        def kind(value):
+            if isinstance(value, str):
+                return "string"
+            if not isinstance(value, dict):
+                return None
+            return "text object" if name != "text" and "text" in value and name not in value else "object"
+
+        message = f"must be a string or an object with the key {name}"
+        return Annotated[Union[tuple(kinds)], Discriminator(kind, custom_error_type="instance", custom_error_message=message)]  # noqa: UP007
+
+    def check(self, document):
+        """Instances and top_k of a parsed body.
+
+        Raises:
+            Refusal: 422, naming the place of each error.
+        """
+        try:
+            request = self.request.model_validate(document)
+        except ValidationError as error:
+            raise Refusal(422, _explain(error, len(self.fields) == 1)) from None
+        parameters = getattr(request, "parameters", None)
+        return document["instances"], parameters and parameters.top_k
+
+
+def _to_whole(value):
+    """2.0 is an integer to JSON Schema, and what some languages write for 2."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _explain(error, tagged):
+    """`instances[3].text: must be a string, not a number`, for each of the first errors; `tagged`: an instance has several forms."""
+    errors = error.errors(include_url=False)
+    lines = [f"{_place(each['loc'], tagged)}: {_reason(each)}" for each in errors[:_SHOWN]]
+    more = f"; and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
+    return "; ".join(lines) + more
+
+
+def _place(location, tagged):
+    place = ""
+    for depth, part in enumerate(location):
+        if isinstance(part, int):
+            place += f"[{part}]"
+        elif not (tagged and depth == 2):  # which of the forms was taken, no key
+            name = part if len(part) <= 40 else f"{part[:40]}…"
+            place += f".{name}" if place else name
+    return place or "body"
+
+
+def _reason(error):
+    context = error.get("ctx", {})
+    kind = error["type"]
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        return "unknown key"
+    if kind == "string_unicode":
+        return "holds half of a surrogate pair, which is no character"
+    if kind == "string_too_long":
+        return f"is longer than {context['max_length']} characters"
+    if kind == "too_long":
+        return f"more than {context['max_length']} at once"
+    if kind in ("too_short", "string_pattern_mismatch"):
+        return "is empty"
+    if kind.startswith(("model_", "dict_")):
+        return f"must be an object, not {_name(error['input'])}"
+    if kind in ("string_type", "int_type", "list_type"):
+        wanted = {"string_type": "a string", "int_type": "an integer", "list_type": "a list"}[kind]
+        return f"must be {wanted}, not {_name(error['input'])}"
+    return error["msg"]
+
+
+def _name(value):
+    """What JSON calls the type of a value."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "a boolean"
+    return {str: "a string", int: "a number", float: "a number", list: "a list"}.get(type(value), "an object")

@@ -1,0 +1,223 @@
+import itertools
+import json
+import os
+
+import numpy as np
+import pytest
+
+from src.bundle import folder as bundle_folder
+from src.bundle.model import Bundle
+from src.bundle.ner import find_best_path
+from src.config.model import ModelConfig
+from src.convert.description import Description, write_description
+
+onnx_graph = pytest.importorskip("src.export.onnx_graph", reason="onnx is not installed (requirements-serve.txt)")
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (requirements-serve.txt)")
+
+TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{number}" for number in range(20)), *"ab王小明在上海"]
+SIZES = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+SIZES["max_position_embeddings"] = 32
+SQUAD = {"doc_stride": 4, "max_query_length": 6, "language": "en", "n_best_size": 20, "max_answer_length": 5}
+SQUAD |= {"version_2_with_negative": False, "null_score_diff_threshold": 0.0}
+TAGS = ("O", "B-X", "I-X")
+
+
+def make_arrays(model, task, num_outputs, crf):
+    """Random weights of an encoder and a head."""
+    rng, size, inner = np.random.default_rng(3), model.hidden_size, model.intermediate_size
+    layer = "bert.encoder.layers.0"
+    linear = {f"{layer}.attention.{part}": (size, size) for part in ("query", "key", "value", "output")}
+    linear |= {f"{layer}.intermediate": (inner, size), f"{layer}.output": (size, inner)}
+    linear |= {"head.span" if task == "squad" else "head.dense": (num_outputs, size)}
+    if task == "classifier":
+        linear["bert.pooler"] = (size, size)
+    norms = ("bert.embeddings.norm", f"{layer}.attention_norm", f"{layer}.output_norm")
+    rows = {"word": model.vocab_size, "position": model.max_position_embeddings, "token_type": model.type_vocab_size}
+    shapes = {f"bert.embeddings.{name}.weight": (count, size) for name, count in rows.items()}
+    for name, shape in (linear | dict.fromkeys(norms, (size,))).items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    if crf:
+        shapes |= {"head.crf.transitions": (num_outputs, num_outputs), "head.crf.start": (num_outputs,), "head.crf.end": (num_outputs,)}
+    return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Write a bundle of random weights; gives its folder."""
+
+    def write(task="classifier", labels=("bad", "good", "odd"), num_outputs=None, **settings):
+        model = ModelConfig(**SIZES)
+        path = tmp_path / f"{task}{len(list(tmp_path.iterdir()))}"
+        path.mkdir()
+        arrays = make_arrays(model, task, num_outputs or (2 if task == "squad" else len(labels)), settings.get("use_crf"))
+        if task == "ner":
+            arrays["head.dense.bias"] += np.array([0, 20, 20], np.float32)  # some entities
+        vocabulary = "".join(f"{token}\n" for token in TOKENS).encode()
+        described = Description(model, labels, {}, "", None, vocabulary, {"do_lower_case": False}, ())
+        write_description(path, "mindspore", described, arrays)
+        onnx_graph.save(onnx_graph.build(model, arrays, task, {**settings, "labels": list(labels)}), path / "model.onnx")
+        bundle_folder.write(path, "tiny", task, {"seq_length": 16, **settings}, labels, {"onnx": "model.onnx"})
+        return path
+
+    return write
+
+
+def test_classes_are_those_of_the_logits(make):
+    bundle = Bundle(make())
+    texts = ["word1 word2", "word3", ""]
+    found = bundle.predict(texts)
+    work = bundle.encode(texts)
+    for result, (logits,) in zip(found, bundle.compute(work.rows)):
+        shares = np.exp(logits) / np.exp(logits).sum()
+        assert result["label"] == bundle.labels[int(logits.argmax())]
+        assert result["probabilities"] == pytest.approx(dict(zip(bundle.labels, shares.tolist())), abs=1e-6)
+        assert result["probability"] == max(result["probabilities"].values())
+    (best, *_), (two, *_) = bundle.predict(texts, top_k=1), bundle.predict(texts, top_k=2)
+    assert list(best["probabilities"]) == [best["label"]]
+    assert list(two["probabilities"].values()) == sorted(two["probabilities"].values(), reverse=True)
+    assert bundle.predict([{"text": "word1 word2"}, {"text_a": "word1 word2"}]) == [found[0]] * 2
+
+
+def test_a_row_does_not_depend_on_its_batch(make):
+    bundle = Bundle(make())
+    texts = [" ".join(f"word{number}" for number in range(count)) for count in (12, 1, 5, 9, 0, 3)]
+    together, alone = bundle.predict(texts, batch_size=6), [bundle.predict([text])[0] for text in texts]
+    assert [result["label"] for result in together] == [result["label"] for result in alone]
+    assert [result["probability"] for result in together] == pytest.approx([result["probability"] for result in alone], abs=1e-5)
+
+
+def test_pairs_and_scores(make):
+    bundle = Bundle(make(labels=(), num_outputs=1, regression=True, pairs=True))
+    first, second = bundle.predict([{"text_a": "word1", "text_b": "word2"}, {"text_a": "word2", "text_b": "word1"}])
+    assert set(first) == {"score"}
+    assert first["score"] != second["score"]
+    with pytest.raises(ValueError, match=r"instances\[0\]: an object with text_a, text_b is expected$"):
+        bundle.predict(["word1"])
+
+
+@pytest.mark.parametrize("use_crf", [False, True])
+def test_entities_stand_where_they_are_said_to(make, use_crf):
+    bundle = Bundle(make("ner", TAGS, use_crf=use_crf))
+    long = " ".join(f"word{number % 20}" for number in range(60))  # several windows
+    texts = [long, "王小明在上海", "", "word1  word2"]
+    found = bundle.predict(texts)
+    assert [result["text"] for result in found] == texts
+    assert any(result["entities"] for result in found)
+    for text, result in zip(texts, found):
+        for entity in result["entities"]:
+            assert entity["type"] == "X"
+            assert text[entity["start"] : entity["end"]] == entity["text"] != ""
+    assert len(bundle.encode([long]).rows) > 1
+
+
+def test_the_best_path_is_the_best_of_all():
+    rng = np.random.default_rng(1)
+    for length in (1, 2, 4):
+        emissions, transitions, start, end = rng.standard_normal((length, 3)), *(rng.standard_normal(shape) for shape in ((3, 3), 3, 3))
+
+        def score(path, emissions=emissions, transitions=transitions, start=start, end=end):
+            moves = sum(transitions[pair] for pair in itertools.pairwise(path))
+            return start[path[0]] + end[path[-1]] + moves + sum(row[tag] for row, tag in zip(emissions, path))
+
+        best = max(itertools.product(range(3), repeat=length), key=score)
+        assert tuple(find_best_path(emissions, transitions, start, end)) == best
+
+
+def test_answers_stand_where_they_are_said_to(make):
+    bundle = Bundle(make("squad", (), **SQUAD))
+    context = " ".join(f"word{number % 20}" for number in range(30))
+    instances = [{"question": "word1 word2", "context": context}, {"question": "word3", "context": "  "}]
+    answered, empty = bundle.predict(instances, top_k=4)
+    assert context[answered["start"] : answered["end"]] == answered["answer"] != ""
+    assert len(answered["n_best"]) == 4
+    for best in answered["n_best"]:
+        assert context[best["start"] : best["end"]] == best["text"]
+    assert answered["n_best"][0] == {key: answered[key] for key in ("start", "end", "probability")} | {"text": answered["answer"]}
+    assert (empty["answer"], empty["start"], empty["end"]) == ("", None, None)
+
+
+@pytest.mark.parametrize(
+    ("instances", "message"),
+    [
+        ([], "instances: a list with one instance at least is expected"),
+        ("word1", "instances: a list"),
+        ([3], r"instances\[0\]: an object with text_a is expected, or a text"),
+        (["a", {}], r"instances\[1\].text_a: is missing"),
+        ([{"text_a": None}], r"instances\[0\].text_a: a text is expected, not null"),
+        ([{"text_a": 5}], r"instances\[0\].text_a: a text is expected, not int"),
+        ([{"text_a": "a", "label": "x"}], r"instances\[0\]: unknown key 'label'"),
+        (["a\ud800b"], r"instances\[0\].text_a: half a surrogate pair at character 1"),
+    ],
+)
+def test_a_bad_instance_is_named(make, instances, message):
+    with pytest.raises(ValueError, match=message):
+        Bundle(make()).encode(instances)
+
+
+def edit(path, **changes):
+    (path / "bundle.json").write_text(json.dumps({**json.loads((path / "bundle.json").read_text()), **changes}))
+
+
+def test_altered_and_absent_files_are_refused(make):
+    path = make()
+    for name in ("model.onnx", "config.json", "vocab.txt", "tokenizer_config.json"):
+        content = (path / name).read_bytes()
+        (path / name).write_bytes(content + b" ")
+        with pytest.raises(ValueError, match=f"{name}: is not the file that bundle.json was written for"):
+            Bundle(path)
+        (path / name).unlink()
+        with pytest.raises(FileNotFoundError, match=f"{name}: absent; bundle.json names it"):
+            Bundle(path)
+        (path / name).write_bytes(content)
+    Bundle(path)
+    os.unlink(path / "bundle.json")
+    with pytest.raises(FileNotFoundError, match="no bundle; bundle.json is absent"):
+        Bundle(path)
+
+
+@pytest.mark.parametrize("trick", ["../model.onnx", "/etc/passwd", "sub/model.onnx", "..", ".", ""])
+def test_a_file_elsewhere_is_refused(make, trick):
+    path = make()
+    digests = json.loads((path / "bundle.json").read_text())["sha256"]
+    edit(path, graphs={"onnx": trick}, sha256={**digests, trick: "0"})
+    with pytest.raises(ValueError, match="does not lie beside it"):
+        Bundle(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2}, "format=2: this program reads 1"),
+        ({"task": "chat"}, "task=chat: classifier, ner, squad, pretrain are known"),
+        ({"task": "pretrain"}, "it answers no texts"),
+        ({"name": "../x"}, "name=../x: letters"),
+        ({"labels": ["one"]}, "the graph gives 3 values, the labels are 1"),
+        ({"labels": [1, 2, 3]}, "labels, graphs and sha256 hold texts"),
+        ({"settings": {}}, "seq_length=None: a number from 3 to 32"),
+        ({"settings": {"seq_length": 600}}, "seq_length=600: a number from 3 to 32"),
+        ({"settings": {"seq_length": True}}, "seq_length=True"),
+        ({"task": "squad", "settings": {"seq_length": 16}}, "its parts do not fit: KeyError"),
+        ({"graphs": {}}, "one or more of onnx, int8, mindir"),
+        ({"graphs": {"torch": "model.onnx"}}, "one or more of onnx, int8, mindir"),
+        ({"sha256": []}, "sha256 must be a dict"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(make, changes, message):
+    path = make()
+    edit(path, **changes)
+    with pytest.raises(ValueError, match=message):
+        Bundle(path)
+
+
+def test_a_graph_that_is_none_is_refused(make):
+    path = make()
+    (path / "model.onnx").write_bytes(b"no graph")
+    bundle_folder.write(path, "tiny", "classifier", {"seq_length": 16}, ("a", "b", "c"), {"onnx": "model.onnx"})
+    with pytest.raises(ValueError, match="model.onnx: onnxruntime cannot run it"):
+        Bundle(path)
+
+
+def test_what_a_bundle_tells(make):
+    told = Bundle(make()).describe()
+    assert (told["name"], told["task"], told["graph"], told["labels"]) == ("tiny", "classifier", "onnx", ["bad", "good", "odd"])
+    assert told["instance"] == {"required": ["text_a"], "optional": [], "text_stands_for": "text_a"}

@@ -1,0 +1,106 @@
+import json
+
+import numpy as np
+import pytest
+from tiny_models import make_model, write_model
+
+from src import predict
+from src.bundle.model import Bundle
+from src.export import __main__ as export_command
+from src.export import comparison
+
+pytest.importorskip("onnx", reason="onnx is not installed: pip install -r requirements-serve.txt")
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install -r requirements-serve.txt")
+
+TAGS = ("O", "B-X", "I-X", "B-Y", "I-Y")
+KINDS = {
+    "classifier": ("classifier", {"labels": ("a", "b", "c")}, {"task_name": "custom", "columns": "text_a=0,label=1", "seq_length": 24}),
+    "ner": ("tagger", {"labels": TAGS}, {"seq_length": 24, "use_crf": True}),
+    "squad": ("span", {}, {"seq_length": 32, "doc_stride": 8, "max_query_length": 12}),
+    "pretrain": ("pretraining", {}, {}),
+}
+INSTANCES = {
+    "classifier": ["word1 word2", "word3"],
+    "ner": ["word1 word2"],
+    "squad": [{"question": "word1", "context": "word2 word3 word4 " * 9}],
+}
+
+
+@pytest.fixture
+def export(tmp_path):
+    """Export a tiny model; gives the folder of the bundle."""
+
+    def run(task, *flags, positions="absolute"):
+        kind, described, trained_with = KINDS[task]
+        if not (tmp_path / task).exists():
+            write_model(tmp_path / task, make_model(positions), kind, trained_with=trained_with, **described)
+        export_command.main(["--task", task, "--checkpoint", str(tmp_path / task), "--output", str(tmp_path / "bundle"), *flags])
+        return tmp_path / "bundle"
+
+    return run
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_an_onnx_bundle_is_compared_and_answers(task, export):
+    folder = export(task, "--name", "tiny")
+    report = json.loads((folder / "export_report.json").read_text())
+    assert report["graphs"][0]["graph"] == "onnx"
+    assert report["graphs"][0]["largest_difference"] < 1e-5
+    if task == "pretrain":
+        with pytest.raises(ValueError, match="it answers no texts"):
+            Bundle(folder)
+    else:
+        assert len(Bundle(folder).predict(INSTANCES[task])) == len(INSTANCES[task])
+
+
+def test_mindir_answers_as_onnx_does(export):
+    results = []
+    for flags in (["--file_format", "ONNX", "--int8"], ["--file_format", "MINDIR"]):
+        folder = export("ner", *flags)
+        bundle = Bundle(folder)
+        work = bundle.encode(["word1 word2 " * 20, "word3"])
+        results.append([array for row in bundle.compute(work.rows) for array in row])
+    assert sorted(path.name for path in folder.glob("model*")) == ["model.mindir"]  # those of the older bundle are gone
+    assert json.loads((folder / "bundle.json").read_text())["graphs"] == {"mindir": "model.mindir"}
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)  # float32 rounding
+
+
+def test_another_graph_than_the_network_is_not_kept(export, monkeypatch, capsys):
+    monkeypatch.setattr(comparison, "TOLERANCE", 0.0)
+    with pytest.raises(SystemExit, match="1"):
+        export("classifier")
+    assert "error: onnx: outputs differ from the network's by" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--file_format", "MINDIR", "--int8"], "int8=true is for --file_format ONNX"),
+        (["--name", "a/b"], "name=a/b: letters, digits"),
+        (["--use_crf", "true"], "unknown flag"),
+        (["--vocab_file_path", "nowhere.txt"], "nowhere.txt"),
+    ],
+)
+def test_bad_flags_end_with_2(flags, message, export, capsys, tmp_path):
+    with pytest.raises(SystemExit, match="2"):
+        export("classifier", *flags)
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("bundle/*"))
+
+
+def test_a_file_is_predicted_line_by_line(export, tmp_path, capsys):
+    folder = export("classifier")
+    (tmp_path / "in.txt").write_text("word1\n\nword2 word3\n")
+    (tmp_path / "in.jsonl").write_text('"word1"\n{"text": ""}\n{"text_a": "word2 word3"}\n')
+    results = []
+    for name in ("in.txt", "in.jsonl"):
+        predict.main(["--bundle", str(folder), "--input", str(tmp_path / name), "--output", str(tmp_path / "out.jsonl"), "--top_k", "2"])
+        results.append([json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()])
+    assert results[0] == results[1] == Bundle(folder).predict(["word1", "", "word2 word3"], top_k=2)
+    (tmp_path / "in.jsonl").write_text('"word1"\n{"text"\n')
+    (tmp_path / "out.jsonl").unlink()
+    with pytest.raises(SystemExit, match="2"):
+        predict.main(["--bundle", str(folder), "--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out.jsonl")])
+    assert "in.jsonl:2: not JSON" in capsys.readouterr().err
+    assert not (tmp_path / "out.jsonl").exists()

@@ -1,0 +1,248 @@
+import json
+import random
+import socket
+import sys
+
+import pytest
+from serving import PREDICT, body_of, serving, wait_until
+
+from src.serve import bodies
+from src.serve.limits import Limits
+
+
+@pytest.fixture(scope="module")
+def served():
+    with serving(max_body_bytes=20_000, max_instances=50, max_text_chars=1000) as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    with serving("pairs") as it:
+        yield it
+
+
+NOT_JSON = {
+    b"": "the body is not JSON: Expecting value, line 1 column 1",
+    b"instances": "the body is not JSON: Expecting value, line 1 column 1",
+    b'{"instances": ["a"]': "the body is not JSON: Expecting ',' delimiter, line 1 column 20",
+    b'{"instances": ["a"]} {}': "the body is not JSON: Extra data, line 1 column 22",
+    b'{"instances": ["a\nb"]}': "the body is not JSON: Invalid control character at, line 1 column 18",
+    b'{"instances": ["a\x00b"]}': "the body is not JSON: Invalid control character at, line 1 column 18",
+    b'{"instances": [NaN]}': "the body is not JSON: NaN is no JSON number",
+    b'{"instances": [-Infinity]}': "the body is not JSON: -Infinity is no JSON number",
+    b'{"instances": ["\xe9t\xe9"]}': "the body is not UTF-8: byte 16",
+    '{"instances": ["a"]}'.encode("utf-16"): "the body is not UTF-8: byte 0",
+    b'{"instances": ["a"], "instances": ["b"]}': 'the key "instances" stands twice in one object',
+    b'{"instances": [{"text": "a", "text": "b"}]}': 'the key "text" stands twice in one object',
+    b"[" * 9000: "the body is nested too deeply",
+    b'{"a":' * 3000: "the body is nested too deeply",
+    b"9" * 9000: "the body holds a number with too many digits",
+}
+
+
+@pytest.fixture
+def usual_recursion():
+    """MindSpore, which other tests import, lets Python nest far deeper; a server sets the limit back."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(limit)
+
+
+@pytest.mark.parametrize("body", NOT_JSON, ids=lambda body: repr(body[:24]))
+def test_what_is_not_json_is_told(usual_recursion, served, body):
+    assert served.post(body) == (422, NOT_JSON[body])
+
+
+WRONG = {
+    "[]": "body: must be an object, not a list",
+    '"text"': "body: must be an object, not a string",
+    "null": "body: must be an object, not null",
+    "{}": "instances: is missing",
+    '{"instances": []}': "instances: is empty",
+    '{"instances": "a"}': "instances: must be a list, not a string",
+    '{"instances": {"text": "a"}}': "instances: must be a list, not an object",
+    '{"instances": [1]}': "instances[0]: must be a string or an object with the key text_a",
+    '{"instances": ["a", null]}': "instances[1]: must be a string or an object with the key text_a",
+    '{"instances": ["a", {}]}': "instances[1].text_a: is missing",
+    '{"instances": [{"text": 1}]}': "instances[0].text: must be a string, not a number",
+    '{"instances": [{"text": true}]}': "instances[0].text: must be a string, not a boolean",
+    '{"instances": [{"text_a": ["a"]}]}': "instances[0].text_a: must be a string, not a list",
+    '{"instances": [{"text_a": "a", "text_b": "b"}]}': "instances[0].text_b: unknown key",
+    '{"instances": [{"text_a": "a", "object": "b"}]}': "instances[0].object: unknown key",
+    '{"instances": ["a", "\\ud800b"]}': "instances[1]: holds half of a surrogate pair, which is no character",
+    '{"instances": [{"text_a": "\\udc00"}]}': "instances[0].text_a: holds half of a surrogate pair, which is no character",
+    '{"instances": ["a"], "\\ud800": 1}': "the body is not UTF-8: a key holds half of a surrogate pair",
+    '{"instances": ["a"], "parameter": {}}': "parameter: unknown key",
+    '{"instances": ["a"], "parameters": {"k": 2}}': "parameters.k: unknown key",
+    '{"instances": ["a"], "parameters": {"top_k": "2"}}': "parameters.top_k: must be an integer, not a string",
+    '{"instances": ["a"], "parameters": {"top_k": 2.5}}': "parameters.top_k: must be an integer, not a number",
+    '{"instances": ["a"], "parameters": {"top_k": true}}': "parameters.top_k: must be an integer, not a boolean",
+    '{"instances": ["a"], "parameters": {"top_k": 0}}': "parameters.top_k: Input should be greater than or equal to 1",
+    '{"instances": ["a"], "parameters": {"top_k": 1e999}}': "parameters.top_k: must be an integer, not a number",
+    '{"instances": ["a"], "parameters": [1]}': "parameters: must be an object, not a list",
+    '{"instances": ["a"], "signature_name": "other"}': "signature_name: Input should be 'serving_default'",
+    '{"instances": ["unencodable"]}': "instances[0].text_a: cannot be encoded",
+}
+
+
+@pytest.mark.parametrize("body", WRONG)
+def test_the_place_of_a_wrong_value_is_told(served, body):
+    assert served.post(body.encode()) == (422, WRONG[body])
+
+
+def test_a_pair_needs_both_texts(pairs):
+    assert pairs.post(b'{"instances": ["a"]}') == (422, "instances[0]: must be an object, not a string")
+    assert pairs.post(b'{"instances": [{"text_a": "a"}]}') == (422, "instances[0].text_b: is missing")
+
+
+def test_a_blank_question_is_refused():
+    with serving("squad") as served:
+        for blank in ("", " \n\u3000", "\x1c\x85"):
+            answer = served.predict({"question": blank, "context": ""})
+            assert (answer.status_code, answer.json()) == (422, {"error": "instances[0].question: is empty"})
+        assert served.predict({"question": "中", "context": ""}).status_code == 200
+
+
+def test_only_the_first_errors_are_told(served):
+    status, error = served.post(body_of(*range(40)))
+    assert status == 422 and error.count("instances[") == 5 and error.endswith("; and 35 more")
+    status, error = served.post(json.dumps({"x" * 9000: 1}).encode())
+    assert status == 422 and len(error) < 200
+
+
+def test_unusual_texts_are_predicted(served):
+    texts = ["", " ", "\x00", "a\x07\x1b[0m\u200b\ufeff", "\u202egood", "𝒢😀", "good" * 250]
+    answer = served.predict(*texts)
+    assert answer.status_code == 200 and len(answer.json()["predictions"]) == len(texts)
+    assert served.post(b"\xef\xbb\xbf" + body_of("a byte order mark"))[0] == 200
+    assert served.post(b'{"instances": ["a"], "signature_name": "serving_default"}')[0] == 200
+
+
+def test_too_many_instances_and_too_long_texts(served):
+    assert served.post(body_of(*["a"] * 50))[0] == 200
+    assert served.post(body_of(*["a"] * 51)) == (422, "instances: more than 50 at once")
+    assert served.post(body_of("a" * 1000))[0] == 200
+    assert served.post(body_of("ok", "a" * 1001)) == (422, "instances[1]: is longer than 1000 characters")
+    assert served.post(body_of({"text_a": "中" * 1001})) == (422, "instances[0].text_a: is longer than 1000 characters")
+
+
+def test_too_large_bodies_are_refused_with_and_without_a_declared_length(served):
+    def parts(size):
+        for _ in range(size // 1000):
+            yield b" " * 1000
+
+    too_large = (413, "the body is larger than 20000 bytes; send fewer instances at once")
+    assert served.post(body_of("a").ljust(20_000))[0] == 200
+    assert served.post(body_of("a").ljust(20_001)) == too_large
+    assert served.post(b" " * 10_000_000) == too_large
+    assert served.post(parts(20_000))[0] == 422
+    assert served.post(parts(21_000)) == too_large
+    assert served.post(parts(10_000_000)) == too_large
+    assert served.predictor.gate.held_bytes == 0
+
+
+def test_a_client_that_waits_for_continue_is_refused_before_it_writes(served):
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\nExpect: 100-continue\r\n\r\n"
+    answer = served.send(head.encode(), timeout=3)
+    assert answer.startswith(b"HTTP/1.1 413 ") and b"larger than 20000 bytes" in answer
+
+
+def test_a_compressed_body_is_refused(served):
+    assert served.post(b"\x1f\x8b", **{"content-encoding": "gzip"})[0] == 415
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(served, monkeypatch):
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.1)
+    answer = served.send(f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n[".encode())
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert served.predictor.gate.inside == 0
+
+
+def test_a_connection_closed_within_a_body_leaves_nothing_behind(served):
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", served.port)) as connection:
+            connection.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n[".encode())
+    wait_until(lambda: served.predictor.gate.inside == 0 and served.predictor.gate.held_bytes == 0)
+
+
+def test_a_full_queue_is_told_with_the_time_to_come_back():
+    with serving(max_queue=8, max_instances=4, max_batch_tokens=4) as served:
+        served.bundle.may_compute.clear()
+        answers = [served.send_later(*["a b c"] * 3) for _ in range(3)]  # one row at work, eight wait
+        wait_until(lambda: served.predictor._batcher.waiting_rows == 8)
+        refused = served.predict("one more")
+        assert refused.status_code == 429 and refused.json() == {"error": "8 rows are waiting; try again later"}
+        assert int(refused.headers["retry-after"]) >= 1
+        served.bundle.may_compute.set()
+        assert [answer().status_code for answer in answers] == [200, 200, 200]
+        assert served.predict("one more").status_code == 200
+
+
+def test_one_request_cannot_fill_the_queue_with_windows_of_a_passage():
+    with serving(max_queue=1000, max_instances=9) as served:
+        status, error = served.post(body_of("thousandfold"))
+        assert status == 422 and error == "instances: cut into 1000 rows, more than 500 at once; send fewer or shorter ones"
+
+
+def test_bodies_of_all_requests_together_are_limited():
+    with serving(max_body_bytes=1000, max_held_bytes=1500) as served:
+        served.bundle.may_compute.clear()
+        first = served.send_later("a" * 900)
+        wait_until(lambda: served.predictor.gate.held_bytes > 900)
+        assert served.predict("a" * 900).status_code == 429
+        second = served.send_later("a")
+        served.bundle.may_compute.set()
+        assert [first().status_code, second().status_code, served.predict("a" * 900).status_code] == [200, 200, 200]
+
+
+def test_altered_bodies_never_break_the_server(served):
+    draw = random.Random(7)
+    seeds = [body.encode() for body in [*WRONG, '{"instances": [{"text_a": "good \\u4e2d"}], "parameters": {"top_k": 2}}']]
+    codes = set()
+    for _ in range(300):
+        body = bytearray(draw.choice(seeds))
+        for _ in range(draw.randint(1, 6)):
+            place = draw.randrange(len(body) + 1)
+            kind = draw.randrange(4)
+            if kind == 0 and body:
+                body[min(place, len(body) - 1)] = draw.randrange(256)
+            elif kind == 1:
+                del body[place : place + draw.randint(1, 8)]
+            elif kind == 2:
+                body[place:place] = draw.choice([b'"', b"\\u0000", b"{}", b"[[", b"1e9", b"\\ud83d", b",", b"\xff", b"null", b"instances"])
+            else:
+                body += draw.choice(seeds)
+        codes.add(served.post(bytes(body))[0])
+    assert codes <= {200, 422} and len(codes) == 2
+
+
+def test_altered_requests_never_break_the_server(served):
+    draw = random.Random(8)
+    body = body_of("good")
+    whole = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    for _ in range(100):
+        data = bytearray(whole)
+        for _ in range(draw.randint(1, 4)):
+            data[draw.randrange(len(data) - len(body))] = draw.randrange(256)
+        with socket.create_connection(("127.0.0.1", served.port), 5) as connection:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            assert not connection.recv(1 << 16).startswith(b"HTTP/1.1 5")
+    assert served.predict("good").status_code == 200
+    wait_until(lambda: served.predictor.gate.inside == 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"max_queue": 0}, "max_queue=0 must be above 0"),
+        ({"max_wait_ms": -1}, "max_wait_ms=-1 must be above 0"),
+        ({"max_instances": 3000}, "max_instances=3000 is above 2048, half of max_queue=4096"),
+        ({"max_body_bytes": 1 << 30}, "max_body_bytes=1073741824 is above max_held_bytes=67108864"),
+    ],
+)
+def test_limits_that_contradict_each_other_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        Limits(**values)
