@@ -34,12 +34,16 @@ class Bundle:
         graph: onnx, int8 or mindir; None takes the first that it has.
         threads: of one computation; 0 takes as many as there are cores.
 
+    name, task, settings, labels: see `folder.Description`.
+    graph: kind of the one that runs.
+
     Raises:
         FileNotFoundError, ValueError: no bundle, altered, its parts do not fit, or its task answers no instances.
     """
 
     def __init__(self, path, graph=None, threads=0):
-        self._description = folder.read(path)
+        self._description = found = folder.read(path)
+        self.name, self.task, self.settings, self.labels = found.name, found.task, found.settings, found.labels
         if self.task not in _TASKS:
             raise ValueError(f"{path}: task={self.task}: its graph can be run by other programs, it answers no texts")
         graphs = self._description.graphs
@@ -53,27 +57,6 @@ class Bundle:
         if sorted(self._graph.inputs) != sorted(_INPUTS):
             raise ValueError(f"{graphs[self.graph]}: its inputs are {', '.join(self._graph.inputs)}, not {', '.join(_INPUTS)}")
         self._try(path)
-
-    @property
-    def name(self):
-        return self._description.name
-
-    @property
-    def task(self):
-        return self._description.task
-
-    @property
-    def settings(self):
-        return self._description.settings
-
-    @property
-    def labels(self):
-        return self._description.labels
-
-    @property
-    def max_length(self):
-        """Tokens of the longest row."""
-        return self.settings["seq_length"]
 
     def describe(self):
         """What a client may know: dict."""
