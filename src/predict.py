@@ -11,7 +11,8 @@ import argparse
 import gzip
 import json
 import time
-from itertools import islice
+import zlib
+from itertools import chain, islice
 from pathlib import Path
 
 from src import signals
@@ -20,28 +21,30 @@ from src.files import written_whole
 from src.log import logger, progress
 from src.squad_file import read_squad
 
-_BATCH = 64  # instances of a call
-_SECONDS = 120  # that a server may take for one
+_SECONDS = 120  # that a server may take for a call
+_TRIES = 20  # of a call to a server that is busy
 
 
 def main(argv=None):
     """Parse, read, predict, write."""
     options = _parse(argv)
     with bad_input_exits():
-        predict = _open_server(options.server) if options.server else _open_bundle(options.bundle, options.graph)
         path, started, count = Path(options.input), time.perf_counter(), 0
+        path.open("rb").close()  # or the output would be named
         instances, ids = _read_questions(path) if _is_squad(path) else (_read_lines(path), None)
+        first = list(islice(instances, options.batch_size))
+        if not first:
+            raise ValueError(f"{path}: no instance in it")
+        predict = _open_server(options.server) if options.server else _open_bundle(options.bundle, options.graph)
         with written_whole(options.output) as temporary, open(temporary, "w", encoding="utf-8") as file:
             bar = progress(unit="rows")
-            while batch := list(islice(instances, _BATCH)):
+            for batch in chain([first], iter(lambda: list(islice(instances, options.batch_size)), [])):
                 for number, result in enumerate(_ask(predict, batch, options.top_k, path, count)):
                     result = {"id": ids[count + number], **result} if ids else result
                     file.write(json.dumps(result, ensure_ascii=False) + "\n")
                 count += len(batch)
                 bar.update(len(batch))
             bar.close()
-        if not count:
-            raise ValueError(f"{path}: no instance in it")
     rate = count / (time.perf_counter() - started)
     logger.info(f"wrote {options.output} rows={count} rows_per_s={rate:.1f}")
 
@@ -57,7 +60,12 @@ def _parse(argv):
     parser.add_argument("--output", required=True, metavar="FILE", help="JSON lines")
     parser.add_argument("--top_k", type=int, metavar="K", help="classes, or answers, to tell of, the most probable first")
     parser.add_argument("--graph", choices=("onnx", "int8", "mindir"), help="of the bundle; default: the first it has")
+    parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="instances of a call [%(default)s]")
     options = parser.parse_args(argv)
+    if options.server and options.graph:
+        parser.error("--graph is of --bundle; a server has chosen its own")
+    if options.batch_size < 1:
+        parser.error("--batch_size must be 1 or more")
     if options.top_k is not None and options.top_k < 1:
         parser.error("--top_k must be 1 or more")
     return options
@@ -80,7 +88,7 @@ def _read_lines(path):
         FileNotFoundError: no such file. ValueError: with the line: no JSON, or not UTF-8.
     """
     is_json = path.name.removesuffix(".gz").endswith(".jsonl")
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="\n") as file:
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="\n") as file:
         number = 0
         try:
             for line in file:
@@ -97,6 +105,8 @@ def _read_lines(path):
             raise ValueError(f"{path}: not UTF-8: {error.reason}") from None
         except (json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"{path}:{number}: not JSON: {error}") from None
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"{path}: a damaged .gz file: {error}") from None
 
 
 def _ask(predict, batch, top_k, path, done):
@@ -120,11 +130,15 @@ def _open_server(url):
 
     def predict(instances, top_k):
         body = {"instances": instances} | ({"parameters": {"top_k": top_k}} if top_k else {})
-        try:
-            answer = client.post(f"{url.rstrip('/')}:predict", json=body)
-            content = answer.json()
-        except (httpx.HTTPError, json.JSONDecodeError) as error:
-            raise ValueError(f"{url}: no answer of a server: {error}") from None
+        for _ in range(_TRIES):
+            try:
+                answer = client.post(f"{url.rstrip('/')}:predict", json=body)
+                content = answer.json()
+            except (httpx.HTTPError, httpx.InvalidURL, json.JSONDecodeError) as error:
+                raise ValueError(f"{url}: no answer of a model, whose address is http://HOST:PORT/v1/models/NAME: {error}") from None
+            if answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                break
+            time.sleep(float(answer.headers.get("Retry-After", 1)))
         if answer.status_code != httpx.codes.OK:
             raise ValueError(f"{url}: {answer.status_code}: {content.get('error', content)}")
         return content["predictions"]

@@ -12,6 +12,13 @@ def describe(settings):
     return (("text_a", "text_b") if settings.get("pairs") else ("text_a",)), (), None if settings.get("pairs") else "text_a"
 
 
+def check(settings):
+    """Raises: ValueError: a setting that no answer can be found with."""
+    for name in ("regression", "pairs"):
+        if type(settings.get(name, False)) is not bool:
+            raise ValueError(f"{name} must be true or false")
+
+
 def encode(description, tokenizer, instances):
     """(rows, what `decode` needs): rows are (input_ids, token_type_ids)."""
     texts = take_texts(instances, *describe(description.settings))

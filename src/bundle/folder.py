@@ -104,6 +104,8 @@ def _check(path, content):
     texts = [*content["labels"], *content["graphs"].values(), *content["sha256"].values()]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError(f"{path}: labels, graphs and sha256 hold texts")
+    if len(set(content["labels"])) < len(content["labels"]):
+        raise ValueError(f"{path}: a label stands there twice")
 
 
 def _digest(path):

@@ -105,6 +105,8 @@ class Bundle:
 
     def predict(self, instances, batch_size=32, top_k=None):
         """Results of some instances, computed in batches of rows of similar length."""
+        if top_k and (self.task == "ner" or self.settings.get("regression")):
+            raise ValueError(f"top_k={top_k}: is of classes and answers")
         work = self.encode(instances)
         outputs = [None] * len(work.rows)
         order = sorted(range(len(work.rows)), key=lambda number: len(work.rows[number].input_ids))
@@ -126,6 +128,10 @@ class Bundle:
         longest = model.max_position_embeddings if model.position_embedding_type == "absolute" else None
         if type(length) is not int or length < 3 or (longest and length > longest):
             raise ValueError(f"{path}: seq_length={length}: a number from 3 to {longest or 'any'} is expected")
+        try:
+            self._task.check(self.settings)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
 
     def _try(self, path):
         """Run one row through: settings, labels and graph fit."""

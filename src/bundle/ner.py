@@ -15,6 +15,12 @@ def describe(settings):
     return ("text",), (), "text"
 
 
+def check(settings):
+    """Raises: ValueError: a setting that no answer can be found with."""
+    if type(settings.get("use_crf", False)) is not bool:
+        raise ValueError("use_crf must be true or false")
+
+
 def encode(description, tokenizer, instances):
     """(rows, what `decode` needs): rows are (input_ids, token_type_ids); a long text has several, which overlap."""
     sentences = [Sentence(each["text"], (), 1) for each in take_texts(instances, *describe(description.settings))]

@@ -14,6 +14,17 @@ def describe(settings):
     return ("question", "context"), (), None
 
 
+def check(settings):
+    """Raises: ValueError: a setting that no answer can be found with."""
+    for name in ("doc_stride", "max_query_length", "n_best_size", "max_answer_length"):
+        if type(settings.get(name)) is not int or settings[name] < 1:
+            raise ValueError(f"{name}={settings.get(name)}: a whole number from 1 is expected")
+    if type(settings.get("version_2_with_negative")) is not bool:
+        raise ValueError("version_2_with_negative must be true or false")
+    if type(settings.get("null_score_diff_threshold")) not in (int, float):
+        raise ValueError(f"null_score_diff_threshold={settings.get('null_score_diff_threshold')}: a number is expected")
+
+
 def encode(description, tokenizer, instances):
     """(rows, what `decode` needs): rows are (input_ids, token_type_ids); a long context has several."""
     settings, texts = description.settings, take_texts(instances, *describe(description.settings))
@@ -34,7 +45,8 @@ def decode(description, memory, outputs, top_k):
     (questions, chunk), settings = memory, description.settings
     threshold = settings["null_score_diff_threshold"] if settings["version_2_with_negative"] else None
     logits = zip(*outputs)
-    found = find_answers(questions, chunk, *map(list, logits), settings["n_best_size"], settings["max_answer_length"], threshold)
+    count = settings["n_best_size"] if threshold is None else max(settings["n_best_size"], 2)  # no answer, and the best one
+    found = find_answers(questions, chunk, *map(list, logits), count, settings["max_answer_length"], threshold)
     results = []
     for question in questions:
         best = [

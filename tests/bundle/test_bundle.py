@@ -136,6 +136,16 @@ def test_answers_stand_where_they_are_said_to(make):
     assert (empty["answer"], empty["start"], empty["end"]) == ("", None, None)
 
 
+def test_the_answer_is_found_beside_none_where_one_alone_is_listed(make):
+    settings = SQUAD | {"version_2_with_negative": True, "n_best_size": 1}
+    context = " ".join(f"word{number % 20}" for number in range(30))
+    for threshold in (-1e6, 0.0, 1e6):
+        bundle = Bundle(make("squad", (), **settings | {"null_score_diff_threshold": threshold}))
+        (found,) = bundle.predict([{"question": "word1", "context": context}])
+        assert (found["answer"] == "") == (found["start"] is None)
+        assert threshold == 0.0 or (found["answer"] == "") == (threshold < 0)
+
+
 @pytest.mark.parametrize(
     ("instances", "message"),
     [
@@ -196,7 +206,9 @@ def test_a_file_elsewhere_is_refused(make, trick):
         ({"settings": {}}, "seq_length=None: a number from 3 to 32"),
         ({"settings": {"seq_length": 600}}, "seq_length=600: a number from 3 to 32"),
         ({"settings": {"seq_length": True}}, "seq_length=True"),
-        ({"task": "squad", "settings": {"seq_length": 16}}, "its parts do not fit: KeyError"),
+        ({"task": "squad", "settings": {"seq_length": 16}}, "doc_stride=None: a whole number from 1"),
+        ({"settings": {"seq_length": 16, "pairs": 1}}, "pairs must be true or false"),
+        ({"labels": ["a", "a", "b"]}, "a label stands there twice"),
         ({"graphs": {}}, "one or more of onnx, int8, mindir"),
         ({"graphs": {"torch": "model.onnx"}}, "one or more of onnx, int8, mindir"),
         ({"sha256": []}, "sha256 must be a dict"),
