@@ -103,6 +103,8 @@ def _settle(task, config, path):
         count = len(weights.read(path).arrays["head.dense.bias"])
         labels = known if len(known) == count else tuple(f"LABEL_{number}" for number in range(count))
         config = dataclasses.replace(config, labels=labels)
+    if kind_of(task) == "classifier" and config.task_name == "custom" and not config.columns:
+        logger.warning("nothing tells whether the texts were pairs: single ones are taken; --columns text_a=0,text_b=1 says otherwise")
     if kind_of(task) == "ner" and not config.labels:
         raise ValueError("the weights name no tags: give --label2id_file_path")
     if not config.vocab_file_path:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 BODY_SECONDS = 60  # for a body to arrive whole; a slower one is answered 408
+_LONGEST_WAIT_MS = 60_000
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Limits:
             value = getattr(self, field.name)
             if not value > 0 and not (field.name == "max_wait_ms" and value == 0):
                 raise ValueError(f"{field.name}={value} must be above 0")
+        if self.max_wait_ms > _LONGEST_WAIT_MS:
+            raise ValueError(f"max_wait_ms={self.max_wait_ms} is above {_LONGEST_WAIT_MS}")
         if self.max_instances > self.max_rows:
             raise ValueError(f"max_instances={self.max_instances} is above {self.max_rows}, half of max_queue={self.max_queue}")
         if self.max_body_bytes > self.max_held_bytes:

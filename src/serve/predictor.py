@@ -87,7 +87,10 @@ class Predictor:
             raise Refusal(429, f"{self._batcher.waiting_rows} rows are waiting; try again later", {"retry-after": str(seconds)})
 
     def _finish(self, work, outputs, top_k):
-        predictions = self.bundle.decode(work, outputs, top_k)
+        try:
+            predictions = self.bundle.decode(work, outputs, top_k)
+        except StopIteration as error:  # a future cannot hold it, and would never be done
+            raise RuntimeError("decoding stopped") from error
         return json.dumps({"predictions": predictions}, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
