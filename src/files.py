@@ -16,9 +16,11 @@ def written_whole(path):
     The block may create a file or a folder there; the suffix of `path` is kept.
 
     Raises:
-        OSError: with the name of `path`, whatever went wrong with the temporary one.
+        OSError: with the name of `path`, whatever went wrong with the temporary one; or `path` is a device, which is not to be replaced.
     """
     path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "is no ordinary file, and would be replaced by one", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:

@@ -124,7 +124,10 @@ def _open_bundle(folder, graph):
 
 
 def _open_server(url):
-    import httpx
+    try:
+        import httpx
+    except ImportError:
+        raise ValueError("--server: httpx is not installed: pip install -r requirements-serve.txt") from None
 
     client = httpx.Client(timeout=_SECONDS)
 
@@ -134,14 +137,23 @@ def _open_server(url):
             try:
                 answer = client.post(f"{url.rstrip('/')}:predict", json=body)
                 content = answer.json()
-            except (httpx.HTTPError, httpx.InvalidURL, json.JSONDecodeError) as error:
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
                 raise ValueError(f"{url}: no answer of a model, whose address is http://HOST:PORT/v1/models/NAME: {error}") from None
             if answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
                 break
             time.sleep(float(answer.headers.get("Retry-After", 1)))
         if answer.status_code != httpx.codes.OK:
-            raise ValueError(f"{url}: {answer.status_code}: {content.get('error', content)}")
-        return content["predictions"]
+            raise ValueError(
+                f"{url}: {answer.status_code}: {content['error'] if isinstance(content, dict) and 'error' in content else content}"
+            )
+        predictions = content.get("predictions") if isinstance(content, dict) else None
+        if (
+            not isinstance(predictions, list)
+            or len(predictions) != len(instances)
+            or not all(isinstance(each, dict) for each in predictions)
+        ):
+            raise ValueError(f"{url}: its answer has not one prediction for each of {len(instances)} instances")
+        return predictions
 
     return predict
 

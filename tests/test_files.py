@@ -1,5 +1,6 @@
 import errno
 import os
+import stat
 
 import pytest
 
@@ -67,3 +68,11 @@ def test_kind_of_error_is_kept(tmp_path):
 def test_text_is_written_as_it_is(tmp_path):
     write_text(tmp_path / "a.txt", "é\r\nx\n")
     assert (tmp_path / "a.txt").read_bytes() == "é\r\nx\n".encode()
+
+
+def test_a_device_is_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="is no ordinary file"):
+        write_text(pipe, "text")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)

@@ -5,11 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from src.bundle import classifier, folder, ner, squad
-from src.bundle.graphs import open_graph
+from src.bundle.graphs import TEXT_INPUTS, open_graph
 from src.data.tokenization import Tokenizer
 
 _TASKS = {"classifier": classifier, "ner": ner, "squad": squad}
-_INPUTS = ["input_ids", "input_mask", "token_type_ids"]
 
 
 class Row(NamedTuple):
@@ -20,7 +19,7 @@ class Row(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Instances on their way: their rows, the number of rows of each call to `encode`, and what decoding needs."""
+    """Instances on their way: their rows, and what decoding needs."""
 
     rows: list
     memory: object
@@ -54,8 +53,8 @@ class Bundle:
         self._tokenizer = Tokenizer(self._description.vocab_file)
         self._check(path)
         self._graph = open_graph(self.graph, graphs[self.graph], threads)
-        if sorted(self._graph.inputs) != sorted(_INPUTS):
-            raise ValueError(f"{graphs[self.graph]}: its inputs are {', '.join(self._graph.inputs)}, not {', '.join(_INPUTS)}")
+        if sorted(self._graph.inputs) != sorted(TEXT_INPUTS):
+            raise ValueError(f"{graphs[self.graph]}: its inputs are {', '.join(self._graph.inputs)}, not {', '.join(TEXT_INPUTS)}")
         self._try(path)
 
     def describe(self):
@@ -82,7 +81,7 @@ class Bundle:
     def compute(self, rows):
         """The outputs of some rows, run as one batch: for each a tuple of float32 arrays without padding."""
         length = max(len(row.input_ids) for row in rows)
-        columns = {name: np.zeros((len(rows), length), np.int32) for name in _INPUTS}
+        columns = {name: np.zeros((len(rows), length), np.int32) for name in TEXT_INPUTS}
         for number, row in enumerate(rows):
             count = len(row.input_ids)
             columns["input_ids"][number, :count], columns["token_type_ids"][number, :count] = row

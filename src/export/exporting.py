@@ -17,7 +17,6 @@ from src.formats import weights
 from src.log import logger
 from src.train import checkpoint, runs
 
-FORMATS = ("ONNX", "MINDIR")
 _FILES = {"onnx": "model.onnx", "int8": "model.int8.onnx", "mindir": "model.mindir"}
 _SETTINGS = {
     "classifier": ("task_name", "seq_length", "head", "cnn_batch_norm"),
@@ -56,6 +55,8 @@ def export(task, config, path, output, file_format, name=None, quantised=False):
     config = _settle(task, config, path)
     network = _make_network(task, config, path)
     output = Path(output)
+    if output.resolve() in (weights.find(path).parent.resolve(), weights.find(path).resolve().parent):
+        raise ValueError(f"--output {output}: the weights are there, and their config.json would be replaced; give another folder")
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export.", dir=output) as hidden:
         hidden = Path(hidden)

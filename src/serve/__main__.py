@@ -35,8 +35,11 @@ def main(argv=None, open_bundle=None):
 
 def _serve(options, limits, open_bundle):
     signals.watch()  # before any thread exists
-    from src.serve.app import make_app  # after the options were found good: its imports take a second
-    from src.serve.server import Server, open_socket
+    try:
+        from src.serve.app import make_app  # after the options were found good: its imports take a second
+        from src.serve.server import Server, open_socket
+    except ImportError as error:
+        raise ValueError(f"{error}: pip install -r requirements-serve.txt") from None
 
     if open_bundle is None:
         from src.bundle.model import Bundle as open_bundle

@@ -104,3 +104,45 @@ def test_a_file_is_predicted_line_by_line(export, tmp_path, capsys):
         predict.main(["--bundle", str(folder), "--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out.jsonl")])
     assert "in.jsonl:2: not JSON" in capsys.readouterr().err
     assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "message"),
+    [
+        (200, {"predictions": []}, "its answer has not one prediction for each of 2 instances"),
+        (200, {"predictions": [1, 2]}, "its answer has not one prediction"),
+        (200, [], "its answer has not one prediction"),
+        (500, ["x"], "500: ['x']"),
+        (503, {"error": "the server is ending"}, "503: the server is ending"),
+    ],
+)
+def test_what_a_server_answers_otherwise_is_told(status, content, message, tmp_path, monkeypatch, capsys):
+    httpx = pytest.importorskip("httpx", reason="httpx is not installed: pip install -r requirements-serve.txt")
+    monkeypatch.setattr(httpx.Client, "post", lambda *_, **__: httpx.Response(status, json=content))
+    (tmp_path / "in.txt").write_text("a\nb\n")
+    (tmp_path / "out.jsonl").write_text("old")
+    with pytest.raises(SystemExit, match="2"):
+        predict.main(["--server", "http://x/v1/models/y", "--input", str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.jsonl")])
+    assert message in capsys.readouterr().err
+    assert (tmp_path / "out.jsonl").read_text() == "old"
+
+
+def test_an_address_without_a_model_and_an_absent_file_are_named(tmp_path, capsys):
+    pytest.importorskip("httpx", reason="httpx is not installed: pip install -r requirements-serve.txt")
+    (tmp_path / "in.txt").write_text("a\n")
+    for flags, part in (
+        (["--server", "http://127.0.0.1:8000", "--input", str(tmp_path / "in.txt")], "whose address is http://HOST:PORT/v1/models/NAME"),
+        (["--server", "http://x/v1/models/y", "--input", str(tmp_path / "gone.txt")], "gone.txt: No such file"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            predict.main([*flags, "--output", str(tmp_path / "out.jsonl")])
+        assert part in capsys.readouterr().err
+
+
+def test_the_weights_own_folder_is_not_exported_to(export, tmp_path, capsys):
+    export("classifier")
+    with pytest.raises(SystemExit, match="2"):
+        export_command.main(
+            ["--task", "classifier", "--checkpoint", str(tmp_path / "classifier"), "--output", str(tmp_path / "classifier")]
+        )
+    assert "the weights are there" in capsys.readouterr().err
