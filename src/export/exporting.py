@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import tempfile
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -57,23 +58,33 @@ def export(task, config, path, output, file_format, name=None, quantised=False):
     output = Path(output)
     if output.resolve() in (weights.find(path).parent.resolve(), weights.find(path).resolve().parent):
         raise ValueError(f"--output {output}: the weights are there, and their config.json would be replaced; give another folder")
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export.", dir=output) as hidden:
-        hidden = Path(hidden)
+    with _hidden_folder(output) as hidden:
         kinds = _write_graphs(task, config, path, network, hidden, file_format, quantised)
-        pairs = _find_settings(task, config).get("pairs", False)
-        compare(task, config, network, hidden, {kind: hidden / _FILES[kind] for kind in kinds}, pairs)
+        settings, graphs = _find_settings(task, config), {kind: _FILES[kind] for kind in kinds}
+        compare(task, config, network, hidden, {kind: hidden / file for kind, file in graphs.items()}, settings.get("pairs", False))
         labels = config.labels if kind_of(task) in ("classifier", "ner") and not _is_regression(config) else ()
         lower_case = Tokenizer(config.vocab_file_path, getattr(config, "do_lower_case", None)).do_lower_case
         trained_with = {key: getattr(config, key) for key in getattr(config, "TRAINED_WITH", ())}
         checkpoint.write_description(hidden, dataclasses.asdict(config.model), labels, config.vocab_file_path, lower_case, trained_with)
-        graphs = {kind: _FILES[kind] for kind in kinds}
-        bundle_folder.write(hidden, name, kind_of(task), _find_settings(task, config), labels, graphs)
+        bundle_folder.write(hidden, name, kind_of(task), settings, labels, graphs)
         if kind_of(task) != "pretrain" and file_format == "ONNX":
             for kind in kinds:
                 Bundle(hidden, kind)  # refuses parts that do not fit
         _move(hidden, output)
     logger.info(f"wrote {output}: {', '.join(_FILES[kind] for kind in kinds)} name={name}")
+
+
+@contextmanager
+def _hidden_folder(output):
+    """A folder inside `output` that is gone behind the block; so is `output` if it was made for nothing."""
+    was_there = output.exists()
+    output.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".export.", dir=output) as hidden:
+            yield Path(hidden)
+    finally:
+        if not was_there and not any(output.iterdir()):
+            output.rmdir()
 
 
 def save_for_serving(task, options):
@@ -138,6 +149,8 @@ def _write_graphs(task, config, path, network, folder, file_format, quantised):
         mindir.write(network, task.INPUTS, folder / _FILES["mindir"])
         return ["mindir"]
     try:
+        import onnxruntime  # noqa: F401 (which runs what is written)
+
         from src.export import int8, onnx_graph  # of packages that only serving needs
     except ImportError as error:
         raise ValueError(f"file_format=ONNX: {error}: pip install -r requirements-serve.txt") from None

@@ -76,7 +76,10 @@ def _parse(argv):
     }
     for field in dataclasses.fields(Limits):
         parser.add_argument(f"--{field.name}", type=field.type, default=field.default, help=f"{texts[field.name]} [%(default)s]")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.threads < 0:
+        parser.error(f"--threads {options.threads}: 0 or more is expected")
+    return options
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -110,6 +111,13 @@ class Batcher:
         self.waiting_tokens += sign * sum(job.lengths[place] for place in job.waiting)
 
     def _run(self):
+        try:
+            self._loop()
+        except Exception:  # a server that cannot compute any more must not look well
+            logger.exception("the compute thread failed; the server ends")
+            os._exit(1)
+
+    def _loop(self):
         while True:
             with self._changed:
                 while (patience := self._patience()) > 0:

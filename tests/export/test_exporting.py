@@ -66,11 +66,12 @@ def test_mindir_answers_as_onnx_does(export):
         np.testing.assert_allclose(one, other, atol=1e-5)  # float32 rounding
 
 
-def test_another_graph_than_the_network_is_not_kept(export, monkeypatch, capsys):
+def test_another_graph_than_the_network_is_not_kept(export, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(comparison, "TOLERANCE", 0.0)
     with pytest.raises(SystemExit, match="1"):
         export("classifier")
     assert "error: onnx: outputs differ from the network's by" in capsys.readouterr().err
+    assert not (tmp_path / "bundle").exists()
 
 
 @pytest.mark.parametrize(
