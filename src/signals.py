@@ -11,6 +11,7 @@ import threading
 from contextlib import contextmanager
 
 _WATCHED = (signal.SIGINT, signal.SIGTERM)
+_received = []  # numbers of the signals that were to end the process
 
 held = threading.Lock()  # a signal that comes while it is held is passed on when it is free: importing MindSpore does not survive one
 
@@ -42,6 +43,13 @@ def ended_by_sigterm():
         signal.signal(signal.SIGTERM, handler)
 
 
+def leave_if_told():
+    """Leave now if a signal came and its SystemExit was lost: calls of the framework that come back to Python swallow some."""
+    if _received:
+        sys.exit(128 + _received[0])
+
+
 def _exit(number, frame):
     """Outside of training: leave at once with the usual code; training sets handlers of its own."""
+    _received.append(number)
     sys.exit(128 + number)

@@ -31,3 +31,20 @@ def test_sigterm_ends_a_wait_that_lets_no_thread_of_python_run():
     assert waiting.stdout.readline() == "waiting\n"
     waiting.terminate()
     assert waiting.wait(timeout=10) == -signal.SIGTERM
+
+
+def test_a_signal_that_the_framework_swallowed_still_ends_the_process():
+    code = """
+import os, signal, time
+from src import signals
+signals.watch()
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(5)
+except SystemExit:
+    pass
+signals.leave_if_told()
+print("went on")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from src import signals
 from src.bundle import folder as bundle_folder
 from src.bundle.model import Bundle
 from src.config import loader
@@ -70,6 +71,7 @@ def export(task, config, path, output, file_format, name=None, quantised=False):
         if kind_of(task) != "pretrain" and file_format == "ONNX":
             for kind in kinds:
                 Bundle(hidden, kind)  # refuses parts that do not fit
+        signals.leave_if_told()
         _move(hidden, output)
     logger.info(f"wrote {output}: {', '.join(_FILES[kind] for kind in kinds)} name={name}")
 
