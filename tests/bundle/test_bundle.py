@@ -110,6 +110,23 @@ def test_entities_stand_where_they_are_said_to(make, use_crf):
     assert len(bundle.encode([long]).rows) > 1
 
 
+def test_entities_are_those_of_the_tokens_tags(make):
+    bundle, words = Bundle(make("ner", TAGS)), ["word3", "word1", "word7", "word2", "word9"]
+    work = bundle.encode([" ".join(words)])
+    ((logits,),) = bundle.compute(work.rows)
+    tags = [TAGS[number] for number in logits[1:-1].argmax(-1)]
+    assert len(tags) == len(words)
+    starts = [sum(len(word) + 1 for word in words[:number]) for number in range(len(words))]
+    expected = []
+    for tag, start, word in zip(tags, starts, words):
+        if tag == "I-X" and expected and expected[-1][1] == start - 1:
+            expected[-1] = (expected[-1][0], start + len(word))
+        elif tag != "O":
+            expected.append((start, start + len(word)))
+    assert expected
+    assert [(entity["start"], entity["end"]) for entity in bundle.predict([" ".join(words)])[0]["entities"]] == expected
+
+
 def test_the_best_path_is_the_best_of_all():
     rng = np.random.default_rng(1)
     for length in (1, 2, 4):

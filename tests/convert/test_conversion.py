@@ -51,6 +51,8 @@ def test_a_round_trip_through_all_formats_changes_no_bit(kind, positions, tmp_pa
         back = read_description(folder)
         assert (dataclasses.replace(back.model, hidden_act="gelu_tanh"), back.labels, back.trained_with) == (model, labels, trained_with)
         assert back.model.hidden_act in ("gelu_tanh", "gelu_new")
+        config = json.loads((folder / ("bert_config.json" if target == "tensorflow" else "config.json")).read_text())
+        assert target == "mindspore" or config["hidden_act"] == {"huggingface": "gelu_new", "tensorflow": "gelu"}[target]  # their names
         assert (folder / "vocab.txt").read_bytes() == (tmp_path / "0/vocab.txt").read_bytes()
         assert json.loads((folder / "tokenizer_config.json").read_text())["do_lower_case"] is True
     assert_same(weights.read(folder).arrays, arrays)
