@@ -27,7 +27,6 @@ class OnnxGraph:
         except Exception as error:  # of several classes of its own, without a common one
             raise ValueError(f"{path}: onnxruntime cannot run it: {error}") from None
         self.inputs = tuple(value.name for value in self._session.get_inputs())
-        self.output_shapes = {value.name: value.shape for value in self._session.get_outputs()}
 
     def run(self, *arrays):
         """Outputs, a list of arrays: int32 arrays in the order of `inputs`."""

@@ -56,7 +56,7 @@ def convert(source, target, path, output, config_file=None, vocab_file=None, tol
     if report.missing:
         report.write(output)
         raise MissingParameters(f"{found.path}: is not whole: {shorten(report.missing, _SHOWN)} missing", report)
-    parameters.check_heads(arrays)
+    _check_heads(found, description, arrays)
     if found.kind == "zoo" and not config_file and not any((found.path.parent / name).is_file() for name in CONFIG_NAMES):
         report.warnings.append(f"num_attention_heads={description.model.num_attention_heads} is a guess; --bert_config_file tells it")
     output.mkdir(parents=True, exist_ok=True)
@@ -124,13 +124,19 @@ def _check(found, description, arrays, target):
             raise ValueError(zoo.INCOMPLETE)
     except ValueError as error:
         raise ValueError(f"{found.path}: does not fit its configuration: {error}") from None
-    if description.labels and len(arrays.get("head.dense.bias", description.labels)) != len(description.labels):
-        raise ValueError(
-            f"{found.path}: does not fit its configuration: id2label has {len(description.labels)} names, "
-            f"head.dense.bias {len(arrays['head.dense.bias'])} values"
-        )
     if target != "mindspore" and description.model.position_embedding_type == "learned":
         raise ValueError(f"--to {target}: there is no network with learned relative positions, as the model zoo's NEZHA has them")
+
+
+def _check_heads(found, description, arrays):
+    try:
+        parameters.check_heads(arrays)
+    except ValueError as error:
+        raise ValueError(f"{found.path}: {error}") from None
+    values = len(arrays.get("head.dense.bias", description.labels))
+    if description.labels and values != len(description.labels):
+        names_and_values = f"id2label has {len(description.labels)} names, head.dense.bias {values} values"
+        raise ValueError(f"{found.path}: does not fit its configuration: {names_and_values}")
 
 
 def to_target(target, name, architecture):

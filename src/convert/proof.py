@@ -12,7 +12,7 @@ from src.convert.parameters import POOLER
 from src.formats import huggingface, tensorflow, weights
 
 TOLERANCE = 2e-5
-OURS = "src/convert/network.py"
+_OURS = "src/convert/network.py"
 _MAY_LACK = {"pooled"}  # Transformers' classes of taggers, spans and masked words have no pooler, whatever the file has
 _ROWS, _LENGTH = 2, 16
 _PARTS = {"pooled": "bert.pooler.", "masked_lm": "masked_lm.", "next_sentence": "next_sentence.", "head": "head.", "span": "head.span."}
@@ -80,7 +80,7 @@ def _run(kind, path, description, arrays, inputs):
     if "TokenClassification" in choose_architecture(description, arrays):  # its class has no pooler, whatever the file has
         arrays = {name: array for name, array in arrays.items() if name not in POOLER}
     with np.errstate(all="ignore"):  # weights that are no numbers are in the report
-        return OURS, network.run(description.model, arrays, *inputs), refusal
+        return _OURS, network.run(description.model, arrays, *inputs), refusal
 
 
 def _find_changed(ours, theirs):

@@ -44,7 +44,7 @@ class Report:
             remarks = [origin.remark] if origin.remark and not from_kernel else []
             if str(array.dtype) != origin.dtype:
                 remarks.append(f"as {array.dtype}")
-            if origin.target in OF_WORDS and array.shape[0] < origin.shape[0]:
+            if origin.target in OF_WORDS and array.shape != origin.shape:
                 remarks.append("without the rows that fill up the vocabulary")
             status = "transposed" if from_kernel != to_kernel else "renamed" if target_name != origin.name else "mapped"
             tensor |= {"target": target_name, "status": status, "remark": "; ".join(remarks)}

@@ -34,7 +34,7 @@ def translate(tensors):
     """
     relative, lstm = _has_relative_positions(tensors), _join_lstm(tensors)
     complete = bool(lstm)
-    num_logits = next((len(tensors[name]) for name in _CRF if name in tensors), None)
+    logits = next((tensors[name].shape[:1] for name in _CRF if name in tensors), None)
     for name, array in tensors.items():
         target = names.from_zoo(name)
         if name in _CRF:
@@ -48,7 +48,7 @@ def translate(tensors):
             yield Origin.of(name, array, None, "not used beside relative positions"), None
         elif target == name:
             yield Origin.of(name, array, None, "state of a training, or unknown"), None
-        elif target in _TAG_LOGITS and len(array) == num_logits:
+        elif target in _TAG_LOGITS and array.shape[:1] == logits:
             yield Origin.of(name, array, target, "without <START> and <STOP>"), array[:-2]
         else:
             yield Origin.of(name, array, target), array

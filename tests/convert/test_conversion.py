@@ -251,6 +251,8 @@ def test_what_cannot_be_replaced_is_refused_before_anything_is_written(tmp_path)
         ({"head.dense.weight": (3, 32), "head.dense.bias": (2,)}, r"head.dense.weight is of shape \(3, 32\), head.dense.bias of \(2,\)"),
         ({"head.dense.weight": (32,), "head.dense.bias": (1,)}, "head.dense.weight is of shape"),
         ({"head.dense.weight": (0, 32), "head.dense.bias": (0,)}, "head.dense.weight is of shape"),
+        ({"head.dense.weight": (3, 32), "head.dense.bias": ()}, r"head.dense.bias of \(\)"),
+        ({"masked_lm.bias": ()}, r"vocab_size=60, and masked_lm.bias is of shape \(\)"),
         ({"head.crf.transitions": (3, 3)}, "without head.dense.weight"),
         (
             {"head.dense.weight": (2, 32), "head.dense.bias": (2,), "head.crf.transitions": (3, 3)},
