@@ -170,7 +170,9 @@ def test_a_connection_closed_within_a_body_leaves_nothing_behind(served):
 def test_a_full_queue_is_told_with_the_time_to_come_back():
     with serving(max_queue=8, max_instances=4, max_batch_tokens=4) as served:
         served.bundle.may_compute.clear()
-        answers = [served.send_later(*["a b c"] * 3) for _ in range(3)]  # one row at work, eight wait
+        answers = [served.send_later(*["a b c"] * 3)]
+        wait_until(lambda: served.predictor._batcher.waiting_rows == 2)  # one row at work
+        answers += [served.send_later(*["a b c"] * 3) for _ in range(2)]
         wait_until(lambda: served.predictor._batcher.waiting_rows == 8)
         refused = served.predict("one more")
         assert refused.status_code == 429 and refused.json() == {"error": "8 rows are waiting; try again later"}
