@@ -3,13 +3,15 @@
     python -m src.predict --bundle cola_bundle --input sentences.txt --output predictions.jsonl --top_k 2
     python -m src.predict --server http://127.0.0.1:8000/v1/models/cola --input sentences.txt --output predictions.jsonl
 
-The file, plain or .gz, has an instance a line: JSON, as a client sends it, where it ends in .jsonl; else a text, and behind a tab the
-second text of a pair. Questions may also come in SQuAD's form (.json); their answers then have the id of the question.
+The file, plain or .gz, has an instance a line: JSON, as a client sends it, where it ends in .jsonl, whose blank lines do not count; else
+a text, and where the model takes pairs the second one behind a tab. Questions may also come in SQuAD's form (.json); their answers then
+have the id of the question.
 """
 
 import argparse
 import gzip
 import json
+import re
 import time
 import zlib
 from itertools import chain, islice
@@ -31,15 +33,15 @@ def main(argv=None):
     with bad_input_exits():
         path, started, count = Path(options.input), time.perf_counter(), 0
         path.open("rb").close()  # or the output would be named
-        instances, ids = _read_questions(path) if _is_squad(path) else (_read_lines(path), None)
+        predict, takes_pairs = _open_server(options.server) if options.server else _open_bundle(options.bundle, options.graph)
+        instances, ids = _read_questions(path) if _is_squad(path) else (_read_lines(path, takes_pairs), None)
         first = list(islice(instances, options.batch_size))
         if not first:
             raise ValueError(f"{path}: no instance in it")
-        predict = _open_server(options.server) if options.server else _open_bundle(options.bundle, options.graph)
         with written_whole(options.output) as temporary, open(temporary, "w", encoding="utf-8") as file:
             bar = progress(unit="rows")
             for batch in chain([first], iter(lambda: list(islice(instances, options.batch_size)), [])):
-                for number, result in enumerate(_ask(predict, batch, options.top_k, path, count)):
+                for number, result in enumerate(_ask(predict, batch, options.top_k, path, count, ids)):
                     result = {"id": ids[count + number], **result} if ids else result
                     file.write(json.dumps(result, ensure_ascii=False) + "\n")
                 count += len(batch)
@@ -81,8 +83,8 @@ def _read_questions(path):
     return ({"question": each.text or "", "context": each.context or ""} for each in questions), [each.id for each in questions]
 
 
-def _read_lines(path):
-    """Instances of a file of lines.
+def _read_lines(path, takes_pairs):
+    """Instances of a file of lines: of .jsonl what is not blank, else each.
 
     Raises:
         FileNotFoundError: no such file. ValueError: with the line: no JSON, or not UTF-8.
@@ -95,8 +97,9 @@ def _read_lines(path):
                 number += 1
                 line = line.rstrip("\r\n")
                 if is_json:
-                    yield json.loads(line)
-                elif "\t" in line:
+                    if line.strip():
+                        yield json.loads(line)
+                elif takes_pairs and "\t" in line:
                     first, second = line.split("\t", 1)
                     yield {"text_a": first, "text_b": second}
                 else:
@@ -109,44 +112,50 @@ def _read_lines(path):
             raise ValueError(f"{path}: a damaged .gz file: {error}") from None
 
 
-def _ask(predict, batch, top_k, path, done):
+def _ask(predict, batch, top_k, path, done, ids):
     try:
         return predict(batch, top_k)
-    except ValueError as error:
-        raise ValueError(f"{path}, instances {done} to {done + len(batch) - 1}: {error}") from None
+    except (ValueError, FloatingPointError, RuntimeError) as error:  # the last two: the bundle's graph fails on these texts
+        place = re.search(r"instances\[(\d+)\]", str(error))
+        question = f", question {ids[done + int(place[1])]}" if ids and place else ""
+        raise ValueError(f"{path}, instances {done} to {done + len(batch) - 1}{question}: {error}") from error
 
 
 def _open_bundle(folder, graph):
+    """(What predicts, whether the model takes pairs)."""
     from src.bundle.model import Bundle  # its libraries are not needed to ask a server
 
     bundle = Bundle(folder, graph)
-    return lambda instances, top_k: bundle.predict(instances, top_k=top_k)
+    return lambda instances, top_k: bundle.predict(instances, top_k=top_k), bundle.settings.get("pairs", False)
 
 
 def _open_server(url):
+    """(What predicts, whether the model takes pairs)."""
     try:
         import httpx
     except ImportError:
         raise ValueError("--server: httpx is not installed: pip install -r requirements-serve.txt") from None
 
-    client = httpx.Client(timeout=_SECONDS)
+    url, client = url.rstrip("/"), httpx.Client(timeout=_SECONDS)
 
-    def predict(instances, top_k):
-        body = {"instances": instances} | ({"parameters": {"top_k": top_k}} if top_k else {})
+    def ask(method, address, **body):
         for _ in range(_TRIES):
             try:
-                answer = client.post(f"{url.rstrip('/')}:predict", json=body)
+                answer = client.request(method, address, **body)
                 content = answer.json()
             except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
                 raise ValueError(f"{url}: no answer of a model, whose address is http://HOST:PORT/v1/models/NAME: {error}") from None
             if answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
                 break
             time.sleep(float(answer.headers.get("Retry-After", 1)))
-        if answer.status_code != httpx.codes.OK:
-            raise ValueError(
-                f"{url}: {answer.status_code}: {content['error'] if isinstance(content, dict) and 'error' in content else content}"
-            )
-        predictions = content.get("predictions") if isinstance(content, dict) else None
+        if answer.status_code != httpx.codes.OK or not isinstance(content, dict):
+            reason = content.get("error", content) if isinstance(content, dict) else content
+            raise ValueError(f"{url}: {answer.status_code}: {reason}")
+        return content
+
+    def predict(instances, top_k):
+        body = {"instances": instances} | ({"parameters": {"top_k": top_k}} if top_k else {})
+        predictions = ask("POST", f"{url}:predict", json=body).get("predictions")
         if (
             not isinstance(predictions, list)
             or len(predictions) != len(instances)
@@ -155,7 +164,7 @@ def _open_server(url):
             raise ValueError(f"{url}: its answer has not one prediction for each of {len(instances)} instances")
         return predictions
 
-    return predict
+    return predict, ask("GET", url).get("pairs", False)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ PER_TOKEN = (False,)  # of each output of the graph: whether a row has a value a
 
 
 def describe(settings):
-    """The keys of an instance: (obligatory, optional, what a bare text stands for)."""
-    return (("text_a", "text_b") if settings.get("pairs") else ("text_a",)), (), None if settings.get("pairs") else "text_a"
+    """The keys of an instance, and what a bare text stands for."""
+    return (("text_a", "text_b"), None) if settings.get("pairs") else (("text_a",), "text_a")
 
 
 def check(settings):

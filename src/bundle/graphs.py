@@ -29,8 +29,15 @@ class OnnxGraph:
         self.inputs = tuple(value.name for value in self._session.get_inputs())
 
     def run(self, *arrays):
-        """Outputs, a list of arrays: int32 arrays in the order of `inputs`."""
-        return self._session.run(None, dict(zip(self.inputs, arrays)))
+        """Outputs, a list of arrays, of int32 arrays in the order of `inputs`.
+
+        Raises:
+            RuntimeError: onnxruntime failed.
+        """
+        try:
+            return self._session.run(None, dict(zip(self.inputs, arrays)))
+        except Exception as error:  # as above
+            raise RuntimeError(f"onnxruntime: {error}") from error
 
 
 class MindirGraph:

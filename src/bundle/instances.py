@@ -1,26 +1,26 @@
 """What a client asks about: texts taken out of JSON, and refused by their place in it."""
 
 
-def take_texts(instances, keys, optional=(), bare=None):
+def take_texts(instances, keys, bare):
     """The texts of some instances.
 
     Args:
         instances: list of dicts, or of str where `bare` names the key that a bare text stands for.
-        keys: names of texts that each has. optional: of those that it may have.
-        bare: see above; the key `text` means the same.
+        keys: names of texts that each has.
+        bare: see above, or None; the key `text` means the same.
 
     Returns:
-        list of dicts of key -> str, "" never for None: an optional text that is absent has no key.
+        list of dicts of key -> str.
 
     Raises:
         ValueError: naming the place, such as instances[3].text_a.
     """
     if not isinstance(instances, list) or not instances:
         raise ValueError("instances: a list with one instance at least is expected")
-    return [_take(instance, f"instances[{number}]", keys, optional, bare) for number, instance in enumerate(instances)]
+    return [_take(instance, f"instances[{number}]", keys, bare) for number, instance in enumerate(instances)]
 
 
-def _take(instance, place, keys, optional, bare):
+def _take(instance, place, keys, bare):
     if isinstance(instance, str) and bare:
         instance = {bare: instance}
     if not isinstance(instance, dict):
@@ -28,16 +28,12 @@ def _take(instance, place, keys, optional, bare):
     if bare and "text" in instance and bare not in instance:
         instance = {bare: instance["text"], **{key: value for key, value in instance.items() if key != "text"}}
     for key in instance:
-        if key not in (*keys, *optional):
-            raise ValueError(f"{place}: unknown key {str(key)[:40]!r}; {', '.join((*keys, *optional))} are known")
-    texts = {}
-    for key in (*keys, *optional):
+        if key not in keys:
+            raise ValueError(f"{place}: unknown key {str(key)[:40]!r}; {', '.join(keys)} are known")
+    for key in keys:
         if key not in instance:
-            if key in keys:
-                raise ValueError(f"{place}.{key}: is missing")
-            continue
-        texts[key] = _check(instance[key], f"{place}.{key}")
-    return texts
+            raise ValueError(f"{place}.{key}: is missing")
+    return {key: _check(instance[key], f"{place}.{key}") for key in keys}
 
 
 def _check(text, place):

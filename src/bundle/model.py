@@ -59,8 +59,8 @@ class Bundle:
 
     def describe(self):
         """What a client may know: dict."""
-        required, optional, bare = self._task.describe(self.settings)
-        instance = {"required": list(required), "optional": list(optional), "text_stands_for": bare}
+        keys, bare = self._task.describe(self.settings)
+        instance = {"required": list(keys), "text_stands_for": bare}
         return {
             "name": self.name,
             "task": self.task,
@@ -134,7 +134,7 @@ class Bundle:
 
     def _try(self, path):
         """Run one row through: settings, labels and graph fit."""
-        keys, _, _ = self._task.describe(self.settings)
+        keys, _ = self._task.describe(self.settings)
         try:
             work = self.encode([dict.fromkeys(keys, "a")])
             outputs = self.compute(work.rows)

@@ -11,8 +11,8 @@ PER_TOKEN = (True, None, None, None)  # a CRF's parameters are the same for ever
 
 
 def describe(settings):
-    """The keys of an instance: (obligatory, optional, what a bare text stands for)."""
-    return ("text",), (), "text"
+    """The keys of an instance, and what a bare text stands for."""
+    return ("text",), "text"
 
 
 def check(settings):

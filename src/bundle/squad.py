@@ -10,8 +10,8 @@ _ANSWERS_SHOWN = 3
 
 
 def describe(settings):
-    """The keys of an instance: (obligatory, optional, what a bare text stands for)."""
-    return ("question", "context"), (), None
+    """The keys of an instance, and what a bare text stands for."""
+    return ("question", "context"), None
 
 
 def check(settings):

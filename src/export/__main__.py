@@ -12,8 +12,10 @@ import sys
 from pathlib import Path
 
 from src import signals
+from src.bundle import folder as bundle_folder
 from src.config import loader
 from src.config.classifier import ClassifierOptions
+from src.config.model import describe_weights
 from src.config.ner import NerOptions
 from src.config.pretrain import PretrainEvalOptions
 from src.config.squad import SquadOptions
@@ -52,11 +54,27 @@ def _parse(argv):
     own, rest = parser.parse_known_args(argv)
     if (Path(own.checkpoint) / "ckpt").is_dir():
         own.checkpoint = f"{own.checkpoint}/ckpt"
+    with loader.bad_input_exits():
+        _check(own)
     if own.task == "pretrain":
         flags = ["--eval_ckpt", own.checkpoint, "--eval_data_dir", own.checkpoint]
     else:
         flags = ["--do_predict", "true", "--load_finetune_checkpoint_path", own.checkpoint]
     return own, loader.load(_OPTIONS[own.task], [*flags, "--device_target", "CPU", *rest])
+
+
+def _check(own):
+    """Raises: ValueError: flags that do not fit each other, or not the weights. FileNotFoundError: no weights."""
+    if own.name is not None:
+        bundle_folder.check_name(own.name)
+    if own.int8 == "true" and own.file_format != "ONNX":
+        raise ValueError("int8=true is for --file_format ONNX")
+    if Path(own.output).exists() and not Path(own.output).is_dir():
+        raise ValueError(f"--output {own.output}: is a file; a folder is expected")
+    trained_with = set(describe_weights(own.checkpoint).trained_with)
+    tasks = [task for task, options in _OPTIONS.items() if trained_with <= set(getattr(options, "TRAINED_WITH", ()))]
+    if tasks and own.task not in tasks:
+        raise ValueError(f"{own.checkpoint}: was trained for the task {tasks[0]}, not {own.task}: give --task {tasks[0]}")
 
 
 if __name__ == "__main__":

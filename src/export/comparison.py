@@ -100,10 +100,10 @@ def _by_row(outputs, rows, task, lengths):
     """Outputs whose first axis is the rows'."""
     if task == "pretrain":  # the masked language model's of all rows are one in the network
         return [outputs[0].reshape(rows, -1, outputs[0].shape[-1]), outputs[1]]
-    if task == "ner":  # nobody reads the tags of padding, and an LSTM's are as its library pleases
+    if task in ("ner", "squad"):  # without padding: there an LSTM does as its library pleases, and a span's -10000 is rounded to 0.001
         real = np.arange(outputs[0].shape[1]) < np.array(lengths)[:, None]
-        return [outputs[0] * real[:, :, None]]
-    return outputs[:2] if task == "squad" else outputs[:1]
+        return [outputs[0] * real[:, :, None]] if task == "ner" else [logits * real for logits in outputs]
+    return outputs[:1]
 
 
 def _cut(array, shape):

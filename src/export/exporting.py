@@ -45,15 +45,12 @@ def export(task, config, path, output, file_format, name=None, quantised=False):
         output: folder, made if absent; graphs of the other format that a bundle there has are dropped.
         file_format: ONNX or MINDIR.
         name: of the model; default: that of the task.
-        quantised: whether to add an ONNX graph in int8.
+        quantised: whether to add an int8 graph to the ONNX one.
 
     Raises:
         DifferentOutputs: by more than TOLERANCE; nothing is written then. ValueError, FileNotFoundError: of the input.
     """
     name = name or kind_of(task)
-    bundle_folder.check_name(name)
-    if quantised and file_format != "ONNX":
-        raise ValueError("int8=true is for --file_format ONNX")
     config = _settle(task, config, path)
     network = _make_network(task, config, path)
     output = Path(output)

@@ -1,13 +1,13 @@
 """The HTTP interface: TensorFlow Serving's and KServe's paths, health, metrics, documentation, the page."""
 
 import json
-import re
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from src.bundle.folder import check_name
 from src.serve import docs
 from src.serve.bodies import discard_body, read_body
 from src.serve.errors import Refusal
@@ -25,7 +25,6 @@ _ERRORS = {
     500: "the server failed; its log has the reason",
     503: "the server is stopping",
 }
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Health(BaseModel):
@@ -46,8 +45,7 @@ def make_app(bundle, limits, name=None):
         The application; its state.predictor is to be started and closed by the caller.
     """
     name = bundle.name if name is None else name
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"name={name!r} cannot stand in a URL: letters, digits, '.', '_' and '-' are allowed; see --name")
+    check_name(name)
     predictor = Predictor(bundle, limits)
     app = FastAPI(
         title=f"{name}: {bundle.task}", version="1", docs_url=None, redoc_url=None, redirect_slashes=False, description=docs.SUMMARY

@@ -5,7 +5,9 @@ import os
 import numpy as np
 import pytest
 
+from src import predict
 from src.bundle import folder as bundle_folder
+from src.bundle.graphs import OnnxGraph
 from src.bundle.model import Bundle
 from src.bundle.ner import find_best_path
 from src.config.model import ModelConfig
@@ -249,4 +251,44 @@ def test_a_graph_that_is_none_is_refused(make):
 def test_what_a_bundle_tells(make):
     told = Bundle(make()).describe()
     assert (told["name"], told["task"], told["graph"], told["labels"]) == ("tiny", "classifier", "onnx", ["bad", "good", "odd"])
-    assert told["instance"] == {"required": ["text_a"], "optional": [], "text_stands_for": "text_a"}
+    assert told["instance"] == {"required": ["text_a"], "text_stands_for": "text_a"}
+
+
+def test_what_onnxruntime_refuses_is_a_runtime_error(make):
+    graph = OnnxGraph(make() / "model.onnx")
+    with pytest.raises(RuntimeError, match="onnxruntime: .*data type"):
+        graph.run(*[np.zeros((1, 3), np.float32)] * 3)
+
+
+def predict_file(bundle, file):
+    """Results of src.predict."""
+    output = file.parent / "out.jsonl"
+    predict.main(["--bundle", str(bundle), "--input", str(file), "--output", str(output)])
+    return [json.loads(line) for line in output.read_text().splitlines()]
+
+
+def test_a_tab_is_part_of_a_single_text_and_cuts_a_pair(make, tmp_path):
+    (tmp_path / "in.txt").write_text("word1\tword2\n")
+    single, pairs = make("ner", TAGS), make(pairs=True)
+    assert predict_file(single, tmp_path / "in.txt")[0]["text"] == "word1\tword2"
+    assert predict_file(pairs, tmp_path / "in.txt") == Bundle(pairs).predict([{"text_a": "word1", "text_b": "word2"}])
+
+
+def test_a_question_that_is_refused_is_named(make, tmp_path, capsys):
+    asked = [{"id": "first", "question": "word1"}, {"id": "second", "question": " "}]
+    (tmp_path / "in.json").write_text(json.dumps({"data": [{"paragraphs": [{"context": "word2", "qas": asked}]}]}))
+    with pytest.raises(SystemExit, match="2"):
+        predict_file(make("squad", (), **SQUAD), tmp_path / "in.json")
+    assert "in.json, instances 0 to 1, question second: instances[1].question: is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [FloatingPointError("not finite"), RuntimeError("onnxruntime: no memory")])
+def test_a_graph_that_fails_ends_with_one_line(error, make, tmp_path, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise error
+
+    (tmp_path / "in.txt").write_text("word1\n")
+    monkeypatch.setattr(Bundle, "predict", fail)
+    with pytest.raises(SystemExit, match="2"):
+        predict_file(make(), tmp_path / "in.txt")
+    assert capsys.readouterr().err == f"error: {tmp_path}/in.txt, instances 0 to 0: {error}\n"

@@ -1,7 +1,10 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from tiny_models import make_model, write_model
 
 from src import predict
@@ -77,8 +80,6 @@ def test_another_graph_than_the_network_is_not_kept(export, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--file_format", "MINDIR", "--int8"], "int8=true is for --file_format ONNX"),
-        (["--name", "a/b"], "name=a/b: letters, digits"),
         (["--use_crf", "true"], "unknown flag"),
         (["--vocab_file_path", "nowhere.txt"], "nowhere.txt"),
     ],
@@ -90,20 +91,53 @@ def test_bad_flags_end_with_2(flags, message, export, capsys, tmp_path):
     assert not list(tmp_path.glob("bundle/*"))
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--file_format", "MINDIR", "--int8"], "int8=true is for --file_format ONNX"),
+        (["--name", "a/b"], "name=a/b: letters, digits"),
+        (["--output", "file"], "--output file: is a file; a folder is expected"),
+        (["--task", "ner"], "weights: was trained for the task classifier, not ner: give --task classifier"),
+        (["--task", "pretrain"], "weights: was trained for the task classifier, not pretrain: give --task classifier"),
+        (["--checkpoint", "gone"], "gone: "),
+    ],
+)
+def test_flags_that_do_not_fit_are_found_before_mindspore_is_imported(flags, message, tmp_path):
+    kind, described, trained_with = KINDS["classifier"]
+    write_model(tmp_path / "weights", make_model(), kind, trained_with=trained_with, **described)
+    (tmp_path / "file").touch()
+    without = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules['mindspore'] = None; from src.export.__main__ import main; main()"
+    )
+    command = [sys.executable, "-c", without, "--task", "classifier", "--checkpoint", "weights", "--output", "bundle", *flags]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 2 and ended.stderr.startswith(f"error: {message}") and ended.stderr.count("\n") == 1, ended.stderr
+
+
+def test_padding_is_not_compared(export, monkeypatch):
+    class OtherAtPadding(comparison.OnnxGraph):
+        def run(self, *arrays):
+            padding = 1 - arrays[self.inputs.index("input_mask")]
+            return [logits + 0.001 * padding for logits in super().run(*arrays)]  # a unit in the last place of -10000
+
+    monkeypatch.setattr(comparison, "OnnxGraph", OtherAtPadding)
+    assert json.loads((export("squad") / "export_report.json").read_text())["graphs"][0]["largest_difference"] < 1e-5
+
+
 def test_a_file_is_predicted_line_by_line(export, tmp_path, capsys):
     folder = export("classifier")
     (tmp_path / "in.txt").write_text("word1\n\nword2 word3\n")
-    (tmp_path / "in.jsonl").write_text('"word1"\n{"text": ""}\n{"text_a": "word2 word3"}\n')
+    (tmp_path / "in.jsonl").write_text('"word1"\n\n{"text": ""}\n \t\n{"text_a": "word2 word3"}\n\n')
     results = []
     for name in ("in.txt", "in.jsonl"):
         predict.main(["--bundle", str(folder), "--input", str(tmp_path / name), "--output", str(tmp_path / "out.jsonl"), "--top_k", "2"])
         results.append([json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()])
     assert results[0] == results[1] == Bundle(folder).predict(["word1", "", "word2 word3"], top_k=2)
-    (tmp_path / "in.jsonl").write_text('"word1"\n{"text"\n')
+    (tmp_path / "in.jsonl").write_text('"word1"\n\n{"text"\n')
     (tmp_path / "out.jsonl").unlink()
     with pytest.raises(SystemExit, match="2"):
         predict.main(["--bundle", str(folder), "--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out.jsonl")])
-    assert "in.jsonl:2: not JSON" in capsys.readouterr().err
+    assert "in.jsonl:3: not JSON" in capsys.readouterr().err
     assert not (tmp_path / "out.jsonl").exists()
 
 
@@ -112,14 +146,15 @@ def test_a_file_is_predicted_line_by_line(export, tmp_path, capsys):
     [
         (200, {"predictions": []}, "its answer has not one prediction for each of 2 instances"),
         (200, {"predictions": [1, 2]}, "its answer has not one prediction"),
-        (200, [], "its answer has not one prediction"),
+        (200, [], "200: []"),
         (500, ["x"], "500: ['x']"),
         (503, {"error": "the server is ending"}, "503: the server is ending"),
     ],
 )
 def test_what_a_server_answers_otherwise_is_told(status, content, message, tmp_path, monkeypatch, capsys):
     httpx = pytest.importorskip("httpx", reason="httpx is not installed: pip install -r requirements-serve.txt")
-    monkeypatch.setattr(httpx.Client, "post", lambda *_, **__: httpx.Response(status, json=content))
+    answers = {"GET": httpx.Response(200, json={}), "POST": httpx.Response(status, json=content)}
+    monkeypatch.setattr(httpx.Client, "request", lambda client, method, *_, **__: answers[method])
     (tmp_path / "in.txt").write_text("a\nb\n")
     (tmp_path / "out.jsonl").write_text("old")
     with pytest.raises(SystemExit, match="2"):

@@ -54,7 +54,7 @@ class FakeBundle:
         return cls(kind, float(seconds or 0))
 
     def describe(self):
-        instance = {"required": list(self.fields), "optional": [], "text_stands_for": None if len(self.fields) > 1 else self.fields[0]}
+        instance = {"required": list(self.fields), "text_stands_for": None if len(self.fields) > 1 else self.fields[0]}
         return {
             "name": self.name,
             "task": self.task,

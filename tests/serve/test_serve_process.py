@@ -12,16 +12,20 @@ import pytest
 from conftest import ROOT
 from fake_bundle import FakeBundle
 from serving import PREDICT, wait_until
+from tiny_models import make_model, write_model
 
 from src import signals
+from src.bundle import folder as bundle_folder
 from src.serve.__main__ import main
 from src.serve.server import open_socket
 
+FAKE = (ROOT / "tests" / "serve" / "fake_server.py",)
+
 
 @contextmanager
-def process(bundle, *flags):
+def process(bundle, *flags, program=FAKE):
     """A process of the server, its address, and the line it started with."""
-    command = [sys.executable, ROOT / "tests" / "serve" / "fake_server.py", "--bundle", bundle, "--port", "0", *flags]
+    command = [sys.executable, *program, "--bundle", bundle, "--port", "0", *flags]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
     try:
         line = running.stdout.readline()
@@ -69,6 +73,28 @@ def test_a_signal_under_load_finishes_what_was_accepted(number):
         assert re.fullmatch(r"stopping: \d+ requests? to finish\n", output)
 
 
+def test_a_signal_under_load_loses_no_answer_of_a_real_graph(tmp_path):
+    onnx_graph = pytest.importorskip("src.export.onnx_graph", reason="onnx is not installed (requirements-serve.txt)")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (requirements-serve.txt)")
+    labels, settings = ("a", "b", "c"), {"seq_length": 24}
+    folder, arrays = write_model(tmp_path / "bundle", kind="classifier", labels=labels)
+    onnx_graph.save(onnx_graph.build(make_model(), arrays, "classifier", {**settings, "labels": list(labels)}), folder / "model.onnx")
+    bundle_folder.write(folder, "fake", "classifier", settings, labels, {"onnx": "model.onnx"})
+    with process(folder, program=("-m", "src.serve")) as (server, url, _):
+        results = [[] for _ in range(8)]
+        clients = [threading.Thread(target=ask, args=(url, part, ["word1 word2"] * (1 + index))) for index, part in enumerate(results)]
+        for client in clients:
+            client.start()
+        time.sleep(1.5)
+        server.terminate()
+        for client in clients:
+            client.join(20)
+        output, _ = server.communicate(timeout=10)
+    assert server.returncode == 0 and re.fullmatch(r"stopping: \d+ requests? to finish\n", output), output
+    for part in results:
+        assert len(part) > 1 and set(part[:-1]) == {200} and part[-1] in (503, "refused"), part
+
+
 def test_a_draining_server_says_so_and_still_finishes():
     with process("classifier-0.6") as (server, url, _):
         long = []
@@ -101,7 +127,7 @@ def test_a_second_signal_ends_at_once():
     ("flags", "message"),
     [
         (["--bundle", "nothing"], "error: bundle=nothing: no such bundle"),
-        (["--bundle", "ner", "--name", "a/b"], "error: name='a/b' cannot stand in a URL"),
+        (["--bundle", "ner", "--name", "a/b"], "error: name=a/b: letters, digits, dots, dashes and underscores are allowed"),
         (["--bundle", "ner", "--max_queue", "10"], "error: max_instances=1024 is above 5, half of max_queue=10"),
         (["--bundle", "ner", "--host", "203.0.113.1"], "error: cannot listen on 203.0.113.1:0: Cannot assign requested address"),
         (["--bundle", "ner", "--port", "99999"], "error: port=99999 must be 0 to 65535"),
