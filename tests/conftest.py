@@ -76,9 +76,11 @@ TINY = {
     "num_attention_heads": 2,
     "intermediate_size": 32,
     "max_position_embeddings": 32,
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
+    "hidden_dropout_prob": 0.1,
+    "attention_probs_dropout_prob": 0.1,
 }
+
+NO_DROPOUT = {"model.hidden_dropout_prob": 0, "model.attention_probs_dropout_prob": 0}
 
 
 def write_table(path, rows, seed):

@@ -1,7 +1,7 @@
 """Flags of other BERT programs and what stands for them here: one table for every run script.
 
 Sources: google-research/bert and the programs that kept its flags (Perseus, bert_multi_gpu); NVIDIA's DeepLearningExamples and the
-programs made from it; the model zoo's config files.
+programs made from it; the model zoo's config files; PaddlePaddle's BERT with recompute (PaddleFleetX, examples/recompute/bert).
 """
 
 from src.config.coercion import coerce
@@ -36,6 +36,21 @@ ALIASES = {
     "scale_factor": ("precision.scale_factor",),
     "scale_window": ("precision.scale_window",),
     "do_export": ("save_for_serving",),
+    "bert_config_path": ("bert_config_file",),
+    "vocab_path": ("vocab_file_path",),
+    "init_pretraining_params": ("load_pretrain_checkpoint_path", "load_checkpoint_path", "eval_ckpt"),
+    "checkpoints": ("save_finetune_checkpoint_path", "save_checkpoint_path"),
+    "in_tokens": ("batch_in_tokens",),
+    "max_seq_len": ("seq_length",),
+    "epoch": ("epoch_num", "epoch_size"),
+    "warmup_steps": ("optimizer.warmup_steps",),
+    "save_steps": ("save_checkpoint_steps",),
+    "validation_steps": ("eval_steps",),
+    "skip_steps": ("log_steps",),  # of pretraining alone: fine-tuning has a setting of this name, Enflame's
+    "do_val": ("do_eval",),
+    "do_test": ("do_predict",),
+    "random_seed": ("seed",),
+    "shuffle": ("train_data_shuffle", "do_shuffle"),
 }
 
 
@@ -47,6 +62,7 @@ def find_aliases(keys):
 
 _DEVICE = "--device_target says where to run; auto takes an Ascend, else a GPU, else the CPU"
 _DEVICES = "a process runs on one device; mpirun, msrun and python -m src.launch.local start several (docs/distributed.md)"
+_EXECUTOR = "of PaddlePaddle's executor, which is not here"
 _CACHE = "the rows of a data file are kept in the cache folder of the output folder, and made anew where anything changes"
 
 # accepted without effect, by the scripts that have no setting of the name; the text says what stands for it
@@ -66,30 +82,52 @@ IGNORED = {
     "skip_checkpoint": "evaluation reads the checkpoint of the training",
     "drop_last": "every row counts, those of a short last batch too",
     "workers": "batches are made beside the training",
+    **dict.fromkeys(("use_fast_executor", "num_iteration_per_drop_scope", "num_threads", "enable_ce"), _EXECUTOR),
+    "profile": "no profile is written; log.jsonl in the output folder has the rates",
+    "verbose": "step lines and log.jsonl tell what a run does",
+    "shuffle_seed": "--seed is that of the order, too",
+    "validation_steps": "the development data are evaluated after the training",
+    "do_test": "pretrain_eval.py --eval_data_dir evaluates records",
+    "test_set_dir": "pretrain_eval.py --eval_data_dir evaluates records",
+    "generate_neg_sample": "the pairs of the next-sentence task are made with the records: python -m src.build_records",
 }
 
-# accepted when false; true is refused with the text
+# of one value accepted, of the other refused with the text
 REFUSED = {
-    "save_for_serving": "python -m src.export --task pretrain exports a pretrained network",
+    "save_for_serving": (True, "python -m src.export --task pretrain exports a pretrained network"),
+    "weight_sharing": (False, "the masked LM's output weights are the word embeddings"),
 }
 
 # each stands for settings that follow from its value
 COMPUTED = {
-    **dict.fromkeys(("use_fp16", "use_amp", "fp16", "amp"), "true: precision.compute_type auto; false: float32"),
+    **dict.fromkeys(("use_fp16", "use_amp", "fp16", "amp", "use_mix_precision"), "true: precision.compute_type auto; false: float32"),
     "loss_scale": "0: precision.loss_scale dynamic; above: static, and precision.loss_scale_value",
+    "loss_scaling": "beside --use_fp16 true: precision.loss_scale_value",
     "no_cuda": "true: device_target CPU",
+    "use_cuda": "false: device_target CPU",
+    "lr_scheduler": "linear_warmup_decay: optimizer.schedule polynomial, power 1, down to 0; noam_decay: optimizer.schedule noam",
+    "validation_set_dir": "eval_data_dir, and train_with_eval true",
     "gradient_accumulation_steps": "1; more are asked for by --accumulation_steps, of which each takes a batch",
+}
+
+_NEEDED = {"validation_set_dir": "train_with_eval"}  # computed only by a script that has the setting
+_SCHEDULERS = {
+    "linear_warmup_decay": {"optimizer.schedule": "polynomial", "optimizer.power": "1", "optimizer.end_learning_rate": "0"},
+    "noam_decay": {"optimizer.schedule": "noam"},
 }
 
 
 def find_others(keys):
     """Flags of these tables besides the aliases, for a script whose settings have these keys."""
-    return [key for key in (*IGNORED, *REFUSED, *COMPUTED) if key not in keys]
+    taken = {*keys, *find_aliases(keys)}
+    return [key for key in (*IGNORED, *REFUSED, *COMPUTED) if key not in taken and (key not in _NEEDED or _NEEDED[key] in keys)]
 
 
 def describe(key):
     """The help text of one of the other flags."""
-    return COMPUTED.get(key) or REFUSED.get(key) or f"no effect: {IGNORED[key]}"
+    if key in REFUSED:
+        return REFUSED[key][1]
+    return COMPUTED.get(key) or f"no effect: {IGNORED[key]}"
 
 
 def translate(flags, others):
@@ -103,12 +141,16 @@ def translate(flags, others):
     for key, text in given.items():
         if key in IGNORED:
             logger.info(f"--{key}={text} has no effect: {IGNORED[key]}")
-        elif key in REFUSED and _is_true(key, text):
-            raise ValueError(f"--{key}=true: {REFUSED[key]}")
+        elif key in REFUSED and _is_true(key, text) == REFUSED[key][0]:
+            raise ValueError(f"--{key}={text}: {REFUSED[key][1]}")
     _check_accumulation(given.get("gradient_accumulation_steps", "1"))
     settings = _settle_precision(given)
-    if "no_cuda" in given and _is_true("no_cuda", given["no_cuda"]):
+    if _is_true("no_cuda", given.get("no_cuda", "false")) or not _is_true("use_cuda", given.get("use_cuda", "true")):
         settings["device_target"] = "CPU"
+    if "lr_scheduler" in given:
+        settings |= _find_schedule(given["lr_scheduler"])
+    if given.get("validation_set_dir"):
+        settings |= {"eval_data_dir": given["validation_set_dir"], "train_with_eval": "true"}
     for key, value in settings.items():
         if flags.setdefault(key, value) != value:
             logger.info(f"--{key}={flags[key]} counts, not what the flags of other programs stand for")
@@ -122,20 +164,31 @@ def _check_accumulation(text):
         raise ValueError(f"{asked}: programs differ in what it divides; give --accumulation_steps, and --train_batch_size of each of them")
 
 
+def _find_schedule(name):
+    if name not in _SCHEDULERS:
+        raise ValueError(f"lr_scheduler={name} is not allowed: it must be one of {', '.join(_SCHEDULERS)}")
+    return _SCHEDULERS[name]
+
+
 def _settle_precision(given):
     """Settings that stand for the switches of mixed precision and the loss scale.
 
     Google's forks scale the loss by a constant under use_fp16; under use_amp, which wins, dynamically, as NVIDIA does under fp16
-    and amp, where loss_scale does not say otherwise. `auto` is float16 on Ascend and GPU; the CPU computes in float32, where
-    float16 has no fast kernels.
+    and amp, where loss_scale does not say otherwise, and PaddlePaddle under use_mix_precision. PaddlePaddle's constant under
+    use_fp16 is loss_scaling. `auto` is float16 on Ascend and GPU; the CPU computes in float32, where float16 has no fast kernels.
     """
     settings = {}
-    switches = {key: _is_true(key, given[key]) for key in ("use_fp16", "use_amp", "fp16", "amp") if key in given}
+    names = ("use_fp16", "use_amp", "fp16", "amp", "use_mix_precision")
+    switches = {key: _is_true(key, given[key]) for key in names if key in given}
     if switches:
         settings["precision.compute_type"] = "auto" if any(switches.values()) else "float32"
     if any(switches.values()):
         is_static = switches.pop("use_fp16", False) and not any(switches.values())
         settings["precision.loss_scale"] = "static" if is_static else "dynamic"
+    if settings.get("precision.loss_scale") == "static" and "loss_scaling" in given:
+        settings["precision.loss_scale_value"] = given["loss_scaling"]
+    elif "loss_scaling" in given:
+        logger.info(f"--loss_scaling={given['loss_scaling']} has no effect: it goes with --use_fp16 true")
     scale = coerce(given.get("loss_scale", "0"), float, "loss_scale", {"minimum": 0})
     if scale:
         settings |= {"precision.loss_scale": "static", "precision.loss_scale_value": str(scale)}

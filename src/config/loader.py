@@ -77,6 +77,8 @@ def load(options_class, argv=None):
         for key, text in flags.items():
             _put(tree, key, text)
         options_class.complete(tree)
+        if issubclass(options_class, RunOptions):
+            options_class.count_rows(tree)
         return build(options_class, tree)
 
 
@@ -153,16 +155,17 @@ def _parse_flags(options_class, argv):
     parser = _Parser(description=options_class.__doc__, allow_abbrev=False)
     parser.add_argument("--config_path", metavar="FILE", help="YAML file of settings; flags override it")
     leaves = [key for key, *_ in _leaves(options_class)]
+    bare = {}
     for key, field, default in _leaves(options_class):
         text, bounds = field.metadata["help"], describe_bounds(field.metadata)
         text += f" ({bounds})" if bounds else ""
         if default not in (None, ()):
             text += f" [{str(default).lower() if isinstance(default, bool) else default}]"
-        bare = _BARE if isinstance(default, bool) or field.type == (bool | None) else {}
-        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=text.replace("%", "%%"), **bare)
+        bare[key] = _BARE if isinstance(default, bool) or field.type == (bool | None) else {}
+        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=text.replace("%", "%%"), **bare[key])
     theirs = aliases.find_aliases(leaves)
     for key, ours in theirs.items():
-        parser.add_argument(f"--{key}", dest=ours, default=argparse.SUPPRESS, metavar="", help=f"the same as --{ours}")
+        parser.add_argument(f"--{key}", dest=ours, default=argparse.SUPPRESS, metavar="", help=f"the same as --{ours}", **bare[ours])
     others = aliases.find_others(leaves) if issubclass(options_class, RunOptions) else []
     for key in others:
         parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=aliases.describe(key), **_BARE)

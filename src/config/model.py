@@ -79,11 +79,9 @@ def describe_weights(path, config_file=None):
 
     Raises:
         FileNotFoundError: `path` or `config_file` does not exist.
-        ValueError: the file is no JSON object, or describes a network that is none of ours.
+        ValueError: the file is no JSON object, or describes a network that is none of ours; the weights are PaddlePaddle's.
     """
-    folder = None
-    if path:
-        folder = Path(path) if Path(path).is_dir() else weights.find(path).parent
+    folder = _find_folder(path) if path else None
     beside = folder and next((folder / name for name in CONFIG_NAMES if (folder / name).is_file()), None)
     own = read_json_object(beside) if beside else {}
     raw = read_json_object(config_file) if config_file else own
@@ -109,6 +107,16 @@ def describe_weights(path, config_file=None):
         architecture=architectures[0] if architectures else "",
         problem_type=own.get("problem_type") if isinstance(own.get("problem_type"), str) else None,
     )
+
+
+def _find_folder(path):
+    try:
+        found = weights.find(path)
+    except FileNotFoundError:
+        if not Path(path).is_dir():
+            raise
+        return Path(path)  # for weights: it has none yet
+    return Path(path) if Path(path).is_dir() else found.parent
 
 
 def _read_model(raw, path):

@@ -81,6 +81,7 @@ class PretrainOptions(_PretrainingOptions):
     """Pretraining: masked language model and next sentence."""
 
     WEIGHTS = "load_checkpoint_path"
+    BATCH_SIZES = ("batch_size", "eval_batch_size")
     keeps_earlier_checkpoints = True
 
     distribute: bool = setting(False, "training by several devices; follows from how the process was started")
@@ -190,6 +191,7 @@ class PretrainEvalOptions(_PretrainingOptions):
     """Evaluation of a pretrained network: masked language model and next sentence."""
 
     WEIGHTS = "eval_ckpt"
+    BATCH_SIZES = ("eval_batch_size",)
 
     eval_ckpt: str = setting(_DEFAULT_FOLDER, f"weights: {WEIGHT_FORMS}; of a folder the newest .ckpt")
     output_dir: str = setting("./pretrain_eval", "folder of eval_results.json and log.jsonl")

@@ -2,8 +2,10 @@
 
 import dataclasses
 
+from src.config.coercion import coerce
 from src.config.fields import check_fields, setting
 from src.config.model import ModelConfig
+from src.log import logger
 
 OPTIMIZERS = ("Lamb", "AdamWeightDecay", "AdamW", "Momentum")
 SCHEDULES = ("polynomial", "linear", "noam", "constant")
@@ -70,7 +72,10 @@ class DeviceSettings:
     native_library: str | None = None  # compiled kernels of src/models/native.cpp, where there is a compiler
     length_multiple: int = 1  # chosen bucket lengths are rounded up to it
     data_sink: bool = False  # whether the framework feeds the device several steps at a time
+    hashed_dropout: bool = True  # Dropout that follows from the step's number, where no kernel of native.cpp does it; else the framework's
+    recompute: str = "none"  # layers in the backward pass: "layer" by RecomputedLayer of src/models/bert.py, "framework" by Cell.recompute
     has_float64: bool = True  # matrix products of float64: src/models/crf.py
+    allow_tf32: bool = False  # matrix products of float32 with factors rounded to 10 bits of mantissa
     rank: int = 0  # of this process among those that train together
     world_size: int = 1  # number of those processes
 
@@ -90,17 +95,22 @@ class RunOptions:
     bert_config_file: str | None = setting(None, "network shape; default: config.json or bert_config.json beside the weights")
     bucket_list: tuple[int, ...] = setting((), "lengths that batches are padded to, four at most; default: chosen from the data", minimum=1)
     seed: int = setting(1, "of initial weights, data order and dropout", minimum=0, maximum=2**32 - 1)
+    use_recompute: bool = setting(False, "keep only the inputs of layers for the backward pass and compute the rest again: less memory")
+    batch_in_tokens: bool = setting(False, "the batch sizes that are given count tokens, seq_length of them a row")
+    allow_tf32: bool = setting(False, "on a GPU: float32 matrix products in TF32, faster and less exact")
     model: ModelConfig = setting(ModelConfig(), "network shape; default: as described beside the weights")
     precision: PrecisionConfig = setting(PrecisionConfig(), "compute type and loss scale")
     device: DeviceSettings = dataclasses.field(default=DeviceSettings(), metadata={"derived": True})
 
     def __post_init__(self):
         check_fields(self)
+        assert not self.batch_in_tokens, "count_rows has made rows of them"
         if len(self.bucket_list) > 4 or self.bucket_list != tuple(sorted(set(self.bucket_list))):
             raise ValueError(f"bucket_list={','.join(map(str, self.bucket_list))}: four lengths at most, in ascending order, are expected")
 
     # what only some scripts set; a task's loop asks every one of them
 
+    BATCH_SIZES = ("train_batch_size", "eval_batch_size")
     allreduce_post_accumulation = True
     enable_data_sink = False
     enable_save_ckpt = True
@@ -109,6 +119,32 @@ class RunOptions:
     evaluate_every = None  # updates between evaluations along the way
     train_updates = None  # updates of the whole run; None: as many as the epochs make
     skip_steps = 0  # first updates that do not count for the rates
+
+    @classmethod
+    def count_rows(cls, tree):
+        """Make rows of the batch sizes in `tree` where batch_in_tokens says that they are tokens.
+
+        From here on they are rows, in config.yaml too: nothing divides them twice.
+
+        Raises:
+            ValueError: seq_length is not known, or no row fits in.
+        """
+        if not coerce(tree.pop("batch_in_tokens", False), bool, "batch_in_tokens", {}):
+            return
+        length = coerce(tree.get("seq_length", cls.seq_length), int | None, "seq_length", {})
+        if not length or length < 0:
+            raise ValueError("batch_in_tokens=true: give --seq_length, the tokens of a row")
+        told = []
+        for key in cls.BATCH_SIZES:
+            if key not in tree:
+                told.append(f"{key}={getattr(cls, key)} rows, the default")
+                continue
+            tokens = coerce(tree[key], int, key, {"minimum": 1})
+            if tokens < length:
+                raise ValueError(f"{key}={tokens}: batch_in_tokens=true counts tokens, and a row has seq_length={length} of them")
+            tree[key] = tokens // length
+            told.append(f"{key}={tree[key]} rows, {tokens} tokens by seq_length={length}")
+        logger.info(f"batch_in_tokens=true: {'; '.join(told)}")
 
     def check_length(self, key, length):
         """Raise a ValueError that names `key` where the network has no positions for `length` tokens."""

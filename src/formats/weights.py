@@ -14,6 +14,8 @@ _SLOT = re.compile(r"/(adam_[mv]|lamb_[mv]|Adam|Adam_1|LAMB|LAMB_1|Momentum|Expo
 _SECOND_NAME = re.compile(r"predictions\.decoder\.(weight|bias)$")
 _VOCABULARY_MULTIPLE = 8  # NVIDIA's programs fill their tables up to it with rows that no token has
 DIFFERS = "differs from"  # begins the remark on a second name of other content
+_PADDLE_ENDINGS = (".pdparams", ".pdopt", ".pdiparams", ".pdmodel")
+_PADDLE_FILE = "word_embedding"  # its older form is a folder with a file for each parameter; every BERT has this one
 OF_WORDS = ("bert.embeddings.word.weight", "masked_lm.bias")
 
 
@@ -45,7 +47,7 @@ def find(path, kind=None):
         Path of the file, of the index, or the prefix.
 
     Raises:
-        FileNotFoundError: no weights there.
+        FileNotFoundError: no weights there. ValueError: weights of PaddlePaddle, and no others.
     """
     path = Path(path)
     if path.is_dir():
@@ -54,8 +56,10 @@ def find(path, kind=None):
         for name in sorted(finders, key=lambda name: name != first):
             if found := finders[name](path):
                 return found
+        _refuse_paddle(path)
         looked_for = ", ".join(huggingface.CANDIDATES)
         raise FileNotFoundError(f"{path}: no weights in this folder; looked for {looked_for}, a TensorFlow checkpoint (*.index), *.ckpt")
+    _refuse_paddle(path)
     if path.is_file() and path.suffix not in (".index", ".meta") and ".data-" not in path.name:
         return path
     if found := tensorflow.find_prefix(path):
@@ -63,6 +67,20 @@ def find(path, kind=None):
     if path.is_file():
         raise FileNotFoundError(f"{path}: a part of a TensorFlow checkpoint, whose .index is absent beside it")
     raise FileNotFoundError(f"{path}: no such file or folder, and no {path.name}.index; it should hold the weights to load")
+
+
+def _refuse_paddle(path):
+    if path.is_dir():
+        found = any((path / place / _PADDLE_FILE).is_file() for place in ("", "params")) or any(map(_is_paddle, path.iterdir()))
+    else:
+        found = path.is_file() and (_is_paddle(path) or path.name == _PADDLE_FILE)
+    if found:
+        instead = "give Google's TensorFlow checkpoint of the network, or its Hugging Face folder"
+        raise ValueError(f"{path}: weights of PaddlePaddle, which are not read; {instead}")
+
+
+def _is_paddle(path):
+    return path.suffix in _PADDLE_ENDINGS
 
 
 def _find_newest(folder):

@@ -12,8 +12,10 @@ import math
 import mindspore
 from mindspore import nn, ops
 
-from src.models.layers import Activation, Embedding, LayerNorm, Linear, MaskedSoftmax, SwapMiddle, make_mask_bias, tanh
+from src.models.layers import Activation, Dropout, Embedding, LayerNorm, Linear, MaskedSoftmax, SwapMiddle, make_mask_bias, tanh, zeros_like
 from src.models.positions import make_positions
+
+EMBEDDINGS_PLACE, HEAD_PLACE = 0, 1  # of Dropout; the layers' come behind
 
 
 class Embeddings(nn.Cell):
@@ -27,21 +29,21 @@ class Embeddings(nn.Cell):
             self.position = Embedding(config.max_position_embeddings, config.hidden_size, config.initializer_range)
         self.token_type = Embedding(config.type_vocab_size, config.hidden_size, config.initializer_range)
         self.norm = LayerNorm(config.hidden_size, config.layer_norm_eps, device)
-        self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob, EMBEDDINGS_PLACE, device)
         self.hidden_size = config.hidden_size
 
-    def construct(self, input_ids, token_type_ids):
+    def construct(self, input_ids, token_type_ids, draw):
         x = self.word(input_ids) + self.token_type(token_type_ids)  # [B, S, H]
         if self.absolute:
             x = x + self.position.weight[: input_ids.shape[1]]
         x = x.reshape((-1, self.hidden_size))  # [T, H]
-        return self.dropout(self.norm(x))
+        return self.dropout(self.norm(x), draw)
 
 
 class SelfAttention(nn.Cell):
     """softmax((Q K^T + positions) / sqrt D + mask) (V + positions) for every head, then the output projection: [T, H] -> [T, H]."""
 
-    def __init__(self, config, device):
+    def __init__(self, config, device, place):
         super().__init__()
         compute_type = getattr(mindspore, device.compute_type)
         size, spread = config.hidden_size, config.initializer_range
@@ -52,7 +54,7 @@ class SelfAttention(nn.Cell):
         self.positions = make_positions(config, device)
         self.swap = SwapMiddle(device)
         self.softmax = MaskedSoftmax(device)
-        self.dropout = nn.Dropout(p=config.attention_probs_dropout_prob)
+        self.dropout = Dropout(config.attention_probs_dropout_prob, place, device)
         self.num_heads = config.num_attention_heads
         self.head_size = size // config.num_attention_heads
         self.scale = 1.0 / math.sqrt(self.head_size)
@@ -60,41 +62,83 @@ class SelfAttention(nn.Cell):
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.context = ops.BatchMatMul()
 
+    def weights(self):
+        """The parameters, as `construct` takes them."""
+        pairs = (self.query.weight, self.query.bias, self.key.weight, self.key.bias)
+        pairs += (self.value.weight, self.value.bias, self.output.weight, self.output.bias)
+        return pairs + self.positions.weights()
+
     def split_heads(self, x, batch_size, seq_length):
         x = x.reshape((batch_size, seq_length, self.num_heads, self.head_size))
         return self.swap(x)  # [B, N, S, D]
 
-    def construct(self, x, mask_bias):
+    def construct(self, x, mask_bias, draw, weights):
         batch_size, seq_length = mask_bias.shape[0], mask_bias.shape[3]
-        query = self.split_heads(self.query(x) * self.scale, batch_size, seq_length)
-        key = self.split_heads(self.key(x), batch_size, seq_length)
-        value = self.split_heads(self.value(x), batch_size, seq_length)
-        scores = self.scores(query, key) + self.positions.key_scores(query)  # [B, N, S, S]; 0 for absolute positions
-        probs = self.dropout(self.softmax(scores, mask_bias)).astype(self.compute_type)
-        context = self.context(probs, value) + self.positions.value_context(probs)  # [B, N, S, D]
+        table = weights[8:]
+        query = self.split_heads(self.query.apply(x, *weights[0:2]) * self.scale, batch_size, seq_length)
+        key = self.split_heads(self.key.apply(x, *weights[2:4]), batch_size, seq_length)
+        value = self.split_heads(self.value.apply(x, *weights[4:6]), batch_size, seq_length)
+        scores = self.scores(query, key) + self.positions.key_scores(query, *table)  # [B, N, S, S]; 0 for absolute positions
+        probs = self.dropout(self.softmax(scores, mask_bias), draw).astype(self.compute_type)
+        context = self.context(probs, value) + self.positions.value_context(probs, *table)  # [B, N, S, D]
         context = self.swap(context).reshape((batch_size * seq_length, -1))  # [T, H]
-        return self.output(context)
+        return self.output.apply(context, *weights[6:8])
 
 
 class Layer(nn.Cell):
-    """One transformer layer: attention and feed-forward, each with dropout, residual and normalisation."""
+    """One transformer layer: attention and feed-forward, each with dropout, residual and normalisation; a function of its weights.
 
-    def __init__(self, config, device):
+    Args:
+        config: ModelConfig. device: DeviceSettings.
+        number: of the layer, from 0.
+    """
+
+    def __init__(self, config, device, number):
         super().__init__()
         compute_type = getattr(mindspore, device.compute_type)
         size, inner, spread = config.hidden_size, config.intermediate_size, config.initializer_range
-        self.attention = SelfAttention(config, device)
+        place = HEAD_PLACE + 1 + 3 * number
+        self.attention = SelfAttention(config, device, place)
         self.attention_norm = LayerNorm(size, config.layer_norm_eps, device)
         self.intermediate = Linear(size, inner, spread, compute_type)
         self.activation = Activation(config.hidden_act, device)
         self.output = Linear(inner, size, spread, compute_type)
         self.output_norm = LayerNorm(size, config.layer_norm_eps, device)
-        self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
+        self.attention_dropout = Dropout(config.hidden_dropout_prob, place + 1, device)
+        self.output_dropout = Dropout(config.hidden_dropout_prob, place + 2, device)
 
-    def construct(self, x, mask_bias):
-        x = self.attention_norm(x + self.dropout(self.attention(x, mask_bias)))
-        y = self.output(self.activation(self.intermediate(x)))  # [T, F] inside
-        return self.output_norm(x + self.dropout(y))
+    def weights(self):
+        """The parameters, as `construct` takes them."""
+        pairs = (self.attention_norm.weight, self.attention_norm.bias, self.intermediate.weight, self.intermediate.bias)
+        pairs += (self.output.weight, self.output.bias, self.output_norm.weight, self.output_norm.bias)
+        return pairs + self.attention.weights()
+
+    def construct(self, x, mask_bias, draw, weights):
+        y = self.attention(x, mask_bias, draw, weights[8:])
+        x = self.attention_norm.apply(x + self.attention_dropout(y, draw), *weights[0:2])
+        y = self.activation(self.intermediate.apply(x, *weights[2:4]))  # [T, F]
+        y = self.output.apply(y, *weights[4:6])
+        return self.output_norm.apply(x + self.output_dropout(y, draw), *weights[6:8])
+
+
+class RecomputedLayer(Layer):
+    """A Layer that keeps its input alone for the backward pass, which computes the layer again.
+
+    Its backward pass waits for the gradient: otherwise the CPU's runtime would compute the layer again as soon as its input
+    is there, in the forward pass. The framework allows no Parameters in such a pass, so that the weights are arguments.
+    Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
+    """
+
+    def __init__(self, config, device, number):
+        super().__init__(config, device, number)
+        self.gradient = ops.GradOperation(get_all=True, sens_param=True)
+
+    def bprop(self, x, mask_bias, draw, weights, out, dout):
+        def run(x, *weights):  # the framework differentiates tensors, not tuples of them
+            return self.construct(x, mask_bias, draw, weights)
+
+        gradients = self.gradient(run)(ops.depend(x, dout), *weights, dout)
+        return gradients[0], zeros_like(mask_bias), zeros_like(draw), gradients[1:]
 
 
 class Encoder(nn.Cell):
@@ -102,11 +146,15 @@ class Encoder(nn.Cell):
 
     def __init__(self, config, device):
         super().__init__()
-        self.layers = nn.CellList([Layer(config, device) for _ in range(config.num_hidden_layers)])
+        make_layer = RecomputedLayer if device.recompute == "layer" else Layer
+        self.layers = nn.CellList([make_layer(config, device, number) for number in range(config.num_hidden_layers)])
+        if device.recompute == "framework":
+            for layer in self.layers:
+                layer.recompute()
 
-    def construct(self, x, mask_bias):
+    def construct(self, x, mask_bias, draw):
         for layer in self.layers:
-            x = layer(x, mask_bias)
+            x = layer(x, mask_bias, draw, layer.weights())
         return x
 
 
@@ -129,17 +177,18 @@ class Bert(nn.Cell):
         self.hidden_size = config.hidden_size
         self.composed = device.composed_ops
 
-    def construct(self, input_ids, input_mask, token_type_ids):
+    def construct(self, input_ids, input_mask, token_type_ids, draw=None):
         """Encode a batch.
 
         Args:
             input_ids: int32 [B, S]. input_mask: int32 [B, S], 1 for real tokens. token_type_ids: int32 [B, S].
+            draw: of Dropout; None for none.
 
         Returns:
             sequence_output float32 [B, S, H]; and pooled_output float32 [B, H], tanh of a projection of [CLS], if there is a pooler.
         """
         batch_size, seq_length = input_ids.shape
-        x = self.encoder(self.embeddings(input_ids, token_type_ids), make_mask_bias(input_mask))
+        x = self.encoder(self.embeddings(input_ids, token_type_ids, draw), make_mask_bias(input_mask), draw)
         sequence_output = x.reshape((batch_size, seq_length, self.hidden_size))  # [B, S, H]
         if not self.pooled:
             return sequence_output

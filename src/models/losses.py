@@ -49,7 +49,7 @@ class RegressionLoss(nn.Cell):
 
 
 class WithLoss(nn.Cell):
-    """Network and loss as one cell: the batch's first `num_inputs` columns feed the network, the rest the loss."""
+    """Network and loss as one cell: the batch's first `num_inputs` columns feed the network, the rest the loss; `draw` is Dropout's."""
 
     def __init__(self, network, loss, num_inputs):
         super().__init__(auto_prefix=False)
@@ -57,5 +57,5 @@ class WithLoss(nn.Cell):
         self.loss = loss
         self.num_inputs = num_inputs
 
-    def construct(self, *batch):
-        return self.loss(self.network(*batch[: self.num_inputs]), *batch[self.num_inputs :])
+    def construct(self, draw, *batch):
+        return self.loss(self.network(*batch[: self.num_inputs], draw), *batch[self.num_inputs :])

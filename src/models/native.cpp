@@ -1,4 +1,4 @@
-// Parts of BERT in one pass each way, for MindSpore's CPU graphs: see native.py. All arrays are float32, dense, row by row.
+// Parts of BERT in one pass each way, for MindSpore's CPU graphs: see native.py. All arrays are float32 unless told, dense, row by row.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -32,6 +32,14 @@ inline void moments(const float *x, int64_t size, float eps, float *mean, float 
   for (int64_t i = 0; i < size; ++i) squares += (x[i] - centre) * (x[i] - centre);
   *mean = centre;
   *inverse = 1.0f / std::sqrt(squares / size + eps);
+}
+
+// A hash of 32 bits, layers.py's _mix; `key` enters in its middle.
+inline uint32_t mix(uint32_t x, uint32_t key = 0) {
+  x = (x ^ (x >> 16)) * 0x7FEB352Du;
+  x ^= key;
+  x = (x ^ (x >> 15)) * 0x846CA68Bu;
+  return x ^ (x >> 16);
 }
 }  // namespace
 
@@ -151,6 +159,24 @@ extern "C" int softmax_gradient(int, void **params, int *ndims, int64_t **shapes
     float dot = 0.0f;
     for (int64_t i = 0; i < size; ++i) dot += probs[i] * dout[i];
     for (int64_t i = 0; i < size; ++i) dscores[i] = probs[i] * (dout[i] - dot);
+  }
+  return 0;
+}
+
+// x [...], draw int32 [2] (seed, step), numbers int32 [2] (place, threshold of 2^24) -> y: x scaled, or 0; see layers.py's Dropout
+extern "C" int dropout(int, void **params, int *ndims, int64_t **shapes, const char **, void *, void *) {
+  const float *x = static_cast<const float *>(params[0]);
+  const uint32_t *draw = static_cast<const uint32_t *>(params[1]);
+  const uint32_t *numbers = static_cast<const uint32_t *>(params[2]);
+  float *y = static_cast<float *>(params[3]);
+  constexpr uint32_t kGolden = 0x9E3779B9u;
+  const uint32_t first = mix(draw[0] ^ mix(draw[1] + kGolden * numbers[0])), second = mix(first + kGolden);
+  const uint32_t threshold = numbers[1];
+  const float scale = static_cast<float>(1.0 / (1.0 - threshold / 16777216.0));
+  const int64_t n = count(ndims[0], shapes[0]);
+  for (int64_t i = 0; i < n; ++i) {
+    const uint32_t kept = mix(static_cast<uint32_t>(i) + first, second) >> 8;
+    y[i] = kept >= threshold ? x[i] * scale : 0.0f;
   }
   return 0;
 }

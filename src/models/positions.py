@@ -8,7 +8,7 @@ Shapes: B batch, S sequence, N heads, D head size, M max_relative_position.
 """
 
 import mindspore
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 
 from src.formats.positions import make_sinusoids
 from src.models.layers import SwapMiddle, make_weight
@@ -16,6 +16,9 @@ from src.models.layers import SwapMiddle, make_weight
 
 class AbsolutePositions(nn.Cell):
     """Nothing to add in attention: the embeddings know the positions."""
+
+    def weights(self):
+        return ()
 
     def key_scores(self, query):
         return 0.0
@@ -28,7 +31,8 @@ class RelativePositions(nn.Cell):
     """The terms of a_ij in scores and context.
 
     Args:
-        table: Parameter or Tensor float32 [2M + 1, D], row M + d for the distance d.
+        table: float32 [2M + 1, D], row M + d for the distance d: a Parameter is learned, and given as an argument of the other
+            methods; a Tensor is fixed.
         max_relative_position: M.
         device: DeviceSettings; type of the matrix products and form of the ops.
     """
@@ -36,31 +40,36 @@ class RelativePositions(nn.Cell):
     def __init__(self, table, max_relative_position, device):
         super().__init__()
         self.table = table
+        self.learned = isinstance(table, Parameter)
         self.max_distance = max_relative_position
         self.compute_type = getattr(mindspore, device.compute_type)
         self.swap = SwapMiddle(device)
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.context = ops.BatchMatMul()
 
-    def relations(self, seq_length):
+    def weights(self):
+        """The parameters, as the methods below take them."""
+        return (self.table,) if self.learned else ()
+
+    def relations(self, seq_length, table):
         """The vectors a_ij: [S, S, D]."""
         places = ops.arange(seq_length)
         distances = places.reshape((1, -1)) - places.reshape((-1, 1))
         rows = ops.clamp(distances, -self.max_distance, self.max_distance) + self.max_distance
-        return ops.gather(self.table, rows, 0).astype(self.compute_type)
+        return ops.gather(table[0] if self.learned else self.table, rows, 0).astype(self.compute_type)
 
-    def key_scores(self, query):
+    def key_scores(self, query, *table):
         """q_i . a_ij: [B, N, S, D] -> [B, N, S, S]."""
         batch_size, num_heads, seq_length, head_size = query.shape
         query = self.swap(query.reshape((1, batch_size * num_heads, seq_length, head_size)))[0]  # [S, B * N, D]
-        scores = self.scores(query, self.relations(seq_length))  # [S, B * N, S]
+        scores = self.scores(query, self.relations(seq_length, table))  # [S, B * N, S]
         return self.swap(scores.expand_dims(0)).reshape((batch_size, num_heads, seq_length, seq_length))
 
-    def value_context(self, probs):
+    def value_context(self, probs, *table):
         """sum_j p_ij a_ij: [B, N, S, S] -> [B, N, S, D]."""
         batch_size, num_heads, seq_length, _ = probs.shape
         probs = self.swap(probs.reshape((1, batch_size * num_heads, seq_length, seq_length)))[0]  # [S, B * N, S]
-        context = self.context(probs, self.relations(seq_length))  # [S, B * N, D]
+        context = self.context(probs, self.relations(seq_length, table))  # [S, B * N, D]
         return self.swap(context.expand_dims(0)).reshape((batch_size, num_heads, seq_length, -1))
 
 

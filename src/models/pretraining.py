@@ -45,17 +45,18 @@ class Pretraining(nn.Cell):
         self.masked_lm = MaskedLmHead(config, device)
         self.next_sentence = Linear(config.hidden_size, 2, config.initializer_range, getattr(mindspore, device.compute_type))
 
-    def construct(self, input_ids, input_mask, token_type_ids, masked_lm_positions):
+    def construct(self, input_ids, input_mask, token_type_ids, masked_lm_positions, draw=None):
         """Encode a batch and predict.
 
         Args:
             input_ids, input_mask, token_type_ids: int32 [B, S]. masked_lm_positions: int32 [B, P].
+            draw: of Dropout; None for none.
 
         Returns:
             float32 [B * P, V] logits of the masked tokens, float32 [B, 2] of the next sentence (1: it is random).
         """
         batch_size, seq_length = input_ids.shape
-        sequence_output, pooled_output = self.bert(input_ids, input_mask, token_type_ids)
+        sequence_output, pooled_output = self.bert(input_ids, input_mask, token_type_ids, draw)
         x = sequence_output.reshape((batch_size * seq_length, -1))  # [T, H]
         places = masked_lm_positions + ops.arange(batch_size).astype(mindspore.int32).reshape((-1, 1)) * seq_length
         x = ops.gather(x, places.reshape((-1,)), 0)  # [M, H]

@@ -8,9 +8,9 @@ Shapes: B batch, S sequence, T = B * S tokens, H hidden, C tags.
 import mindspore
 from mindspore import nn, ops
 
-from src.models.bert import Bert
+from src.models.bert import HEAD_PLACE, Bert
 from src.models.crf import BestPath, Crf, CrfLikelihood
-from src.models.layers import Linear
+from src.models.layers import Dropout, Linear
 from src.models.recurrent import BiLstm
 
 
@@ -20,7 +20,7 @@ class TokenHead(nn.Cell):
     def __init__(self, config, device, num_tags, with_lstm, crf):
         super().__init__()
         size = config.hidden_size
-        self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob, HEAD_PLACE, device)
         self.with_lstm = with_lstm
         if with_lstm:
             self.contexts = BiLstm(size, size // 2, device.composed_ops)
@@ -28,9 +28,9 @@ class TokenHead(nn.Cell):
         self.dense = Linear(size, num_tags, config.initializer_range, getattr(mindspore, device.compute_type))
         self.crf = crf
 
-    def construct(self, x, input_mask):
+    def construct(self, x, input_mask, draw=None):
         batch_size, seq_length, _ = x.shape
-        x = self.dropout(x)
+        x = self.dropout(x, draw)
         if self.with_lstm:
             x = self.contexts(x, input_mask)
         logits = self.dense(x.reshape((batch_size * seq_length, -1))).astype(mindspore.float32)  # [T, C]
@@ -57,8 +57,8 @@ class Tagger(nn.Cell):
         self.head = TokenHead(config, device, num_tags, with_lstm, Crf(num_tags, allowed) if use_crf else None)
         self.use_crf = use_crf
 
-    def construct(self, input_ids, input_mask, token_type_ids):
-        return self.head(self.bert(input_ids, input_mask, token_type_ids), input_mask)
+    def construct(self, input_ids, input_mask, token_type_ids, draw=None):
+        return self.head(self.bert(input_ids, input_mask, token_type_ids, draw), input_mask, draw)
 
 
 class _RowLoss(nn.Cell):

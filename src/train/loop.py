@@ -123,7 +123,8 @@ def _plan_training(config, lengths, batch):
 
 def _make_step(task, config, total_steps, start):
     """Network and TrainStep with the parameters of the Start, the same on all ranks."""
-    mindspore.set_seed((config.seed + config.device.rank) % 2**32)  # dropout differs on each rank
+    seed = (config.seed + config.device.rank) % 2**32  # dropout differs on each rank
+    mindspore.set_seed(seed)
     network = task.network(config)
     if config.load_pretrain_checkpoint_path and config.device.writes:
         checkpoint.load_weights(network, config.load_pretrain_checkpoint_path, whole=False)
@@ -138,6 +139,7 @@ def _make_step(task, config, total_steps, start):
         config.accumulation_steps,
         config.device.world_size,
         reduce_late=config.allreduce_post_accumulation,
+        seed=seed,
     )
     if start.arrays is not None:
         checkpoint.restore(start.path, step, start.arrays)

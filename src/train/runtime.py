@@ -45,7 +45,7 @@ def available_devices():
     return [*found, "CPU"]
 
 
-def settings(target, compute_type="auto", sink=False, place=_ALONE):
+def settings(target, compute_type="auto", sink=False, place=_ALONE, recompute=False, allow_tf32=False):
     """What follows from a device, for any device name, present or not.
 
     Args:
@@ -53,10 +53,14 @@ def settings(target, compute_type="auto", sink=False, place=_ALONE):
         compute_type: auto, float32, float16 or bfloat16.
         sink: whether data is to be fed several steps at a time; the CPU cannot.
         place: of this process among those that train together.
+        recompute: whether the backward pass is to compute the layers again.
+        allow_tf32: whether float32 matrix products may be TF32's.
 
     Raises:
-        ValueError: a compute type that the device lacks.
+        ValueError: a compute type or TF32, which the device lacks.
     """
+    if allow_tf32 and target != "GPU":
+        raise ValueError(f"allow_tf32=true: {target} has no TF32, a GPU has it")
     if compute_type == "auto":
         compute_type = "float32" if target == "CPU" else "float16"
     if compute_type == "bfloat16" and target != "Ascend":
@@ -68,7 +72,10 @@ def settings(target, compute_type="auto", sink=False, place=_ALONE):
         native_library=native.build() if target == "CPU" else None,
         length_multiple={"Ascend": 16, "GPU": 8, "CPU": 1}[target],
         data_sink=sink and target != "CPU",
+        hashed_dropout=target == "CPU" or recompute,  # or layers computed again would drop others
+        recompute=("layer" if target == "CPU" else "framework") if recompute else "none",
         has_float64=target != "Ascend",
+        allow_tf32=allow_tf32,
         rank=place.rank,
         world_size=place.world_size,
     )
@@ -98,7 +105,9 @@ def start(options):
         place = _join(place, target)
     else:
         mindspore.set_device(target, options.device_id if place.device_id is None else place.device_id)
-    device = settings(target, options.precision.compute_type, options.enable_data_sink, place)
+    device = settings(target, options.precision.compute_type, options.enable_data_sink, place, options.use_recompute, options.allow_tf32)
+    if device.allow_tf32:
+        _allow_tf32(device)
     if device.world_size > 1:
         fusion = {"allreduce": {"mode": "size", "config": _FUSION_MEGABYTES}}
         size = device.world_size
@@ -119,6 +128,13 @@ def start(options):
         device=device,
         precision=dataclasses.replace(options.precision, compute_type=device.compute_type),
     )
+
+
+def _allow_tf32(device):
+    """Networks have no convolutions, whose switch is another one."""
+    mindspore.device_context.gpu.op_precision.matmul_allow_tf32(True)
+    if device.compute_type != "float32":
+        logger.warning(f"allow_tf32=true changes no product of {device.compute_type}; it is for --precision.compute_type float32")
 
 
 def _schedule():

@@ -46,7 +46,7 @@ class TrainStep(nn.Cell):
     """The step that `mindspore.Model` runs for every batch.
 
     Args:
-        network: WithLoss; (columns of the batch) -> weighted loss sum, sum of weights.
+        network: WithLoss; (draw, columns of the batch) -> weighted loss sum, sum of weights.
         optimizer: Optimizer.
         loss_scale: LossScale, or None for none.
         clip: "global_norm", "per_parameter" or "none".
@@ -54,10 +54,11 @@ class TrainStep(nn.Cell):
         accumulation_steps: micro-batches per update.
         world_size: ranks that share each global batch.
         reduce_late: sum over ranks once an update instead of after each micro-batch.
+        seed: of dropout, which follows from it and the number of the step.
     """
 
     def __init__(
-        self, network, optimizer, loss_scale=None, clip="none", clip_norm=1.0, accumulation_steps=1, world_size=1, reduce_late=True
+        self, network, optimizer, loss_scale=None, clip="none", clip_norm=1.0, accumulation_steps=1, world_size=1, reduce_late=True, seed=0
     ):
         super().__init__(auto_prefix=False)
         self.network, self.optimizer, self.loss_scale = network, optimizer, loss_scale
@@ -65,6 +66,7 @@ class TrainStep(nn.Cell):
         self.accumulation_steps, self.world_size = accumulation_steps, world_size
         self.reduce_late = reduce_late and accumulation_steps > 1
         self.value_and_gradients = ops.value_and_grad(self.forward, None, optimizer.parameters, has_aux=True)
+        self.seed = Tensor(np.array([seed], np.uint32).view(np.int32))
         self.skipped = Parameter(Tensor(0, mindspore.int32), name="skipped_steps", requires_grad=False)
         if loss_scale is not None:
             count = len(optimizer.parameters)
@@ -82,7 +84,7 @@ class TrainStep(nn.Cell):
 
     def forward(self, scale, *batch):
         """The number to differentiate: scale * loss sum / weight; and the true sums beside it."""
-        loss_sum, weight, *parts = self.network(*batch)
+        loss_sum, weight, *parts = self.network(self.draw(), *batch)
         if self.world_size > 1:
             weight = ops.stop_gradient(self.all_reduce(weight))
         return loss_sum * (scale / ops.maximum(weight, 1e-6)), (loss_sum, *parts), weight
@@ -112,6 +114,13 @@ class TrainStep(nn.Cell):
         if self.loss_scale is None:
             return Tensor(1.0, mindspore.float32)
         return self.loss_scale.scale * 1.0
+
+    def draw(self):
+        """Seed and number of this step among all micro-batches so far: what Dropout takes."""
+        number = self.optimizer.global_step + self.skipped
+        if self.accumulation_steps > 1:
+            number = number * self.accumulation_steps + self.micro_step
+        return ops.stop_gradient(ops.concat((self.seed, number.reshape((1,)))))
 
     def accumulate(self, gradients, weight, scale):
         """Add this micro-batch, weighed by its rows; update after the last of an accumulation."""

@@ -4,6 +4,7 @@ from pathlib import Path
 import mindspore
 import numpy as np
 import pytest
+from mindspore import Tensor
 from reference import TINY, assert_equals_golden, tensors
 
 from src.config.model import ModelConfig, describe_weights
@@ -54,11 +55,14 @@ def test_padding_does_not_change_logits():
     np.testing.assert_allclose(network(*tensors(*padded)).asnumpy(), network(*tensors(ids, mask, types)).asnumpy(), atol=1e-6)
 
 
-def test_dropout_acts_in_training_only():
+def test_dropout_follows_from_the_draw():
     config = ModelConfig(**{**TINY, "hidden_dropout_prob": 0.5})
     network, inputs = Classifier(config, DeviceSettings(), 3), tensors(*make_inputs())
-    assert np.array_equal(network.set_train(False)(*inputs).asnumpy(), network(*inputs).asnumpy())
-    assert not np.array_equal(network.set_train(True)(*inputs).asnumpy(), network(*inputs).asnumpy())
+    without, first, again, second = (
+        network(*inputs, draw).asnumpy() for draw in (None, *(Tensor(np.array([3, step], np.int32)) for step in (0, 0, 1)))
+    )
+    assert np.array_equal(network(*inputs).asnumpy(), without) and np.array_equal(first, again)
+    assert not np.array_equal(without, first) and not np.array_equal(first, second)
 
 
 def test_weights_start_as_bert_prescribes():

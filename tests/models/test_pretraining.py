@@ -66,7 +66,7 @@ def test_logits_losses_and_gradients_equal_the_reference(golden):
     cell = WithLoss(network, PretrainingLoss(), len(pretrain.INPUTS))
     parameters = mindspore.ParameterTuple(network.trainable_params())
     differentiate = mindspore.value_and_grad(cell, None, parameters, has_aux=True)
-    (loss, *_), gradients = differentiate(*tensors(batch, pretrain.INPUTS + pretrain.TARGETS))
+    (loss, *_), gradients = differentiate(None, *tensors(batch, pretrain.INPUTS + pretrain.TARGETS))
     np.testing.assert_allclose(loss.asnumpy() / 8, numbers["loss"], rtol=1e-6)
     for parameter, gradient in zip(parameters, gradients):
         expected = numbers[f"gradient/{theirs(numbers, parameter.name)}"]
@@ -121,12 +121,12 @@ def test_micro_batches_with_unlike_masks_add_up_to_one_batch(parts, golden):
     columns["weights"][-1] = 0.0  # a filler row
     columns["rows_per_token"] = np.float32(7 / columns["masked_lm_weights"][:7].sum())
     cell = WithLoss(network, PretrainingLoss(), len(pretrain.INPUTS))
-    whole = [value.asnumpy() for value in cell(*tensors(columns, pretrain.INPUTS + pretrain.TARGETS))]
+    whole = [value.asnumpy() for value in cell(None, *tensors(columns, pretrain.INPUTS + pretrain.TARGETS))]
     assert whole[1] == 7
     np.testing.assert_allclose(whole[0], whole[2] + whole[3], rtol=1e-6)
     sums = 0.0
     for start in range(0, 8, 8 // parts):
         part = {name: values if values.ndim == 0 else values[start : start + 8 // parts] for name, values in columns.items()}
-        sums = sums + np.array([value.asnumpy() for value in cell(*tensors(part, pretrain.INPUTS + pretrain.TARGETS))])
+        sums = sums + np.array([value.asnumpy() for value in cell(None, *tensors(part, pretrain.INPUTS + pretrain.TARGETS))])
     np.testing.assert_allclose(sums, whole, rtol=1e-6)
     assert len({columns["masked_lm_weights"][start : start + 2].sum() for start in range(0, 8, 2)}) > 1

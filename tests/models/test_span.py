@@ -50,7 +50,7 @@ def test_logits_loss_and_gradients_equal_hugging_face(network):
     np.testing.assert_allclose(ends.asnumpy(), GOLDEN["end_logits"], atol=5e-6)
     cell = WithLoss(network, SpanLoss(), 3)
     parameters = cell.trainable_params()
-    (total, count), gradients = mindspore.value_and_grad(cell, None, parameters, has_aux=True)(*inputs(), *targets())
+    (total, count), gradients = mindspore.value_and_grad(cell, None, parameters, has_aux=True)(None, *inputs(), *targets())
     assert count.asnumpy() == 3
     np.testing.assert_allclose(total.asnumpy() / 3, GOLDEN["loss"], rtol=2e-6)
     expected = of_kind("gradient")
@@ -79,7 +79,7 @@ def test_padding_changes_neither_logits_nor_loss(network):
     starts, ends = network(*inputs(extra=3))
     np.testing.assert_allclose(starts.asnumpy()[:, :9], GOLDEN["start_logits"], atol=5e-6)
     assert max(starts.asnumpy()[:, 9:].max(), ends.asnumpy()[:, 9:].max()) < -9000
-    total, count = WithLoss(network, SpanLoss(), 3)(*inputs(extra=3), *targets())
+    total, count = WithLoss(network, SpanLoss(), 3)(None, *inputs(extra=3), *targets())
     np.testing.assert_allclose(total.asnumpy() / count.asnumpy(), GOLDEN["loss"], rtol=2e-6)
 
 

@@ -17,7 +17,7 @@ class Regression(nn.Cell):
         self.weight = Parameter(Tensor(np.arange(6, dtype=np.float32).reshape(3, 2) / 10), name="dense.weight")
         self.bias = Parameter(Tensor(np.array([0.5, -0.5], np.float32)), name="dense.bias")
 
-    def construct(self, x, y, weights):
+    def construct(self, draw, x, y, weights):
         error = x.matmul(self.weight) + self.bias - y
         return ((error * error).sum(1) * weights).sum(), weights.sum()
 
