@@ -143,6 +143,45 @@ pretrain_standalone() {
     pretrain "$1" "$2" "${taken[@]}" launch
 }
 
+# `from_caller NAMES...`: the paths in these variables are relative to the caller, and from here on absolute.
+from_caller() {
+    local name
+    for name in "$@"; do
+        [ -z "${!name:-}" ] || printf -v "$name" %s "$(cd "$OLDPWD" && realpath -m "${!name}")"
+    done
+}
+
+# `on_devices WORDS...`: by `launch`, or with DEVICE_NUM in that many processes.
+on_devices() {
+    if [ -n "${DEVICE_NUM:-}" ]; then
+        launch_ranks --launcher msrun --device_num "$DEVICE_NUM" "$@"
+    else
+        launch "$@"
+    fi
+}
+
+# `recompute_xnli DEFAULT_FLAGS... -- "$@"`: PaddlePaddle's fine-tuning with recompute, by the variables of its scripts.
+recompute_xnli() {
+    local paths=()
+    split "$@"
+    from_caller PRETRAINED_CKPT_PATH bert_config_path vocab_path DATA_PATH CKPT_PATH
+    [ -z "${PRETRAINED_CKPT_PATH:-}" ] || paths+=(--load_pretrain_checkpoint_path "$PRETRAINED_CKPT_PATH")
+    [ -z "${bert_config_path:-}" ] || paths+=(--bert_config_file "$bert_config_path")
+    [ -z "${vocab_path:-}" ] || paths+=(--vocab_file_path "$vocab_path")
+    [ -z "${DATA_PATH:-}" ] || paths+=(--data_dir "$DATA_PATH")
+    [ -z "${CKPT_PATH:-}" ] || paths+=(--save_finetune_checkpoint_path "$CKPT_PATH")
+    on_devices classfier_log.txt run_classifier.py \
+        --device_target auto \
+        --config_path configs/classifier_xnli.yaml \
+        --do_train true \
+        --do_eval true \
+        --use_recompute true \
+        --save_checkpoint_steps 1000 \
+        "${paths[@]}" \
+        "${words[@]}" \
+        -- "${rest[@]}"
+}
+
 # `squad_gcu LAUNCH... -- "$@"`: Enflame's recipe by `launch` or `launch_ranks`, with the data in DATA_PATH, relative to the caller.
 squad_gcu() {
     local how found shape=()

@@ -184,6 +184,18 @@ def test_resuming_a_finished_run_does_nothing(job, capsys):
     assert "nothing left to train" in capsys.readouterr().out
 
 
+def test_a_batch_in_tokens_is_the_same_batch_when_resumed(job, tmp_path, capsys):
+    tokens = {"batch_in_tokens": "true", "train_batch_size": 130, "epoch_num": 0.3}  # 8 rows of 16
+    run_classifier.main(job(**tokens))
+    run_classifier.main(job(**tokens, resume="true"))
+    run_classifier.main(["--config_path", str(tmp_path / "out/config.yaml"), "--resume"])
+    out = capsys.readouterr().out
+    assert (out.count("train_batch_size=8 rows, 130 tokens"), out.count("batches=2 batch_size=8 ")) == (2, 3)
+    assert out.count("nothing left to train") == 2
+    other = job(**{**tokens, "train_batch_size": 160}, resume="true")
+    assert "was trained with another batch size, 8" in fails(capsys, other)
+
+
 def test_a_shorter_run_in_a_used_folder_is_the_one_evaluated(job, tmp_path, capsys):
     run_classifier.main(job(epoch_num=1))
     run_classifier.main(job(epoch_num=0.3, do_eval="true", load_finetune_checkpoint_path=tmp_path / "out/ckpt"))

@@ -3,7 +3,9 @@ import math
 
 import pytest
 
+from src.config.classifier import ClassifierOptions
 from src.data.classifier import TASKS, Columns, collect_labels, encode_examples, make_task, parse_columns, read_examples, usual_files
+from src.data.splits import find_file
 from src.data.tokenization import Tokenizer
 
 COLA, SST2 = make_task("cola", None), make_task("sst2", None)
@@ -120,6 +122,61 @@ def test_files_are_named_by_language():
     assert train[-2:] == ("XNLI-MT-1.0/multinli/multinli.train.zh.tsv", "train.tsv")
     assert (dev[0], test[0]) == ("xnli.dev.tsv", "xnli.test.tsv")
     assert all(len(task.files) == 3 and all(isinstance(names, tuple) for names in task.files) for task in TASKS.values())
+
+
+XNLI_HEADER = (
+    "language gold_label sentence1_binary_parse sentence2_binary_parse sentence1_parse sentence2_parse sentence1 sentence2 promptID pairID "
+    "genre label1 label2 label3 label4 label5 sentence1_tokenized sentence2_tokenized match"
+).replace(" ", "\t")
+
+
+def write_xnli(folder, rows, training):
+    """The unzipped XNLI-1.0 and XNLI-MT-1.0 of these rows: (language, text_a, text_b, label), and the same of each training file."""
+    for part in ("XNLI-1.0", "XNLI-MT-1.0/multinli"):
+        (folder / part).mkdir(parents=True)
+    lines = [
+        [language, label, "", "", "", "", a, b, "1", str(number), "fiction", *[label] * 5, a, b, "True"]
+        for number, (language, a, b, label) in enumerate(rows)
+    ]
+    for split in ("dev", "test"):
+        write(folder / f"XNLI-1.0/xnli.{split}.tsv", "\n".join([XNLI_HEADER, *map("\t".join, lines), ""]))
+    for language, pairs in training.items():
+        table = "".join("\t".join(row) + "\n" for row in [("premise", "hypo", "label"), *pairs])
+        write(folder / f"XNLI-MT-1.0/multinli/multinli.train.{language}.tsv", table)
+    return folder
+
+
+def find_xnli(folder, split, language):
+    options = ClassifierOptions(do_train=True, task_name="xnli", data_dir=str(folder), language=language)
+    path = find_file(options, split, usual_files("xnli", language))
+    return read(path, make_task("xnli", None, language))
+
+
+@pytest.mark.parametrize("inside", ["", "XNLI-1.0"])
+def test_the_unzipped_folders_of_xnli_are_read_by_language(inside, tmp_path):
+    rows = [("ar", "x", "y", "neutral"), ("zh", "一", "二", "neutral"), ("en", 'He said "no".', "Two.", "contradiction")]
+    training = {"en": [("One .", "Two .", "contradictory")], "zh": [("一 个", "二 个", "contradictory"), ("三", "四", "entailment")]}
+    folder = write_xnli(tmp_path, rows, training)
+    if not inside:  # XNLI-1.0's files and multinli/ themselves, as the recompute example of PaddleFleetX has them
+        for path in (*folder.glob("XNLI-1.0/*"), folder / "XNLI-MT-1.0/multinli"):
+            path.rename(folder / path.name)
+    for language in (None, "en"):
+        assert find_xnli(folder, "train", language) == [("One .", "Two .", "contradiction", 2)]
+        for split in ("eval", "predict"):
+            assert find_xnli(folder, split, language) == [('He said "no".', "Two.", "contradiction", 4)]
+    assert [row[2] for row in find_xnli(folder, "train", "zh")] == ["contradiction", "entailment"]
+    assert find_xnli(folder, "eval", "zh") == [("一", "二", "neutral", 3)]
+
+
+def test_the_chinese_pairs_of_xnli_are_the_same_in_the_published_layout(tmp_path, shared_file):
+    path = shared_file("xnli_zh/dev.tsv")
+    pairs = [(a, b, label) for a, b, label, _ in read(path, make_task("xnli", None))]
+    between = [row for a, b, label in pairs for row in (("en", "Not", "this", "neutral"), ("zh", a, b, label))]
+    spelt = [(a, b, "contradictory" if label == "contradiction" else label) for a, b, label in pairs]
+    folder = write_xnli(tmp_path, between, {"zh": spelt})
+    for split in ("train", "eval", "predict"):
+        assert [row[:3] for row in find_xnli(folder, split, "zh")] == pairs
+    assert len(find_xnli(folder, "eval", "en")) == len(pairs) == 2490
 
 
 def test_custom_columns_by_name_and_by_index_agree(tmp_path):

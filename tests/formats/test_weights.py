@@ -102,6 +102,18 @@ def test_what_is_not_there_is_told(name, tmp_path):
         weights.read(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["word_embedding", "params/word_embedding", "model.pdparams"])
+def test_weights_of_paddle_are_refused_by_their_file_and_their_folders(name, tmp_path):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    for given in {path, path.parent, tmp_path}:
+        with pytest.raises(ValueError, match=f"^{re.escape(str(given))}: weights of PaddlePaddle, which are not read; give Google's "):
+            weights.find(given)
+    prefix = write_tensorflow(tmp_path)  # beside them, as somebody who converted them keeps it
+    assert weights.find(tmp_path) == prefix
+
+
 def test_data_without_their_index_are_told(tmp_path):
     prefix = write_tensorflow(tmp_path)
     Path(f"{prefix}.index").unlink()

@@ -37,11 +37,11 @@ def home(tmp_path):
 
 @pytest.fixture
 def call(home):
-    """`call(name, *arguments)`: scripts/{name}, from another folder."""
+    """`call(name, *arguments)`: scripts/{name}, from another folder; variables are keywords."""
 
-    def run(name, *arguments, **environment):
+    def run(name, *arguments, shell="bash", **environment):
         variables = {**os.environ, **environment}
-        command = ["bash", str(home / "scripts" / name), *map(str, arguments)]
+        command = [*shell.split(), str(home / "scripts" / name), *map(str, arguments)]
         return subprocess.run(command, cwd=home.parent, env=variables, capture_output=True, text=True, timeout=30)
 
     return run
@@ -158,6 +158,54 @@ def test_eight_gcus_get_the_recipe_of_one(call, home):
     assert f"'--init_checkpoint', '{home}/data/checkpoint/bert.pt', '--bert_config_file'" in one.stdout
     assert (home / "LOG2/squad_log.txt").exists() and not (home / "LOG3").exists()
     assert call("run_squad_8gcu.sh", "--dry_run", DATA_PATH=data).stdout.count("MS_ROLE=MS_WORKER") == 8
+
+
+XNLI = ["--device_target", "auto", "--config_path", "configs/classifier_xnli.yaml", "--do_train", "true", "--do_eval", "true"]
+XNLI += ["--use_recompute", "true", "--save_checkpoint_steps", "1000"]
+IN_TOKENS = ["--batch_in_tokens", "true", "--seq_length", "128", "--train_batch_size"]
+SHELLS = ["sh", "bash", "bash --posix"]
+
+
+@pytest.mark.parametrize(("size", "weights", "tokens"), [("large", "24_H-1024_A-16", "72000"), ("base", "12_H-768_A-12", "178000")])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_largest_batches_are_of_the_callers_files(shell, size, weights, tokens, call, home):
+    paths = ["--load_pretrain_checkpoint_path", f"{home.parent}/uncased_L-{weights}", "--data_dir", f"{home.parent}/xnli"]
+    done = call(f"bert_{size}_max_batch_size.sh", 3, "--x", "it's 1", shell=shell)
+    expected = [*XNLI, *paths, *IN_TOKENS, tokens, "--device_id", "3", "--x", "it's 1"]
+    assert done.stdout == f"run_classifier.py None {expected}\n"
+    assert (done.returncode, done.stderr) == (0, "")
+    done = call(f"bert_{size}_max_batch_size.sh", shell=shell, PRETRAINED_CKPT_PATH="", BATCH_SIZE="512", DATA_PATH="/data")
+    assert done.stdout == f"run_classifier.py None {[*XNLI, '--data_dir', '/data', *IN_TOKENS, '512']}\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_paddles_fine_tuning_takes_paths_in_its_order_and_as_variables(shell, call, home):
+    keys = ("load_pretrain_checkpoint_path", "bert_config_file", "vocab_file_path", "data_dir")
+    paths = [part for key, name in zip(keys, ("ckpt", "c.json", "v.txt", "data")) for part in (f"--{key}", f"{home.parent}/{name}")]
+    length = ["--seq_length", "512", "--train_batch_size", "26"]
+    done = call("train_cls.sh", "ckpt", "c.json", "v.txt", "data", 2, "--x", shell=shell)
+    assert done.stdout == f"run_classifier.py None {[*XNLI, *paths, *length, '--device_id', '2', '--x']}\n"
+    variables = {"PRETRAINED_CKPT_PATH": "ckpt", "bert_config_path": "c.json", "vocab_path": "v.txt", "DATA_PATH": "data"}
+    named = call("train_cls.sh", "--x", shell=shell, **variables)
+    assert named.stdout == f"run_classifier.py None {[*XNLI, *paths, *length, '--x']}\n"
+    done = call("train_cls.sh", "--fail", shell=shell, CKPT_PATH="/tmp/c", BATCH_SIZE="8", DEVICE_NUM="2")
+    assert done.returncode == 3
+    expected = [*XNLI, "--save_finetune_checkpoint_path", "/tmp/c", *length[:3], "8", "--fail"]
+    assert (home / "LOG1/classfier_log.txt").read_text() == f"run_classifier.py 1 {expected}\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_paddles_pretraining_is_of_records(shell, call, home):
+    done = call("pretrain.sh", "--x", shell=shell, TRAIN_DATA_DIR="records", VALIDATION_DATA_DIR="/more", VOCAB_PATH="v.txt", MAX_LEN="128")
+    assert (done.returncode, done.stderr) == (0, "")
+    name, rank, flags = done.stdout.split(" ", 2)
+    assert (name, rank) == ("run_pretrain.py", "None")
+    flags = json.loads(flags.replace("'", '"'))
+    given = dict(zip(flags[:-1:2], flags[1:-1:2]))
+    assert (given["--data_dir"], given["--eval_data_dir"], given["--train_with_eval"]) == (f"{home.parent}/records", "/more", "true")
+    assert (given["--bert_config_file"], given["--batch_size"], given["--seq_length"]) == ("configs/networks/bert_large.json", "56", "128")
+    assert given["--use_recompute"] == "true" and flags[-1] == "--x"
+    assert (home / "pretraining_log.txt").read_text() == done.stdout
 
 
 @pytest.mark.parametrize(

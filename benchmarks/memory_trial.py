@@ -1,0 +1,99 @@
+"""Some training steps of one batch in a process of its own: how much memory they took, and how fast they were.
+
+    .venv/bin/python benchmarks/memory_trial.py --config configs/networks/bert_base.json --seq_length 128 --batch_size 16 --use_recompute
+
+Random tokens without padding, AdamWeightDecay, dropout as the config says. On the CPU memory is the process's peak resident set, what
+the framework, its compilation and the parameters take included: differences between batch sizes are activations. On another device it
+is the device's. Prints one JSON line; ends with another exit code where the memory does not suffice.
+"""
+
+import argparse
+import dataclasses
+import json
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import mindspore
+import numpy as np
+from mindspore import Tensor, context
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from src.config.model import ModelConfig, describe_weights
+from src.config.training import OptimizerConfig, PrecisionConfig
+from src.models.heads import Classifier
+from src.models.losses import ClassificationLoss, WithLoss
+from src.models.pretraining import Pretraining, PretrainingLoss
+from src.optim.factory import make_optimizer
+from src.tasks import classifier, pretrain
+from src.train import runtime
+from src.train.loss_scale import make_loss_scale
+from src.train.step import TrainStep
+
+
+def make_batch(options, config):
+    """Columns of a batch, as the task's network and loss take them."""
+    rng = np.random.default_rng(0)
+    rows, length, predictions = options.batch_size, options.seq_length, options.predictions
+    columns = {
+        "input_ids": rng.integers(0, config.vocab_size, (rows, length)),
+        "input_mask": np.ones((rows, length)),
+        "token_type_ids": np.zeros((rows, length)),
+        "label_ids": rng.integers(0, 2, rows),
+        "masked_lm_positions": np.sort(rng.random((rows, length)).argsort(1)[:, :predictions], 1),
+        "masked_lm_ids": rng.integers(0, config.vocab_size, (rows, predictions)),
+        "next_sentence_labels": rng.integers(0, 2, rows),
+    }
+    columns = {name: values.astype(np.int32) for name, values in columns.items()}
+    columns |= {"masked_lm_weights": np.ones((rows, predictions), np.float32), "weights": np.ones(rows, np.float32)}
+    return columns | {"rows_per_token": np.float32(1 / predictions)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--layers", type=int, help="in place of the config's")
+    parser.add_argument("--task", default="classifier", choices=("classifier", "pretrain"))
+    parser.add_argument("--seq_length", type=int, default=128)
+    parser.add_argument("--predictions", type=int, default=20, help="masked tokens a row [%(default)s]")
+    parser.add_argument("--batch_size", type=int, required=True)
+    parser.add_argument("--use_recompute", action="store_true")
+    parser.add_argument("--compute_type", default="auto")
+    parser.add_argument("--device_target", default="auto")
+    parser.add_argument("--device_memory", type=float, help="GB that the framework may take on a GPU or Ascend")
+    parser.add_argument("--steps", type=int, default=3, help="the first, with its compilation, does not count for the rate [%(default)s]")
+    options = parser.parse_args()
+    config = ModelConfig(**describe_weights(None, options.config).model)
+    if options.layers:
+        config = dataclasses.replace(config, num_hidden_layers=options.layers)
+    target = runtime.available_devices()[0] if options.device_target == "auto" else options.device_target
+    mindspore.set_context(mode=context.GRAPH_MODE)
+    mindspore.set_device(target)
+    if options.device_memory and target != "CPU":
+        mindspore.runtime.set_memory(max_size=f"{options.device_memory}GB")
+    device = runtime.settings(target, options.compute_type, recompute=options.use_recompute)
+    mindspore.set_seed(1)
+    if options.task == "pretrain":
+        task, network, loss = pretrain, Pretraining(config, device), PretrainingLoss()
+    else:
+        task, network, loss = classifier, Classifier(config, device, 2), ClassificationLoss()
+    optimizer = make_optimizer(OptimizerConfig(name="AdamWeightDecay", learning_rate=1e-5), network.trainable_params(), 1000)
+    loss_scale = make_loss_scale(PrecisionConfig(), device.compute_type)
+    step = TrainStep(WithLoss(network, loss, len(task.INPUTS)), optimizer, loss_scale, clip="global_norm")
+    columns = make_batch(options, config)
+    batch, seconds = [Tensor(columns[name]) for name in task.INPUTS + task.TARGETS], []
+    for _ in range(options.steps):
+        begun = time.perf_counter()
+        found = step(*batch)[0].asnumpy().item()
+        seconds.append(time.perf_counter() - begun)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 if target == "CPU" else mindspore.runtime.max_memory_allocated()
+    result = {"device": target, "batch_size": options.batch_size, "peak_bytes": peak, "loss": found}
+    print(
+        json.dumps(result | {"first_step_s": round(seconds[0], 2), "sentences_per_s": options.batch_size / statistics.median(seconds[1:])})
+    )
+
+
+if __name__ == "__main__":
+    main()
