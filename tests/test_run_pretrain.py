@@ -199,6 +199,15 @@ def test_micro_batches_train_as_one_batch(job, tmp_path):
             np.testing.assert_allclose(arrays[name], others[name], atol=2e-4, err_msg=name)
 
 
+def test_recompute_changes_nothing(job, tmp_path):
+    run_pretrain.main(job(train_steps=6))
+    run_pretrain.main(job(train_steps=6, use_recompute="true", save_checkpoint_path=tmp_path / "other"))
+    arrays, others = read_arrays(tmp_path / "out"), read_arrays(tmp_path / "other")
+    assert arrays.keys() == others.keys()
+    for name in arrays:
+        np.testing.assert_allclose(arrays[name], others[name], atol=1e-6, err_msg=name)
+
+
 def test_evaluation_along_the_way_is_logged_and_changes_nothing(job, corpus, tmp_path):
     run_pretrain.main(job())
     evaluated = {
