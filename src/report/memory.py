@@ -1,0 +1,239 @@
+"""What memory a training takes, and the largest batch that fits: `python -m src.report.memory --config_path RECIPE --device_memory 32GB`.
+
+Prints, for the network and length of a recipe (the flags of its run script are taken too): parameters, gradients and moments; the
+activations of one layer, op by op; the largest batch without and with recompute, in float32 and in mixed precision. Draws the
+estimated memory against the op into memory_plan/, as .png and .svg. Nothing is run: docs/memory.md tells how well it fits.
+GB are of 1024^3 bytes, MB of 1024^2.
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from src.config import loader
+from src.config.classifier import ClassifierOptions
+from src.config.ner import NerOptions
+from src.config.pretrain import PretrainOptions
+from src.config.squad import SquadOptions
+from src.files import written_whole
+from src.log import logger
+from src.report.memory_ops import record
+from src.report.memory_schedule import Plan
+from src.report.memory_tape import Form
+
+MB, GB = 1024**2, 1024**3
+_UNITS = {"MB": MB, "MIB": MB, "GB": GB, "GIB": GB}
+_SEQ_LENGTH = 128  # where neither a flag nor the recipe says: of pretraining the records would
+_PHASES = ("forward", "backward", "update")
+
+
+class _Pretrain(PretrainOptions):
+    """Pretraining, as run_pretrain.py takes it."""
+
+    @classmethod
+    def complete(cls, tree):
+        """No data are read, and the plan is of one device's training."""
+        tree |= {"data_dir": "-", "distribute": False, "device_num": 1, "train_with_eval": False}
+        super().complete(tree)
+
+
+class _Training:
+    """A fine-tuning script's options where nothing but training is meant."""
+
+    @classmethod
+    def complete(cls, tree):
+        tree["do_train"] = True
+        super().complete(tree)
+
+
+class _Classifier(_Training, ClassifierOptions):
+    """Classification, as run_classifier.py takes it."""
+
+
+class _Ner(_Training, NerOptions):
+    """Named entities, as run_ner.py takes it."""
+
+
+class _Squad(_Training, SquadOptions):
+    """Question answering, as run_squad.py takes it."""
+
+
+_OPTIONS = {"pretrain": _Pretrain, "classifier": _Classifier, "ner": _Ner, "squad": _Squad}
+
+
+def parse_memory(text):
+    """Bytes of `32GB` or `512 MB`.
+
+    Raises:
+        ValueError: no number, or another unit.
+    """
+    match = re.fullmatch(r"([0-9.]+)\s*([A-Za-z]*)", text.strip())
+    unit = match and _UNITS.get(match[2].upper())
+    try:
+        size = float(match[1]) * unit
+    except (TypeError, ValueError):
+        raise ValueError(f"--device_memory {text}: a number and MB or GB are expected, such as 32GB") from None
+    return int(size)
+
+
+def find_types(options, target):
+    """Compute types that a table compares: (float32, the mixed one), and which of them the recipe asks for.
+
+    Raises:
+        ValueError: the device does not compute in the type, or the planner does not know how.
+    """
+    asked = options.precision.compute_type
+    if target == "CPU":
+        if asked not in ("auto", "float32"):
+            raise ValueError(f"precision.compute_type={asked}: of the CPU, float32 alone is planned")
+        return ("float32",), "float32"
+    if asked == "bfloat16" and target != "Ascend":
+        raise ValueError(f"precision.compute_type=bfloat16: {target} has no bfloat16 matrix product here; use float16 or float32")
+    mixed = "bfloat16" if asked == "bfloat16" else "float16"
+    return ("float32", mixed), "float32" if asked == "float32" else mixed
+
+
+def make_plan(options, form, task, seq_length):
+    """The Plan of a training.
+
+    Args:
+        options: of the task's run script. form: Form. task: key of _OPTIONS. seq_length: tokens of a row.
+    """
+    return Plan(record(options, form, task, seq_length), options.optimizer.name, options.accumulation_steps)
+
+
+def describe_fixed(plan, options):
+    """Lines on what does not grow with the batch."""
+    tape, number = plan.tape, plan.parameters // 4
+    copies = sum(op.result.bytes for op in tape.ops if op.name == "cast of a weight")
+    rows = [
+        (f"parameters: {number:,} of float32", plan.parameters),
+        ("gradients, all of them when the update begins: float32", plan.parameters),
+        (f"moments of {options.optimizer.name}: float32", plan.moments),
+    ]
+    if plan.buffers:
+        rows.append(("gradients summed over micro-batches: float32", plan.buffers))
+    if copies:
+        rows.append((f"copies of weights for the matrix products: {tape.form.compute_type}", copies))
+    lines = _table(("what", "MB"), [(text, f"{size / MB:,.1f}") for text, size in rows], 1)
+    if tape.form.native and "Adam" not in options.optimizer.name:
+        lines += ["", f"{options.optimizer.name} takes more than this on the CPU: docs/memory.md."]
+    if copies:
+        lines += ["", "float32 stay: parameters, gradients, moments; sums of the residual path, layer normalisation, softmax, losses."]
+    return lines
+
+
+def describe_activations(tape):
+    """Lines on the tensors of embeddings, one layer, and what stands on the encoder."""
+    layers = sorted({op.part for op in tape.ops if op.part.startswith("layer.")})
+    needed = {tensor for op in tape.ops for tensor in op.needs}
+    rows, kept = [], {}
+    for op in tape.ops:
+        if op.part in layers and op.part != "layer.0":
+            continue
+        for tensor in (op.result, *op.saved):
+            is_kept, size = tensor in needed, f"{tensor.bytes:,}{'' if tensor.per_row else ' once'}"
+            rows.append((op.part, tensor.name.split(" ", 1)[1], list(tensor.shape), tensor.type, "yes" if is_kept else "no", size))
+            kept[op.part] = kept.get(op.part, 0) + tensor.bytes * (is_kept and tensor.per_row)
+    lines = _table(("part", "op", "shape of one sequence", "type", "kept for backward", "bytes"), rows, 1)
+    sums = [f"{part} {size / MB:.2f}{f' x {len(layers)}' if part == 'layer.0' else ''}" for part, size in kept.items()]
+    return [*lines, "", f"kept for the backward pass, MB a sequence: {', '.join(sums)}"]
+
+
+def describe_batches(plans, memory):
+    """Lines in the form of PaddleFleetX's tables: the largest batch without and with recompute, and what a sequence takes there."""
+    rows = []
+    for kind in dict.fromkeys(kind for kind, _ in plans):
+        both = [plans[kind, recompute] for recompute in (False, True)]
+        largest = [plan.largest_batch(memory) for plan in both]
+        sizes = [plan.bytes_per_row for plan in both]
+        name = kind if kind == "float32" else f"mixed ({kind})"
+        shown = [f"{batch:,}" if batch else "0: not one sequence fits" for batch in largest]
+        rows.append((f"{name}: largest batch", *shown, _change(*largest)))
+        rows.append((f"{name}: MB a sequence", *(f"{size / MB:,.2f}" for size in sizes), _change(*sizes)))
+    return _table(("", "Baseline", "Recompute", "change"), rows, 3)
+
+
+def _change(before, after):
+    return f"{(after / before - 1) * 100:+.0f} %" if before else "–"
+
+
+def _table(heading, rows, numbers):
+    """Markdown lines; the last columns, as many as `numbers`, are set to the right."""
+    columns = ["---"] * (len(heading) - numbers) + ["---:"] * numbers
+    return [f"| {' | '.join(map(str, row))} |" for row in (heading, columns, *rows)]
+
+
+def plot(baseline, recompute, batch_size, memory, title):
+    """Estimated memory against the number of the op, of two Plans."""
+    figure = Figure(figsize=(9, 5))
+    axes = figure.subplots()
+    for plan, name, colour in ((baseline, "Baseline", "tab:blue"), (recompute, "Recompute", "tab:orange")):
+        axes.plot(plan.live(batch_size) / GB, color=colour, label=f"{name}, peak {plan.peak(batch_size) / GB:.2f} GB")
+        phases = [step.phase for step in plan.steps]
+        for phase in _PHASES[1:]:
+            axes.axvline(phases.index(phase), color=colour, linestyle=":", linewidth=1)
+    axes.axhline(memory / GB, color="grey", linestyle="--", linewidth=1, label=f"device, {memory / GB:g} GB")
+    axes.set(xlabel="op: forward | backward | update, dotted lines between them", ylabel="estimated memory (GB)", title=title)
+    axes.set_ylim(0, 1.15 * max(memory, baseline.peak(batch_size)) / GB)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper right", ncols=3)
+    return figure
+
+
+def save(figure, folder):
+    """Write memory.png and memory.svg."""
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bert"}):
+        for suffix, metadata in (("png", None), ("svg", {"Date": None})):
+            with written_whole(folder / f"memory.{suffix}") as temporary:
+                figure.savefig(temporary, dpi=120, bbox_inches="tight", metadata=metadata)
+    logger.info(f"wrote {folder / 'memory'}.png and .svg")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise ValueError(message)
+
+
+def _parse(argv):
+    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("--task", default="pretrain", choices=tuple(_OPTIONS), help="whose network and flags [%(default)s]")
+    parser.add_argument("--device_memory", default="32GB", metavar="SIZE", help="what the training may take, in MB or GB [%(default)s]")
+    parser.add_argument("--batch_size", type=int, metavar="ROWS", help="of the figure; default: the largest without recompute")
+    parser.add_argument("--output", type=Path, default="memory_plan", metavar="FOLDER", help="of the figure [%(default)s]")
+    parser.epilog = "All other flags are the run script's, such as --config_path, --seq_length, --device_target (default: GPU)."
+    plan, rest = parser.parse_known_args(argv)
+    plan.memory = parse_memory(plan.device_memory)
+    if plan.batch_size is not None and plan.batch_size < 1:
+        raise ValueError(f"--batch_size {plan.batch_size}: at least 1 row is expected")
+    return plan, rest
+
+
+def main(argv=None):
+    with loader.bad_input_exits():
+        flags, rest = _parse(argv)
+        options = loader.load(_OPTIONS[flags.task], rest)
+        target = "GPU" if options.device_target == "auto" else options.device_target
+        seq_length = options.seq_length or _SEQ_LENGTH
+        types, asked = find_types(options, target)
+        forms = [Form(target, kind, recompute) for kind in types for recompute in (False, True)]
+        plans = {(form.compute_type, form.recompute): make_plan(options, form, flags.task, seq_length) for form in forms}
+        baseline, recompute = plans[asked, False], plans[asked, True]
+        layers, size = options.model.num_hidden_layers, options.model.hidden_size
+        title = f"{flags.task}, {layers} layers of {size}, seq_length {seq_length}, {target}"
+        sections = (
+            (f"Without activations: {title}, {asked}", describe_fixed(baseline, options)),
+            (f"Activations, {asked}", describe_activations(baseline.tape)),
+            (f"Largest batch in {flags.memory / GB:g} GB: {title}", describe_batches(plans, flags.memory)),
+        )
+        for heading, lines in sections:
+            print(f"## {heading}", "", *lines, "", sep="\n")
+        batch_size = flags.batch_size or max(baseline.largest_batch(flags.memory), 1)
+        save(plot(baseline, recompute, batch_size, flags.memory, f"{title}, {asked}, batch {batch_size}"), flags.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""A tape: the ops of a forward pass in order, what each makes, and what its gradient needs. No framework is asked.
+
+The ops here are those of src/models/layers.py, in its two forms: the kernels of native.cpp on the CPU, and the framework's on GPU
+and Ascend. A tensor has the shape that one sequence takes of it; reshapes make none.
+"""
+
+import dataclasses
+import math
+
+BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "bit": 1 / 8}
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What the device's form of the ops follows from: see `settings` of src/train/runtime.py.
+
+    Args:
+        target: CPU, GPU or Ascend. compute_type: of the matrix products. recompute: of whole layers.
+    """
+
+    target: str
+    compute_type: str
+    recompute: bool
+
+    @property
+    def native(self):
+        """The kernels of native.cpp."""
+        return self.target == "CPU"
+
+    @property
+    def hashed_dropout(self):
+        """Dropout from plain ops, which a layer that is computed twice needs where there are no kernels of native.cpp."""
+        return self.recompute and not self.native
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """A tensor; `shape` is what one sequence takes, or all of it where it does not grow with the batch (`per_row` False)."""
+
+    name: str
+    shape: tuple
+    type: str = "float32"
+    per_row: bool = True
+    learned: bool = True  # whether it has a gradient
+
+    @property
+    def bytes(self):
+        return int(math.prod(self.shape) * BYTES[self.type])
+
+
+@dataclasses.dataclass(frozen=True)
+class Op:
+    """One op.
+
+    Args:
+        name: of what it does.
+        part: embeddings, layer.0 and so on, pooler, head, loss.
+        inputs: Tensors.
+        result: Tensor.
+        saved: Tensors beside the result that exist for the gradient alone.
+        needs: Tensors that the gradient reads; of a product, whose two gradients are two ops, each reads the other factor.
+        passes: the inputs whose gradient is that of the result, the same memory.
+        scratch: bytes a sequence that it takes while it runs.
+    """
+
+    name: str
+    part: str
+    inputs: tuple
+    result: Tensor
+    saved: tuple
+    needs: tuple
+    passes: tuple
+    scratch: int
+    is_product: bool
+
+
+class Tape:
+    """Ops in the order in which they run, and the parameters that they read.
+
+    Args:
+        form: Form.
+    """
+
+    def __init__(self, form):
+        self.form = form
+        self.ops, self.parameters = [], []
+        self.part = ""
+        self._casts = {}
+
+    def parameter(self, name, *shape):
+        """A float32 parameter of the present part."""
+        self.parameters.append(Tensor(f"{self.part}.{name}", shape, per_row=False))
+        return self.parameters[-1]
+
+    def add(self, name, inputs, shape, type=None, needs=(), needs_result=False, saved=(), passes=(), scratch=0, is_product=False):
+        """Append an op; returns its result, of the type of the first input unless another is given."""
+        number = len(self.ops)
+        per_row, learned = any(x.per_row for x in inputs), any(x.learned for x in inputs)
+        result = Tensor(f"{number} {name}", tuple(shape), type or inputs[0].type, per_row, learned)
+        saved = tuple(Tensor(f"{number} {name}, {what}", tuple(size), kind, per_row, False) for what, size, kind in saved)
+        needs = (*needs, *saved, *((result,) if needs_result else ()))
+        self.ops.append(Op(name, self.part, tuple(inputs), result, saved, needs if learned else (), tuple(passes), scratch, is_product))
+        return result
+
+    def cast(self, x, type):
+        """x itself where it is of this type; the framework makes one of several equal casts."""
+        if x.type == type:
+            return x
+        if (x, type) not in self._casts:
+            self._casts[x, type] = self.add(f"cast {'of a weight' if x in self.parameters else ''}".strip(), [x], x.shape, type)
+        return self._casts[x, type]
+
+    def product(self, name, left, right, shape):
+        """A matrix product."""
+        needs = [x for x, other in ((left, right), (right, left)) if other.learned]
+        return self.add(name, [left, right], shape, needs=needs, is_product=True)
+
+    def linear(self, name, x, size_out):
+        """Linear of layers.py: x and the weight in the compute type; _AddBias passes the gradient on."""
+        kind = self.form.compute_type
+        weight, bias = self.parameter(f"{name}.weight", size_out, x.shape[-1]), self.parameter(f"{name}.bias", size_out)
+        shape = (*x.shape[:-1], size_out)
+        y = self.product(name, self.cast(x, kind), self.cast(weight, kind), shape)
+        return self.add(f"{name} + bias", [y, bias], shape, passes=[y])
+
+    def sum(self, name, x, y):
+        """x + y of one shape; of two types the framework casts to float32, as between residual and dropout."""
+        kind = x.type if x.type == y.type else "float32"
+        x, y = self.cast(x, kind), self.cast(y, kind)
+        return self.add(name, [x, y], x.shape, passes=[x, y])
+
+    def scale(self, name, x):
+        """x times a number."""
+        return self.add(name, [x], x.shape)
+
+    def norm(self, name, x):
+        """LayerNorm of layers.py, in float32: the kernel's gradient starts from x, the framework's takes mean and variance too."""
+        x = self.cast(x, "float32")
+        weight, bias = self.parameter(f"{name}.weight", x.shape[-1]), self.parameter(f"{name}.bias", x.shape[-1])
+        rows = x.shape[:-1]
+        saved = [] if self.form.native else [("mean", rows, "float32"), ("variance", rows, "float32")]
+        return self.add(name, [x, weight, bias], x.shape, needs=[x], saved=saved)
+
+    def activation(self, kind, x):
+        """Activation of layers.py. The framework's erf GELU is x * (erf(x / sqrt 2) + 1) * 0.5, op by op; all others keep x."""
+        if kind == "relu":
+            return self.add("relu", [x], x.shape, needs_result=True)
+        if self.form.native or kind != "gelu":
+            return self.add(kind, [x], x.shape, needs=[x])
+        scaled = self.scale("x / sqrt 2", x)
+        y = self.add("erf", [scaled], x.shape, needs=[scaled])
+        y = self.add("erf + 1", [y], x.shape, passes=[y])
+        return self.scale("gelu: * 0.5", self.add("gelu: x * (erf + 1)", [x, y], x.shape, needs=[x, y]))
+
+    def softmax(self, scores, mask_bias):
+        """MaskedSoftmax of layers.py, in float32: keeps its result. The kernel adds the mask itself."""
+        scores = self.cast(scores, "float32")
+        if not self.form.native:
+            scores = self.add("scores + mask", [scores, mask_bias], scores.shape, passes=[scores])
+        return self.add("softmax", [scores], scores.shape, needs_result=True)
+
+    def swap(self, name, x, shape):
+        """SwapMiddle of layers.py: a copy."""
+        return self.add(name, [x], shape)
+
+    def dropout(self, x, rate):
+        """Dropout of layers.py. _NativeDropout draws again. _HashedDropout keeps a mask of x's type, and has three int32 arrays in
+        hand while it draws, before mask and result are there. The framework's own keeps a mask: of x's type on GPU, bits on Ascend."""
+        if rate == 0:
+            return x
+        if self.form.native:
+            return self.add("dropout", [x], x.shape)
+        bits = self.form.target == "Ascend" and not self.form.hashed_dropout
+        scratch = max(3 * 4 - 2 * BYTES[x.type], 0) * math.prod(x.shape) if self.form.hashed_dropout else 0
+        return self.add("dropout", [x], x.shape, saved=[("mask", x.shape, "bit" if bits else x.type)], scratch=scratch)
+
+    def tanh(self, x):
+        return self.add("tanh", [x], x.shape, needs_result=True)

@@ -1,0 +1,225 @@
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.config.classifier import ClassifierOptions
+from src.config.model import ModelConfig, describe_weights
+from src.config.ner import NerOptions
+from src.config.pretrain import PretrainOptions
+from src.config.squad import SquadOptions
+from src.config.training import OptimizerConfig
+from src.convert.parameters import encoder_shapes
+from src.report.memory import main, make_plan, parse_memory
+from src.report.memory_ops import record
+from src.report.memory_schedule import Plan
+from src.report.memory_tape import Form, Tape, Tensor
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ModelConfig(vocab_size=50, hidden_size=8, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16)
+ADAM = OptimizerConfig(name="AdamWeightDecay")
+NETWORKS = sorted(path.stem for path in (ROOT / "configs/networks").glob("*.json"))
+TASKS = {
+    "pretrain": (PretrainOptions, {"data_dir": "-"}),
+    "classifier": (ClassifierOptions, {"do_train": True}),
+    "ner": (NerOptions, {"do_train": True}),
+    "squad": (SquadOptions, {"do_train": True}),
+}
+FORMS = [Form("CPU", "float32", False), Form("GPU", "float32", False), Form("GPU", "float16", False), Form("Ascend", "bfloat16", False)]
+
+
+def load_model(name):
+    return ModelConfig(**describe_weights(None, ROOT / f"configs/networks/{name}.json").model)
+
+
+def plan_of(form, model=TINY, task="classifier", seq_length=16, **settings):
+    options_class, needed = TASKS[task]
+    return make_plan(options_class(model=model, optimizer=ADAM, **needed, **settings), form, task, seq_length)
+
+
+def recomputed(form):
+    return dataclasses.replace(form, recompute=True)
+
+
+def test_bytes_of_a_product_and_a_loss_are_those_counted_by_hand():
+    tape = Tape(Form("GPU", "float32", False))
+    tape.part = "head"
+    x = tape.add("rows", [tape.parameter("table", 5, 2), Tensor("ids", (4,), learned=False)], (4, 2))
+    tape.add("loss", [tape.product("y", x, tape.parameter("weight", 3, 2), (4, 3))], ())
+    plan = Plan(tape, "AdamWeightDecay")
+    # forward: x 32; x and y 48; and the loss 4. backward: x, dy 48; x, dy (weight); dy, dx 32; dx (table). Then the update
+    assert plan.per_row.tolist() == [32, 80, 84, 80, 80, 80, 32, *[0] * 6]
+    # gradients 24 of the weight and 40 of the table; a square of each; both scaled, one by one; the two updates
+    assert (plan.fixed - 3 * 64).tolist() == [0, 0, 0, 0, 24, 24, 64, 64 + 40, 64 + 24, 64 + 40, 24 + 40 + 24, 64, 24]
+    assert [step.phase for step in plan.steps] == ["forward"] * 3 + ["backward"] * 4 + ["update"] * 6
+    assert (plan.parameters, plan.moments) == (64, 128)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("form", [*FORMS, *map(recomputed, FORMS)], ids=str)
+def test_live_bytes_are_those_of_looking_at_every_tensor_at_every_step(task, form):
+    plan = plan_of(form, task=task, model=dataclasses.replace(TINY, num_hidden_layers=2))
+    made = {tensor for step in plan.steps for tensor in step.writes}
+    for number, step in enumerate(plan.steps):
+        before, behind = plan.steps[: number + 1], plan.steps[number:]
+        written = {tensor for step in before for tensor in step.writes}
+        wanted = {tensor for step in behind for tensor in step.reads} | set(step.writes)
+        alive = made & written & wanted
+        assert plan.per_row[number] == sum(tensor.bytes for tensor in alive if tensor.per_row) + step.scratch
+        constant = sum(tensor.bytes for tensor in alive if not tensor.per_row) + step.scratch_fixed
+        assert plan.fixed[number] == constant + plan.parameters + plan.moments
+
+
+@pytest.mark.parametrize("form", [*FORMS, *map(recomputed, FORMS)], ids=str)
+def test_nothing_is_read_before_it_is_made_and_every_parameter_is_updated_once(form):
+    plan, made = plan_of(form, task="pretrain"), set()
+    names = [tensor.name for step in plan.steps for tensor in step.writes]
+    assert len(names) == len(set(names))
+    later = set(names)
+    for step in plan.steps:
+        assert not {tensor.name for tensor in step.reads} & later - made
+        made |= {tensor.name for tensor in step.writes}
+    assert sum(step.name == "update" for step in plan.steps) == len(plan.tape.parameters)
+
+
+def test_peak_is_linear_in_the_batch_where_one_op_makes_it():
+    plan = plan_of(FORMS[1])
+    assert plan.peak(3000) - plan.peak(2000) == 1000 * plan.bytes_per_row
+
+
+@pytest.mark.parametrize("form", [*FORMS, *map(recomputed, FORMS)], ids=str)
+def test_largest_batch_fits_and_one_row_more_does_not(form):
+    plan = plan_of(form)
+    for memory in (10**6, 10**8):
+        largest = plan.largest_batch(memory)
+        assert plan.peak(largest) <= memory < plan.peak(largest + 1)
+    assert plan.largest_batch(1000) == 0
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_recompute_takes_less(form):
+    baseline, recompute = plan_of(form, load_model("bert_base")), plan_of(recomputed(form), load_model("bert_base"))
+    assert recompute.peak(1000) < 0.5 * baseline.peak(1000)
+
+
+def test_recompute_keeps_of_each_layer_its_input():
+    few, many = (plan_of(Form("CPU", "float32", True), dataclasses.replace(TINY, num_hidden_layers=layers)) for layers in (3, 4))
+    assert many.bytes_per_row - few.bytes_per_row == 16 * 8 * 4
+
+
+def test_types_of_mixed_precision():
+    tape = record(ClassifierOptions(do_train=True, model=TINY), Form("GPU", "float16", False), "classifier", 16)
+    layer = [op for op in tape.ops if op.part == "layer.1"]
+    types = {op.name: op.result.type for op in layer}
+    assert {types[name] for name in ("query by head", "scores", "context", "intermediate + bias", "output")} == {"float16"}
+    assert {types[name] for name in ("softmax", "x + attention", "attention_norm", "output_norm")} == {"float32"}
+    assert {parameter.type for parameter in tape.parameters} == {"float32"}
+    assert sum(op.name == "cast of a weight" for op in layer) == 6
+    kept = {tensor for op in layer for tensor in op.needs}
+    masks = {op.result.shape: op.saved[0].type for op in layer if op.name == "dropout"}
+    assert masks == {(2, 16, 16): "float32", (16, 8): "float16"} and {op.saved[0] for op in layer if op.name == "dropout"} <= kept
+
+
+def test_masks_are_bits_on_ascend_unless_layers_are_computed_again():
+    for recompute, kinds in ((False, {"bit"}), (True, {"float32"})):
+        tape = record(ClassifierOptions(do_train=True, model=TINY), Form("Ascend", "float32", recompute), "classifier", 16)
+        assert {op.saved[0].type for op in tape.ops if op.name == "dropout"} == kinds
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_parameters_are_those_of_the_network(name):
+    model = load_model(name)
+    tape = record(SquadOptions(do_train=True, model=model), FORMS[0], "squad", 128)
+    shapes = [tuple(getattr(model, size) if isinstance(size, str) else size for size in sizes) for sizes in encoder_shapes(model).values()]
+    shapes += [(2, model.hidden_size), (2,)]
+    assert sorted(parameter.shape for parameter in tape.parameters) == sorted(shapes)
+
+
+def test_known_numbers_of_parameters():
+    large, base = load_model("bert_large"), dataclasses.replace(load_model("bert_base"), vocab_size=30522)
+    # bert-base-uncased's and bert-large-uncased's 109,482,240 and 335,141,888, and a classifier of 2 classes
+    assert plan_of(FORMS[0], base).parameters == 4 * (109_482_240 + 2 * 769)
+    assert plan_of(FORMS[0], large).parameters == 4 * (335_141_888 + 2 * 1025)
+    # pretraining's heads: dense, normalisation, the logits' bias, next sentence
+    assert plan_of(FORMS[0], large, "pretrain").parameters == 4 * (335_141_888 + 1024 * 1025 + 2048 + 30522 + 2 * 1025)
+
+
+def test_a_crf_has_its_parameters():
+    plain, crf = (plan_of(FORMS[0], task="ner", use_crf=use_crf, labels=("O", "B-a", "I-a")) for use_crf in (False, True))
+    assert crf.parameters - plain.parameters == 4 * (3 * 3 + 3 + 3)
+
+
+def test_gradients_that_are_summed_over_micro_batches_are_there_all_the_time():
+    one, two = plan_of(FORMS[0]), plan_of(FORMS[0], accumulation_steps=2)
+    assert two.peak(1) - one.peak(1) == one.parameters
+
+
+def run(capsys, tmp_path, *flags):
+    main([*flags, "--output", str(tmp_path)])
+    return capsys.readouterr().out
+
+
+def fail(capsys, tmp_path, *flags):
+    with pytest.raises(SystemExit) as exit_info:
+        main([*flags, "--output", str(tmp_path)])
+    captured = capsys.readouterr()
+    assert exit_info.value.code == 2 and captured.err.count("\n") == 1
+    return captured.err
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_is_planned(path, capsys, tmp_path):
+    task = next((task for task in ("pretrain", "ner", "squad") if task in path.stem), "classifier")
+    assert "| float32: largest batch | " in run(capsys, tmp_path, "--task", task, "--config_path", str(path))
+
+
+def test_recipe_gives_tables_and_a_figure(capsys, tmp_path):
+    printed = run(capsys, tmp_path, "--config_path", str(ROOT / "configs/pretrain_bert_large.yaml"), "--device_memory", "32GB")
+    assert "parameters: 336,226,108 of float32 | 1,282.6 |" in printed
+    assert "|  | Baseline | Recompute | change |\n| --- | ---: | ---: | ---: |\n| float32: largest batch | " in printed
+    assert "| mixed (float16): MB a sequence | " in printed
+    assert "| layer.0 | softmax | [16, 512, 512] | float32 | yes | 16,777,216 |" in printed
+    assert "layer.1" not in printed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["memory.png", "memory.svg"]
+    assert "estimated memory (GB)" in (tmp_path / "memory.svg").read_text()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_is_planned_with_the_flags_of_its_script(task, capsys, tmp_path):
+    printed = run(capsys, tmp_path, "--task", task, "--seq_length", "384", "--device_target", "CPU", "--model.num_hidden_layers", "2")
+    assert f"{task}, 2 layers of 768, seq_length 384, CPU" in printed and "mixed" not in printed
+
+
+def test_no_sequence_fits(capsys, tmp_path):
+    assert "| float32: largest batch | 0: not one sequence fits | 0: not one sequence fits | – |" in run(
+        capsys, tmp_path, "--device_memory", "500MB"
+    )
+
+
+def test_bad_input_is_named_in_one_line(capsys, tmp_path):
+    assert "--device_memory 32XB: a number and MB or GB" in fail(capsys, tmp_path, "--device_memory", "32XB")
+    assert "none.yaml: no such file" in fail(capsys, tmp_path, "--config_path", "none.yaml")
+    assert "--batch_size 0: at least 1 row" in fail(capsys, tmp_path, "--batch_size", "0")
+    assert "--seq_lenght" in fail(capsys, tmp_path, "--seq_lenght", "5")
+    assert "GPU has no bfloat16" in fail(capsys, tmp_path, "--precision.compute_type", "bfloat16")
+    assert "float32 alone" in fail(capsys, tmp_path, "--precision.compute_type", "float16", "--device_target", "CPU")
+    assert "head=rcnn is not planned" in fail(capsys, tmp_path, "--task", "classifier", "--head", "rcnn")
+    assert "with_lstm=true is not planned" in fail(capsys, tmp_path, "--task", "ner", "--with_lstm", "true")
+    assert "not planned on Ascend" in fail(capsys, tmp_path, "--task", "ner", "--use_crf", "true", "--device_target", "Ascend")
+
+
+def test_units_of_memory():
+    assert parse_memory("32GB") == parse_memory("32 gib") == 32 * 1024**3
+    assert parse_memory("1.5MB") == 1.5 * 1024**2
+
+
+def test_plan_takes_two_seconds_and_no_mindspore(tmp_path):
+    code = "import sys; from src.report.memory import main; main(sys.argv[1:]); assert 'mindspore' not in sys.modules"
+    flags = ["--bert_network", "large", "--seq_length", "512", "--output", tmp_path]
+    before = os.times()
+    subprocess.run([sys.executable, "-c", code, *flags], cwd=ROOT, check=True, capture_output=True)
+    after = os.times()
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 2.0
