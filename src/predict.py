@@ -24,6 +24,7 @@ from src.log import logger, progress
 from src.squad_file import read_squad
 
 _SECONDS = 120  # that a server may take for a call
+_MAX_BATCH = 1_000_000  # instances
 _TRIES = 20  # of a call to a server that is busy
 
 
@@ -33,6 +34,7 @@ def main(argv=None):
     with bad_input_exits():
         path, started, count = Path(options.input), time.perf_counter(), 0
         path.open("rb").close()  # or the output would be named
+        _check_output(Path(options.output), path)
         predict, takes_pairs = _open_server(options.server) if options.server else _open_bundle(options.bundle, options.graph)
         instances, ids = _read_questions(path) if _is_squad(path) else (_read_lines(path, takes_pairs), None)
         first = list(islice(instances, options.batch_size))
@@ -40,6 +42,7 @@ def main(argv=None):
             raise ValueError(f"{path}: no instance in it")
         with written_whole(options.output) as temporary, open(temporary, "w", encoding="utf-8") as file:
             bar = progress(unit="rows")
+            bar.total = None if bar.disable else len(ids) if ids else _count_lines(path)
             for batch in chain([first], iter(lambda: list(islice(instances, options.batch_size)), [])):
                 for number, result in enumerate(_ask(predict, batch, options.top_k, path, count, ids)):
                     result = {"id": ids[count + number], **result} if ids else result
@@ -64,13 +67,24 @@ def _parse(argv):
     parser.add_argument("--graph", choices=("onnx", "int8", "mindir"), help="of the bundle; default: the first it has")
     parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="instances of a call [%(default)s]")
     options = parser.parse_args(argv)
+    for name in ("bundle", "server", "input", "output"):
+        if getattr(options, name) == "":
+            parser.error(f"--{name} is empty")
     if options.server and options.graph:
         parser.error("--graph is of --bundle; a server has chosen its own")
-    if options.batch_size < 1:
-        parser.error("--batch_size must be 1 or more")
+    if not 1 <= options.batch_size <= _MAX_BATCH:
+        parser.error(f"--batch_size must be 1 to {_MAX_BATCH}")
     if options.top_k is not None and options.top_k < 1:
         parser.error("--top_k must be 1 or more")
     return options
+
+
+def _check_output(output, path):
+    """Raises: ValueError: results cannot be written there, or in the place of what they are made of."""
+    if output.is_dir():
+        raise ValueError(f"--output {output}: is a folder; a file is expected")
+    if output.exists() and output.samefile(path):
+        raise ValueError(f"--output {output}: is the input; give another file")
 
 
 def _is_squad(path):
@@ -90,26 +104,38 @@ def _read_lines(path, takes_pairs):
         FileNotFoundError: no such file. ValueError: with the line: no JSON, or not UTF-8.
     """
     is_json = path.name.removesuffix(".gz").endswith(".jsonl")
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="\n") as file:
-        number = 0
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
         try:
-            for line in file:
-                number += 1
-                line = line.rstrip("\r\n")
+            for number, line in enumerate(file, 1):
+                line = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
                 if is_json:
                     if line.strip():
-                        yield json.loads(line)
+                        yield _parse_json(line)
                 elif takes_pairs and "\t" in line:
                     first, second = line.split("\t", 1)
                     yield {"text_a": first, "text_b": second}
                 else:
                     yield line
         except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: not UTF-8: {error.reason}") from None
-        except (json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(f"{path}:{number}: not UTF-8: {error.reason}") from None
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}:{number}: not JSON: {error}") from None
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{path}: a damaged .gz file: {error}") from None
+
+
+def _parse_json(line):
+    instance = json.loads(line)
+    json.dumps(instance, ensure_ascii=False, allow_nan=False).encode()  # raises where no server could be asked: NaN, half a surrogate pair
+    return instance
+
+
+def _count_lines(path):
+    """As many instances as a file of lines has; None where only reading it all would tell, or where it can be read once."""
+    if path.suffix == ".gz" or not path.is_file():
+        return None
+    with open(path, "rb") as file:
+        return sum(1 for line in file if path.suffix != ".jsonl" or line.strip())
 
 
 def _ask(predict, batch, top_k, path, done, ids):

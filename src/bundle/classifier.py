@@ -19,6 +19,11 @@ def check(settings):
             raise ValueError(f"{name} must be true or false")
 
 
+def shapes(settings, num_labels, rows, length):
+    """The graph's outputs for so many rows of one length: name -> shape."""
+    return {"logits": (rows, 1 if settings.get("regression") else num_labels)}
+
+
 def encode(description, tokenizer, instances):
     """(rows, what `decode` needs): rows are (input_ids, token_type_ids)."""
     texts = take_texts(instances, *describe(description.settings))

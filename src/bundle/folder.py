@@ -14,11 +14,14 @@ from src.config.model import ModelConfig, describe_weights, read_json_object
 from src.files import write_text
 
 NAME = "bundle.json"
+HIDDEN = ".export."  # first letters of the folder in which an export makes the next bundle
+LOCK = ".lock"  # of src.files.locked
 FORMAT = 1
 TASKS = ("classifier", "ner", "squad", "pretrain")
 GRAPHS = ("onnx", "int8", "mindir")  # in the order in which one is chosen
 _NAME_OF_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CHUNK = 1 << 20
+_KINDS = {str: "a text", dict: "an object", list: "a list"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,18 @@ def check_name(name):
     """Raises: ValueError: it cannot stand in an address."""
     if not _NAME_OF_MODEL.fullmatch(name):
         raise ValueError(f"name={name[:80]}: letters, digits, dots, dashes and underscores are allowed, 100 at most")
+
+
+def check_target(folder):
+    """Raises: ValueError: no place for a bundle: files of something else lie there, some of which it might replace."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        if folder.exists():
+            raise ValueError(f"--output {folder}: is a file; a folder is expected")
+        return
+    others = [path.name for path in folder.iterdir() if not path.name.startswith((HIDDEN, LOCK))]
+    if others and NAME not in others:
+        raise ValueError(f"--output {folder}: holds other files and no bundle ({NAME}); give a new or an empty folder")
 
 
 def write(folder, name, task, settings, labels, graphs):
@@ -71,11 +86,12 @@ def read(folder):
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no bundle; {NAME} is absent (python -m src.export makes one)")
     content = read_json_object(path)
-    if content.get("format") != FORMAT:
-        raise ValueError(f"{path}: format={content.get('format')}: this program reads {FORMAT}")
+    if type(content.get("format")) is not int or content["format"] != FORMAT:
+        raise ValueError(f"{path}: format={content.get('format')!r}: this program reads {FORMAT}")
     _check(path, content)
     digests, graphs = content["sha256"], content["graphs"]
-    for file in {*digests, *graphs.values()}:
+    casing = folder / "tokenizer_config.json"
+    for file in {*digests, *graphs.values(), *([casing.name] if casing.is_file() else [])}:
         if Path(file).name != file or file in ("", ".", ".."):
             raise ValueError(f"{path}: {file} does not lie beside it")
         if file not in digests:
@@ -86,16 +102,25 @@ def read(folder):
             raise ValueError(f"{folder / file}: is not the file that {NAME} was written for: its sha256 is another")
     if not {"config.json", "vocab.txt"} <= set(digests):
         raise ValueError(f"{path}: config.json and vocab.txt belong to a bundle")
-    found = describe_weights(None, folder / "config.json")
-    graphs = {kind: folder / file for kind, file in graphs.items()}
-    model, labels = loader.build(ModelConfig, found.model, "model."), tuple(content["labels"])
+    if casing.name in digests and type(read_json_object(casing).get("do_lower_case")) is not bool:
+        raise ValueError(f"{casing}: do_lower_case must be true or false")
+    graphs, labels = {kind: folder / file for kind, file in graphs.items()}, tuple(content["labels"])
+    model = _read_model(folder / "config.json")
     return Description(folder, content["name"], content["task"], content["settings"], labels, graphs, model, str(folder / "vocab.txt"))
+
+
+def _read_model(path):
+    found = describe_weights(None, path).model
+    try:
+        return loader.build(ModelConfig, found, "model.")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _check(path, content):
     for key, kind in (("name", str), ("task", str), ("settings", dict), ("labels", list), ("graphs", dict), ("sha256", dict)):
         if not isinstance(content.get(key), kind):
-            raise ValueError(f"{path}: {key} must be a {kind.__name__}")
+            raise ValueError(f"{path}: {key} must be {_KINDS[kind]}")
     check_name(content["name"])
     if content["task"] not in TASKS:
         raise ValueError(f"{path}: task={content['task']}: {', '.join(TASKS)} are known")
@@ -106,6 +131,10 @@ def _check(path, content):
         raise ValueError(f"{path}: labels, graphs and sha256 hold texts")
     if len(set(content["labels"])) < len(content["labels"]):
         raise ValueError(f"{path}: a label stands there twice")
+    try:
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: NaN, infinity or half a surrogate pair: no answer can hold it: {error}") from None
 
 
 def _digest(path):

@@ -27,6 +27,7 @@ class OnnxGraph:
         except Exception as error:  # of several classes of its own, without a common one
             raise ValueError(f"{path}: onnxruntime cannot run it: {error}") from None
         self.inputs = tuple(value.name for value in self._session.get_inputs())
+        self.outputs = tuple(value.name for value in self._session.get_outputs())
 
     def run(self, *arrays):
         """Outputs, a list of arrays, of int32 arrays in the order of `inputs`.
@@ -46,6 +47,9 @@ class MindirGraph:
     Args:
         path: the file.
         inputs: names of its inputs.
+
+    Raises:
+        ValueError: not a graph that MindSpore can run; or MindSpore is not installed.
     """
 
     def __init__(self, path, inputs=TEXT_INPUTS):
@@ -57,9 +61,11 @@ class MindirGraph:
             mindspore.set_device("CPU")
             self._graph, self._tensor = nn.GraphCell(mindspore.load(str(path))), Tensor
             self._graph.set_inputs(*(Tensor(shape=[None, None], dtype=mindspore.int32) for _ in inputs))  # compiled once for all sizes
+        except ImportError:
+            raise ValueError(f"{path}: MindSpore is not installed: pip install -r requirements.txt") from None
         except (RuntimeError, ValueError, TypeError) as error:
             raise ValueError(f"{path}: MindSpore cannot run it: {error}") from None
-        self.inputs = tuple(inputs)
+        self.inputs, self.outputs = tuple(inputs), None  # MindSpore has no names for outputs
 
     def run(self, *arrays):
         """Outputs, a list of arrays."""

@@ -1,5 +1,6 @@
 """An exported model that answers: instances to rows, rows through the graph, outputs to results."""
 
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -61,13 +62,13 @@ class Bundle:
         """What a client may know: dict."""
         keys, bare = self._task.describe(self.settings)
         instance = {"required": list(keys), "text_stands_for": bare}
-        return {
+        return self.settings | {
             "name": self.name,
             "task": self.task,
             "graph": self.graph,
             "labels": list(self.labels),
             "instance": instance,
-        } | self.settings
+        }
 
     def encode(self, instances):
         """Work of some instances.
@@ -80,14 +81,17 @@ class Bundle:
 
     def compute(self, rows):
         """The outputs of some rows, run as one batch: for each a tuple of float32 arrays without padding."""
+        outputs = self._run(rows)
+        return [tuple(self._cut(outputs, number, len(row.input_ids))) for number, row in enumerate(rows)]
+
+    def _run(self, rows):
         length = max(len(row.input_ids) for row in rows)
         columns = {name: np.zeros((len(rows), length), np.int32) for name in TEXT_INPUTS}
         for number, row in enumerate(rows):
             count = len(row.input_ids)
             columns["input_ids"][number, :count], columns["token_type_ids"][number, :count] = row
             columns["input_mask"][number, :count] = 1
-        outputs = self._graph.run(*(columns[name] for name in self._graph.inputs))
-        return [tuple(self._cut(outputs, number, len(row.input_ids))) for number, row in enumerate(rows)]
+        return self._graph.run(*(columns[name] for name in self._graph.inputs))
 
     def decode(self, work, outputs, top_k=None):
         """A result for each instance: dict.
@@ -133,17 +137,21 @@ class Bundle:
             raise ValueError(f"{path}: {error}") from None
 
     def _try(self, path):
-        """Run one row through: settings, labels and graph fit."""
+        """Run two short rows and the longest one through: settings, labels, shape of the network and graph fit."""
         keys, _ = self._task.describe(self.settings)
+        longest = min(self.settings["seq_length"], self._description.model.max_position_embeddings)
         try:
-            work = self.encode([dict.fromkeys(keys, "a")])
-            outputs = self.compute(work.rows)
-            width = outputs[0][0].shape[-1]
-            classes = {"classifier": len(self.labels) if not self.settings.get("regression") else 1, "ner": len(self.labels)}.get(
-                self.task, width
-            )
-            if width != classes:
-                raise ValueError(f"the graph gives {width} values, the labels are {classes}")
-            self.decode(work, outputs)
-        except (ValueError, KeyError, TypeError, RuntimeError, FloatingPointError) as error:
+            work = self.encode([dict.fromkeys(keys, "a")] * 2)
+            self._check_outputs(work.rows)
+            self._check_outputs([Row([len(self._tokenizer.vocabulary) - 1] * longest, [0] * longest)])
+            self.decode(work, self.compute(work.rows))
+        except (ValueError, KeyError, IndexError, TypeError, RuntimeError, FloatingPointError) as error:
             raise ValueError(f"{path}: its parts do not fit: {type(error).__name__}: {error}") from None
+
+    def _check_outputs(self, rows):
+        """Raises: ValueError: the graph's outputs for rows of one length are not those of the task."""
+        expected = self._task.shapes(self.settings, len(self.labels), len(rows), len(rows[0].input_ids))
+        names = self._graph.outputs or tuple(expected)
+        found = dict(zip_longest(names, (output.shape for output in self._run(rows))))
+        if list(found.items()) != list(expected.items()):
+            raise ValueError(f"the graph gives {found} for {len(rows)} rows, its task and labels mean {expected}")

@@ -21,6 +21,12 @@ def check(settings):
         raise ValueError("use_crf must be true or false")
 
 
+def shapes(settings, num_labels, rows, length):
+    """The graph's outputs for so many rows of one length: name -> shape."""
+    crf = {"transitions": (num_labels, num_labels), "start": (num_labels,), "end": (num_labels,)} if settings.get("use_crf") else {}
+    return {"logits": (rows, length, num_labels), **crf}
+
+
 def encode(description, tokenizer, instances):
     """(rows, what `decode` needs): rows are (input_ids, token_type_ids); a long text has several, which overlap."""
     sentences = [Sentence(each["text"], (), 1) for each in take_texts(instances, *describe(description.settings))]

@@ -25,6 +25,11 @@ def check(settings):
         raise ValueError(f"null_score_diff_threshold={settings.get('null_score_diff_threshold')}: a number is expected")
 
 
+def shapes(settings, num_labels, rows, length):
+    """The graph's outputs for so many rows of one length: name -> shape."""
+    return {"start_logits": (rows, length), "end_logits": (rows, length)}
+
+
 def encode(description, tokenizer, instances):
     """(rows, what `decode` needs): rows are (input_ids, token_type_ids); a long context has several."""
     settings, texts = description.settings, take_texts(instances, *describe(description.settings))

@@ -88,7 +88,7 @@ class FineTuneOptions(RunOptions):
         tree.model = {**found.model, **tree.get("model", {})}
         tree.setdefault("vocab_file_path", found.vocab_file)
         if not is_training:
-            _add_training_settings(tree, found)
+            _add_training_settings(cls, tree, found)
 
     def for_seed(self, seed):
         """The options of one of several runs: its own seed and its own folders."""
@@ -117,11 +117,11 @@ def _own_checkpoints(tree, output_dir):
     return saved or f"{folder}/ckpt"
 
 
-def _add_training_settings(tree, found):
+def _add_training_settings(cls, tree, found):
     labels = convert(tree.get("labels") or (), tuple[str, ...])
     if labels and found.labels and labels != found.labels:
         raise ValueError(f"labels={','.join(labels)}: the weights were trained with {','.join(found.labels)}")
-    if found.labels:
+    if found.labels and hasattr(cls, "labels"):  # not those of another task
         tree.labels = list(found.labels)
     other_task = tree.get("task_name", found.trained_with.get("task_name")) != found.trained_with.get("task_name")
     for key, value in found.trained_with.items():

@@ -60,7 +60,11 @@ def _parse(argv):
         flags = ["--eval_ckpt", own.checkpoint, "--eval_data_dir", own.checkpoint]
     else:
         flags = ["--do_predict", "true", "--load_finetune_checkpoint_path", own.checkpoint]
-    return own, loader.load(_OPTIONS[own.task], [*flags, "--device_target", "CPU", *rest])
+    config = loader.load(_OPTIONS[own.task], [*flags, "--device_target", "CPU", *rest])
+    with loader.bad_input_exits():
+        if getattr(config, "do_train", False):
+            raise ValueError("do_train=true: an export trains nothing; give --checkpoint what was trained")
+    return own, config
 
 
 def _check(own):
@@ -69,8 +73,11 @@ def _check(own):
         bundle_folder.check_name(own.name)
     if own.int8 == "true" and own.file_format != "ONNX":
         raise ValueError("int8=true is for --file_format ONNX")
-    if Path(own.output).exists() and not Path(own.output).is_dir():
-        raise ValueError(f"--output {own.output}: is a file; a folder is expected")
+    if not own.output:
+        raise ValueError("--output is empty: a folder is expected")
+    bundle_folder.check_target(own.output)
+    if seeds := sorted(Path(own.checkpoint).glob("seed-*/ckpt")):
+        raise ValueError(f"{own.checkpoint}: was trained with several seeds: give one of them, such as --checkpoint {seeds[0].parent}")
     trained_with = set(describe_weights(own.checkpoint).trained_with)
     tasks = [task for task, options in _OPTIONS.items() if trained_with <= set(getattr(options, "TRAINED_WITH", ()))]
     if tasks and own.task not in tasks:

@@ -2,8 +2,9 @@
 
 import dataclasses
 import os
+import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from src.data.classifier import make_task
 from src.data.tokenization import Tokenizer
 from src.export import mindir
 from src.export.comparison import compare, kind_of
+from src.files import locked
 from src.formats import weights
-from src.log import logger
+from src.log import logger, shorten
 from src.train import checkpoint, runs
 
 _FILES = {"onnx": "model.onnx", "int8": "model.int8.onnx", "mindir": "model.mindir"}
@@ -42,7 +44,7 @@ def export(task, config, path, output, file_format, name=None, quantised=False):
     Args:
         task: a task module. config: its options, the device started.
         path: weights, see `weights.find`.
-        output: folder, made if absent; graphs of the other format that a bundle there has are dropped.
+        output: folder that is absent, empty or holds a bundle; graphs of the other format that a bundle there has are dropped.
         file_format: ONNX or MINDIR.
         name: of the model; default: that of the task.
         quantised: whether to add an int8 graph to the ONNX one.
@@ -51,6 +53,7 @@ def export(task, config, path, output, file_format, name=None, quantised=False):
         DifferentOutputs: by more than TOLERANCE; nothing is written then. ValueError, FileNotFoundError: of the input.
     """
     name = name or kind_of(task)
+    bundle_folder.check_target(output)
     config = _settle(task, config, path)
     network = _make_network(task, config, path)
     output = Path(output)
@@ -75,15 +78,30 @@ def export(task, config, path, output, file_format, name=None, quantised=False):
 
 @contextmanager
 def _hidden_folder(output):
-    """A folder inside `output` that is gone behind the block; so is `output` if it was made for nothing."""
+    """A folder inside `output` that is gone behind the block; so is `output` if it was made for nothing.
+
+    Raises:
+        ValueError: another export is at work there. OSError: of the block, its file named as it would have been in `output`.
+    """
     was_there = output.exists()
-    output.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(prefix=".export.", dir=output) as hidden:
-            yield Path(hidden)
-    finally:
-        if not was_there and not any(output.iterdir()):
-            output.rmdir()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(output, wait=False))
+        except BlockingIOError:
+            raise ValueError(f"--output {output}: another export is at work there") from None
+        try:
+            for left in output.glob(f"{bundle_folder.HIDDEN}*"):  # by an export that was killed
+                shutil.rmtree(left)
+            with tempfile.TemporaryDirectory(prefix=bundle_folder.HIDDEN, dir=output) as hidden:
+                yield Path(hidden)
+        except OSError as error:
+            if (path := Path(error.filename or "")).parent.name.startswith(bundle_folder.HIDDEN):
+                error.filename = str(output / path.name)
+            raise
+        finally:
+            (output / bundle_folder.LOCK).unlink(missing_ok=True)
+            if not was_there and not any(output.iterdir()):
+                output.rmdir()
 
 
 def save_for_serving(task, options):
@@ -108,10 +126,10 @@ def _is_regression(config):
 
 
 def _settle(task, config, path):
-    """The labels, where neither weights nor flags name them: one for each output of the head."""
+    """The options with labels, where neither weights nor flags name them one for each output of the head; what contradicts is refused."""
     if kind_of(task) == "classifier" and not _is_regression(config) and not config.labels:
         known = () if config.task_name == "custom" else make_task(config.task_name, None, config.language).labels
-        count = len(weights.read(path).arrays["head.dense.bias"])
+        count = len(weights.read(path).arrays.get("head.dense.bias", (0, 0)))  # load_weights tells what to do where there is none
         labels = known if len(known) == count else tuple(f"LABEL_{number}" for number in range(count))
         config = dataclasses.replace(config, labels=labels)
     if kind_of(task) == "classifier" and config.task_name == "custom" and not config.columns:
@@ -121,7 +139,10 @@ def _settle(task, config, path):
     if not config.vocab_file_path:
         raise ValueError("no vocab.txt beside the weights: give --vocab_file_path")
     if kind_of(task) == "classifier":
-        config = dataclasses.replace(config, num_class=1 if _is_regression(config) else len(config.labels))
+        count = 1 if _is_regression(config) else len(config.labels)
+        if config.num_class not in (None, count):
+            raise ValueError(f"num_class={config.num_class}: the weights have {count} classes: {shorten(config.labels)}")
+        config = dataclasses.replace(config, num_class=count)
     return config
 
 
@@ -163,9 +184,12 @@ def _write_graphs(task, config, path, network, folder, file_format, quantised):
 
 
 def _move(hidden, output):
-    """Put the files in place, bundle.json last; other graphs of an older bundle go."""
-    (output / bundle_folder.NAME).unlink(missing_ok=True)
-    for stale in set(_FILES.values()) - {file.name for file in hidden.iterdir()}:
+    """Put the files in place, bundle.json last, whose digests refuse a mixture; other graphs of an older bundle go."""
+    names = {file.name for file in hidden.iterdir()}
+    for name in sorted({*names, *_FILES.values()}):
+        if (output / name).is_dir():
+            raise ValueError(f"--output {output}: {name} is a folder there; the bundle has a file of this name")
+    for name in sorted(names, key=lambda name: name == bundle_folder.NAME):
+        os.replace(hidden / name, output / name)
+    for stale in set(_FILES.values()) - names:
         (output / stale).unlink(missing_ok=True)
-    for file in sorted(hidden.iterdir(), key=lambda file: file.name == bundle_folder.NAME):
-        os.replace(file, output / file.name)

@@ -12,8 +12,7 @@ from onnx import TensorProto, helper
 OPSET = 17
 _IR_VERSION = 9
 _LARGEST = (1 << 31) - (1 << 20)  # bytes of a protobuf message, less room for the nodes
-_SQRT_HALF, _TANH_SLOPE = math.sqrt(0.5), math.sqrt(2.0 / math.pi)
-_TYPES = {"int32": TensorProto.INT32, "float32": TensorProto.FLOAT}
+_TANH_SLOPE = math.sqrt(2.0 / math.pi)
 
 
 class Builder:

@@ -17,6 +17,7 @@ from src.config.loader import bad_input_exits
 from src.log import logger
 from src.serve.limits import Limits
 
+_MAX_THREADS = 1024  # far more than help; onnxruntime starts any number that it is told to
 _RECURSION = 1000  # Python's own limit, which MindSpore raises: what clients send may be nested deeply
 
 
@@ -77,8 +78,8 @@ def _parse(argv):
     for field in dataclasses.fields(Limits):
         parser.add_argument(f"--{field.name}", type=field.type, default=field.default, help=f"{texts[field.name]} [%(default)s]")
     options = parser.parse_args(argv)
-    if options.threads < 0:
-        parser.error(f"--threads {options.threads}: 0 or more is expected")
+    if not 0 <= options.threads <= _MAX_THREADS:
+        parser.error(f"--threads {options.threads}: 0 to {_MAX_THREADS} is expected")
     return options
 
 

@@ -71,7 +71,7 @@ def _add_predict(app, predictor, path):
         if predictor.gate.draining:
             await discard_body(request)
         with predictor.gate.entered(), predictor.gate.holding() as hold:
-            body = await read_body(request, predictor.limits.max_body_bytes, hold)
+            body = await read_body(request, predictor.limits.max_body_bytes, hold, predictor.gate)
             return Response(await predictor.answer(body, request.receive), media_type="application/json")
 
 

@@ -12,22 +12,23 @@ _DISCARDED = 64 << 20  # bytes of a refused body
 _DISCARD_SECONDS = 10
 
 
-async def read_body(request, max_bytes, hold):
+async def read_body(request, max_bytes, hold, gate):
     """The whole body; its size is watched while it arrives, whatever Content-Length says.
 
     Args:
         request: Starlette's.
         max_bytes: the limit.
         hold: called with the length of each part as it arrives; may raise Refusal.
+        gate: Gate.
 
     Raises:
-        Refusal: 408 too slow, 413 too large, 415 compressed.
+        Refusal: 408 too slow, 413 too large, 415 compressed, 503 too slow for a server that stops.
         ClientGone: the connection was closed before the end.
     """
     stream = request.stream()
     try:
         _check_headers(request.headers, max_bytes)
-        return await asyncio.wait_for(_collect(stream, max_bytes, hold), BODY_SECONDS)
+        return await gate.read(_collect(stream, max_bytes, hold), BODY_SECONDS)
     except Refusal:
         await discard_body(request, stream)
         raise

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import contextmanager
 
+from src.serve import limits
 from src.serve.errors import Refusal
 
 
@@ -20,6 +21,7 @@ class Gate:
         self.held_bytes = 0
         self._max_held_bytes = max_held_bytes
         self._empty = asyncio.Event()
+        self._readings = set()
 
     @contextmanager
     def entered(self):
@@ -29,13 +31,28 @@ class Gate:
             Refusal: 503, the server is draining.
         """
         if self.draining:
-            raise Refusal(503, "the server is stopping; send this to another one", {"connection": "close"})
+            raise _stopping()
         self.inside += 1
         try:
             yield
         finally:
             self.inside -= 1
             self._notice()
+
+    async def read(self, reading, seconds):
+        """The result of the coroutine `reading`, within so many seconds; within few once the server drains.
+
+        Raises:
+            asyncio.TimeoutError: it took longer. Refusal: 503, it was not done soon after the server began to drain.
+        """
+        reading = asyncio.ensure_future(reading)
+        self._readings.add(reading)
+        try:
+            return await asyncio.wait_for(reading, seconds)
+        except asyncio.CancelledError:
+            raise _stopping() from None
+        finally:
+            self._readings.discard(reading)
 
     @contextmanager
     def preparing(self):
@@ -64,14 +81,23 @@ class Gate:
             self.held_bytes -= held
 
     def drain(self):
-        """Let nobody in any more."""
+        """Let nobody in any more; bodies that are on their way have a little time left."""
         self.draining = True
         self._notice()
+        asyncio.get_running_loop().call_later(limits.LAST_BODY_SECONDS, self._end_readings)
 
     async def empty(self):
         """Return when the gate drains and the last request inside has its answer."""
         await self._empty.wait()
 
+    def _end_readings(self):
+        for reading in self._readings:
+            reading.cancel()
+
     def _notice(self):
         if self.draining and not self.inside:
             self._empty.set()
+
+
+def _stopping():
+    return Refusal(503, "the server is stopping; send this to another one", {"connection": "close"})

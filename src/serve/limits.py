@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 BODY_SECONDS = 60  # for a body to arrive whole; a slower one is answered 408
+LAST_BODY_SECONDS = 5  # the same, from when the server begins to stop; 503
 _LONGEST_WAIT_MS = 60_000
 
 

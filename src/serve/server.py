@@ -7,6 +7,7 @@ import socket
 import uvicorn
 
 from src.log import logger
+from src.serve.heads import LimitedHeads
 
 _BACKLOG = 2048  # connections that wait to be accepted, as uvicorn's default
 _LAST_SECONDS = 30  # for clients to read their answers, once the last one is made
@@ -16,7 +17,7 @@ def open_socket(host, port):
     """A listening socket; port 0 takes a free one.
 
     Raises:
-        ValueError: no such port.
+        ValueError: no such port, or a host that cannot be a name.
         OSError: naming host and port.
     """
     if not 0 <= port <= 65535:
@@ -29,6 +30,8 @@ def open_socket(host, port):
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(_BACKLOG)
+    except UnicodeError:  # of the codec for names
+        raise ValueError(f"cannot listen on {host}:{port}: {host} is no name of a host") from None
     except OSError as error:
         if listening is not None:
             listening.close()
@@ -48,6 +51,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=LimitedHeads,
                 access_log=False,
                 log_config=None,
                 log_level="error",

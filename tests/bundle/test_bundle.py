@@ -1,13 +1,15 @@
+import gzip
 import itertools
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
 
 from src import predict
 from src.bundle import folder as bundle_folder
-from src.bundle.graphs import OnnxGraph
+from src.bundle.graphs import MindirGraph, OnnxGraph
 from src.bundle.model import Bundle
 from src.bundle.ner import find_best_path
 from src.config.model import ModelConfig
@@ -217,10 +219,12 @@ def test_a_file_elsewhere_is_refused(make, trick):
     ("changes", "message"),
     [
         ({"format": 2}, "format=2: this program reads 1"),
+        ({"format": "1"}, "format='1': this program reads 1"),
+        ({"format": True}, "format=True: this program reads 1"),
         ({"task": "chat"}, "task=chat: classifier, ner, squad, pretrain are known"),
         ({"task": "pretrain"}, "it answers no texts"),
         ({"name": "../x"}, "name=../x: letters"),
-        ({"labels": ["one"]}, "the graph gives 3 values, the labels are 1"),
+        ({"labels": ["one"]}, r"gives {'logits': \(2, 3\)} for 2 rows, its task and labels mean {'logits': \(2, 1\)}"),
         ({"labels": [1, 2, 3]}, "labels, graphs and sha256 hold texts"),
         ({"settings": {}}, "seq_length=None: a number from 3 to 32"),
         ({"settings": {"seq_length": 600}}, "seq_length=600: a number from 3 to 32"),
@@ -228,9 +232,12 @@ def test_a_file_elsewhere_is_refused(make, trick):
         ({"task": "squad", "settings": {"seq_length": 16}}, "doc_stride=None: a whole number from 1"),
         ({"settings": {"seq_length": 16, "pairs": 1}}, "pairs must be true or false"),
         ({"labels": ["a", "a", "b"]}, "a label stands there twice"),
+        ({"labels": ["a", "b", "\ud800"]}, "half a surrogate pair: .* surrogates not allowed"),
+        ({"settings": {"seq_length": 16, "threshold": float("nan")}}, "NaN, infinity or .*: Out of range"),
+        ({"task": "ner", "labels": ["O", "B-X", "I-X"]}, r"its parts do not fit: .* mean {'logits': \(2, 3, 3\)}"),
         ({"graphs": {}}, "one or more of onnx, int8, mindir"),
         ({"graphs": {"torch": "model.onnx"}}, "one or more of onnx, int8, mindir"),
-        ({"sha256": []}, "sha256 must be a dict"),
+        ({"sha256": []}, "sha256 must be an object"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(make, changes, message):
@@ -252,6 +259,64 @@ def test_what_a_bundle_tells(make):
     told = Bundle(make()).describe()
     assert (told["name"], told["task"], told["graph"], told["labels"]) == ("tiny", "classifier", "onnx", ["bad", "good", "odd"])
     assert told["instance"] == {"required": ["text_a"], "text_stands_for": "text_a"}
+
+
+def rewrite(path, settings=None, labels=("bad", "good", "odd"), **files):
+    """Other content of files of a bundle, and a bundle.json for it."""
+    for name, content in files.items():
+        (path / f"{name}.json").write_text(json.dumps(content))
+    bundle_folder.write(path, "tiny", "classifier", settings or {"seq_length": 16}, labels, {"onnx": "model.onnx"})
+
+
+def test_a_shape_and_a_casing_that_are_none_are_named(make):
+    path = make()
+    config = json.loads((path / "config.json").read_text())
+    rewrite(path, config={**config, "vocab_size": "x"})
+    with pytest.raises(ValueError, match="config.json: model.vocab_size=x"):
+        Bundle(path)
+    rewrite(path, config=config, tokenizer_config={"do_lower_case": 3})
+    with pytest.raises(ValueError, match="tokenizer_config.json: do_lower_case must be true or false"):
+        Bundle(path)
+    digests = json.loads((path / "bundle.json").read_text())["sha256"]
+    del digests["tokenizer_config.json"]
+    edit(path, sha256=digests)
+    with pytest.raises(ValueError, match="sha256 tells nothing of tokenizer_config.json"):
+        Bundle(path)
+
+
+def test_a_graph_for_fewer_positions_or_rows_than_the_bundle_claims_is_refused(make):
+    onnx, path = pytest.importorskip("onnx"), make()
+    rewrite(path, {"seq_length": 40}, config={**json.loads((path / "config.json").read_text()), "max_position_embeddings": 64})
+    with pytest.raises(ValueError, match="its parts do not fit: RuntimeError: onnxruntime"):
+        Bundle(path)
+    path = make()
+    graph = onnx.load(path / "model.onnx")
+    for value in graph.graph.input:
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(graph, path / "model.onnx")
+    rewrite(path)
+    with pytest.raises(ValueError, match="its parts do not fit: RuntimeError: onnxruntime"):
+        Bundle(path)
+
+
+def test_the_graph_of_another_task_is_refused_by_its_outputs(make):
+    path = make("squad", (), **SQUAD)
+    rewrite(path)
+    with pytest.raises(ValueError, match="the graph gives {'start_logits': .*mean {'logits'"):
+        Bundle(path)
+
+
+def test_settings_do_not_hide_what_a_bundle_tells(make):
+    path = make()
+    told = Bundle(path).describe()
+    edit(path, settings={"seq_length": 16, "labels": 7, "instance": 3, "name": "other", "mine": 1})
+    assert Bundle(path).describe() == {**told, "mine": 1}
+
+
+def test_mindspore_that_is_absent_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mindspore", None)
+    with pytest.raises(ValueError, match="model.mindir: MindSpore is not installed"):
+        MindirGraph("model.mindir")
 
 
 def test_what_onnxruntime_refuses_is_a_runtime_error(make):
@@ -280,6 +345,51 @@ def test_a_question_that_is_refused_is_named(make, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         predict_file(make("squad", (), **SQUAD), tmp_path / "in.json")
     assert "in.json, instances 0 to 1, question second: instances[1].question: is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"{", "not JSON: Expecting property name"),
+        (b"NaN", "not JSON: Out of range float values"),
+        (b"1e999", "not JSON: Out of range float values"),
+        (b'{"text": "\\ud800"}', "not JSON: .*surrogates not allowed"),
+        (b"9" * 5000, "not JSON: Exceeds the limit"),
+        (b'"\xff"', "not UTF-8: invalid start byte"),
+    ],
+)
+def test_a_line_that_no_model_can_be_asked_is_named(line, message, tmp_path):
+    (tmp_path / "in.jsonl").write_bytes(b'"word1"\n\n' + line + b'\n"word2"\n')
+    with pytest.raises(ValueError, match=f"in.jsonl:3: {message}"):
+        list(predict._read_lines(tmp_path / "in.jsonl", False))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--server", ""], "--server is empty"),
+        (["--bundle", "b", "--output", ""], "--output is empty"),
+        (["--bundle", "b", "--output", "."], "--output .: is a folder; a file is expected"),
+        (["--bundle", "b", "--output", "./in.txt"], "--output in.txt: is the input; give another file"),
+        (["--bundle", "b", "--batch_size", "9" * 20], "--batch_size must be 1 to 1000000"),
+    ],
+)
+def test_flags_that_cannot_be_are_refused_before_the_bundle_is_opened(flags, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.txt").write_text("word1\n")
+    with pytest.raises(SystemExit, match="2"):
+        predict.main(["--input", "in.txt", "--output", "out.jsonl", *flags])
+    assert message in capsys.readouterr().err
+    assert (tmp_path / "in.txt").read_text() == "word1\n"
+
+
+def test_the_bar_knows_the_lines_that_count(tmp_path):
+    (tmp_path / "in.txt").write_text("a\n\nb")
+    (tmp_path / "in.jsonl").write_text('"a"\n \n"b"\n')
+    (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress(b'"a"\n'))
+    os.mkfifo(tmp_path / "in.fifo")
+    counts = [predict._count_lines(tmp_path / name) for name in ("in.txt", "in.jsonl", "in.jsonl.gz", "in.fifo")]
+    assert counts == [3, 2, None, None]
 
 
 @pytest.mark.parametrize("error", [FloatingPointError("not finite"), RuntimeError("onnxruntime: no memory")])

@@ -10,7 +10,7 @@ from tiny_models import make_model, write_model
 from src import predict
 from src.bundle.model import Bundle
 from src.export import __main__ as export_command
-from src.export import comparison
+from src.export import comparison, exporting
 
 pytest.importorskip("onnx", reason="onnx is not installed: pip install -r requirements-serve.txt")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install -r requirements-serve.txt")
@@ -82,6 +82,7 @@ def test_another_graph_than_the_network_is_not_kept(export, tmp_path, monkeypatc
     [
         (["--use_crf", "true"], "unknown flag"),
         (["--vocab_file_path", "nowhere.txt"], "nowhere.txt"),
+        (["--num_class", "4"], "num_class=4: the weights have 3 classes: a, b, c"),
     ],
 )
 def test_bad_flags_end_with_2(flags, message, export, capsys, tmp_path):
@@ -97,6 +98,10 @@ def test_bad_flags_end_with_2(flags, message, export, capsys, tmp_path):
         (["--file_format", "MINDIR", "--int8"], "int8=true is for --file_format ONNX"),
         (["--name", "a/b"], "name=a/b: letters, digits"),
         (["--output", "file"], "--output file: is a file; a folder is expected"),
+        (["--output", ""], "--output is empty: a folder is expected"),
+        (["--output", "other"], "--output other: holds other files and no bundle (bundle.json)"),
+        (["--checkpoint", "seeds"], "seeds: was trained with several seeds: give one of them, such as --checkpoint seeds/seed-7"),
+        (["--do_train"], "do_train=true: an export trains nothing"),
         (["--task", "ner"], "weights: was trained for the task classifier, not ner: give --task classifier"),
         (["--task", "pretrain"], "weights: was trained for the task classifier, not pretrain: give --task classifier"),
         (["--checkpoint", "gone"], "gone: "),
@@ -106,6 +111,9 @@ def test_flags_that_do_not_fit_are_found_before_mindspore_is_imported(flags, mes
     kind, described, trained_with = KINDS["classifier"]
     write_model(tmp_path / "weights", make_model(), kind, trained_with=trained_with, **described)
     (tmp_path / "file").touch()
+    (tmp_path / "seeds" / "seed-7" / "ckpt").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").touch()
     without = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules['mindspore'] = None; from src.export.__main__ import main; main()"
     )
@@ -177,8 +185,50 @@ def test_an_address_without_a_model_and_an_absent_file_are_named(tmp_path, capsy
 
 def test_the_weights_own_folder_is_not_exported_to(export, tmp_path, capsys):
     export("classifier")
+    (tmp_path / "classifier" / "bundle.json").touch()
     with pytest.raises(SystemExit, match="2"):
         export_command.main(
             ["--task", "classifier", "--checkpoint", str(tmp_path / "classifier"), "--output", str(tmp_path / "classifier")]
         )
     assert "the weights are there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "message"),
+    [
+        ("classifier", "encoder", "it is pretrained and has no head"),
+        ("squad", "classifier", "is of another network: head.span"),  # whose labels are no setting of squad
+    ],
+)
+def test_weights_without_the_head_of_the_task_are_refused(task, kind, message, tmp_path, capsys):
+    write_model(tmp_path / "weights", kind=kind, labels=("a", "b", "c") if kind == "classifier" else ())
+    flags = ["--checkpoint", str(tmp_path / "weights"), "--output", str(tmp_path / "bundle"), "--seq_length", "32"]
+    flags += ["--max_query_length", "8", "--doc_stride", "8"] if task == "squad" else []
+    with pytest.raises(SystemExit, match="2"):
+        export_command.main(["--task", task, *flags])
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_an_export_is_alone_in_its_folder_and_removes_what_a_killed_one_left(tmp_path):
+    (tmp_path / "bundle" / ".export.killed" / "sub").mkdir(parents=True)
+    with exporting._hidden_folder(tmp_path / "bundle") as hidden:
+        assert {path.name for path in (tmp_path / "bundle").iterdir()} == {hidden.name, ".lock"}
+        with pytest.raises(ValueError, match="another export is at work there"), exporting._hidden_folder(tmp_path / "bundle"):
+            pass
+    assert not list((tmp_path / "bundle").iterdir())
+    with pytest.raises(OSError, match=f"{tmp_path}/new/model.onnx"), exporting._hidden_folder(tmp_path / "new") as hidden:
+        raise OSError(28, "No space left on device", str(hidden / "model.onnx"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_bundle_stays_whole_where_another_cannot_take_its_place(tmp_path):
+    for folder, content in (("new", "new"), ("old", "old")):
+        (tmp_path / folder).mkdir()
+        for name in ("bundle.json", "config.json", "model.onnx"):
+            (tmp_path / folder / name).write_text(content)
+    (tmp_path / "old" / "model.mindir").mkdir()
+    with pytest.raises(ValueError, match="--output .*/old: model.mindir is a folder there"):
+        exporting._move(tmp_path / "new", tmp_path / "old")
+    assert {path.read_text() for path in (tmp_path / "old").iterdir() if path.is_file()} == {"old"}

@@ -2,11 +2,12 @@ import json
 import random
 import socket
 import sys
+import time
 
 import pytest
 from serving import PREDICT, body_of, serving, wait_until
 
-from src.serve import bodies
+from src.serve import bodies, heads, limits
 from src.serve.limits import Limits
 
 
@@ -165,6 +166,41 @@ def test_a_connection_closed_within_a_body_leaves_nothing_behind(served):
         with socket.create_connection(("127.0.0.1", served.port)) as connection:
             connection.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n[".encode())
     wait_until(lambda: served.predictor.gate.inside == 0 and served.predictor.gate.held_bytes == 0)
+
+
+def test_a_head_that_does_not_end_is_refused(served):
+    get = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+    chunked = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n".encode()
+    trailer = b"c: d\r\n"
+    for begin, part in ((get, b"a"), (get, b"a: b\r\n"), (b"GET /", b"a"), (chunked, trailer)):
+        with socket.create_connection(("127.0.0.1", served.port), 5) as connection:
+            connection.sendall(begin)
+            if part == trailer:  # the head is whole, and was another read
+                wait_until(lambda: served.predictor.gate.inside == 1)
+            connection.sendall((part * heads._MAX_BYTES)[: heads._MAX_BYTES + 1])
+            answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+        assert answer.startswith(b"HTTP/1.1 431 ") and answer.endswith(b'{"error": "the head of the request is larger than 65536 bytes"}')
+    assert served.send(get + b"a: " + b"a" * 60_000 + b"\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    whole = get + b"a: " + b"a" * 30_000 + b"\r\n"
+    assert served.send((whole + b"\r\n") * 5 + whole + b"Connection: close\r\n\r\n").count(b"HTTP/1.1 200 ") == 6
+
+
+def test_what_is_not_http_is_told_in_json(served):
+    answer = served.send(b"nonsense\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ") and answer.endswith(b'\r\n\r\n{"error": "the request is not HTTP"}')
+
+
+def test_a_body_that_does_not_come_holds_a_server_that_stops_for_a_short_time(monkeypatch):
+    monkeypatch.setattr(limits, "LAST_BODY_SECONDS", 0.2)
+    with serving() as served, socket.create_connection(("127.0.0.1", served.port), 10) as connection:
+        connection.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n[".encode())
+        wait_until(lambda: served.predictor.gate.inside == 1)
+        started = time.monotonic()
+        served.server.stop()
+        answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+        assert answer.startswith(b"HTTP/1.1 503 ") and b"the server is stopping" in answer
+        served.thread.join(5)
+        assert not served.thread.is_alive() and 0.2 <= time.monotonic() - started < 5
 
 
 def test_a_full_queue_is_told_with_the_time_to_come_back():

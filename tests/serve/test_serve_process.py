@@ -130,6 +130,7 @@ def test_a_second_signal_ends_at_once():
         (["--bundle", "ner", "--name", "a/b"], "error: name=a/b: letters, digits, dots, dashes and underscores are allowed"),
         (["--bundle", "ner", "--max_queue", "10"], "error: max_instances=1024 is above 5, half of max_queue=10"),
         (["--bundle", "ner", "--host", "203.0.113.1"], "error: cannot listen on 203.0.113.1:0: Cannot assign requested address"),
+        (["--bundle", "ner", "--host", "a..b"], "error: cannot listen on a..b:0: a..b is no name of a host"),
         (["--bundle", "ner", "--port", "99999"], "error: port=99999 must be 0 to 65535"),
     ],
 )
@@ -139,6 +140,12 @@ def test_bad_options_end_with_one_line(flags, message, monkeypatch, capsys):
         main([*flags, *([] if "--port" in flags else ["--port", "0"])], FakeBundle.open)
     output = capsys.readouterr()
     assert (exit_.value.code, output.out) == (2, "") and output.err.startswith(message) and output.err.count("\n") == 1, output.err
+
+
+def test_more_threads_than_can_help_are_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["--bundle", "ner", "--threads", "100000"], FakeBundle.open)
+    assert "--threads 100000: 0 to 1024 is expected" in capsys.readouterr().err
 
 
 def test_a_taken_port_ends_with_one_line():

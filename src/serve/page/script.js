@@ -103,6 +103,7 @@ function showError(message) {
 
 async function predict(event) {
   event.preventDefault();
+  if (at("submit").disabled) return;  // Ctrl+Enter comes here too
   const instance = Object.fromEntries(about.fields.map((name) => [name, at(name).value]));
   const started = performance.now();
   at("submit").disabled = true;
