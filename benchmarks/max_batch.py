@@ -13,11 +13,13 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FORMS = {"Baseline": [], "Recompute": ["--use_recompute"], "Recompute + mixed precision": ["--use_recompute", "--compute_type", "float16"]}
+GB = 1024**3
 _SHARE = 0.02  # of the largest batch that bisection leaves undecided
 
 
@@ -36,16 +38,21 @@ def run_trial(options, flags, batch, steps=2):
     command += ["--seq_length", str(options.seq_length), "--predictions", str(options.predictions), "--batch_size", str(batch)]
     command += ["--steps", str(steps), "--device_target", options.device_target, "--device_memory", str(options.memory), *flags]
     command += ["--layers", str(options.layers)] if options.layers else []
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    exceeded = False
-    while process.poll() is None and not exceeded:
-        exceeded = options.device_target == "CPU" and resident(process.pid) > options.memory * 1e9
-        time.sleep(0.02)
-    if exceeded:
-        process.kill()
-    output = process.communicate()[0]
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True)
+        exceeded = False
+        while process.poll() is None and not exceeded:
+            exceeded = options.device_target == "CPU" and resident(process.pid) > options.memory * GB
+            time.sleep(0.02)
+        if exceeded:
+            process.kill()
+        output = process.communicate()[0]
+        errors.seek(0)
+        told = errors.read()
+    if process.returncode != 0 and not exceeded and (options.device_target == "CPU" or "memory" not in told.lower()):
+        sys.exit(f"error: the trial ended with exit code {process.returncode}: {' '.join(command)}\n{told}")
     found = json.loads(output.splitlines()[-1]) if process.returncode == 0 else None
-    if found and options.device_target == "CPU" and found["peak_bytes"] > options.memory * 1e9:  # between two looks
+    if found and options.device_target == "CPU" and found["peak_bytes"] > options.memory * GB:  # between two looks
         found = None
     print(json.dumps({"flags": flags, "batch_size": batch, "fits": found is not None, **(found or {})}), flush=True)
     return found
@@ -98,11 +105,13 @@ def main():
     parser.add_argument("--task", default="classifier", choices=("classifier", "pretrain"))
     parser.add_argument("--seq_length", type=int, default=128)
     parser.add_argument("--predictions", type=int, default=20, help="masked tokens a row of pretraining [%(default)s]")
-    parser.add_argument("--memory", type=float, required=True, help="GB (1e9 bytes) that a process, or the device, may take")
+    parser.add_argument("--memory", type=float, required=True, help="GB of 1024^3 bytes that a process, or the device, may take")
     parser.add_argument("--device_target", default="CPU", choices=("CPU", "GPU", "Ascend"))
     parser.add_argument("--pairs", type=int, default=3, help="times that speeds are compared at one batch [%(default)s]")
     parser.add_argument("--output", help="file for the tables")
     options = parser.parse_args()
+    if options.memory <= 0:
+        parser.error("--memory: a number above 0 is expected")
     forms = {name: flags for name, flags in FORMS.items() if options.device_target != "CPU" or "float16" not in flags}
     largest = {name: find_largest(options, flags) for name, flags in forms.items()}
     base, paired = largest["Baseline"][0], {name: [] for name in forms}

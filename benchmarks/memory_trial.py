@@ -65,9 +65,14 @@ def main():
     parser.add_argument("--device_memory", type=float, help="GB that the framework may take on a GPU or Ascend")
     parser.add_argument("--steps", type=int, default=3, help="the first, with its compilation, does not count for the rate [%(default)s]")
     options = parser.parse_args()
-    config = ModelConfig(**describe_weights(None, options.config).model)
+    try:
+        config = ModelConfig(**describe_weights(None, options.config).model)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     if options.layers:
         config = dataclasses.replace(config, num_hidden_layers=options.layers)
+    if options.batch_size < 1 or options.steps < 2 or not 1 <= options.predictions <= options.seq_length <= config.max_position_embeddings:
+        parser.error("1 row, 2 steps, and 1 <= --predictions <= --seq_length <= the network's positions are expected")
     target = runtime.available_devices()[0] if options.device_target == "auto" else options.device_target
     mindspore.set_context(mode=context.GRAPH_MODE)
     mindspore.set_device(target)

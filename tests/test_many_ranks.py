@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import ranks_job
-from conftest import ROOT, TINY, WORDS, write_table
+from conftest import ROOT, WITHOUT_DROPOUT, WORDS, write_table
 
 import pretrain_eval
 import run_classifier
@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "."]
     (folder / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
-    shape = {**TINY, "vocab_size": len(tokens), "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # ranks drop unlike
+    shape = {**WITHOUT_DROPOUT, "vocab_size": len(tokens)}  # ranks drop unlike
     (folder / "bert_config.json").write_text(json.dumps(shape), encoding="utf-8")
     write_table(folder / "train.tsv", 53, 1)
     write_table(folder / "dev.tsv", 23, 2)

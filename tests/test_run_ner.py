@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import ROOT, TINY, WORDS
+from conftest import ROOT, WITHOUT_DROPOUT, WORDS
 
 import run_ner
 from src.data.tfrecord import encode_examples
@@ -117,7 +117,7 @@ def data(tmp_path_factory):
     """Folder of everything that runs read."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
-    (folder / "bert_config.json").write_text(json.dumps({**TINY, "initializer_range": 0.3}), encoding="utf-8")
+    (folder / "bert_config.json").write_text(json.dumps({**WITHOUT_DROPOUT, "initializer_range": 0.3}), encoding="utf-8")
     for name, sentences in {"train": TRAIN, "dev": DEV}.items():
         write_tagged(folder / f"{name}.txt", sentences, "BIO")
         write_cluener(folder / f"{name}.json", sentences)

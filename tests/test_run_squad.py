@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import ROOT, TINY, WORDS
+from conftest import ROOT, WITHOUT_DROPOUT, WORDS
 
 import run_squad
 from src.data.record_writers import open_writer, pack
@@ -135,7 +135,7 @@ def data(tmp_path_factory):
     """Folder of everything that runs read."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
-    (folder / "bert_config.json").write_text(json.dumps({**TINY, "initializer_range": 0.3}), encoding="utf-8")
+    (folder / "bert_config.json").write_text(json.dumps({**WITHOUT_DROPOUT, "initializer_range": 0.3}), encoding="utf-8")
     asked = drop_answers(ASKED)
     asked[0]["qas"].append({"id": "long", "question": LONG})
     asked.append({"context": "\u200b", "qas": [{"id": "empty", "question": "was it good"}]})

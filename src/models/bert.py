@@ -12,7 +12,8 @@ import math
 import mindspore
 from mindspore import nn, ops
 
-from src.models.layers import Activation, Dropout, Embedding, LayerNorm, Linear, MaskedSoftmax, SwapMiddle, make_mask_bias, tanh, zeros_like
+from src.models.dropout import Dropout
+from src.models.layers import Activation, Embedding, LayerNorm, Linear, MaskedSoftmax, SwapMiddle, make_mask_bias, tanh, zeros_like
 from src.models.positions import make_positions
 
 EMBEDDINGS_PLACE, HEAD_PLACE = 0, 1  # of Dropout; the layers' come behind

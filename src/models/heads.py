@@ -8,7 +8,8 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from src.models.bert import HEAD_PLACE, Bert
-from src.models.layers import Dropout, Linear, tanh
+from src.models.dropout import Dropout
+from src.models.layers import Linear, tanh
 from src.models.recurrent import BiLstm
 
 _WIDTHS, _FILTERS = (1, 2, 3, 4), 256

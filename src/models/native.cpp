@@ -34,7 +34,7 @@ inline void moments(const float *x, int64_t size, float eps, float *mean, float 
   *inverse = 1.0f / std::sqrt(squares / size + eps);
 }
 
-// A hash of 32 bits, layers.py's _mix; `key` enters in its middle.
+// A hash of 32 bits, dropout.py's _mix; `key` enters in its middle.
 inline uint32_t mix(uint32_t x, uint32_t key = 0) {
   x = (x ^ (x >> 16)) * 0x7FEB352Du;
   x ^= key;
@@ -163,7 +163,7 @@ extern "C" int softmax_gradient(int, void **params, int *ndims, int64_t **shapes
   return 0;
 }
 
-// x [...], draw int32 [2] (seed, step), numbers int32 [2] (place, threshold of 2^24) -> y: x scaled, or 0; see layers.py's Dropout
+// x [...], draw int32 [2] (seed, step), numbers int32 [2] (place, threshold of 2^24) -> y: x scaled, or 0; see dropout.py
 extern "C" int dropout(int, void **params, int *ndims, int64_t **shapes, const char **, void *, void *) {
   const float *x = static_cast<const float *>(params[0]);
   const uint32_t *draw = static_cast<const uint32_t *>(params[1]);

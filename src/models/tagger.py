@@ -10,7 +10,8 @@ from mindspore import nn, ops
 
 from src.models.bert import HEAD_PLACE, Bert
 from src.models.crf import BestPath, Crf, CrfLikelihood
-from src.models.layers import Dropout, Linear
+from src.models.dropout import Dropout
+from src.models.layers import Linear
 from src.models.recurrent import BiLstm
 
 

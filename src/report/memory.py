@@ -75,7 +75,9 @@ def parse_memory(text):
     try:
         size = float(match[1]) * unit
     except (TypeError, ValueError):
-        raise ValueError(f"--device_memory {text}: a number and MB or GB are expected, such as 32GB") from None
+        size = 0
+    if size < MB:
+        raise ValueError(f"--device_memory {text}: a number and MB or GB are expected, 1MB at least, such as 32GB")
     return int(size)
 
 

@@ -118,7 +118,7 @@ def _cross_entropy(tape, logits):
 def _pretraining(tape, options, x, words):
     """Pretraining and PretrainingLoss of pretraining.py: logits of P masked tokens."""
     model, kind = options.model, tape.form.compute_type
-    predictions = options.max_predictions_per_seq or count_predictions(x.shape[0])
+    predictions = min(options.max_predictions_per_seq or count_predictions(x.shape[0]), x.shape[0])
     pooled = _pooler(tape, model, x)
     tape.part = "masked_lm"
     y = tape.add("masked tokens", [x], (predictions, model.hidden_size))

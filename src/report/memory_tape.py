@@ -142,15 +142,11 @@ class Tape:
         return self.add(name, [x, weight, bias], x.shape, needs=[x], saved=saved)
 
     def activation(self, kind, x):
-        """Activation of layers.py. The framework's erf GELU is x * (erf(x / sqrt 2) + 1) * 0.5, op by op; all others keep x."""
+        """Activation of layers.py: relu keeps its result, all others x. Elsewhere than on the CPU erf's GELU is several ops."""
         if kind == "relu":
             return self.add("relu", [x], x.shape, needs_result=True)
-        if self.form.native or kind != "gelu":
-            return self.add(kind, [x], x.shape, needs=[x])
-        scaled = self.scale("x / sqrt 2", x)
-        y = self.add("erf", [scaled], x.shape, needs=[scaled])
-        y = self.add("erf + 1", [y], x.shape, passes=[y])
-        return self.scale("gelu: * 0.5", self.add("gelu: x * (erf + 1)", [x, y], x.shape, needs=[x, y]))
+        scratch = 0 if self.form.native or kind != "gelu" else 2 * x.bytes
+        return self.add(kind, [x], x.shape, needs=[x], scratch=scratch)
 
     def softmax(self, scores, mask_bias):
         """MaskedSoftmax of layers.py, in float32: keeps its result. The kernel adds the mask itself."""
@@ -164,7 +160,7 @@ class Tape:
         return self.add(name, [x], shape)
 
     def dropout(self, x, rate):
-        """Dropout of layers.py. _NativeDropout draws again. _HashedDropout keeps a mask of x's type, and has three int32 arrays in
+        """Dropout of dropout.py. _NativeDropout draws again. _HashedDropout keeps a mask of x's type, and has three int32 arrays in
         hand while it draws, before mask and result are there. The framework's own keeps a mask: of x's type on GPU, bits on Ascend."""
         if rate == 0:
             return x

@@ -6,7 +6,7 @@ import pytest
 from mindspore import Tensor
 
 from src.config.model import ModelConfig
-from src.models.layers import Dropout
+from src.models.dropout import Dropout
 from src.models.losses import WithLoss
 from src.models.span import SpanFinder, SpanLoss
 from src.train import runtime

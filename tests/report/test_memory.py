@@ -30,6 +30,19 @@ TASKS = {
 }
 FORMS = [Form("CPU", "float32", False), Form("GPU", "float32", False), Form("GPU", "float16", False), Form("Ascend", "bfloat16", False)]
 
+# What a sequence adds to the peak of the tensors, bytes: 2026-11-22, MindSpore 2.10.0, two x86-64 cores, by
+#     python benchmarks/memory_plan.py --config configs/networks/NETWORK.json --layers … --seq_length … --batch_sizes … [--use_recompute]
+MEASURED = {  # network, layers, length, recompute, batch sizes
+    ("bert_base", 12, 128, False, (16, 32)): 96_337_920,
+    ("bert_base", 12, 512, False, (4, 7)): 612_018_859,
+    ("bert_large", 8, 128, False, (16, 32)): 86_507_520,
+    ("bert_large", 8, 512, False, (3, 6)): 547_356_672,
+    ("bert_base", 12, 128, True, (80, 128)): 14_155_776,
+    ("bert_large", 4, 128, True, (64, 80)): 13_107_200,
+    ("bert_large", 4, 512, True, (12, 16)): 77_594_624,
+    ("bert_base", 6, 512, True, (12, 18)): 58_195_968,
+}
+
 
 def load_model(name):
     return ModelConfig(**describe_weights(None, ROOT / f"configs/networks/{name}.json").model)
@@ -136,6 +149,16 @@ def test_parameters_are_those_of_the_network(name):
     shapes = [tuple(getattr(model, size) if isinstance(size, str) else size for size in sizes) for sizes in encoder_shapes(model).values()]
     shapes += [(2, model.hidden_size), (2,)]
     assert sorted(parameter.shape for parameter in tape.parameters) == sorted(shapes)
+
+
+@pytest.mark.parametrize("case", MEASURED, ids=str)
+def test_plan_is_what_was_measured(case):
+    name, layers, seq_length, recompute, (small, large) = case
+    plan = plan_of(
+        Form("CPU", "float32", recompute), dataclasses.replace(load_model(name), num_hidden_layers=layers), seq_length=seq_length
+    )
+    planned = (plan.peak(large) - plan.peak(small)) / (large - small)
+    assert planned == pytest.approx(MEASURED[case], rel=0.01)  # of the pool's log, in whole MB
 
 
 def test_known_numbers_of_parameters():
