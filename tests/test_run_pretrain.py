@@ -209,6 +209,12 @@ def test_recompute_changes_nothing(job, tmp_path):
         np.testing.assert_allclose(arrays[name], others[name], atol=1e-6, err_msg=name)
 
 
+def test_recompute_without_a_compiler_says_that_it_saves_nothing(job, monkeypatch, caplog):
+    monkeypatch.setattr("src.models.native.build", lambda: None)
+    run_pretrain.main(job(train_steps=2, use_recompute="true"))
+    assert any(message.startswith("use_recompute=true saves nothing without a C++ compiler") for message in caplog.messages)
+
+
 def test_evaluation_along_the_way_is_logged_and_changes_nothing(job, corpus, tmp_path):
     run_pretrain.main(job())
     evaluated = {

@@ -112,6 +112,8 @@ def start(options):
         fusion = {"allreduce": {"mode": "size", "config": _FUSION_MEGABYTES}}
         size = device.world_size
         mindspore.set_auto_parallel_context(parallel_mode="data_parallel", device_num=size, gradients_mean=False, comm_fusion=fusion)
+    if device.recompute == "layer" and not device.native_library:
+        logger.warning("use_recompute=true saves nothing without a C++ compiler: the framework's own kernels keep what they have computed")
     if options.enable_data_sink and not device.data_sink:
         logger.warning(f"enable_data_sink=true has no effect: {target} takes its data step by step")
     mindspore.set_seed(options.seed)
