@@ -80,6 +80,7 @@ TINY = {
     "attention_probs_dropout_prob": 0.1,
 }
 
+NO_DROPOUT = {"model.hidden_dropout_prob": 0, "model.attention_probs_dropout_prob": 0}  # as flags
 WITHOUT_DROPOUT = {**TINY, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 

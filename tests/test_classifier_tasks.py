@@ -8,7 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import ROOT, TINY, WORDS
+from conftest import NO_DROPOUT, ROOT, TINY, WORDS
 from mindspore.mindrecord import FileWriter
 
 import run_classifier
@@ -31,7 +31,7 @@ HEADS = [("cnn", "false"), ("cnn", "true"), ("rcnn", "false")]
 @pytest.mark.parametrize(("head", "batch_norm"), HEADS)
 def test_each_head_learns_and_is_found_again(job, tmp_path, head, batch_norm):
     settings = {"head": head, "cnn_batch_norm": batch_norm, "optimizer.learning_rate": 0.01, "model.initializer_range": 0.2}
-    run_classifier.main(job(**settings, epoch_num=8, do_eval="true"))
+    run_classifier.main(job(**settings, **NO_DROPOUT, epoch_num=8, do_eval="true"))
     first = results(tmp_path / "out")
     assert first["accuracy"] == 1.0  # the word `good` decides
     left_out = 1 if batch_norm == "true" else 0  # 50 rows make 6 whole batches of 8
@@ -93,7 +93,7 @@ def test_a_run_in_a_used_folder_leaves_no_results_of_the_one_before(job, tmp_pat
 @pytest.mark.parametrize("kind", ["sinusoidal", "learned"])
 def test_nezha_trains_and_its_folder_loads_by_itself(job, tmp_path, kind):
     settings = {"model.position_embedding_type": kind, "model.max_relative_position": 5, "model.initializer_range": 0.2}
-    run_classifier.main(job(**settings, epoch_num=20, do_eval="true"))
+    run_classifier.main(job(**settings, **NO_DROPOUT, epoch_num=20, do_eval="true"))
     first = results(tmp_path / "out")
     assert first["accuracy"] >= 0.9
     saved = json.loads((tmp_path / "out/ckpt/config.json").read_text(encoding="utf-8"))

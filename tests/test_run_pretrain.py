@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT, TINY, WORDS
+from conftest import NO_DROPOUT, ROOT, TINY, WORDS
 
 import pretrain_eval
 import run_pretrain
@@ -191,7 +191,7 @@ def test_resuming_in_an_empty_folder_starts_anew_and_says_so(job, capsys):
 
 def test_micro_batches_train_as_one_batch(job, tmp_path):
     settings = {"enable_global_norm": "true", "do_shuffle": "false", "train_steps": 8}
-    settings |= {"model.hidden_dropout_prob": 0, "model.attention_probs_dropout_prob": 0}  # micro-batches drop unlike
+    settings |= NO_DROPOUT  # micro-batches drop unlike
     run_pretrain.main(job(**settings))
     run_pretrain.main(job(batch_size=4, accumulation_steps=2, save_checkpoint_path=tmp_path / "other", **settings))
     arrays, others = read_arrays(tmp_path / "out"), read_arrays(tmp_path / "other")
