@@ -34,11 +34,9 @@ class _HashedDropout(nn.Cell):
 
     def construct(self, x, draw):
         key = _mix(ops.bitwise_xor(draw[:1], _mix(draw[1:] + _wrap(_GOLDEN * self.place))))
-        columns = x.shape[-1]
-        first = (
-            self.count(0, x.size, columns).astype(mindspore.int32).reshape((-1, 1)) + key
-        )  # all numbers as a constant would stay in memory
-        numbers = first + self.count(0, columns, 1).astype(mindspore.int32)
+        rows = self.count(0, x.size, x.shape[-1]).astype(mindspore.int32).reshape((-1, 1))
+        columns = self.count(0, x.shape[-1], 1).astype(mindspore.int32)
+        numbers = rows + key + columns  # the key first: numbers alone are a constant, as large as x, that stays in memory
         kept = _shift_right(_mix(numbers, _mix(key + _GOLDEN)), 8) >= self.threshold
         return x * (kept.reshape(x.shape).astype(x.dtype) * self.scale)
 
