@@ -185,3 +185,27 @@ def test_an_overflow_in_one_micro_batch_skips_the_whole_update():
     assert np.isfinite(state(step)["dense.weight"]).all()
     assert not np.array_equal(state(step)["dense.weight"], before)
     assert mindspore.get_context("mode") == mindspore.GRAPH_MODE
+
+
+class TellsDraw(Regression):
+    """Has the draw as parts of its loss."""
+
+    def construct(self, draw, x, y, weights):
+        loss, weight = super().construct(draw, x, y, weights)
+        seed, number = (draw[place].astype(mindspore.float32) * weight for place in (0, 1))
+        return loss, weight, seed, number
+
+
+@pytest.mark.parametrize("accumulation_steps", [1, 2])
+def test_every_micro_batch_has_a_draw_of_its_own_also_after_an_overflow(accumulation_steps):
+    network = TellsDraw()
+    config = OptimizerConfig(name="Momentum", learning_rate=0.1, schedule="constant", warmup_steps=0)
+    optimizer = make_optimizer(config, network.trainable_params(), 10)
+    step = TrainStep(network, optimizer, LossScale(8.0, 2.0, 100), accumulation_steps=accumulation_steps, seed=5)
+    found = []
+    for number in range(6):
+        columns = make_batch(seed=number)
+        if number == 2:
+            columns[0][0] = np.inf  # this update is skipped
+        found.append([part.item() for part in run(step, *columns)[-2:]])
+    assert np.round(found, 3).tolist() == [[5, number] for number in range(6)]
