@@ -7,6 +7,7 @@ from mindspore import Tensor
 
 from src.config.model import ModelConfig
 from src.models.dropout import Dropout
+from src.models.heads import Classifier
 from src.models.losses import WithLoss
 from src.models.span import SpanFinder, SpanLoss
 from src.train import runtime
@@ -99,3 +100,9 @@ def test_loss_and_gradients_are_those_without(positions, kind):
                 gradient, expected[name], rtol=1e-6, atol=1e-6 * np.abs(expected[name]).max(), err_msg=f"{form} {name}"
             )
             assert np.abs(gradient).max() > 0 or name.endswith("key.bias"), name
+
+
+def test_no_two_dropouts_of_a_network_share_a_place():
+    network = Classifier(ModelConfig(**SHAPE), KINDS["plain"], 2)
+    places = [cell.dropout.place for _, cell in network.cells_and_names() if isinstance(cell, Dropout)]
+    assert len(places) == len(set(places)) == 2 + 3 * SHAPE["num_hidden_layers"]
