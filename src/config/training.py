@@ -104,7 +104,8 @@ class RunOptions:
 
     def __post_init__(self):
         check_fields(self)
-        assert not self.batch_in_tokens, "count_rows has made rows of them"
+        if self.batch_in_tokens:
+            raise ValueError("batch_in_tokens=true: batch sizes are rows here; RunOptions.count_rows makes rows of tokens")
         if len(self.bucket_list) > 4 or self.bucket_list != tuple(sorted(set(self.bucket_list))):
             raise ValueError(f"bucket_list={','.join(map(str, self.bucket_list))}: four lengths at most, in ascending order, are expected")
 
