@@ -98,9 +98,11 @@ def _bytes(array):
 
 
 def _compare(one, other):
-    """The largest difference; what is no number on both sides is none."""
-    both = np.isnan(one) & np.isnan(other)
-    return float(np.where(both, 0.0, np.abs(one - other)).max(initial=0.0))
+    """The largest difference: 0 where both are the same infinity or no number, infinite where one alone is."""
+    with np.errstate(invalid="ignore"):
+        difference = np.nan_to_num(np.abs(one - other), nan=np.inf, posinf=np.inf)
+    same = (one == other) | (np.isnan(one) & np.isnan(other))
+    return float(np.where(same, 0.0, difference).max(initial=0.0))
 
 
 def _find_largest(values):

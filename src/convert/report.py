@@ -1,6 +1,7 @@
 """What became of every tensor in a conversion, as lines of text and as conversion_report.json."""
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -58,6 +59,9 @@ class Report:
     def write(self, folder):
         """Write conversion_report.json into a folder, made if absent."""
         lists = {name: getattr(self, name) for name in ("warnings", "missing", "left_random", "not_finite", "proof")}
+        if self.proof:  # JSON has no infinity
+            finite = {name: value if math.isfinite(value) else None for name, value in self.proof["differences"].items()}
+            lists["proof"] = {**self.proof, "differences": finite}
         content = {**self.head, "passed": self.passed, "counts": self._count(), **lists, "tensors": self.tensors}
         write_text(Path(folder) / NAME, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 

@@ -217,6 +217,21 @@ def test_infinity_and_nan_are_reported_and_kept(tmp_path):
     assert_same(weights.read(tmp_path / "1").arrays, arrays)
 
 
+@pytest.mark.parametrize("kind", ["classifier", "pretraining"])
+def test_an_output_that_is_infinite_on_both_sides_is_the_same(kind, tmp_path, monkeypatch):
+    arrays = make_weights(make_model(), kind)
+    arrays["head.dense.bias" if kind == "classifier" else "masked_lm.bias"][1] = np.inf
+    folder, _ = write_model(tmp_path / "0", kind=kind, arrays=arrays)
+    assert convert("mindspore", "huggingface", folder, tmp_path / "1").passed
+    run = network.run
+    results = iter((1.0, np.inf))
+    monkeypatch.setattr(network, "run", lambda *inputs: run(*inputs) | {"pooled": np.full((2, 32), next(results))})
+    report = convert("mindspore", "huggingface", folder, tmp_path / "2")
+    assert (report.passed, report.proof["differences"]["pooled"]) == (False, np.inf)
+    written = json.loads((tmp_path / "2/conversion_report.json").read_text(), parse_constant=pytest.fail)
+    assert written["proof"]["differences"]["pooled"] is None
+
+
 @pytest.mark.parametrize(("source", "target"), [("zoo", "mindspore"), ("mindspore", "tensorflow"), ("nvidia", "tensorflow")])
 def test_another_format_than_was_said_is_named(source, target, tmp_path):
     folder, _ = write_model(tmp_path / "0", target="tensorflow")
