@@ -5,8 +5,7 @@ import json
 import sqlite3
 from contextlib import contextmanager
 
-from mindspore.mindrecord.core.shardheader import ShardHeader
-from mindspore.mindrecord.core.shardwriter import ShardWriter
+from mindspore.mindrecord.filewriter import ShardHeader, ShardWriter  # of its core: a place that differs between versions
 
 from src.data.mindrecord_format import read_header, write_index
 
