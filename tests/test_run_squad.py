@@ -475,6 +475,14 @@ def test_the_threshold_decides_where_no_answer_is_given(version_2, tmp_path):
     assert none.null_odds == pytest.approx(version_2.null_odds, abs=1e-4)
 
 
+def test_what_is_served_answers_by_the_settings_of_the_run(version_2, tmp_path):
+    asked = {"null_score_diff_threshold": -2.5, "n_best_size": 7, "max_answer_length": 5}
+    flags = {"do_predict": "true", "predict_data_file_path": version_2.path, "save_for_serving": "true"}
+    use(version_2, tmp_path / "out", **flags, **asked)
+    settings = read_json(tmp_path / "out/serving/bundle.json")["settings"]
+    assert {key: settings[key] for key in asked} == asked
+
+
 # Chinese
 
 

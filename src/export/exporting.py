@@ -115,6 +115,7 @@ def save_for_serving(task, options):
     for part in [options.for_seed(seed) for seed in options.seeds] or [options]:
         path = runs.find_trained(task, part)
         flags = {"do_predict": "true", "load_finetune_checkpoint_path": path, "output_dir": part.output_dir}
+        flags |= {key: getattr(part, key) for key in _SETTINGS[kind_of(task)] if key not in part.TRAINED_WITH}  # no checkpoint tells them
         trained = loader.load(type(options), [f"--{key}={value}" for key, value in flags.items()])
         vocab_file = trained.vocab_file_path or part.vocab_file_path
         trained = dataclasses.replace(trained, device=part.device, vocab_file_path=vocab_file)
