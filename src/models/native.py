@@ -6,13 +6,14 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from src.files import written_whole
 from src.log import logger
 
 _SOURCE = Path(__file__).with_name("native.cpp")
-_FLAGS = ("-O3", "-march=native", "-ffast-math", "-shared", "-fPIC")
+_COMPILE, _LINK = ("-O3", "-march=native", "-ffast-math", "-fPIC", "-c"), ("-shared",)
 
 
 @functools.cache
@@ -20,19 +21,20 @@ def build():
     """Path of the compiled library, kept in ~/.cache/bert-mindspore; None where there is no C++ compiler that works.
 
     `$CXX` names the compiler (default g++); BERT_NATIVE=0 asks for plain ops. The file's name follows from source,
-    flags, compiler and processor, so a home folder that several machines share serves each of them.
+    flags, compiler and processor, so a home folder that several machines share serves each of them. Compiled and linked apart:
+    linked with -ffast-math, GCC before 13 adds code that takes the smallest numbers for 0 in the whole process.
     """
     compiler = shutil.which(os.environ.get("CXX", "g++"))
     if compiler is None or os.environ.get("BERT_NATIVE") == "0":
         logger.info("native kernels: none (no C++ compiler, or BERT_NATIVE=0); plain ops compute the same, slower")
         return None
-    key = hashlib.sha256(repr((_SOURCE.read_bytes(), _FLAGS, compiler, _processor())).encode()).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bert-mindspore"
-    library = folder / f"native-{key}.so"
+    key = hashlib.sha256(repr((_SOURCE.read_bytes(), _COMPILE, _LINK, compiler, _processor())).encode()).hexdigest()[:16]
+    library = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / f"bert-mindspore/native-{key}.so"
     if not library.is_file():
         try:
-            with written_whole(library) as temporary:
-                subprocess.run([compiler, *_FLAGS, "-o", temporary, _SOURCE], check=True, capture_output=True, timeout=120)
+            with written_whole(library) as temporary, tempfile.TemporaryDirectory() as folder:
+                for command in ((*_COMPILE, "-o", f"{folder}/native.o", _SOURCE), (*_LINK, "-o", temporary, f"{folder}/native.o")):
+                    subprocess.run([compiler, *command], check=True, capture_output=True, timeout=120)
         except (OSError, subprocess.SubprocessError) as error:
             logger.warning(f"native kernels: none ({compiler}: {error}); plain ops compute the same, slower")
             return None

@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import mindspore
 import numpy as np
@@ -82,6 +84,14 @@ def test_masked_softmax_follows_its_formula(form):
     np.testing.assert_allclose(softmax(Tensor(scores), Tensor(mask)).asnumpy(), probs, atol=5e-6)  # the CPU's exp: 8e-6 relative
     gradient = ops.GradOperation(sens_param=True)(softmax)(Tensor(scores), Tensor(mask), Tensor(dout)).asnumpy()
     np.testing.assert_allclose(gradient, probs * (dout - (probs * dout).sum(-1, keepdims=True)), atol=5e-6)
+
+
+def test_the_native_library_leaves_the_smallest_numbers_of_the_process_alone():
+    if FORMS["native"].native_library is None:
+        pytest.skip("no C++ compiler")
+    code = "import ctypes, sys, numpy; ctypes.CDLL(sys.argv[1]); print(numpy.float32(1e-39) * numpy.float32(1) > 0)"
+    done = subprocess.run([sys.executable, "-c", code, FORMS["native"].native_library], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 def test_native_softmax_carries_overflow_on():
