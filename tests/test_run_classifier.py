@@ -167,6 +167,7 @@ CHANGES = {
     "another batch size": ({"train_batch_size": 10}, "was trained with another batch size"),
     "another length": ({"seq_length": 12, "bucket_list": 12}, "was trained with another training data"),
     "another optimiser": ({"optimizer.name": "Lamb"}, "is of another network or optimiser"),
+    "an optimiser with moments of the same form": ({"optimizer.name": "AdamW"}, "is of another network or optimiser"),
 }
 
 

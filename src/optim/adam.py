@@ -23,13 +23,14 @@ class AdamWeightDecay(Optimizer):
     decay d1 / d:  rate d/d1 (m / (sqrt(v) + eps d) + decay d1/d p) = rate (m/d1 / (sqrt(v)/d + eps) + decay p).
     """
 
+    MOMENTS = ("adam_m", "adam_v")  # their names in checkpoints
+
     def __init__(self, parameters, schedule, weight_decay, beta1, beta2, eps):
         super().__init__(parameters, schedule, weight_decay)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
         self.logs = logarithm(beta1), logarithm(beta2)
         self.used_logs = logarithm(np.float32(beta1)), logarithm(np.float32(beta2))  # the primitive computes in float32
-        self.moments1 = self.make_moments("adam_m")
-        self.moments2 = self.make_moments("adam_v")
+        self.moments1, self.moments2 = map(self.make_moments, self.MOMENTS)
         self.primitive = ops.AdamWeightDecay()
 
     def divisors(self):
@@ -50,6 +51,8 @@ class AdamW(AdamWeightDecay):
 
     Source: Loshchilov and Hutter 2017, algorithm 2; torch.optim.AdamW.
     """
+
+    MOMENTS = ("adamw_m", "adamw_v")  # of another optimiser: a training does not go on with those of AdamWeightDecay
 
     def divisors(self):
         return self.moment_weight(self.used_logs[0]), self.moment_weight(self.used_logs[1])
