@@ -148,8 +148,7 @@ class StepLog(Callback):
         if self.speed.rows:
             fields |= {"samples_per_s_min": round(self.speed.slowest, 2), "samples_per_s_max": round(self.speed.fastest, 2)}
         self.run_log.write({"event": "trained", **fields})
-        updates = (self.done.batches - self.done.first_batch) // self.done.plan.accumulation_steps
-        if 0 < updates <= self.skipped:
+        if 0 < self.done.step <= self.skipped:  # both of the whole training, also of one that was resumed
             logger.warning("every update overflowed and was skipped: nothing was learned; lower precision.loss_scale_value")
         logger.info(f"trained {format_fields(fields)} (without compilation; min and max are of single steps)")
 

@@ -66,6 +66,17 @@ def test_step_lines_tell_the_parts_and_the_mean_of_their_losses(tmp_path):
     assert [record["event"] for record in records if "event" in record] == ["compile", "trained"]
 
 
+@pytest.mark.parametrize(("first", "skipped", "warned"), [(0, 4, True), (0, 3, False), (4, 7, False)])
+def test_a_training_that_learned_nothing_is_told_also_when_resumed(first, skipped, warned, caplog):
+    log = StepLog(Progress(TrainingPlan(LENGTHS, (8,), 4, 1, updates=first + 4), first), LENGTHS, 1, RunLog(None))
+    log.on_train_begin(None)
+    for _ in range(4):
+        log.on_train_step_begin(None)
+        log.on_train_step_end(context(1.0, 0.1, 2.0, skipped))
+    log.on_train_end(None)
+    assert ("nothing was learned" in caplog.text) == warned
+
+
 def test_rates_leave_out_compilation_and_the_steps_to_skip():
     speed = Throughput(skip=3)
     firsts = [speed.add(length, 8, 40, seconds) for length, seconds in ((8, 9.0), (8, 7.0), (16, 9.0), (8, 1.0), (16, 2.0), (8, 0.5))]
