@@ -16,7 +16,7 @@ def written_whole(path):
     The block may create a file or a folder there; the suffix of `path` is kept.
 
     Raises:
-        OSError: with the name of `path`, whatever went wrong with the temporary one; or `path` is a device, which is not to be replaced.
+        OSError: with the name of `path` where the temporary one's is meant; or `path` is a device, which is not to be replaced.
     """
     path = Path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
@@ -33,7 +33,7 @@ def written_whole(path):
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno is not None and str(error.filename or temporary).startswith(str(temporary)):
             raise type(error)(error.errno, error.strerror, str(path)) from error
         raise
 

@@ -2,13 +2,12 @@
 
 import json
 import logging
-import os
 import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
-from src.ranks import RANK_VARIABLES
+from src.ranks import find_rank
 
 
 class _RankFormatter(logging.Formatter):
@@ -16,7 +15,7 @@ class _RankFormatter(logging.Formatter):
 
     def format(self, record):
         text = super().format(record)
-        rank = next((os.environ[name] for name in RANK_VARIABLES if os.environ.get(name)), None)
+        rank = find_rank()
         return f"[rank {rank}] {text}" if rank else text
 
 
@@ -55,7 +54,7 @@ def shorten(names, limit=20):
 
 def progress(iterable=None, **options):
     """A tqdm bar on a terminal, silent elsewhere and beside other ranks (step lines tell the same there)."""
-    is_one_of_many = any(os.environ.get(name) for name in RANK_VARIABLES)  # mpirun gives each a terminal of its own
+    is_one_of_many = bool(find_rank())  # mpirun gives each a terminal of its own
     return tqdm(iterable, disable=is_one_of_many or not sys.stdout.isatty(), file=sys.stdout, dynamic_ncols=True, leave=False, **options)
 
 

@@ -9,7 +9,6 @@ _VARIABLES = {
     "mpirun": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     "rank_table": ("RANK_ID", "RANK_SIZE"),
 }
-RANK_VARIABLES = tuple(rank for rank, _ in _VARIABLES.values())
 
 
 @dataclass(frozen=True)
@@ -30,13 +29,23 @@ class Place:
     is_scheduler: bool = False
 
 
+def _find_launcher(environ):
+    return next((name for name, (_, size) in _VARIABLES.items() if environ.get(size)), None)
+
+
+def find_rank(environ=os.environ):
+    """The rank as the launcher tells it, a text; empty in a process that was started alone, or where msrun leaves it to the framework."""
+    launcher = _find_launcher(environ)
+    return environ.get(_VARIABLES[launcher][0], "") if launcher else ""
+
+
 def find_place(environ=os.environ):
     """The Place that the environment tells.
 
     Raises:
         ValueError: a variable is no number, or the rank is not below the number of ranks.
     """
-    launcher = next((name for name, (_, size) in _VARIABLES.items() if environ.get(size)), None)
+    launcher = _find_launcher(environ)
     if launcher is None:
         return Place()
     rank_name, size_name = _VARIABLES[launcher]

@@ -28,6 +28,18 @@ def test_failure_keeps_the_old_file_and_leaves_nothing_else(tmp_path):
     assert path.read_text() == "old"
 
 
+def test_errors_name_the_file_that_they_are_about(tmp_path):
+    with pytest.raises(FileNotFoundError) as of_an_input, written_whole(tmp_path / "a.txt"):
+        (tmp_path / "input.txt").read_bytes()
+    assert of_an_input.value.filename == str(tmp_path / "input.txt")
+    with pytest.raises(FileNotFoundError) as of_the_output, written_whole(tmp_path / "a.txt") as temporary:
+        temporary.read_bytes()
+    assert of_the_output.value.filename == str(tmp_path / "a.txt")
+    with pytest.raises(OSError, match="a.data") as inner, written_whole(tmp_path / "a.index"), written_whole(tmp_path / "a.data"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert inner.value.filename == str(tmp_path / "a.data")
+
+
 def test_interrupt_removes_the_temporary_folder(tmp_path):
     with pytest.raises(KeyboardInterrupt), written_whole(tmp_path / "folder") as temporary:
         temporary.mkdir()
@@ -60,8 +72,8 @@ def test_full_disk_is_told_with_the_name_of_the_target(tmp_path, monkeypatch):
 
 
 def test_kind_of_error_is_kept(tmp_path):
-    with pytest.raises(PermissionError) as caught, written_whole(tmp_path / "a.txt"):
-        raise PermissionError(errno.EACCES, "no", "temporary")
+    with pytest.raises(PermissionError) as caught, written_whole(tmp_path / "a.txt") as temporary:
+        raise PermissionError(errno.EACCES, "no", str(temporary))
     assert caught.value.filename == str(tmp_path / "a.txt")
 
 

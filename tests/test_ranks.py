@@ -1,6 +1,6 @@
 import pytest
 
-from src.ranks import Place, find_place
+from src.ranks import Place, find_place, find_rank
 
 STARTED_BY = {
     "nobody": ({}, Place()),
@@ -26,6 +26,14 @@ STARTED_BY = {
 def test_the_place_is_found_in_the_environment(name):
     environ, expected = STARTED_BY[name]
     assert find_place({"PATH": "/bin", **environ}) == expected
+
+
+@pytest.mark.parametrize(
+    ("environ", "rank"),
+    [({"RANK_ID": "3"}, ""), ({"RANK_ID": "3", "RANK_SIZE": "8"}, "3"), ({"MS_NODE_ID": "pod-3", "MS_WORKER_NUM": "8"}, "pod-3"), ({}, "")],
+)
+def test_lines_are_marked_with_the_rank_of_the_launcher_that_counts(environ, rank):
+    assert find_rank(environ) == rank
 
 
 @pytest.mark.parametrize(
