@@ -12,14 +12,14 @@ def coerce(value, kind, key, metadata):
     bounds = describe_bounds(metadata)
     expected = f"{_type_name(kind)}{', ' + bounds if bounds else ''}"
     try:
-        converted = convert(value, kind)
+        converted = _convert(value, kind)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{key}={value}: expected {expected}") from None
     choices = metadata.get("choices") or ()
     return next((choice for choice in choices if str(choice).lower() == str(converted).lower()), converted)
 
 
-def convert(value, kind):
+def _convert(value, kind):
     """`value` as `kind`: bool, int, float, str, a tuple of one of them, or one of them or None; else TypeError or ValueError."""
     if isinstance(kind, types.UnionType):
         kind = next(part for part in kind.__args__ if part is not type(None))
@@ -28,7 +28,7 @@ def convert(value, kind):
     if typing.get_origin(kind) is tuple:
         value = value if isinstance(value, (str, list, tuple)) else [value]
         items = [part for part in value.strip("[]() ").split(",") if part.strip()] if isinstance(value, str) else list(value)
-        return tuple(convert(item.strip() if isinstance(item, str) else item, kind.__args__[0]) for item in items)
+        return tuple(_convert(item.strip() if isinstance(item, str) else item, kind.__args__[0]) for item in items)
     if kind is bool:
         if isinstance(value, bool):
             return value
@@ -51,7 +51,7 @@ def _type_name(kind):
     if kind is bool:
         return "true or false"
     if typing.get_origin(kind) is tuple:
-        return f"a list of {kind.__args__[0].__name__}, such as 32,64"
+        return {int: "whole numbers, such as 32,64", float: "numbers, such as 1,2.5", str: "texts, such as a,b"}[kind.__args__[0]]
     if isinstance(kind, types.UnionType):
         return _type_name(kind.__args__[0])
     return {int: "a whole number", float: "a number", str: "text"}[kind]

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from src.config.coercion import convert
+from src.config.coercion import coerce
 from src.config.fields import setting
 from src.config.model import describe_weights
 from src.config.training import WEIGHT_FORMS, OptimizerConfig, RunOptions
@@ -74,7 +74,7 @@ class FineTuneOptions(RunOptions):
         """Let what lies beside the weights stand in for what YAML and flags leave open in `tree`: shape, vocabulary, and without
         training also the labels and settings that the weights were trained with: results follow from them."""
         path, config_file = tree.get("load_pretrain_checkpoint_path"), tree.get("bert_config_file")
-        is_training = str(tree.get("do_train", False)).lower() == "true"
+        is_training = coerce(tree.get("do_train", False), bool, "do_train", {})
         if not is_training:
             own = _own_checkpoints(tree, cls.output_dir)
             path = tree.get("load_finetune_checkpoint_path") or (own if Path(own).is_dir() else path)
@@ -111,14 +111,14 @@ class FineTuneOptions(RunOptions):
 def _own_checkpoints(tree, output_dir):
     """The folder that this run's checkpoints lie in, as FineTuneOptions has it; of several seeds that of the first."""
     saved, folder = tree.get("save_finetune_checkpoint_path"), tree.get("output_dir", output_dir)
-    seeds = convert(tree.get("seeds") or (), tuple[str, ...])
+    seeds = coerce(tree.get("seeds") or (), tuple[int, ...], "seeds", {})
     if seeds:
         saved, folder = saved and run_folder(saved, seeds[0]), run_folder(folder, seeds[0])
     return saved or f"{folder}/ckpt"
 
 
 def _add_training_settings(cls, tree, found):
-    labels = convert(tree.get("labels") or (), tuple[str, ...])
+    labels = coerce(tree.get("labels") or (), tuple[str, ...], "labels", {})
     if labels and found.labels and labels != found.labels:
         raise ValueError(f"labels={','.join(labels)}: the weights were trained with {','.join(found.labels)}")
     if found.labels and hasattr(cls, "labels"):  # not those of another task

@@ -18,7 +18,8 @@ from easydict import EasyDict
 from src.config import aliases
 from src.config.coercion import coerce
 from src.config.fields import describe_bounds
-from src.config.training import RunOptions
+from src.config.training import OptimizerConfig, RunOptions
+from src.log import logger
 
 EXIT_CHECK_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -76,10 +77,20 @@ def load(options_class, argv=None):
         tree = _read_yaml(options_class, path) if path else EasyDict()
         for key, text in flags.items():
             _put(tree, key, text)
+        given = dict(tree.get("optimizer", {}))
         options_class.complete(tree)
         if issubclass(options_class, RunOptions):
             options_class.count_rows(tree)
-        return build(options_class, tree)
+        options = build(options_class, tree)
+        _tell_unread(options, given)
+        return options
+
+
+def _tell_unread(options, given):
+    """Name the optimiser's settings that are given, other than they are by default, and have no effect."""
+    for name, other, value in options.optimizer.find_unread(given) if given else ():
+        if (asked := getattr(options.optimizer, name)) != getattr(OptimizerConfig, name):
+            logger.warning(f"optimizer.{name}={asked} is ignored: it has no effect beside optimizer.{other}={value}")
 
 
 def build(options_class, tree, prefix=""):

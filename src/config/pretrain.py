@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from src.config.coercion import coerce
 from src.config.fields import setting
 from src.config.model import describe_weights
 from src.config.training import WEIGHT_FORMS, OptimizerConfig, PrecisionConfig, RunOptions
@@ -143,6 +144,7 @@ class PretrainOptions(_PretrainingOptions):
         """Also fill in the model zoo's values of the optimiser that is named."""
         super().complete(tree)
         given = tree.get("optimizer", {})
+        _refuse_contradictions(tree)
         name = next((name for name in OPTIMIZER_DEFAULTS if name.lower() == str(given.get("name", "Lamb")).lower()), "AdamWeightDecay")
         defaults = OPTIMIZER_DEFAULTS[name] | ({"warmup_steps": None} if "warmup_proportion" in given else {})
         tree.optimizer = {**_CLIP, **defaults, **given}
@@ -184,6 +186,17 @@ class PretrainOptions(_PretrainingOptions):
         """Updates between evaluations; None for none."""
         rows = self.batch_size * self.device.world_size * self.accumulation_steps
         return (self.eval_steps or max(1, self.eval_samples // rows)) if self.train_with_eval else None
+
+
+def _refuse_contradictions(tree):
+    """The model zoo's two switches stand for settings, which may say otherwise."""
+    for switch, when, group, key, value in (
+        ("enable_global_norm", True, "optimizer", "clip", "global_norm"),
+        ("enable_lossscale", False, "precision", "loss_scale", "none"),
+    ):
+        asked = tree.get(group, {}).get(key, value)
+        if coerce(tree.get(switch, not when), bool, switch, {}) == when and str(asked).lower() != value:
+            raise ValueError(f"{switch}={str(when).lower()} and {group}.{key}={asked} contradict each other; give one of them")
 
 
 @dataclasses.dataclass(frozen=True)

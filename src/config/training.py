@@ -38,6 +38,25 @@ class OptimizerConfig:
     clip: str = setting("global_norm", "global_norm: one norm over all gradients; per_parameter: one each (model zoo)", CLIPS)
     clip_norm: float = setting(1.0, "largest norm that is left alone", above=0)
 
+    # what nothing reads where a setting has a value
+    UNREAD = {
+        ("name", "Momentum"): ("beta1", "beta2", "eps"),
+        ("schedule", "linear"): ("end_learning_rate", "power"),
+        ("schedule", "noam"): ("end_learning_rate", "power", "decay_steps"),
+        ("schedule", "constant"): ("end_learning_rate", "power", "decay_steps"),
+        ("clip", "none"): ("clip_norm",),
+    }
+
+    def find_unread(self, given):
+        """Of settings that are given, those that have no effect beside the others: (name, the other, its value)."""
+        for (other, value), names in self.UNREAD.items():
+            if getattr(self, other) == value:
+                yield from ((name, other, value) for name in names if name in given)
+        if "momentum" in given and self.name != "Momentum":
+            yield "momentum", "name", self.name
+        if "warmup_proportion" in given and self.warmup_steps is not None:
+            yield "warmup_proportion", "warmup_steps", self.warmup_steps
+
     def __post_init__(self):
         if self.name == "AdamWeightDecayDynamicLR":  # the model zoo's older name
             object.__setattr__(self, "name", "AdamWeightDecay")

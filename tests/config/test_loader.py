@@ -57,6 +57,16 @@ def test_misspelt_key_names_the_nearest(key, capsys):
     assert f"did you mean {key}?" in refusal(capsys, yaml_text=nested(wrong, 1))
 
 
+@pytest.mark.parametrize(("key", "expected"), [("labels", "texts, such as a,b"), ("seeds", "whole numbers, such as 32,64")])
+def test_a_mapping_in_place_of_a_list_is_named(key, expected, capsys):
+    Path("config.json").write_text(json.dumps({"vocab_size": 90, "id2label": {"0": "a", "1": "b"}}))
+    text = f"{key}: {{a: 1}}\ndo_train: false\ndo_eval: true\nbert_config_file: config.json\n"
+    Path("settings.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(SystemExit):
+        loader.load(ClassifierOptions, ["--config_path=settings.yaml"])
+    assert capsys.readouterr().err == f"error: {key}={{'a': 1}}: expected {expected}\n"
+
+
 def test_unknown_key_without_a_neighbour_points_to_help(capsys):
     assert "unknown setting zzzqqq; --help lists them" in refusal(capsys, yaml_text="zzzqqq: 1")
     assert "zzzqqq" in refusal(capsys, "--zzzqqq", "1")
@@ -105,7 +115,7 @@ def test_absent_files_are_named(capsys):
         ("optimizer.learning_rate", ".nan", "a number, above 0"),
         ("do_eval", "1", "true or false"),
         ("do_eval", "maybe", "true or false"),
-        ("bucket_list", "a,b", "a list of int"),
+        ("bucket_list", "a,b", "whole numbers, such as 32,64"),
         ("optimizer.warmup_steps", "x", "a whole number, at least 0"),
         ("task_name", "[cola]", "text, one of custom, cola, sst2"),
     ],
@@ -299,3 +309,23 @@ def test_bad_flag_is_refused_without_mindspore():
     lines = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
     assert lines == ["error: --do_trian; did you mean do_train? (unknown flag)"]
     assert not re.search(r"\| +mindspore$", done.stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (
+            ("--optimizer.schedule=linear", "--optimizer.power=3", "--optimizer.end_learning_rate=1e-6"),
+            ["end_learning_rate=1e-06 is ignored: it has no effect beside optimizer.schedule=linear", "power=3.0 is ignored"],
+        ),
+        (("--optimizer.clip=none", "--optimizer.clip_norm=2"), ["clip_norm=2.0 is ignored"]),
+        (("--optimizer.warmup_steps=5", "--warmup_proportion=0.3"), ["warmup_proportion=0.3 is ignored"]),
+        (("--optimizer.name=Lamb", "--optimizer.momentum=0.8", "--optimizer.eps=1e-7"), ["momentum=0.8 is ignored"]),
+        (("--optimizer.schedule=linear", "--optimizer.power=1"), []),  # which is the default
+    ],
+)
+def test_what_has_no_effect_is_told(flags, told, caplog):
+    load(*flags)
+    lines = [message for message in caplog.messages if "is ignored" in message]
+    assert len(lines) == len(told)
+    assert all(line.startswith(f"optimizer.{start}") for line, start in zip(lines, told))

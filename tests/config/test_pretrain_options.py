@@ -93,6 +93,19 @@ def test_the_two_switches_of_the_model_zoo():
 
 
 @pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--enable_global_norm=true", "--optimizer.clip=none"), "enable_global_norm=true and optimizer.clip=none contradict"),
+        (("--enable_lossscale=false", "--loss_scale=128"), "enable_lossscale=false and precision.loss_scale=static contradict"),
+    ],
+)
+def test_a_switch_and_a_setting_that_contradict_are_refused(flags, told, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        load(*flags)
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("flags", "updates", "evaluate_every"),
     [
         ([], None, None),
