@@ -2,7 +2,7 @@
 
 import json
 
-from src import signals
+from src import cli, signals
 from src.config import loader
 from src.config.pretrain import PretrainEvalOptions
 from src.files import write_text
@@ -12,7 +12,7 @@ from src.formats import weights
 def main(argv=None):
     """Parse, start the device, evaluate, print."""
     options = loader.load(PretrainEvalOptions, argv)
-    with loader.bad_input_exits():
+    with cli.bad_input_exits():
         with signals.held:
             from src.tasks import pretrain  # imports MindSpore: after the options are known to be good
             from src.train import checkpoint, prediction, runtime

@@ -1,6 +1,6 @@
 """Fine-tune, evaluate and predict named entities: `python run_ner.py --help`."""
 
-from src import signals
+from src import cli, signals
 from src.config import loader
 from src.config.ner import NerOptions
 
@@ -8,7 +8,7 @@ from src.config.ner import NerOptions
 def main(argv=None):
     """Parse, start the device, run, draw."""
     options = loader.load(NerOptions, argv)
-    with loader.bad_input_exits():
+    with cli.bad_input_exits():
         with signals.held:
             from src.export import exporting
             from src.report import plots

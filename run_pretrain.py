@@ -1,6 +1,6 @@
 """Pretrain BERT or NEZHA: `python run_pretrain.py --help`."""
 
-from src import signals
+from src import cli, signals
 from src.config import loader
 from src.config.pretrain import PretrainOptions
 
@@ -8,7 +8,7 @@ from src.config.pretrain import PretrainOptions
 def main(argv=None):
     """Parse, start the device, train, draw."""
     options = loader.load(PretrainOptions, argv)
-    with loader.bad_input_exits():
+    with cli.bad_input_exits():
         with signals.held:
             from src.report import plots
             from src.tasks import pretrain  # imports MindSpore: after the options are known to be good

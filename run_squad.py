@@ -1,6 +1,6 @@
 """Fine-tune, evaluate and predict answers to questions (SQuAD, CMRC): `python run_squad.py --help`."""
 
-from src import signals
+from src import cli, signals
 from src.config import loader
 from src.config.squad import SquadOptions
 
@@ -8,7 +8,7 @@ from src.config.squad import SquadOptions
 def main(argv=None):
     """Parse, start the device, run, draw."""
     options = loader.load(SquadOptions, argv)
-    with loader.bad_input_exits():
+    with cli.bad_input_exits():
         with signals.held:
             from src.export import exporting
             from src.report import plots

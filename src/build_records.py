@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 
+from src import cli
 from src.config import loader
 from src.config.builder import BuilderOptions
 
@@ -16,7 +17,7 @@ from src.config.builder import BuilderOptions
 def main(argv=None):
     """Parse, build, print."""
     options = loader.load(BuilderOptions, argv)
-    with loader.bad_input_exits():
+    with cli.bad_input_exits():
         signal.signal(signal.SIGTERM, _exit)
         signal.signal(signal.SIGINT, _exit)
         os.environ["TOKENIZERS_PARALLELISM"] = "false"  # processes share the cores, not threads

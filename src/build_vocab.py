@@ -10,6 +10,7 @@ from collections import Counter
 from tokenizers import Tokenizer, models, trainers
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
+from src import cli
 from src.config import loader
 from src.config.builder import VocabularyOptions
 from src.data.corpus import find_files, read_corpus
@@ -63,7 +64,7 @@ def _count_letters(paths, pipeline):
 def main(argv=None):
     """Parse, train, write."""
     options = loader.load(VocabularyOptions, argv)
-    with loader.bad_input_exits():
+    with cli.bad_input_exits():
         tokens = train(find_files(options.input_file), options.vocab_size, options.do_lower_case, options.min_frequency)
         write_text(options.vocab_file, "\n".join(tokens) + "\n")
     logger.info(f"{options.vocab_file} tokens={len(tokens)}")

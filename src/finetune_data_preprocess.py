@@ -19,7 +19,7 @@ from collections import Counter
 
 import numpy as np
 
-from src import signals
+from src import cli, signals
 from src.config import loader
 from src.config.preprocessing import PreprocessingOptions
 from src.data.ner import encode_sentences
@@ -118,7 +118,7 @@ def _join_words(argv):
 def main(argv=None):
     """Parse, encode, write."""
     options = loader.load(PreprocessingOptions, _join_words(argv))
-    with loader.bad_input_exits():
+    with cli.bad_input_exits():
         preprocess(options)
 
 

@@ -8,7 +8,6 @@ a text, and where the model takes pairs the second one behind a tab. Questions m
 have the id of the question.
 """
 
-import argparse
 import gzip
 import json
 import re
@@ -18,7 +17,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from src import signals
-from src.config.loader import bad_input_exits
+from src.cli import Parser, bad_input_exits
 from src.files import written_whole
 from src.log import logger, progress
 from src.squad_file import read_squad
@@ -30,8 +29,8 @@ _TRIES = 20  # of a call to a server that is busy
 
 def main(argv=None):
     """Parse, read, predict, write."""
-    options = _parse(argv)
     with bad_input_exits():
+        options = _parse(argv)
         path, started, count = Path(options.input), time.perf_counter(), 0
         path.open("rb").close()  # or the output would be named
         _check_output(Path(options.output), path)
@@ -55,9 +54,7 @@ def main(argv=None):
 
 
 def _parse(argv):
-    parser = argparse.ArgumentParser(
-        prog="python -m src.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(prog="python -m src.predict", description=__doc__)
     by = parser.add_mutually_exclusive_group(required=True)
     by.add_argument("--bundle", metavar="FOLDER", help="of python -m src.export")
     by.add_argument("--server", metavar="URL", help="of a model, such as http://127.0.0.1:8000/v1/models/NAME")
@@ -69,13 +66,13 @@ def _parse(argv):
     options = parser.parse_args(argv)
     for name in ("bundle", "server", "input", "output"):
         if getattr(options, name) == "":
-            parser.error(f"--{name} is empty")
+            raise ValueError(f"--{name} is empty")
     if options.server and options.graph:
-        parser.error("--graph is of --bundle; a server has chosen its own")
+        raise ValueError("--graph is of --bundle; a server has chosen its own")
     if not 1 <= options.batch_size <= _MAX_BATCH:
-        parser.error(f"--batch_size must be 1 to {_MAX_BATCH}")
+        raise ValueError(f"--batch_size must be 1 to {_MAX_BATCH}")
     if options.top_k is not None and options.top_k < 1:
-        parser.error("--top_k must be 1 or more")
+        raise ValueError("--top_k must be 1 or more")
     return options
 
 

@@ -55,6 +55,14 @@ def encoder():
     return Path(spec.origin).parent / "model"
 
 
+def exit_code(main, argv):
+    """What a command ends with."""
+    try:
+        return main(argv) or 0
+    except SystemExit as stopped:
+        return stopped.code
+
+
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "dog", "ran", "fast", "slow", "good", "bad", "very", "not", "it", "was"]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # it is run by its path, from anywhere
 
+from src.cli import Parser, bad_input_exits
 from src.files import write_text
 from src.launch import commands, hccn
 from src.launch.bash_script import as_script
@@ -22,16 +23,9 @@ _TITLE = "made by scripts/ascend_distributed_launcher/get_distribute_pretrain_cm
 
 
 def main(argv=None):
-    """Write the file and print its name; returns the exit code."""
-    try:
-        path = write_commands(_make_parser().parse_args(argv))
-        print(path)
-        return 0
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-    return 2
+    """Write the file and print its name."""
+    with bad_input_exits():
+        print(write_commands(_make_parser().parse_args(argv)))
 
 
 def write_commands(options):
@@ -67,11 +61,6 @@ def find(name):
     raise FileNotFoundError(2, f"no such file or folder, neither in {Path.cwd()} nor in {ROOT}", name)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise ValueError(f"{message}; see --help")
-
-
 def _seconds(text):
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: a whole number from 1 is expected")
@@ -79,7 +68,7 @@ def _seconds(text):
 
 
 def _make_parser():
-    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = Parser(description=__doc__)
     add = parser.add_argument
     add("--run_script_dir", default="run_pretrain.py", metavar="FILE", help="the script that every rank runs [run_pretrain.py]")
     ini = HERE / "hyper_parameter_config.ini"
@@ -94,4 +83,4 @@ def _make_parser():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

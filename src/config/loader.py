@@ -6,59 +6,18 @@ Precedence, lowest first: dataclass defaults, `config.json` beside the weights (
 import argparse
 import dataclasses
 import difflib
-import os
-import sys
 import typing
-from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 from easydict import EasyDict
 
+from src import cli
 from src.config import aliases
 from src.config.coercion import coerce
 from src.config.fields import describe_bounds
 from src.config.training import OptimizerConfig, RunOptions
 from src.log import logger
-
-EXIT_CHECK_FAILED = 1
-EXIT_BAD_INPUT = 2
-
-
-@contextmanager
-def bad_input_exits():
-    """Turn errors about input into one line on stderr and exit code 2; BERT_TRACEBACK=1 shows where they arose."""
-    try:
-        yield
-    except (ValueError, OSError, MemoryError) as error:
-        if os.environ.get("BERT_TRACEBACK"):
-            raise
-        print(f"error: {_describe_error(error)}", file=sys.stderr, flush=True)
-        sys.exit(EXIT_BAD_INPUT)
-
-
-@contextmanager
-def not_input():
-    """Inside, a ValueError is a fault of the program, not of the user's input, and shows where it arose.
-
-    Training that fails to converge ends with one line and exit code 1.
-    """
-    try:
-        yield
-    except ValueError as error:
-        raise RuntimeError(f"unexpected: {error}") from error
-    except FloatingPointError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(EXIT_CHECK_FAILED)
-
-
-def _describe_error(error):
-    if isinstance(error, MemoryError):
-        return f"not enough memory: {error}"
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}"
-    return " ".join(str(error).split())
 
 
 def load(options_class, argv=None):
@@ -71,7 +30,7 @@ def load(options_class, argv=None):
     Returns:
         An options_class object, checked. Exits with 2 and one line on bad input.
     """
-    with bad_input_exits():
+    with cli.bad_input_exits():
         flags = _parse_flags(options_class, argv)
         path = flags.pop("config_path", None)
         tree = _read_yaml(options_class, path) if path else EasyDict()
@@ -157,13 +116,8 @@ def _leaves(options_class, prefix="", defaults=None):
 _BARE = {"nargs": "?", "const": "true"}  # a switch may stand alone: --do_train
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise ValueError(message)
-
-
 def _parse_flags(options_class, argv):
-    parser = _Parser(description=options_class.__doc__, allow_abbrev=False)
+    parser = cli.Parser(description=options_class.__doc__)
     parser.add_argument("--config_path", metavar="FILE", help="YAML file of settings; flags override it")
     leaves = [key for key, *_ in _leaves(options_class)]
     bare = {}

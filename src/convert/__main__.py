@@ -6,21 +6,20 @@ Prints what became of every tensor, and by how much each layer's output differs 
 written to conversion_report.json. Exit code 0: proved; 1: the proof failed, nothing but the report is written; 2: bad input.
 """
 
-import argparse
 import os
 import sys
 import time
 
 from src import signals
-from src.config.loader import EXIT_CHECK_FAILED, bad_input_exits
+from src.cli import EXIT_CHECK_FAILED, Parser, bad_input_exits
 from src.convert import conversion, proof
 
 
 def main(argv=None):
     """Parse, convert, report."""
     started = time.perf_counter()
-    options = _parse(argv)
     with bad_input_exits():
+        options = _parse(argv)
         try:
             report = conversion.convert(
                 options.source,
@@ -49,9 +48,7 @@ def _print(lines):
 
 
 def _parse(argv):
-    parser = argparse.ArgumentParser(
-        prog="python -m src.convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(prog="python -m src.convert", description=__doc__)
     parser.add_argument("--from", dest="source", required=True, choices=conversion.SOURCES, help="format of the input")
     parser.add_argument("--to", dest="target", required=True, choices=conversion.TARGETS, help="format of the output")
     parser.add_argument(
@@ -63,9 +60,9 @@ def _parse(argv):
     parser.add_argument("--tolerance", type=float, default=proof.TOLERANCE, help="largest difference of an output [%(default)s]")
     options = parser.parse_args(argv)
     if not options.input or not options.output:
-        parser.error("--input and --output must not be empty")
+        raise ValueError("--input and --output must not be empty")
     if not 0 <= options.tolerance < float("inf"):
-        parser.error(f"--tolerance {options.tolerance}: 0 or more is expected")
+        raise ValueError(f"--tolerance {options.tolerance}: 0 or more is expected")
     return options
 
 

@@ -7,11 +7,10 @@ The graph is run beside the network on sentences of its own, all at once and eac
 with exit code 1, and nothing is written. int8 is measured, not judged. Other flags are those of the task's run script: --use_crf, …
 """
 
-import argparse
 import sys
 from pathlib import Path
 
-from src import signals
+from src import cli, signals
 from src.bundle import folder as bundle_folder
 from src.config import loader
 from src.config.classifier import ClassifierOptions
@@ -25,8 +24,8 @@ _OPTIONS = {"classifier": ClassifierOptions, "ner": NerOptions, "squad": SquadOp
 
 def main(argv=None):
     """Parse, load, export."""
-    own, config = _parse(argv)
-    with loader.bad_input_exits():
+    with cli.bad_input_exits():
+        own, config = _parse(argv)
         import importlib
 
         with signals.held:
@@ -38,13 +37,11 @@ def main(argv=None):
             exporting.export(task, runtime.start(config), own.checkpoint, own.output, own.file_format, own.name, own.int8 == "true")
         except comparison.DifferentOutputs as error:
             print(f"error: {error}", file=sys.stderr)
-            sys.exit(loader.EXIT_CHECK_FAILED)
+            sys.exit(cli.EXIT_CHECK_FAILED)
 
 
 def _parse(argv):
-    parser = argparse.ArgumentParser(
-        prog="python -m src.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = cli.Parser(prog="python -m src.export", description=__doc__)
     parser.add_argument("--task", required=True, choices=_OPTIONS)
     parser.add_argument("--checkpoint", required=True, metavar="PATH", help="trained weights, or the output folder of a fine-tuning")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="of the bundle")
@@ -54,16 +51,14 @@ def _parse(argv):
     own, rest = parser.parse_known_args(argv)
     if (Path(own.checkpoint) / "ckpt").is_dir():
         own.checkpoint = f"{own.checkpoint}/ckpt"
-    with loader.bad_input_exits():
-        _check(own)
+    _check(own)
     if own.task == "pretrain":
         flags = ["--eval_ckpt", own.checkpoint, "--eval_data_dir", own.checkpoint]
     else:
         flags = ["--do_predict", "true", "--load_finetune_checkpoint_path", own.checkpoint]
     config = loader.load(_OPTIONS[own.task], [*flags, "--device_target", "CPU", *rest])
-    with loader.bad_input_exits():
-        if getattr(config, "do_train", False):
-            raise ValueError("do_train=true: an export trains nothing; give --checkpoint what was trained")
+    if getattr(config, "do_train", False):
+        raise ValueError("do_train=true: an export trains nothing; give --checkpoint what was trained")
     return own, config
 
 

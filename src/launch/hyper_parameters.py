@@ -9,6 +9,8 @@ import re
 import sys
 from pathlib import Path
 
+from src.cli import bad_input_exits
+
 _SECTION = "config"
 _REFUSED = {
     "device_id": "each process gets its own",
@@ -61,19 +63,13 @@ def _place(path, text, key):
 
 
 def main(argv=None):
-    """Print the flags; returns the exit code."""
+    """Print the flags."""
     names = sys.argv[1:] if argv is None else argv
-    try:
+    with bad_input_exits():
         if len(names) != 1:
             raise ValueError("one argument is expected: a hyper_parameter_config.ini")
         print(*read_flags(names[0]), sep="\n")
-        return 0
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -14,6 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from src.cli import Parser, bad_input_exits
 from src.files import make_folder
 from src.launch import commands, hccn, ports, supervision
 from src.launch.addresses import find_host_addresses
@@ -27,7 +28,7 @@ _OWN_HOST = "127.0.0.1"
 
 def main(argv=None):
     """Run or print; returns the exit code."""
-    try:
+    with bad_input_exits():
         options = _make_parser().parse_args(argv)
         _check(options)
         job = _plan(options)
@@ -38,11 +39,6 @@ def main(argv=None):
         _check_machine(options)
         print(_describe(options, job), flush=True)
         return supervision.run(job)
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", file=sys.stderr)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-    return 2
 
 
 def plan_rank_table(program, table_file, hccn_config_file=None, server_ip=None):
@@ -141,11 +137,6 @@ def _describe(options, job):
     return f"starting {processes} of {options.script} ({options.launcher}); logs: {', '.join(logs)}; the first follows"
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise ValueError(f"{message}; see `{self.prog} --help`")
-
-
 def _positive(text):
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: a whole number from 1 is expected")
@@ -166,9 +157,7 @@ def _address(text):
 
 
 def _make_parser():
-    parser = _Parser(
-        prog="python -m src.launch.local", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(prog="python -m src.launch.local", description=__doc__)
     add = parser.add_argument
     add("--launcher", choices=LAUNCHERS, help="how ranks find each other [rank_table if --rank_table is given, else msrun]")
     add("--device_num", type=_positive, metavar="N", help="processes on this host; a rank table tells it")

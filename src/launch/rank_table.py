@@ -8,11 +8,11 @@
 merge_hccl.py, with their flags and file names.
 """
 
-import argparse
 import re
 import sys
 from pathlib import Path
 
+from src.cli import Parser, bad_input_exits
 from src.files import write_text
 from src.launch import checked_json, hccn
 from src.launch.addresses import find_server_ip, is_reachable, parse_address
@@ -154,13 +154,8 @@ def _warn(text):
     print(f"warning: {text}", file=sys.stderr)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise ValueError(f"{message}; see `{self.prog} --help`")
-
-
 def _make_parser():
-    parser = _Parser(prog="python -m src.launch.rank_table", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="python -m src.launch.rank_table", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
 
     def add(run, text):
@@ -193,14 +188,9 @@ def main(argv=None):
     """Run one command; returns the exit code."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # file names may hold anything
-    try:
+    with bad_input_exits():
         options = _make_parser().parse_args(argv)
         return options.run(options)
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", file=sys.stderr)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

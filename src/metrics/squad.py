@@ -7,7 +7,6 @@ id: answer text}. All scores are percentages. They are added from left to right,
 before Python 3.12 gave its `sum` more digits.
 """
 
-import argparse
 import json
 import re
 import string
@@ -16,7 +15,7 @@ from collections import Counter
 from difflib import SequenceMatcher
 from itertools import accumulate
 
-from src.config.loader import bad_input_exits
+from src.cli import Parser, bad_input_exits
 from src.log import shorten
 from src.metrics.segmentation import fold, segment
 from src.squad_file import read_json, read_squad
@@ -200,15 +199,15 @@ def _read_values(path, kind, form):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("gold", metavar="GOLD.json", help="questions and answers, plain or .gz")
     parser.add_argument("predictions", metavar="PREDICTIONS.json", help="answers by question id")
     parser.add_argument("--version_2", action="store_true", help="the measure of SQuAD 2.0")
     parser.add_argument("--null_odds", metavar="FILE", help="odds of no answer by question id, for the best thresholds of --version_2")
     parser.add_argument("--null_odds_threshold", type=float, default=1.0, help="above it a prediction counts as no answer [%(default)s]")
     parser.add_argument("--language", choices=("en", "zh"), default="en", help="zh: the measure of CMRC 2018 [%(default)s]")
-    options = parser.parse_args(argv)
     with bad_input_exits():
+        options = parser.parse_args(argv)
         if options.version_2 and options.language == "zh":
             raise ValueError("--version_2 and --language zh: CMRC 2018 has no measure with questions that have no answer")
         if (options.null_odds or options.null_odds_threshold != 1.0) and not options.version_2:

@@ -6,13 +6,13 @@ estimated memory against the op into memory_plan/, as .png and .svg. Nothing is 
 GB are of 1024^3 bytes, MB of 1024^2.
 """
 
-import argparse
 import re
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
 
+from src import cli
 from src.config import loader
 from src.config.classifier import ClassifierOptions
 from src.config.ner import NerOptions
@@ -195,13 +195,8 @@ def save(figure, folder):
     logger.info(f"wrote {folder / 'memory'}.png and .svg")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise ValueError(message)
-
-
 def _parse(argv):
-    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = cli.Parser(description=__doc__)
     parser.add_argument("--task", default="pretrain", choices=tuple(_OPTIONS), help="whose network and flags [%(default)s]")
     parser.add_argument("--device_memory", default="32GB", metavar="SIZE", help="what the training may take, in MB or GB [%(default)s]")
     parser.add_argument("--batch_size", type=int, metavar="ROWS", help="of the figure; default: the largest without recompute")
@@ -215,7 +210,7 @@ def _parse(argv):
 
 
 def main(argv=None):
-    with loader.bad_input_exits():
+    with cli.bad_input_exits():
         flags, rest = _parse(argv)
         options = loader.load(_OPTIONS[flags.task], rest)
         target = "GPU" if options.device_target == "auto" else options.device_target

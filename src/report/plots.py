@@ -4,7 +4,6 @@ Written to RUN/figures, each as .png and .svg. Every run: loss. Classification: 
 threshold, precision_recall. Regression: scatter.
 """
 
-import argparse
 import re
 import warnings
 from pathlib import Path
@@ -16,7 +15,7 @@ from matplotlib.font_manager import fontManager
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import confusion_matrix
 
-from src.config.loader import bad_input_exits
+from src.cli import Parser, bad_input_exits
 from src.files import written_whole
 from src.log import logger
 from src.report.curves import has_both_classes, plot_metrics, plot_precision_recall, plot_roc, plot_threshold
@@ -155,10 +154,10 @@ def _save(figure, folder, name):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="output folder of a run script")
-    options = parser.parse_args(argv)
     with bad_input_exits():
+        options = parser.parse_args(argv)
         for run in options.runs:
             parts = [] if (run / "log.jsonl").is_file() else sorted(run.glob("seed-*"))  # of several seeds, each is a run
             for part in parts or [run]:

@@ -4,10 +4,9 @@ A row per run: its name, or that of its folder, and the measures of its eval_res
 seed_results.json. A measure that a run does not have is –.
 """
 
-import argparse
 from pathlib import Path
 
-from src.config.loader import bad_input_exits
+from src.cli import Parser, bad_input_exits
 from src.files import write_text
 from src.report.runs import read_results
 
@@ -59,12 +58,12 @@ def _parse_run(text):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="[NAME=]RUN", help="output folder of a run script, and its name in the table")
     parser.add_argument("--columns", default="auc,accuracy,eval_loss,precision", help="keys of eval_results.json [%(default)s]")
     parser.add_argument("--output", metavar="FILE.md", help="write the table to this file too")
-    options = parser.parse_args(argv)
     with bad_input_exits():
+        options = parser.parse_args(argv)
         runs = [(name, read_results(folder)) for name, folder in map(_parse_run, options.runs)]
         table = make_table(runs, [column.strip() for column in options.columns.split(",")])
         if options.output:

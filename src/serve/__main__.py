@@ -7,13 +7,12 @@ The first SIGTERM or Ctrl-C closes the server to new requests, finishes those it
 the second ends it at once.
 """
 
-import argparse
 import dataclasses
 import gc
 import sys
 
 from src import signals
-from src.config.loader import bad_input_exits
+from src.cli import Parser, bad_input_exits
 from src.log import logger
 from src.serve.limits import Limits
 
@@ -28,8 +27,8 @@ def main(argv=None, open_bundle=None):
         argv: command line, default sys.argv[1:].
         open_bundle: in place of Bundle, for tests.
     """
-    options = _parse(argv)
     with bad_input_exits():
+        options = _parse(argv)
         limits = Limits(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Limits)})
         _serve(options, limits, open_bundle)
 
@@ -57,9 +56,7 @@ def _serve(options, limits, open_bundle):
 
 
 def _parse(argv):
-    parser = argparse.ArgumentParser(
-        prog="python -m src.serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(prog="python -m src.serve", description=__doc__)
     parser.add_argument("--bundle", required=True, metavar="FOLDER", help="written by python -m src.export")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all [%(default)s]")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one [%(default)s]")
@@ -79,7 +76,7 @@ def _parse(argv):
         parser.add_argument(f"--{field.name}", type=field.type, default=field.default, help=f"{texts[field.name]} [%(default)s]")
     options = parser.parse_args(argv)
     if not 0 <= options.threads <= _MAX_THREADS:
-        parser.error(f"--threads {options.threads}: 0 to {_MAX_THREADS} is expected")
+        raise ValueError(f"--threads {options.threads}: 0 to {_MAX_THREADS} is expected")
     return options
 
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from src.config.loader import not_input
+from src.cli import not_input
 from src.data.answers import find_answers
 from src.files import write_text
 from src.log import logger

@@ -13,6 +13,7 @@ import mindspore
 import yaml
 from mindspore.train import Model
 
+from src import cli
 from src.config import loader
 from src.data import pipeline
 from src.data.plan import TrainingPlan, choose_buckets
@@ -76,7 +77,7 @@ def _fit(task, config):
     dataset = pipeline.make_dataset(records, plan, task.INPUTS + task.TARGETS, first_batch, device.rank, device.world_size)
     calls = (len(plan) - first_batch) // done.per_call if device.data_sink else 1
     sink = {"dataset_sink_mode": device.data_sink, "sink_size": done.per_call if device.data_sink else -1}
-    with loader.not_input():
+    with cli.not_input():
         Model(step).train(calls, dataset, callbacks, **sink)
     run_log.close()
     if stop.agreed is not None:

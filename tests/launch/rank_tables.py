@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import exit_code
 
 from src.launch import hccn
 from src.launch.rank_table import main
@@ -92,7 +93,7 @@ def write(path, content):
 
 def run(capsys, *argv):
     """Exit code, lines of stdout, lines of stderr."""
-    code = main([str(word) for word in argv])
+    code = exit_code(main, [str(word) for word in argv])
     captured = capsys.readouterr()
     return code, captured.out.splitlines(), captured.err.splitlines()
 

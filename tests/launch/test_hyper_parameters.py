@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import exit_code
 
 from src.launch import hyper_parameters
 from src.launch.hyper_parameters import find_folder, read_flags
@@ -76,15 +77,15 @@ def test_checkpoints_are_where_the_zoos_rank_0_has_them(path, folder):
 )
 def test_bad_files_are_named_with_the_line(text, message, ini, capsys):
     path = ini(text)
-    assert hyper_parameters.main([str(path)]) == 2
+    assert exit_code(hyper_parameters.main, [str(path)]) == 2
     out, err = capsys.readouterr()
     assert (out, err.replace(str(path), "FILE")) == ("", f"error: {message}\n")
 
 
 def test_a_file_that_is_no_text_or_absent_is_named(tmp_path, capsys):
     (tmp_path / "a.ini").write_bytes(b"[config]\n\xff=1\n")
-    assert [hyper_parameters.main([f"{tmp_path}/{name}.ini"]) for name in "ab"] == [2, 2]
-    assert hyper_parameters.main([]) == 2
+    assert [exit_code(hyper_parameters.main, [f"{tmp_path}/{name}.ini"]) for name in "ab"] == [2, 2]
+    assert exit_code(hyper_parameters.main, []) == 2
     assert capsys.readouterr().err.replace(f"{tmp_path}/", "").splitlines() == [
         "error: a.ini: a text file in UTF-8 is expected",
         "error: b.ini: No such file or directory",

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import exit_code
 
 from src.launch import local, supervision
 from src.launch.ports import find_free_port, is_listening
@@ -408,7 +409,7 @@ ERRORS = {
 def test_bad_input_is_named(options, write_script, table, tmp_path, monkeypatch, capsys):
     write_script("")
     monkeypatch.chdir(tmp_path)
-    assert local.main([*options.split(), "run.py"]) == 2
+    assert exit_code(local.main, [*options.split(), "run.py"]) == 2
     assert capsys.readouterr() == ("", f"error: {ERRORS[options]}\n")
 
 
@@ -420,14 +421,14 @@ def test_programs_that_are_absent_are_named(name, advice, write_script, tmp_path
         (tmp_path / other).write_text("")
         (tmp_path / other).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert local.main(["--launcher", "mpirun", "--device_num", "2", "run.py"]) == 2
+    assert exit_code(local.main, ["--launcher", "mpirun", "--device_num", "2", "run.py"]) == 2
     assert capsys.readouterr().err.startswith(f"error: {name} is not on PATH; {advice}")
 
 
 def test_another_server_of_the_table_is_named(table, write_script, tmp_path, monkeypatch, capsys):
     write_script("")
     monkeypatch.chdir(tmp_path)
-    assert local.main(["--rank_table", table, "--server_ip", "10.0.0.3", "run.py"]) == 2
+    assert exit_code(local.main, ["--rank_table", table, "--server_ip", "10.0.0.3", "run.py"]) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: hccl.json: this server is not in the rank table") and "10.0.0.3" in err
 
@@ -437,5 +438,5 @@ def test_a_port_that_is_taken_is_named(write_script, tmp_path, monkeypatch, caps
     monkeypatch.chdir(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        assert local.main(["--device_num", "2", "--scheduler", address, "run.py"]) == 2
+        assert exit_code(local.main, ["--device_num", "2", "--scheduler", address, "run.py"]) == 2
     assert capsys.readouterr().err == f"error: --scheduler={address}: another program of this host listens on the port\n"
