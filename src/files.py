@@ -1,12 +1,31 @@
-"""Files written whole: a temporary name beside the target, then a rename; a failure leaves no half file."""
+"""Files written whole: a temporary name beside the target, then a rename; a failure leaves no half file. And files read, plain or gzip."""
 
 import errno
 import fcntl
+import gzip
 import os
 import shutil
 import tempfile
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
+
+GZIP = b"\x1f\x8b"  # how such files begin
+
+
+def read_bytes(path):
+    """The content of a file, plain or gzip, which its first bytes tell.
+
+    Raises:
+        OSError: it cannot be read. ValueError: damaged gzip.
+    """
+    data = Path(path).read_bytes()
+    if data[: len(GZIP)] != GZIP:
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: damaged gzip file: {error}") from None
 
 
 @contextmanager

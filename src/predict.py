@@ -18,7 +18,7 @@ from pathlib import Path
 
 from src import signals
 from src.cli import Parser, bad_input_exits
-from src.files import written_whole
+from src.files import GZIP, written_whole
 from src.log import logger, progress
 from src.squad_file import read_squad
 
@@ -101,7 +101,7 @@ def _read_lines(path, takes_pairs):
         FileNotFoundError: no such file. ValueError: with the line: no JSON, or not UTF-8.
     """
     is_json = path.name.removesuffix(".gz").endswith(".jsonl")
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+    with open(path, "rb") as raw, gzip.open(raw) if _is_gzip(raw) else raw as file:
         try:
             for number, line in enumerate(file, 1):
                 line = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
@@ -121,6 +121,10 @@ def _read_lines(path, takes_pairs):
             raise ValueError(f"{path}: a damaged .gz file: {error}") from None
 
 
+def _is_gzip(file):
+    return file.peek(len(GZIP))[: len(GZIP)] == GZIP
+
+
 def _parse_json(line):
     instance = json.loads(line)
     json.dumps(instance, ensure_ascii=False, allow_nan=False).encode()  # raises where no server could be asked: NaN, half a surrogate pair
@@ -129,10 +133,10 @@ def _parse_json(line):
 
 def _count_lines(path):
     """As many instances as a file of lines has; None where only reading it all would tell, or where it can be read once."""
-    if path.suffix == ".gz" or not path.is_file():
+    if not path.is_file():
         return None
     with open(path, "rb") as file:
-        return sum(1 for line in file if path.suffix != ".jsonl" or line.strip())
+        return None if _is_gzip(file) else sum(1 for line in file if path.suffix != ".jsonl" or line.strip())
 
 
 def _ask(predict, batch, top_k, path, done, ids):

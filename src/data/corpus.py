@@ -13,6 +13,7 @@ import re
 import zlib
 from pathlib import Path
 
+from src.files import GZIP
 from src.log import logger
 
 _HEAD_LINES = 2000  # of a file, that tell its format
@@ -79,7 +80,7 @@ def _number_lines(path):
     """(number from 1, stripped text) of each line of a plain, gzip or bzip2 file."""
     with open(path, "rb") as file:
         magic = file.read(3)
-    opener = gzip.open if magic[:2] == b"\x1f\x8b" else bz2.open if magic == b"BZh" else open
+    opener = gzip.open if magic[:2] == GZIP else bz2.open if magic == b"BZh" else open
     number = 0
     try:
         with opener(path, "rb") as file:

@@ -1,15 +1,14 @@
 """Sentences with entities from MSRA's XML, in any encoding that it declares; nothing in it can expand or read other files."""
 
 import codecs
-import gzip
 import re
-import zlib
 from pathlib import Path
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, XMLParser
 
 from src.data.tags import Entity
+from src.files import read_bytes
 
 ENTITY_ELEMENTS = ("NAMEX", "TIMEX", "NUMEX")
 _DECLARATION = re.compile(rb"\s*<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)[\"']")
@@ -20,17 +19,12 @@ def read_encoded(path):
     """The text of an XML file, plain or .gz, that is not in UTF-8, by its byte order mark or declaration; None of any other file.
 
     Raises:
-        ValueError: an unknown encoding, or bytes that are not in the one declared.
+        ValueError: damaged gzip, an unknown encoding, or bytes that are not in the one declared.
     """
     path = Path(path)
     if not path.is_file():
         return None
-    data = path.read_bytes()
-    if data[:2] == b"\x1f\x8b":
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error):
-            return None  # `read_text` tells what is wrong
+    data = read_bytes(path)
     declared = _DECLARATION.match(data[:200])
     if data[:4] in (b"\xff\xfe<\0", b"\xfe\xff\0<"):
         encoding = "utf-16"

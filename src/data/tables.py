@@ -1,12 +1,12 @@
 """Rows of TSV, CSV and JSON-lines files, plain or gzip, with the line that each came from; every defect names file and line."""
 
 import csv
-import gzip
 import io
 import json
-import zlib
 from collections import Counter
 from pathlib import Path
+
+from src.files import read_bytes
 
 csv.field_size_limit(1 << 30)
 
@@ -20,12 +20,7 @@ def read_text(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: {'a folder, a file is expected' if path.is_dir() else 'no such file'}")
-    data = path.read_bytes()
-    if data[:2] == b"\x1f\x8b":
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{path}: damaged gzip file: {error}") from None
+    data = read_bytes(path)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

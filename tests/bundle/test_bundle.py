@@ -387,6 +387,8 @@ def test_the_bar_knows_the_lines_that_count(tmp_path):
     (tmp_path / "in.txt").write_text("a\n\nb")
     (tmp_path / "in.jsonl").write_text('"a"\n \n"b"\n')
     (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress(b'"a"\n'))
+    (tmp_path / "zipped.txt").write_bytes(gzip.compress(b"a\nb\n"))  # told by its content
+    assert list(predict._read_lines(tmp_path / "zipped.txt", False)) == ["a", "b"]
     os.mkfifo(tmp_path / "in.fifo")
     counts = [predict._count_lines(tmp_path / name) for name in ("in.txt", "in.jsonl", "in.jsonl.gz", "in.fifo")]
     assert counts == [3, 2, None, None]

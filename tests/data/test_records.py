@@ -260,7 +260,7 @@ def test_lists_of_values_must_be_alike_in_all_chunks(tmp_path):
 def test_failed_cache_leaves_nothing(tmp_path):
     def make_chunks():
         yield join_rows(ROWS)
-        raise OSError(28, "No space left on device", "somewhere")
+        raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError) as caught:
         cached(tmp_path, make_chunks)

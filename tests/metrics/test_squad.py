@@ -206,7 +206,7 @@ def test_missing_and_damaged_files_are_named(missing, tmp_path):
     (tmp_path / missing).write_bytes(gzip.compress(b"{}")[:-3])
     code, out, err = run(tmp_path, **files)
     assert (code, out) == (2, "")
-    assert f"{tmp_path / missing}: no JSON: Compressed file ended" in err
+    assert f"{tmp_path / missing}: damaged gzip file: Compressed file ended" in err
 
 
 # Real data
