@@ -27,7 +27,7 @@ def bad_input_exits():
     except (ValueError, OSError, MemoryError) as error:
         if os.environ.get("BERT_TRACEBACK"):
             raise
-        print(f"error: {_describe_error(error)}", file=sys.stderr, flush=True)
+        print(f"error: {printable(_describe_error(error))}", file=sys.stderr, flush=True)
         sys.exit(EXIT_BAD_INPUT)
 
 
@@ -44,6 +44,11 @@ def not_input():
     except FloatingPointError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(EXIT_CHECK_FAILED)
+
+
+def printable(text):
+    """The same with line breaks, escape codes and the like written out: names in strangers' files cannot draw lines of their own."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def _describe_error(error):

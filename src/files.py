@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 GZIP = b"\x1f\x8b"  # how such files begin
@@ -69,13 +69,47 @@ def locked(folder, wait=True):
         BlockingIOError: another process is inside, and wait is False.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
-    with open(Path(folder) / ".lock", "a") as file:  # a folder itself cannot be locked on NFS
+    with open(Path(folder) / LOCK, "a") as file:  # a folder itself cannot be locked on NFS
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):  # file systems without locks
                 raise
         yield
+
+
+HIDDEN, LOCK = ".new.", ".lock"  # beginnings of names that are not results
+
+
+@contextmanager
+def hidden_folder(folder):
+    """Yield a folder inside `folder` for files that are moved out when all are whole; it is gone behind the block.
+
+    `folder` is made if absent, and gone if it was made for nothing.
+
+    Raises:
+        ValueError: another process is in such a block. OSError: of the block, its file named as it would be in `folder`.
+    """
+    folder = Path(folder)
+    was_there = folder.exists()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder, wait=False))
+        except BlockingIOError:
+            raise ValueError(f"{folder}: another process writes there at this moment") from None
+        try:
+            for left in folder.glob(f"{HIDDEN}*"):  # by a process that was killed
+                shutil.rmtree(left)
+            with tempfile.TemporaryDirectory(prefix=HIDDEN, dir=folder) as hidden:
+                yield Path(hidden)
+        except OSError as error:
+            if (path := Path(error.filename or "")).parent.name.startswith(HIDDEN):
+                error.filename = str(folder / path.name)
+            raise
+        finally:
+            (folder / LOCK).unlink(missing_ok=True)
+            if not was_there and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def make_folder(path):

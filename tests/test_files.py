@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from src import files
-from src.files import write_text, written_whole
+from src.files import hidden_folder, write_text, written_whole
 
 
 def test_file_appears_whole_and_alone(tmp_path):
@@ -46,6 +46,18 @@ def test_interrupt_removes_the_temporary_folder(tmp_path):
         (temporary / "part").write_text("x")
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
+
+
+def test_a_hidden_folder_is_alone_and_removes_what_a_killed_process_left(tmp_path):
+    (tmp_path / "made" / ".new.killed" / "sub").mkdir(parents=True)
+    with hidden_folder(tmp_path / "made") as hidden:
+        assert {path.name for path in (tmp_path / "made").iterdir()} == {hidden.name, ".lock"}
+        with pytest.raises(ValueError, match="another process writes there"), hidden_folder(tmp_path / "made"):
+            pass
+    assert not list((tmp_path / "made").iterdir())
+    with pytest.raises(OSError, match=f"{tmp_path}/new/model.onnx"), hidden_folder(tmp_path / "new") as hidden:
+        raise OSError(errno.ENOSPC, "No space left on device", str(hidden / "model.onnx"))
+    assert not (tmp_path / "new").exists()
 
 
 def test_folder_replaces_a_folder(tmp_path):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import TINY, WORDS
+from safetensors.numpy import load_file, save_file
 
 import pretrain_eval
 import run_classifier
@@ -216,6 +217,18 @@ def test_a_pretrained_network_is_evaluated_alike_in_every_form(pretrained, recor
         results.append(read_json(tmp_path / f"evaluated{number}/eval_results.json"))
     assert [result.pop("global_step") for result in results] == [0, 0, 100]
     assert results[0] == results[1] == results[2]
+
+
+def test_a_pretrained_network_with_an_output_matrix_of_its_own_is_not_evaluated(pretrained, records, tmp_path, capsys):
+    tensors = load_file(pretrained.huggingface / "model.safetensors")
+    tensors["cls.predictions.decoder.weight"] = -tensors["bert.embeddings.word_embeddings.weight"]
+    save_file(tensors, pretrained.huggingface / "model.safetensors", {"format": "pt"})
+    flags = {"input_file": records, "init_checkpoint": pretrained.huggingface, "output_dir": tmp_path / "out"}
+    with pytest.raises(SystemExit, match="2"):
+        pretrain_eval.main(flags_of(flags))
+    said = capsys.readouterr()
+    assert "the masked language model is left out: cls.predictions.decoder.weight is not bert.embeddings.word.weight" in said.out
+    assert "is of another network: masked_lm.bias" in said.err
 
 
 def test_parts_of_a_tensorflow_checkpoint_are_refused_by_name(pretrained, job, tmp_path, capsys):

@@ -11,11 +11,9 @@ from pathlib import Path
 
 from src.config import loader
 from src.config.model import ModelConfig, describe_weights, read_json_object
-from src.files import write_text
+from src.files import HIDDEN, LOCK, write_text
 
 NAME = "bundle.json"
-HIDDEN = ".export."  # first letters of the folder in which an export makes the next bundle
-LOCK = ".lock"  # of src.files.locked
 FORMAT = 1
 TASKS = ("classifier", "ner", "squad", "pretrain")
 GRAPHS = ("onnx", "int8", "mindir")  # in the order in which one is chosen

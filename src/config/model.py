@@ -152,7 +152,7 @@ def _describe_zoo(path):
     model = zoo.describe(found) if found.suffix == ".ckpt" and found.is_file() else {}
     if model:
         taken = " ".join(f"{key}={model[key]}" for key in ("num_attention_heads", "hidden_act", "layer_norm_eps"))
-        logger.info(f"{found}: of the model zoo, its network by its shapes; {taken}, unless model.* says otherwise")
+        logger.info(f"{found}: of the model zoo, its network by its shapes, and {taken}")
     return model
 
 
@@ -173,6 +173,8 @@ def _describe_positions(path, raw):
 
 def read_json_object(path):
     """The content of a configuration file: dict."""
+    if Path(path).exists() and not Path(path).is_file():
+        raise ValueError(f"{path}: is no ordinary file; a bert_config.json is expected")
     try:
         raw = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

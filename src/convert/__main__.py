@@ -11,7 +11,7 @@ import sys
 import time
 
 from src import signals
-from src.cli import EXIT_CHECK_FAILED, Parser, bad_input_exits
+from src.cli import EXIT_CHECK_FAILED, Parser, bad_input_exits, printable
 from src.convert import conversion, proof
 
 
@@ -42,7 +42,7 @@ def main(argv=None):
 def _print(lines):
     """Lines to the terminal, or to whoever reads some of them only (`| head`)."""
     try:
-        print("\n".join(lines), flush=True)
+        print("\n".join(map(printable, lines)), flush=True)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what Python flushes at its end goes there)
 

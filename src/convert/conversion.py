@@ -1,23 +1,30 @@
 """A conversion: read, check, write into a hidden folder, prove what was written, then put it in place."""
 
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from src.config.model import CONFIG_NAMES
 from src.convert import parameters, proof
-from src.convert.description import BESIDE, choose_architecture, find_changed_class, find_departures, read_description, write_description
+from src.convert.description import (
+    READ_BESIDE,
+    choose_architecture,
+    find_changed_class,
+    find_departures,
+    list_files,
+    read_description,
+    write_description,
+)
 from src.convert.report import NAME, Report
-from src.formats import mindspore_checkpoint, names, safetensors_file, tensorflow, weights, zoo
+from src.files import hidden_folder
+from src.formats import mindspore_checkpoint, names, safetensors_file, tensorflow, weights
 from src.log import shorten
 
 TARGETS = ("huggingface", "tensorflow", "mindspore")
 # what --from calls a format: the kind of Weights
 SOURCES = {"huggingface": "huggingface", "tensorflow": "tensorflow", "nvidia": "huggingface", "zoo": "zoo", "mindspore": "mindspore"}
 _WEIGHTS = {"huggingface": "model.safetensors", "tensorflow": "bert_model.ckpt", "mindspore": "model.ckpt"}
-_WRITTEN = (*_WEIGHTS.values(), "bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001", *BESIDE, NAME)
 _SHOWN = 4  # names of parameters in a message
 
 
@@ -57,14 +64,15 @@ def convert(source, target, path, output, config_file=None, vocab_file=None, tol
         report.write(output)
         raise MissingParameters(f"{found.path}: is not whole: {shorten(report.missing, _SHOWN)} missing", report)
     _check_heads(found, description, arrays)
-    if found.kind == "zoo" and not config_file and not any((found.path.parent / name).is_file() for name in CONFIG_NAMES):
+    is_told = config_file or description.model.position_embedding_type == "learned"  # by the shape of a table of the zoo's
+    if found.kind == "zoo" and not is_told and not any((found.path.parent / name).is_file() for name in CONFIG_NAMES):
         report.warnings.append(f"num_attention_heads={description.model.num_attention_heads} is a guess; --bert_config_file tells it")
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".conversion.", dir=output) as hidden:
+    with hidden_folder(output) as hidden:
+        _check_output(output, found.path, target, description)  # once more: now nobody else writes there
         write(hidden, target, description, arrays)
         report.proof = proof.prove(found, description, arrays, target, hidden, tolerance, by_library=not config_file)
         report.write(hidden)
-        for file in sorted(Path(hidden).iterdir()):
+        for file in sorted(hidden.iterdir()):
             if report.passed or file.name == NAME:
                 os.replace(file, output / file.name)
     return report
@@ -83,11 +91,13 @@ def _check_output(output, path, target, description):
             raise ValueError(
                 f"{other}: other weights are in --output, which would be read in place of the converted ones; give another folder"
             )
-    if not description.vocabulary and (output / "vocab.txt").exists():
-        raise ValueError(f"{output / 'vocab.txt'}: is of other weights, and these come without a vocabulary; give another folder")
-    for file in output.iterdir() if output.is_dir() else ():
-        if file.is_dir() and file.name in _WRITTEN:
-            raise ValueError(f"{file}: a folder stands where a file is to be written")
+    for name in READ_BESIDE:
+        if name not in list_files(target, description) and (output / name).exists():
+            raise ValueError(f"{output / name}: is of other weights, and would be read with the converted ones; give another folder")
+    files = tensorflow.list_files(_WEIGHTS[target]) if target == "tensorflow" else [_WEIGHTS[target]]
+    for name in (*files, *list_files(target, description), NAME):
+        if (output / name).is_dir():
+            raise ValueError(f"{output / name}: a folder stands where a file is to be written")
 
 
 def _check_kind(source, found):
@@ -98,9 +108,8 @@ def _check_kind(source, found):
 def _collect(source, target, found, description):
     """Our arrays in float32, of the vocabulary's size, and the report of what they were made of."""
     arrays = {}
-    untied = [origin.name for origin in found.origins if origin.remark.startswith(weights.DIFFERS)]
     for name, array in weights.to_float32(found.arrays).items():
-        if names.is_ours(name) and not (untied and name.startswith("masked_lm.")):
+        if names.is_ours(name):
             arrays[name] = weights.cut_vocabulary(name, array, description.model.vocab_size)
     report, architecture = Report({"from": source, "to": target, "input": str(found.path)}), choose_architecture(description, arrays)
     for origin in found.origins:
@@ -108,20 +117,16 @@ def _collect(source, target, found, description):
             report.add(origin, arrays[origin.target], to_target(target, origin.target, architecture))
         else:
             report.add(origin)
-    if untied:
-        report.warnings.append(f"the masked language model is left out: {untied[0]} is another matrix than the word embeddings")
     report.left_random = [name for name in parameters.POOLER if name not in arrays]
     report.not_finite = [name for name, array in arrays.items() if not np.isfinite(array).all()]
-    report.warnings += find_changed_class(description, arrays)
-    report.warnings += [*description.warnings, *find_departures(found.kind, target, description.model)]
+    report.warnings += [*found.warnings, *find_changed_class(found.kind, description, arrays), *description.warnings]
+    report.warnings += find_departures(found.kind, target, description.model)
     return arrays, report
 
 
 def _check(found, description, arrays, target):
     try:
         parameters.check_shapes(description.model, arrays)
-        if any(origin.remark == zoo.INCOMPLETE for origin in found.origins):
-            raise ValueError(zoo.INCOMPLETE)
     except ValueError as error:
         raise ValueError(f"{found.path}: does not fit its configuration: {error}") from None
     if target != "mindspore" and description.model.position_embedding_type == "learned":
@@ -130,7 +135,7 @@ def _check(found, description, arrays, target):
 
 def _check_heads(found, description, arrays):
     try:
-        parameters.check_heads(arrays)
+        parameters.check_heads(description.model, arrays)
     except ValueError as error:
         raise ValueError(f"{found.path}: {error}") from None
     values = len(arrays.get("head.dense.bias", description.labels))
@@ -141,6 +146,8 @@ def _check_heads(found, description, arrays):
 
 def to_target(target, name, architecture):
     """The target's name of one of our parameters; `architecture` is Hugging Face's class."""
+    if name.startswith("head.dense.") and not architecture.endswith("Classification"):  # a part of a head that others do not have
+        return name
     if target == "tensorflow":
         return names.to_tensorflow(name)
     if target == "huggingface":

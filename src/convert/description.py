@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 
 from src.config import loader
 from src.config.model import ModelConfig, describe_weights, own_description, read_json_object
+from src.convert.parameters import has_plain_head
 from src.data.tokenization import decide_lower_case, parse_vocabulary
 from src.files import write_text
 from src.formats.zoo import EPS as ZOOS_EPS
@@ -17,9 +18,12 @@ _GOOGLES = (
     *("max_position_embeddings", "num_attention_heads", "num_hidden_layers", "type_vocab_size", "vocab_size", "layer_norm_eps"),
 )
 _CONFIG_NAMES = {"huggingface": "config.json", "mindspore": "config.json", "tensorflow": "bert_config.json"}
-BESIDE = ("config.json", "bert_config.json", "vocab.txt", "tokenizer_config.json")
+READ_BESIDE = (  # weights, by one program or another
+    *("config.json", "bert_config.json", "vocab.txt"),
+    *("tokenizer_config.json", "tokenizer.json", "added_tokens.json", "special_tokens_map.json"),
+)
 _GOOGLES_EPS = 1e-12
-_TOKENIZER, _FAST_TOKENIZER = "tokenizer_config.json", "tokenizer.json"
+_TOKENIZER, _FAST_TOKENIZER, _ADDED = "tokenizer_config.json", "tokenizer.json", "added_tokens.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +68,12 @@ def read_description(path, config_file=None, vocab_file=None):
 def _read_vocabulary(folder, vocab_file, model):
     """Content of vocab.txt, made from Hugging Face's tokenizer.json if need be; of tokenizer_config.json; warnings."""
     if vocab_file:
-        try:
-            content = Path(vocab_file).read_bytes()
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{vocab_file}: no such file; it should be a vocabulary, a token a line") from None
+        if not Path(vocab_file).is_file():
+            raise FileNotFoundError(f"{vocab_file}: no such file; it should be a vocabulary, a token a line")
+        content = Path(vocab_file).read_bytes()
     elif (folder / _FAST_TOKENIZER).is_file():
         vocab_file = folder / _FAST_TOKENIZER
-        content = _write_tokens(vocab_file)
+        content = _list_tokens(vocab_file)
     else:
         return None, {}, ("no vocab.txt beside the weights; --vocab_file_path names one",)
     config = Path(vocab_file).with_name(_TOKENIZER)
@@ -80,14 +83,16 @@ def _read_vocabulary(folder, vocab_file, model):
         lower_case, _ = decide_lower_case(vocab_file, vocabulary)
     except ValueError as error:
         return content, tokenizer, (str(error),)
-    warnings = ()
+    warnings = []
     if len(vocabulary) != model.vocab_size:
         which = "the last ones have no embedding" if len(vocabulary) > model.vocab_size else "the last embeddings have no token"
-        warnings = (f"{vocab_file}: {len(vocabulary)} tokens, and vocab_size={model.vocab_size}: {which}",)
-    return content, {"do_lower_case": lower_case, **tokenizer}, warnings
+        warnings.append(f"{vocab_file}: {len(vocabulary)} tokens, and vocab_size={model.vocab_size}: {which}")
+    if (added := Path(vocab_file).with_name(_ADDED)).is_file():
+        warnings.append(f"{added}: its tokens are not taken along; vocab.txt alone tells them here")
+    return content, {"do_lower_case": lower_case, **tokenizer}, tuple(warnings)
 
 
-def _write_tokens(path):
+def _list_tokens(path):
     """The tokens of a tokenizer.json, a line each in the order of their ids."""
     try:
         vocabulary = Tokenizer.from_file(str(path)).get_vocab()
@@ -96,6 +101,13 @@ def _write_tokens(path):
     if sorted(vocabulary.values()) != list(range(len(vocabulary))):
         raise ValueError(f"{path}: its token ids have gaps; give --vocab_file_path")
     return "".join(f"{token}\n" for token in sorted(vocabulary, key=vocabulary.get)).encode()
+
+
+def list_files(target, description):
+    """Names of the files that `write_description` writes."""
+    files = [_CONFIG_NAMES[target]]
+    files += ["vocab.txt"] if description.vocabulary is not None else []
+    return files + ([_TOKENIZER] if description.tokenizer else [])
 
 
 def write_description(folder, target, description, arrays):
@@ -140,10 +152,10 @@ def _to_huggingface(description, arrays):
 def choose_architecture(description, arrays):
     """The class of transformers that has just these parameters."""
     prefix = "Bert" if description.model.position_embedding_type == "absolute" else "Nezha"
-    has = {part: any(name.startswith(part) for name in arrays) for part in ("masked_lm", "next_sentence", "head.dense", "head.span")}
+    has = {part: any(name.startswith(part) for name in arrays) for part in ("masked_lm", "next_sentence", "head.span")}
     tagger = "TokenClassification" in description.architecture or "bert.pooler.weight" not in arrays
     tagger = tagger or any(name.startswith("head.crf.") for name in arrays)
-    if has["head.dense"] and not any(name.startswith(("head.filters", "head.joined", "head.contexts")) for name in arrays):
+    if has_plain_head(arrays):
         return f"{prefix}ForTokenClassification" if tagger else f"{prefix}ForSequenceClassification"
     if has["head.span"]:
         return f"{prefix}ForQuestionAnswering"
@@ -164,9 +176,11 @@ def _to_tensorflow(description, arrays):
     return config | others
 
 
-def find_changed_class(description, arrays):
-    """That the weights are of a class of transformers that no network here is: list of lines of text."""
+def find_changed_class(source, description, arrays):
+    """What the weights are taken for, where nothing tells it or it is another class of transformers: list of lines of text."""
     chosen = choose_architecture(description, arrays)
+    if source != "mindspore" and not description.architecture and chosen.endswith("ForSequenceClassification"):
+        return ["taken for a classifier of texts; a tagger with a pooler has parameters of the same names"]
     if description.architecture in ("", chosen):
         return []
     return [f"{description.architecture} becomes {chosen}: what these do alike is converted"]

@@ -141,8 +141,12 @@ def _silence():
 
 
 def find_tensorflow():
-    """Whether TensorFlow is installed."""
-    return importlib.util.find_spec("tensorflow") is not None
+    """The installed TensorFlow, such as "tensorflow 2.21.0"; None where it is not."""
+    if importlib.util.find_spec("tensorflow") is None:
+        return None
+    import tensorflow
+
+    return f"tensorflow {tensorflow.__version__}"
 
 
 def read_tensorflow(prefix):

@@ -11,6 +11,7 @@ import math
 import numpy as np
 from scipy.special import erf
 
+from src.convert.parameters import has_plain_head
 from src.formats.positions import make_sinusoids
 
 _BLOCK = 4096  # rows of the word embeddings in float64 at a time
@@ -96,12 +97,6 @@ def _predict_words(model, weights, x):
     return np.concatenate(blocks, -1) + weights["masked_lm.bias"]
 
 
-def _has_dense_head(model, weights):
-    """Whether the task's head is one dense layer, with or without a CRF behind it: others (CNN, RCNN, BiLSTM) are not computed here."""
-    others = [name for name in weights if name.startswith("head.") and not name.startswith(("head.dense.", "head.crf."))]
-    return _has(weights, "head.dense") and not others and weights["head.dense.weight"].shape[1] == model.hidden_size
-
-
 def _has(weights, *names):
     return all(f"{name}.{suffix}" in weights for name in names for suffix in ("weight", "bias"))
 
@@ -130,7 +125,7 @@ def run(model, weights, input_ids, input_mask, token_type_ids):
         outputs["masked_lm"] = _predict_words(model, weights, x)
     if _has(weights, "next_sentence") and pooled is not None:
         outputs["next_sentence"] = _linear(weights, "next_sentence", pooled)
-    if _has_dense_head(model, weights):
+    if _has(weights, "head.dense") and has_plain_head(weights):
         outputs["head"] = _linear(weights, "head.dense", x if pooled is None else pooled)
     if _has(weights, "head.span"):
         outputs["span"] = _linear(weights, "head.span", x)

@@ -83,7 +83,13 @@ def check_shapes(model, arrays):
                 raise ValueError(f"{setting}, and {name} is of shape {array.shape}")
 
 
-def check_heads(arrays):
+def has_plain_head(arrays):
+    """Whether the task's head is one dense layer, with or without a CRF behind it, as other programs have them; not CNN, RCNN, BiLSTM."""
+    head = [name for name in arrays if name.startswith("head.") and not name.startswith("head.span.")]
+    return bool(head) and all(name.startswith(("head.dense.", "head.crf.")) for name in head)
+
+
+def check_heads(model, arrays):
     """See that the arrays of a head belong together, and that all are numbers of one type.
 
     Raises:
@@ -100,6 +106,8 @@ def check_heads(arrays):
     weight, bias = arrays["head.dense.weight"], arrays["head.dense.bias"]
     if weight.ndim != 2 or bias.shape != weight.shape[:1] or 0 in weight.shape:
         raise ValueError(f"head.dense.weight is of shape {weight.shape}, head.dense.bias of {bias.shape}")
+    if has_plain_head(arrays) and weight.shape[1] != model.hidden_size:
+        raise ValueError(f"hidden_size={model.hidden_size}, and head.dense.weight is of shape {weight.shape}")
     classes = len(bias)
     shapes = {"head.crf.transitions": (classes, classes), "head.crf.start": (classes,), "head.crf.end": (classes,)}
     for name, shape in shapes.items() if has_crf else ():

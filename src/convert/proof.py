@@ -8,7 +8,7 @@ import numpy as np
 
 from src.convert import libraries, network
 from src.convert.description import choose_architecture, read_description
-from src.convert.parameters import POOLER
+from src.convert.parameters import POOLER, has_plain_head
 from src.formats import huggingface, tensorflow, weights
 
 TOLERANCE = 2e-5
@@ -28,30 +28,39 @@ def prove(source, description, arrays, target, folder, tolerance, by_library=Tru
         by_library: whether Transformers may compute the source, which reads the configuration beside it.
 
     Returns:
-        dict: `source` and `converted`, who computed; `differences`, of each output; `changed`, names of arrays that are not the same
-        bit by bit; `not_compared`, outputs that one side alone has; `refusal` of the result by its library, None if it did not; `passed`.
+        dict: `source` and `converted`, who computed; `read_by`, what has read the result besides, or None; `differences`, of each output;
+        `changed`, names of arrays that are not the same bit by bit; `not_compared`, outputs that not both sides have; `refusal` of the
+        result by its library, None if it did not; `passed`.
     """
     inputs = _make_inputs(description.model)
     back = weights.read(folder)
     changed = _find_changed(arrays, back.arrays)
-    if target == "tensorflow" and libraries.find_tensorflow():
+    read_by = libraries.find_tensorflow() if target == "tensorflow" else None
+    if read_by:
         changed += _find_changed(tensorflow.read(back.path), libraries.read_tensorflow(back.path))
     by, outputs, _ = _run(source.kind if by_library else None, source.path, description, arrays, inputs)
     outputs = {name: values for name, values in outputs.items() if _is_of(name, arrays)}
     by_converted, others, refusal = _run(target, back.path, read_description(folder), back.arrays, inputs)
     differences = {name: _compare(outputs[name], others[name]) for name in outputs if name in others}
     within = [value <= tolerance * max(1.0, _find_largest(outputs[name])) for name, value in differences.items()]
-    not_compared = [name for name in outputs if name not in differences]
+    lacking = outputs.keys() - differences.keys()
+    by_nobody = {"head"} if _has_other_head(arrays) else set()
     return {
         "source": by,
         "converted": by_converted,
+        "read_by": read_by,
         "tolerance": tolerance,
         "differences": differences,
         "changed": changed,
-        "not_compared": not_compared,
+        "not_compared": sorted(lacking | by_nobody),
         "refusal": refusal,
-        "passed": not changed and not refusal and all(within) and not set(not_compared) - _MAY_LACK,
+        "passed": not changed and not refusal and all(within) and not lacking - _MAY_LACK,
     }
+
+
+def _has_other_head(arrays):
+    """Whether the task's head is one that neither side computes: CNN, RCNN, BiLSTM."""
+    return not has_plain_head(arrays) and any(name.startswith("head.") and not name.startswith("head.span.") for name in arrays)
 
 
 def _make_inputs(model):

@@ -41,13 +41,18 @@ class Report:
         if array is None:
             tensor |= {"status": "dropped", "remark": origin.remark or "not of a network here"}
         else:
-            from_kernel, to_kernel = origin.remark == "transposed", target_name.endswith("/kernel")
-            remarks = [origin.remark] if origin.remark and not from_kernel else []
+            remarks = [origin.remark] if origin.remark else []
             if str(array.dtype) != origin.dtype:
                 remarks.append(f"as {array.dtype}")
             if origin.target in OF_WORDS and array.shape != origin.shape:
                 remarks.append("without the rows that fill up the vocabulary")
-            status = "transposed" if from_kernel != to_kernel else "renamed" if target_name != origin.name else "mapped"
+            status = (
+                "transposed"
+                if origin.transposed != target_name.endswith("/kernel")
+                else "renamed"
+                if target_name != origin.name
+                else "mapped"
+            )
             tensor |= {"target": target_name, "status": status, "remark": "; ".join(remarks)}
         self.tensors.append(tensor)
 
@@ -84,20 +89,21 @@ class Report:
         yield format_fields(self._count())
         yield from (f"warning: {warning}" for warning in self.warnings)
         if self.proof:
-            yield from self._prove()
+            yield from self._describe_proof()
 
-    def _prove(self):
+    def _describe_proof(self):
         for name, difference in self.proof["differences"].items():
             yield f"{name} difference={difference:.3g}"
         proof = self.proof
         if proof["changed"]:
             yield f"not the same bits: {shorten(proof['changed'], _SHOWN)}"
         if proof["not_compared"]:
-            yield f"not compared, as one side does not compute them: {', '.join(proof['not_compared'])}"
+            yield f"not compared, as not both sides compute them: {', '.join(proof['not_compared'])}"
         if proof["refusal"]:
             yield f"the result was refused by {proof['refusal']}"
         if proof["source"] == proof["converted"]:
             yield "one network computed both: bits and configuration are proved, the names of parameters rest on this program's table"
         largest = max(proof["differences"].values(), default=float("nan"))
         by = f"source by {proof['source']}; converted by {proof['converted']}"
+        by += f", read by {proof['read_by']} too" if proof["read_by"] else ""
         yield f"proof {'passed' if self.passed else 'FAILED'} largest_difference={largest:.3g} tolerance={proof['tolerance']:g} {by}"

@@ -2,9 +2,6 @@
 
 import dataclasses
 import os
-import shutil
-import tempfile
-from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +13,7 @@ from src.data.classifier import make_task
 from src.data.tokenization import Tokenizer
 from src.export import mindir
 from src.export.comparison import compare, kind_of
-from src.files import locked
+from src.files import hidden_folder
 from src.formats import weights
 from src.log import logger, shorten
 from src.train import checkpoint, runs
@@ -59,7 +56,7 @@ def export(task, config, path, output, file_format, name=None, quantised=False):
     output = Path(output)
     if output.resolve() in (weights.find(path).parent.resolve(), weights.find(path).resolve().parent):
         raise ValueError(f"--output {output}: the weights are there, and their config.json would be replaced; give another folder")
-    with _hidden_folder(output) as hidden:
+    with hidden_folder(output) as hidden:
         kinds = _write_graphs(task, config, path, network, hidden, file_format, quantised)
         settings, graphs = _find_settings(task, config), {kind: _FILES[kind] for kind in kinds}
         compare(task, config, network, hidden, {kind: hidden / file for kind, file in graphs.items()}, settings.get("pairs", False))
@@ -74,34 +71,6 @@ def export(task, config, path, output, file_format, name=None, quantised=False):
         signals.leave_if_told()
         _move(hidden, output)
     logger.info(f"wrote {output}: {', '.join(_FILES[kind] for kind in kinds)} name={name}")
-
-
-@contextmanager
-def _hidden_folder(output):
-    """A folder inside `output` that is gone behind the block; so is `output` if it was made for nothing.
-
-    Raises:
-        ValueError: another export is at work there. OSError: of the block, its file named as it would have been in `output`.
-    """
-    was_there = output.exists()
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(locked(output, wait=False))
-        except BlockingIOError:
-            raise ValueError(f"--output {output}: another export is at work there") from None
-        try:
-            for left in output.glob(f"{bundle_folder.HIDDEN}*"):  # by an export that was killed
-                shutil.rmtree(left)
-            with tempfile.TemporaryDirectory(prefix=bundle_folder.HIDDEN, dir=output) as hidden:
-                yield Path(hidden)
-        except OSError as error:
-            if (path := Path(error.filename or "")).parent.name.startswith(bundle_folder.HIDDEN):
-                error.filename = str(output / path.name)
-            raise
-        finally:
-            (output / bundle_folder.LOCK).unlink(missing_ok=True)
-            if not was_there and not any(output.iterdir()):
-                output.rmdir()
 
 
 def save_for_serving(task, options):

@@ -36,11 +36,15 @@ _BIG_ENDIAN, _VERSION = 1, 1
 _CHUNK_BYTES = 1 << 20
 _MOST_SHAPE_BYTES = 1 << 12  # the 254 dimensions that TensorFlow allows are shorter
 _MOST_NAME_BYTES = 1 << 12
+_STATE = re.compile(rb'^\s*model_checkpoint_path\s*:\s*"([^"\n]+)"', re.MULTILINE)  # of the file `checkpoint`, which names the latest
+_MOST_STATE_BYTES = 1 << 16
 _FILE_OF_PREFIX = re.compile(r"(.+)\.(?:index|meta|data-\d{5,}-of-\d{5,})")
 
 
 def find_prefix(path):
-    """The prefix of the checkpoint that a path means: itself, one of its files, or a folder with it (the newest, if with several).
+    """The prefix of the checkpoint that a path means: itself, one of its files, or a folder with it.
+
+    Of several in a folder it is the one that the file `checkpoint` there names, else the newest.
 
     Returns:
         Path, or None: there is no index.
@@ -52,9 +56,20 @@ def find_prefix(path):
             return prefix
     if not path.is_dir():
         return None
+    if (named := _read_state(path / "checkpoint")) and Path(f"{named}.index").is_file():
+        return named
     indexes = [file for file in path.glob("*.index") if file.is_file() and not file.name.startswith(".")]
     newest = max(indexes, key=lambda file: (file.stat().st_mtime_ns, file.name), default=None)
     return newest and newest.with_name(newest.name.removesuffix(".index"))
+
+
+def _read_state(path):
+    """The prefix beside a file `checkpoint` that it names, which may have lain elsewhere when it was written; None: it names none."""
+    if not path.is_file():
+        return None
+    with open(path, "rb") as file:
+        found = _STATE.search(file.read(_MOST_STATE_BYTES))
+    return found and path.with_name(Path(found[1].decode(errors="replace")).name or "-")
 
 
 def read(path):
@@ -103,11 +118,17 @@ def write(prefix, arrays):
         if not 0 < len(name.encode()) <= _MOST_NAME_BYTES:
             raise ValueError(f"the name of a variable has {len(name.encode())} bytes")
     entries = [(b"", _encode_header())]
-    with written_whole(f"{prefix}.index") as index, written_whole(_data_file(prefix, 0, 1)) as data:
+    index_file, data_file = list_files(prefix)
+    with written_whole(index_file) as index, written_whole(data_file) as data:
         with open(data, "wb") as file:
             for name in sorted(arrays, key=str.encode):
                 entries.append((name.encode(), _write_array(file, name, arrays[name])))
         index.write_bytes(encode_table(entries))
+
+
+def list_files(prefix):
+    """The files that `write` writes."""
+    return [Path(f"{prefix}.index"), _data_file(prefix, 0, 1)]
 
 
 def _data_file(prefix, shard, num_shards):

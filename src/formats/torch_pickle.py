@@ -37,6 +37,7 @@ _LEGACY_PROTOCOL = 1001
 _MAX_EXPANDED = 1 << 24  # elements of a view that repeats its storage (stride 0)
 _MAX_SHARED = 16  # times, beyond _MAX_EXPANDED bytes, that all tensors may be larger than their file: some share a storage
 _MAX_DIMS = 32
+_MAX_TUPLE = 1 << 16  # parts, nested ones too; the state of Python's random numbers has 628
 _MAX_MESSAGE = 300  # letters: what is quoted may be as long as the file
 _DAMAGE = (
     *(pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, RuntimeError),
@@ -173,9 +174,17 @@ _SAFE_GLOBALS = {
 
 
 class _Tuple(tuple):
-    """Hashed by way of Python, whose recursion ends in an error: that of tuples nested very deeply overflows C's stack."""
+    """Hashed by way of Python, whose recursion ends in an error: that of tuples nested very deeply overflows C's stack.
 
-    __slots__ = ()
+    What stands in it several times, nested, is hashed as often: 40 tuples could take longer than anybody waits.
+    """
+
+    def __new__(cls, items):
+        made = super().__new__(cls, items)
+        made.size = 1 + sum(item.size if isinstance(item, _Tuple) else 1 for item in made)
+        if made.size > _MAX_TUPLE:
+            raise ValueError(f"a tuple of more than {_MAX_TUPLE} parts")
+        return made
 
     def __hash__(self):
         return super().__hash__()

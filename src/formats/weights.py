@@ -10,10 +10,8 @@ from src.formats import huggingface, mindspore_checkpoint, names, tensorflow, zo
 from src.formats.origin import Origin
 
 _OURS = ("bert.", "head.", "masked_lm.", "next_sentence.")
-_SLOT = re.compile(r"/(adam_[mv]|lamb_[mv]|Adam|Adam_1|LAMB|LAMB_1|Momentum|ExponentialMovingAverage)$")
 _SECOND_NAME = re.compile(r"predictions\.decoder\.(weight|bias)$")
 _VOCABULARY_MULTIPLE = 8  # NVIDIA's programs fill their tables up to it with rows that no token has
-DIFFERS = "differs from"  # begins the remark on a second name of other content
 _PADDLE_ENDINGS = (".pdparams", ".pdopt", ".pdiparams", ".pdmodel")
 _PADDLE_FILE = "word_embedding"  # its older form is a folder with a file for each parameter; every BERT has this one
 OF_WORDS = ("bert.embeddings.word.weight", "masked_lm.bias")
@@ -27,12 +25,14 @@ class Weights:
     path: the file, shard index or TensorFlow prefix.
     arrays: our name -> array; parameters that we have none for under their own names.
     origins: an Origin of each tensor of the file.
+    warnings: lines of text, about what could not be taken.
     """
 
     kind: str
     path: Path
     arrays: dict
     origins: list
+    warnings: tuple = ()
 
 
 def find(path, kind=None):
@@ -95,7 +95,7 @@ def read(path, kind=None):
     Raises:
         FileNotFoundError: no weights there. ValueError: damaged, truncated, empty or contradicting files, with their name.
     """
-    path = find(path, kind)
+    path, warnings = find(path, kind), ()
     if path.suffix == ".ckpt" and path.is_file():
         raw = mindspore_checkpoint.read(path)
         kind = "zoo" if zoo.is_zoo(raw) else "mindspore"
@@ -105,9 +105,11 @@ def read(path, kind=None):
         translated = _translate_tensorflow(raw)
     else:
         kind, raw = "huggingface", huggingface.read(path)
-        translated = _translate_huggingface(raw)
+        untied = _find_untied(raw)
+        translated = _translate_huggingface(raw, untied)
+        warnings = tuple(f"the masked language model is left out: {name} is not {first}, as it is here" for name, first in untied.items())
     try:
-        return Weights(kind, path, *_collect(translated))
+        return Weights(kind, path, *_collect(translated), warnings)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -116,6 +118,7 @@ def _collect(translated):
     """(arrays by our names, Origins) of pairs of an Origin and its array, or None."""
     arrays, origins = {}, []
     for origin, array in translated:
+        origin.name.encode()  # of half a surrogate pair no form can be written
         origins.append(origin)
         if origin.target is None or array is None:
             continue
@@ -128,8 +131,9 @@ def _collect(translated):
 
 
 def to_float32(weights):
-    """The same weights with floating-point arrays as float32, the type of all parameters."""
-    return {name: array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array for name, array in weights.items()}
+    """The same weights with floating-point arrays as float32, the type of all parameters; float64 beyond its range becomes infinite."""
+    with np.errstate(over="ignore"):
+        return {name: array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array for name, array in weights.items()}
 
 
 def cut_vocabulary(name, array, num_words):
@@ -138,32 +142,42 @@ def cut_vocabulary(name, array, num_words):
     return array[:num_words] if filled else array
 
 
-def _translate_huggingface(raw):
+def _find_first_name(name):
+    """Our name of the parameter whose second name this is; None if it is none."""
+    found = _SECOND_NAME.search(name)
+    return found and OF_WORDS[found[1] == "bias"]
+
+
+def _find_untied(raw):
+    """Second names that hold something else than the first: name -> the first one's, ours."""
     ours = {names.from_huggingface(name): array for name, array in raw.items()}
+    second = {name: first for name in raw if (first := _find_first_name(name)) and first in ours}
+    return {name: first for name, first in second.items() if not np.array_equal(ours[first], raw[name], equal_nan=True)}
+
+
+def _translate_huggingface(raw, untied):
+    ours = {names.from_huggingface(name) for name in raw}
     for name, array in raw.items():
         target, remark = names.from_huggingface(name), ""
-        if target is None:
+        if first := _find_first_name(name):
+            target = None if first in ours else first
+            remark = f"differs from {first}" if name in untied else f"the same as {first}" if first in ours else "its second name"
+        elif target is None:
             remark = "a buffer, which follows from the configuration"
-            if second := _SECOND_NAME.search(name):
-                first = OF_WORDS[second[1] == "bias"]
-                if first not in ours:
-                    target, remark = first, "its second name"
-                elif np.array_equal(ours[first], array):
-                    remark = f"the same as {first}"
-                else:
-                    remark = f"{DIFFERS} {first}, which stands for it here"
+        if untied and target and target.startswith("masked_lm."):
+            target, remark = None, "of a head with an output matrix of its own"
         yield Origin.of(name, array, target, remark), array
 
 
 def _translate_tensorflow(raw):
     for name, array in raw.items():
-        target, change = names.from_tensorflow(name), ""
-        if _SLOT.search(name):
+        target = names.from_tensorflow(name)
+        transposed = target != name and name.endswith("/kernel") and array.ndim == 2
+        variable = name.rpartition("/")[0]
+        if target == name and names.from_tensorflow(variable) != variable:
             yield Origin.of(name, array, None, "state of the optimiser"), None
-            continue
-        if target != name and name.endswith("/kernel") and array.ndim == 2:
-            array, change = array.T, "transposed"
-        yield Origin.of(name, array if not change else array.T, target, change), array
+        else:
+            yield Origin.of(name, array, target, transposed=transposed), array.T if transposed else array
 
 
 def _translate_ours(raw):

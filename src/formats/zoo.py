@@ -14,7 +14,6 @@ _BACKBONE = re.compile(r"^(bert\.)+(bert_embedding_lookup|bert_embedding_postpro
 _LSTM = re.compile(r"^(?:bert\.)+lstm\.(weight_ih|weight_hh|bias_ih|bias_hh)_l0(_reverse)?$")
 _LSTM_PARTS = {"weight_ih": "input_weight", "weight_hh": "hidden_weight", "bias_ih": "bias", "bias_hh": "bias"}
 _CRF = ("loss.transitions", "loss.transition_matrix")  # the second in r0.x
-INCOMPLETE = "its LSTM is incomplete"
 EPS = 1e-7  # of MindSpore's layer normalisation
 _TAG_LOGITS = ("head.dense.weight", "head.dense.bias")
 _O = 0  # the tag of what is no entity
@@ -30,10 +29,9 @@ def translate(tensors):
     """Yield an Origin and our array for each tensor of a checkpoint, and for each further array of ours; the array may be None.
 
     Raises:
-        ValueError: a CRF that is none.
+        ValueError: a CRF that is none, or an LSTM that is not whole.
     """
     relative, lstm = _has_relative_positions(tensors), _join_lstm(tensors)
-    complete = bool(lstm)
     logits = next((tensors[name].shape[:1] for name in _CRF if name in tensors), None)
     for name, array in tensors.items():
         target = names.from_zoo(name)
@@ -42,8 +40,7 @@ def translate(tensors):
                 yield Origin.of(name, array, f"head.crf.{part}", "split"), values
         elif match := _LSTM.match(name):
             target = f"head.contexts.{_LSTM_PARTS[match[1]]}"
-            remark = "joined" if complete else INCOMPLETE
-            yield Origin.of(name, array, target if complete else None, remark), lstm.pop(target, None)
+            yield Origin.of(name, array, target, "joined"), lstm.pop(target, None)
         elif target == "bert.embeddings.position.weight" and relative:
             yield Origin.of(name, array, None, "not used beside relative positions"), None
         elif target == name:
@@ -59,10 +56,12 @@ def _has_relative_positions(tensors):
 
 
 def _join_lstm(tensors):
-    """Our three arrays of both directions, and of both biases; empty unless all eight of the zoo's are there."""
+    """Our three arrays of both directions, and of both biases; empty where there is no LSTM."""
     parts = {match.groups(): array for name, array in tensors.items() if (match := _LSTM.match(name))}
-    if len(parts) < 2 * len(_LSTM_PARTS):
+    if not parts:
         return {}
+    if len(parts) < 2 * len(_LSTM_PARTS):
+        raise ValueError(f"its LSTM has {len(parts)} of {2 * len(_LSTM_PARTS)} parameters")
     ways = (None, "_reverse")
     return {
         "head.contexts.input_weight": np.stack([parts["weight_ih", way] for way in ways]),

@@ -151,6 +151,8 @@ def load_weights(network, path, whole):
     """
     found = weights.read(path)
     path, arrays = found.path, weights.to_float32(found.arrays)
+    for warning in found.warnings:
+        logger.warning(f"{path}: {warning}")
     parameters = network.parameters_dict()
     arrays_here = {name: _cut_vocabulary(name, arrays[name], parameters[name].shape) for name in parameters if name in arrays}
     reshaped = [name for name, array in arrays_here.items() if array.shape != tuple(parameters[name].shape)]

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import json
 import os
 import subprocess
@@ -14,9 +15,10 @@ from tiny_models import HEADS, TOKENS, make_model, make_weights, write_model
 
 from src.config.model import describe_weights
 from src.config.training import DeviceSettings
-from src.convert import __main__, conversion, network, proof
+from src.convert import __main__, conversion, libraries, network, proof
 from src.convert.conversion import MissingParameters, convert
 from src.convert.description import read_description
+from src.files import hidden_folder
 from src.formats import mindspore_checkpoint, names, tensorflow, weights
 from src.models.pretraining import Pretraining
 from src.train import checkpoint
@@ -217,19 +219,84 @@ def test_infinity_and_nan_are_reported_and_kept(tmp_path):
     assert_same(weights.read(tmp_path / "1").arrays, arrays)
 
 
+@pytest.fixture
+def computed(monkeypatch):
+    """`computed(source, converted)`: each side also has these outputs, or None in place of what it computes."""
+
+    def replace(*sides):
+        run, left = network.run, iter(sides)
+        monkeypatch.setattr(network, "run", lambda *args: {k: v for k, v in (run(*args) | next(left)).items() if v is not None})
+
+    return replace
+
+
 @pytest.mark.parametrize("kind", ["classifier", "pretraining"])
-def test_an_output_that_is_infinite_on_both_sides_is_the_same(kind, tmp_path, monkeypatch):
+def test_an_output_that_is_infinite_on_both_sides_is_the_same(kind, tmp_path):
     arrays = make_weights(make_model(), kind)
     arrays["head.dense.bias" if kind == "classifier" else "masked_lm.bias"][1] = np.inf
     folder, _ = write_model(tmp_path / "0", kind=kind, arrays=arrays)
     assert convert("mindspore", "huggingface", folder, tmp_path / "1").passed
-    run = network.run
-    results = iter((1.0, np.inf))
-    monkeypatch.setattr(network, "run", lambda *inputs: run(*inputs) | {"pooled": np.full((2, 32), next(results))})
-    report = convert("mindspore", "huggingface", folder, tmp_path / "2")
+
+
+@pytest.mark.parametrize("sides", [(1.0, np.inf), (np.nan, 1.0), (1.0, np.nan), (np.inf, -np.inf)])
+def test_an_output_that_is_no_number_on_one_side_fails_the_proof(sides, computed, tmp_path):
+    folder, _ = write_model(tmp_path / "0")
+    computed(*({"pooled": np.full((2, 32), value)} for value in sides))
+    report = convert("mindspore", "huggingface", folder, tmp_path / "1")
     assert (report.passed, report.proof["differences"]["pooled"]) == (False, np.inf)
-    written = json.loads((tmp_path / "2/conversion_report.json").read_text(), parse_constant=pytest.fail)
+    assert "proof FAILED largest_difference=inf" in list(report.lines())[-1]
+    written = json.loads((tmp_path / "1/conversion_report.json").read_text(), parse_constant=pytest.fail)
     assert written["proof"]["differences"]["pooled"] is None
+
+
+@pytest.mark.parametrize(("output", "passed"), [("pooled", True), ("layer 1", False)])
+def test_what_the_result_does_not_compute_fails_the_proof_but_for_a_pooler(output, passed, computed, tmp_path):
+    folder, _ = write_model(tmp_path / "0")
+    computed({}, {output: None})
+    report = convert("mindspore", "huggingface", folder, tmp_path / "1")
+    assert (report.passed, report.proof["not_compared"]) == (passed, [output])
+
+
+@pytest.mark.parametrize(("size", "passed"), [(0.5, False), (10.0, True)])
+def test_the_tolerance_grows_with_outputs_above_one(size, passed, computed, tmp_path):
+    folder, _ = write_model(tmp_path / "0")
+    computed(*({"pooled": np.full((2, 32), size + difference)} for difference in (0, 5e-5)))
+    assert convert("mindspore", "huggingface", folder, tmp_path / "1").passed == passed
+
+
+@pytest.mark.parametrize("changes", [0, 1])
+def test_tensorflow_reads_the_result_back_where_it_is_installed(changes, tmp_path, monkeypatch):
+    folder, _ = write_model(tmp_path / "0")
+
+    def read(prefix):
+        return {
+            name: array + np.float32(changes) if name == "bert/pooler/dense/bias" else array
+            for name, array in tensorflow.read(prefix).items()
+        }
+
+    monkeypatch.setattr(libraries, "find_tensorflow", lambda: "tensorflow 0.0")
+    monkeypatch.setattr(libraries, "read_tensorflow", read)
+    report = convert("mindspore", "tensorflow", folder, tmp_path / "1")
+    assert (report.passed, report.proof["changed"]) == (not changes, ["bert/pooler/dense/bias"] * changes)
+    assert list(report.lines())[-1].endswith("converted by src/convert/network.py, read by tensorflow 0.0 too")
+    assert convert("mindspore", "huggingface", folder, tmp_path / "2").proof["read_by"] is None
+
+
+def test_a_configuration_given_is_not_the_one_that_the_library_reads(tmp_path, monkeypatch):
+    folder, _ = write_model(tmp_path / "0", target="huggingface")
+    model = read_description(folder).model
+    monkeypatch.setattr(libraries, "find_transformers", lambda path: "transformers 0.0")
+    monkeypatch.setattr(libraries, "run_transformers", lambda path, *inputs: network.run(model, weights.read(path).arrays, *inputs))
+    assert convert("huggingface", "mindspore", folder, tmp_path / "1").proof["source"] == "transformers 0.0"
+    given = convert("huggingface", "mindspore", folder, tmp_path / "2", config_file=folder / "config.json")
+    assert given.proof["source"] == "src/convert/network.py"
+
+
+def test_the_inputs_of_the_proof_have_padding_and_both_segments():
+    input_ids, input_mask, token_type_ids = proof._make_inputs(make_model())
+    assert input_mask.sum(1).tolist() == [16, 8]
+    assert {0, 1} == set(token_type_ids.ravel())
+    assert len(set(input_ids.ravel())) == input_ids.size and input_ids.max() < 60
 
 
 @pytest.mark.parametrize(("source", "target"), [("zoo", "mindspore"), ("mindspore", "tensorflow"), ("nvidia", "tensorflow")])
@@ -299,6 +366,73 @@ def test_weights_of_another_form_in_the_output_are_refused(tmp_path):
     (folder / "vocab.txt").unlink()
     with pytest.raises(ValueError, match="vocab.txt: is of other weights"):
         convert("mindspore", "huggingface", folder, tmp_path / "1")
+
+
+def test_the_class_follows_from_the_parameters_where_none_is_told(tmp_path):
+    crf = make_weights(make_model(), "tagger")
+    with_pooler = {**make_weights(make_model()), **{name: array for name, array in crf.items() if name.startswith("head.")}}
+    folder, _ = write_model(tmp_path / "0", arrays=with_pooler)
+    report = convert("mindspore", "huggingface", folder, tmp_path / "1")
+    config = json.loads((tmp_path / "1/config.json").read_text())
+    assert (config["architectures"], config["num_labels"], report.warnings) == (["BertForTokenClassification"], 5, [])
+    assert "max_relative_position" not in config
+    folder, _ = write_model(tmp_path / "2", kind="classifier", target="tensorflow")
+    edit(folder / "bert_config.json", architectures=[])
+    report = convert("tensorflow", "mindspore", folder, tmp_path / "3")
+    assert report.warnings == ["taken for a classifier of texts; a tagger with a pooler has parameters of the same names"]
+
+
+@pytest.mark.parametrize(("target", "name"), [("tensorflow", "config.json"), ("huggingface", "tokenizer.json")])
+def test_what_would_be_read_in_place_of_the_converted_is_refused(target, name, tmp_path):
+    folder, _ = write_model(tmp_path / "0")
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / name).write_text("{}")
+    with pytest.raises(ValueError, match=f"{name}: is of other weights, and would be read with the converted ones"):
+        convert("mindspore", target, folder, tmp_path / "1")
+    assert os.listdir(tmp_path / "1") == [name]
+
+
+def test_two_conversions_into_one_folder_at_once_are_refused(tmp_path):
+    folder, _ = write_model(tmp_path / "0")
+    with hidden_folder(tmp_path / "1"), pytest.raises(ValueError, match="1: another process writes there at this moment"):
+        convert("mindspore", "tensorflow", folder, tmp_path / "1")
+    assert not (tmp_path / "1").exists()
+
+
+def test_a_full_disk_is_told_of_the_file_as_it_will_be_named(tmp_path, monkeypatch):
+    def fill(hidden, *_):
+        raise OSError(errno.ENOSPC, "No space left on device", str(hidden / "model.ckpt"))
+
+    folder, _ = write_model(tmp_path / "0")
+    monkeypatch.setattr(conversion, "write", fill)
+    with pytest.raises(OSError, match="No space") as caught:
+        convert("mindspore", "mindspore", folder, tmp_path / "1")
+    assert caught.value.filename == str(tmp_path / "1/model.ckpt")
+    assert not (tmp_path / "1").exists()
+
+
+def test_a_head_of_another_width_is_refused(tmp_path):
+    arrays = make_weights(make_model(), "classifier")
+    arrays["head.dense.weight"] = np.zeros((3, 64), np.float32)
+    folder, _ = write_model(tmp_path / "0", arrays=arrays)
+    with pytest.raises(ValueError, match=r"hidden_size=32, and head.dense.weight is of shape \(3, 64\)"):
+        convert("mindspore", "huggingface", folder, tmp_path / "1")
+
+
+@pytest.mark.parametrize("part", ["filters.0.weight", "joined.weight", "contexts.bias"])
+def test_a_head_that_other_programs_lack_keeps_its_names_and_is_said_not_to_be_compared(part, tmp_path):
+    arrays = {**make_weights(make_model(), "classifier"), f"head.{part}": np.ones(3, np.float32)}
+    folder, _ = write_model(tmp_path / "0", arrays=arrays)
+    for number, (source, target) in enumerate((("mindspore", "huggingface"), ("huggingface", "tensorflow"), ("tensorflow", "mindspore"))):
+        report = convert(source, target, tmp_path / str(number), tmp_path / str(number + 1))
+        assert report.passed
+        assert report.proof["not_compared"] == ["head"]
+        assert "not compared, as not both sides compute them: head" in list(report.lines())
+        written = {tensor["target"] for tensor in report.tensors}
+        assert {"head.dense.weight", f"head.{part}"} <= written  # no classifier.weight, which a class of others would take
+        if target == "huggingface":
+            assert json.loads((tmp_path / "1/config.json").read_text())["architectures"] == ["BertModel"]
+    assert_same(weights.read(tmp_path / "3").arrays, arrays)
 
 
 def test_labels_that_are_not_as_many_as_the_classes_are_refused(tmp_path):
@@ -404,9 +538,8 @@ def test_a_training_checkpoint_gives_its_weights(tmp_path):
     assert sum(tensor["remark"] == "state of a training" for tensor in report.tensors) == len(state)
 
 
-def test_the_zoos_nezha_becomes_this_programs(tmp_path):
-    model = make_model("learned", hidden_act="gelu_tanh", layer_norm_eps=1e-7)
-    arrays = make_weights(model, "pretraining")
+def write_zoo(path, arrays, **others):
+    """A pretrained checkpoint with the model zoo's names."""
     theirs = {ours: theirs for ours, _, _, theirs in names._ALL} | {names._POSITIONS: names._ZOOS_POSITIONS}
 
     def to_zoo(name):
@@ -415,13 +548,54 @@ def test_the_zoos_nezha_becomes_this_programs(tmp_path):
         name = name.format(number[0]) if number else name
         return ("bert." if name.startswith("cls") else "bert.bert.") + name
 
-    zoo = {to_zoo(name): array for name, array in arrays.items()}
-    unused = "bert.bert.bert_embedding_postprocessor.full_position_embedding.embedding_table"
-    mindspore_checkpoint.write(tmp_path / "checkpoint_bert-40_100.ckpt", {**zoo, unused: np.zeros((32, 32), np.float32)})
-    assert convert("zoo", "mindspore", tmp_path / "checkpoint_bert-40_100.ckpt", tmp_path / "1").passed
+    mindspore_checkpoint.write(path, {to_zoo(name): array for name, array in arrays.items()} | others)
+    return path
+
+
+NO_VOCABULARY = "no vocab.txt beside the weights; --vocab_file_path names one"
+
+
+def test_the_zoos_nezha_becomes_this_programs(tmp_path):
+    model = make_model("learned", hidden_act="gelu_tanh", layer_norm_eps=1e-7)
+    arrays = make_weights(model, "pretraining")
+    unused = {"bert.bert.bert_embedding_postprocessor.full_position_embedding.embedding_table": np.zeros((32, 32), np.float32)}
+    path = write_zoo(tmp_path / "checkpoint_bert-40_100.ckpt", arrays, **unused)
+    report = convert("zoo", "mindspore", path, tmp_path / "1")
+    assert (report.passed, report.warnings) == (True, [NO_VOCABULARY])
     assert_same(weights.read(tmp_path / "1").arrays, arrays)
     assert read_description(tmp_path / "1").model == model
-    assert describe_weights(tmp_path / "checkpoint_bert-40_100.ckpt").model["hidden_act"] == "gelu_tanh"
+    assert describe_weights(path).model["hidden_act"] == "gelu_tanh"
+
+
+def test_the_number_of_heads_of_the_zoos_bert_is_said_to_be_a_guess(tmp_path):
+    path = write_zoo(tmp_path / "checkpoint_bert-40_100.ckpt", make_weights(make_model(), "pretraining"))
+    report = convert("zoo", "mindspore", path, tmp_path / "1")
+    assert report.warnings == [NO_VOCABULARY, "num_attention_heads=1 is a guess; --bert_config_file tells it"]
+    (tmp_path / "bert_config.json").write_text((tmp_path / "1/config.json").read_text())
+    assert convert("zoo", "mindspore", path, tmp_path / "2").warnings == [NO_VOCABULARY]
+
+
+def test_names_of_strangers_draw_no_lines_of_their_own(tmp_path, capsys):
+    forged = "x\nproof passed\x1b[31m"
+    folder, _ = write_model(tmp_path / "0", arrays={**make_weights(make_model()), forged: np.ones(1, np.float32)}, target="huggingface")
+    __main__.main(["--from", "huggingface", "--to", "mindspore", "--input", str(folder), "--output", str(tmp_path / "1")])
+    lines = capsys.readouterr().out.split("\n")
+    assert [line for line in lines if line.startswith("proof passed")] == [lines[-3]]
+    assert any(line.startswith(r"dropped    x\nproof passed\x1b[31m float32[1]") for line in lines)
+
+
+def test_files_that_are_no_ordinary_ones_are_refused(tmp_path):
+    folder, _ = write_model(tmp_path / "0")
+    os.mkfifo(tmp_path / "fifo")
+    for given in ({"config_file": tmp_path / "fifo"}, {"vocab_file": tmp_path / "fifo"}):
+        with pytest.raises((ValueError, FileNotFoundError), match=f"{tmp_path}/fifo: "):
+            convert("mindspore", "tensorflow", folder, tmp_path / "1", **given)
+
+
+def test_added_tokens_are_said_to_be_left_behind(tmp_path):
+    folder, _ = write_model(tmp_path / "0")
+    (folder / "added_tokens.json").write_text('{"[E1]": 60}')
+    assert "added_tokens.json: its tokens are not taken along" in convert("mindspore", "tensorflow", folder, tmp_path / "1").warnings[0]
 
 
 def test_bad_flags_end_with_2(capsys):

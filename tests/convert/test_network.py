@@ -159,7 +159,7 @@ def test_a_head_is_on_the_pooler_if_there_is_one():
     [
         {"head.contexts.bias": np.zeros((2, 1, 16), np.float32)},
         {"head.joined.weight": np.zeros((8, 16), np.float32)},
-        {"head.dense.weight": np.zeros((3, 1024), np.float32)},
+        {"head.dense.weight": np.zeros((3, 1024), np.float32), "head.filters.0.weight": np.zeros((256, 1, 1, 8), np.float32)},
     ],
     ids=["BiLSTM", "RCNN", "CNN"],
 )

@@ -211,18 +211,6 @@ def test_weights_without_the_head_of_the_task_are_refused(task, kind, message, t
     assert not (tmp_path / "bundle").exists()
 
 
-def test_an_export_is_alone_in_its_folder_and_removes_what_a_killed_one_left(tmp_path):
-    (tmp_path / "bundle" / ".export.killed" / "sub").mkdir(parents=True)
-    with exporting._hidden_folder(tmp_path / "bundle") as hidden:
-        assert {path.name for path in (tmp_path / "bundle").iterdir()} == {hidden.name, ".lock"}
-        with pytest.raises(ValueError, match="another export is at work there"), exporting._hidden_folder(tmp_path / "bundle"):
-            pass
-    assert not list((tmp_path / "bundle").iterdir())
-    with pytest.raises(OSError, match=f"{tmp_path}/new/model.onnx"), exporting._hidden_folder(tmp_path / "new") as hidden:
-        raise OSError(28, "No space left on device", str(hidden / "model.onnx"))
-    assert not (tmp_path / "new").exists()
-
-
 def test_a_bundle_stays_whole_where_another_cannot_take_its_place(tmp_path):
     for folder, content in (("new", "new"), ("old", "old")):
         (tmp_path / folder).mkdir()

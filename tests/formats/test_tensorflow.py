@@ -284,3 +284,20 @@ def test_a_very_long_name_is_refused_and_not_shown(small):
     write_pairs(small, [*read_pairs(small), (b"a" * 5000, b"")])
     with pytest.raises(ValueError, match="index: the name of a variable has 5000 bytes"):
         tensorflow.read(small)
+
+
+@pytest.mark.parametrize(
+    ("state", "found"),
+    [
+        ('model_checkpoint_path: "old.ckpt"\nall_model_checkpoint_paths: "old.ckpt"\n', "old.ckpt"),
+        ('model_checkpoint_path: "/elsewhere/old.ckpt"\n', "old.ckpt"),
+        ('model_checkpoint_path: "gone.ckpt"\n', "new.ckpt"),
+        ("\0 no state", "new.ckpt"),
+    ],
+)
+def test_the_file_checkpoint_tells_which_of_several_is_meant(state, found, tmp_path):
+    for seconds, name in ((1000, "old.ckpt"), (2000, "new.ckpt")):
+        tensorflow.write(tmp_path / name, {"a": np.zeros(1, np.float32)})
+        os.utime(tmp_path / f"{name}.index", (seconds, seconds))
+    (tmp_path / "checkpoint").write_text(state)
+    assert tensorflow.find_prefix(tmp_path) == tmp_path / found

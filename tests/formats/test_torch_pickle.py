@@ -215,3 +215,10 @@ def test_file_without_tensors_is_refused(data, tmp_path):
 def test_absent_file_is_told_as_absent(tmp_path):
     with pytest.raises(FileNotFoundError):
         torch_pickle.read(tmp_path / "none.bin")
+
+
+def test_tuples_that_unfold_without_end_are_refused_at_once(tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(b"\x80\x02}(I1\n" + b"2\x86" * 40 + b"Nu.")  # each holds the one before twice, and the last is a key
+    with pytest.raises(ValueError, match="a tuple of more than 65536 parts"):
+        torch_pickle.read(path)

@@ -142,7 +142,7 @@ def test_ours_come_as_they_are_without_the_state_of_a_training(tmp_path):
 
 
 def test_googles_kernels_are_transposed_and_slots_left_out(tmp_path):
-    slots = {f"{name}/{slot}": array for name, array in GOOGLES.items() for slot in ("adam_m", "adam_v", "lamb_m", "Adam", "Adam_1")}
+    slots = {f"{name}/{slot}": array for name, array in GOOGLES.items() for slot in ("adam_m", "lamb_m", "Adam_1", "Adagrad")}
     others = {"global_step": np.array(9), "cls/squad/output_weights": WORDS, "other/kernel": WORDS}
     tensorflow.write(tmp_path / "model.ckpt-9", {**GOOGLES, **slots, **others})
     found = weights.read(tmp_path)
@@ -150,7 +150,9 @@ def test_googles_kernels_are_transposed_and_slots_left_out(tmp_path):
     expected = POOLER | {names.get(name, name): array for name, array in others.items()}
     assert_bits(dict(sorted(found.arrays.items())), dict(sorted(expected.items())))
     origins = {origin.name: origin for origin in found.origins}
-    assert origins["bert/pooler/dense/kernel"] == Origin("bert/pooler/dense/kernel", (3, 2), "float32", "bert.pooler.weight", "transposed")
+    assert origins["bert/pooler/dense/kernel"] == Origin(
+        "bert/pooler/dense/kernel", (3, 2), "float32", "bert.pooler.weight", transposed=True
+    )
     assert origins["bert/pooler/dense/bias"].remark == origins["cls/squad/output_weights"].remark == ""
     assert {name for name, origin in origins.items() if origin.remark == "state of the optimiser"} == slots.keys()
 
@@ -158,11 +160,10 @@ def test_googles_kernels_are_transposed_and_slots_left_out(tmp_path):
 TABLE, DECODER = "bert.embeddings.word_embeddings.weight", "cls.predictions.decoder."
 SECOND_NAMES = {
     "the same": ({TABLE: WORDS, f"{DECODER}weight": WORDS}, {}, "the same as bert.embeddings.word.weight"),
-    "another": ({TABLE: WORDS, f"{DECODER}weight": WORDS + 1}, {}, "differs from bert.embeddings.word.weight, which stands for it here"),
-    "of another shape": ({TABLE: WORDS, f"{DECODER}weight": WORDS[:2]}, {}, "differs from bert.embeddings.word.weight, which stands"),
+    "another": ({TABLE: WORDS, f"{DECODER}weight": WORDS + 1}, {}, "differs from bert.embeddings.word.weight"),
+    "of another shape": ({TABLE: WORDS, f"{DECODER}weight": WORDS[:2]}, {}, "differs from bert.embeddings.word.weight"),
     "alone": ({f"{DECODER}weight": WORDS}, {"bert.embeddings.word.weight": WORDS}, "its second name"),
     "the same bias": ({TABLE: WORDS, "cls.predictions.bias": BIAS, f"{DECODER}bias": BIAS}, {}, "the same as masked_lm.bias"),
-    "another bias": ({TABLE: WORDS, "cls.predictions.bias": BIAS, f"{DECODER}bias": -BIAS}, {}, "differs from masked_lm.bias"),
     "a bias alone": ({TABLE: WORDS, f"{DECODER}bias": BIAS}, {"masked_lm.bias": BIAS}, "its second name"),
     "a buffer": ({TABLE: WORDS, "bert.embeddings.position_ids": np.arange(4)}, {}, "a buffer, which follows from the configuration"),
 }
@@ -178,6 +179,35 @@ def test_the_decoder_is_a_second_name(tensors, added, remark, tmp_path):
     origin = next(origin for origin in found.origins if origin.name == list(tensors)[-1])
     assert origin.remark.startswith(remark)
     assert origin.target == next(iter(added), None)
+
+
+@pytest.mark.parametrize("other", [{f"{DECODER}weight": WORDS + 1}, {f"{DECODER}bias": -BIAS}])
+def test_a_head_with_an_output_matrix_of_its_own_is_left_out_and_told(other, tmp_path):
+    head = {"cls.predictions.bias": BIAS, "cls.predictions.transform.dense.bias": BIAS}
+    write_huggingface(tmp_path, {TABLE: WORDS, **head, **other})
+    found = weights.read(tmp_path)
+    assert_bits(found.arrays, {"bert.embeddings.word.weight": WORDS})
+    assert {origin.name for origin in found.origins if origin.remark == "of a head with an output matrix of its own"} == head.keys()
+    (warning,) = found.warnings
+    assert warning.startswith(f"the masked language model is left out: {next(iter(other))} is not ")
+
+
+def test_the_same_numbers_under_a_second_name_may_be_none(tmp_path):
+    words = np.where(WORDS.mean() < WORDS, np.nan, WORDS).astype(np.float32)
+    write_huggingface(tmp_path, {TABLE: words, f"{DECODER}weight": words})
+    assert weights.read(tmp_path).warnings == ()
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_float32_cannot_hold_becomes_infinite():
+    assert weights.to_float32({"a": np.array([1e300, 1.5])})["a"].tolist() == [np.inf, 1.5]
+
+
+def test_names_that_are_no_unicode_are_refused(tmp_path):
+    mapped = json.dumps({"\ud800": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    (tmp_path / "model.safetensors").write_bytes(len(mapped).to_bytes(8, "little") + mapped + bytes(4))
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(tmp_path))}/model.safetensors: .*surrogates not allowed"):
+        weights.read(tmp_path)
 
 
 DUPLICATES = {
