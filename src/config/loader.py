@@ -1,6 +1,7 @@
 """Options of a run script from defaults, the weights' own config, a YAML file and flags; strict about every key.
 
-Precedence, lowest first: dataclass defaults, `config.json` beside the weights (model group only), YAML, flags.
+Precedence, lowest first: dataclass defaults, what lies beside the weights (shape of the network, vocabulary, labels, settings of the task),
+YAML, flags.
 """
 
 import argparse
