@@ -11,6 +11,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from src.models.bert import Bert
 from src.models.layers import Activation, LayerNorm, Linear
+from src.models.losses import cross_entropy
 
 
 class MaskedLmHead(nn.Cell):
@@ -64,14 +65,8 @@ class Pretraining(nn.Cell):
         return masked_lm_logits, self.next_sentence(pooled_output).astype(mindspore.float32)
 
 
-def _cross_entropy(logits, labels):
-    """-log p(label) of each row: float32 [R, K], int32 [R] -> float32 [R]."""
-    picked = ops.gather_elements(logits, 1, labels.reshape((-1, 1))).reshape((-1,))
-    return ops.logsumexp(logits, -1) - picked
-
-
 def _repeatable_cross_entropy(logits, labels):
-    """The same, to the same bit whichever batch of a run it is: the CPU's log splits its work otherwise in its first calls."""
+    """As cross_entropy, to the same bit whichever batch of a run it is: the CPU's log splits its work otherwise in its first calls."""
     return -ops.gather_elements(ops.log_softmax(logits, -1), 1, labels.reshape((-1, 1))).reshape((-1,))
 
 
@@ -96,8 +91,8 @@ class PretrainingLoss(nn.Cell):
     def construct(self, logits, masked_lm_ids, masked_lm_weights, next_sentence_labels, rows_per_token, weights):
         masked_lm_logits, next_sentence_logits = logits
         token_weights = (masked_lm_weights * weights.reshape((-1, 1))).reshape((-1,))  # [M]
-        masked_lm = (_cross_entropy(masked_lm_logits, masked_lm_ids.reshape((-1,))) * token_weights).sum() * rows_per_token
-        next_sentence = (_cross_entropy(next_sentence_logits, next_sentence_labels) * weights).sum()
+        masked_lm = (cross_entropy(masked_lm_logits, masked_lm_ids.reshape((-1,))) * token_weights).sum() * rows_per_token
+        next_sentence = (cross_entropy(next_sentence_logits, next_sentence_labels) * weights).sum()
         return masked_lm + next_sentence, weights.sum(), masked_lm, next_sentence
 
 

@@ -4,10 +4,11 @@ Shapes: B batch, S sequence, T = B * S tokens, H hidden.
 """
 
 import mindspore
-from mindspore import nn, ops
+from mindspore import nn
 
 from src.models.bert import Bert
 from src.models.layers import Linear
+from src.models.losses import cross_entropy
 
 _PADDING = -10000.0  # added to logits of padding, which no answer holds; exp gives 0
 
@@ -57,10 +58,5 @@ class SpanLoss(nn.Cell):
 
     def construct(self, logits, start_positions, end_positions, weights):
         start_logits, end_logits = logits
-        losses = self.cross_entropy(start_logits, start_positions) + self.cross_entropy(end_logits, end_positions)  # [B]
+        losses = cross_entropy(start_logits, start_positions) + cross_entropy(end_logits, end_positions)  # [B]
         return (losses * 0.5 * weights).sum(), weights.sum()
-
-    def cross_entropy(self, logits, positions):
-        """-log p(position) of each row: float32 [B]."""
-        picked = ops.gather_elements(logits, 1, positions.reshape((-1, 1))).reshape((-1,))
-        return ops.logsumexp(logits, -1) - picked
