@@ -2,10 +2,8 @@
 
 import dataclasses
 import math
-from pathlib import Path
 
 import numpy as np
-import tokenizers
 
 from src.data import record_files, records
 from src.data.classifier import collect_labels, encode_examples, make_task, read_examples, usual_files
@@ -15,8 +13,9 @@ from src.data.tokenization import Tokenizer
 from src.log import logger, shorten
 from src.models.heads import Classifier
 from src.models.losses import ClassificationLoss, RegressionLoss
+from src.tasks import inputs
 from src.tasks.classifier_results import report_evaluation, report_predictions, score
-from src.tasks.inputs import check_inputs, write_label_map
+from src.tasks.inputs import cached_rows, check_inputs, write_label_map
 
 __all__ = [
     "INPUTS",
@@ -67,10 +66,7 @@ def dataset(config, split):
     """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
     path = _find(config, split)
     task = (config.task_name, config.columns, config.language, config.is_regression, config.labels)
-    files = [path, Path(config.vocab_file_path), *([Path(config.schema_file_path)] if config.schema_file_path else [])]
-    key = records.make_key(*files, tokenizers.__version__, config.do_lower_case, config.seq_length, task, split == "predict")
-    folder = Path(config.output_dir) / "cache" / f"{split}-{key}"
-    return records.cached_records(folder, lambda: _make_chunks(config, path, split))
+    return cached_rows(config, split, [path], lambda: _make_chunks(config, path, split), config.seq_length, task, split == "predict")
 
 
 def network(config):
@@ -84,9 +80,8 @@ def loss(config):
 
 
 def describe(config):
-    """What evaluation and prediction need to know of a training: labels, vocabulary, casing, settings by name."""
-    labels = config.labels or ("LABEL_0",)  # Hugging Face's name for the score of a regression
-    return labels, config.vocab_file_path, config.do_lower_case, {key: getattr(config, key) for key in config.TRAINED_WITH}
+    """What goes beside a checkpoint, see `inputs.describe`."""
+    return inputs.describe(config, config.labels or ("LABEL_0",))  # Hugging Face's name for the score of a regression
 
 
 def for_evaluation(config, network):

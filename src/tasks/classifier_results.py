@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 
 import numpy as np
 from scipy.special import softmax
@@ -13,6 +12,7 @@ from src.data.splits import find_file
 from src.files import write_text
 from src.log import logger
 from src.metrics.classification import classification_metrics, regression_metrics
+from src.tasks.results import write_results
 
 _MEASURE_NAMES = {"mcc": "MCC", "spearman_correlation": "Spearman Correlation", "auc": "AUC"}
 
@@ -58,8 +58,7 @@ def report_evaluation(config, outputs, records, global_step):
         print(f"acc_num {correct}, total_num {num_examples}, accuracy {metrics['accuracy']:.6f}", flush=True)
         results["eval_accuracy"] = metrics["accuracy"]
     results |= metrics
-    write_text(f"{config.output_dir}/eval_results.json", json.dumps(results, indent=2) + "\n")
-    write_text(f"{config.output_dir}/eval_results.txt", "".join(f"{key} = {value}\n" for key, value in results.items()))
+    write_results(config, results)
     return results
 
 

@@ -4,6 +4,9 @@ import dataclasses
 import json
 from pathlib import Path
 
+import tokenizers
+
+from src.data import records
 from src.data.record_files import is_record_file
 from src.data.tokenization import Tokenizer
 from src.files import make_folder, write_text
@@ -44,6 +47,24 @@ def check_inputs(name, config, paths):
     if config.eval_data_shuffle:
         logger.warning("eval_data_shuffle=true is ignored: results do not depend on the order")
     return dataclasses.replace(config, do_lower_case=tokenizer.do_lower_case)
+
+
+def cached_rows(config, split, files, make_chunks, *about):
+    """The RecordSet of a split; made once and kept in {output_dir}/cache, under a hash of all that its rows follow from.
+
+    Args:
+        files: the data; vocabulary and schema file are added.
+        make_chunks: () -> Chunks, called where the rows are not there.
+        about: values besides files and casing.
+    """
+    files = [*files, *(Path(path) for path in (config.vocab_file_path, config.schema_file_path) if path)]
+    key = records.make_key(*files, tokenizers.__version__, config.do_lower_case, *about)
+    return records.cached_records(Path(config.output_dir) / "cache" / f"{split}-{key}", make_chunks)
+
+
+def describe(config, labels):
+    """What evaluation and prediction need to know of a training: labels, vocabulary, casing, settings by name."""
+    return labels, config.vocab_file_path, config.do_lower_case, {key: getattr(config, key) for key in config.TRAINED_WITH}
 
 
 def write_label_map(config):

@@ -1,18 +1,15 @@
 """Named entities: tags of tokens, network, loss; files and rows in ner_inputs.py, results in ner_results.py."""
 
 import dataclasses
-from pathlib import Path
 
-import tokenizers
-
-from src.data import record_files, records
+from src.data import record_files
 from src.data.splits import wanted_splits
 from src.data.tags import list_labels, make_tag_set, read_label_file
 from src.data.tokenization import fingerprint, read_vocabulary
 from src.log import logger, shorten
 from src.models.tagger import CrfLoss, Tagger, TaggerScores, TaggingLoss
-from src.tasks import ner_inputs
-from src.tasks.inputs import check_inputs, write_label_map
+from src.tasks import inputs, ner_inputs
+from src.tasks.inputs import cached_rows, check_inputs, write_label_map
 from src.tasks.ner_results import report_evaluation, report_predictions, score
 
 __all__ = [
@@ -68,11 +65,8 @@ def prepare(config):
 def dataset(config, split):
     """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
     path = ner_inputs.find(config, split)
-    files = [path, Path(config.vocab_file_path), *([Path(config.schema_file_path)] if config.schema_file_path else [])]
     about = (NAME, config.labels, config.class_filter, split, split == "predict" and config.predict_text_file_path)
-    key = records.make_key(*files, tokenizers.__version__, config.do_lower_case, config.seq_length, about)
-    folder = Path(config.output_dir) / "cache" / f"{split}-{key}"
-    return records.cached_records(folder, lambda: ner_inputs.make_chunks(config, split))
+    return cached_rows(config, split, [path], lambda: ner_inputs.make_chunks(config, split), config.seq_length, about)
 
 
 def network(config):
@@ -87,8 +81,8 @@ def loss(config):
 
 
 def describe(config):
-    """What evaluation and prediction need to know of a training: labels, vocabulary, casing, settings by name."""
-    return config.labels, config.vocab_file_path, config.do_lower_case, {key: getattr(config, key) for key in config.TRAINED_WITH}
+    """What goes beside a checkpoint, see `inputs.describe`."""
+    return inputs.describe(config, config.labels)
 
 
 def for_evaluation(config, network):

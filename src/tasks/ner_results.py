@@ -11,6 +11,7 @@ from src.files import write_text
 from src.log import logger
 from src.metrics import tagging
 from src.tasks import ner_inputs
+from src.tasks.results import write_results
 
 
 def score(config, outputs, records):
@@ -51,9 +52,7 @@ def report_evaluation(config, outputs, records, global_step):
         _write_clue(path, ner_inputs.read(config, "eval"), _find_entities(config, _merge(records, outputs[0])))
     _print_result(config.assessment_method, metrics)
     results = {"task": config.task_name, "global_step": global_step, "loss": metrics["eval_loss"], **metrics}
-    write_text(f"{config.output_dir}/eval_results.json", json.dumps(results, ensure_ascii=False, indent=2) + "\n")
-    plain = {key: value for key, value in results.items() if not isinstance(value, dict)}
-    write_text(f"{config.output_dir}/eval_results.txt", "".join(f"{key} = {value}\n" for key, value in plain.items()))
+    write_results(config, results)
     return results
 
 

@@ -1,16 +1,13 @@
 """Question answering: windows of texts, network, loss; files and rows in squad_inputs.py, results in squad_results.py."""
 
 import dataclasses
-from pathlib import Path
 
-import tokenizers
-
-from src.data import record_files, records
+from src.data import record_files
 from src.data.splits import wanted_splits
 from src.log import logger
 from src.models.span import SpanFinder, SpanLoss
-from src.tasks import squad_inputs
-from src.tasks.inputs import check_inputs
+from src.tasks import inputs, squad_inputs
+from src.tasks.inputs import cached_rows, check_inputs
 from src.tasks.squad_results import report_evaluation, report_predictions, score
 
 __all__ = [
@@ -64,12 +61,9 @@ def dataset(config, split):
     files = [squad_inputs.find(config, split)]
     if split != "train" and record_files.is_record_file(files[0]):
         files.append(squad_inputs.find_questions(config, split))
-    files += [Path(path) for path in (config.vocab_file_path, config.schema_file_path) if path]
     lengths = (config.seq_length, config.doc_stride, config.max_query_length)
     about = (NAME, config.version_2_with_negative, split == "train")
-    key = records.make_key(*files, tokenizers.__version__, config.do_lower_case, lengths, about)
-    folder = Path(config.output_dir) / "cache" / f"{split}-{key}"
-    return records.cached_records(folder, lambda: squad_inputs.make_chunks(config, split))
+    return cached_rows(config, split, files, lambda: squad_inputs.make_chunks(config, split), lengths, about)
 
 
 def network(config):
@@ -83,8 +77,8 @@ def loss(config):
 
 
 def describe(config):
-    """What evaluation and prediction need to know of a training: no labels, vocabulary, casing, settings by name."""
-    return (), config.vocab_file_path, config.do_lower_case, {key: getattr(config, key) for key in config.TRAINED_WITH}
+    """What goes beside a checkpoint, see `inputs.describe`; no labels."""
+    return inputs.describe(config, ())
 
 
 def for_evaluation(config, network):

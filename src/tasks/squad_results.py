@@ -10,6 +10,7 @@ from src.files import write_text
 from src.log import logger
 from src.metrics.squad import cmrc, squad_v1, squad_v2
 from src.tasks import squad_inputs
+from src.tasks.results import write_results
 
 
 def score(config, outputs, records):
@@ -37,8 +38,7 @@ def report_evaluation(config, outputs, records, global_step):
     _write(config, "", answers)
     print(json.dumps({key: value for key, value in metrics.items() if key not in ("eval_loss", "num_examples")}), flush=True)
     results = {"task": config.task_name, "global_step": global_step, "loss": metrics["eval_loss"], **metrics}
-    write_text(f"{config.output_dir}/eval_results.json", json.dumps(results, indent=2) + "\n")
-    write_text(f"{config.output_dir}/eval_results.txt", "".join(f"{key} = {value}\n" for key, value in results.items()))
+    write_results(config, results)
     return results
 
 

@@ -1,0 +1,16 @@
+"""What all tasks leave of an evaluation."""
+
+import json
+
+from src.files import write_text
+
+
+def write_results(config, results):
+    """Write eval_results.json, and eval_results.txt with a line for each value.
+
+    Args:
+        results: dict; a value may be a dict itself, which the second file leaves out.
+    """
+    write_text(f"{config.output_dir}/eval_results.json", json.dumps(results, ensure_ascii=False, indent=2) + "\n")
+    plain = {key: value for key, value in results.items() if not isinstance(value, dict)}
+    write_text(f"{config.output_dir}/eval_results.txt", "".join(f"{key} = {value}\n" for key, value in plain.items()))
