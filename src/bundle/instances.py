@@ -1,6 +1,13 @@
 """What a client asks about: texts taken out of JSON, and refused by their place in it."""
 
 
+class BadInstance(ValueError):
+    """An instance of which no rows can be made; the message begins with its place, such as instances[3].text_a."""
+
+    def __init__(self, number, told, key=None):
+        super().__init__(f"instances[{number}]{f'.{key}' if key else ''}: {told}")
+
+
 def take_texts(instances, keys, bare):
     """The texts of some instances.
 
@@ -13,34 +20,34 @@ def take_texts(instances, keys, bare):
         list of dicts of key -> str.
 
     Raises:
-        ValueError: naming the place, such as instances[3].text_a.
+        BadInstance: of one of them. ValueError: no list, or an empty one.
     """
     if not isinstance(instances, list) or not instances:
         raise ValueError("instances: a list with one instance at least is expected")
-    return [_take(instance, f"instances[{number}]", keys, bare) for number, instance in enumerate(instances)]
+    return [_take(number, instance, keys, bare) for number, instance in enumerate(instances)]
 
 
-def _take(instance, place, keys, bare):
+def _take(number, instance, keys, bare):
     if isinstance(instance, str) and bare:
         instance = {bare: instance}
     if not isinstance(instance, dict):
-        raise ValueError(f"{place}: an object with {', '.join(keys)} is expected{', or a text' if bare else ''}")
+        raise BadInstance(number, f"an object with {', '.join(keys)} is expected{', or a text' if bare else ''}")
     if bare and "text" in instance and bare not in instance:
         instance = {bare: instance["text"], **{key: value for key, value in instance.items() if key != "text"}}
     for key in instance:
         if key not in keys:
-            raise ValueError(f"{place}: unknown key {str(key)[:40]!r}; {', '.join(keys)} are known")
+            raise BadInstance(number, f"unknown key {str(key)[:40]!r}; {', '.join(keys)} are known")
     for key in keys:
         if key not in instance:
-            raise ValueError(f"{place}.{key}: is missing")
-    return {key: _check(instance[key], f"{place}.{key}") for key in keys}
+            raise BadInstance(number, "is missing", key)
+        _check(number, key, instance[key])
+    return {key: instance[key] for key in keys}
 
 
-def _check(text, place):
+def _check(number, key, text):
     if not isinstance(text, str):
-        raise ValueError(f"{place}: a text is expected, not {'null' if text is None else type(text).__name__}")
+        raise BadInstance(number, f"a text is expected, not {'null' if text is None else type(text).__name__}", key)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise ValueError(f"{place}: half a surrogate pair at character {error.start}") from None
-    return text
+        raise BadInstance(number, f"half a surrogate pair at character {error.start}", key) from None

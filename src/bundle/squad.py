@@ -1,6 +1,6 @@
 """Questions on texts: windows for the graph, and answers of their logits."""
 
-from src.bundle.instances import take_texts
+from src.bundle.instances import BadInstance, take_texts
 from src.data.answers import find_answers
 from src.data.squad import encode_questions
 from src.squad_file import Question
@@ -35,7 +35,7 @@ def encode(description, tokenizer, instances):
     settings, texts = description.settings, take_texts(instances, *describe(description.settings))
     for number, each in enumerate(texts):
         if not each["question"].strip():
-            raise ValueError(f"instances[{number}].question: is empty")
+            raise BadInstance(number, "is empty", "question")
     questions = [Question(str(number), each["question"], each["context"], None) for number, each in enumerate(texts)]
     lengths = (settings[name] for name in ("seq_length", "doc_stride", "max_query_length"))
     chunk, _ = encode_questions(questions, tokenizer, *lengths, training=False)

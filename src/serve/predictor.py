@@ -5,6 +5,7 @@ import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 
+from src.bundle.instances import BadInstance
 from src.serve.batching import Batcher
 from src.serve.bodies import parse_json
 from src.serve.errors import ClientGone, Refusal
@@ -71,9 +72,7 @@ class Predictor:
         instances, top_k = self.form.check(parse_json(body))
         try:
             work = self.bundle.encode(instances)
-        except ValueError as error:
-            if not str(error).startswith("instances["):
-                raise
+        except BadInstance as error:
             raise Refusal(422, str(error)) from None
         if len(work.rows) > self.limits.max_rows:
             raise Refusal(

@@ -4,6 +4,8 @@ import threading
 import time
 from dataclasses import dataclass
 
+from src.bundle.instances import BadInstance
+
 FIELDS = {
     "classifier": ("text_a",),
     "pairs": ("text_a", "text_b"),
@@ -69,7 +71,7 @@ class FakeBundle:
             texts = {self.fields[0]: instance} if isinstance(instance, str) else instance
             text = " ".join(texts.values())
             if "unencodable" in text:
-                raise ValueError(f"instances[{number}].{self.fields[0]}: cannot be encoded")
+                raise BadInstance(number, "cannot be encoded", self.fields[0])
             if "broken encoder" in text:
                 raise ValueError("secret of the encoder")
             known.append(texts)
