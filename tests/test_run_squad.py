@@ -573,7 +573,7 @@ def test_the_script_starts_from_a_checkpoint_of_nvidia(launch, tmp_path):
     lengths = ("--max_seq_length", 12, "--max_query_length", 3, "--doc_stride", 3, "--bucket_list", 12)
     done = launch("data", "--amp", *lengths, "--train_batch_size", 16, "--print_freq", 1, "--eval_script", "evaluate-v1.1.py")
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"weights from {tmp_path}/data/checkpoint/DLE_BERT.pt: matched=37 missing=2 unexpected=4 other_shape=0" in done.stdout
+    assert f"weights from {tmp_path}/data/checkpoint/DLE_BERT.pt: matched=37 missing=2 unexpected=2 other_shape=0" in done.stdout
     out = tmp_path / "squad_finetune"
     result = find_result_line(done.stdout.splitlines())
     assert result == {name: read_json(out / "eval_results.json")[name] for name in ("exact_match", "f1")}
@@ -638,7 +638,7 @@ BAD_FILES = {  # content of the training file, and what follows its name
     "no_json": (b'{"data": [', ": no JSON: "),
     "nothing": (b"", ": no JSON: "),
     "latin_1": ('{"data": "é"}'.encode("latin-1"), ": no JSON: "),
-    "a_cut_gz": (gzip.compress(make_file(make_question()))[:-9], ": no JSON: "),
+    "a_cut_gz": (gzip.compress(make_file(make_question()))[:-9], ": damaged gzip file: "),
     "a_list": (b"[1, 2]", ': "data" is missing or no list'),
     "no_paragraphs": (b'{"data": [{"title": "t"}]}', ': data[0]: "paragraphs" is missing or no list'),
     "no_questions": (b'{"data": []}', ": no questions"),
