@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 GZIP = b"\x1f\x8b"  # how such files begin
@@ -69,16 +69,20 @@ def locked(folder, wait=True):
         BlockingIOError: another process is inside, and wait is False.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
-    with open(Path(folder) / LOCK, "a") as file:  # a folder itself cannot be locked on NFS
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):  # file systems without locks
-                raise
+    with open(Path(folder) / ".lock", "a") as file:  # a folder itself cannot be locked on NFS
+        _lock(file, wait)
         yield
 
 
-HIDDEN, LOCK = ".new.", ".lock"  # beginnings of names that are not results
+def _lock(file, wait):
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):  # file systems without locks
+            raise
+
+
+HIDDEN = ".bert-mindspore."  # begins names that are there while a folder is filled
 
 
 @contextmanager
@@ -92,24 +96,51 @@ def hidden_folder(folder):
     """
     folder = Path(folder)
     was_there = folder.exists()
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(locked(folder, wait=False))
-        except BlockingIOError:
-            raise ValueError(f"{folder}: another process writes there at this moment") from None
-        try:
+    try:
+        with _locked_alone(folder):
             for left in folder.glob(f"{HIDDEN}*"):  # by a process that was killed
-                shutil.rmtree(left)
+                if left.is_dir() and not left.is_symlink():
+                    shutil.rmtree(left)
             with tempfile.TemporaryDirectory(prefix=HIDDEN, dir=folder) as hidden:
                 yield Path(hidden)
-        except OSError as error:
-            if (path := Path(error.filename or "")).parent.name.startswith(HIDDEN):
-                error.filename = str(folder / path.name)
-            raise
-        finally:
-            (folder / LOCK).unlink(missing_ok=True)
-            if not was_there and not any(folder.iterdir()):
+    except OSError as error:
+        if (path := Path(error.filename or "")).parent.name.startswith(HIDDEN):
+            error.filename = str(folder / path.name)
+        raise
+    finally:
+        if not was_there:
+            with suppress(OSError):  # it is not empty
                 folder.rmdir()
+
+
+@contextmanager
+def _locked_alone(folder):
+    """As `locked`, by a file that is gone afterwards: a process that had opened it before sees that, and opens the next one."""
+    path = folder / f"{HIDDEN}lock"
+    with ExitStack() as stack:
+        while True:
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                file = stack.enter_context(open(path, "a"))  # noqa: SIM115 (the stack closes it)
+                _lock(file, wait=False)
+            except FileNotFoundError:  # the folder was made for nothing by another process, and is gone
+                continue
+            except BlockingIOError:
+                raise ValueError(f"{folder}: another process writes there at this moment") from None
+            if not _is_gone(path, file):
+                break
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _is_gone(path, file):
+    """Whether an open file has no longer this path."""
+    try:
+        return not os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return True
 
 
 def make_folder(path):

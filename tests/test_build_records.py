@@ -12,7 +12,7 @@ import mindspore.dataset as ds
 import numpy as np
 import pytest
 from mindspore.mindrecord import FileReader, FileWriter
-from mindspore.mindrecord.core.shardwriter import ShardWriter
+from mindspore.mindrecord.filewriter import ShardWriter
 
 from src.build_records import main
 from src.data.mindrecord import MindRecordWriter, read_description

@@ -1,11 +1,14 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
+from conftest import ROOT
 
 from src import files
-from src.files import hidden_folder, write_text, written_whole
+from src.files import HIDDEN, hidden_folder, write_text, written_whole
 
 
 def test_file_appears_whole_and_alone(tmp_path):
@@ -49,15 +52,39 @@ def test_interrupt_removes_the_temporary_folder(tmp_path):
 
 
 def test_a_hidden_folder_is_alone_and_removes_what_a_killed_process_left(tmp_path):
-    (tmp_path / "made" / ".new.killed" / "sub").mkdir(parents=True)
-    with hidden_folder(tmp_path / "made") as hidden:
-        assert {path.name for path in (tmp_path / "made").iterdir()} == {hidden.name, ".lock"}
-        with pytest.raises(ValueError, match="another process writes there"), hidden_folder(tmp_path / "made"):
+    made = tmp_path / "made"
+    (made / f"{HIDDEN}killed" / "sub").mkdir(parents=True)
+    mine = [".lock", f"{HIDDEN}file", f"{HIDDEN}link"]
+    (made / mine[0]).touch()
+    (made / mine[1]).touch()
+    (made / mine[2]).symlink_to(tmp_path)
+    with hidden_folder(made) as hidden:
+        assert {path.name for path in made.iterdir()} == {hidden.name, f"{HIDDEN}lock", *mine}
+        with pytest.raises(ValueError, match="another process writes there"), hidden_folder(made):
             pass
-    assert not list((tmp_path / "made").iterdir())
+    assert {path.name for path in made.iterdir()} == set(mine)
     with pytest.raises(OSError, match=f"{tmp_path}/new/model.onnx"), hidden_folder(tmp_path / "new") as hidden:
         raise OSError(errno.ENOSPC, "No space left on device", str(hidden / "model.onnx"))
     assert not (tmp_path / "new").exists()
+
+
+def test_processes_in_turn_are_never_in_a_hidden_folder_together(tmp_path):
+    code = """
+import pathlib, sys, time
+from src.files import hidden_folder
+folder, end = pathlib.Path(sys.argv[1]), time.time() + 2
+while time.time() < end:
+    try:
+        with hidden_folder(folder / "made") as hidden:
+            (folder / "inside").touch(exist_ok=False)  # raises where another one is inside
+            assert hidden.is_dir()
+            (folder / "inside").unlink()
+    except ValueError as error:
+        assert "another process" in str(error), error
+"""
+    processes = [subprocess.Popen([sys.executable, "-c", code, tmp_path], cwd=ROOT, stderr=subprocess.PIPE) for _ in range(3)]
+    assert [process.communicate()[1].decode() for process in processes] == [""] * 3
+    assert not [path for path in tmp_path.rglob("*") if path != tmp_path / "made"]
 
 
 def test_folder_replaces_a_folder(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from src.config import loader
 from src.config.model import ModelConfig, describe_weights, read_json_object
-from src.files import HIDDEN, LOCK, write_text
+from src.files import HIDDEN, write_text
 
 NAME = "bundle.json"
 FORMAT = 1
@@ -53,7 +53,7 @@ def check_target(folder):
         if folder.exists():
             raise ValueError(f"--output {folder}: is a file; a folder is expected")
         return
-    others = [path.name for path in folder.iterdir() if not path.name.startswith((HIDDEN, LOCK))]
+    others = [path.name for path in folder.iterdir() if not path.name.startswith(HIDDEN)]
     if others and NAME not in others:
         raise ValueError(f"--output {folder}: holds other files and no bundle ({NAME}); give a new or an empty folder")
 

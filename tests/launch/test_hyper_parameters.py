@@ -152,8 +152,8 @@ def test_the_commands_run(write_commands, tmp_path):
     [
         ("--data_dir=absent", "absent: no such file or folder, neither in FOLDER nor in ROOT"),
         ("--hccl_config_dir=hccn.conf", "FOLDER/hccn.conf: "),
-        ("--hccl_time_out=2m", "argument --hccl_time_out: 2m: a whole number from 1 is expected; see --help"),
-        ("--run_script=a.py", "unrecognized arguments: --run_script=a.py; see --help"),
+        ("--hccl_time_out=2m", "argument --hccl_time_out: 2m: a whole number from 1 is expected; see `get_distribute_pretrain_cmd.py --help`"),
+        ("--run_script=a.py", "unrecognized arguments: --run_script=a.py; see `get_distribute_pretrain_cmd.py --help`"),
     ],
 )
 def test_bad_input_is_named(flag, message, write_commands, tmp_path):

@@ -96,7 +96,7 @@ def test_a_signal_under_load_loses_no_answer_of_a_real_graph(tmp_path):
 
 
 def test_a_draining_server_says_so_and_still_finishes():
-    with process("classifier-0.6") as (server, url, _):
+    with process("classifier-2") as (server, url, _):
         long = []
         client = threading.Thread(target=lambda: long.append(httpx.post(url + PREDICT, json={"instances": ["good"]}, timeout=20)))
         client.start()
