@@ -119,12 +119,14 @@ def _locked_alone(folder):
     path = folder / f"{HIDDEN}lock"
     with ExitStack() as stack:
         while True:
-            folder.mkdir(parents=True, exist_ok=True)
             try:
+                folder.mkdir(parents=True, exist_ok=True)
                 file = stack.enter_context(open(path, "a"))  # noqa: SIM115 (the stack closes it)
                 _lock(file, wait=False)
-            except FileNotFoundError:  # the folder was made for nothing by another process, and is gone
-                continue
+            except (FileNotFoundError, FileExistsError):
+                if folder.exists() and not folder.is_dir():
+                    raise
+                continue  # another process, which had made the folder for nothing, has removed it
             except BlockingIOError:
                 raise ValueError(f"{folder}: another process writes there at this moment") from None
             if not _is_gone(path, file):

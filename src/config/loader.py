@@ -37,7 +37,9 @@ def load(options_class, argv=None):
         tree = _read_yaml(options_class, path) if path else EasyDict()
         for key, text in flags.items():
             _put(tree, key, text)
-        given = dict(tree.get("optimizer", {}))
+        given = set(tree.get("optimizer", {}))
+        if given == _settable(OptimizerConfig).keys():  # a config.yaml that a run has written
+            given = {key.removeprefix("optimizer.") for key in flags if key.startswith("optimizer.")}
         options_class.complete(tree)
         if issubclass(options_class, RunOptions):
             options_class.count_rows(tree)

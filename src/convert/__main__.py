@@ -18,6 +18,7 @@ from src.convert import conversion, proof
 def main(argv=None):
     """Parse, convert, report."""
     started = time.perf_counter()
+    sys.stdout.reconfigure(errors="backslashreplace")  # names may hold anything
     with bad_input_exits():
         options = _parse(argv)
         try:
@@ -33,8 +34,8 @@ def main(argv=None):
         except conversion.MissingParameters as error:
             _print(error.report.lines())
             raise
-    wrote = "wrote" if report.passed else "nothing but the report written to"
-    _print([*report.lines(), f"{wrote} {options.output} seconds={time.perf_counter() - started:.1f}"])
+        wrote = "wrote" if report.passed else "no weights written to"
+        _print([*report.lines(), f"{wrote} {options.output} seconds={time.perf_counter() - started:.1f}"])
     if not report.passed:
         sys.exit(EXIT_CHECK_FAILED)
 

@@ -60,44 +60,56 @@ def convert(source, target, path, output, config_file=None, vocab_file=None, tol
     arrays, report = _collect(source, target, found, description)
     _check(found, description, arrays, target)
     report.missing = parameters.find_missing(description.model, arrays)
-    if report.missing:
-        report.write(output)
-        raise MissingParameters(f"{found.path}: is not whole: {shorten(report.missing, _SHOWN)} missing", report)
-    _check_heads(found, description, arrays)
+    if not report.missing:
+        _check_heads(found, description, arrays)
     is_told = config_file or description.model.position_embedding_type == "learned"  # by the shape of a table of the zoo's
     if found.kind == "zoo" and not is_told and not any((found.path.parent / name).is_file() for name in CONFIG_NAMES):
         report.warnings.append(f"num_attention_heads={description.model.num_attention_heads} is a guess; --bert_config_file tells it")
     with hidden_folder(output) as hidden:
         _check_output(output, found.path, target, description)  # once more: now nobody else writes there
-        write(hidden, target, description, arrays)
-        report.proof = proof.prove(found, description, arrays, target, hidden, tolerance, by_library=not config_file)
+        if not report.missing:
+            write(hidden, target, description, arrays)
+            report.proof = proof.prove(found, description, arrays, target, hidden, tolerance, by_library=not config_file)
         report.write(hidden)
-        for file in sorted(hidden.iterdir()):
-            if report.passed or file.name == NAME:
+        if report.passed or not any((output / name).exists() for name in _list_weights(target)):  # whose report stays
+            for file in sorted(hidden.iterdir()) if report.passed else [hidden / NAME]:
                 os.replace(file, output / file.name)
+    if report.missing:
+        raise MissingParameters(f"{found.path}: is not whole: {shorten(report.missing, _SHOWN)} missing", report)
     return report
+
+
+def _list_weights(target):
+    """Names of the files of weights that are written."""
+    return [str(file) for file in tensorflow.list_files(_WEIGHTS[target])] if target == "tensorflow" else [_WEIGHTS[target]]
 
 
 def _check_output(output, path, target, description):
     """See that nothing that is to be kept would be replaced."""
     if output.resolve() in (path.parent.resolve(), path.resolve().parent):
         raise ValueError(f"--output {output}: the weights to convert are there; give another folder")
-    for kind in _WEIGHTS if output.is_dir() else ():
-        try:
-            other = weights.find(output, kind)
-        except FileNotFoundError:
-            break
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output {output}: is a file; a folder is expected")
+    for other in _find_weights(output) if output.is_dir() else ():
         if other.name != _WEIGHTS[target]:
-            raise ValueError(
-                f"{other}: other weights are in --output, which would be read in place of the converted ones; give another folder"
-            )
+            raise ValueError(f"{other}: other weights, which would be read in place of the converted ones; give another --output")
     for name in READ_BESIDE:
         if name not in list_files(target, description) and (output / name).exists():
             raise ValueError(f"{output / name}: is of other weights, and would be read with the converted ones; give another folder")
-    files = tensorflow.list_files(_WEIGHTS[target]) if target == "tensorflow" else [_WEIGHTS[target]]
-    for name in (*files, *list_files(target, description), NAME):
+    for name in (*_list_weights(target), *list_files(target, description), NAME):
         if (output / name).is_dir():
             raise ValueError(f"{output / name}: a folder stands where a file is to be written")
+
+
+def _find_weights(folder):
+    """The weights of each form in a folder; the folder itself where they are of a program that is not read."""
+    for kind in _WEIGHTS:
+        try:
+            yield weights.find(folder, kind)
+        except FileNotFoundError:
+            return
+        except ValueError:
+            yield folder
 
 
 def _check_kind(source, found):

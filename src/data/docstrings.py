@@ -6,13 +6,13 @@ Each docstring is labelled by the kind of module it comes from; train and dev ar
 recognised by a module's own vocabulary. Writes train.tsv and dev.tsv with the header `text<TAB>label`.
 """
 
-import argparse
 import ast
 import importlib.util
 import inspect
 import re
 from pathlib import Path
 
+from src.cli import Parser, bad_input_exits
 from src.files import write_text
 from src.log import logger
 
@@ -121,13 +121,14 @@ def build():
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="python -m src.data.docstrings", description=__doc__)
     parser.add_argument("--output_dir", default="quickstart/data")
-    folder = Path(parser.parse_args(argv).output_dir)
-    for name, rows in zip(("train", "dev"), build()):
-        write_text(folder / f"{name}.tsv", "text\tlabel\n" + "".join(f"{text}\t{kind}\n" for text, kind in rows))
-        counts = {kind: sum(row[1] == kind for row in rows) for kind in KINDS}
-        logger.info(f"{folder}/{name}.tsv rows={len(rows)} " + " ".join(f"{kind}={count}" for kind, count in counts.items()))
+    with bad_input_exits():
+        folder = Path(parser.parse_args(argv).output_dir)
+        for name, rows in zip(("train", "dev"), build()):
+            write_text(folder / f"{name}.tsv", "text\tlabel\n" + "".join(f"{text}\t{kind}\n" for text, kind in rows))
+            counts = {kind: sum(row[1] == kind for row in rows) for kind in KINDS}
+            logger.info(f"{folder}/{name}.tsv rows={len(rows)} " + " ".join(f"{kind}={count}" for kind, count in counts.items()))
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@
 Writes train.txt and dev.txt (every tenth topic), a paragraph a line and a blank line between topics.
 """
 
-import argparse
 import re
 from pathlib import Path
 from pydoc_data.topics import topics
 
+from src.cli import Parser, bad_input_exits
 from src.files import write_text
 from src.log import logger
 
@@ -32,14 +32,15 @@ def _find_prose(text):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="python -m src.data.python_docs", description=__doc__)
     parser.add_argument("--output_dir", default="quickstart/pretrain")
-    folder = Path(parser.parse_args(argv).output_dir)
-    documents = read_topics()
-    splits = {"train": [document for number, document in enumerate(documents) if number % 10], "dev": documents[::10]}
-    for name, chosen in splits.items():
-        write_text(folder / f"{name}.txt", "\n\n".join("\n".join(document) for document in chosen) + "\n")
-        logger.info(f"{folder}/{name}.txt topics={len(chosen)} paragraphs={sum(map(len, chosen))}")
+    with bad_input_exits():
+        folder = Path(parser.parse_args(argv).output_dir)
+        documents = read_topics()
+        splits = {"train": [document for number, document in enumerate(documents) if number % 10], "dev": documents[::10]}
+        for name, chosen in splits.items():
+            write_text(folder / f"{name}.txt", "\n\n".join("\n".join(document) for document in chosen) + "\n")
+            logger.info(f"{folder}/{name}.txt topics={len(chosen)} paragraphs={sum(map(len, chosen))}")
 
 
 if __name__ == "__main__":

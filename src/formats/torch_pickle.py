@@ -176,7 +176,8 @@ _SAFE_GLOBALS = {
 class _Tuple(tuple):
     """Hashed by way of Python, whose recursion ends in an error: that of tuples nested very deeply overflows C's stack.
 
-    What stands in it several times, nested, is hashed as often: 40 tuples could take longer than anybody waits.
+    Once, as a file may use a long one as a key again and again. What stands in it several times, nested, counts as often: to compare
+    40 tuples of two parts could take longer than anybody waits.
     """
 
     def __new__(cls, items):
@@ -184,10 +185,13 @@ class _Tuple(tuple):
         made.size = 1 + sum(item.size if isinstance(item, _Tuple) else 1 for item in made)
         if made.size > _MAX_TUPLE:
             raise ValueError(f"a tuple of more than {_MAX_TUPLE} parts")
+        made.hash = None
         return made
 
     def __hash__(self):
-        return super().__hash__()
+        if self.hash is None:
+            self.hash = super().__hash__()
+        return self.hash
 
 
 def _load_tuple(code):

@@ -165,7 +165,7 @@ def _translate_huggingface(raw, untied):
         elif target is None:
             remark = "a buffer, which follows from the configuration"
         if untied and target and target.startswith("masked_lm."):
-            target, remark = None, "of a head with an output matrix of its own"
+            target, remark = None, "of a head whose output layer is its own"
         yield Origin.of(name, array, target, remark), array
 
 

@@ -6,10 +6,9 @@ python -m src.launch.hyper_parameters FILE      # prints one flag a line
 import configparser
 import os
 import re
-import sys
 from pathlib import Path
 
-from src.cli import bad_input_exits
+from src.cli import Parser, bad_input_exits
 
 _SECTION = "config"
 _REFUSED = {
@@ -64,11 +63,10 @@ def _place(path, text, key):
 
 def main(argv=None):
     """Print the flags."""
-    names = sys.argv[1:] if argv is None else argv
+    parser = Parser(prog="python -m src.launch.hyper_parameters", description=__doc__)
+    parser.add_argument("file", metavar="FILE", help="a hyper_parameter_config.ini")
     with bad_input_exits():
-        if len(names) != 1:
-            raise ValueError("one argument is expected: a hyper_parameter_config.ini")
-        print(*read_flags(names[0]), sep="\n")
+        print(*read_flags(parser.parse_args(argv).file), sep="\n")
 
 
 if __name__ == "__main__":

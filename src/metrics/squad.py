@@ -199,7 +199,7 @@ def _read_values(path, kind, form):
 
 
 def main(argv=None):
-    parser = Parser(description=__doc__)
+    parser = Parser(prog="python -m src.metrics.squad", description=__doc__)
     parser.add_argument("gold", metavar="GOLD.json", help="questions and answers, plain or .gz")
     parser.add_argument("predictions", metavar="PREDICTIONS.json", help="answers by question id")
     parser.add_argument("--version_2", action="store_true", help="the measure of SQuAD 2.0")

@@ -196,7 +196,7 @@ def save(figure, folder):
 
 
 def _parse(argv):
-    parser = cli.Parser(description=__doc__)
+    parser = cli.Parser(prog="python -m src.report.memory", description=__doc__)
     parser.add_argument("--task", default="pretrain", choices=tuple(_OPTIONS), help="whose network and flags [%(default)s]")
     parser.add_argument("--device_memory", default="32GB", metavar="SIZE", help="what the training may take, in MB or GB [%(default)s]")
     parser.add_argument("--batch_size", type=int, metavar="ROWS", help="of the figure; default: the largest without recompute")

@@ -154,7 +154,7 @@ def _save(figure, folder, name):
 
 
 def main(argv=None):
-    parser = Parser(description=__doc__)
+    parser = Parser(prog="python -m src.report.plots", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="output folder of a run script")
     with bad_input_exits():
         options = parser.parse_args(argv)

@@ -58,7 +58,7 @@ def _parse_run(text):
 
 
 def main(argv=None):
-    parser = Parser(description=__doc__)
+    parser = Parser(prog="python -m src.report.tables", description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="[NAME=]RUN", help="output folder of a run script, and its name in the table")
     parser.add_argument("--columns", default="auc,accuracy,eval_loss,precision", help="keys of eval_results.json [%(default)s]")
     parser.add_argument("--output", metavar="FILE.md", help="write the table to this file too")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from src import cli
 from src.config import loader
 from src.config.classifier import ClassifierOptions
 from src.config.model import ModelConfig
@@ -329,3 +330,18 @@ def test_what_has_no_effect_is_told(flags, told, caplog):
     lines = [message for message in caplog.messages if "is ignored" in message]
     assert len(lines) == len(told)
     assert all(line.startswith(f"optimizer.{start}") for line, start in zip(lines, told))
+
+
+def test_a_saved_configuration_tells_nothing_of_what_has_no_effect(caplog):
+    first = load("--optimizer.schedule=linear", "--optimizer.power=3")
+    caplog.clear()
+    assert load(yaml_text=yaml.safe_dump(loader.to_dict(first))) == first
+    assert not caplog.messages
+    load("--optimizer.end_learning_rate=1e-6", yaml_text=yaml.safe_dump(loader.to_dict(first)))
+    assert len(caplog.messages) == 1
+
+
+def test_errors_cannot_draw_lines_or_colours_of_their_own(capsys):
+    with pytest.raises(SystemExit), cli.bad_input_exits():
+        raise ValueError("a \x1b[31mname\r and 中文")
+    assert capsys.readouterr().err == "error: a \\x1b[31mname and 中文\n"

@@ -361,7 +361,7 @@ def test_weights_of_another_form_in_the_output_are_refused(tmp_path):
     folder, _ = write_model(tmp_path / "0")
     convert("mindspore", "huggingface", folder, tmp_path / "1")
     convert("mindspore", "huggingface", folder, tmp_path / "1")  # the same again replaces its files
-    with pytest.raises(ValueError, match=r"model.safetensors: other weights are in --output"):
+    with pytest.raises(ValueError, match=r"model.safetensors: other weights, which would be read"):
         convert("mindspore", "tensorflow", folder, tmp_path / "1")
     (folder / "vocab.txt").unlink()
     with pytest.raises(ValueError, match="vocab.txt: is of other weights"):
@@ -390,6 +390,38 @@ def test_what_would_be_read_in_place_of_the_converted_is_refused(target, name, t
     with pytest.raises(ValueError, match=f"{name}: is of other weights, and would be read with the converted ones"):
         convert("mindspore", target, folder, tmp_path / "1")
     assert os.listdir(tmp_path / "1") == [name]
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_the_report_of_weights_that_stand_is_not_replaced_by_that_of_a_failure(missing, tmp_path, computed):
+    folder, arrays = write_model(tmp_path / "0")
+    convert("mindspore", "huggingface", folder, tmp_path / "1")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "1").iterdir()}
+    if missing:
+        mindspore_checkpoint.write(folder / "model.ckpt", dict(list(arrays.items())[1:]))
+        with pytest.raises(MissingParameters):
+            convert("mindspore", "huggingface", folder, tmp_path / "1")
+    else:
+        computed({}, {"layer 1": None})
+        assert not convert("mindspore", "huggingface", folder, tmp_path / "1").passed
+    assert {path.name: path.read_bytes() for path in (tmp_path / "1").iterdir()} == before
+
+
+def test_what_others_put_into_the_output_meanwhile_is_seen(tmp_path, monkeypatch):
+    folder, _ = write_model(tmp_path / "0")
+    monkeypatch.setattr(conversion, "_check_heads", lambda *_: write_model(tmp_path / "1", target="huggingface"))
+    with pytest.raises(ValueError, match="model.safetensors: other weights"):
+        convert("mindspore", "tensorflow", folder, tmp_path / "1")
+
+
+@pytest.mark.parametrize("name", ["model.pdparams", None])
+def test_an_output_that_is_none_is_refused(name, tmp_path):
+    folder, _ = write_model(tmp_path / "0")
+    if name:
+        (tmp_path / "1").mkdir()
+    (tmp_path / "1" / name if name else tmp_path / "1").touch()
+    with pytest.raises(ValueError, match="1: other weights, which would be read" if name else "--output .*1: is a file"):
+        convert("mindspore", "tensorflow", folder, tmp_path / "1")
 
 
 def test_two_conversions_into_one_folder_at_once_are_refused(tmp_path):

@@ -293,6 +293,9 @@ def test_a_very_long_name_is_refused_and_not_shown(small):
         ('model_checkpoint_path: "/elsewhere/old.ckpt"\n', "old.ckpt"),
         ('model_checkpoint_path: "gone.ckpt"\n', "new.ckpt"),
         ("\0 no state", "new.ckpt"),
+        ("model_checkpoint_path: 'old.ckpt'\n", "old.ckpt"),
+        (r'model_checkpoint_path: "o\154d.ckpt"', "old.ckpt"),
+        (f'model_checkpoint_path: "{"x" * 5000}"', "new.ckpt"),
     ],
 )
 def test_the_file_checkpoint_tells_which_of_several_is_meant(state, found, tmp_path):

@@ -89,7 +89,7 @@ def test_a_file_that_is_no_text_or_absent_is_named(tmp_path, capsys):
     assert capsys.readouterr().err.replace(f"{tmp_path}/", "").splitlines() == [
         "error: a.ini: a text file in UTF-8 is expected",
         "error: b.ini: No such file or directory",
-        "error: one argument is expected: a hyper_parameter_config.ini",
+        "error: the following arguments are required: FILE; see `python -m src.launch.hyper_parameters --help`",
     ]
 
 
@@ -152,7 +152,10 @@ def test_the_commands_run(write_commands, tmp_path):
     [
         ("--data_dir=absent", "absent: no such file or folder, neither in FOLDER nor in ROOT"),
         ("--hccl_config_dir=hccn.conf", "FOLDER/hccn.conf: "),
-        ("--hccl_time_out=2m", "argument --hccl_time_out: 2m: a whole number from 1 is expected; see `get_distribute_pretrain_cmd.py --help`"),
+        (
+            "--hccl_time_out=2m",
+            "argument --hccl_time_out: 2m: a whole number from 1 is expected; see `get_distribute_pretrain_cmd.py --help`",
+        ),
         ("--run_script=a.py", "unrecognized arguments: --run_script=a.py; see `get_distribute_pretrain_cmd.py --help`"),
     ],
 )
