@@ -71,7 +71,7 @@ def convert(source, target, path, output, config_file=None, vocab_file=None, tol
             write(hidden, target, description, arrays)
             report.proof = proof.prove(found, description, arrays, target, hidden, tolerance, by_library=not config_file)
         report.write(hidden)
-        if report.passed or not any((output / name).exists() for name in _list_weights(target)):  # whose report stays
+        if report.passed or not any((output / name).exists() for name in _list_weights(target)):  # the report of those that stand stays
             for file in sorted(hidden.iterdir()) if report.passed else [hidden / NAME]:
                 os.replace(file, output / file.name)
     if report.missing:

@@ -46,13 +46,8 @@ class Report:
                 remarks.append(f"as {array.dtype}")
             if origin.target in OF_WORDS and array.shape != origin.shape:
                 remarks.append("without the rows that fill up the vocabulary")
-            status = (
-                "transposed"
-                if origin.transposed != target_name.endswith("/kernel")
-                else "renamed"
-                if target_name != origin.name
-                else "mapped"
-            )
+            is_transposed = origin.transposed != target_name.endswith("/kernel")
+            status = "transposed" if is_transposed else "renamed" if target_name != origin.name else "mapped"
             tensor |= {"target": target_name, "status": status, "remark": "; ".join(remarks)}
         self.tensors.append(tensor)
 
