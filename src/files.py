@@ -83,6 +83,7 @@ def _lock(file, wait):
 
 
 HIDDEN = ".bert-mindspore."  # begins names that are there while a folder is filled
+_TRIES = 1000
 
 
 @contextmanager
@@ -116,21 +117,21 @@ def hidden_folder(folder):
 @contextmanager
 def _locked_alone(folder):
     """As `locked`, by a file that is gone afterwards: a process that had opened it before sees that, and opens the next one."""
-    path = folder / f"{HIDDEN}lock"
+    path, left = folder / f"{HIDDEN}lock", _TRIES
     with ExitStack() as stack:
         while True:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 file = stack.enter_context(open(path, "a"))  # noqa: SIM115 (the stack closes it)
                 _lock(file, wait=False)
-            except (FileNotFoundError, FileExistsError):
-                if folder.exists() and not folder.is_dir():
-                    raise
-                continue  # another process, which had made the folder for nothing, has removed it
             except BlockingIOError:
                 raise ValueError(f"{folder}: another process writes there at this moment") from None
-            if not _is_gone(path, file):
-                break
+            except (FileNotFoundError, FileExistsError):  # another process, which had made the folder for nothing, has removed it
+                if (left := left - 1) == 0:
+                    raise
+            else:
+                if not _is_gone(path, file):
+                    break
         try:
             yield
         finally:

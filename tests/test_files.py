@@ -68,6 +68,16 @@ def test_a_hidden_folder_is_alone_and_removes_what_a_killed_process_left(tmp_pat
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_hidden_folder_cannot_be_where_something_else_is(kind, tmp_path):
+    if kind == "file":
+        (tmp_path / "a").touch()
+    else:
+        (tmp_path / "a").symlink_to(tmp_path / "absent")
+    with pytest.raises(FileExistsError, match=f"{tmp_path}/a"), hidden_folder(tmp_path / "a"):
+        pass
+
+
 def test_processes_in_turn_are_never_in_a_hidden_folder_together(tmp_path):
     code = """
 import pathlib, sys, time

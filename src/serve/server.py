@@ -10,6 +10,7 @@ from src.log import logger
 from src.serve.heads import LimitedHeads
 
 _BACKLOG = 2048  # connections that wait to be accepted, as uvicorn's default
+_LINGER_SECONDS = 0.3  # once all is done: requests that come meanwhile on open connections are told that the server stops, not cut off
 _LAST_SECONDS = 30  # for clients to read their answers, once the last one is made
 
 
@@ -99,4 +100,5 @@ class Server(uvicorn.Server):
 
     async def _leave(self):
         await self._predictor.gate.empty()
+        await asyncio.sleep(_LINGER_SECONDS)
         self.should_exit = True
