@@ -32,6 +32,7 @@ def main(argv=None):
     with bad_input_exits():
         options = _parse(argv)
         path, started, count = Path(options.input), time.perf_counter(), 0
+        path.stat()  # an absent file is named before a model is opened
         _check_output(Path(options.output), path)
         predict, takes_pairs = _open_server(options.server) if options.server else _open_bundle(options.bundle, options.graph)
         instances, ids = _read_questions(path) if _is_squad(path) else (_read_lines(path, takes_pairs), None)

@@ -228,6 +228,7 @@ def mpirun():
     return found
 
 
+@pytest.mark.slow
 def test_mpirun_alone_is_enough(results, mpirun):
     name, flags = classify(results, output_dir=results / "mpirun", optimizer="Lamb", train_batch_size=4)
     environ = {**os.environ, "OMP_NUM_THREADS": "1", "GLOG_v": "3"}
@@ -262,6 +263,7 @@ def last_step(folder):
     return max((record["step"] for record in map(json.loads, lines) if "loss" in record), default=0)
 
 
+@pytest.mark.slow
 def test_a_killed_rank_ends_all_and_the_training_goes_on_with_any_number_of_ranks(folder, capfd):
     started, _ = launch(folder)
     ranks = psutil.Process(started.pid).children(recursive=True)
