@@ -34,11 +34,9 @@ _WITHOUT_NUMBERS = (7, 20, 21)  # string, resource, variant
 _BIG_ENDIAN, _VERSION = 1, 1
 
 _CHUNK_BYTES = 1 << 20
-_MOST_SHAPE_BYTES = 1 << 12  # the 254 dimensions that TensorFlow allows are shorter
-_MOST_NAME_BYTES = 1 << 12
+_MOST_SHAPE_BYTES = _MOST_NAME_BYTES = 1 << 12  # the 254 dimensions that TensorFlow allows are shorter
 _STATE = re.compile(rb"""^\s*model_checkpoint_path\s*:\s*(["'])(.+?)\1""", re.MULTILINE)  # of the file `checkpoint`, which names the latest
 _OCTAL = re.compile(rb"\\([0-3][0-7]{2})")  # how protobuf's text form writes what is no ASCII
-_MOST_STATE_BYTES = 1 << 16
 _MOST_FILE_NAME_BYTES = 240  # with an ending still one that file systems take
 _FILE_OF_PREFIX = re.compile(r"(.+)\.(?:index|meta|data-\d{5,}-of-\d{5,})")
 
@@ -70,7 +68,7 @@ def _read_state(path):
     if not path.is_file():
         return None
     with open(path, "rb") as file:
-        found = _STATE.search(file.read(_MOST_STATE_BYTES))
+        found = _STATE.search(file.read(_CHUNK_BYTES))
     name = found and Path(_OCTAL.sub(lambda byte: bytes([int(byte[1], 8)]), found[2]).decode(errors="replace")).name
     return path.with_name(name) if name and len(name.encode()) < _MOST_FILE_NAME_BYTES else None
 
