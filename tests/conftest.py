@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -25,8 +26,45 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(skip)
 
 
+class Deprecations(logging.Handler):
+    """What MindSpore's logger says of deprecated parts, each message once; under xdist the workers hand theirs on."""
+
+    def __init__(self):
+        super().__init__()
+        self.messages = set()
+
+    def emit(self, record):
+        message = record.getMessage()
+        if "deprecated" in message:
+            self.messages.add(message)
+
+
+deprecations = Deprecations()
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["deprecations"] = sorted(deprecations.messages)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    deprecations.messages.update(getattr(node, "workeroutput", {}).get("deprecations", ()))
+
+
+def pytest_terminal_summary(terminalreporter):
+    if deprecations.messages:
+        terminalreporter.section("deprecated parts of MindSpore in use")
+        for message in sorted(deprecations.messages):
+            terminalreporter.write_line(message)
+
+
 def pytest_runtest_setup(item):
     mindspore = sys.modules.get("mindspore")
+    if mindspore is not None:
+        for name, logger in logging.root.manager.loggerDict.items():
+            if ".mindspore.log." in name and deprecations not in logger.handlers:
+                logger.addHandler(deprecations)
     if mindspore is not None:  # networks run compiled, on the device that run scripts choose; both must be set before any runs
         mindspore.set_context(mode=mindspore.GRAPH_MODE)
         mindspore.set_device("CPU", 0)

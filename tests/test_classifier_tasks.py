@@ -28,6 +28,7 @@ def refused(capsys, argv):
 HEADS = [("cnn", "false"), ("cnn", "true"), ("rcnn", "false")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("head", "batch_norm"), HEADS)
 def test_each_head_learns_and_is_found_again(job, tmp_path, head, batch_norm):
     settings = {"head": head, "cnn_batch_norm": batch_norm, "optimizer.learning_rate": 0.01, "model.initializer_range": 0.2}
@@ -45,9 +46,9 @@ def test_each_head_learns_and_is_found_again(job, tmp_path, head, batch_norm):
 @pytest.mark.parametrize(
     ("trained", "evaluated"),
     [
-        ({"head": "rcnn"}, {"head": "linear"}),
-        ({"head": "cnn", "cnn_batch_norm": "true"}, {"cnn_batch_norm": "false"}),
-        ({"model.position_embedding_type": "learned"}, {"model.position_embedding_type": "sinusoidal"}),
+        pytest.param({"head": "rcnn"}, {"head": "linear"}, marks=pytest.mark.slow),
+        pytest.param({"head": "cnn", "cnn_batch_norm": "true"}, {"cnn_batch_norm": "false"}, marks=pytest.mark.slow),
+        pytest.param({"model.position_embedding_type": "learned"}, {"model.position_embedding_type": "sinusoidal"}, marks=pytest.mark.slow),
         ({"model.num_hidden_layers": 2}, {"model.num_hidden_layers": 1}),
     ],
 )
@@ -57,6 +58,7 @@ def test_weights_of_a_larger_network_are_refused(job, capsys, trained, evaluated
     assert "is of another network, which has " in refused(capsys, job(**alone, **evaluated))
 
 
+@pytest.mark.slow
 def test_labels_are_those_of_the_training(job, tmp_path, capsys):
     run_classifier.main(job(labels="positive,negative", do_eval="true"))
     first = results(tmp_path / "out")
@@ -67,6 +69,7 @@ def test_labels_are_those_of_the_training(job, tmp_path, capsys):
     assert "labels=a,b,a: a label stands there twice" in refused(capsys, job(labels="a,b,a"))
 
 
+@pytest.mark.slow
 def test_a_moved_checkpoint_folder_knows_its_task(job, tmp_path):
     run_classifier.main(job(head="cnn", do_eval="true", seq_length=12, bucket_list=12))
     first = results(tmp_path / "out")
@@ -79,6 +82,7 @@ def test_a_moved_checkpoint_folder_knows_its_task(job, tmp_path):
     assert results(tmp_path / "third")["eval_loss"] == pytest.approx(first["eval_loss"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_in_a_used_folder_leaves_no_results_of_the_one_before(job, tmp_path):
     run_classifier.main(job(seeds="1,2", do_eval="true", epoch_num=0.2))
     run_classifier.main(job(do_eval="true", epoch_num=0.2))
@@ -90,6 +94,7 @@ def test_a_run_in_a_used_folder_leaves_no_results_of_the_one_before(job, tmp_pat
     assert {path.stem for path in (tmp_path / "out/figures").iterdir()} == {"loss", "scatter"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sinusoidal", "learned"])
 def test_nezha_trains_and_its_folder_loads_by_itself(job, tmp_path, kind):
     settings = {"model.position_embedding_type": kind, "model.max_relative_position": 5, "model.initializer_range": 0.2}
@@ -148,6 +153,7 @@ def test_regression_predicts_scores(job, tmp_path, capsys):
     assert results(tmp_path / "out")["eval_loss"] == pytest.approx(found["eval_loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_one_class_is_a_regression_for_custom_tables_too(job, tmp_path, capsys):
     text = (tmp_path / "train.tsv").read_text(encoding="utf-8").replace("positive", "1.5").replace("negative", "-0.5")
     (tmp_path / "train.tsv").write_text(text, encoding="utf-8")
@@ -159,6 +165,7 @@ def test_one_class_is_a_regression_for_custom_tables_too(job, tmp_path, capsys):
     assert "a regression has no classes" in refused(capsys, job(num_class=1, class_weights="balanced"))
 
 
+@pytest.mark.slow
 def test_several_seeds_are_several_runs_and_a_summary(job, tmp_path, capsys):
     run_classifier.main(job(seeds="3,4", do_eval="true"))
     summary = json.loads((tmp_path / "out/seed_results.json").read_text(encoding="utf-8"))
@@ -210,6 +217,7 @@ def google_flags(tmp_path, vocab_file):
     return [f"--vocab_file={vocab_file}", f"--bert_config_file={tmp_path}/bert_config.json", "--max_seq_length=16", "--train_batch_size=8"]
 
 
+@pytest.mark.slow
 def test_the_command_of_the_toutiao_classifier_trains_evaluates_and_predicts(tmp_path, google_flags):
     names = {"news_sports": "ran fast dog", "news_tech": "good mat", "news_car": "slow cat"}
     for split in ("train", "dev", "test"):
@@ -223,7 +231,7 @@ def test_the_command_of_the_toutiao_classifier_trains_evaluates_and_predicts(tmp
     assert np.loadtxt(tmp_path / "news_output/test_results.tsv").shape == (24, 3)
 
 
-@pytest.mark.parametrize("head", ["linear", "cnn", "rcnn"])
+@pytest.mark.parametrize("head", [pytest.param("linear", marks=pytest.mark.slow), "cnn", pytest.param("rcnn", marks=pytest.mark.slow)])
 def test_the_commands_of_bert_multi_gpu_work_with_each_head(tmp_path, google_flags, head):
     for name in ("train.csv", "eval.csv"):
         rows = [f'{number},"the {WORDS[number % 16]}, {WORDS[number % 7]}",{number % 3 // 2}\n' for number in range(24)]
@@ -267,6 +275,7 @@ def test_impossible_combinations_are_refused(job, capsys, case):
     assert message in refused(capsys, job(**changes))
 
 
+@pytest.mark.slow
 def test_records_of_the_model_zoo_train_and_evaluate(job, tmp_path):
     random = np.random.default_rng(1)
     path = tmp_path / "train.mindrecord"
@@ -290,6 +299,7 @@ def launch(*flags):
     )
 
 
+@pytest.mark.slow
 def test_the_launcher_runs_logs_and_returns_the_exit_code(job, tmp_path):
     process = launch("0", *job(do_eval="true", epoch_num=1))
     out, _ = process.communicate()
@@ -305,6 +315,7 @@ def test_the_launcher_runs_logs_and_returns_the_exit_code(job, tmp_path):
     assert (ROOT / "classfier_log.txt").read_text(encoding="utf-8") == err
 
 
+@pytest.mark.slow
 def test_the_launcher_hands_signals_on(job):
     process = launch(*job(epoch_num=300))
     for line in process.stdout:

@@ -78,6 +78,7 @@ def test_a_hidden_folder_cannot_be_where_something_else_is(kind, tmp_path):
         pass
 
 
+@pytest.mark.slow
 def test_processes_in_turn_are_never_in_a_hidden_folder_together(tmp_path):
     code = """
 import pathlib, sys, time

@@ -304,6 +304,7 @@ def write_sentences(folder):
     return files | {"seq_length": SEQ_LENGTH, "bucket_list": SEQ_LENGTH}
 
 
+@pytest.mark.slow
 def test_a_tagger_of_the_zoo_with_lstm_and_crf_gives_its_results(tmp_path):
     random, count, units = np.random.default_rng(4), len(TAGS), MODEL.hidden_size // 2
     arrays = draw(network_shapes(MODEL, **{"head.dense": count}))

@@ -158,22 +158,43 @@ def results(folder):
     return folder
 
 
-def read_losses(folder):
-    records = map(json.loads, (folder / "log.jsonl").read_text(encoding="utf-8").splitlines())
-    return [record["loss"] for record in records if "loss" in record]
-
-
-@pytest.mark.parametrize("name", trainings(Path(), "", 0))
-def test_two_ranks_train_as_one_with_twice_the_batch(results, name):
-    one, two = (read_losses(results / ranks / name) for ranks in ("one", "two"))
-    assert len(one) == UPDATES and one[-1] != one[0]
-    np.testing.assert_allclose(two, one, atol=CLOSE)
-    ours, theirs = (checkpoint.read(next((results / ranks / name).rglob("*.ckpt"))) for ranks in ("one", "two"))
+def assert_same_training(one, two):
+    """Equal losses of every update, and equal parameters and moments at the end, but for the order of sums."""
+    losses, others = read_losses(one), read_losses(two)
+    assert len(losses) == UPDATES and losses[-1] != losses[0]
+    np.testing.assert_allclose(others, losses, atol=CLOSE)
+    ours, theirs = (checkpoint.read(next(folder.rglob("*.ckpt"))) for folder in (one, two))
     assert ours.keys() == theirs.keys()
     for key in ours.keys() - {"data_position"}:
         np.testing.assert_allclose(theirs[key], ours[key], atol=CLOSE, err_msg=key)
 
 
+def test_two_ranks_train_and_evaluate_as_one_with_twice_the_batch(folder):
+    def job(name, batch):
+        return classify(folder, output_dir=folder / name, optimizer="Lamb", train_batch_size=batch, do_eval="true")
+
+    two = start_ranks(folder, "pair", 2, [job("pair", 4)])
+    name, flags = job("alone", 8)
+    SCRIPTS[name].main(flags)
+    wait(two)
+    assert_same_training(folder / "alone", folder / "pair")
+    alone, pair = (json.loads((folder / name / "eval_results.json").read_text(encoding="utf-8")) for name in ("alone", "pair"))
+    assert pair.keys() == alone.keys() and pair["num_examples"] == 23
+    assert pair["eval_loss"] == pytest.approx(alone["eval_loss"], abs=CLOSE)
+
+
+def read_losses(folder):
+    records = map(json.loads, (folder / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    return [record["loss"] for record in records if "loss" in record]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", trainings(Path(), "", 0))
+def test_two_ranks_train_as_one_with_twice_the_batch(results, name):
+    assert_same_training(results / "one" / name, results / "two" / name)
+
+
+@pytest.mark.slow
 def test_the_data_position_counts_the_rows_of_all_ranks(results):
     position, two = (checkpoint.read(results / ranks / "classifier/ckpt/classifier-3_20.ckpt")["data_position"] for ranks in ("one", "two"))
     assert list(position[:4]) == [2, 6 * 8, 8, 1]
@@ -181,6 +202,7 @@ def test_the_data_position_counts_the_rows_of_all_ranks(results):
     assert list(two[4:]) == list(position[4:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "post", "each"])
 def test_an_overflow_on_one_rank_makes_all_skip(results, name):
     alone = np.load(results / f"{name}-0-of-1.npz")
@@ -192,6 +214,7 @@ def test_an_overflow_on_one_rank_makes_all_skip(results, name):
                 np.testing.assert_allclose(rank[key], alone[key], rtol=CLOSE, atol=CLOSE, err_msg=key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_evaluation_is_the_same_to_the_last_bit(results, ranks):
     alone, merged = results / "eval-1", results / f"eval-{ranks}"
@@ -208,10 +231,12 @@ def test_evaluation_is_the_same_to_the_last_bit(results, ranks):
     assert json.loads((alone / "classifier/eval_results.json").read_text(encoding="utf-8"))["num_examples"] == 23
 
 
+@pytest.mark.slow
 def test_arrays_of_any_size_reach_all_ranks(results):
     assert len(list(results.glob("sizes-*-of-2"))) == 2 and len(list(results.glob("sizes-*-of-3"))) == 3
 
 
+@pytest.mark.slow
 def test_only_rank_0_writes_results(results):
     logs = [path.read_text(encoding="utf-8", errors="replace") for path in sorted((results / "three-logs").glob("worker_*.log"))]
     printed = ["accuracy 0." in log for log in logs]

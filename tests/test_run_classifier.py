@@ -86,6 +86,7 @@ def test_evaluation_alone_takes_everything_from_the_run_folder(job, tmp_path):
         assert second[key] == pytest.approx(value, abs=1e-6), key
 
 
+@pytest.mark.slow
 def test_another_head_starts_random_from_our_checkpoint(job, tmp_path, capsys):
     run_classifier.main(job())
     text = (tmp_path / "train.tsv").read_text(encoding="utf-8").replace("bad\tnegative", "bad\tneutral", 5)
@@ -130,7 +131,7 @@ def run_until(line_part, number, argv):
     return process.wait(), "".join(printed)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_ends_with_its_code(job, tmp_path, number, code):
     ended, printed = run_until("step=3/", number, job(epoch_num=30))
     assert ended == code
@@ -139,6 +140,7 @@ def test_a_signal_saves_and_ends_with_its_code(job, tmp_path, number, code):
     assert checkpoint.step_of(checkpoint.find_checkpoints(tmp_path / "out/ckpt", "classifier")[-1]) == step >= 3
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_checkpoint(job, tmp_path):
     settings = {"save_checkpoint_steps": 2, "save_checkpoint_num": 2, "epoch_num": 12}
     run_until("step=7/", signal.SIGKILL, job(**settings))
@@ -184,6 +186,7 @@ def test_resuming_a_finished_run_does_nothing(job, capsys):
     assert "nothing left to train" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_batch_in_tokens_is_the_same_batch_when_resumed(job, tmp_path, capsys):
     tokens = {"batch_in_tokens": "true", "train_batch_size": 130, "epoch_num": 0.3}  # 8 rows of 16
     run_classifier.main(job(**tokens))
@@ -196,6 +199,7 @@ def test_a_batch_in_tokens_is_the_same_batch_when_resumed(job, tmp_path, capsys)
     assert "was trained with another batch size, 8" in fails(capsys, other)
 
 
+@pytest.mark.slow
 def test_a_shorter_run_in_a_used_folder_is_the_one_evaluated(job, tmp_path, capsys):
     run_classifier.main(job(epoch_num=1))
     run_classifier.main(job(epoch_num=0.3, do_eval="true", load_finetune_checkpoint_path=tmp_path / "out/ckpt"))
@@ -211,7 +215,7 @@ def test_training_that_diverges_stops_before_saving(job, tmp_path, capsys):
     assert list((tmp_path / "out/ckpt").glob("*.ckpt")) == []
 
 
-@pytest.mark.parametrize("kind", ["static", "dynamic"])
+@pytest.mark.parametrize("kind", [pytest.param("static", marks=pytest.mark.slow), "dynamic"])
 def test_float16_trains_with_a_loss_scale(job, tmp_path, kind):
     scale = {"precision.compute_type": "float16", "precision.loss_scale": kind, "precision.loss_scale_value": 128}
     run_classifier.main(job(epoch_num=1, **scale))
@@ -221,6 +225,7 @@ def test_float16_trains_with_a_loss_scale(job, tmp_path, kind):
     assert [record["loss_scale"] for record in steps] == [128.0] * 7
 
 
+@pytest.mark.slow
 def test_evaluation_with_several_lengths_keeps_the_order(job, tmp_path):
     run_classifier.main(job(do_predict="true", eval_batch_size=4))
     one_length = (tmp_path / "out/test_results.tsv").read_text(encoding="utf-8")
@@ -230,6 +235,7 @@ def test_evaluation_with_several_lengths_keeps_the_order(job, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_and_leaves_the_last_good_checkpoint(job, tmp_path):
     run_classifier.main(job())
     good = checkpoint.find_checkpoints(tmp_path / "out/ckpt", "classifier")[-1]
@@ -337,6 +343,7 @@ def test_the_run_script_is_thin():
     assert Path(ROOT, "run_classifier.py").read_text(encoding="utf-8").count("\n") <= 60
 
 
+@pytest.mark.slow
 def test_what_is_trained_can_be_saved_for_serving(job, tmp_path):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install -r requirements-serve.txt")
     run_classifier.main(job(do_predict="true", predict_data_file_path=tmp_path / "dev.tsv", train_steps=2, save_for_serving="true"))

@@ -249,6 +249,7 @@ def test_predictions_are_those_that_were_scored(trained):
     assert trained.results["f1"] == pytest.approx(2 * hits / (found + sum(len(spans) for _, spans in DEV)))
 
 
+@pytest.mark.slow
 def test_evaluation_alone_takes_everything_from_the_run_folder(trained, found_again):
     second = read_json(found_again / "eval_results.json")
     assert second.keys() == trained.results.keys()
@@ -289,6 +290,7 @@ def twice(data, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_softmax_learns_from_records_of_the_model_zoo(twice, data, tmp_path):
     records = {"train_data_file_path": data / "train.tfrecord", "dataset_format": "tfrecord", "label2id_file_path": data / "types.txt"}
     first, second = twice(**records)
@@ -298,6 +300,7 @@ def test_softmax_learns_from_records_of_the_model_zoo(twice, data, tmp_path):
     assert second["f1"] == first["f1"]
 
 
+@pytest.mark.slow
 def test_a_bilstm_below_a_crf_learns_and_is_found_again(twice, data, tmp_path):
     clue = {"data_dir": data, "train_data_file_path": None, "eval_data_file_path": None}
     first, second = twice(**clue, use_crf="true", with_lstm="true", label2id_file_path=data / "types.txt")
@@ -308,6 +311,7 @@ def test_a_bilstm_below_a_crf_learns_and_is_found_again(twice, data, tmp_path):
     assert second["f1"] == first["f1"]
 
 
+@pytest.mark.slow
 def test_resuming_goes_on_bit_for_bit(job, trained, tmp_path):
     shutil.copytree(trained.out / "ckpt", tmp_path / "out/ckpt")
     (tmp_path / "out/ckpt/ner-16_80.ckpt").unlink()
@@ -382,6 +386,7 @@ def test_legacy_results_count_padding_and_texts(few, method):
     assert rows == (["PET 0.7500 1.0000 0.8571 3", "THING 0.0000 0.0000 0.0000 1"] if method == "clue_benchmark" else [])
 
 
+@pytest.mark.slow
 def test_legacy_figures_do_not_touch_the_results(job, data, trained, tmp_path):
     weights = {"load_finetune_checkpoint_path": trained.out / "ckpt", "vocab_file_path": None, "bert_config_file": None}
     found = []
@@ -547,6 +552,7 @@ def test_the_script_ends_with_exit_code_2_and_one_line(job, tmp_path):
 # Real data
 
 
+@pytest.mark.slow
 def test_cluener_is_evaluated_whole(data, shared_file, tmp_path):
     files = dict.fromkeys(("train_data_file_path", "eval_data_file_path"), shared_file("cluener/dev.json"))
     sizes = {"seq_length": 64, "bucket_list": 64, "model.vocab_size": 21128, "model.max_position_embeddings": 64, "eval_batch_size": 64}

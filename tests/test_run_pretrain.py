@@ -135,6 +135,7 @@ def test_a_training_learns_and_leaves_the_documented_files(job, corpus, tmp_path
     assert json.loads((tmp_path / "eval/eval_results.json").read_text(encoding="utf-8")) == found
 
 
+@pytest.mark.slow
 def test_both_formats_train_alike(job, corpus, tmp_path):
     run_pretrain.main(job())
     run_pretrain.main(job(data_dir=corpus / "tfrecord", save_checkpoint_path=tmp_path / "other"))
@@ -148,7 +149,11 @@ def assert_weights_equal(first, second):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"masking": "dynamic", "accumulation_steps": 2}, {"optimizer": "Lamb"}, {"bucket_list": "16,24", "optimizer": "Momentum"}],
+    [
+        {"masking": "dynamic", "accumulation_steps": 2},
+        pytest.param({"optimizer": "Lamb"}, marks=pytest.mark.slow),
+        pytest.param({"bucket_list": "16,24", "optimizer": "Momentum"}, marks=pytest.mark.slow),
+    ],
     ids=["dynamic_accumulated", "lamb", "buckets"],
 )
 def test_a_resumed_training_equals_an_unbroken_one_bit_for_bit(settings, job, tmp_path):
@@ -159,6 +164,7 @@ def test_a_resumed_training_equals_an_unbroken_one_bit_for_bit(settings, job, tm
     assert_same_training(tmp_path / "whole", tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_from_its_last_checkpoint_bit_for_bit(job, tmp_path):
     settings = {"train_steps": 400, "save_checkpoint_steps": 7, "save_checkpoint_num": 2}
     process = subprocess.Popen([sys.executable, "run_pretrain.py", *job(**settings)], cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -173,6 +179,7 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint_bit_for_bit(job, tmp
     assert_same_training(tmp_path / "whole", tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(job, tmp_path, capsys):
     run_pretrain.main(job(save_checkpoint_steps=5, save_checkpoint_num=3, train_steps=10))
     newest = checkpoint.find_checkpoints(tmp_path / "out", "checkpoint_bert")[-1]
@@ -184,11 +191,13 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(job, tmp_path, capsys
     assert "resumed from" in printed and "step=5" in printed
 
 
+@pytest.mark.slow
 def test_resuming_in_an_empty_folder_starts_anew_and_says_so(job, capsys):
     run_pretrain.main(job(resume="true", train_steps=2))
     assert "starting anew" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_micro_batches_train_as_one_batch(job, tmp_path):
     settings = {"enable_global_norm": "true", "do_shuffle": "false", "train_steps": 8}
     settings |= NO_DROPOUT  # micro-batches drop unlike
@@ -200,6 +209,7 @@ def test_micro_batches_train_as_one_batch(job, tmp_path):
             np.testing.assert_allclose(arrays[name], others[name], atol=2e-4, err_msg=name)
 
 
+@pytest.mark.slow
 def test_recompute_changes_nothing(job, tmp_path):
     run_pretrain.main(job(train_steps=6))
     run_pretrain.main(job(train_steps=6, use_recompute="true", save_checkpoint_path=tmp_path / "other"))
@@ -209,12 +219,14 @@ def test_recompute_changes_nothing(job, tmp_path):
         np.testing.assert_allclose(arrays[name], others[name], atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_recompute_without_a_compiler_says_that_it_saves_nothing(job, monkeypatch, caplog):
     monkeypatch.setattr("src.models.native.build", lambda: None)
     run_pretrain.main(job(train_steps=2, use_recompute="true"))
     assert any(message.startswith("use_recompute=true saves nothing without a C++ compiler") for message in caplog.messages)
 
 
+@pytest.mark.slow
 def test_evaluation_along_the_way_is_logged_and_changes_nothing(job, corpus, tmp_path):
     run_pretrain.main(job())
     evaluated = {
@@ -230,6 +242,7 @@ def test_evaluation_along_the_way_is_logged_and_changes_nothing(job, corpus, tmp
     assert {"masked_lm_loss", "masked_lm_accuracy", "next_sentence_loss", "next_sentence_accuracy", "perplexity"} <= events[0].keys()
 
 
+@pytest.mark.slow
 def test_pretrained_weights_load_into_another_training(job, tmp_path, capsys):
     run_pretrain.main(job())
     capsys.readouterr()
@@ -241,6 +254,7 @@ def test_pretrained_weights_load_into_another_training(job, tmp_path, capsys):
     assert [name for name in arrays if name.startswith(("bert.", "masked_lm.")) and not np.array_equal(arrays[name], others[name])] == []
 
 
+@pytest.mark.slow
 def test_no_checkpoint_is_written_where_none_is_wanted(job, tmp_path):
     run_pretrain.main(job(enable_save_ckpt="false", train_steps=2))
     assert not list((tmp_path / "out").glob("*.ckpt"))
@@ -332,6 +346,7 @@ def test_resuming_another_training_is_refused(job, tmp_path, capsys):
         assert f"was trained with another {what}; --resume needs the same" in refusal(capsys, run_pretrain, job(resume="true", **changes))
 
 
+@pytest.mark.slow
 def test_what_else_has_changed_since_is_told(job, capsys):
     run_pretrain.main(job(train_steps=2))
     capsys.readouterr()
@@ -358,6 +373,7 @@ def test_casing_is_that_of_the_records(corpus, job, tmp_path):
     assert json.loads((tmp_path / "out/tokenizer_config.json").read_text(encoding="utf-8")) == {"do_lower_case": False}
 
 
+@pytest.mark.slow
 def test_shards_must_be_complete_and_of_one_run(corpus, job, tmp_path, capsys):
     for count in (2, 3):
         make_records(corpus, "tfrecord", tmp_path / "data/text.tfrecord", shards=count)
@@ -372,6 +388,7 @@ def test_shards_must_be_complete_and_of_one_run(corpus, job, tmp_path, capsys):
     assert "holds MindRecords and TFRecords" in refusal(capsys, run_pretrain, flags)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_network_is_refused(job, tmp_path, capsys):
     run_pretrain.main(job(train_steps=2))
     assert "was trained with another network" in refusal(capsys, run_pretrain, job(resume="true", **{"model.num_hidden_layers": 2}))
@@ -387,7 +404,7 @@ def test_evaluation_without_weights_is_refused(corpus, tmp_path, capsys):
     assert "absent: no such file or folder" in refusal(capsys, pretrain_eval, flags)
 
 
-@pytest.mark.parametrize(("name", "device"), [("ascend", "Ascend"), ("for_gpu", "GPU"), ("cpu", None)])
+@pytest.mark.parametrize(("name", "device"), [("ascend", "Ascend"), ("for_gpu", "GPU"), pytest.param("cpu", None, marks=pytest.mark.slow)])
 def test_launchers_name_the_one_for_the_cpu(name, device, job, corpus, tmp_path):
     script, log = f"scripts/run_standalone_pretrain_{name}.sh", ROOT / "pretraining_log.txt"
     flags = job(data_dir=None, train_steps=2)

@@ -432,6 +432,7 @@ def version_2(data, tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_questions_without_answers_are_learnt(version_2):
     results, gold = version_2.eval_results, list_answers(version_2.dev)
     absent = [key for key, text in gold.items() if not text]
@@ -508,6 +509,7 @@ def chinese(data, tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_chinese_is_learnt_and_measured_as_cmrc_does(chinese):
     gold = list_answers(chinese.dev)
     for seed, results in zip((1, 2), chinese.seeds):
@@ -560,6 +562,7 @@ def launch(tmp_path):
     return start
 
 
+@pytest.mark.slow
 def test_the_script_starts_from_a_checkpoint_of_nvidia(launch, tmp_path):
     for name in ("checkpoint", "squad"):
         (tmp_path / "data" / name).mkdir(parents=True)

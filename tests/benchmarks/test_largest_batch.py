@@ -32,6 +32,7 @@ def peaks(tmp_path_factory):
     return [json.loads(process.communicate(timeout=300)[0].splitlines()[-1]) for process in processes]
 
 
+@pytest.mark.slow
 def test_recompute_keeps_inputs_of_layers_alone(peaks):
     baseline, recompute = peaks
     assert recompute["loss"] == baseline["loss"]

@@ -56,6 +56,7 @@ def test_an_onnx_bundle_is_compared_and_answers(task, export):
         assert len(Bundle(folder).predict(INSTANCES[task])) == len(INSTANCES[task])
 
 
+@pytest.mark.slow
 def test_mindir_answers_as_onnx_does(export):
     results = []
     for flags in (["--file_format", "ONNX", "--int8"], ["--file_format", "MINDIR"]):

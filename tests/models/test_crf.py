@@ -147,6 +147,7 @@ def test_what_a_scheme_forbids_is_never_decoded():
         assert tag_set.make_labels(len(labels), tag_set.find_spans(labels)) == labels
 
 
+@pytest.mark.slow
 def test_compilation_does_not_grow_with_the_length():
     random, seconds = np.random.default_rng(1), {}
     for seq_length in (8, 64, 256):  # the first one warms up

@@ -87,7 +87,9 @@ def test_batch_norm_evaluates_with_the_running_values():
     assert np.array_equal(head(*tensors(x, x[:, 0], mask)).asnumpy(), evaluated)
 
 
-@pytest.mark.parametrize(("head", "batch_norm"), [("linear", False), ("cnn", False), ("cnn", True), ("rcnn", False)])
+@pytest.mark.parametrize(
+    ("head", "batch_norm"), [("linear", False), pytest.param("cnn", False, marks=pytest.mark.slow), ("cnn", True), ("rcnn", False)]
+)
 def test_padding_does_not_change_logits(head, batch_norm):
     network = Classifier(ModelConfig(**TINY), DeviceSettings(), 3, head, batch_norm).set_train(False)
     ids = np.arange(10, dtype=np.int32).reshape(2, 5)

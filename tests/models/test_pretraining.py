@@ -79,7 +79,16 @@ def theirs(numbers, name):
     return name if f"gradient/{name}" in numbers.files else name.replace("bert.", "nezha.", 1)
 
 
-@pytest.mark.parametrize("optimizer", PEAKS)
+@pytest.mark.parametrize(
+    ("golden", "optimizer"),
+    [
+        ("bert", "AdamWeightDecay"),
+        ("nezha", "Lamb"),
+        pytest.param("bert", "Lamb", marks=pytest.mark.slow),
+        pytest.param("nezha", "AdamWeightDecay", marks=pytest.mark.slow),
+    ],
+    indirect=["golden"],
+)
 def test_losses_of_fifty_steps_follow_the_reference(optimizer, golden):
     numbers, network = golden
     settings = {"schedule": "polynomial", "end_learning_rate": 0.0, "warmup_steps": 5, "decay_steps": 50, "weight_decay": 0.01}
@@ -114,7 +123,7 @@ def test_scores_sum_to_the_losses(golden):
     assert found["perplexity"] == pytest.approx(np.exp(numbers["masked_lm_loss"]), rel=1e-5)
 
 
-@pytest.mark.parametrize("parts", [2, 4])
+@pytest.mark.parametrize("parts", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_micro_batches_with_unlike_masks_add_up_to_one_batch(parts, golden):
     numbers, network = golden
     columns = read_batch(numbers, 0)

@@ -88,7 +88,14 @@ def loss_and_gradients(device, positions):
     return loss.asnumpy(), {parameter.name: gradient.asnumpy() for parameter, gradient in zip(parameters, gradients)}
 
 
-@pytest.mark.parametrize(("positions", "kind"), [("absolute", "native"), ("sinusoidal", "native"), ("learned", "plain")])
+@pytest.mark.parametrize(
+    ("positions", "kind"),
+    [
+        ("absolute", "native"),
+        pytest.param("sinusoidal", "native", marks=pytest.mark.slow),
+        pytest.param("learned", "plain", marks=pytest.mark.slow),
+    ],
+)
 def test_loss_and_gradients_are_those_without(positions, kind):
     expected_loss, expected = loss_and_gradients(KINDS[kind], positions)
     for form in ("layer", "framework") if positions == "absolute" else ("layer",):

@@ -16,7 +16,12 @@ IDS = np.arange(1, 15, dtype=np.int32).reshape(2, 7)
 MASK = np.array([[1] * 7, [1] * 4 + [0] * 3], np.int32)
 TYPES = np.zeros_like(IDS)
 LABELS = np.array([[-1, 0, 2, 1, 1, 0, -1], [-1, 2, 1, -1, -1, -1, -1]], np.int32)
-HEADS = [(False, False), (False, True), (True, False), (True, True)]
+HEADS = [
+    (False, False),
+    pytest.param(False, True, marks=pytest.mark.slow),
+    pytest.param(True, False, marks=pytest.mark.slow),
+    (True, True),
+]
 
 
 def make_tagger(with_lstm, use_crf):

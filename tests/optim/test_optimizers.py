@@ -21,9 +21,10 @@ def run_ours(name, **settings):
     )
     parameters = [Parameter(Tensor(GOLDEN[f"start/{key}"].astype(np.float32)), name=key) for key in NAMES]
     optimizer = make_optimizer(config, parameters, total_steps=20)
-    factor = tuple(Tensor(0.5, mindspore.float32) for _ in NAMES)  # a factor of 1/2 undoes doubled gradients
+    factors = mindspore.mutable(tuple(Tensor(0.5, mindspore.float32) for _ in NAMES))  # 1/2 undoes doubled gradients
     for step in range(20):
-        optimizer(tuple(Tensor(2 * GOLDEN[f"gradient/{key}"][step].astype(np.float32)) for key in NAMES), factor)
+        gradients = tuple(Tensor(2 * GOLDEN[f"gradient/{key}"][step].astype(np.float32)) for key in NAMES)
+        optimizer(mindspore.mutable(gradients), factors)  # a plain tuple is a constant: one compilation a step
     assert optimizer.global_step.asnumpy() == 20
     return {parameter.name: parameter.asnumpy() for parameter in parameters}
 

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 
+import pytest
 from conftest import ROOT, TINY
 
 LABELS = ("neutral", "contradictory", "entailment")
 
 
+@pytest.mark.slow
 def test_a_batch_of_tokens_is_trained_with_recompute(tmp_path, vocab_file):
     for name in ("scripts", "src", "configs", "run_classifier.py"):  # its log goes beside them
         (tmp_path / name).symlink_to(ROOT / name)

@@ -167,6 +167,7 @@ def test_serving_does_not_import_mindspore():
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0
 
 
+@pytest.mark.slow
 def test_answers_do_not_wait_for_acknowledgements(served):
     started = time.perf_counter()
     for _ in range(20):

@@ -73,6 +73,7 @@ def test_a_signal_under_load_finishes_what_was_accepted(number):
         assert re.fullmatch(r"stopping: \d+ requests? to finish\n", output)
 
 
+@pytest.mark.slow
 def test_a_signal_under_load_loses_no_answer_of_a_real_graph(tmp_path):
     onnx_graph = pytest.importorskip("src.export.onnx_graph", reason="onnx is not installed (requirements-serve.txt)")
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (requirements-serve.txt)")
@@ -95,6 +96,7 @@ def test_a_signal_under_load_loses_no_answer_of_a_real_graph(tmp_path):
         assert len(part) > 1 and set(part[:-1]) == {200} and part[-1] in (503, "refused"), part
 
 
+@pytest.mark.slow
 def test_a_draining_server_says_so_and_still_finishes():
     with process("classifier-2") as (server, url, _):
         long = []
@@ -110,6 +112,7 @@ def test_a_draining_server_says_so_and_still_finishes():
         assert long[0].status_code == 200 and server.wait(10) == 0
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_at_once():
     with process("classifier-1") as (server, url, _):
         connection = socket.create_connection(url.removeprefix("http://").split(":"))
