@@ -9,7 +9,7 @@ from collections import Counter
 
 _LARGEST = 4 << 20  # bytes: a rank table of 25,000 devices
 _DEEPEST = 8  # lists and objects in each other: below is nothing that a rank table could mean
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
 class _Object(dict):
@@ -61,11 +61,11 @@ def take_text(owner, key, place, faults, allowed=None):
     return value
 
 
-def take_number(owner, key, place, faults):
-    """The whole number under a key, written as a string; None, and a fault, where there is none."""
+def take_number(owner, key, place, faults, largest=999_999_999):
+    """The whole number under a key, written as a string; None, and a fault, where there is none up to the largest."""
     text = take_text(owner, key, place, faults)
-    if text is not None and not _NUMBER.fullmatch(text):
-        faults.append(describe(place, key, text, 'a whole number from "0" to "999999999", without leading zeros,'))
+    if text is not None and not (_NUMBER.fullmatch(text) and int(text) <= largest):
+        faults.append(describe(place, key, text, f'a whole number from "0" to "{largest}", without leading zeros,'))
         return None
     return None if text is None else int(text)
 
@@ -83,6 +83,15 @@ def check_other_values(owner, known, place, faults):
     for key in owner if isinstance(owner, dict) else ():
         if key not in known and not isinstance(owner[key], (str, dict, list)):
             faults.append(describe(place, key, owner[key], "a string"))
+
+
+def find_repeats(named):
+    """A fault of each that has the key of an earlier one; named: (key, place, value), without key nothing is said."""
+    first, faults = {}, []
+    for key, place, value in named:
+        if key is not None and first.setdefault(key, place) != place:
+            faults.append(f'{place}="{value}": {first[key]} has it already')
+    return faults
 
 
 def _take(owner, key, place, kind, kind_name, faults):

@@ -51,7 +51,7 @@ def require_addresses(device_ids, config_file=None):
         asked = f"`{tool} -i {first} -ip -g` prints no address" if tool else f"hccn_tool is neither on PATH nor at {TOOL}"
         reasons.insert(0, asked)
     name = f"device {first}" if len(missing) == 1 else f"devices {', '.join(map(str, missing[:8]))}{', ...' if missing[8:] else ''}"
-    raise ValueError(f"no address of {name}: {'; '.join(reasons)}")
+    raise ValueError(f"no address of {name}: {'; '.join(reasons)}; --no_device_ip leaves them out")
 
 
 def find_own_addresses(device_ids, config_file=None):

@@ -19,7 +19,7 @@ from src.files import make_folder
 from src.launch import commands, hccn, ports, supervision
 from src.launch.addresses import find_host_addresses
 from src.launch.bash_script import as_script
-from src.launch.rank_table import find_own_server, read_table
+from src.launch.rank_table_file import find_notes, find_own_server, read_table
 
 LAUNCHERS = ("rank_table", "msrun", "mpirun")
 _PORT = 8118  # shown by --dry_run where a free one is chosen else; msrun's
@@ -53,6 +53,8 @@ def plan_rank_table(program, table_file, hccn_config_file=None, server_ip=None):
         OSError: a file cannot be read. ValueError: the table is no good, or this server is not in it.
     """
     table = read_table(table_file)
+    for note in find_notes(table):
+        print(f"warning: {table_file}: {note}", file=sys.stderr)
     if server_ip is None:
         ids = sorted({device.device_id for server in table.servers for device in server.devices})
         device_addresses, host_addresses = hccn.find_own_addresses(ids, hccn_config_file), find_host_addresses()

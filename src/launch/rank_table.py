@@ -4,8 +4,8 @@
     python -m src.launch.rank_table merge A.json B.json                # one table for all servers, to be copied to each
     python -m src.launch.rank_table validate hccl_2s_16p.json
 
-`upgrade` turns tables of version 0.x into 1.0, `show` lists the devices of a table. What the model zoo calls hccl_tools.py and
-merge_hccl.py, with their flags and file names.
+`generate --version 1.2` writes the table of a server in a super pod (Atlas A3), `upgrade` turns tables of version 0.x into 1.0, `show`
+lists the devices of a table. What the model zoo calls hccl_tools.py and merge_hccl.py, with their flags and file names.
 """
 
 import re
@@ -14,14 +14,15 @@ from pathlib import Path
 
 from src.cli import Parser, bad_input_exits
 from src.files import write_text
-from src.launch import checked_json, hccn
+from src.launch import checked_json, hccn, npu_smi
 from src.launch.addresses import find_server_ip, is_reachable, parse_address
-from src.launch.rank_table_faults import find_faults, find_unkept_keys, read_rows
+from src.launch.rank_table_faults import VERSIONS, find_faults, find_unkept_keys, read_rows
 from src.launch.rank_table_file import (
     Device,
     Server,
     Table,
     check,
+    find_notes,
     find_own_server,
     make_table,
     merge,
@@ -37,30 +38,58 @@ _VISIBLE = (
 )
 
 
-def generate(device_num, visible_devices=None, server_ip=None, hccn_config_file=None):
+def generate(options):
     """The Table of this server alone, and the name of its file.
 
     Args:
-        device_num: half-open range such as [0,8).
-        visible_devices: physical ids, separated by commas; device_num then counts in this list.
-        server_ip, hccn_config_file: None to find them out.
+        options: of the command; what is None is found out.
 
     Raises:
-        ValueError: a value is not allowed, or an address is not found.
+        ValueError: a value is not allowed, or an address or number is not found.
     """
-    match = re.fullmatch(r"\s*\[\s*([0-9]{1,4})\s*,\s*([0-9]{1,4})\s*\)\s*", device_num)
-    logical = range(int(match[1]), int(match[2])) if match else ()
-    if not logical:
-        raise ValueError(f'--device_num={device_num}: a range is expected, such as "[0,8)" for the devices 0 to 7')
-    physical = _parse_visible(visible_devices, logical) if visible_devices is not None else list(logical)
+    logical, physical = _parse_devices(options.device_num, options.visible_devices)
+    server_ip = options.server_ip
     if server_ip is None:
         server_ip = find_server_ip()
     elif parse_address(server_ip) is None or not is_reachable(parse_address(server_ip)):
         raise ValueError(f"--server_ip={server_ip}: an IP address is expected by which other servers reach this one")
-    addresses = hccn.require_addresses(physical, hccn_config_file)
-    devices = tuple(Device(device, addresses[device], rank) for rank, device in enumerate(physical))
-    table = check("the addresses that are found make no table", Table((Server(server_ip, devices),)))
+    numbers, super_pod_id = _find_super_devices(physical, options)
+    addresses = dict.fromkeys(physical, "") if options.no_device_ip else hccn.require_addresses(physical, options.hccn_config_file)
+    devices = tuple(Device(device, addresses[device], rank, numbers[device]) for rank, device in enumerate(physical))
+    table = check("what is found makes no table", Table((Server(server_ip, devices, super_pod_id),)))
     return table, f"hccl_{len(devices)}p_{''.join(map(str, logical))}_{server_ip}.json"
+
+
+def _parse_devices(device_num, visible_devices):
+    """The logical and the physical ids."""
+    match = re.fullmatch(r"\s*\[\s*([0-9]{1,4})\s*,\s*([0-9]{1,4})\s*\)\s*", device_num)
+    logical = range(int(match[1]), int(match[2])) if match else ()
+    if not logical:
+        raise ValueError(f'--device_num={device_num}: a range is expected, such as "[0,8)" for the devices 0 to 7')
+    return logical, _parse_visible(visible_devices, logical) if visible_devices is not None else list(logical)
+
+
+def _find_super_devices(physical, options):
+    """Device id -> number in the super pod, and the super pod's id; each None in version 1.0."""
+    given = {"super_device_ids": options.super_device_ids, "super_pod_id": options.super_pod_id}
+    if options.version != "1.2":
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"--{name}={value}: super pods stand in tables of --version 1.2")
+        return dict.fromkeys(physical), None
+    if None not in given.values():
+        numbers = options.super_device_ids.split(",")
+        if len(numbers) != len(physical):
+            raise ValueError(f"--super_device_ids={options.super_device_ids}: one number for each of {len(physical)} devices is expected")
+        return dict(zip(physical, map(str.strip, numbers))), options.super_pod_id
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(f"--{name}={value}: --super_device_ids and --super_pod_id are given both, or neither")
+    found = npu_smi.find_super_devices(physical)
+    pods = sorted({pod for _, pod in found.values()})
+    if len(pods) > 1:
+        raise ValueError(f"npu-smi names several super pods for the devices of this server: {', '.join(pods)}")
+    return {device: number for device, (number, _) in found.items()}, pods[0]
 
 
 def _parse_visible(text, logical):
@@ -84,9 +113,9 @@ def are_connected(physical):
 
 
 def _run_generate(options):
-    table, name = generate(options.device_num, options.visible_devices, options.server_ip, options.hccn_config_file)
+    table, name = generate(options)
     physical = [device.device_id for device in table.servers[0].devices]
-    if not are_connected(physical):
+    if table.version == "1.0" and not are_connected(physical):
         ids = ", ".join(map(str, physical))
         _warn(f"devices {ids}: an Ascend 910 server connects only groups within 0 to 3, within 4 to 7, or all eight; newer servers all")
     return _write(table, Path(options.output_dir, name))
@@ -100,7 +129,7 @@ def _run_validate(options):
         return 1
     rows, faults = read_rows(tree)
     device_ips = []
-    if options.hccn_config_file or not options.server_ip:
+    if any(row.device_ip for row in rows) and (options.hccn_config_file or not options.server_ip):
         device_ips = hccn.find_own_addresses(sorted({row.device_id for row in rows} - {None}), options.hccn_config_file)
     faults = find_faults(tree, options.server_ip, device_ips)
     for fault in faults:
@@ -112,7 +141,12 @@ def _run_validate(options):
         own = f"this server is {find_own_server(table, device_ips, [options.server_ip] if options.server_ip else []).server_id}"
     else:
         own = "not checked whether this server is in it: --server_ip is not given, addresses of devices are not found"
-    print(f"{options.file}: good; version 1.0, {_count(table.servers, 'server')}, {_count(rows, 'rank')}; {own}")
+    pods = {server.super_pod_id for server in table.servers} - {None}
+    counts = ", ".join([_count(table.servers, "server"), *([_count(pods, "super pod")] if pods else []), _count(rows, "rank")])
+    print(f"{options.file}: good; version {tree['version']}, {counts}; {own}")
+    if tree["version"] != table.version:
+        _warn(f"{options.file}: version {tree['version']} without super_pod_list: HCCL reads it like version {table.version}")
+    _tell_notes(options.file, table)
     return 0
 
 
@@ -133,7 +167,9 @@ def _run_upgrade(options):
 
 
 def _run_show(options):
-    print(to_text(read_table(options.file)))
+    table = read_table(options.file)
+    print(to_text(table))
+    _tell_notes(options.file, table)
     return 0
 
 
@@ -143,7 +179,13 @@ def _write(table, path, inputs=()):
             raise ValueError(f"{path}: the new table would take the place of one that is read; see --output_dir")
     write_text(path, to_json(table))
     print(path)
+    _tell_notes(path, table)
     return 0
+
+
+def _tell_notes(path, table):
+    for note in find_notes(table):
+        _warn(f"{path}: {note}")
 
 
 def _count(things, name):
@@ -169,6 +211,10 @@ def _make_parser():
     generated.add_argument("--visible_devices", metavar="IDS", help=_VISIBLE)
     generated.add_argument("--server_ip", metavar="IP", help="address by which other servers reach this one [that of the route out]")
     generated.add_argument("--hccn_config_file", **hccn_file)
+    generated.add_argument("--no_device_ip", action="store_true", help="leave out the addresses: one server or super pod needs none")
+    generated.add_argument("--version", choices=VERSIONS, default=VERSIONS[0], help="1.2 for a server of a super pod (Atlas A3) [1.0]")
+    generated.add_argument("--super_device_ids", metavar="IDS", help="numbers of the devices in the super pod [npu-smi is asked]")
+    generated.add_argument("--super_pod_id", metavar="ID", help="number or name of the super pod [npu-smi is asked]")
     generated.add_argument("--output_dir", metavar="FOLDER", default=".", help="for the new table [.]")
     validated = add(_run_validate, "print every fault of a table; exit code 1 if there is any")
     validated.add_argument("file", metavar="FILE")

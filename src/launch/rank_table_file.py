@@ -12,19 +12,21 @@ from src.launch.rank_table_upgrade import read_legacy_rows
 
 @dataclass(frozen=True)
 class Device:
-    """device_id: physical, on its server; device_ip: of its own network card."""
+    """device_id: physical, on its server; device_ip: of its own network card, "" for none; super_device_id: in its super pod."""
 
     device_id: int
     device_ip: str
     rank_id: int
+    super_device_id: int | None = None
 
 
 @dataclass(frozen=True)
 class Server:
-    """server_id: its address, or a name; devices: tuple of Device, in the order of the file."""
+    """server_id: its address, or a name; devices: tuple of Device, in the order of the file; super_pod_id: None for a table without."""
 
     server_id: str
     devices: tuple
+    super_pod_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,16 @@ class Table:
     def world_size(self):
         """Number of ranks."""
         return sum(len(server.devices) for server in self.servers)
+
+    @property
+    def version(self):
+        """Version in which it is written: super pods need 1.2."""
+        return "1.0" if self.servers[0].super_pod_id is None else "1.2"
+
+    @property
+    def has_addresses(self):
+        """Whether its devices have a device_ip: all or none."""
+        return bool(self.servers[0].devices[0].device_ip)
 
 
 def read_table(path):
@@ -61,38 +73,60 @@ def make_table(name, rows, faults):
     """
     if faults:
         raise ValueError(f"{name}: {faults[0]}" + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""))
-    devices, server_ids = defaultdict(list), {}
+    by_server = defaultdict(list)
     for row in rows:
-        devices[row.server].append(Device(row.device_id, row.device_ip, row.rank_id))
-        server_ids[row.server] = row.server_id
-    return Table(tuple(Server(server_ids[server], tuple(devices[server])) for server in devices))
+        by_server[row.server].append(row)
+    return Table(tuple(_make_server(rows) for rows in by_server.values()))
+
+
+def _make_server(rows):
+    devices = tuple(Device(row.device_id, row.device_ip, row.rank_id, row.super_device_id) for row in rows)
+    return Server(rows[0].server_id, devices, rows[0].super_pod_id)
 
 
 def check(name, table):
-    """The table itself.
+    """The Table as a file of it would be read again.
 
     Raises:
-        ValueError: it is none that could be read again.
+        ValueError: the file would have faults.
     """
-    make_table(name, *read_rows(json.loads(to_json(table))))
-    return table
+    return make_table(name, *read_rows(json.loads(to_json(table))))
 
 
 def to_json(table):
-    """The text of a file in version 1.0."""
+    """The text of a file."""
     servers = [
-        {
-            "server_id": server.server_id,
-            "device": [
-                {"device_id": str(device.device_id), "device_ip": device.device_ip, "rank_id": str(device.rank_id)}
-                for device in server.devices
-            ],
-            "host_nic_ip": "reserve",
-        }
+        {"server_id": server.server_id, "device": [_to_tree(device) for device in server.devices], "host_nic_ip": "reserve"}
         for server in table.servers
     ]
-    tree = {"version": "1.0", "server_count": str(len(servers)), "server_list": servers, "status": "completed"}
+    tree = {"version": table.version, "server_count": str(len(servers)), "server_list": servers, "status": "completed"}
+    if table.version == "1.2":
+        members = defaultdict(list)
+        for server in table.servers:
+            members[server.super_pod_id].append({"server_id": server.server_id})
+        tree["super_pod_list"] = [{"super_pod_id": pod, "server_list": servers} for pod, servers in members.items()]
     return json.dumps(tree, indent=4) + "\n"
+
+
+def _to_tree(device):
+    values = {
+        "device_id": device.device_id,
+        "super_device_id": device.super_device_id,
+        "device_ip": device.device_ip or None,
+        "rank_id": device.rank_id,
+    }
+    return {key: str(value) for key, value in values.items() if value is not None}
+
+
+def find_notes(table):
+    """What is to be known of a good table: list of str."""
+    if table.has_addresses:
+        return []
+    joined = "one server" if len(table.servers) == 1 else "one super pod"
+    return [
+        f"no device has a device_ip: HCCL needs none within {joined}, unless HCCL_INTRA_ROCE_ENABLE=1 or HCCL_INTER_HCCS_DISABLE=TRUE "
+        "has it send over the devices' network cards"
+    ]
 
 
 def find_own_server(table, hccn_addresses, host_addresses):
@@ -117,19 +151,23 @@ def find_own_server(table, hccn_addresses, host_addresses):
 
 
 def merge(named_tables):
-    """One Table of several, ranks counted on from table to table.
+    """One Table of several, ranks counted on from table to table; super pods of one super_pod_id become one.
 
     Args:
         named_tables: list of (file name for errors, Table).
 
     Raises:
-        ValueError: a server, or the address of a device, is in two of them, or IPv4 and IPv6 are mixed.
+        ValueError: their versions differ; a server, or what is of one device, is in two of them; IPv4 and IPv6 are mixed; the tables of
+            a super pod do not follow each other; an address is missing that several servers need.
     """
     servers, seen, first_rank = [], {}, 0
+    first_name, version = named_tables[0][0], named_tables[0][1].version
     for number, (name, table) in enumerate(named_tables):
+        if table.version != version:
+            raise ValueError(f"{name}: version {table.version}, but {first_name} has {version}: all with super pods, or none")
         for server in table.servers:
-            for key, text in [("server_id", server.server_id), *(("device_ip", device.device_ip) for device in server.devices)]:
-                other = seen.setdefault((key, identify(text)), number)
+            for key, text, identity in _find_own(server):
+                other = seen.setdefault((key, identity), number)
                 if other != number:
                     hint = "; `generate --server_ip` sets it" if key == "server_id" else ""
                     raise ValueError(f"{name}: {key}={text} is in {named_tables[other][0]} too; each server has its own{hint}")
@@ -139,9 +177,24 @@ def merge(named_tables):
     return check("the merged table", Table(tuple(servers)))
 
 
+def _find_own(server):
+    """(key, value, identity) of what no other server may have."""
+    yield "server_id", server.server_id, identify(server.server_id)
+    for device in server.devices:
+        if device.device_ip:
+            yield "device_ip", device.device_ip, identify(device.device_ip)
+        if device.super_device_id is not None:
+            yield "super_device_id", device.super_device_id, (server.super_pod_id, device.super_device_id)
+
+
 def to_text(table):
-    """Lines of rank, server, device and address, by rank."""
-    rows = [(device.rank_id, server.server_id, device.device_id, device.device_ip) for server in table.servers for device in server.devices]
-    cells = [("rank", "server", "device", "address"), *(tuple(map(str, row)) for row in sorted(rows))]
+    """Lines of rank, server, device and address, by rank; of super pod and number in it, where there are super pods."""
+    names = ["rank", "server", "device", "address"] + (["super_pod", "super_device"] if table.version == "1.2" else [])
+    rows = [
+        (device.rank_id, server.server_id, device.device_id, device.device_ip or "-", server.super_pod_id, device.super_device_id)
+        for server in table.servers
+        for device in server.devices
+    ]
+    cells = [names, *(tuple(map(str, row[: len(names)])) for row in sorted(rows))]
     widths = [max(map(len, column)) for column in zip(*cells)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells)

@@ -13,7 +13,8 @@ from src.files import written_whole
 from src.log import logger
 
 _SOURCE = Path(__file__).with_name("native.cpp")
-_COMPILE, _LINK = ("-O3", "-march=native", "-ffast-math", "-fPIC", "-c"), ("-shared",)
+FLAGS = ("-O3", "-ffast-math", "-fPIC", "-c")
+_LINK = ("-shared",)
 
 
 @functools.cache
@@ -28,21 +29,37 @@ def build():
     if compiler is None or os.environ.get("BERT_NATIVE") == "0":
         logger.info("native kernels: none (no C++ compiler, or BERT_NATIVE=0); plain ops compute the same, slower")
         return None
-    key = hashlib.sha256(repr((_SOURCE.read_bytes(), _COMPILE, _LINK, compiler, _processor())).encode()).hexdigest()[:16]
+    flags = (own_processor(platform.machine()), *FLAGS)
+    key = hashlib.sha256(repr((_SOURCE.read_bytes(), flags, _LINK, compiler, _processor())).encode()).hexdigest()[:16]
     library = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / f"bert-mindspore/native-{key}.so"
     if not library.is_file():
         try:
-            with written_whole(library) as temporary, tempfile.TemporaryDirectory() as folder:
-                for command in ((*_COMPILE, "-o", f"{folder}/native.o", _SOURCE), (*_LINK, "-o", temporary, f"{folder}/native.o")):
-                    subprocess.run([compiler, *command], check=True, capture_output=True, timeout=120)
+            with written_whole(library) as temporary:
+                compile_library(compiler, flags, temporary)
         except (OSError, subprocess.SubprocessError) as error:
             logger.warning(f"native kernels: none ({compiler}: {error}); plain ops compute the same, slower")
             return None
     return str(library)
 
 
+def compile_library(compiler, flags, path):
+    """Compile native.cpp with the flags, and link it.
+
+    Raises:
+        OSError, subprocess.SubprocessError: the compiler is not there, or fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for command in ((*flags, "-o", f"{folder}/native.o", _SOURCE), (*_LINK, "-o", path, f"{folder}/native.o")):
+            subprocess.run([compiler, *command], check=True, capture_output=True, timeout=120)
+
+
+def own_processor(machine):
+    """The flag for all that the processor of a machine can; on ARM -march would choose the instructions alone, and tune for any."""
+    return "-mcpu=native" if machine in ("aarch64", "arm64") else "-march=native"
+
+
 def _processor():
-    """What -march=native depends on."""
+    """What the flag depends on."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,6 +1,8 @@
 """Rank tables for tests, ways to spoil them, and the commands."""
 
 import json
+from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,24 @@ def make_table(*counts):
         servers.append(Server(f"10.0.0.{number}", tuple(Device(i, f"192.168.{number}.{i + 1}", rank + i) for i in range(count))))
         rank += count
     return Table(tuple(servers))
+
+
+def make_super_pods(*pods):
+    """For each super pod the numbers of devices of its servers; the devices of a pod are numbered from 16777216."""
+    names = [(f"pod_{number}", start) for number, counts in enumerate(pods) for start in accumulate(counts[:-1], initial=1 << 24)]
+    table = make_table(*(count for counts in pods for count in counts))
+    servers = []
+    for server, (name, start) in zip(table.servers, names):
+        devices = tuple(replace(device, super_device_id=start + index) for index, device in enumerate(server.devices))
+        servers.append(replace(server, devices=devices, super_pod_id=name))
+    return Table(tuple(servers))
+
+
+def without_addresses(table):
+    """The same table without any device_ip."""
+    return Table(
+        tuple(replace(server, devices=tuple(replace(device, device_ip="") for device in server.devices)) for server in table.servers)
+    )
 
 
 def make_tree(*counts):

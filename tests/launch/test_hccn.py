@@ -68,6 +68,7 @@ def test_an_address_that_is_not_found_is_told_with_the_places(tmp_path):
         hccn.require_addresses([3])
     assert str(caught.value) == (
         f"no address of device 3: hccn_tool is neither on PATH nor at {hccn.TOOL}; {hccn.CONFIG} is not there, or cannot be read"
+        "; --no_device_ip leaves them out"
     )
     write_tool(tmp_path / "hccn_tool")
     hccn.CONFIG.write_text("address_0=10.1.1.0\n")
@@ -75,10 +76,11 @@ def test_an_address_that_is_not_found_is_told_with_the_places(tmp_path):
         hccn.require_addresses([0, 2, 3])
     assert str(caught.value) == (
         f"no address of devices 2, 3: `{tmp_path}/hccn_tool -i 2 -ip -g` prints no address; {hccn.CONFIG} has no line address_2=IP"
+        "; --no_device_ip leaves them out"
     )
     with pytest.raises(ValueError) as caught:
         hccn.require_addresses([2], hccn.CONFIG)
-    assert str(caught.value) == f"no address of device 2: {hccn.CONFIG} has no line address_2=IP"
+    assert str(caught.value) == f"no address of device 2: {hccn.CONFIG} has no line address_2=IP; --no_device_ip leaves them out"
 
 
 def test_lines_of_hccn_conf(tmp_path):

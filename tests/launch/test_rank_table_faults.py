@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("no_ascend")
 # what is changed in a good table of 2 + 2 devices, and all that is said of it
 FIRST, LAST = ("server_list", 0, "device", 0), ("server_list", 1, "device", 1)
 FAULTS = {
-    "a version other than 1.0": (set_value(["version"], "1.2"), ['version="1.2": "1.0" is expected']),
+    "an unknown version": (set_value(["version"], "1.1"), ['version="1.1": "1.0" or "1.2" is expected']),
     "a version that is a number": (set_value(["version"], 1.0), ["version=1.0: a string is expected"]),
     "a table that is not completed": (set_value(["status"], "initializing"), ['status="initializing": "completed" is expected']),
     "a missing status": (remove("status"), ["status is missing"]),
@@ -71,7 +71,18 @@ FAULTS = {
         set_value([*FIRST, "device_ip"], "127.0.0.1"),
         ['server_list[0].device[0].device_ip="127.0.0.1": the IP address of a device, such as 192.98.92.1, is expected'],
     ),
-    "a missing address": (remove(*FIRST, "device_ip"), ["server_list[0].device[0].device_ip is missing"]),
+    "a missing address": (
+        remove(*FIRST, "device_ip"),
+        ["server_list[0].device[0].device_ip is missing: servers are connected by it, unless one super pod has them all"],
+    ),
+    "an empty address": (
+        set_value([*FIRST, "device_ip"], ""),
+        ["server_list[0].device[0].device_ip is missing: servers are connected by it, unless one super pod has them all"],
+    ),
+    "super pods of version 1.0": (
+        set_value(["super_pod_list"], []),
+        ['super_pod_list: HCCL reads it in version "1.2" alone, this is "1.0"'],
+    ),
     "addresses of both kinds": (
         set_value([*FIRST, "device_ip"], "fd00::1"),
         ["device_ip: IPv4 and IPv6 are mixed; HCCL connects several servers by one of them"],
@@ -110,13 +121,13 @@ def test_a_good_table_has_no_fault():
 
 def test_all_faults_are_told_at_once(capsys):
     tree = make_tree(2, 2)
-    for name in ("a version other than 1.0", "a table that is not completed", "a device that is there twice", "an address that is none"):
+    for name in ("an unknown version", "a table that is not completed", "a device that is there twice", "an address that is none"):
         FAULTS[name][0](tree)
     path = write("table.json", tree)
     code, out, err = run(capsys, "validate", path)
     assert (code, len(out), err) == (1, 4, [])
     assert all(line.startswith("table.json: ") for line in out)
-    assert run(capsys, "show", path) == (2, [], ['error: table.json: version="1.2": "1.0" is expected (and 3 more)'])
+    assert run(capsys, "show", path) == (2, [], ['error: table.json: version="1.1": "1.0" or "1.2" is expected (and 3 more)'])
 
 
 def test_a_key_that_stands_there_twice_is_named(capsys):

@@ -9,7 +9,15 @@ import re
 from pathlib import Path
 
 import pytest
-from rank_tables import GOLDEN, make_legacy, make_tree, no_ascend, write  # noqa: F401 (no_ascend is a fixture)
+from rank_tables import (  # no_ascend is a fixture
+    GOLDEN,
+    make_legacy,
+    make_super_pods,
+    make_table,
+    no_ascend,  # noqa: F401
+    without_addresses,
+    write,
+)
 
 from src.launch import rank_table_file
 from src.launch.rank_table import read_table
@@ -58,8 +66,9 @@ def test_merged_tables_hold_all_servers_and_count_their_ranks_on():
         assert [server.server_id for server in merged.servers] == [server.server_id for table in tables for server in table.servers]
 
 
-JUNK = ["", "0", "1", "2", "-1", "01", "1.5", "x", "10.0.0.1", "192.168.1.1", "192.168.2.2", "fd00::1", "1.0", "completed", "0.0.0.0"]
-JUNK += [0, 1, -1, 1.5, None, True, [], {}, ["0"], {"rank_id": "0"}, "10.0.0.999", "node", "a b", "[ip]", "٣", "1" * 40, "reserve"]
+JUNK = ["", "0", "1", "2", "-1", "01", "1.5", "x", "10.0.0.1", "192.168.1.1", "192.168.2.2", "fd00::1", "1.0", "1.2", "completed"]
+JUNK += [0, 1, -1, 1.5, None, True, [], {}, ["0"], {"rank_id": "0"}, "10.0.0.999", "node", "a b", "[ip]", "٣", "1" * 40]
+JUNK += ["reserve", "0.0.0.0"]
 
 
 def find_nodes(tree):
@@ -86,12 +95,34 @@ def mutate(tree, rng):
         container[key], other[other_key] = other[other_key], container[key]  # often still a good table
 
 
+def find_super_pods(tree, servers):
+    """Server -> super pod of a good table."""
+    assert tree["version"] == "1.2"
+    assert type(tree["super_pod_list"]) is list and tree["super_pod_list"]
+    names = [pod["super_pod_id"] for pod in tree["super_pod_list"]]
+    assert len(set(names)) == len(names) and all(type(name) is str and name for name in names)
+    members = [(server["server_id"], pod["super_pod_id"]) for pod in tree["super_pod_list"] for server in pod["server_list"]]
+    assert all(type(pod["server_list"]) is list and pod["server_list"] for pod in tree["super_pod_list"])
+    assert sorted(name for name, _ in members) == sorted(server["server_id"] for server in servers)
+    pods = dict(members)
+    devices = [(pods[server["server_id"]], device, server["server_id"]) for server in servers for device in server["device"]]
+    assert all(device["super_device_id"] == str(int(device["super_device_id"])) for _, device, _ in devices)
+    assert all(0 <= int(device["super_device_id"]) < 2**32 - 1 for _, device, _ in devices)
+    assert len({(pod, device["super_device_id"]) for pod, device, _ in devices}) == len(devices)
+    by_rank = sorted((int(device["rank_id"]), pod, server) for pod, device, server in devices)
+    changes = list(zip(by_rank, by_rank[1:]))
+    assert sum(a[1] != b[1] for a, b in changes) == len(names) - 1
+    assert sum(a[2] != b[2] for a, b in changes) == len(servers) - 1
+    return pods
+
+
 def is_good(tree):
     """The rules once more, by other means than the program's."""
     try:
         servers = tree["server_list"]
         assert type(servers) is list and servers
-        assert (tree["version"], tree["status"], tree["server_count"]) == ("1.0", "completed", str(len(servers)))
+        count = tree["server_count"] if tree["version"] == "1.0" else tree.get("server_count", str(len(servers)))
+        assert (tree["version"] in ("1.0", "1.2"), tree["status"], count) == (True, "completed", str(len(servers)))
         assert not any(type(value) in (int, float, bool, type(None)) for value in tree.values())
         devices = [device for server in servers for device in server["device"]]
         assert all(type(server["device"]) is list and server["device"] for server in servers)
@@ -101,9 +132,12 @@ def is_good(tree):
         for server in servers:
             ids = [device["device_id"] for device in server["device"]]
             assert len(set(ids)) == len(ids) and all(text == str(int(text)) and 0 <= int(text) < 10**9 for text in ids)
-        ips = [ipaddress.ip_address(device["device_ip"]) for device in devices]
+        ips = [device["device_ip"] for device in devices if device.get("device_ip") != "" and "device_ip" in device]
+        pods = find_super_pods(tree, servers) if "super_pod_list" in tree else {}
+        assert len(ips) == len(devices) or not ips and (len(servers) == 1 or len(set(pods.values())) == 1)
+        ips = [ipaddress.ip_address(text) for text in ips]
         assert len(set(ips)) == len(ips) and not any(ip.is_unspecified for ip in ips)
-        assert len(servers) == 1 or len({ip.version for ip in ips}) == 1
+        assert len(servers) == 1 or len({ip.version for ip in ips}) <= 1
         names = [server["server_id"] for server in servers]
         assert len(set(names)) == len(names)
         for name in names:
@@ -118,7 +152,9 @@ def is_good(tree):
 def test_of_many_changed_tables_exactly_the_good_ones_are_read():
     rng, verdicts = random.Random(4), []
     for _ in range(2000):
-        tree = make_tree(*(rng.randint(1, 3) for _ in range(rng.randint(1, 3))))
+        counts = [rng.randint(1, 3) for _ in range(rng.randint(1, 3))]
+        tables = (make_table(*counts), make_super_pods(counts), make_super_pods(*([count] for count in counts)))
+        tree = json.loads(to_json(rng.choice([*tables, without_addresses(rng.choice(tables))])))
         for _ in range(rng.randint(1, 2)):
             mutate(tree, rng)
         good = is_good(tree)

@@ -139,6 +139,14 @@ def test_ascends_are_started_by_the_rank_table_with_the_flags_of_the_ini(call, t
     assert words.endswith("--save_checkpoint_path=LOG0/ckpt_0 --save_checkpoint_steps=10000 --save_checkpoint_num=1 --epoch_size 1")
 
 
+def test_ascends_without_a_rank_table_are_started_by_msruns_variables(call):
+    devices = {"BASH_FUNC_compgen%%": "() { echo /dev/davinci4; echo /dev/davinci5; }"}  # in the builtin's stead
+    done = call("run_distributed_pretrain_ascend.sh", "/data", "--dry_run", **devices)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "RANK_TABLE_FILE=" not in done.stdout
+    assert done.stdout.count("MS_ROLE=MS_WORKER") == 2 and "MS_NODE_ID=1 DEVICE_ID=1 MS_WORKER_NUM=2 " in done.stdout
+
+
 def test_a_table_with_faults_starts_nothing(call, table):
     table.write_text(table.read_text().replace('"rank_id": "1"', '"rank_id": "0"'))
     done = call("run_distributed_pretrain_ascend.sh", "/data", table, "--dry_run", "--server_ip", "10.0.0.1")

@@ -120,7 +120,7 @@ def test_native_gelu_carries_overflow_on():
     values = Activation("gelu", FORMS["native"])(Tensor(np.array([np.inf, -100.0, 100.0, np.nan], np.float32))).asnumpy()
     assert np.isposinf(values[0])
     assert abs(values[1]) < 1e-30
-    assert values[2] == 100.0
+    assert abs(values[2] - 100.0) < 2e-5  # where a reciprocal is taken of several values at once, its last bit may differ
     assert np.isnan(values[3])
 
 
