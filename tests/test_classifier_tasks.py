@@ -231,7 +231,8 @@ def test_the_command_of_the_toutiao_classifier_trains_evaluates_and_predicts(tmp
     assert np.loadtxt(tmp_path / "news_output/test_results.tsv").shape == (24, 3)
 
 
-@pytest.mark.parametrize("head", [pytest.param("linear", marks=pytest.mark.slow), "cnn", pytest.param("rcnn", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["linear", "cnn", "rcnn"])
 def test_the_commands_of_bert_multi_gpu_work_with_each_head(tmp_path, google_flags, head):
     for name in ("train.csv", "eval.csv"):
         rows = [f'{number},"the {WORDS[number % 16]}, {WORDS[number % 7]}",{number % 3 // 2}\n' for number in range(24)]

@@ -169,6 +169,7 @@ def pretrained(tmp_path, vocab_file):
 BESIDE = dict.fromkeys(("bert_config_file", "vocab_file_path"))  # flags that are left out: what lies beside the weights counts
 
 
+@pytest.mark.slow
 def test_training_from_a_prefix_is_training_from_hugging_faces_folder(pretrained, job, tmp_path, capsys):
     losses = []
     for path in (pretrained.huggingface, pretrained.prefix):

@@ -100,7 +100,7 @@ def test_only_places_between_cls_and_sep_are_decoded():
     assert np.array_equal(tags[1, 1:3], alone[0])
 
 
-@pytest.mark.parametrize("use_crf", [False, True])
+@pytest.mark.parametrize("use_crf", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_row_without_tokens_has_no_loss(use_crf):
     network, loss = make_tagger(False, use_crf), CrfLoss() if use_crf else TaggingLoss()
     empty = [np.array([[2, 3]], np.int32), np.ones((1, 2), np.int32), np.zeros((1, 2), np.int32), np.full((1, 2), -1, np.int32)]
