@@ -62,6 +62,7 @@ def pytest_terminal_summary(terminalreporter):
 def pytest_runtest_setup(item):
     mindspore = sys.modules.get("mindspore")
     if mindspore is not None:
+        mindspore.log.get_level()  # makes the logger
         for name, logger in logging.root.manager.loggerDict.items():
             if ".mindspore.log." in name and deprecations not in logger.handlers:
                 logger.addHandler(deprecations)
