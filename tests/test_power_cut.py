@@ -3,7 +3,6 @@
 import os
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from power_cut import Disk
 from test_build_records import write_text as write_corpus
 from test_finetune_data_preprocess import SENTENCES, TOKENS
 from tiny_models import write_model
+from train.test_saving import save
 
 from src import build_records, build_vocab, finetune_data_preprocess
 from src.convert import conversion
@@ -19,7 +19,6 @@ from src.data import records
 from src.export import exporting
 from src.files import hidden_folder, move_whole, write_text, written_whole
 from src.formats import mindspore_checkpoint, safetensors_file, tensorflow
-from src.train import checkpoint
 
 ARRAYS = {"a": np.arange(7, dtype=np.float32)}
 DATA_FLAGS = ["--vocab_file=vocab.txt", "--label2id=types.txt", "--data_dir=data.xml", "--save_path=new/x.mindrecord"]
@@ -50,16 +49,6 @@ def visible(files):
     return {name: content for name, content in files.items() if not any(part.startswith(".") for part in Path(name).parts)}
 
 
-class Step:
-    """What checkpoint.save asks of a TrainStep."""
-
-    def __init__(self, value):
-        self.value = np.full(5, value, np.float32)
-
-    def parameters_dict(self):
-        return {"a": SimpleNamespace(asnumpy=lambda: self.value)}
-
-
 def test_a_whole_checkpoint_is_left_at_any_moment(tmp_path, disks):
     saved, folder = [], tmp_path / "out" / "ckpt"
 
@@ -74,11 +63,10 @@ def test_a_whole_checkpoint_is_left_at_any_moment(tmp_path, disks):
 
     disk = disks(tmp_path, check)
     for number in range(3):
-        position = checkpoint.Position(number, 0, 1, 1)
-        saved.append(checkpoint.save(folder, "ner", Step(number), number, 10 * number, position, {}, keep=1))
+        saved.append(save(folder, number, number))
         for files in disk.left():
             check(files)
-    assert [path.name for path in folder.glob("*.ckpt")] == ["ner-2_20.ckpt"]
+    assert [path.name for path in folder.glob("*.ckpt")] == ["ner-2_2.ckpt"]
 
 
 def test_a_file_that_is_replaced_is_left_old_or_new(tmp_path, disks):
