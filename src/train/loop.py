@@ -61,6 +61,7 @@ def _fit(task, config):
         epoch, consumed = divmod(done, plan.batches_per_epoch)
         position = dataclasses.replace(start.position, epoch=epoch, consumed=consumed * plan.batch_size)
         epochs, updates = math.ceil(done / plan.batches_per_epoch), done // config.accumulation_steps
+        run_log.flush()  # first: a training that is resumed from the checkpoint goes on behind what is logged
         path = checkpoint.save(config.checkpoint_dir, task.NAME, step, epochs, updates, position, trained_on, config.save_checkpoint_num)
         logger.info(f"saved {path}")
 
