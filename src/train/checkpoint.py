@@ -14,6 +14,7 @@ from src.formats import mindspore_checkpoint, series, weights
 from src.log import format_fields, logger, shorten
 
 _POSITION = "data_position"  # int64: a Position, and the values of what resuming must have in common
+DESCRIBED_BY = ("config.json", "vocab.txt", "tokenizer_config.json")  # a folder of checkpoints
 _SHOWN = 4  # names of parameters in a message
 _HEAD_HINT = "; see the settings of the head (run_classifier.py: --head, --cnn_batch_norm, --num_class; run_ner.py: --use_crf, --with_lstm)"
 _PRETRAINING_HEADS = ("masked_lm.", "next_sentence.", "cls.")  # another task has no use for them
@@ -207,10 +208,11 @@ def write_description(folder, model, labels, vocab_file, do_lower_case, trained_
         trained_with: settings of the task that evaluation and prediction need, as a dict.
     """
     config = own_description(model, labels, trained_with)
-    write_text(Path(folder) / "config.json", json.dumps(config, ensure_ascii=False, indent=2) + "\n")
+    configuration, vocabulary, casing = (Path(folder) / name for name in DESCRIBED_BY)
+    write_text(configuration, json.dumps(config, ensure_ascii=False, indent=2) + "\n")
     if vocab_file:
-        write_text(Path(folder) / "vocab.txt", "".join(f"{token}\n" for token in read_vocabulary(vocab_file)))
-        write_text(Path(folder) / "tokenizer_config.json", json.dumps({"do_lower_case": do_lower_case}) + "\n")
+        write_text(vocabulary, "".join(f"{token}\n" for token in read_vocabulary(vocab_file)))
+        write_text(casing, json.dumps({"do_lower_case": do_lower_case}) + "\n")
 
 
 def _copy(path, parameters, arrays):
