@@ -12,11 +12,12 @@ def main(argv=None):
         with signals.held:
             from src.report import plots
             from src.tasks import pretrain  # imports MindSpore: after the options are known to be good
-            from src.train import loop, runtime
+            from src.train import loop, resume, runtime
 
         splits = ("train", "eval") if options.train_with_eval else ("train",)
         config = pretrain.prepare(runtime.start(options), splits)
-        loop.fit(pretrain, config)
+        with resume.folder_taken(config):
+            loop.fit(pretrain, config)
         if config.device.writes:
             plots.draw(config.output_dir)
 

@@ -1,4 +1,8 @@
-"""Files written whole: a temporary name beside the target, then a rename; a failure leaves no half file. And files read, plain or gzip."""
+"""Files written whole: a temporary name beside the target, then a rename; a failure leaves no half file. And files read, plain or gzip.
+
+A rename may reach the disk long before the content of the file: a power cut would leave an empty file under the final name. Therefore
+the content is flushed before the rename, and the folder after it.
+"""
 
 import errno
 import fcntl
@@ -32,7 +36,7 @@ def read_bytes(path):
 def written_whole(path):
     """Yield a temporary path beside `path`; renamed to it when the block succeeds, removed when it fails.
 
-    The block may create a file or a folder there; the suffix of `path` is kept.
+    The block may create a file or a folder there; the suffix of `path` is kept. After the block a power cut changes nothing more.
 
     Raises:
         OSError: with the name of `path` where the temporary one's is meant; or `path` is a device, which is not to be replaced.
@@ -40,13 +44,15 @@ def written_whole(path):
     path = Path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
         raise OSError(errno.EINVAL, "is no ordinary file, and would be replaced by one", str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folders(path.parent)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield temporary
+        _flush_tree(temporary)
         if temporary.is_dir() and path.is_dir():
             shutil.rmtree(path)
         os.replace(temporary, path)
+        flush(path.parent)
     except BaseException as error:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -55,6 +61,50 @@ def written_whole(path):
         if isinstance(error, OSError) and error.errno is not None and str(error.filename or temporary).startswith(str(temporary)):
             raise type(error)(error.errno, error.strerror, str(path)) from error
         raise
+
+
+def move_whole(paths, folder):
+    """Move files or folders into a folder, in this order; a power cut leaves each of them whole, or as it was before.
+
+    Args:
+        paths: on the file system of `folder`; what has the same name there is replaced.
+        folder: that exists.
+    """
+    for path in paths:
+        _flush_tree(path)
+    for path in paths:
+        os.replace(path, Path(folder) / path.name)
+    flush(folder)
+
+
+def flush(path):
+    """Wait until the disk has the content of a file, or the names in a folder.
+
+    Raises:
+        OSError: it cannot be written. Folders of file systems that cannot flush any are passed over.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if not (os.path.isdir(path) and error.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        os.close(descriptor)
+
+
+def _flush_tree(path):
+    for inner in sorted(path.iterdir()) if path.is_dir() else ():
+        _flush_tree(inner)
+    flush(path)
+
+
+def _make_folders(folder):
+    """Make a folder and those above it that are absent, and flush the folders that hold their names."""
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in new:
+        flush(each.parent)
 
 
 @contextmanager
@@ -68,7 +118,7 @@ def locked(folder, wait=True):
     Raises:
         BlockingIOError: another process is inside, and wait is False.
     """
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    _make_folders(Path(folder))
     with open(Path(folder) / ".lock", "a") as file:  # a folder itself cannot be locked on NFS
         _lock(file, wait)
         yield
@@ -121,7 +171,7 @@ def _locked_alone(folder):
     with ExitStack() as stack:
         while True:
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                _make_folders(folder)
                 file = stack.enter_context(open(path, "a"))  # noqa: SIM115 (the stack closes it)
                 _lock(file, wait=False)
             except BlockingIOError:
@@ -152,7 +202,7 @@ def make_folder(path):
     Raises:
         OSError: naming the folder: a file is in its place, or it cannot be written.
     """
-    Path(path).mkdir(parents=True, exist_ok=True)
+    _make_folders(Path(path))
     with tempfile.TemporaryFile(dir=path):
         pass
 

@@ -13,7 +13,6 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import argparse
-import os
 import tempfile
 from collections import Counter
 
@@ -27,6 +26,7 @@ from src.data.record_writers import open_writer, pack
 from src.data.tagged_text import read_tagged
 from src.data.tags import make_tag_set, read_label_file
 from src.data.tokenization import Tokenizer, fingerprint
+from src.files import make_folder, move_whole
 from src.log import logger
 
 _COLUMNS = ("input_ids", "input_mask", "segment_ids", "label_ids")
@@ -83,7 +83,7 @@ def _lay_out(row):
 
 def _write(path, rows, length, description):
     """Write the MindRecord and its index, whole: under a temporary folder beside, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
             temporary = Path(folder, path.name)
@@ -91,8 +91,7 @@ def _write(path, rows, length, description):
             for first in range(0, len(rows), _ROWS_AT_ONCE):
                 writer.write(pack("mindrecord", _make_columns(rows[first : first + _ROWS_AT_ONCE], length)))
             writer.close()
-            for file in sorted(Path(folder).iterdir()):
-                os.replace(file, path.with_name(file.name))
+            move_whole(sorted(Path(folder).iterdir()), path.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from src.files import flush
 from src.ranks import find_rank
 
 
@@ -63,18 +64,40 @@ class RunLog:
 
     Args:
         path: the file; its folder must exist. None keeps nothing (ranks other than 0).
-        keep: go on with an existing file (resume) instead of starting anew.
+        keep: go on with an existing file (resume) instead of starting anew; half a line at its end is cut off.
     """
 
     def __init__(self, path, keep=False):
-        self._file = None
+        self._path, self._file = path, None
         if path is not None:
+            if keep and Path(path).is_file():
+                _cut_half_line(path)
             self._file = Path(path).open("a" if keep else "w", encoding="utf-8", buffering=1)  # noqa: SIM115 (closed by close)
 
     def write(self, record):
+        """Raises: OSError: it cannot be written, with the path."""
         if self._file is not None:
-            self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            try:
+                self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(self._path)) from error
+
+    def flush(self):
+        """Wait until what was written outlasts a power cut."""
+        if self._file is not None:
+            flush(self._path)
+            flush(Path(self._path).parent)
 
     def close(self):
         if self._file is not None:
             self._file.close()
+
+
+def _cut_half_line(path):
+    """Cut off what stands behind the last line end, as a full disk or a power cut leaves it: the next record would be damaged too."""
+    with open(path, "r+b") as file:
+        data = file.read()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            file.truncate(whole)
+            logger.warning(f"{path}: its last line was written in part and is cut off")

@@ -44,6 +44,7 @@ class FineTuneOptions(RunOptions):
     save_checkpoint_steps: int | None = setting(None, "updates between checkpoints; default: one an epoch", minimum=1)
     save_checkpoint_num: int = setting(1, "newest checkpoints kept", minimum=1)
     resume: bool = setting(False, "go on from the newest checkpoint in the output folder, mid-epoch too")
+    overwrite: bool = setting(False, "remove the checkpoints of an earlier training in the folder; false: keep them in earlier-N there")
     train_data_file_path: str | None = setting(None, "training data")
     eval_data_file_path: str | None = setting(None, "development data")
     predict_data_file_path: str | None = setting(None, "rows to predict; default: the test file in data_dir, else the development data")

@@ -83,7 +83,7 @@ class PretrainOptions(_PretrainingOptions):
 
     WEIGHTS = "load_checkpoint_path"
     BATCH_SIZES = ("batch_size", "eval_batch_size")
-    keeps_earlier_checkpoints = True
+    refuses_used_folder = True
 
     distribute: bool = setting(False, "training by several devices; follows from how the process was started")
     device_num: int = setting(1, "number of devices; follows from how the process was started", minimum=1)
@@ -96,6 +96,7 @@ class PretrainOptions(_PretrainingOptions):
     save_checkpoint_num: int = setting(1, "newest checkpoints kept", minimum=1)
     load_checkpoint_path: str | None = setting(None, f"weights to start from: {WEIGHT_FORMS}")
     resume: bool = setting(False, "go on from the newest checkpoint in save_checkpoint_path, mid-epoch too")
+    overwrite: bool = setting(False, "remove the checkpoints of an earlier training in save_checkpoint_path; false: do not start there")
     enable_lossscale: bool = setting(True, "scale the loss; inactive when compute_type is float32")
     do_shuffle: bool = setting(True, "new order of the rows each epoch")
     enable_data_sink: bool = setting(True, "feed the device several steps at a time; the CPU cannot")

@@ -134,7 +134,7 @@ class RunOptions:
     allreduce_post_accumulation = True
     enable_data_sink = False
     enable_save_ckpt = True
-    keeps_earlier_checkpoints = False  # refuse to start anew in a folder with checkpoints
+    refuses_used_folder = False  # start no new training in a folder with checkpoints; False: set them aside
     drops_short_batch = False  # leave out the rows behind an epoch's last whole batch: filler would disturb batch statistics
     evaluate_every = None  # updates between evaluations along the way
     train_updates = None  # updates of the whole run; None: as many as the epochs make

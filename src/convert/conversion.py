@@ -1,6 +1,5 @@
 """A conversion: read, check, write into a hidden folder, prove what was written, then put it in place."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from src.convert.description import (
     write_description,
 )
 from src.convert.report import NAME, Report
-from src.files import hidden_folder
+from src.files import hidden_folder, move_whole
 from src.formats import mindspore_checkpoint, names, safetensors_file, tensorflow, weights
 from src.log import shorten
 
@@ -72,8 +71,7 @@ def convert(source, target, path, output, config_file=None, vocab_file=None, tol
             report.proof = proof.prove(found, description, arrays, target, hidden, tolerance, by_library=not config_file)
         report.write(hidden)
         if report.passed or not any((output / name).exists() for name in _list_weights(target)):  # the report of those that stand stays
-            for file in sorted(hidden.iterdir()) if report.passed else [hidden / NAME]:
-                os.replace(file, output / file.name)
+            move_whole(sorted(hidden.iterdir()) if report.passed else [hidden / NAME], output)
     if report.missing:
         raise MissingParameters(f"{found.path}: is not whole: {shorten(report.missing, _SHOWN)} missing", report)
     return report

@@ -6,7 +6,6 @@ of a seeded permutation. Each stage works on blocks and forgets them, so that me
 
 import functools
 import json
-import os
 import tempfile
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ from src.data.sentence_pairs import PAIR, cut_documents, lay_out, make_pairs
 from src.data.token_store import MappedArray, TokenStore, TokenStoreWriter
 from src.data.tokenization import CLS, SEP, Tokenizer, fingerprint
 from src.data.workers import open_workers
+from src.files import make_folder, move_whole
 from src.log import format_fields, logger, progress
 
 _PAIRS = "pairs.bin"
@@ -49,7 +49,7 @@ def build(options):
     _make_masking(options)  # fails on a vocabulary that is none for it, before anything is read
     description = describe(options, tokenizer)
     output = Path(options.output_file)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     with (
         tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder,
         _named(output, folder),
@@ -67,8 +67,7 @@ def build(options):
         statistics |= {"seconds": round(time.perf_counter() - started, 3), "description": description}
         text = json.dumps(statistics, indent=1, ensure_ascii=False) + "\n"
         (results / f"{output.stem}.statistics.json").write_text(text, encoding="utf-8")
-        for path in sorted(results.iterdir()):
-            os.replace(path, output.parent / path.name)
+        move_whole(sorted(results.iterdir()), output.parent)
     return statistics
 
 

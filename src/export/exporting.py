@@ -1,7 +1,6 @@
 """An export: the graph of trained weights, run beside the network on the same sentences, and the bundle around it."""
 
 import dataclasses
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from src.data.classifier import make_task
 from src.data.tokenization import Tokenizer
 from src.export import mindir
 from src.export.comparison import compare, kind_of
-from src.files import hidden_folder
+from src.files import hidden_folder, move_whole
 from src.formats import weights
 from src.log import logger, shorten
 from src.train import checkpoint, runs
@@ -159,7 +158,6 @@ def _move(hidden, output):
     for name in sorted({*names, *_FILES.values()}):
         if (output / name).is_dir():
             raise ValueError(f"--output {output}: {name} is a folder there; the bundle has a file of this name")
-    for name in sorted(names, key=lambda name: name == bundle_folder.NAME):
-        os.replace(hidden / name, output / name)
+    move_whole([hidden / name for name in sorted(names, key=lambda name: name == bundle_folder.NAME)], output)
     for stale in set(_FILES.values()) - names:
         (output / stale).unlink(missing_ok=True)

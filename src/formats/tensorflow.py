@@ -20,7 +20,7 @@ import google_crc32c
 import numpy as np
 
 from src.files import written_whole
-from src.formats import protobuf
+from src.formats import protobuf, series
 from src.formats.bfloat16 import widen
 from src.formats.crc32c import mask
 from src.formats.sorted_table import encode_table, read_table
@@ -38,16 +38,20 @@ _MOST_SHAPE_BYTES = _MOST_NAME_BYTES = 1 << 12  # the 254 dimensions that Tensor
 _STATE = re.compile(rb"""^\s*model_checkpoint_path\s*:\s*(["'])(.+?)\1""", re.MULTILINE)  # of the file `checkpoint`, which names the latest
 _OCTAL = re.compile(rb"\\([0-3][0-7]{2})")  # how protobuf's text form writes what is no ASCII
 _MOST_FILE_NAME_BYTES = 240  # with an ending still one that file systems take
+_INDEX = re.compile(r"(.+?)(?:-(\d+))?\.index")  # prefix and step
 _FILE_OF_PREFIX = re.compile(r"(.+)\.(?:index|meta|data-\d{5,}-of-\d{5,})")
 
 
 def find_prefix(path):
     """The prefix of the checkpoint that a path means: itself, one of its files, or a folder with it.
 
-    Of several in a folder it is the one that the file `checkpoint` there names, else the newest.
+    Of several in a folder it is the one that the file `checkpoint` there names, else that of the last step.
 
     Returns:
         Path, or None: there is no index.
+
+    Raises:
+        ValueError: checkpoints of several trainings.
     """
     path = Path(path)
     found = _FILE_OF_PREFIX.fullmatch(path.name)
@@ -59,7 +63,7 @@ def find_prefix(path):
     if (named := _read_state(path / "checkpoint")) and Path(f"{named}.index").is_file():
         return named
     indexes = [file for file in path.glob("*.index") if file.is_file() and not file.name.startswith(".")]
-    newest = max(indexes, key=lambda file: (file.stat().st_mtime_ns, file.name), default=None)
+    newest = series.find_newest(path, indexes, _INDEX)
     return newest and newest.with_name(newest.name.removesuffix(".index"))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.formats import huggingface, mindspore_checkpoint, names, tensorflow, zoo
+from src.formats import huggingface, mindspore_checkpoint, names, series, tensorflow, zoo
 from src.formats.origin import Origin
 
 _OURS = ("bert.", "head.", "masked_lm.", "next_sentence.")
@@ -14,6 +14,7 @@ _SECOND_NAME = re.compile(r"predictions\.decoder\.(weight|bias)$")
 _VOCABULARY_MULTIPLE = 8  # NVIDIA's programs fill their tables up to it with rows that no token has
 _PADDLE_ENDINGS = (".pdparams", ".pdopt", ".pdiparams", ".pdmodel")
 _PADDLE_FILE = "word_embedding"  # its older form is a folder with a file for each parameter; every BERT has this one
+CHECKPOINT = re.compile(r"(.+)-(\d+)_(\d+)\.ckpt")  # this program's and the model zoo's: prefix, epoch, step
 OF_WORDS = ("bert.embeddings.word.weight", "masked_lm.bias")
 
 
@@ -40,14 +41,14 @@ def find(path, kind=None):
 
     Args:
         path: a file, a shard index, the prefix of a TensorFlow checkpoint or one of its files; or a folder: of Hugging Face's weights,
-            a TensorFlow checkpoint's, or of `.ckpt` files, of which it is the newest.
+            a TensorFlow checkpoint's, or of `.ckpt` files, of which it is the last by the numbers in their names.
         kind: of Weights, which a folder that has several is asked for first.
 
     Returns:
         Path of the file, of the index, or the prefix.
 
     Raises:
-        FileNotFoundError: no weights there. ValueError: weights of PaddlePaddle, and no others.
+        FileNotFoundError: no weights there. ValueError: weights of PaddlePaddle, and no others; checkpoints of several trainings.
     """
     path = Path(path)
     if path.is_dir():
@@ -85,8 +86,12 @@ def _is_paddle(path):
 
 def _find_newest(folder):
     """The newest `.ckpt` of a folder; None if it has none."""
-    files = [file for file in folder.glob("*.ckpt") if file.is_file() and not file.name.startswith(".")]  # those are half written
-    return max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
+    return series.find_newest(folder, list_checkpoints(folder), CHECKPOINT)
+
+
+def list_checkpoints(folder):
+    """All `.ckpt` files of a folder, in no order."""
+    return [file for file in Path(folder).glob("*.ckpt") if file.is_file() and not file.name.startswith(".")]  # those are half written
 
 
 def read(path, kind=None):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from src.data.tables import read_rows, read_text
+from src.log import logger
 
 _SUM_TOLERANCE = 1e-3  # probabilities are written with nine digits; a cut or shifted column is far off
 
@@ -38,7 +39,10 @@ def read_losses(path):
     checkpoint: what was logged beyond it before counts no more.
     """
     curves = {}
-    for line, text in enumerate(read_text(path).rstrip("\n").split("\n"), 1):
+    *lines, half = read_text(path).split("\n")
+    if half:
+        logger.warning(f"{path}:{len(lines) + 1}: the last line was written in part and is left out")
+    for line, text in enumerate(lines, 1):
         try:
             record = json.loads(text)
         except json.JSONDecodeError as error:

@@ -15,7 +15,7 @@ from src.models.heads import Classifier
 from src.models.losses import ClassificationLoss, RegressionLoss
 from src.tasks import inputs
 from src.tasks.classifier_results import report_evaluation, report_predictions, score
-from src.tasks.inputs import cached_rows, check_inputs, write_label_map
+from src.tasks.inputs import cached_rows, check_inputs
 
 __all__ = [
     "INPUTS",
@@ -57,8 +57,6 @@ def prepare(config):
     found = {split: dataset(config, split) for split in paths}
     if "train" in found and not config.is_regression:
         config = _settle_class_weights(config, np.bincount(found["train"].rows["label_ids"], minlength=config.num_class))
-    if config.do_train:
-        write_label_map(config)
     return config
 
 

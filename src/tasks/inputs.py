@@ -1,7 +1,6 @@
 """What the fine-tuning tasks settle in the same way before they read their rows."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import tokenizers
@@ -9,7 +8,7 @@ import tokenizers
 from src.data import records
 from src.data.record_files import is_record_file
 from src.data.tokenization import Tokenizer
-from src.files import make_folder, write_text
+from src.files import make_folder
 from src.log import logger
 
 
@@ -65,11 +64,3 @@ def cached_rows(config, split, files, make_chunks, *about):
 def describe(config, labels):
     """What evaluation and prediction need to know of a training: labels, vocabulary, casing, settings by name."""
     return labels, config.vocab_file_path, config.do_lower_case, {key: getattr(config, key) for key in config.TRAINED_WITH}
-
-
-def write_label_map(config):
-    """label_map.json in the output folder: label -> id; one of all ranks writes it."""
-    if not config.device.writes:
-        return
-    ids = {label: number for number, label in enumerate(config.labels)}
-    write_text(f"{config.output_dir}/label_map.json", json.dumps(ids, ensure_ascii=False, indent=2) + "\n")

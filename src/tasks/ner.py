@@ -9,7 +9,7 @@ from src.data.tokenization import fingerprint, read_vocabulary
 from src.log import logger, shorten
 from src.models.tagger import CrfLoss, Tagger, TaggerScores, TaggingLoss
 from src.tasks import inputs, ner_inputs
-from src.tasks.inputs import cached_rows, check_inputs, write_label_map
+from src.tasks.inputs import cached_rows, check_inputs
 from src.tasks.ner_results import report_evaluation, report_predictions, score
 
 __all__ = [
@@ -57,8 +57,6 @@ def prepare(config):
     for split, path in paths.items():
         _check_description(config, path)
         dataset(config, split)
-    if config.do_train:
-        write_label_map(config)
     return config
 
 

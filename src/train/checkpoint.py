@@ -1,7 +1,6 @@
 """Checkpoints: one file with parameters, moments, step, loss scale and data position; and weights from other systems."""
 
 import json
-import re
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -11,12 +10,11 @@ from mindspore import Tensor
 from src.config.model import own_description
 from src.data.tokenization import read_vocabulary
 from src.files import write_text
-from src.formats import mindspore_checkpoint, weights
+from src.formats import mindspore_checkpoint, series, weights
 from src.log import format_fields, logger, shorten
 
 _POSITION = "data_position"  # int64: a Position, and the values of what resuming must have in common
-_NAME = re.compile(r"^(?P<prefix>.+)-(?P<epoch>\d+)_(?P<step>\d+)\.ckpt$")
-
+DESCRIBED_BY = ("config.json", "vocab.txt", "tokenizer_config.json")  # a folder of checkpoints
 _SHOWN = 4  # names of parameters in a message
 _HEAD_HINT = "; see the settings of the head (run_classifier.py: --head, --cnn_batch_norm, --num_class; run_ner.py: --use_crf, --with_lstm)"
 _PRETRAINING_HEADS = ("masked_lm.", "next_sentence.", "cls.")  # another task has no use for them
@@ -42,7 +40,9 @@ class Position:
 
 
 def save(folder, prefix, cell, epoch, step, position, trained_on, keep):
-    """Write `{prefix}-{epoch}_{step}.ckpt` whole and remove all but the newest `keep` of that prefix.
+    """Write `{prefix}-{epoch}_{step}.ckpt` whole, keep it and those of that prefix before it, `keep` in all, and remove the others.
+
+    Those of later steps are removed too: damaged ones, which this training did not go on from.
 
     Args:
         folder: made if absent.
@@ -60,8 +60,10 @@ def save(folder, prefix, cell, epoch, step, position, trained_on, keep):
     arrays = {name: parameter.asnumpy() for name, parameter in _state(cell).items()}
     arrays[_POSITION] = np.array([*astuple(position), *trained_on.values()], np.int64)
     mindspore_checkpoint.write(path, arrays)
-    for old in find_checkpoints(folder, prefix)[:-keep]:
-        old.unlink()
+    found = find_checkpoints(folder, prefix)
+    position = found.index(path) + 1
+    for other in found[: max(position - keep, 0)] + found[position:]:
+        other.unlink()
     return path
 
 
@@ -71,10 +73,8 @@ def _state(cell):
 
 
 def find_checkpoints(folder, prefix):
-    """Checkpoints of a prefix in a folder in the order they were written: a shorter run after a longer one is newer."""
-    matches = [(_NAME.match(path.name), path) for path in Path(folder).glob("*.ckpt")]
-    found = [(path.stat().st_mtime_ns, int(match["step"]), path) for match, path in matches if match and match["prefix"] == prefix]
-    return [path for *_, path in sorted(found)]
+    """The checkpoints of a prefix in a folder in the order of epoch and step, the newest last."""
+    return series.group_files(weights.list_checkpoints(folder), weights.CHECKPOINT).get(prefix, [])
 
 
 def read(path):
@@ -93,8 +93,8 @@ def read(path):
 
 def step_of(path):
     """The update number that the name of a checkpoint tells, of a folder that of its newest; 0 for other files."""
-    match = _NAME.match(weights.find(path).name)
-    return int(match["step"]) if match else 0
+    match = weights.CHECKPOINT.fullmatch(weights.find(path).name)
+    return int(match[3]) if match else 0
 
 
 def read_state(path, trained_on):
@@ -208,10 +208,11 @@ def write_description(folder, model, labels, vocab_file, do_lower_case, trained_
         trained_with: settings of the task that evaluation and prediction need, as a dict.
     """
     config = own_description(model, labels, trained_with)
-    write_text(Path(folder) / "config.json", json.dumps(config, ensure_ascii=False, indent=2) + "\n")
+    configuration, vocabulary, casing = (Path(folder) / name for name in DESCRIBED_BY)
+    write_text(configuration, json.dumps(config, ensure_ascii=False, indent=2) + "\n")
     if vocab_file:
-        write_text(Path(folder) / "vocab.txt", "".join(f"{token}\n" for token in read_vocabulary(vocab_file)))
-        write_text(Path(folder) / "tokenizer_config.json", json.dumps({"do_lower_case": do_lower_case}) + "\n")
+        write_text(vocabulary, "".join(f"{token}\n" for token in read_vocabulary(vocab_file)))
+        write_text(casing, json.dumps({"do_lower_case": do_lower_case}) + "\n")
 
 
 def _copy(path, parameters, arrays):

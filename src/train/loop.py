@@ -6,6 +6,7 @@ describe(config), for_evaluation(config, network) and score(config, outputs, rec
 
 import dataclasses
 import functools
+import json
 import math
 import sys
 
@@ -25,22 +26,17 @@ from src.train import checkpoint, collectives
 from src.train.callbacks import Evaluator, OverflowGuard, Progress, Saver, StepLog, StopOnSignal
 from src.train.loss_scale import make_loss_scale
 from src.train.prediction import run_network
-from src.train.resume import describe_training, find_start, folder_taken
+from src.train.resume import describe_training, find_start, set_aside
 from src.train.step import TrainStep
 
 _SIGNAL_EXIT = {"SIGINT": 130, "SIGTERM": 143}
 
 
 def fit(task, config):
-    """Train; leaves checkpoints in config.checkpoint_dir, config.yaml and log.jsonl in config.output_dir.
+    """Train, inside `resume.folder_taken`; leaves checkpoints in config.checkpoint_dir, config.yaml and log.jsonl in config.output_dir.
 
     Exits with 130 or 143 when interrupted, after saving.
     """
-    with folder_taken(config):
-        _fit(task, config)
-
-
-def _fit(task, config):
     records, device = task.dataset(config, "train"), config.device
     trained_on = describe_training(config, records)
     start = find_start(task, config, trained_on)
@@ -54,13 +50,15 @@ def _fit(task, config):
         logger.info(f"nothing left to train: {first_batch} of {len(plan)} batches are done")
         return
     if device.writes:
-        write_text(f"{config.output_dir}/config.yaml", yaml.safe_dump(loader.to_dict(config), allow_unicode=True, sort_keys=False))
-        checkpoint.write_description(config.checkpoint_dir, dataclasses.asdict(config.model), *task.describe(config))
+        if start.path is None:
+            set_aside(task, config)
+        _write_settings(task, config)
 
     def save(done):
         epoch, consumed = divmod(done, plan.batches_per_epoch)
         position = dataclasses.replace(start.position, epoch=epoch, consumed=consumed * plan.batch_size)
         epochs, updates = math.ceil(done / plan.batches_per_epoch), done // config.accumulation_steps
+        run_log.flush()  # first: a training that is resumed from the checkpoint goes on behind what is logged
         path = checkpoint.save(config.checkpoint_dir, task.NAME, step, epochs, updates, position, trained_on, config.save_checkpoint_num)
         logger.info(f"saved {path}")
 
@@ -84,6 +82,15 @@ def _fit(task, config):
         if device.writes:
             print(f"stopped={stop.agreed.name} step={done.step}", flush=True)
         sys.exit(_SIGNAL_EXIT[stop.agreed.name])
+
+
+def _write_settings(task, config):
+    """What is told of a training beside its results, and beside its checkpoints."""
+    write_text(f"{config.output_dir}/config.yaml", yaml.safe_dump(loader.to_dict(config), allow_unicode=True, sort_keys=False))
+    if hasattr(config, "labels"):
+        ids = {label: number for number, label in enumerate(config.labels)}
+        write_text(f"{config.output_dir}/label_map.json", json.dumps(ids, ensure_ascii=False, indent=2) + "\n")
+    checkpoint.write_description(config.checkpoint_dir, dataclasses.asdict(config.model), *task.describe(config))
 
 
 def _choose_sink(config, batches):

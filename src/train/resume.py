@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import itertools
+import shutil
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +12,17 @@ import numpy as np
 import yaml
 
 from src.config import loader
-from src.files import locked
+from src.files import locked, make_folder, move_whole, written_whole
 from src.log import logger, shorten
 from src.train import checkpoint, collectives
 
 
 @contextmanager
 def folder_taken(config):
-    """Inside, no other training writes into the folder of checkpoints, nor does this one start anew where another has ended.
+    """Inside, no other training writes into the folder of checkpoints.
 
     Raises:
-        ValueError: another process holds it, or it holds checkpoints that a new training would replace.
+        ValueError: another process holds it, or it holds checkpoints of an earlier training, which are not to be set aside.
     """
     if not config.device.writes:
         yield
@@ -36,8 +38,30 @@ def folder_taken(config):
 
 
 def _refuse_used(folder, config):
-    if config.keeps_earlier_checkpoints and not config.resume and (found := sorted(folder.glob("*.ckpt"))):
-        raise ValueError(f"{folder}: holds {found[-1].name} of an earlier training; give --resume true, or another folder")
+    if config.refuses_used_folder and not config.resume and not config.overwrite and (found := sorted(folder.glob("*.ckpt"))):
+        ways = "give --resume true, or another folder, or --overwrite true, which removes it"
+        raise ValueError(f"{folder}: holds {found[-1].name} of an earlier training; {ways}")
+
+
+def set_aside(task, config):
+    """Move checkpoints of an earlier training to earlier-N in their folder, with a copy of what describes them; `overwrite` removes them."""
+    folder = Path(config.checkpoint_dir)
+    found = checkpoint.find_checkpoints(folder, task.NAME)
+    if not found:
+        return
+    listed = shorten(path.name for path in found)
+    if config.overwrite:
+        for path in found:
+            path.unlink()
+        logger.warning(f"{folder}: removed {listed} of an earlier training (overwrite=true)")
+        return
+    kept = next(path for number in itertools.count(1) if not (path := folder / f"earlier-{number}").exists())
+    make_folder(kept)
+    for name in [name for name in checkpoint.DESCRIBED_BY if (folder / name).is_file()]:
+        with written_whole(kept / name) as copy:  # the new training may read its vocabulary there
+            shutil.copyfile(folder / name, copy)
+    move_whole(found, kept)
+    logger.warning(f"{folder}: holds {listed} of an earlier training, now in {kept}; --overwrite true removes such checkpoints instead")
 
 
 def describe_training(config, records):
@@ -65,7 +89,7 @@ def _tell_changes(config):
         return
     before, now = (_flatten(tree) for tree in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}, loader.to_dict(config)))
     changed = [f"{key} {before[key]} -> {value}" for key, value in now.items() if key in before and before[key] != value]
-    changed = [text for text in changed if not text.startswith("resume ")]
+    changed = [text for text in changed if not text.startswith(("resume ", "overwrite "))]
     if changed:
         logger.warning(f"resume: changed since: {shorten(changed)}")
 

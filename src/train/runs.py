@@ -5,11 +5,13 @@ import json
 import math
 import statistics
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from src.files import write_text
 from src.log import logger
 from src.train import checkpoint, loop, prediction
+from src.train.resume import folder_taken
 
 _SUMMARY = "seed_results.json"
 _NOT_PRINTED = ("global_step", "num_examples", "num_tokens", "num_entities", "loss", "eval_accuracy")  # the last two: by other names too
@@ -57,6 +59,13 @@ def _run_once(task, options):
     """One run; the measures of its evaluation, None without one."""
     started = time.perf_counter()
     config = task.prepare(options)
+    with folder_taken(config) if config.do_train else nullcontext():  # until the weights trained here have been used
+        results = _run_prepared(task, config)
+    logger.info(f"end_to_end_s={time.perf_counter() - started:.1f}")
+    return results
+
+
+def _run_prepared(task, config):
     results = None
     if config.do_train:
         if config.load_finetune_checkpoint_path:
@@ -72,7 +81,6 @@ def _run_once(task, options):
         outputs, records = prediction.predict(task, config, "predict", path)
         if path is not None:
             task.report_predictions(config, outputs, records)
-    logger.info(f"end_to_end_s={time.perf_counter() - started:.1f}")
     return results
 
 

@@ -75,13 +75,21 @@ def test_of_several_the_order_is_huggingface_tensorflow_ours(tmp_path):
     assert weights.read(ours).kind == "mindspore"
 
 
-def test_of_several_checkpoints_the_newest_is_taken(tmp_path):
-    first, second = write_ours(tmp_path, "classifier-1_10.ckpt"), write_ours(tmp_path, "classifier-2_20.ckpt")
+@pytest.mark.parametrize("seconds", [1000, 3000])
+def test_of_several_checkpoints_that_of_the_last_step_is_taken_whatever_the_clock_says(seconds, tmp_path):
+    first, second = write_ours(tmp_path, "classifier-9_90.ckpt"), write_ours(tmp_path, "classifier-10_100.ckpt")
     age(first, 2000)
-    age(second, 1000)
-    assert weights.find(tmp_path) == first
-    age(second, 3000)
+    age(second, seconds)
     assert weights.find(tmp_path) == second
+
+
+@pytest.mark.parametrize("name", ["ner-2_20.ckpt", "classifier_1-1_10.ckpt", "model.ckpt"])
+def test_checkpoints_of_several_trainings_are_told_apart_by_the_user(name, tmp_path):
+    first, second = write_ours(tmp_path, "classifier-2_20.ckpt"), write_ours(tmp_path, name)
+    with pytest.raises(ValueError, match="holds checkpoints of several trainings") as refusal:
+        weights.find(tmp_path)
+    assert first.name in str(refusal.value) and name in str(refusal.value)
+    assert weights.find(second) == second
 
 
 def test_half_written_files_and_folders_are_none(tmp_path):

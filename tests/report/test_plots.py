@@ -263,7 +263,7 @@ HEADER = "label,predicted_label,no,yes\n"
     "name, text, told",
     [
         (None, None, "neither log.jsonl nor evaluation.csv"),
-        ("log.jsonl", '{"step": 1, "loss": 0.5}\n{"step": 2, "lo', "log.jsonl:2: not JSON"),
+        ("log.jsonl", '{"step": 1, "loss": 0.5}\n{"step": 2, "lo\n', "log.jsonl:2: not JSON"),
         ("log.jsonl", '{"step": 1, "loss": 0.5}\n[]\n', "log.jsonl:2: a record"),
         ("log.jsonl", '{"step": 1, "loss": "low"}\n', "log.jsonl:1: step=1 loss=low"),
         ("log.jsonl", "", "log.jsonl: the file is empty"),

@@ -1,0 +1,58 @@
+"""Which checkpoints are kept, and which one counts as the newest: by their position in the training, never by the clock."""
+
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from src.train import checkpoint
+
+
+class Step:
+    """What checkpoint.save asks of a TrainStep."""
+
+    def __init__(self, value):
+        self.value = np.full(5, value, np.float32)
+
+    def parameters_dict(self):
+        return {"a": SimpleNamespace(asnumpy=lambda: self.value)}
+
+
+def save(folder, epoch, step, keep=1):
+    return checkpoint.save(folder, "ner", Step(step), epoch, step, checkpoint.Position(epoch, 0, 1, 1), {}, keep)
+
+
+def names(folder):
+    return [path.name for path in checkpoint.find_checkpoints(folder, "ner")]
+
+
+def set_clock(path, seconds):
+    os.utime(path, (seconds, seconds))
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_clock_that_goes_back_removes_nothing_new(keep, tmp_path):
+    for number in range(9, 12):
+        set_clock(save(tmp_path, number, 10 * number, keep), 10_000 - number)
+        assert names(tmp_path)[-1] == f"ner-{number}_{10 * number}.ckpt"
+    assert names(tmp_path) == ["ner-10_100.ckpt", "ner-11_110.ckpt"][-keep:]
+    assert checkpoint.step_of(tmp_path) == 110
+
+
+def test_a_training_that_fell_back_keeps_what_it_writes_and_not_what_it_fell_back_from(tmp_path):
+    save(tmp_path, 1, 100, keep=3)
+    damaged = save(tmp_path, 2, 200, keep=3)
+    damaged.write_bytes(b"")
+    save(tmp_path, 2, 150, keep=2)
+    assert names(tmp_path) == ["ner-1_100.ckpt", "ner-2_150.ckpt"]
+
+
+def test_checkpoints_of_other_trainings_stay(tmp_path):
+    others = [tmp_path / name for name in ("classifier-1_5.ckpt", "ner_1-1_5.ckpt", "model.ckpt", "more-ner-1_5.ckpt")]
+    for other in others:
+        other.touch()
+    save(tmp_path, 1, 10)
+    save(tmp_path, 2, 20)
+    assert names(tmp_path) == ["ner-2_20.ckpt"]
+    assert all(other.exists() for other in others)
