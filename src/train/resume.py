@@ -44,7 +44,7 @@ def _refuse_used(folder, config):
 
 
 def set_aside(task, config):
-    """Move checkpoints of an earlier training to earlier-N in their folder, with a copy of what describes them; `overwrite` removes them."""
+    """Move the checkpoints of an earlier training to earlier-N in their folder, with what describes them; with `overwrite` remove them."""
     folder = Path(config.checkpoint_dir)
     found = checkpoint.find_checkpoints(folder, task.NAME)
     if not found:
