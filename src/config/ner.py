@@ -6,7 +6,7 @@ from src.config.fields import setting
 from src.config.finetune import FineTuneOptions
 
 ASSESSMENT_METHODS = ("entity", "f1", "bf1", "mf1", "clue_benchmark", "accuracy")
-SCHEMES = ("BIO", "BIOES", "BMES")
+SCHEMES = ("BIO", "BIOS", "IOE", "BIOE", "BIOES", "BMES")
 
 
 @dataclasses.dataclass(frozen=True)

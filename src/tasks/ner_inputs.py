@@ -77,7 +77,7 @@ def make_chunks(config, split):
 def _complete(path, chunk, first, tag_set, tokenizer):
     """Ready-made rows as `encode_sentences` makes them: no label at [CLS] and [SEP], tags that make entities, places for characters.
 
-    A tag that belongs to no entity of the scheme becomes O.
+    Entities are tagged as `make_labels` tags them.
     """
     ids, labels = chunk.tokens["input_ids"], chunk.tokens["label_ids"].astype(np.int32)
     ends = np.cumsum(chunk.lengths, dtype=np.int64)
@@ -94,7 +94,8 @@ def _complete(path, chunk, first, tag_set, tokenizer):
         changed += sum(map(int.__ne__, found, made))
         labels[start:end] = made
     if changed:
-        logger.warning(f"{path}: {changed} tags of rows {first} to {first + len(starts) - 1} make no entity as {tag_set.scheme}; mended")
+        rows = f"rows {first} to {first + len(starts) - 1}"
+        logger.warning(f"{path}: {changed} tags of {rows} are not those that {tag_set.scheme} has for their entities; mended")
     labels[starts] = labels[ends - 1] = -1
     places = np.arange(len(ids)) - np.repeat(starts, chunk.lengths) - 1
     tokens = {**chunk.tokens, "label_ids": labels, "starts": places, "ends": places + 1}
