@@ -19,6 +19,8 @@ def check(settings):
     """Raises: ValueError: a setting that no answer can be found with."""
     if type(settings.get("use_crf", False)) is not bool:
         raise ValueError("use_crf must be true or false")
+    if settings.get("tagged_pieces", "all") not in ("all", "first"):
+        raise ValueError("tagged_pieces must be all or first")
 
 
 def shapes(settings, num_labels, rows, length):
@@ -30,14 +32,16 @@ def shapes(settings, num_labels, rows, length):
 def encode(description, tokenizer, instances):
     """(rows, what `decode` needs): rows are (input_ids, token_type_ids); a long text has several, which overlap."""
     sentences = [Sentence(each["text"], (), 1) for each in take_texts(instances, *describe(description.settings))]
-    rows, _ = encode_sentences(sentences, tokenizer, make_tag_set(description.labels), description.settings["seq_length"], windows=True)
+    settings, tag_set = description.settings, make_tag_set(description.labels)
+    pieces = settings.get("tagged_pieces", "all")
+    rows, _ = encode_sentences(sentences, tokenizer, tag_set, settings["seq_length"], windows=True, tagged_pieces=pieces)
     return [(row["input_ids"], row["token_type_ids"]) for row in rows], (sentences, rows)
 
 
 def decode(description, memory, outputs, top_k):
     """A dict for each text: text, entities (type, start, end, text), by characters, end exclusive."""
     sentences, rows = memory
-    tags = [np.pad(_tag(*arrays), 1) for arrays in outputs]  # [CLS] and [SEP] have none
+    tags = [np.where(np.array(row["label_ids"]) < 0, -1, np.pad(_tag(*arrays), 1)) for row, arrays in zip(rows, outputs)]
     columns = [[np.array(row[name]) for row in rows] for name in ("starts", "ends")]
     merged = merge_windows([row["sentence"] for row in rows], [len(row["input_ids"]) for row in rows], *columns, tags)
     tag_set = make_tag_set(description.labels)

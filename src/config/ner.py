@@ -6,7 +6,7 @@ from src.config.fields import setting
 from src.config.finetune import FineTuneOptions
 
 ASSESSMENT_METHODS = ("entity", "f1", "bf1", "mf1", "clue_benchmark", "accuracy")
-SCHEMES = ("BIO", "BIOES", "BMES")
+SCHEMES = ("BIO", "BIOS", "IOE", "BIOE", "BIOES", "BMES")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,12 +14,19 @@ class NerOptions(FineTuneOptions):
     """Named entities: tags of tokens, with softmax, a CRF, or a BiLSTM and a CRF."""
 
     # what evaluation and prediction need to know of the training; written into the checkpoint folder
-    TRAINED_WITH = ("seq_length", "use_crf", "with_lstm", "crf_constraints", "class_filter")
+    TRAINED_WITH = ("seq_length", "use_crf", "with_lstm", "crf_constraints", "class_filter", "tagged_pieces")
+    TRAINED_ELSEWHERE = {"tagged_pieces": "first"}
     task_name = "ner"
 
     use_crf: bool = setting(False, "a CRF scores the tags of a sentence together")
     with_lstm: bool = setting(False, "a BiLSTM between encoder and tags")
     crf_constraints: bool = setting(True, "the CRF forbids transitions that the tag scheme does not know")
+    tagged_pieces: str = setting(
+        "all",
+        "word pieces that are tagged: all, or the first of each word, whose tag the word has; without training the default is that of the "
+        "weights, first where they are of another program that names their tags",
+        ("all", "first"),
+    )
     assessment_method: str = setting(
         "entity",
         "result printed: entity, exact spans with a line for each type; f1 (or BF1), their precision, recall and F1; mf1, the mean F1 of "
@@ -45,5 +52,7 @@ class NerOptions(FineTuneOptions):
             raise ValueError("predict_text_file_path and predict_data_file_path: give one of them")
         if self.legacy_metrics and self.assessment_method == "entity":
             raise ValueError("legacy_metrics: is for --assessment_method bf1, mf1, clue_benchmark or accuracy, the model zoo's")
+        if self.use_crf and self.tagged_pieces == "first":
+            raise ValueError("tagged_pieces=first: is for the softmax; a CRF (use_crf) tags all pieces")
         if self.with_lstm and self.model.hidden_size < 2:
             raise ValueError("with_lstm needs model.hidden_size of 2 or more: half of it is for each direction")

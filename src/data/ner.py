@@ -1,14 +1,14 @@
 """Tagged sentences as rows of tokens and labels for the records, and tokens' labels back as entities of characters.
 
-Every word piece has a label. Where the tokenizer has one [UNK] for a word of several characters, each of them becomes tokens of
-its own, so that an entity can begin inside the word.
+Every word piece has a label, or the first of each word alone, whose tag is then that of the word. In the first form, where the tokenizer
+has one [UNK] for a word of several characters, each of them becomes tokens of its own, so that an entity can begin inside the word.
 """
 
 import functools
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import accumulate, groupby
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class Losses:
         return lines
 
 
-def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<text>"):
+def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<text>", tagged_pieces="all"):
     """Rows for the records, each [CLS] tokens [SEP], and Losses.
 
     Args:
@@ -67,21 +67,24 @@ def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<
             edge has the labels of a whole one), and one without tokens a row; else it is cut, the tokens that are left of a cut
             entity have no label, and one without tokens has no row.
         path: named in errors.
+        tagged_pieces: which word pieces have a label, all or the first of each word; an entity is then made of whole words.
 
     Returns:
-        list of dicts: input_ids, token_type_ids, label_ids (-1: no label), starts and ends (of the token in the sentence's
-        characters, end exclusive; 0 at [CLS] and [SEP]) lists of int; sentence, its number. Losses.
+        list of dicts: input_ids, token_type_ids, label_ids (-1: no label), starts and ends (of the token, or of its word where first
+        pieces alone are tagged, in the sentence's characters, end exclusive; 0 at [CLS] and [SEP]) lists of int; sentence, its
+        number. Losses.
 
     Raises:
         ValueError: an entity that the tag set has no tag for, or no row at all.
     """
     rows, losses, room = [], Losses(), seq_length - 2
-    for number, (sentence, (ids, starts, ends)) in enumerate(zip(sentences, _encode(sentences, tokenizer))):
+    encoded = _encode_words(sentences, tokenizer) if tagged_pieces == "first" else _encode(sentences, tokenizer)
+    for number, (sentence, (ids, starts, ends, tagged)) in enumerate(zip(sentences, encoded)):
         _check_types(path, sentence, tag_set)
         spans, unaligned = _align(sentence.entities, starts, ends)
         losses.unaligned += [(number, entity, reason) for entity, reason in unaligned]
         try:
-            labels = tag_set.make_labels(len(ids), spans)
+            labels = _label(tag_set, spans, tagged)
         except ValueError as error:
             raise ValueError(f"{path}:{sentence.line}: {error}") from None
         if windows:
@@ -91,7 +94,7 @@ def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<
             row_starts = [0] if ids else []
         for first in row_starts:
             place = slice(first, first + room)
-            own = labels[place] if len(row_starts) == 1 else _label_window(tag_set, spans, first, len(ids[place]))
+            own = labels[place] if len(row_starts) == 1 else _label_window(tag_set, spans, first, tagged[place])
             input_ids, token_type_ids = tokenizer.join(ids[place], None, seq_length)
             row = {"input_ids": input_ids, "token_type_ids": token_type_ids, "label_ids": [-1, *own, -1]}
             rows.append(row | {"starts": [0, *starts[place], 0], "ends": [0, *ends[place], 0], "sentence": number})
@@ -107,8 +110,25 @@ def _check_types(path, sentence, tag_set):
             raise ValueError(f"{path}:{line}: the labels have no tag for {entity.type}; their types: {', '.join(tag_set.types)}")
 
 
+def find_continuations(tokenizer):
+    """The ids of word pieces that continue a word: set of int."""
+    return {number for token, number in tokenizer.vocabulary.items() if token.startswith("##")}
+
+
+def _encode_words(sentences, tokenizer):
+    """Ids of the tokens of each sentence, starts and ends of their words, and which are first in a word, lists of one length."""
+    continuations = find_continuations(tokenizer)
+    for begin in range(0, len(sentences), _CHUNK):
+        for ids, offsets in tokenizer.encode_with_offsets([sentence.text for sentence in sentences[begin : begin + _CHUNK]]):
+            firsts = [token not in continuations for token in ids]
+            words = [list(group) for _, group in groupby(zip(accumulate(firsts), offsets), lambda pair: pair[0])]
+            starts = [word[0][1][0] for word in words for _ in word]
+            ends = [word[-1][1][1] for word in words for _ in word]
+            yield ids, starts, ends, firsts
+
+
 def _encode(sentences, tokenizer):
-    """Ids, starts and ends of the tokens of each sentence."""
+    """Ids, starts and ends of the tokens of each sentence, and that each is tagged."""
     unknown, encode_character = tokenizer.vocabulary[UNKNOWN], functools.cache(lambda character: tokenizer.encode([character])[0])
     for begin in range(0, len(sentences), _CHUNK):
         texts = [sentence.text for sentence in sentences[begin : begin + _CHUNK]]
@@ -116,7 +136,7 @@ def _encode(sentences, tokenizer):
             if unknown in ids:
                 ids, offsets = _split_unknown(text, ids, offsets, unknown, encode_character)
             starts, ends = zip(*offsets) if offsets else ((), ())
-            yield ids, starts, ends
+            yield ids, starts, ends, [True] * len(ids)
 
 
 def _split_unknown(text, ids, offsets, unknown, encode_character):
@@ -175,15 +195,23 @@ def _window_starts(num_tokens, window):
     return range(0, max(num_tokens - window, 0) + _stride(window), _stride(window))
 
 
-def _label_window(tag_set, spans, first, length):
+def _label(tag_set, spans, tagged):
+    """Labels of tokens, -1 of those that are not tagged; spans are of tokens."""
+    before = [0, *accumulate(tagged)]  # of each token the number of tagged ones
+    inside = [Entity(span.type, before[span.start], before[span.end]) for span in spans]
+    labels = iter(tag_set.make_labels(before[-1], [span for span in inside if span.start < span.end]))
+    return [next(labels) if is_tagged else -1 for is_tagged in tagged]
+
+
+def _label_window(tag_set, spans, first, tagged):
     """Labels of a window of a sentence; what it holds of an entity at its edge is labelled as an entity, or as none where the set has
     no tag for so short a one."""
-    inside = [Entity(span.type, max(span.start - first, 0), min(span.end - first, length)) for span in spans]
+    inside = [Entity(span.type, max(span.start - first, 0), min(span.end - first, len(tagged))) for span in spans]
     inside = [(part, span.end - span.start) for part, span in zip(inside, spans) if part.start < part.end]
     try:
-        return tag_set.make_labels(length, [part for part, _ in inside])
+        return _label(tag_set, [part for part, _ in inside], tagged)
     except ValueError:
-        return tag_set.make_labels(length, [part for part, whole in inside if part.end - part.start == whole])
+        return _label(tag_set, [part for part, whole in inside if part.end - part.start == whole], tagged)
 
 
 def merge_windows(sentence_ids, lengths, starts, ends, values):
@@ -218,5 +246,8 @@ def merge_windows(sentence_ids, lengths, starts, ends, values):
 
 
 def find_entities(tag_set, starts, ends, label_ids):
-    """Entities over characters, from the start of the first token to the end of the last, by the labels of a sentence's tokens."""
-    return [Entity(name, int(starts[first]), int(ends[behind - 1])) for name, first, behind in tag_set.find_spans(label_ids)]
+    """Entities over characters, from the start of the first token to the end of the last, by the labels of a sentence's tokens; those of
+    -1 are passed over."""
+    tagged = [place for place, label_id in enumerate(label_ids) if label_id >= 0]
+    spans = tag_set.find_spans([label_ids[place] for place in tagged])
+    return [Entity(name, int(starts[tagged[first]]), int(ends[tagged[behind - 1]])) for name, first, behind in spans]

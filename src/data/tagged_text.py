@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 from src.data.entity_xml import parse_sentences, read_encoded
 from src.data.tables import check_escapes, decode_object, read_text
-from src.data.tags import OUTSIDE, Entity, find_scheme, find_spans, parse_tag
+from src.data.tags import Entity, count_oddities, find_scheme, find_spans, parse_tag
 from src.log import logger
 
 _ROW = re.compile(r"( |[^ \t]+)[ \t]+([^ \t]+)")  # a character, which may be a space, and its tag
+
+_FEW_WRONG = 100  # one number in so many may be a mistake, where all others are positions in words
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def read_tagged(path, class_filter=()):
     """The TaggedText of a file, plain or .gz, whose form is recognised by its content.
 
     CLUENER: `{"text": …, "label": {type: {entity text: [[start, last], …]}}}` a line; without "label" there are no entities.
-    Tagged text: `character<tab or space>tag` a line, blank lines between sentences, in BIO, BIOES (BILOU) or BMES. Where most
+    Tagged text: `character<tab or space>tag` a line, blank lines between sentences, in any scheme of `tags`. Where most
     tokens are words instead of characters they are joined by spaces, but not next to wide (CJK) characters.
     MSRA: `<root><sentence><w>word</w><w><NAMEX TYPE="…">entity</NAMEX></w>…`, in the encoding that it declares.
 
@@ -190,46 +192,54 @@ def _read_tags(path, text):
     try:
         scheme = find_scheme(first_lines)
     except ValueError as error:
-        raise ValueError(f"{path}:{max(first_lines['I'], first_lines['M'])}: {error}") from None
-    spans = [find_spans([tag for _, tag in items], scheme) for _, items in groups]
-    _report_oddities(path, scheme, groups, spans)
-    join = _join_words if _are_words(known, groups) else _join_characters
-    return TaggedText([join([token for token, _ in items], found, line) for (line, items), found in zip(groups, spans)], scheme)
+        raise ValueError(f"{path}:{max(first_lines['M'], first_lines.get('I', 0))}: {error}") from None
+    tags = [[tag for _, tag in items] for _, items in groups]
+    spans = [find_spans(found) for found in tags]
+    odd, first = count_oddities(list(zip(tags, spans)), scheme)
+    if odd:
+        where = f"the first in line {groups[first[0]][0] + first[1].start}"
+        logger.info(f"{path}: {odd} entities are not tagged as {scheme} has it ({where}); each ends where no tag continues it")
+    groups = _leave_positions(path, groups)
+    separator = " " if _are_words(groups) else ""
+    return TaggedText([_join([token for token, _ in items], found, line, separator) for (line, items), found in zip(groups, spans)], scheme)
 
 
-def _report_oddities(path, scheme, groups, spans):
-    """Log which tags were read otherwise than they are written."""
-    lines = []
-    for (line, items), found in zip(groups, spans):
-        if scheme == "BIO":
-            lines += [line + span.start for span in found if items[span.start][1][0] == "I"]
-        elif sum(tag[0] != OUTSIDE for _, tag in items) > sum(span.end - span.start for span in found):
-            inside = {place for span in found for place in range(span.start, span.end)}
-            lines += [line + place for place, (_, tag) in enumerate(items) if tag[0] != OUTSIDE and place not in inside]
-    if lines and scheme == "BIO":
-        logger.info(f"{path}: {len(lines)} entities begin with an I tag (the first in line {lines[0]}); read as if it were B")
-    elif lines:
-        logger.warning(f"{path}: {len(lines)} tags belong to no whole entity (the first in line {lines[0]}); read as O")
+def _leave_positions(path, groups):
+    """The groups without the number that Weibo NER has behind each character, its position in a word: all rows have one, or none has."""
+    stripped, total, num_wrong, num_inner = [], 0, 0, 0
+    for line, items in groups:
+        position, own = -1, []
+        for token, tag in items:
+            if len(token) < 2 or token[-1] not in "0123456789":
+                return groups
+            number = str(position + 1)
+            if not token.endswith(number) or token == number:
+                number = token[-1]
+                num_wrong += number != "0"
+            position = int(number)
+            num_inner += position > 0
+            own.append((token.removesuffix(number), tag))
+        stripped.append((line, own))
+        total += len(own)
+    if not num_inner or num_wrong > total / _FEW_WRONG:
+        return groups
+    logger.info(f"{path}: the number behind each character is its position in a word, which is no text; left out")
+    return stripped
 
 
-def _are_words(known, groups):
+def _are_words(groups):
     """Whether the file has words a line: most tokens that are not wide have several characters."""
-    if all(len(item[0]) == 1 for item in known.values() if item):
-        return False
     sizes = [len(token) > 1 for _, items in groups for token, _ in items if not _is_wide(token[0])]
     return 2 * sum(sizes) > len(sizes)
 
 
-def _join_characters(tokens, spans, line):
-    return Sentence("".join(tokens), tuple(spans), line, tuple(line + span.start for span in spans))
-
-
-def _join_words(tokens, spans, line):
+def _join(tokens, spans, line, separator):
+    """The Sentence of tokens with a separator between them, but not next to wide characters."""
     parts, starts, length = [], [], 0
     for token in tokens:
-        if parts and not _is_wide(parts[-1][-1]) and not _is_wide(token[0]):
-            parts.append(" ")
-            length += 1
+        if separator and parts and not _is_wide(parts[-1][-1]) and not _is_wide(token[0]):
+            parts.append(separator)
+            length += len(separator)
         starts.append(length)
         parts.append(token)
         length += len(token)

@@ -1,4 +1,4 @@
-"""Tags of tokens (BIO, BIOES, BMES) and the spans that they stand for."""
+"""Tags of tokens (BIO, BIOES, BMES and their relatives) and the spans that they stand for."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from src.data.tables import read_text
 OUTSIDE = "O"
 _TAG = re.compile(r"([BIMESLU])[-_](.+)", re.DOTALL)
 _PREFIXES = {"L": "E", "U": "S"}  # BILOU's names
-_ORDER = {"BIO": "BI", "BIOES": "BIES", "BMES": "BMES"}
+_ORDER = {"BIO": "BI", "BIOS": "BIS", "IOE": "IE", "BIOE": "BIE", "BIOES": "BIES", "BMES": "BMES"}
 
 
 class Entity(NamedTuple):
@@ -40,52 +40,69 @@ def parse_tag(tag):
 
 
 def find_scheme(prefixes):
-    """The scheme that uses these prefixes, as `parse_tag` gives them: BIO, BIOES or BMES.
+    """The first of BIO, BIOS, IOE, BIOE, BIOES that has these prefixes, as `parse_tag` gives them; BMES where M is one of them.
 
     Raises:
-        ValueError: both I and M.
+        ValueError: both I and M, or M without B.
     """
-    if "M" in prefixes:
-        if "I" in prefixes:
-            raise ValueError("tags of two schemes mixed: M (BMES) and I (BIO, BIOES)")
-        return "BMES"
-    return "BIOES" if "E" in prefixes or "S" in prefixes else "BIO"
+    if "M" not in prefixes:
+        return next(scheme for scheme, letters in _ORDER.items() if {*prefixes} <= {OUTSIDE, *letters})
+    if "I" in prefixes:
+        raise ValueError("tags of two schemes mixed: M (BMES) and I (BIO, BIOES)")
+    if "B" not in prefixes:
+        raise ValueError("tags of no scheme: M without any B")
+    return "BMES"
 
 
-def find_spans(tags, scheme):
-    """The entities that a list of (prefix, type) stands for, in order.
+def find_spans(tags):
+    """The entities that a list of (prefix, type) stands for, in order, whatever their scheme.
 
-    BIO is read by conlleval's rule: an I that does not continue an entity of its type begins one. BIOES and BMES are strict: only S,
-    or B, any number of I or M, and E of one type are an entity; other tags belong to none.
+    An entity goes on where I, M or E follows B, I or M of its type; any other tag but O begins one.
+
+    Source: seqeval's default mode, which reads BIO as conlleval does.
     """
-    return _find_bio(tags) if scheme == "BIO" else _find_strict(tags)
-
-
-def _find_bio(tags):
-    spans, current, start = [], "", 0
-    for place, (prefix, entity_type) in enumerate(tags):
-        if prefix == "I" and entity_type == current:
-            continue
-        if current:
-            spans.append(Entity(current, start, place))
-        current, start = entity_type, place
-    if current:
-        spans.append(Entity(current, start, len(tags)))
+    spans, start, previous = [], 0, (OUTSIDE, "")
+    for position, tag in enumerate([*tags, (OUTSIDE, "")]):
+        if not _continues(previous, tag):
+            if previous[1]:
+                spans.append(Entity(previous[1], start, position))
+            start = position
+        previous = tag
     return spans
 
 
-def _find_strict(tags):
-    spans, current, start = [], "", 0  # current: type of the entity that is open, "" if none
-    for place, (prefix, entity_type) in enumerate(tags):
-        if prefix == "S":
-            spans.append(Entity(entity_type, place, place + 1))
-        elif prefix == "E" and entity_type == current:
-            spans.append(Entity(entity_type, start, place + 1))
-        if prefix == "B":
-            current, start = entity_type, place
-        elif prefix in "OSE" or entity_type != current:
-            current = ""
-    return spans
+def _continues(previous, tag):
+    """Whether a tag belongs to the entity of the tag before it."""
+    return previous[1] == tag[1] and previous[0] in "BIM" and tag[0] in "IME"
+
+
+def spell(letters, length, inner="I"):
+    """The prefixes of an entity's tags, a str, where its type has tags with these prefixes.
+
+    Args:
+        letters: the prefixes. length: tags of the entity. inner: I or M.
+    """
+    if length == 1:
+        return next((prefix for prefix in "SBE" if prefix in letters), inner)
+    return ("B" if "B" in letters else inner) + inner * (length - 2) + ("E" if "E" in letters else inner)
+
+
+def count_oddities(sentences, scheme):
+    """Number of entities that are not tagged as their scheme tags them, and the first: (sentence, Entity) or None.
+
+    Args:
+        sentences: list of (list of tags as `find_spans` takes them, what it gives).
+    """
+    inner, count, first = _inner(scheme), 0, None
+    for number, (tags, spans) in enumerate(sentences):
+        for span in spans:
+            if "".join(prefix for prefix, _ in tags[span.start : span.end]) != spell(_ORDER[scheme], span.end - span.start, inner):
+                count, first = count + 1, first or (number, span)
+    return count, first
+
+
+def _inner(scheme):
+    return "M" if scheme == "BMES" else "I"
 
 
 @dataclass(frozen=True)
@@ -94,7 +111,7 @@ class TagSet:
 
     Args:
         labels: tags in id order.
-        scheme: BIO, BIOES or BMES.
+        scheme: what `find_scheme` calls it.
     """
 
     labels: tuple
@@ -109,6 +126,11 @@ class TagSet:
         return {tag: label_id for label_id, tag in enumerate(self._tags)}
 
     @cached_property
+    def _letters(self):
+        """Type -> the prefixes of its tags."""
+        return {name: {prefix for prefix, entity_type in self._tags if entity_type == name} for name in self.types}
+
+    @cached_property
     def types(self):
         """Entity types in order of first appearance."""
         return tuple(dict.fromkeys(entity_type for _, entity_type in self._tags if entity_type))
@@ -116,7 +138,7 @@ class TagSet:
     def find_spans(self, label_ids):
         """The entities of a sequence of label ids (0 to C-1), over its positions."""
         assert min(label_ids, default=0) >= 0, "label ids of unlabelled places are not to be decoded"
-        return find_spans([self._tags[label_id] for label_id in label_ids], self.scheme)
+        return find_spans([self._tags[label_id] for label_id in label_ids])
 
     def make_labels(self, length, spans):
         """The label ids of a sequence with these entities, which must not overlap.
@@ -129,18 +151,12 @@ class TagSet:
             if not 0 <= start < end <= length:
                 raise ValueError(f"entity {entity_type} from {start} to {end} in a sequence of {length}")
             assert start >= done, "entities overlap"
-            touches = start > 0 and self._tags[label_ids[start - 1]][1] == entity_type
-            prefixes = self._choose_prefixes(entity_type, end - start, touches)
+            prefixes = spell(self._letters.get(entity_type, ""), end - start, _inner(self.scheme))
+            if start and _continues(self._tags[label_ids[start - 1]], (prefixes[0], entity_type)):
+                prefixes = "B" + prefixes[1:]  # which the set lacks
             label_ids[start:end] = [self._find_id(prefix, entity_type) for prefix in prefixes]
             done = end
         return label_ids
-
-    def _choose_prefixes(self, entity_type, length, touches):
-        if self.scheme == "BIO":
-            begins_with_inner = not touches and ("B", entity_type) not in self._ids and ("I", entity_type) in self._ids
-            return ("I" if begins_with_inner else "B") + "I" * (length - 1)
-        inner = "M" if self.scheme == "BMES" else "I"
-        return "S" if length == 1 else "B" + inner * (length - 2) + "E"
 
     def _find_id(self, prefix, entity_type):
         if (prefix, entity_type) not in self._ids:
@@ -148,9 +164,10 @@ class TagSet:
         return self._ids[prefix, entity_type]
 
     def allowed(self):
-        """What the scheme permits: (start bool [C], transitions bool [C, C] from -> to, end bool [C]).
+        """What `make_labels` can write: (start bool [C], transitions bool [C, C] from -> to, end bool [C]).
 
-        In BIO, I may not begin an entity (unless its type has no B); everything else is free.
+        A type's own tags decide: I and M begin an entity where there is no B, and end one where there is no E; E is one alone where
+        there is neither S nor B; B is one alone where there is no S.
         """
         outside = (OUTSIDE, "")
         start = [self._may_follow(outside, tag) for tag in self._tags]
@@ -159,12 +176,14 @@ class TagSet:
         return np.array(start), np.array(transitions), np.array(end)
 
     def _may_follow(self, previous, tag):
-        prefix, entity_type = tag
-        if self.scheme == "BIO":
-            return prefix != "I" or previous in (("B", entity_type), tag) or ("B", entity_type) not in self._ids
-        inside = previous[0] in "BIM"
-        continues = prefix in "IME"
-        return inside == continues and (not inside or previous[1] == entity_type)
+        return _continues(previous, tag) or (self._may_end(previous) and self._may_begin(tag))
+
+    def _may_begin(self, tag):
+        letters = self._letters.get(tag[1])
+        return tag[0] in "OBS" or (spell(letters, 1) == "E" if tag[0] == "E" else "B" not in letters)
+
+    def _may_end(self, tag):
+        return tag[0] in "OES" or ("S" if tag[0] == "B" else "E") not in self._letters[tag[1]]
 
 
 def make_tag_set(labels):
@@ -188,7 +207,7 @@ def make_tag_set(labels):
 
 
 def list_labels(types, scheme, separator="-"):
-    """All tags of a scheme: O, then for each type B I (BIO), B I E S (BIOES) or B M E S (BMES)."""
+    """All tags of a scheme: O, then for each type those of its prefixes, B I (BIO) or B I E S (BIOES) for instance."""
     return (OUTSIDE, *(f"{prefix}{separator}{entity_type}" for entity_type in types for prefix in _ORDER[scheme]))
 
 

@@ -20,7 +20,7 @@ from src.train import checkpoint, runs
 _FILES = {"onnx": "model.onnx", "int8": "model.int8.onnx", "mindir": "model.mindir"}
 _SETTINGS = {
     "classifier": ("task_name", "seq_length", "head", "cnn_batch_norm"),
-    "ner": ("seq_length", "use_crf", "with_lstm", "crf_constraints"),
+    "ner": ("seq_length", "use_crf", "with_lstm", "crf_constraints", "tagged_pieces"),
     "squad": (
         *("seq_length", "doc_stride", "max_query_length", "language", "version_2_with_negative"),
         *("null_score_diff_threshold", "n_best_size", "max_answer_length"),

@@ -51,7 +51,7 @@ def prepare(config):
     config = check_inputs(NAME, config, paths.values())
     config = dataclasses.replace(config, labels=_settle_labels(config, paths))
     tag_set = make_tag_set(config.labels)
-    logger.info(f"task ner scheme={tag_set.scheme} types={shorten(tag_set.types)}")
+    logger.info(f"task ner scheme={tag_set.scheme} tagged_pieces={config.tagged_pieces} types={shorten(tag_set.types)}")
     if config.legacy_metrics and config.labels[0] != "O":
         raise ValueError(f"legacy_metrics: the model zoo's measures take tag 0 for O, here it is {config.labels[0]}")
     for split, path in paths.items():
@@ -63,7 +63,7 @@ def prepare(config):
 def dataset(config, split):
     """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
     path = ner_inputs.find(config, split)
-    about = (NAME, config.labels, config.class_filter, split, split == "predict" and config.predict_text_file_path)
+    about = (NAME, config.labels, config.class_filter, config.tagged_pieces, split, split == "predict" and config.predict_text_file_path)
     return cached_rows(config, split, [path], lambda: ner_inputs.make_chunks(config, split), config.seq_length, about)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from src.data import record_files, records
-from src.data.ner import encode_sentences
+from src.data.ner import encode_sentences, find_continuations
 from src.data.splits import SPLITS, find_file
 from src.data.tagged_text import read_plain, read_tagged
 from src.data.tags import make_tag_set
@@ -62,22 +62,24 @@ def make_chunks(config, split):
         first = 0
         for chunk in record_files.read_record_file(path, "ner", config.schema_file_path):
             record_files.check_tokens(path, chunk.maxima(), config.model, config.seq_length)
-            yield _complete(path, chunk, first, tag_set, tokenizer)
+            continuations = find_continuations(tokenizer) if config.tagged_pieces == "first" else ()
+            yield _complete(path, chunk, first, tag_set, tokenizer, continuations)
             first += len(chunk.lengths)
         return
     sentences = read(config, split)
     if split == "predict":
         sentences = [dataclasses.replace(sentence, entities=()) for sentence in sentences]
-    rows, lost = encode_sentences(sentences, tokenizer, tag_set, config.seq_length, windows=split != "train", path=path)
+    rows, lost = encode_sentences(sentences, tokenizer, tag_set, config.seq_length, split != "train", path, config.tagged_pieces)
     for line in lost.report(path, sentences):
         logger.info(line)
     yield records.join_rows(rows)
 
 
-def _complete(path, chunk, first, tag_set, tokenizer):
-    """Ready-made rows as `encode_sentences` makes them: no label at [CLS] and [SEP], tags that make entities, places for characters.
+def _complete(path, chunk, first, tag_set, tokenizer, untagged):
+    """Ready-made rows as `encode_sentences` makes them: no label at [CLS], [SEP] and tokens that are `untagged`, tags that make entities,
+    places for characters.
 
-    A tag that belongs to no entity of the scheme becomes O.
+    Entities are tagged as `make_labels` tags them.
     """
     ids, labels = chunk.tokens["input_ids"], chunk.tokens["label_ids"].astype(np.int32)
     ends = np.cumsum(chunk.lengths, dtype=np.int64)
@@ -87,14 +89,17 @@ def _complete(path, chunk, first, tag_set, tokenizer):
         raise ValueError(f"{path}: row {first + int(wrong.argmax())} does not begin with [CLS] and end with [SEP] of the vocabulary")
     if labels.min() < 0 or labels.max() >= len(tag_set.labels):
         raise ValueError(f"{path}: tag numbers {labels.min()} to {labels.max()}, but there are {len(tag_set.labels)} tags")
-    changed = 0
+    changed, is_tagged = 0, ~np.isin(ids, list(untagged))
     for start, end in zip(starts + 1, ends - 1):
-        found = labels[start:end].tolist()
+        tagged = np.flatnonzero(is_tagged[start:end]) + start
+        found = labels[tagged].tolist()
         made = tag_set.make_labels(len(found), tag_set.find_spans(found))
         changed += sum(map(int.__ne__, found, made))
-        labels[start:end] = made
+        labels[tagged] = made
+    labels[~is_tagged] = -1
     if changed:
-        logger.warning(f"{path}: {changed} tags of rows {first} to {first + len(starts) - 1} make no entity as {tag_set.scheme}; mended")
+        rows = f"rows {first} to {first + len(starts) - 1}"
+        logger.warning(f"{path}: {changed} tags of {rows} are not those that {tag_set.scheme} has for their entities; mended")
     labels[starts] = labels[ends - 1] = -1
     places = np.arange(len(ids)) - np.repeat(starts, chunk.lengths) - 1
     tokens = {**chunk.tokens, "label_ids": labels, "starts": places, "ends": places + 1}

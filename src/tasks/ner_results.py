@@ -25,6 +25,7 @@ def score(config, outputs, records):
         dict of eval_loss, num_examples, accuracy (of tokens), and what `entity_metrics` gives; `legacy` if it is asked for.
     """
     tags, losses, counts = outputs
+    tags = _keep_tagged(records, tags)
     found, labels = (_merge(records, values) for values in (tags, _split(records, "label_ids")))
     predicted, gold = _find_entities(config, found), _find_gold(config, labels)
     correct, total = tagging.token_accuracy(*(np.concatenate([values for *_, values in merged]) for merged in (labels, found)))
@@ -49,7 +50,7 @@ def report_evaluation(config, outputs, records, global_step):
     metrics = score(config, outputs, records)
     if config.assessment_method == "clue_benchmark":
         path = f"{config.output_dir}/ner_predict.json"
-        _write_clue(path, ner_inputs.read(config, "eval"), _find_entities(config, _merge(records, outputs[0])))
+        _write_clue(path, ner_inputs.read(config, "eval"), _find_entities(config, _merge(records, _keep_tagged(records, outputs[0]))))
     _print_result(config.assessment_method, metrics)
     results = {"task": config.task_name, "global_step": global_step, "loss": metrics["eval_loss"], **metrics}
     write_results(config, results)
@@ -58,7 +59,8 @@ def report_evaluation(config, outputs, records, global_step):
 
 def report_predictions(config, outputs, records):
     """Write predictions.jsonl: text and entities of every sentence, in input order; for clue_benchmark also cluener_predict.json."""
-    sentences, predicted = ner_inputs.read(config, "predict"), _find_entities(config, _merge(records, outputs[0]))
+    sentences = ner_inputs.read(config, "predict")
+    predicted = _find_entities(config, _merge(records, _keep_tagged(records, outputs[0])))
     lines = []
     for sentence, entities in zip(sentences, predicted, strict=True):
         found = [{"type": kind, "start": start, "end": end, "text": sentence.text[start:end]} for kind, start, end in entities]
@@ -68,6 +70,11 @@ def report_predictions(config, outputs, records):
         _write_clue(f"{config.output_dir}/cluener_predict.json", sentences, predicted)
     count = sum(map(len, predicted))
     logger.info(f"wrote {config.output_dir}/predictions.jsonl, {len(sentences)} sentences, {count} entities")
+
+
+def _keep_tagged(records, tags):
+    """The tags of each row without its padding; -1 at tokens that have no label, whose tags mean nothing."""
+    return [np.where(label_ids < 0, -1, row[: len(label_ids)]) for label_ids, row in zip(_split(records, "label_ids"), tags)]
 
 
 def _merge(records, values):
@@ -101,7 +108,7 @@ def _score_as_the_zoo(config, tags, records, gold, predicted):
     labels, guesses = np.zeros((2, len(tags), config.seq_length), np.int32)
     for number, (label_ids, row) in enumerate(zip(_split(records, "label_ids"), tags)):
         tagged = slice(1, len(label_ids) - 1)
-        labels[number, tagged], guesses[number, tagged] = label_ids[tagged], row[tagged]
+        labels[number, tagged], guesses[number, tagged] = label_ids[tagged], np.maximum(row[tagged], 0)
     found = tagging.legacy_metrics(labels, guesses)
     if not is_record_file(ner_inputs.find(config, "eval")):
         sentences = ner_inputs.read(config, "eval")

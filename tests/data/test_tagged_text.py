@@ -143,6 +143,10 @@ def test_form_of_tagged_text_does_not_matter(read, data):
         ("B-a I-a E-a O S-b", "BIOES"),
         ("B-a I-a L-a O U-b", "BIOES"),
         ("B_a M_a E_a O S_b", "BMES"),
+        ("B-a I-a I-a O S-b", "BIOS"),
+        ("I-a I-a E-a O E-b", "IOE"),
+        ("B-a I-a E-a O B-b", "BIOE"),
+        ("B-a M-a E-a O B-b", "BMES"),
     ],
 )
 def test_scheme_is_that_of_the_whole_file(read, tags, scheme):
@@ -155,14 +159,14 @@ def test_inner_tags_that_begin_an_entity_are_counted(read, log):
     found = read("a I-x\nb I-x\n\nc B-x\nd I-y\n").sentences
     assert [names(sentence) for sentence in found] == [[("x", "ab")], [("x", "c"), ("y", "d")]]
     (record,) = log.records
-    assert record.levelno == logging.INFO and "2 entities begin with an I tag (the first in line 1)" in record.getMessage()
+    assert record.levelno == logging.INFO and "2 entities are not tagged as BIO has it (the first in line 1)" in record.getMessage()
 
 
-def test_tags_of_no_whole_entity_are_outside_and_counted(read, log):
+def test_entities_without_an_end_or_a_beginning_are_read_and_counted(read, log):
     found = read("a O\n\nb S-x\nc B-x\nd M-x\n\ne B-x\nf E-x\ng E-x\n").sentences
-    assert [names(sentence) for sentence in found] == [[], [("x", "b")], [("x", "ef")]]
+    assert [names(sentence) for sentence in found] == [[], [("x", "b"), ("x", "cd")], [("x", "ef"), ("x", "g")]]
     (record,) = log.records
-    assert record.levelno == logging.WARNING and "3 tags belong to no whole entity (the first in line 4)" in record.getMessage()
+    assert "2 entities are not tagged as BMES has it (the first in line 4)" in record.getMessage()
 
 
 def test_clean_tags_are_read_without_a_word(read, log):
@@ -211,6 +215,27 @@ def test_a_few_glued_tokens_do_not_make_words_of_letters(read):
 
 def test_characters_are_joined_without_spaces(read):
     assert read("W B-x\nT I-x\nO I-x\n的 O\n1 O\n").sentences == [Sentence("WTO的1", (("x", 0, 3),), 1)]
+
+
+@pytest.mark.parametrize("token", ["21", "👍🏽", "Ａ１"])
+def test_token_of_several_characters_shifts_no_entity(read, token):
+    (sentence,) = read(f"a O\nb O\n{token} O\n王 B-PER\n某 I-PER\n{token} B-X\n到 O\n李 S-PER\n").sentences
+    assert sentence.text == f"ab{token}王某{token}到李"
+    assert names(sentence) == [("PER", "王某"), ("X", token), ("PER", "李")]
+    assert sentence.entity_lines == (4, 6, 8)
+
+
+def test_positions_in_words_are_no_text(read, log):
+    word = "".join(f"{letter}{position}\tO\n" for position, letter in enumerate("abcdefghi31k"))
+    (sentence,) = read(f"科0\tB-X\n技1\tI-X\n{word}10\tO\n来0\tB-X\n").sentences
+    assert (sentence.text, names(sentence)) == ("科技abcdefghi31k1来", [("X", "科技"), ("X", "来")])
+    assert "the number behind each character is its position in a word" in log.text
+
+
+@pytest.mark.parametrize("rows", ["A1 B-x\nA2 I-x\n", "A0 B-x\nB O\nC1 O\n", "v0 B-x\nw0 O\n", "一0 O\n二1 O\n三 O\n", "0 O\n1 O\n"])
+def test_digits_that_are_no_positions_in_words_are_text(read, rows):
+    (sentence,) = read(rows).sentences
+    assert sentence.text.replace(" ", "") == "".join(row.split()[0] for row in rows.splitlines())
 
 
 def test_mark_of_a_document_ends_a_sentence(read):

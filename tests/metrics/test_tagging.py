@@ -8,7 +8,7 @@ import pytest
 from src.data.tags import make_tag_set
 from src.metrics.tagging import entity_metrics, legacy_entity_metrics, legacy_metrics, token_accuracy
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "tagging.json.gz"
+GOLDEN = json.loads(gzip.decompress((Path(__file__).parent.parent / "golden" / "tagging.json.gz").read_bytes()))
 A, B, C = ("PER", 0, 2), ("LOC", 4, 5), ("PER", 7, 9)
 
 
@@ -31,9 +31,9 @@ def test_entity_counts_by_type_start_and_end():
     assert found["macro_f1"] == pytest.approx((2 / 3 + 0.4) / 2)
 
 
-@pytest.mark.parametrize("scheme", ["BIO", "BIOES", "BMES"])
+@pytest.mark.parametrize("scheme", GOLDEN)
 def test_entity_scores_are_those_of_seqeval(scheme):
-    golden = json.loads(gzip.decompress(GOLDEN.read_bytes()))[scheme]
+    golden = GOLDEN[scheme]
     tag_set = make_tag_set(golden["labels"])
     found = entity_metrics(*([tag_set.find_spans(label_ids) for label_ids in golden[name]] for name in ("gold", "predicted")))
     exact = 1e-12  # the same quotients, but rounded elsewhere

@@ -1,0 +1,80 @@
+"""Taggers whose words have the tag of their first piece, as run_ner.py of Hugging Face trains them."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from src.bundle import ner as bundle_ner
+from src.data.ner import INSIDE, encode_sentences, find_entities, merge_windows
+from src.data.tagged_text import Sentence
+from src.data.tags import Entity, list_labels, make_tag_set
+from src.data.tokenization import Tokenizer
+
+GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "first_pieces.json").read_text(encoding="utf-8"))
+BIOES = make_tag_set(list_labels(("PER", "LOC"), "BIOES"))
+
+
+@pytest.fixture
+def tokenizer(tmp_path):
+    (tmp_path / "vocab.txt").write_text("\n".join(GOLDEN["vocabulary"]) + "\n", encoding="utf-8")
+    return Tokenizer(tmp_path / "vocab.txt", True)
+
+
+def predict(tokenizer, texts, seq_length, **settings):
+    """Entities (type, start, end) that a bundle finds by the golden file's scores of tokens."""
+    description = SimpleNamespace(settings={"seq_length": seq_length, **settings}, labels=GOLDEN["labels"])
+    rows, memory = bundle_ner.encode(description, tokenizer, texts)
+    outputs = [(np.array(GOLDEN["scores"], np.float32)[input_ids],) for input_ids, _ in rows]
+    found = bundle_ner.decode(description, memory, outputs, None)
+    return [[[entity[key] for key in ("type", "start", "end")] for entity in each["entities"]] for each in found]
+
+
+def test_entities_are_those_of_the_pipeline_of_transformers(tokenizer):
+    assert predict(tokenizer, GOLDEN["texts"], 100, tagged_pieces="first") == GOLDEN["entities"]
+    assert predict(tokenizer, GOLDEN["texts"], 100) != GOLDEN["entities"]
+
+
+@pytest.mark.parametrize("seq_length", [3, 5, 8, 17])
+def test_windows_change_no_entity_of_whole_words(seq_length, tokenizer):
+    assert predict(tokenizer, GOLDEN["texts"], seq_length, tagged_pieces="first") == GOLDEN["entities"]  # the scores see no context
+
+
+def encode(tokenizer, text, *entities, seq_length=32, windows=True):
+    sentence = Sentence(text, tuple(Entity(*entity) for entity in entities), 1)
+    rows, losses = encode_sentences([sentence], tokenizer, BIOES, seq_length, windows, tagged_pieces="first")
+    return rows, [reason for *_, reason in losses.unaligned]
+
+
+@pytest.mark.parametrize(
+    ("text", "entity", "labels", "reasons"),
+    [
+        ("washcat was dad", (0, 7), "S - O O", []),  # wash ##cat was dad
+        ("washcat was dad", (0, 11), "B - E O", []),
+        ("was washcats dad", (0, 16), "B I - - E", []),
+        ("washcat was dad", (0, 4), "O - O O", [INSIDE]),
+        ("washcat was dad", (4, 7), "O - O O", [INSIDE]),
+        ("qqq was", (0, 3), "S O", []),  # one [UNK]
+        ("qqq was", (1, 2), "O O", [INSIDE]),
+        ("中国was", (1, 2), "O S O", []),
+    ],
+)
+def test_label_of_a_word_is_that_of_its_first_piece(text, entity, labels, reasons, tokenizer):
+    (row,), found = encode(tokenizer, text, ("PER", *entity))
+    written = [BIOES.labels[label_id][0] if label_id >= 0 else "-" for label_id in row["label_ids"][1:-1]]
+    assert (" ".join(written), found) == (labels, reasons)
+
+
+@pytest.mark.parametrize("seq_length", [3, 4, 5, 7, 12])
+def test_labels_of_windows_give_the_entities_back(seq_length, tokenizer):
+    text = "washcats was dad washcat cat washwadst cat dad"
+    entities = (Entity("PER", 0, 12), Entity("LOC", 17, 24), Entity("LOC", 29, 42))
+    (whole,), _ = encode(tokenizer, text, *entities)
+    rows, _ = encode(tokenizer, text, *entities, seq_length=seq_length)
+    columns = ([np.array(row[name]) for row in rows] for name in ("starts", "ends", "label_ids"))
+    ((starts, ends, label_ids),) = merge_windows([0] * len(rows), [len(row["starts"]) for row in rows], *columns)
+    assert (starts.tolist(), ends.tolist()) == (whole["starts"][1:-1], whole["ends"][1:-1])
+    assert ((label_ids < 0) == (np.array(whole["label_ids"][1:-1]) < 0)).all()
+    assert find_entities(BIOES, whole["starts"], whole["ends"], whole["label_ids"]) == list(entities)
