@@ -15,7 +15,7 @@ import numpy as np
 
 from src.files import locked, write_text, written_whole
 
-_FORMAT = 5  # of the cache; a change in what the rows are made of gets a new number
+_FORMAT = 6  # of the cache; a change in what the rows are made of gets a new number
 _PADDING = {"label_ids": -1}  # no label; all else is padded with 0
 _SAMPLE = 1 << 20  # bytes at both ends of a large file that stand for all of it in a key
 
