@@ -7,6 +7,7 @@ from pathlib import Path
 
 
 def main(folder):
+    sys.stdout.reconfigure(errors="backslashreplace")  # the terminal may lack characters of the texts
     scores = json.loads((folder / "run/eval_results.json").read_text(encoding="utf-8"))
     baseline = json.loads((folder / "baseline.json").read_text(encoding="utf-8"))
     print(f"\n{'':36}{'accuracy':>10}{'macro F1':>10}")

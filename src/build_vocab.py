@@ -23,11 +23,11 @@ _SPECIAL = [PAD, UNKNOWN, CLS, SEP, MASK]
 _CHARS = 1 << 20  # of a block of text
 
 
-def train(paths, vocab_size, lower_case=True, min_frequency=2):
+def train(paths, vocab_size, lower_case=True, min_frequency=2, input_format=None):
     """Tokens in the order of their ids: special tokens, letters, pieces in the order they were merged.
 
     Args:
-        paths: files for `read_corpus`.
+        paths, input_format: for `read_corpus`.
         vocab_size: most tokens. The most frequent letters are kept if not all fit.
         min_frequency: of a letter, and of a pair of pieces that is merged.
 
@@ -36,7 +36,7 @@ def train(paths, vocab_size, lower_case=True, min_frequency=2):
     """
     pipeline = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
     pipeline.normalizer, pipeline.pre_tokenizer = make_normalizer(lower_case), BertPreTokenizer()
-    letters = _count_letters(paths, pipeline)
+    letters = _count_letters(read_corpus(paths, input_format), pipeline)
     ranked = sorted((letter for letter in letters if letters[letter] >= min_frequency), key=lambda letter: (-letters[letter], letter))
     kept = sorted(ranked[: vocab_size - len(_SPECIAL)], key=lambda letter: (letter.startswith("##"), letter))
     if not kept:
@@ -45,15 +45,15 @@ def train(paths, vocab_size, lower_case=True, min_frequency=2):
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=_SPECIAL + kept, limit_alphabet=0, show_progress=False
     )
-    pipeline.train_from_iterator(read_corpus(paths), trainer)
+    pipeline.train_from_iterator(read_corpus(paths, input_format), trainer)
     vocabulary = pipeline.get_vocab()
     return sorted(vocabulary, key=vocabulary.get)
 
 
-def _count_letters(paths, pipeline):
+def _count_letters(text, pipeline):
     """How often each letter occurs, and "##" with each that continues a word."""
     letters = Counter()
-    for lines in cut_lines(read_corpus(paths), _CHARS):
+    for lines in cut_lines(text, _CHARS):
         for text, count in Counter(" ".join(lines).split(" ")).items():
             for word, _ in pipeline.pre_tokenizer.pre_tokenize_str(pipeline.normalizer.normalize_str(text)):
                 for letter, times in Counter(list(word) + [f"##{letter}" for letter in word[1:]]).items():
@@ -65,7 +65,8 @@ def main(argv=None):
     """Parse, train, write."""
     options = loader.load(VocabularyOptions, argv)
     with cli.bad_input_exits():
-        tokens = train(find_files(options.input_file), options.vocab_size, options.do_lower_case, options.min_frequency)
+        paths = find_files(options.input_file)
+        tokens = train(paths, options.vocab_size, options.do_lower_case, options.min_frequency, options.input_format)
         write_text(options.vocab_file, "\n".join(tokens) + "\n")
     logger.info(f"{options.vocab_file} tokens={len(tokens)}")
 

@@ -1,9 +1,10 @@
-"""What all commands share: exit codes, errors about input as one line, a parser whose errors are such."""
+"""What all commands share: exit codes, errors about input as one line, a parser whose errors are such, output that ends no run."""
 
 import argparse
+import io
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 EXIT_CHECK_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -19,9 +20,59 @@ class Parser(argparse.ArgumentParser):
         raise ValueError(f"{message}; see `{self.prog} --help`")
 
 
+class Output:
+    """A text stream of the process for messages, which are never worth the run.
+
+    A character that the stream's encoding lacks is written as its code. Where nothing can be written any more (a full disk, a terminal
+    or a reader that is gone) the rest goes nowhere; of stdout stderr says so, unless it is that its reader has left.
+    """
+
+    def __init__(self, stream):
+        self._stream = stream
+        if isinstance(stream, io.TextIOWrapper):  # others take any character
+            stream.reconfigure(errors="backslashreplace")
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        try:
+            self._stream.write(text)
+        except OSError as error:
+            self.give_up(error)
+        return len(text)
+
+    def flush(self):
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self.give_up(error)
+
+    def give_up(self, error):
+        """Let the rest go nowhere, what the framework's libraries write too."""
+        with suppress(OSError):  # the stream is no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+        if self is sys.stdout and not isinstance(error, BrokenPipeError):
+            print(f"warning: standard output: {error.strerror}; the run goes on without it", file=sys.stderr, flush=True)
+
+
+def keep_output():
+    """Make an Output of stdout and of stderr."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who started the process
+            stream = open(os.devnull, "w")  # noqa: SIM115 (as long as the process)
+        if not isinstance(stream, Output):
+            setattr(sys, name, Output(stream))
+
+
 @contextmanager
 def bad_input_exits():
-    """Turn errors about input into one line on stderr and exit code 2; BERT_TRACEBACK=1 shows where they arose."""
+    """Turn errors about input into one line on stderr and exit code 2; BERT_TRACEBACK=1 shows where they arose.
+
+    From here on no message ends the run, see `Output`.
+    """
+    keep_output()
     try:
         yield
     except (ValueError, OSError, MemoryError) as error:

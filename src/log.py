@@ -24,8 +24,11 @@ class _TqdmHandler(logging.Handler):
     """Write above a running progress bar instead of through it."""
 
     def emit(self, record):
-        tqdm.write(self.format(record), file=sys.stdout)
-        sys.stdout.flush()
+        try:
+            tqdm.write(self.format(record), file=sys.stdout)
+            sys.stdout.flush()
+        except (OSError, ValueError):  # in a program of others, which has not called cli.keep_output
+            self.handleError(record)
 
 
 def _make_logger():

@@ -8,16 +8,15 @@ a text, and where the model takes pairs the second one behind a tab. Questions m
 have the id of the question.
 """
 
-import gzip
 import json
 import re
 import time
-import zlib
 from itertools import chain, islice
 from pathlib import Path
 
 from src import signals
 from src.cli import Parser, bad_input_exits
+from src.data.lines import read_lines
 from src.files import GZIP, written_whole
 from src.log import logger, progress
 from src.squad_file import read_squad
@@ -101,33 +100,25 @@ def _read_lines(path, takes_pairs):
         FileNotFoundError: no such file. ValueError: with the line: no JSON, or not UTF-8.
     """
     is_json = path.name.removesuffix(".gz").endswith(".jsonl")
-    with open(path, "rb") as raw, gzip.open(raw) if _is_gzip(raw) else raw as file:
-        try:
-            for number, line in enumerate(file, 1):
-                line = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-                if is_json:
-                    if line.strip():
-                        yield _parse_json(line)
-                elif takes_pairs and "\t" in line:
-                    first, second = line.split("\t", 1)
-                    yield {"text_a": first, "text_b": second}
-                else:
-                    yield line
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}:{number}: not UTF-8: {error.reason}") from None
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path}:{number}: not JSON: {error}") from None
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(f"{path}: a damaged .gz file: {error}") from None
+    for number, line in read_lines(path):
+        if is_json:
+            if line.strip():
+                yield _parse_json(path, number, line)
+        elif takes_pairs and "\t" in line:
+            first, second = line.split("\t", 1)
+            yield {"text_a": first, "text_b": second}
+        else:
+            yield line
 
 
-def _is_gzip(file):
-    return file.peek(len(GZIP))[: len(GZIP)] == GZIP
-
-
-def _parse_json(line):
-    instance = json.loads(line)
-    json.dumps(instance, ensure_ascii=False, allow_nan=False).encode()  # raises where no server could be asked: NaN, half a surrogate pair
+def _parse_json(path, number, line):
+    try:
+        instance = json.loads(line)
+        json.dumps(
+            instance, ensure_ascii=False, allow_nan=False
+        ).encode()  # raises where no server could be asked: NaN, half a surrogate pair
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}:{number}: not JSON: {error}") from None
     return instance
 
 
@@ -136,7 +127,9 @@ def _count_lines(path):
     if not path.is_file():
         return None
     with open(path, "rb") as file:
-        return None if _is_gzip(file) else sum(1 for line in file if path.suffix != ".jsonl" or line.strip())
+        if file.read(len(GZIP)) == GZIP:
+            return None
+    return sum(1 for _, line in read_lines(path) if path.suffix != ".jsonl" or line.strip())
 
 
 def _ask(predict, batch, top_k, path, done, ids):

@@ -7,6 +7,8 @@ from pathlib import Path
 from src.config.fields import check_fields, setting
 
 FORMATS = ("mindrecord", "tfrecord")
+INPUT_FORMATS = ("plain", "wikitext", "doc", "json")
+_FORMAT_HELP = "form of input_file: plain text, WikiText, WikiExtractor's doc or json; default: recognised for each file"
 
 
 @dataclass(frozen=True)
@@ -14,6 +16,7 @@ class BuilderOptions:
     """Make records for pretraining from raw text."""
 
     input_file: str = setting("", "text files, globs, separated by commas")
+    input_format: str | None = setting(None, _FORMAT_HELP, INPUT_FORMATS)
     output_file: str = setting("", "the file of records to write")
     vocab_file: str = setting("", "vocab.txt, a token a line")
     do_lower_case: bool | None = setting(None, "lower-case the text; decided by the vocabulary where it is not given")
@@ -66,6 +69,7 @@ class VocabularyOptions:
     """Make a WordPiece vocabulary from raw text."""
 
     input_file: str = setting("", "text files, globs, separated by commas")
+    input_format: str | None = setting(None, _FORMAT_HELP, INPUT_FORMATS)
     vocab_file: str = setting("", "the file to write")
     vocab_size: int = setting(30522, "most tokens; the five special ones are among them", minimum=6)
     min_frequency: int = setting(2, "of a letter, and of a pair of pieces that is merged", minimum=1)

@@ -6,7 +6,6 @@ Prints what became of every tensor, and by how much each layer's output differs 
 written to conversion_report.json. Exit code 0: proved; 1: the proof failed, nothing but the report is written; 2: bad input.
 """
 
-import os
 import sys
 import time
 
@@ -18,7 +17,6 @@ from src.convert import conversion, proof
 def main(argv=None):
     """Parse, convert, report."""
     started = time.perf_counter()
-    sys.stdout.reconfigure(errors="backslashreplace")  # names may hold anything
     with bad_input_exits():
         options = _parse(argv)
         try:
@@ -41,11 +39,7 @@ def main(argv=None):
 
 
 def _print(lines):
-    """Lines to the terminal, or to whoever reads some of them only (`| head`)."""
-    try:
-        print("\n".join(map(printable, lines)), flush=True)
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what Python flushes at its end goes there)
+    print("\n".join(map(printable, lines)), flush=True)
 
 
 def _parse(argv):

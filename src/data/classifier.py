@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field, replace
 
-from src.data.tables import read_rows
+from src.data.tables import check_widths, clean_name, match_case, read_rows
 from src.log import logger, shorten
 
 _LANGUAGE = "en"  # of the rows of xnli, unless another is asked for
@@ -44,8 +44,10 @@ class Task:
         files: the names to look for in data_dir, for train, eval and predict; the first that exists is taken, plain or .gz.
         aliases: other spelling of a label -> its name.
         skipped_label: what stands for a label where the annotators did not agree; such rows count neither in training nor in evaluation.
+            None: `-`, if all other labels of a file are those of inference.
         separators: as `read_rows` takes them.
         regression: the label is a number.
+        ragged: rows may have further columns behind those of the first row.
         language: of the rows to read, where the table names languages.
     """
 
@@ -57,10 +59,12 @@ class Task:
     skipped_label: str | None = None
     separators: tuple | None = None
     regression: bool = False
+    ragged: bool = False
     language: str = _LANGUAGE
 
 
 _ENTAILMENT = ("contradiction", "entailment", "neutral")  # Google's order
+_NO_AGREEMENT = "-"  # in place of one of these
 
 TASKS = {
     "cola": Task((Columns("sentence", None, "label"),), Columns(3, None, 1), ("0", "1")),
@@ -77,13 +81,14 @@ TASKS = {
         files=(("train.tsv", "sts-train.csv"), ("dev.tsv", "sts-dev.csv"), ("test.tsv", "sts-test.csv")),
         separators=("\t",),
         regression=True,
+        ragged=True,
     ),
     "mnli": Task(
         (Columns("sentence1", "sentence2", "gold_label"),),
         None,
         _ENTAILMENT,
         files=(("train.tsv",), ("dev_matched.tsv", "dev.tsv"), ("test_matched.tsv", "test.tsv")),
-        skipped_label="-",
+        skipped_label=_NO_AGREEMENT,
     ),
     "xnli": Task(
         (
@@ -99,7 +104,7 @@ TASKS = {
             ("xnli.test.tsv", "XNLI-1.0/xnli.test.tsv", "test.tsv"),
         ),
         aliases={"contradictory": "contradiction"},
-        skipped_label="-",
+        skipped_label=_NO_AGREEMENT,
     ),
     "tnews": Task(
         (Columns("sentence", None, "label"),),
@@ -164,37 +169,40 @@ def read_examples(path, task, with_labels):
             labels None, and no row is skipped but those of other languages.
 
     Raises:
-        ValueError: empty file, header without the columns, a row with too few fields, no row left; names file and line.
+        ValueError: empty file, header without the columns, a row of another width than the first, no row left; names file and line.
     """
     rows = read_rows(path, task.separators)
     columns, header = _find_columns(path, task, rows[0], with_labels)
+    needed = 1 + max(place for place in vars(columns).values() if place is not None)
+    check_widths(path, rows, needed, header, task.ragged)
     if header:
         rows = rows[1:]
         if not rows:
             raise ValueError(f"{path}: a header and no rows")
-    width = 1 + max(place for place in vars(columns).values() if place is not None)
-    for line, fields in rows:
-        if len(fields) < width:
-            raise ValueError(f"{path}:{line}: {len(fields)} columns, at least {width} expected")
     if columns.language is not None:
         rows = _choose_language(path, rows, columns.language, task.language)
-    examples, skipped = [], 0
-    for line, fields in rows:
+    labels = [None if columns.label is None else clean_name(fields[columns.label] or "") or None for _, fields in rows]
+    skipped_label = (task.skipped_label or _find_no_agreement(labels)) if with_labels else None
+    examples = []
+    for (line, fields), label in zip(rows, labels):
         text_a, text_b = fields[columns.text_a], None if columns.text_b is None else fields[columns.text_b]
-        label = None if columns.label is None else (fields[columns.label] or "").strip() or None
         if text_a is None or (text_b is None and columns.text_b is not None):
             raise ValueError(f"{path}:{line}: a text is missing or null")
         if with_labels and label is None:
             raise ValueError(f"{path}:{line}: empty label")
-        if with_labels and label == task.skipped_label:
-            skipped += 1
-        else:
+        if label is None or label != skipped_label:
             examples.append(Example(text_a, text_b, task.aliases.get(label, label), line))
-    if skipped:
-        logger.info(f"{path}: skipped {skipped} rows labelled {task.skipped_label!r}")
+    if len(examples) < len(rows):
+        logger.info(f"{path}: skipped {len(rows) - len(examples)} rows labelled {skipped_label!r}")
     if not examples:
-        raise ValueError(f"{path}: all rows are labelled {task.skipped_label!r}")
+        raise ValueError(f"{path}: all rows are labelled {skipped_label!r}")
     return examples
+
+
+def _find_no_agreement(labels):
+    """`-` if it stands among labels of inference."""
+    others = {label.casefold() for label in labels if label} - {_NO_AGREEMENT}
+    return _NO_AGREEMENT if others and others.issubset((*_ENTAILMENT, "contradictory")) else None
 
 
 def _find_columns(path, task, first_row, with_labels):
@@ -223,8 +231,7 @@ def _find_columns(path, task, first_row, with_labels):
 
 def _choose_language(path, rows, place, language):
     """The rows whose field at `place` is the language."""
-    chosen = [row for row in rows if row[1][place] == language]
-    if not chosen:
+    if not (chosen := [row for row in rows if row[1][place] == language]):
         found = sorted({str(fields[place])[:20] for _, fields in rows})
         raise ValueError(f"{path}: no row of language={language}; found {shorten(map(repr, found))}")
     return chosen
@@ -269,11 +276,16 @@ def encode_examples(path, examples, tokenizer, labels, seq_length):
 
 
 def _find_ids(path, examples, labels):
+    """The id of each label, which may differ in case from its name in `labels`."""
     ids = {None: -1, **{label: number for number, label in enumerate(labels)}}
-    for example in examples:
-        if example.label not in ids:
+    known = match_case({example.label for example in examples if example.label is not None}, labels)
+    names = [known.get(example.label, example.label) for example in examples]
+    for example, name in zip(examples, names):
+        if name not in ids:
             raise ValueError(f"{path}:{example.line}: unknown label {example.label[:80]!r}; known are {shorten(labels)}")
-    return [ids[example.label] for example in examples]
+    if known:
+        logger.info(f"{path}: labels are matched without regard to case: {shorten(f'{name} is {known[name]}' for name in sorted(known))}")
+    return [ids[name] for name in names]
 
 
 def _parse_score(path, example):

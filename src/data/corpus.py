@@ -3,17 +3,15 @@
 Formats, their detection and the sentence rules: docs/pretraining_data.md.
 """
 
-import bz2
 import glob
-import gzip
 import html
 import itertools
 import json
 import re
-import zlib
 from pathlib import Path
 
-from src.files import GZIP
+from src.config.builder import INPUT_FORMATS
+from src.data.lines import read_lines
 from src.log import logger
 
 _HEAD_LINES = 2000  # of a file, that tell its format
@@ -48,51 +46,46 @@ def find_files(patterns):
     return list(dict.fromkeys(paths))
 
 
-def read_corpus(paths):
+def read_corpus(paths, input_format=None):
     """Lines of text files behind each other; an empty string ends a document, as every file does.
+
+    Args:
+        input_format: one of INPUT_FORMATS, of all files. None: that of each is recognised, and told where it changes.
 
     Raises:
         ValueError: naming file and line: not UTF-8, a damaged .gz or .bz2, a line that is no JSON object with a `text`.
     """
+    told = input_format
     for path in paths:
-        read = _choose_reader(path)
-        if read is None:
+        found = _recognise(path)
+        if found is None:
             logger.warning(f"{path}: the file is empty; skipped")
-        else:
-            yield from read(path)
+            continue
+        if not input_format and found != told:
+            others = ", ".join(name for name in INPUT_FORMATS if name != found)
+            logger.info(f"{path}: input_format={found}, recognised by its beginning; --input_format gives another: {others}")
+            told = found
+        yield from _READERS[input_format or found](path)
 
 
-def _choose_reader(path):
+def _recognise(path):
+    """One of INPUT_FORMATS, None of a file without text."""
     head = [line for _, line in itertools.islice(_number_lines(path), _HEAD_LINES)]
     first = next(filter(None, head), None)
     if first is None:
         return None
     if _DOCUMENT.fullmatch(first):
-        return _read_doc
+        return "doc"
     if re.match(r'\{\s*"', first):
-        return _read_json
-    if any(map(_is_title, head)):
-        return _read_headed
-    return _read_plain
+        return "json"
+    headings = list(filter(_HEADING.fullmatch, head))
+    num_titles = sum(map(_is_title, headings))
+    return "wikitext" if _is_title(first) or 0 < num_titles < len(headings) else "plain"
 
 
 def _number_lines(path):
-    """(number from 1, stripped text) of each line of a plain, gzip or bzip2 file."""
-    with open(path, "rb") as file:
-        magic = file.read(3)
-    opener = gzip.open if magic[:2] == GZIP else bz2.open if magic == b"BZh" else open
-    number = 0
-    try:
-        with opener(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                text = line.decode("utf-8")
-                yield number, (text.removeprefix("\ufeff") if number == 1 else text).strip()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}:{number}: not UTF-8: {error.reason}") from None
-    except (EOFError, zlib.error, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise ValueError(f"{path}:{number + 1}: damaged {opener.__module__} file: {error}") from None
+    """(number from 1, stripped text) of each line."""
+    return ((number, line.strip()) for number, line in read_lines(path))
 
 
 def _read_plain(path):
@@ -164,6 +157,9 @@ def _read_json(path):
         lines = [part for part in (html.unescape(part).strip() for part in text.split("\n")) if part]
         yield from lines[1:] if lines and lines[0] == html.unescape(str(found.get("title"))) else lines
         yield ""
+
+
+_READERS = {"plain": _read_plain, "wikitext": _read_headed, "doc": _read_doc, "json": _read_json}
 
 
 def split_sentences(line):

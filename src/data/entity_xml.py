@@ -7,6 +7,7 @@ from pathlib import Path
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, XMLParser
 
+from src.data.tables import clean_name
 from src.data.tags import Entity
 from src.files import read_bytes
 
@@ -89,7 +90,7 @@ class _Target:
 
     def start(self, name, attributes):
         self._flush()
-        entity_type = attributes.get("TYPE") if len(self._open) > 1 else None
+        entity_type = clean_name(attributes["TYPE"]) if "TYPE" in attributes and len(self._open) > 1 else None
         if len(self._open) == 1:
             self._line = self.find_line()
         elif entity_type == "" or entity_type is None and name in ENTITY_ELEMENTS:

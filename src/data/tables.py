@@ -3,16 +3,21 @@
 import csv
 import io
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
+from src.data.lines import split_lines, unify
 from src.files import read_bytes
 
 csv.field_size_limit(1 << 30)
 
+_INVISIBLE = r"[\s\u200b\u2060\ufeff]+"  # white space of any kind, and what has no width
+_EDGES = re.compile(f"^{_INVISIBLE}|{_INVISIBLE}$")
+
 
 def read_text(path):
-    """The UTF-8 text of a file, plain or .gz, without a byte order mark.
+    """The UTF-8 text of a file, plain or .gz, without a byte order mark; LF or CRLF ends a line, in a file of CR alone LF.
 
     Raises:
         FileNotFoundError: no such file. ValueError: empty, damaged gzip, or not UTF-8 (with the line).
@@ -20,7 +25,7 @@ def read_text(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: {'a folder, a file is expected' if path.is_dir() else 'no such file'}")
-    data = read_bytes(path)
+    data = unify(read_bytes(path))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -58,16 +63,36 @@ def read_rows(path, separators=None):
         rows = list(_split_csv(path, text))
     else:
         separators = separators or ("\t",)
-        rows = list(_split_plain(text, next((separator for separator in separators if separator in first_line), separators[0])))
+        rows = list(_split_plain(path, text, next((separator for separator in separators if separator in first_line), separators[0])))
     for line, fields in rows:
         if not any(fields):
             raise ValueError(f"{path}:{line}: blank line")
     return rows
 
 
-def _split_plain(text, separator):
-    for line, row in enumerate(text.rstrip("\r\n").split("\n"), 1):
-        yield line, row.removesuffix("\r").split(separator)
+def check_widths(path, rows, needed, header=False, ragged=False):
+    """Refuse rows of another width than the first: a tab inside a text, or one too few, moves all fields behind it.
+
+    Args:
+        rows: as `read_rows` gives them.
+        needed: fewest columns.
+        header: whether the first row is one.
+        ragged: any width is good that has the columns needed.
+
+    Raises:
+        ValueError: naming file and line.
+    """
+    width = len(rows[0][1])
+    for line, fields in rows:
+        if len(fields) < needed:
+            raise ValueError(f"{path}:{line or 1}: {len(fields)} columns, at least {needed} expected")
+        if len(fields) != width and not ragged:
+            raise ValueError(f"{path}:{line}: {len(fields)} columns, the {'header' if header else 'first row'} has {width}")
+
+
+def _split_plain(path, text, separator):
+    for line, row in enumerate(split_lines(path, text.rstrip("\r\n")), 1):
+        yield line, row.split(separator)
 
 
 def _split_csv(path, text):
@@ -104,6 +129,20 @@ def _split_json(path, text):
             reason = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
             raise ValueError(f"{path}:{line}: no JSON object in one line: {reason}") from None
         yield line, fields
+
+
+def clean_name(name):
+    """The name of a label or type without the white space around it, a no-break space too, and without marks that nobody sees."""
+    return _EDGES.sub("", name)
+
+
+def match_case(names, known):
+    """name -> the known one that differs from it in case alone, for names that are not known, where no other one does."""
+    folded = {}
+    for name in known:
+        folded.setdefault(name.casefold(), []).append(name)
+    found = {name: folded.get(name.casefold(), ()) for name in set(names).difference(known)}
+    return {name: others[0] for name, others in found.items() if len(others) == 1}
 
 
 def decode_object(row):

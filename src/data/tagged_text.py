@@ -6,7 +6,8 @@ import unicodedata
 from dataclasses import dataclass, field
 
 from src.data.entity_xml import parse_sentences, read_encoded
-from src.data.tables import check_escapes, decode_object, read_text
+from src.data.lines import split_lines
+from src.data.tables import check_escapes, clean_name, decode_object, read_text
 from src.data.tags import Entity, count_oddities, find_scheme, find_spans, parse_tag
 from src.log import logger
 
@@ -77,8 +78,7 @@ def read_plain(path):
     """A Sentence without entities of each line of a text file, plain or .gz; a blank line is an empty one."""
     text = read_text(path)
     _refuse_nul(path, text)
-    rows = text.removesuffix("\n").split("\n")
-    return [Sentence(row.removesuffix("\r"), (), line) for line, row in enumerate(rows, 1)]
+    return [Sentence(row, (), line) for line, row in enumerate(split_lines(path, text.removesuffix("\n")), 1)]
 
 
 def _recognise(text):
@@ -130,10 +130,10 @@ def _read_entities(found):
         raise ValueError(f'"text" is missing or no string; found the keys {str(list(found))[:80]}')
     if not text.strip():
         raise ValueError('"text" is empty')
-    if not isinstance(label, dict) or not all(label) or not all(isinstance(names, dict) for names in label.values()):
+    if not isinstance(label, dict) or not all(map(clean_name, label)) or not all(isinstance(names, dict) for names in label.values()):
         raise ValueError('"label" is not of the form {type: {entity text: [[start, last], …]}}')
     check_escapes([text, *label])
-    places = [(entity_type, name, spans) for entity_type, names in label.items() for name, spans in names.items()]
+    places = [(clean_name(entity_type), name, spans) for entity_type, names in label.items() for name, spans in names.items()]
     entities = {_check_span(text, entity_type, name, span) for entity_type, name, spans in places for span in _as_list(spans)}
     return text, tuple(sorted(entities, key=lambda entity: (entity.start, entity.end, entity.type)))
 
@@ -166,12 +166,15 @@ def _split_row(row):
     if not found:
         columns = len(re.findall("[^ \t]+", row))
         raise ValueError(f"number of columns {columns} in {row[:40]!r}; expected 2: a character and its tag, by a tab or space")
-    return found[1], parse_tag(found[2])
+    tag = clean_name(found[2])
+    if re.search(r"\s", tag):
+        raise ValueError(f"white space inside the tag {tag[:40]!r}")
+    return found[1], parse_tag(tag)
 
 
 def _read_tags(path, text):
     groups, current, known, first_lines = [], [], {}, {}
-    for line, row in enumerate(text.split("\n"), 1):
+    for line, row in enumerate(split_lines(path, text), 1):
         item = known.get(row)  # few rows are different: a character and its tag
         if item is None:
             try:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.data.tables import read_text
+from src.data.tables import clean_name, read_text
 
 OUTSIDE = "O"
 _TAG = re.compile(r"([BIMESLU])[-_](.+)", re.DOTALL)
@@ -237,7 +237,7 @@ def read_label_file(path):
 def _read_lines(path, text):
     names = {}
     for line, name in enumerate(text.split("\n"), 1):
-        name = name.strip()
+        name = clean_name(name)
         if re.search(r"\s|\0", name):
             raise ValueError(f"{path}:{line}: found {name[:40]!r}, expected one tag or one entity type")
         if name in names:
@@ -268,5 +268,5 @@ def _read_json(path, text):
             raise ValueError(f"{path}:{line}: {tag!r} has id {label_id!r}; the {len(pairs)} tags need the ids 0 to {len(pairs) - 1}")
         if label_id in taken:
             raise ValueError(f"{path}:{line}: {tag!r} has id {label_id}, which {taken[label_id]!r} has too")
-        taken[label_id] = tag
+        taken[label_id] = clean_name(tag)
     return tuple(taken[label_id] for label_id in range(len(pairs)))

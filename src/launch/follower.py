@@ -7,7 +7,7 @@ _PIECE = 1 << 20  # bytes
 
 
 class Follower:
-    """Copies a file to standard output, as it grows.
+    """Copies a file to standard output, a `src.cli.Output`, as it grows.
 
     Args:
         path: of the file; it may not be there yet.
@@ -25,9 +25,9 @@ class Follower:
             while piece := self._file.read(_PIECE):
                 self._output.write(piece)
                 self._output.flush()
-        except BrokenPipeError:  # nobody reads any more; the training goes on
+        except OSError as error:
             self._output = None
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes there when it ends
+            sys.stdout.give_up(error)
 
 
 def read_tail(path, lines=20):

@@ -232,8 +232,6 @@ def _make_parser():
 
 def main(argv=None):
     """Run one command; returns the exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # file names may hold anything
     with bad_input_exits():
         options = _make_parser().parse_args(argv)
         return options.run(options)

@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from src.launch.children import Child
@@ -153,7 +153,4 @@ class _Crew:
 
 
 def _tell(text):
-    """Write to stderr; that nobody reads any more must not end the training."""
-    with suppress(BrokenPipeError):
-        sys.stderr.write(text)
-        sys.stderr.flush()
+    print(text, end="", file=sys.stderr, flush=True)

@@ -1,5 +1,6 @@
 """Compile native.cpp, the kernels that plain ops cannot match on the CPU, on first use."""
 
+import atexit
 import functools
 import hashlib
 import os
@@ -9,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from src.files import written_whole
+from src.files import make_folder, written_whole
 from src.log import logger
 
 _SOURCE = Path(__file__).with_name("native.cpp")
@@ -19,7 +20,7 @@ _LINK = ("-shared",)
 
 @functools.cache
 def build():
-    """Path of the compiled library, kept in ~/.cache/bert-mindspore; None where there is no C++ compiler that works.
+    """Path of the compiled library, kept in ~/.cache/bert-mindspore if it can be; None where there is no C++ compiler that works.
 
     `$CXX` names the compiler (default g++); BERT_NATIVE=0 asks for plain ops. The file's name follows from source,
     flags, compiler and processor, so a home folder that several machines share serves each of them. Compiled and linked apart:
@@ -31,7 +32,7 @@ def build():
         return None
     flags = (own_processor(platform.machine()), *FLAGS)
     key = hashlib.sha256(repr((_SOURCE.read_bytes(), flags, _LINK, compiler, _processor())).encode()).hexdigest()[:16]
-    library = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / f"bert-mindspore/native-{key}.so"
+    library = _place_library(f"native-{key}.so")
     if not library.is_file():
         try:
             with written_whole(library) as temporary:
@@ -56,6 +57,19 @@ def compile_library(compiler, flags, path):
 def own_processor(machine):
     """The flag for all that the processor of a machine can; on ARM -march would choose the instructions alone, and tune for any."""
     return "-mcpu=native" if machine in ("aarch64", "arm64") else "-march=native"
+
+
+def _place_library(name):
+    """Its path; where the user has no home, or none that can be written to, in a folder that lasts as long as the process."""
+    try:
+        library = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bert-mindspore" / name
+        if not library.is_file():
+            make_folder(library.parent)
+    except (RuntimeError, OSError):
+        folder = tempfile.mkdtemp(prefix="bert-mindspore-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        library = Path(folder) / name
+    return library
 
 
 def _processor():

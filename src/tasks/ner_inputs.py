@@ -9,10 +9,11 @@ import numpy as np
 from src.data import record_files, records
 from src.data.ner import encode_sentences, find_continuations
 from src.data.splits import SPLITS, find_file
+from src.data.tables import match_case
 from src.data.tagged_text import read_plain, read_tagged
 from src.data.tags import make_tag_set
 from src.data.tokenization import CLS, SEP, Tokenizer
-from src.log import logger
+from src.log import logger, shorten
 
 _ENDINGS = ("json", "txt", "bio", "bmes", "conll", "xml")
 _FILES = tuple(
@@ -41,7 +42,20 @@ def read(config, split):
         return read_plain(path)
     if split == "predict":
         return read_file(path, ()).sentences
-    return read_file(path, config.class_filter).labelled_sentences(path)
+    return _name_as_the_labels(path, read_file(path, config.class_filter).labelled_sentences(path), make_tag_set(config.labels).types)
+
+
+def _name_as_the_labels(path, sentences, types):
+    """The sentences; types that differ from those of the labels in case alone are named as these."""
+    known = match_case({entity.type for sentence in sentences for entity in sentence.entities}, types)
+    if not known:
+        return sentences
+    logger.info(f"{path}: types are matched without regard to case: {shorten(f'{name} is {known[name]}' for name in sorted(known))}")
+    renamed = []
+    for sentence in sentences:
+        entities = tuple(entity._replace(type=known.get(entity.type, entity.type)) for entity in sentence.entities)
+        renamed.append(dataclasses.replace(sentence, entities=entities))
+    return renamed
 
 
 def read_file(path, class_filter):

@@ -383,6 +383,15 @@ def test_flags_that_cannot_be_are_refused_before_the_bundle_is_opened(flags, mes
     assert (tmp_path / "in.txt").read_text() == "word1\n"
 
 
+def test_each_line_is_an_instance_whatever_ends_it(tmp_path):
+    path = tmp_path / "in.txt"
+    for data in (b"a\r\rb\tc\r", b"\xef\xbb\xbfa\r\n\r\nb\tc", gzip.compress(b"a\r\rb\tc")):
+        path.write_bytes(data)
+        assert list(predict._read_lines(path, True)) == ["a", "", {"text_a": "b", "text_b": "c"}]
+    path.write_bytes(b"a\r\rb\tc\r")
+    assert predict._count_lines(path) == 3
+
+
 def test_the_bar_knows_the_lines_that_count(tmp_path):
     (tmp_path / "in.txt").write_text("a\n\nb")
     (tmp_path / "in.jsonl").write_text('"a"\n \n"b"\n')

@@ -208,6 +208,9 @@ def test_custom_task_needs_columns(columns):
 @pytest.mark.parametrize(
     ("task", "data", "message"),
     [
+        (SST2, "sentence\tlabel\nfine\t1\nbad\tfilm\t0\n", r"a.tsv:3: 3 columns, the header has 2"),
+        (SST2, "id\tsentence\tlabel\tby\n1\tfine\t1\tx\nbad\t0\tx\n", r"a.tsv:3: 3 columns, the header has 4"),
+        (COLA, "x\t1\t\tText.\ny\t0\t\tMore\ttext.\n", r"a.tsv:2: 5 columns, the first row has 4"),
         (COLA, "x\t1\t\tText.\ny\t0\t\n", r"a.tsv:2: 3 columns, at least 4"),
         (SST2, "sentence\tlabel\nfine\t1\nbroken\n", r"a.tsv:3: 1 columns, at least 2"),
         (SST2, "sentence\tlabel\n", r"a.tsv: a header and no rows"),
@@ -320,3 +323,37 @@ def test_published_file_is_read_whole(name, file, rows, label, count, shared_fil
     assert sum(example.label == label for example in examples) == count
     assert not task.labels or set(task.labels) == set(collect_labels(examples))
     assert all(example.text_a.strip() and (example.text_b is None) == (task.named[0].text_b is None) for example in examples)
+
+
+def read_labels(path, labels, with_labels=True):
+    path = write(path, "".join(f"the cat\tthe dog\t{label}\n" for label in labels))
+    return [label for *_, label, _ in read(path, make_task("custom", "text_a=0,text_b=1,label=2"), with_labels)]
+
+
+def test_a_row_of_inference_without_agreement_is_skipped_in_any_table(tmp_path, capsys):
+    path = tmp_path / "a.tsv"
+    assert read_labels(path, ["Entailment", "-", "neutral", "-"]) == ["Entailment", "neutral"]
+    assert capsys.readouterr().out == f"{path}: skipped 2 rows labelled '-'\n"
+    assert read_labels(path, ["entailment", "-"], with_labels=False) == ["entailment", "-"]
+    for labels in (["+", "-"], ["-", "-"], ["entailment", "other", "-"]):
+        assert read_labels(path, labels) == labels
+
+
+def test_rows_of_ocnli_without_agreement_are_not_scored(shared_file):
+    task = make_task("custom", "text_a=sentence1,text_b=sentence2,label=label")
+    examples = read_examples(shared_file("more/ocnli/dev.json"), task, True)
+    assert (len(examples), collect_labels(examples)) == (2950, ("contradiction", "entailment", "neutral"))
+
+
+def test_invisible_characters_around_a_label_make_no_class(tmp_path):
+    assert read_labels(tmp_path / "a.tsv", ["yes", "yes\u00a0", "\ufeffyes", "\u200b yes\u3000"]) == ["yes"] * 4
+
+
+def test_labels_are_matched_without_regard_to_case_where_one_alone_fits(vocab_file, tmp_path, capsys):
+    tokenizer, path = Tokenizer(vocab_file, True), tmp_path / "a.tsv"
+    examples = make_examples(path, ["contradiction", "NEUTRAL"])
+    rows = encode_examples(path, examples, tokenizer, ("CONTRADICTION", "ENTAILMENT", "NEUTRAL"), 8)
+    assert [row["label_ids"] for row in rows] == [0, 2]
+    assert "labels are matched without regard to case: contradiction is CONTRADICTION" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="a.tsv:1: unknown label 'contradiction'"):
+        encode_examples(path, examples, tokenizer, ("CONTRADICTION", "Contradiction", "NEUTRAL"), 8)

@@ -57,6 +57,50 @@ def test_wikitext_is_divided_at_its_titles(tmp_path):
     assert read(write(tmp_path / "a", text)) == ["First paragraph .", "Second .", "", "Third .", ""]
 
 
+def test_a_paragraph_like_a_heading_leaves_plain_text_plain(tmp_path, capsys):
+    path = write(tmp_path / "a", "One.\n\n= x + y =\n\nTwo.\n")
+    assert read(path) == ["One.", "", "= x + y =", "", "Two.", ""]
+    assert f"{path}: input_format=plain, recognised by its beginning; --input_format gives another: " in capsys.readouterr().out
+
+
+def test_a_part_of_wikitext_is_told_by_its_headings(tmp_path, capsys):
+    text = " Rest . \n \n = = Section = = \n \n More . \n \n = Two = \n \n Third . \n"
+    assert read(write(tmp_path / "a", text)) == ["Rest .", "More .", "", "Third .", ""]
+    assert "input_format=wikitext" in capsys.readouterr().out
+
+
+def test_a_given_format_counts_whatever_the_text_looks_like(tmp_path, capsys):
+    text = "= One =\n\nFirst.\n"
+    path = write(tmp_path / "a", text)
+    assert list(read_corpus([path], "plain")) == ["= One =", "", "First.", ""]
+    assert list(read_corpus([path], "wikitext")) == ["First.", ""]
+    assert list(read_corpus([write(path, '{"text": "x"}\n')], "plain")) == ['{"text": "x"}', ""]
+    with pytest.raises(ValueError, match="a:1: not JSON"):
+        list(read_corpus([write(path, text)], "json"))
+    assert capsys.readouterr().out == ""
+
+
+def test_each_change_of_format_is_told_once(tmp_path, capsys):
+    texts = {"a": "x", "b": "y", "c": "= T =\n\nz", "d": "= U =\n\nz"}
+    list(read_corpus([write(tmp_path / name, text) for name, text in texts.items()]))
+    told = [line.partition(",")[0] for line in capsys.readouterr().out.splitlines()]
+    assert told == [f"{tmp_path}/a: input_format=plain", f"{tmp_path}/c: input_format=wikitext"]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress])
+@pytest.mark.parametrize("end", [b"\r", b"\r\n"])
+def test_line_ends_do_not_matter(tmp_path, pack, end):
+    text = b"one\ntwo\n\nthree\n" * 10_000  # more than is looked at, with ends at the edges of what is read at once
+    assert read(write(tmp_path / "a", pack(text.replace(b"\n", end)))) == read(write(tmp_path / "b", text))
+    assert read(write(tmp_path / "a", pack(DOC.encode().replace(b"\n", end)))) == read(write(tmp_path / "b", DOC))
+
+
+def test_a_carriage_return_inside_a_line_is_text_and_told(tmp_path, capsys):
+    path = write(tmp_path / "a", "one\ntwo\rthree\r\r\nfour\n")
+    assert read(path) == ["one", "two\rthree", "four", ""]
+    assert f"{path}: carriage returns inside lines=1 (the first in line 2)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress])
 def test_compressed_files_are_told_by_their_content(tmp_path, compress):
     assert read(write(tmp_path / "text.txt", compress(DOC.encode()))) == read(write(tmp_path / "b", DOC))

@@ -30,9 +30,17 @@ LAYOUTS = {
     "info": ([["title", None, "label"]], [1, None, 2]),
     "chnsenticorp": ([["text_a", None, "label"]], None),
     "text_a=q,text_b=r,label=y": ([["q", "r", "y"]], None),
+    "text_a=q,text_b=r,label=z": ([["q", "r", "z"]], None),
     "text_a=1,label=0": ([[None]], [1, None, 0]),
 }
-LABELS = {"stsb": ["0", "5.000", "-1e3", "nan", "1e999"], "mnli": ["neutral", "-"], "xnli": ["contradictory", "neutral", "-"]}
+INVISIBLE = "".join(filter(str.isspace, map(chr, range(0x10000)))) + "\u200b\u2060\ufeff"
+INFERENCE = {"entailment", "contradiction", "contradictory", "neutral"}
+LABELS = {
+    "text_a=q,text_b=r,label=z": ["Entailment", "neutral", "-"],
+    "stsb": ["0", "5.000", "-1e3", "nan", "1e999"],
+    "mnli": ["neutral", "-"],
+    "xnli": ["contradictory", "neutral", "-"],
+}
 PIECES = [
     "a",
     "b c",
@@ -61,6 +69,8 @@ HARMLESS = [
     b"text_a",
     b"gold_label",
     b"q",
+    b"\xc2\xa0",
+    b"\xe2\x80\x8b",
     b"en",
     b"_!_",
     b"-",
@@ -122,6 +132,13 @@ def make_table(generator, layout, ending):
 
 
 def make_file(generator, layout, ending, header, rows):
+    data = join_rows(generator, layout, ending, header, rows)
+    if generator.random() < 0.2 and not any("\n" in field for row in rows for field in row):
+        data = data.replace(b"\r\n", b"\n").replace(b"\n", b"\r")
+    return data
+
+
+def join_rows(generator, layout, ending, header, rows):
     if ending == "json":
         escaped = generator.random() < 0.5
         return "".join(json.dumps(dict(zip(header, row)), ensure_ascii=escaped) + "\n" for row in rows).encode()
@@ -155,6 +172,9 @@ def damage(generator, data):
 def parse_simply(data, layout, ending):
     """Header or None and rows of a file that has no defect, by json.loads and the csv module alone."""
     data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    *lines, last = data[:65536].split(b"\n")
+    if sum(line.rstrip(b"\r").count(b"\r") for line in lines) + last.count(b"\r") > len(lines):
+        data = io.StringIO(data.decode("latin-1"), newline=None).read().encode("latin-1")
     text = data.decode("utf-8-sig")
     first = text.split("\n")[0]
     try:
@@ -191,7 +211,7 @@ def choose_simply(header, rows, layout, with_labels):
     found = []
     for row in rows:
         if language is None or row[language] == "en":
-            name = None if label is None or label >= len(header or rows[0]) else (row[label] or "").strip() or None
+            name = None if label is None or label >= len(header or rows[0]) else (row[label] or "").strip(INVISIBLE) or None
             found.append(
                 (
                     row[text_a],
@@ -199,7 +219,9 @@ def choose_simply(header, rows, layout, with_labels):
                     "contradiction" if (layout, name) == ("xnli", "contradictory") else name,
                 )
             )
-    return [row for row in found if not (with_labels and layout in ("mnli", "xnli") and row[2] == "-")]
+    others = {row[2].casefold() for row in found if row[2]} - {"-"}
+    skips = with_labels and (layout in ("mnli", "xnli") or others and others <= INFERENCE)
+    return [row for row in found if not (skips and row[2] == "-")]
 
 
 class LetterTokenizer:

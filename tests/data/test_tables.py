@@ -57,6 +57,24 @@ def test_line_ends_and_byte_order_mark_do_not_matter(name, tmp_path):
     assert read_rows(write(tmp_path / f"{name}.gz", gzip.compress(text.encode()))) == plain
 
 
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.json", "a.tsv.gz"])
+def test_a_carriage_return_alone_ends_a_line_where_these_are_more_than_line_feeds(name, tmp_path):
+    separator = "," if "csv" in name else "\t"
+    text = '{"s": "a"}\n{"s": "b"}\n{"s": "c"}\n' if "json" in name else f"s{separator}l\na{separator}1\nb{separator}0\nc{separator}1\n"
+    pack = gzip.compress if name.endswith(".gz") else bytes
+    plain = read_rows(write(tmp_path / name, pack(text.encode())))
+    assert len(plain) == 4
+    for other in (text.replace("\n", "\r"), text.replace("\n", "\r").rstrip(), text.replace("\n", "\r").rstrip() + "\n"):
+        assert read_rows(write(tmp_path / name, pack(other.encode()))) == plain
+    assert read_rows(write(tmp_path / name, pack(text.replace("\n", "\r\n").encode()))) == plain
+
+
+def test_a_carriage_return_inside_a_line_of_a_tsv_is_text_and_told(tmp_path, capsys):
+    path = write(tmp_path / "a.tsv", "a\t1\nb\rc\t0\nd\t1\r\n")
+    assert read_rows(path) == [(1, ["a", "1"]), (2, ["b\rc", "0"]), (3, ["d", "1"])]
+    assert capsys.readouterr().out == f"{path}: carriage returns inside lines=1 (the first in line 2) are text, as LF ends the lines here\n"
+
+
 def test_unicode_line_separators_do_not_end_a_line(tmp_path):
     assert len(read_rows(write(tmp_path / "a.tsv", "a\u2028b\x85c\x0bd\te\n"))) == 1
 

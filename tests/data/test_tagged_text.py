@@ -119,6 +119,8 @@ TAGGED = "中\tB-LOC\n国\tI-LOC\n的\tO\n\n李\tB-PER\n\n\n京\tB-LOC\n沪\tB-L
         TAGGED.replace("\t", " "),
         TAGGED.replace("\t", "  "),
         TAGGED.replace("\n", "\r\n"),
+        TAGGED.replace("\n", "\r"),
+        TAGGED.replace("-LOC", "-LOC\u00a0").replace("O\n", "\u200bO\u3000\n"),
         TAGGED.replace("\n", " \n"),
         TAGGED.rstrip("\n"),
         TAGGED + "\n\n",
@@ -405,6 +407,14 @@ def test_deep_or_wide_xml_is_read_in_time(read):
     deep = wrap("<S>" + "<w>" * 100_000 + "x" + "</w>" * 100_000 + "</S>")
     blank = wrap("<S><w>" + " " * 200_000 + "x</w></S>")
     assert [[len(sentence.text) for sentence in read(data).sentences] for data in (deep, blank)] == [[1, 1], [1, 200_001]]
+
+
+def test_white_space_around_a_type_makes_no_second_one(read):
+    types = {"name": {"a": [[0, 0]]}, "name\u00a0": {"b": [[1, 1]]}}
+    assert names(read(row("ab", types)).sentences[0]) == [("name", "a"), ("name", "b")]
+    assert names(read(wrap('<S><w><NAMEX TYPE="PER&#160;">a</NAMEX></w></S>')).sentences[1]) == [("PER", "a")]
+    with pytest.raises(ValueError, match="a.txt:2: white space inside the tag 'B-LOC\\\\xa0B'"):
+        read("a O\nb B-LOC\u00a0B\n")
 
 
 # Raw text
