@@ -128,7 +128,7 @@ def restore(path, cell, arrays):
     """Put the arrays that `read_state` gave into a TrainStep.
 
     Raises:
-        ValueError: they are of another network or optimiser.
+        ValueError: they are of another network or optimiser, or hold NaN or infinity.
     """
     parameters = _state(cell)
     differing = sorted(set(parameters) ^ set(arrays))
@@ -147,7 +147,7 @@ def load_weights(network, path, whole):
         whole: every parameter must be found (evaluation); else those of the head may stay random (fine-tuning).
 
     Raises:
-        ValueError: damaged files, or weights of another network.
+        ValueError: damaged files, weights of another network, or NaN or infinity in those that are loaded.
     """
     found = weights.read(path)
     path, arrays = found.path, weights.to_float32(found.arrays)
@@ -215,6 +215,9 @@ def write_description(folder, model, labels, vocab_file, do_lower_case, trained_
 
 
 def _copy(path, parameters, arrays):
+    broken = [name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
+    if broken:
+        raise ValueError(f"{path}: NaN or infinity in {len(broken)} of {len(arrays)} tensors: {shorten(broken, _SHOWN)}")
     for name, array in arrays.items():
         parameter = parameters[name]
         if array.shape != tuple(parameter.shape):
