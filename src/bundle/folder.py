@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.config import loader
-from src.config.model import ModelConfig, describe_weights, read_json_object
+from src.config.model import ModelConfig, describe_weights, read_json_object, refuse_several_labels
 from src.files import HIDDEN, write_text
 
 NAME = "bundle.json"
@@ -109,6 +109,7 @@ def read(folder):
 
 def _read_model(path):
     found = describe_weights(None, path).model
+    refuse_several_labels(read_json_object(path).get("problem_type"), path)
     try:
         return loader.build(ModelConfig, found, "model.")
     except ValueError as error:

@@ -161,6 +161,12 @@ def _refuse_others(raw, path):
         raise ValueError(f"{path}: architectures={classes[0]}: without a model_type, classes named Bert… and Nezha… are supported")
 
 
+def refuse_several_labels(problem_type, where):
+    """Raises: ValueError: the weights give each label a probability of its own, which no task here reads."""
+    if problem_type == "multi_label_classification":
+        raise ValueError(f"{where}: problem_type={problem_type}: several labels a text are not supported; one of them would be chosen")
+
+
 def own_description(model, labels, trained_with):
     """The content of a config.json beside weights of this program.
 

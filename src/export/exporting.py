@@ -16,6 +16,7 @@ from src.export.comparison import compare, kind_of
 from src.files import hidden_folder
 from src.formats import weights
 from src.log import logger, shorten
+from src.tasks import inputs
 from src.train import checkpoint, runs
 
 _FILES = {"onnx": "model.onnx", "int8": "model.int8.onnx", "mindir": "model.mindir"}
@@ -101,6 +102,8 @@ def _settle(task, config, path):
         known = () if config.task_name == "custom" else make_task(config.task_name, None, config.language).labels
         count = len(weights.read(path).arrays.get("head.dense.bias", (0, 0)))  # load_weights tells what to do where there is none
         labels = known if len(known) == count else tuple(f"LABEL_{number}" for number in range(count))
+        if labels == known:
+            inputs.warn_of_order(labels)
         config = dataclasses.replace(config, labels=labels)
     if kind_of(task) == "classifier" and config.task_name == "custom" and not config.columns:
         logger.warning("nothing tells whether the texts were pairs: single ones are taken; --columns text_a=0,text_b=1 says otherwise")

@@ -10,7 +10,7 @@ from src.data import records
 from src.data.record_files import is_record_file
 from src.data.tokenization import Tokenizer
 from src.files import make_folder, write_text
-from src.log import logger
+from src.log import logger, shorten
 
 
 def check_inputs(name, config, paths):
@@ -65,6 +65,12 @@ def cached_rows(config, split, files, make_chunks, *about):
 def describe(config, labels):
     """What evaluation and prediction need to know of a training: labels, vocabulary, casing, settings by name."""
     return labels, config.vocab_file_path, config.do_lower_case, {key: getattr(config, key) for key in config.TRAINED_WITH}
+
+
+def warn_of_order(labels):
+    """Say which label each output is taken for where the weights name none, as Hugging Face's LABEL_0 names none."""
+    order = shorten(f"{number}={label}" for number, label in enumerate(labels))
+    logger.warning(f"the weights name no labels; their order is a guess: {order}; --labels gives another, separated by commas")
 
 
 def write_label_map(config):
