@@ -1,11 +1,11 @@
 """The shape of a network, and where it is read from: `config.json` or `bert_config.json` beside the weights."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 from src.config.fields import check_fields, setting
-from src.formats import weights, zoo
+from src.files import read_json_object
+from src.formats import tokenizer_files, weights, zoo
 from src.log import logger
 
 CONFIG_NAMES = ("config.json", "bert_config.json")
@@ -113,12 +113,12 @@ def describe_weights(path, config_file=None):
     if all(str(label).startswith("LABEL_") for label in labels.values()):  # Hugging Face's placeholders
         labels = {}
     model = _read_model(raw, config_file or beside) if raw else {}
-    vocab = folder / "vocab.txt" if folder is not None else None
+    vocab = tokenizer_files.find_vocabulary(folder) if folder is not None else None
     return WeightsInfo(
         model=model,
         labels=tuple(str(labels[key]) for key in sorted(labels, key=int)),
         trained_with=trained_with,
-        vocab_file=str(vocab) if vocab is not None and vocab.is_file() else None,
+        vocab_file=vocab and str(vocab),
         architecture=architectures[0] if architectures else "",
         problem_type=own.get("problem_type") if isinstance(own.get("problem_type"), str) else None,
     )
@@ -202,18 +202,3 @@ def _describe_positions(path, raw):
         raise ValueError(f"{path}: position_embedding_type={positions}: {', '.join(POSITIONS)} are supported")
     distance = raw.get("max_relative_position") if positions != "absolute" else None
     return {"position_embedding_type": positions, "max_relative_position": distance}
-
-
-def read_json_object(path):
-    """The content of a configuration file: dict."""
-    if Path(path).exists() and not Path(path).is_file():
-        raise ValueError(f"{path}: is no ordinary file; a bert_config.json is expected")
-    try:
-        raw = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file; it should be a bert_config.json") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a JSON file: {error}") from None
-    if not isinstance(raw, dict):
-        raise ValueError(f"{path}: a JSON object is expected, found {type(raw).__name__}")
-    return raw

@@ -62,9 +62,9 @@ def export(task, config, path, output, file_format, name=None, quantised=False):
         settings, graphs = _find_settings(task, config), {kind: _FILES[kind] for kind in kinds}
         compare(task, config, network, hidden, {kind: hidden / file for kind, file in graphs.items()}, settings.get("pairs", False))
         labels = config.labels if kind_of(task) in ("classifier", "ner") and not _is_regression(config) else ()
-        lower_case = Tokenizer(config.vocab_file_path, getattr(config, "do_lower_case", None)).do_lower_case
+        tokenizer = Tokenizer(config.vocab_file_path, getattr(config, "do_lower_case", None)).description
         trained_with = {key: getattr(config, key) for key in getattr(config, "TRAINED_WITH", ())}
-        checkpoint.write_description(hidden, dataclasses.asdict(config.model), labels, config.vocab_file_path, lower_case, trained_with)
+        checkpoint.write_description(hidden, dataclasses.asdict(config.model), labels, config.vocab_file_path, tokenizer, trained_with)
         bundle_folder.write(hidden, name, kind_of(task), settings, labels, graphs)
         if kind_of(task) != "pretrain" and file_format == "ONNX":
             for kind in kinds:
@@ -110,7 +110,7 @@ def _settle(task, config, path):
     if kind_of(task) == "ner" and not config.labels:
         raise ValueError("the weights name no tags: give --label2id_file_path")
     if not config.vocab_file_path:
-        raise ValueError("no vocab.txt beside the weights: give --vocab_file_path")
+        raise ValueError("no vocab.txt or tokenizer.json beside the weights: give --vocab_file_path")
     if kind_of(task) == "classifier":
         count = 1 if _is_regression(config) else len(config.labels)
         if config.num_class not in (None, count):

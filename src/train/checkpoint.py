@@ -12,6 +12,7 @@ from src.config.model import own_description
 from src.data.tokenization import read_vocabulary
 from src.files import write_text
 from src.formats import mindspore_checkpoint, weights
+from src.formats.tokenizer_files import list_tokens
 from src.log import format_fields, logger, shorten
 
 _POSITION = "data_position"  # int64: a Position, and the values of what resuming must have in common
@@ -198,20 +199,21 @@ def _cut_vocabulary(name, array, shape):
     return cut
 
 
-def write_description(folder, model, labels, vocab_file, do_lower_case, trained_with):
+def write_description(folder, model, labels, vocab_file, tokenizer, trained_with):
     """Write what a checkpoint folder needs to be loaded by itself: config.json, vocab.txt, tokenizer_config.json.
 
     Args:
         folder: of the checkpoints.
         model: ModelConfig as a dict. labels: class names in id order; none in pretraining.
-        vocab_file, do_lower_case: as used; None where the data came ready-made and the vocabulary is not known.
+        vocab_file: as used; None where the data came ready-made and the vocabulary is not known.
+        tokenizer: `description` of a Tokenizer, or None.
         trained_with: settings of the task that evaluation and prediction need, as a dict.
     """
     config = own_description(model, labels, trained_with)
     write_text(Path(folder) / "config.json", json.dumps(config, ensure_ascii=False, indent=2) + "\n")
     if vocab_file:
-        write_text(Path(folder) / "vocab.txt", "".join(f"{token}\n" for token in read_vocabulary(vocab_file)))
-        write_text(Path(folder) / "tokenizer_config.json", json.dumps({"do_lower_case": do_lower_case}) + "\n")
+        write_text(Path(folder) / "vocab.txt", "".join(f"{token}\n" for token in list_tokens(read_vocabulary(vocab_file))))
+        write_text(Path(folder) / "tokenizer_config.json", json.dumps(tokenizer, ensure_ascii=False) + "\n")
 
 
 def _copy(path, parameters, arrays):
