@@ -7,6 +7,7 @@ the content is flushed before the rename, and the folder after it.
 import errno
 import fcntl
 import gzip
+import json
 import os
 import shutil
 import tempfile
@@ -30,6 +31,21 @@ def read_bytes(path):
         return gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path}: damaged gzip file: {error}") from None
+
+
+def read_json_object(path):
+    """The content of a configuration file: dict."""
+    if Path(path).exists() and not Path(path).is_file():
+        raise ValueError(f"{path}: is no ordinary file; a JSON file is expected")
+    try:
+        raw = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file; it should be a JSON file") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not a JSON file: {error}") from None
+    if not isinstance(raw, dict):
+        raise ValueError(f"{path}: a JSON object is expected, found {type(raw).__name__}")
+    return raw
 
 
 @contextmanager

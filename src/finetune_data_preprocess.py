@@ -41,6 +41,8 @@ def preprocess(options):
     """
     tag_set, tokenizer = make_tag_set(read_label_file(options.label2id)), Tokenizer(options.vocab_file, options.do_lower_case)
     logger.info(f"text is {'' if tokenizer.do_lower_case else 'not '}lower-cased, {tokenizer.casing_reason}")
+    for note in tokenizer.notes:
+        logger.warning(note)
     sentences = _choose(options, read_tagged(options.data_dir, options.class_filter).labelled_sentences(options.data_dir))
     found, lost = encode_sentences(sentences, tokenizer, tag_set, options.max_seq_len, windows=False, path=options.data_dir)
     for line in lost.report(options.data_dir, sentences):
@@ -52,7 +54,7 @@ def preprocess(options):
         raise ValueError(f"{options.data_dir}: no row is left; max_seq_len={options.max_seq_len} is too short")
     description = {
         "vocabulary": fingerprint(tokenizer.vocabulary),
-        "vocab_size": len(tokenizer.vocabulary),
+        "vocab_size": len(tokenizer.tokens),
         "do_lower_case": tokenizer.do_lower_case,
         "max_seq_len": options.max_seq_len,
         "labels": tag_set.labels,

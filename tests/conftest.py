@@ -128,6 +128,7 @@ TINY = {
 }
 
 NO_DROPOUT = {"model.hidden_dropout_prob": 0, "model.attention_probs_dropout_prob": 0}  # as flags
+SHAPE = {**TINY, "max_position_embeddings": 512}  # of a config.json, where longer rows than TINY's are asked for
 WITHOUT_DROPOUT = {**TINY, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.config import loader
-from src.config.model import ModelConfig, describe_weights, read_json_object
-from src.files import HIDDEN, write_text
+from src.config.model import ModelConfig, describe_weights, refuse_several_labels
+from src.files import HIDDEN, read_json_object, write_text
+from src.formats import tokenizer_files
 
 NAME = "bundle.json"
 FORMAT = 1
@@ -88,8 +89,8 @@ def read(folder):
         raise ValueError(f"{path}: format={content.get('format')!r}: this program reads {FORMAT}")
     _check(path, content)
     digests, graphs = content["sha256"], content["graphs"]
-    casing = folder / "tokenizer_config.json"
-    for file in {*digests, *graphs.values(), *([casing.name] if casing.is_file() else [])}:
+    casing = folder / tokenizer_files.CONFIG
+    for file in {*digests, *graphs.values(), *(name for name in tokenizer_files.BESIDE if (folder / name).is_file())}:
         if Path(file).name != file or file in ("", ".", ".."):
             raise ValueError(f"{path}: {file} does not lie beside it")
         if file not in digests:
@@ -109,6 +110,7 @@ def read(folder):
 
 def _read_model(path):
     found = describe_weights(None, path).model
+    refuse_several_labels(read_json_object(path).get("problem_type"), path)
     try:
         return loader.build(ModelConfig, found, "model.")
     except ValueError as error:

@@ -125,8 +125,8 @@ class Bundle:
 
     def _check(self, path):
         model = self._description.model
-        if len(self._tokenizer.vocabulary) > model.vocab_size:
-            raise ValueError(f"{path}: vocab.txt has {len(self._tokenizer.vocabulary)} tokens, config.json vocab_size={model.vocab_size}")
+        if len(self._tokenizer.tokens) > model.vocab_size:
+            raise ValueError(f"{path}: vocab.txt has {len(self._tokenizer.tokens)} tokens, config.json vocab_size={model.vocab_size}")
         length = self.settings.get("seq_length")
         longest = model.max_position_embeddings if model.position_embedding_type == "absolute" else None
         if type(length) is not int or length < 3 or (longest and length > longest):
@@ -143,7 +143,7 @@ class Bundle:
         try:
             work = self.encode([dict.fromkeys(keys, "a")] * 2)
             self._check_outputs(work.rows)
-            self._check_outputs([Row([len(self._tokenizer.vocabulary) - 1] * longest, [0] * longest)])
+            self._check_outputs([Row([len(self._tokenizer.tokens) - 1] * longest, [0] * longest)])
             self.decode(work, self.compute(work.rows))
         except (ValueError, KeyError, IndexError, TypeError, RuntimeError, FloatingPointError) as error:
             raise ValueError(f"{path}: its parts do not fit: {type(error).__name__}: {error}") from None

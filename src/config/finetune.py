@@ -5,7 +5,7 @@ from pathlib import Path
 
 from src.config.coercion import coerce
 from src.config.fields import setting
-from src.config.model import describe_weights
+from src.config.model import describe_weights, refuse_several_labels
 from src.config.training import WEIGHT_FORMS, OptimizerConfig, RunOptions
 from src.formats import weights
 
@@ -90,6 +90,7 @@ class FineTuneOptions(RunOptions):
         tree.model = {**found.model, **tree.get("model", {})}
         tree.setdefault("vocab_file_path", found.vocab_file)
         if not is_training:
+            refuse_several_labels(found.problem_type, path)
             _add_training_settings(cls, tree, found)
 
     def for_seed(self, seed):

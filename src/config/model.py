@@ -1,17 +1,32 @@
 """The shape of a network, and where it is read from: `config.json` or `bert_config.json` beside the weights."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 from src.config.fields import check_fields, setting
-from src.formats import weights, zoo
+from src.files import read_json_object
+from src.formats import tokenizer_files, weights, zoo
 from src.log import logger
 
 CONFIG_NAMES = ("config.json", "bert_config.json")
 HIDDEN_ACTS = ("gelu", "gelu_tanh", "gelu_new", "relu")
 POSITIONS = ("absolute", "sinusoidal", "learned")
 _MAX_RELATIVE_POSITION = {"sinusoidal": 64, "learned": 16}
+# what no weights tell, or what would silently be BERT-base's
+_NEEDED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+_OTHERS = {  # settings that only other networks have -> whose they are
+    "num_hidden_groups": "ALBERT",
+    "inner_group_num": "ALBERT",
+    "embedding_size": "ALBERT, ELECTRA and others whose embeddings are narrower than their layers",
+    "intra_bottleneck_size": "MobileBERT",
+    "conv_kernel_size": "ConvBERT",
+    "rotary_value": "RoFormer",
+    "relative_attention": "DeBERTa",
+    "task_type_vocab_size": "ERNIE",
+    "is_decoder": "decoders, which see the text before a token alone",
+    "add_cross_attention": "decoders",
+    "is_encoder_decoder": "encoder-decoders",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,23 +102,23 @@ def describe_weights(path, config_file=None):
     raw = read_json_object(config_file) if config_file else own
     if folder and not raw:
         raw = _describe_zoo(path)
-    model = _read_model(raw, config_file or beside) if raw else {}
+    architectures = own.get("architectures") or []
+    if not isinstance(architectures, list) or not all(isinstance(name, str) for name in architectures):
+        raise ValueError(f"{beside}: architectures must be a list of names")
     labels, trained_with = own.get("id2label") or {}, own.get("trained_with") or {}
     if not isinstance(labels, dict) or {str(key) for key in labels} != set(map(str, range(len(labels)))):
         raise ValueError(f"{beside}: id2label must map class numbers, from 0 without gaps, to names")
     if not isinstance(trained_with, dict):
         raise ValueError(f"{beside}: trained_with must be an object of settings")
-    architectures = own.get("architectures") or []
-    if not isinstance(architectures, list) or not all(isinstance(name, str) for name in architectures):
-        raise ValueError(f"{beside}: architectures must be a list of names")
     if all(str(label).startswith("LABEL_") for label in labels.values()):  # Hugging Face's placeholders
         labels = {}
-    vocab = folder / "vocab.txt" if folder is not None else None
+    model = _read_model(raw, config_file or beside) if raw else {}
+    vocab = tokenizer_files.find_vocabulary(folder) if folder is not None else None
     return WeightsInfo(
         model=model,
         labels=tuple(str(labels[key]) for key in sorted(labels, key=int)),
         trained_with=trained_with,
-        vocab_file=str(vocab) if vocab is not None and vocab.is_file() else None,
+        vocab_file=vocab and str(vocab),
         architecture=architectures[0] if architectures else "",
         problem_type=own.get("problem_type") if isinstance(own.get("problem_type"), str) else None,
     )
@@ -121,15 +136,35 @@ def _find_folder(path):
 
 def _read_model(raw, path):
     """Values of ModelConfig from a configuration in anybody's form."""
-    if raw.get("is_decoder") is True:
-        raise ValueError(f"{path}: is_decoder=true: networks that see the text before a token alone are not supported")
+    _refuse_others(raw, path)
     known = {field.name for field in dataclasses.fields(ModelConfig)}
     model = {key: value for key, value in raw.items() if key in known} | _describe_positions(path, raw)
     if "exact_hidden_act" in raw:  # Google's programs know one GELU only, the tanh form
         model["hidden_act"] = raw["exact_hidden_act"]
     if model.get("hidden_act") == "gelu_pytorch_tanh":
         model["hidden_act"] = "gelu_tanh"
+    if missing := [key for key in _NEEDED if raw.get(key) is None]:
+        raise ValueError(f"{path}: {', '.join(missing)} missing: the configuration of a BERT has {', '.join(_NEEDED)}")
     return model
+
+
+def _refuse_others(raw, path):
+    """Raises: ValueError: the configuration is of another network than BERT and NEZHA."""
+    if raw.get("model_type", "bert") not in ("bert", "nezha"):
+        raise ValueError(f"{path}: model_type={raw['model_type']}: bert and nezha are supported")
+    for key, whose in _OTHERS.items():
+        value = raw.get(key)
+        if value not in (None, False) and not (key == "embedding_size" and value == raw.get("hidden_size")):
+            raise ValueError(f"{path}: {key}={str(value).lower()} is of {whose}; bert and nezha are supported")
+    classes = raw.get("architectures") or []
+    if "model_type" not in raw and classes and not str(classes[0]).startswith(("Bert", "Nezha")):
+        raise ValueError(f"{path}: architectures={classes[0]}: without a model_type, classes named Bert… and Nezha… are supported")
+
+
+def refuse_several_labels(problem_type, where):
+    """Raises: ValueError: the weights give each label a probability of its own, which no task here reads."""
+    if problem_type == "multi_label_classification":
+        raise ValueError(f"{where}: problem_type={problem_type}: several labels a text are not supported; one of them would be chosen")
 
 
 def own_description(model, labels, trained_with):
@@ -158,8 +193,6 @@ def _describe_zoo(path):
 
 def _describe_positions(path, raw):
     """The positions that a config file means: Hugging Face's NEZHA, the published one's and the model zoo's switches."""
-    if raw.get("model_type", "bert") not in ("bert", "nezha"):
-        raise ValueError(f"{path}: model_type={raw['model_type']}: bert and nezha are supported")
     is_nezha = raw.get("model_type") == "nezha" or raw.get("use_relative_position") is True
     otherwise = "learned" if raw.get("use_relative_positions") is True else "absolute"
     positions = raw.get("position_embedding_type", otherwise)
@@ -169,18 +202,3 @@ def _describe_positions(path, raw):
         raise ValueError(f"{path}: position_embedding_type={positions}: {', '.join(POSITIONS)} are supported")
     distance = raw.get("max_relative_position") if positions != "absolute" else None
     return {"position_embedding_type": positions, "max_relative_position": distance}
-
-
-def read_json_object(path):
-    """The content of a configuration file: dict."""
-    if Path(path).exists() and not Path(path).is_file():
-        raise ValueError(f"{path}: is no ordinary file; a bert_config.json is expected")
-    try:
-        raw = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file; it should be a bert_config.json") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a JSON file: {error}") from None
-    if not isinstance(raw, dict):
-        raise ValueError(f"{path}: a JSON object is expected, found {type(raw).__name__}")
-    return raw

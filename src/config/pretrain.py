@@ -8,6 +8,7 @@ from src.config.fields import setting
 from src.config.model import describe_weights
 from src.config.training import WEIGHT_FORMS, OptimizerConfig, PrecisionConfig, RunOptions
 from src.formats import weights
+from src.formats.tokenizer_files import count_ids, read_tokenizer_files
 from src.log import logger
 from src.ranks import find_place
 
@@ -73,8 +74,7 @@ def _vocabulary_size(tree, path_of_weights):
     path = tree.get("vocab_file_path")
     if not path or path_of_weights or not Path(path).is_file():
         return {}
-    with open(path, "rb") as file:
-        return {"vocab_size": sum(1 for _ in file)}
+    return {"vocab_size": count_ids(read_tokenizer_files(path).vocabulary)}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,13 +4,12 @@ import dataclasses
 import json
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
 from src.config import loader
-from src.config.model import ModelConfig, describe_weights, own_description, read_json_object
+from src.config.model import ModelConfig, describe_weights, own_description
 from src.convert.parameters import has_plain_head
-from src.data.tokenization import decide_lower_case, parse_vocabulary
-from src.files import write_text
+from src.data.tokenization import Tokenizer
+from src.files import read_json_object, write_text
+from src.formats import tokenizer_files
 from src.formats.zoo import EPS as ZOOS_EPS
 
 _GOOGLES = (
@@ -20,10 +19,9 @@ _GOOGLES = (
 _CONFIG_NAMES = {"huggingface": "config.json", "mindspore": "config.json", "tensorflow": "bert_config.json"}
 READ_BESIDE = (  # weights, by one program or another
     *("config.json", "bert_config.json", "vocab.txt"),
-    *("tokenizer_config.json", "tokenizer.json", "added_tokens.json", "special_tokens_map.json"),
+    *tokenizer_files.BESIDE,
 )
 _GOOGLES_EPS = 1e-12
-_TOKENIZER, _FAST_TOKENIZER, _ADDED = "tokenizer_config.json", "tokenizer.json", "added_tokens.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,54 +58,38 @@ def read_description(path, config_file=None, vocab_file=None):
     if not found.model:
         raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file")
     model = loader.build(ModelConfig, found.model, "model.")
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    vocabulary, tokenizer, warnings = _read_vocabulary(folder, vocab_file or found.vocab_file, model)
+    vocabulary, tokenizer, warnings = _read_vocabulary(vocab_file or found.vocab_file, model)
     return Description(model, found.labels, found.trained_with, found.architecture, found.problem_type, vocabulary, tokenizer, warnings)
 
 
-def _read_vocabulary(folder, vocab_file, model):
-    """Content of vocab.txt, made from Hugging Face's tokenizer.json if need be; of tokenizer_config.json; warnings."""
-    if vocab_file:
-        if not Path(vocab_file).is_file():
-            raise FileNotFoundError(f"{vocab_file}: no such file; it should be a vocabulary, a token a line")
-        content = Path(vocab_file).read_bytes()
-    elif (folder / _FAST_TOKENIZER).is_file():
-        vocab_file = folder / _FAST_TOKENIZER
-        content = _list_tokens(vocab_file)
-    else:
-        return None, {}, ("no vocab.txt beside the weights; --vocab_file_path names one",)
-    config = Path(vocab_file).with_name(_TOKENIZER)
-    tokenizer = read_json_object(config) if config.is_file() else {}
+def _read_vocabulary(path, model):
+    """Content of vocab.txt, made of a tokenizer.json or with added tokens if need be; of tokenizer_config.json; warnings."""
+    if not path:
+        return None, {}, ("no vocab.txt or tokenizer.json beside the weights; --vocab_file_path names one",)
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file; it should be a vocabulary, a token a line")
+    config = Path(path).with_name(tokenizer_files.CONFIG)
+    theirs = read_json_object(config) if config.is_file() else {}
     try:
-        vocabulary = parse_vocabulary(content, vocab_file)
-        lower_case, _ = decide_lower_case(vocab_file, vocabulary)
+        tokenizer = Tokenizer(path)
     except ValueError as error:
-        return content, tokenizer, (str(error),)
-    warnings = []
-    if len(vocabulary) != model.vocab_size:
-        which = "the last ones have no embedding" if len(vocabulary) > model.vocab_size else "the last embeddings have no token"
-        warnings.append(f"{vocab_file}: {len(vocabulary)} tokens, and vocab_size={model.vocab_size}: {which}")
-    if (added := Path(vocab_file).with_name(_ADDED)).is_file():
-        warnings.append(f"{added}: its tokens are not taken along; vocab.txt alone tells them here")
-    return content, {"do_lower_case": lower_case, **tokenizer}, tuple(warnings)
-
-
-def _list_tokens(path):
-    """The tokens of a tokenizer.json, a line each in the order of their ids."""
-    try:
-        vocabulary = Tokenizer.from_file(str(path)).get_vocab()
-    except Exception as error:  # the library raises no narrower class
-        raise ValueError(f"{path}: not a tokenizer: {error}") from None
-    if sorted(vocabulary.values()) != list(range(len(vocabulary))):
-        raise ValueError(f"{path}: its token ids have gaps; give --vocab_file_path")
-    return "".join(f"{token}\n" for token in sorted(vocabulary, key=vocabulary.get)).encode()
+        if Path(path).suffix == ".json":
+            raise
+        return Path(path).read_bytes(), theirs, (str(error),)
+    warnings = list(tokenizer.notes)
+    if (size := len(tokenizer.tokens)) != model.vocab_size:
+        which = "the last ones have no embedding" if size > model.vocab_size else "the last embeddings have no token"
+        warnings.append(f"{path}: {size} tokens, and vocab_size={model.vocab_size}: {which}")
+    is_whole = Path(path).suffix != ".json" and tokenizer_files.number_tokens(path)[0] == tokenizer.vocabulary
+    content = Path(path).read_bytes() if is_whole else "".join(f"{token}\n" for token in tokenizer.tokens).encode()
+    return content, ({} if tokenizer.is_generic else theirs) | tokenizer.description, tuple(warnings)
 
 
 def list_files(target, description):
     """Names of the files that `write_description` writes."""
     files = [_CONFIG_NAMES[target]]
     files += ["vocab.txt"] if description.vocabulary is not None else []
-    return files + ([_TOKENIZER] if description.tokenizer else [])
+    return files + ([tokenizer_files.CONFIG] if description.tokenizer else [])
 
 
 def write_description(folder, target, description, arrays):
@@ -124,7 +106,7 @@ def write_description(folder, target, description, arrays):
     if description.vocabulary is not None:
         (folder / "vocab.txt").write_bytes(description.vocabulary)
     if description.tokenizer:
-        write_text(folder / _TOKENIZER, json.dumps(description.tokenizer, ensure_ascii=False, indent=2) + "\n")
+        write_text(folder / tokenizer_files.CONFIG, json.dumps(description.tokenizer, ensure_ascii=False, indent=2) + "\n")
 
 
 def _to_mindspore(description, arrays):

@@ -44,6 +44,8 @@ def build(options):
     paths = find_files(options.input_file)
     tokenizer = _load(options).tokenizer
     logger.info(f"text is {'' if tokenizer.do_lower_case else 'not '}lower-cased, {tokenizer.casing_reason}")
+    for note in tokenizer.notes:
+        logger.warning(note)
     if options.do_whole_word_mask and not options.segmenter and "的" in tokenizer.vocabulary:
         logger.warning("do_whole_word_mask: Chinese characters are words of their own without --segmenter")
     _make_masking(options)  # fails on a vocabulary that is none for it, before anything is read
@@ -87,8 +89,9 @@ def describe(options, tokenizer):
     names = ("max_seq_length", "max_predictions_per_seq", "do_whole_word_mask", "segmenter", "masked_lm_prob", "short_seq_prob")
     return {
         "vocabulary": fingerprint(tokenizer.vocabulary),
-        "vocab_size": len(tokenizer.vocabulary),
+        "vocab_size": len(tokenizer.tokens),
         "do_lower_case": tokenizer.do_lower_case,
+        "tokenizer": tokenizer.description,
         **{name: getattr(options, name) for name in (*names, "dupe_factor", "random_seed")},
         "mask_share": MASK_SHARE,
         "keep_share": KEEP_SHARE,

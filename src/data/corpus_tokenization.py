@@ -85,6 +85,8 @@ class CorpusTokenizer:
         return TokenBlock(tokens, lengths[is_filled], filled_before[np.array(ends, np.int64)], continues)
 
     def _encode(self, sentences):
+        if any(" " in token for token in self.tokenizer.added):
+            return self.tokenizer.encode(sentences)
         if self._num_chars > _CACHED_CHARS:
             self._cache, self._num_chars = {}, 0
         new = [word for word in dict.fromkeys(" ".join(sentences).split(" ")) if word not in self._cache]

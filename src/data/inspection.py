@@ -9,6 +9,7 @@ import numpy as np
 from src.data.mindrecord import read_description
 from src.data.tfrecord import check_length, check_tfrecord
 from src.data.tokenization import fingerprint, read_vocabulary
+from src.formats.tokenizer_files import list_tokens
 
 _COLUMNS = ("input_ids", "input_mask", "segment_ids", "masked_lm_positions", "masked_lm_ids", "masked_lm_weights", "next_sentence_labels")
 
@@ -21,11 +22,12 @@ def print_records(path, vocab_file, count):
     """
     path = _find(path)
     vocabulary = read_vocabulary(vocab_file)
+    tokens = list_tokens(vocabulary)
     for number, row in enumerate(_read(path, vocabulary, vocab_file, count)):
         largest = max(row["input_ids"].max(), row["masked_lm_ids"].max())
-        if largest >= len(vocabulary):
-            raise ValueError(f"{path}: token id {largest} is not in {vocab_file}, which has {len(vocabulary)} tokens")
-        print(f"record {number}\n{describe_record(row, list(vocabulary))}\n")
+        if largest >= len(tokens):
+            raise ValueError(f"{path}: token id {largest} is not in {vocab_file}, which has {len(tokens)} tokens")
+        print(f"record {number}\n{describe_record(row, tokens)}\n")
 
 
 def describe_record(row, tokens):

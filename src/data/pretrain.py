@@ -10,6 +10,7 @@ import numpy as np
 
 from src.data.keyed_random import draw
 from src.data.tokenization import CLS, MASK, PAD, SEP
+from src.formats.tokenizer_files import count_ids
 
 MASK_SHARE, KEEP_SHARE = 0.8, 0.1  # of the chosen tokens; the rest becomes a random token
 _PLACE_BITS = np.uint64((1 << 16) - 1)  # of a score, which hold the token's place
@@ -38,7 +39,7 @@ def make_masking(path, vocabulary, probability, max_predictions):
     if MASK not in vocabulary:
         raise ValueError(f"{path}: no {MASK} token, which masked-language-model pretraining needs")
     special = tuple(vocabulary[token] for token in (PAD, CLS, SEP))
-    return Masking(vocabulary[MASK], len(vocabulary), special, probability, max_predictions)
+    return Masking(vocabulary[MASK], count_ids(vocabulary), special, probability, max_predictions)
 
 
 def draw_masks(input_ids, lengths, keys, masking, continues=None):

@@ -4,85 +4,68 @@ Where it departs from Google's FullTokenizer, and why: docs/data.md, "Tokenizer"
 """
 
 import hashlib
-import io
-import json
+import re
 import unicodedata
-from pathlib import Path
 
-from tokenizers import Regex
+from tokenizers import AddedToken, Regex
 from tokenizers import Tokenizer as _Pipeline
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer, Replace, Sequence
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-PAD, UNKNOWN, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
-_MAX_WORD_CHARS = 200  # Google's; the library's own default is 100
+from src.formats.tokenizer_files import MAX_WORD_CHARS, SPECIAL, list_tokens, read_tokenizer_files
+
+PAD, UNKNOWN, CLS, SEP, MASK = SPECIAL.values()
+_LETTER = re.compile("[A-Za-z\u00c0-\u058f]")  # Latin, Greek, Cyrillic, Armenian: not the full-width letters among ideographs
+_MARKERS = ("[]", "<>")  # [CLS], and <S> and <T> of the Chinese vocabulary, which is uncased
+_CASED_SHARE = 0.05  # of the tokens of letters; bert-base-cased has 31 %, the uncased ones have none
 
 
 def read_vocabulary(path):
-    """Token -> id, a token a line, the line's number from 0 being the id.
+    """Token -> id of a vocab.txt or a tokenizer.json with the added tokens beside it, in the order of ids, which may have gaps.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: not UTF-8, a token twice, or a special token missing.
+        FileNotFoundError: no such file. ValueError: see `read_tokenizer_files`, or a special token is missing.
     """
-    try:
-        return parse_vocabulary(Path(path).read_bytes(), path)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such vocabulary; a vocab.txt is expected") from None
+    return _read(path).vocabulary
 
 
-def parse_vocabulary(content, path):
-    """The same from the content of the file, bytes; `path` is for messages."""
-    try:
-        lines = io.StringIO(content.decode("utf-8"), newline=None).read().split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a UTF-8 text file: {error.reason} at byte {error.start}") from None
-    if lines[-1] == "":
-        lines.pop()
-    vocabulary = {}
-    for number, line in enumerate(lines):
-        token = line.strip()
-        if token in vocabulary:
-            raise ValueError(f"{path}:{number + 1}: token {token!r} stands in line {vocabulary[token] + 1} already")
-        vocabulary[token] = number
-    missing = [token for token in (PAD, UNKNOWN, CLS, SEP) if token not in vocabulary]
+def _read(path):
+    files = read_tokenizer_files(path)
+    missing = [token for token in (PAD, UNKNOWN, CLS, SEP) if token not in files.vocabulary]
     if missing:
         raise ValueError(f"{path}: not a BERT vocabulary: {', '.join(missing)} missing")
-    return vocabulary
+    return files
 
 
 def fingerprint(vocabulary):
     """SHA-256 of the tokens in the order of their ids, a hexadecimal str: dict of str -> int."""
-    return hashlib.sha256("\n".join(sorted(vocabulary, key=vocabulary.get)).encode()).hexdigest()
+    return hashlib.sha256("\n".join(list_tokens(vocabulary)).encode()).hexdigest()
 
 
-def decide_lower_case(path, vocabulary, do_lower_case=None):
-    """Whether text is lower-cased: the flag, else tokenizer_config.json beside the vocabulary, else its letters.
-
-    Returns:
-        (bool, the reason in words).
-    """
+def _decide_lower_case(path, files, do_lower_case):
+    """Whether text is lower-cased: the flag, else what lies beside the vocabulary, else its letters: (bool, the reason in words)."""
     if do_lower_case is not None:
         return do_lower_case, "as --do_lower_case says"
-    config = Path(path).parent / "tokenizer_config.json"
-    if config.is_file():
-        try:
-            said = json.loads(config.read_text(encoding="utf-8")).get("do_lower_case")
-        except (ValueError, AttributeError):
-            raise ValueError(f"{config}: not a JSON object") from None
-        if isinstance(said, bool):
-            return said, f"as {config} says"
-    markers = ("[]", "<>")  # [CLS], and <S> and <T> of the Chinese vocabulary, which is uncased
-    cased = any(token.lower() != token for token in vocabulary if token[:1] + token[-1:] not in markers)
-    return not cased, f"as {path} has {'tokens with' if cased else 'no'} capital letters"
+    if files.casing_file:
+        return files.do_lower_case, f"as {files.casing_file} says"
+    tokens = [token for token in files.vocabulary if _LETTER.search(token) and token[:1] + token[-1:] not in _MARKERS]
+    share = sum(token.lower() != token for token in tokens) / max(len(tokens), 1)
+    told = f"as {share:.2%} of the tokens of letters in {path} have a capital one"
+    return share < _CASED_SHARE, f"{told}; from {_CASED_SHARE:.0%} on it is cased"
 
 
-def make_normalizer(lower_case):
-    """Google's cleaning, CJK spacing and lower-casing; the library's lacks what the replacements add."""
+def make_normalizer(lower_case, strip_accents=None, split_ideographs=True):
+    """Google's cleaning, CJK spacing and lower-casing; the library's lacks what the replacements add.
+
+    Args:
+        lower_case: bool. strip_accents: None: where text is lower-cased. split_ideographs: each is a word.
+    """
     replacements = [Replace(Regex(r"\p{Cn}+"), "")]  # unassigned code points
     if lower_case:
         replacements.append(Replace(Regex(r"(?<=\p{L})Σ(?!\p{M}*\p{L})"), "ς"))  # str.lower at the end of a Greek word
-    return Sequence([*replacements, BertNormalizer(lowercase=lower_case, strip_accents=lower_case)])
+    strip = lower_case if strip_accents is None else strip_accents
+    return Sequence([*replacements, BertNormalizer(handle_chinese_chars=split_ideographs, lowercase=lower_case, strip_accents=strip)])
 
 
 def _add_marks(text, offsets):
@@ -104,20 +87,41 @@ class Tokenizer:
     Special tokens spelt in the text ("[SEP]") are text like any other: they never become special ids.
 
     Args:
-        vocab_file: a token a line.
-        do_lower_case: lower-case and strip accents; None takes what `decide_lower_case` finds.
+        vocab_file: a vocab.txt or a tokenizer.json; what lies beside it counts.
+        do_lower_case: None takes what lies beside the vocabulary, else what its letters tell.
+
+    vocabulary: token -> id. tokens: list of str, the token of each id, empty where there is none.
+    added, is_generic: see `TokenizerFiles`.
+    do_lower_case, casing_reason: whether text is lower-cased, and why. notes: lines of text about what was passed over.
+    description: what a tokenizer_config.json beside the same tokens must tell to make this tokenizer again, a dict; of its settings
+        besides casing those that are not Google's.
     """
 
     def __init__(self, vocab_file, do_lower_case=None):
         self.vocab_file = str(vocab_file)
-        self.vocabulary = read_vocabulary(vocab_file)
-        self.do_lower_case, self.casing_reason = decide_lower_case(vocab_file, self.vocabulary, do_lower_case)
-        self.tokens = list(self.vocabulary)
+        files = _read(vocab_file)
+        self.vocabulary, self.tokens, self.notes, self.added = files.vocabulary, list_tokens(files.vocabulary), files.notes, files.added
+        self.do_lower_case, self.casing_reason = _decide_lower_case(vocab_file, files, do_lower_case)
+        self.description, self.is_generic = self._describe(files), files.is_generic
         self._cls, self._sep = self.vocabulary[CLS], self.vocabulary[SEP]
-        model = WordPiece(self.vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=_MAX_WORD_CHARS)
+        model = WordPiece(self.vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=files.max_word_chars)
         self._pipeline = _Pipeline(model)
-        self._pipeline.normalizer = make_normalizer(self.do_lower_case)
+        self._pipeline.normalizer = make_normalizer(self.do_lower_case, files.strip_accents, files.tokenize_chinese_chars)
         self._pipeline.pre_tokenizer = BertPreTokenizer()
+        self._pipeline.add_tokens([AddedToken(content, **flags) for content, flags in files.added.items()])
+
+    def _describe(self, files):
+        description = {"do_lower_case": self.do_lower_case}
+        if files.strip_accents is not None:
+            description["strip_accents"] = files.strip_accents
+        if not files.tokenize_chinese_chars:
+            description["tokenize_chinese_chars"] = False
+        if files.max_word_chars != MAX_WORD_CHARS:
+            description["max_input_chars_per_word"] = files.max_word_chars
+        if files.added:
+            added = {str(self.vocabulary[content]): {"content": content, **flags} for content, flags in files.added.items()}
+            description["added_tokens_decoder"] = added
+        return description
 
     def encode(self, texts):
         """Ids of each text, without special tokens: list of str -> list of list of int."""

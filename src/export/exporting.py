@@ -15,6 +15,7 @@ from src.export.comparison import compare, kind_of
 from src.files import hidden_folder, move_whole
 from src.formats import weights
 from src.log import logger, shorten
+from src.tasks import inputs
 from src.train import checkpoint, runs
 
 _FILES = {"onnx": "model.onnx", "int8": "model.int8.onnx", "mindir": "model.mindir"}
@@ -60,9 +61,9 @@ def export(task, config, path, output, file_format, name=None, quantised=False):
         settings, graphs = _find_settings(task, config), {kind: _FILES[kind] for kind in kinds}
         compare(task, config, network, hidden, {kind: hidden / file for kind, file in graphs.items()}, settings.get("pairs", False))
         labels = config.labels if kind_of(task) in ("classifier", "ner") and not _is_regression(config) else ()
-        lower_case = Tokenizer(config.vocab_file_path, getattr(config, "do_lower_case", None)).do_lower_case
+        tokenizer = Tokenizer(config.vocab_file_path, getattr(config, "do_lower_case", None)).description
         trained_with = {key: getattr(config, key) for key in getattr(config, "TRAINED_WITH", ())}
-        checkpoint.write_description(hidden, dataclasses.asdict(config.model), labels, config.vocab_file_path, lower_case, trained_with)
+        checkpoint.write_description(hidden, dataclasses.asdict(config.model), labels, config.vocab_file_path, tokenizer, trained_with)
         bundle_folder.write(hidden, name, kind_of(task), settings, labels, graphs)
         if kind_of(task) != "pretrain" and file_format == "ONNX":
             for kind in kinds:
@@ -100,13 +101,15 @@ def _settle(task, config, path):
         known = () if config.task_name == "custom" else make_task(config.task_name, None, config.language).labels
         count = len(weights.read(path).arrays.get("head.dense.bias", (0, 0)))  # load_weights tells what to do where there is none
         labels = known if len(known) == count else tuple(f"LABEL_{number}" for number in range(count))
+        if labels == known:
+            inputs.warn_of_order(labels)
         config = dataclasses.replace(config, labels=labels)
     if kind_of(task) == "classifier" and config.task_name == "custom" and not config.columns:
         logger.warning("nothing tells whether the texts were pairs: single ones are taken; --columns text_a=0,text_b=1 says otherwise")
     if kind_of(task) == "ner" and not config.labels:
         raise ValueError("the weights name no tags: give --label2id_file_path")
     if not config.vocab_file_path:
-        raise ValueError("no vocab.txt beside the weights: give --vocab_file_path")
+        raise ValueError("no vocab.txt or tokenizer.json beside the weights: give --vocab_file_path")
     if kind_of(task) == "classifier":
         count = 1 if _is_regression(config) else len(config.labels)
         if config.num_class not in (None, count):

@@ -93,6 +93,8 @@ def _find(config, split):
 
 def _settle_labels(config, paths):
     labels = config.labels or _find_labels(config, paths)
+    if not (config.labels or config.do_train):
+        inputs.warn_of_order(labels)
     if config.num_class not in (None, len(labels)):
         raise ValueError(f"num_class={config.num_class}, but the labels are {len(labels)}: {shorten(labels)}")
     if len(labels) < 2:
@@ -107,8 +109,6 @@ def _settle_labels(config, paths):
 
 def _find_labels(config, paths):
     """Label names of the task, else of the training file (of the evaluation file where nothing is trained)."""
-    if not config.do_train:
-        logger.warning("the checkpoint names no labels; taking them from the task or the data")
     path = paths.get("train") or next(iter(paths.values()))
     if not record_files.is_record_file(path):
         task = make_task(config.task_name, config.columns, config.language)

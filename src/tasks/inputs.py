@@ -9,7 +9,7 @@ from src.data import records
 from src.data.record_files import is_record_file
 from src.data.tokenization import Tokenizer
 from src.files import make_folder
-from src.log import logger
+from src.log import logger, shorten
 
 
 def check_inputs(name, config, paths):
@@ -31,14 +31,14 @@ def check_inputs(name, config, paths):
         raise FileNotFoundError(f"{config.checkpoint_dir}: no {name} checkpoint here; train first or give --load_finetune_checkpoint_path")
     make_folder(config.output_dir)
     if not config.vocab_file_path:
-        raise ValueError("no vocabulary: there is no vocab.txt beside the weights; give --vocab_file_path")
+        raise ValueError("no vocabulary: there is no vocab.txt or tokenizer.json beside the weights; give --vocab_file_path")
     tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
     casing = f"do_lower_case={str(tokenizer.do_lower_case).lower()}, {tokenizer.casing_reason}"
     logger.info(f"vocabulary {config.vocab_file_path} tokens={len(tokenizer.vocabulary)} {casing}")
-    if len(tokenizer.vocabulary) > config.model.vocab_size:
-        raise ValueError(
-            f"{config.vocab_file_path}: {len(tokenizer.vocabulary)} tokens do not fit model.vocab_size={config.model.vocab_size}"
-        )
+    for note in tokenizer.notes:
+        logger.warning(note)
+    if (size := len(tokenizer.tokens)) > config.model.vocab_size:
+        raise ValueError(f"{config.vocab_file_path}: {size} tokens do not fit model.vocab_size={config.model.vocab_size}")
     if config.schema_file_path and not Path(config.schema_file_path).is_file():
         raise FileNotFoundError(f"{config.schema_file_path}: no such file; --schema_file_path takes the schema JSON of a TFRecord file")
     if config.schema_file_path and not any(map(is_record_file, paths)):
@@ -54,13 +54,20 @@ def cached_rows(config, split, files, make_chunks, *about):
     Args:
         files: the data; vocabulary and schema file are added.
         make_chunks: () -> Chunks, called where the rows are not there.
-        about: values besides files and casing.
+        about: values besides files and tokenizer.
     """
     files = [*files, *(Path(path) for path in (config.vocab_file_path, config.schema_file_path) if path)]
-    key = records.make_key(*files, tokenizers.__version__, config.do_lower_case, *about)
+    key = records.make_key(*files, tokenizers.__version__, Tokenizer(config.vocab_file_path, config.do_lower_case).description, *about)
     return records.cached_records(Path(config.output_dir) / "cache" / f"{split}-{key}", make_chunks)
 
 
 def describe(config, labels):
-    """What evaluation and prediction need to know of a training: labels, vocabulary, casing, settings by name."""
-    return labels, config.vocab_file_path, config.do_lower_case, {key: getattr(config, key) for key in config.TRAINED_WITH}
+    """What evaluation and prediction need to know of a training: labels, vocabulary, tokenizer, settings by name."""
+    settings = {key: getattr(config, key) for key in config.TRAINED_WITH}
+    return labels, config.vocab_file_path, Tokenizer(config.vocab_file_path, config.do_lower_case).description, settings
+
+
+def warn_of_order(labels):
+    """Say which label each output is taken for where the weights name none, as Hugging Face's LABEL_0 names none."""
+    order = shorten(f"{number}={label}" for number, label in enumerate(labels))
+    logger.warning(f"the weights name no labels; their order is a guess: {order}; --labels gives another, separated by commas")

@@ -7,8 +7,9 @@ from pathlib import Path
 from src.data import record_files, records
 from src.data.pretrain import make_masking
 from src.data.pretrain_rows import PretrainRows
-from src.data.tokenization import decide_lower_case, fingerprint, read_vocabulary
+from src.data.tokenization import Tokenizer, fingerprint, read_vocabulary
 from src.files import make_folder
+from src.formats.tokenizer_files import count_ids
 from src.log import logger, progress
 from src.metrics.pretraining import pretraining_metrics
 from src.models.pretraining import Pretraining, PretrainingLoss, PretrainingScores
@@ -18,7 +19,7 @@ INPUTS = ("input_ids", "input_mask", "token_type_ids", "masked_lm_positions")
 TARGETS = ("masked_lm_ids", "masked_lm_weights", "next_sentence_labels", "rows_per_token", "weights")
 LOSS_PARTS = ("masked_lm_loss", "next_sentence_loss")
 _SCORED = (*INPUTS, "masked_lm_ids", "masked_lm_weights", "next_sentence_labels")
-_ALIKE = ("vocabulary", "do_lower_case")  # of all records of a split
+_ALIKE = ("vocabulary", "do_lower_case", "tokenizer")  # of all records of a split
 _FOLDER_FLAGS = {"train": "data_dir", "eval": "eval_data_dir"}
 
 
@@ -37,7 +38,7 @@ def prepare(config, splits):
     """
     make_folder(config.output_dir)
     if config.vocab_file_path:
-        size = len(read_vocabulary(config.vocab_file_path))
+        size = count_ids(read_vocabulary(config.vocab_file_path))
         if size > config.model.vocab_size:
             raise ValueError(f"{config.vocab_file_path}: {size} tokens do not fit model.vocab_size={config.model.vocab_size}")
     if config.schema_dir and not Path(config.schema_dir).is_file():
@@ -99,10 +100,11 @@ def loss(config):
 
 def describe(config):
     """What later use of the weights needs to know: no labels, vocabulary and casing where they are known, no settings."""
-    casing = _describe_records(config, "train").get("do_lower_case")
-    if config.vocab_file_path:
-        casing, _ = decide_lower_case(config.vocab_file_path, read_vocabulary(config.vocab_file_path), casing)
-    return (), config.vocab_file_path, casing, {}
+    told = _describe_records(config, "train")
+    tokenizer = told.get("tokenizer")
+    if config.vocab_file_path and not tokenizer:
+        tokenizer = Tokenizer(config.vocab_file_path, told.get("do_lower_case")).description
+    return (), config.vocab_file_path, tokenizer, {}
 
 
 def for_evaluation(config, network):
@@ -120,7 +122,7 @@ def _describe_records(config, split):
     paths = record_files.find_record_files(getattr(config, _FOLDER_FLAGS[split]))
     found = {json.dumps({name: told.get(name) for name in _ALIKE}): path for path in paths if (told := record_files.read_description(path))}
     if len(found) > 1:
-        raise ValueError(f"{' and '.join(map(str, found.values()))}: made with different vocabularies or casings")
+        raise ValueError(f"{' and '.join(map(str, found.values()))}: made with different vocabularies or tokenizers")
     return json.loads(next(iter(found))) if found else {}
 
 

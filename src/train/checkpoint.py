@@ -11,6 +11,7 @@ from src.config.model import own_description
 from src.data.tokenization import read_vocabulary
 from src.files import write_text
 from src.formats import mindspore_checkpoint, series, weights
+from src.formats.tokenizer_files import list_tokens
 from src.log import format_fields, logger, shorten
 
 _POSITION = "data_position"  # int64: a Position, and the values of what resuming must have in common
@@ -128,7 +129,7 @@ def restore(path, cell, arrays):
     """Put the arrays that `read_state` gave into a TrainStep.
 
     Raises:
-        ValueError: they are of another network or optimiser.
+        ValueError: they are of another network or optimiser, or hold NaN or infinity.
     """
     parameters = _state(cell)
     differing = sorted(set(parameters) ^ set(arrays))
@@ -147,7 +148,7 @@ def load_weights(network, path, whole):
         whole: every parameter must be found (evaluation); else those of the head may stay random (fine-tuning).
 
     Raises:
-        ValueError: damaged files, or weights of another network.
+        ValueError: damaged files, weights of another network, or NaN or infinity in those that are loaded.
     """
     found = weights.read(path)
     path, arrays = found.path, weights.to_float32(found.arrays)
@@ -198,24 +199,28 @@ def _cut_vocabulary(name, array, shape):
     return cut
 
 
-def write_description(folder, model, labels, vocab_file, do_lower_case, trained_with):
+def write_description(folder, model, labels, vocab_file, tokenizer, trained_with):
     """Write what a checkpoint folder needs to be loaded by itself: config.json, vocab.txt, tokenizer_config.json.
 
     Args:
         folder: of the checkpoints.
         model: ModelConfig as a dict. labels: class names in id order; none in pretraining.
-        vocab_file, do_lower_case: as used; None where the data came ready-made and the vocabulary is not known.
+        vocab_file: as used; None where the data came ready-made and the vocabulary is not known.
+        tokenizer: `description` of a Tokenizer, or None.
         trained_with: settings of the task that evaluation and prediction need, as a dict.
     """
     config = own_description(model, labels, trained_with)
-    configuration, vocabulary, casing = (Path(folder) / name for name in DESCRIBED_BY)
+    configuration, vocabulary, settings = (Path(folder) / name for name in DESCRIBED_BY)
     write_text(configuration, json.dumps(config, ensure_ascii=False, indent=2) + "\n")
     if vocab_file:
-        write_text(vocabulary, "".join(f"{token}\n" for token in read_vocabulary(vocab_file)))
-        write_text(casing, json.dumps({"do_lower_case": do_lower_case}) + "\n")
+        write_text(vocabulary, "".join(f"{token}\n" for token in list_tokens(read_vocabulary(vocab_file))))
+        write_text(settings, json.dumps(tokenizer, ensure_ascii=False) + "\n")
 
 
 def _copy(path, parameters, arrays):
+    broken = [name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
+    if broken:
+        raise ValueError(f"{path}: NaN or infinity in {len(broken)} of {len(arrays)} tensors: {shorten(broken, _SHOWN)}")
     for name, array in arrays.items():
         parameter = parameters[name]
         if array.shape != tuple(parameter.shape):

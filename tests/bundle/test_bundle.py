@@ -274,6 +274,9 @@ def test_a_shape_and_a_casing_that_are_none_are_named(make):
     rewrite(path, config={**config, "vocab_size": "x"})
     with pytest.raises(ValueError, match="config.json: model.vocab_size=x"):
         Bundle(path)
+    rewrite(path, config={**config, "problem_type": "multi_label_classification"})
+    with pytest.raises(ValueError, match="config.json: problem_type=multi_label_classification: several labels a text"):
+        Bundle(path)
     rewrite(path, config=config, tokenizer_config={"do_lower_case": 3})
     with pytest.raises(ValueError, match="tokenizer_config.json: do_lower_case must be true or false"):
         Bundle(path)

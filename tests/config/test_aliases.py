@@ -1,4 +1,7 @@
+import json
+
 import pytest
+from conftest import SHAPE
 
 from src.config import loader
 from src.config.aliases import ALIASES, find_aliases, find_others
@@ -56,7 +59,7 @@ def test_the_flags_of_nvidias_run_squad_are_understood(capsys):
         --json-summary=logger.json --eval_script=evaluate-v1.1.py --disable-progress-bar --use_env --skip_steps=5 --print_freq=20
         --amp --loss_scale=128 --gradient_accumulation_steps=1 --weight_decay=0.01 --no_cuda --cache_dir=cache --workers=8"""
     with open("config.json", "w") as file:
-        file.write('{"vocab_size": 100}')
+        file.write(json.dumps(SHAPE))
     with open("base.pt", "wb"):
         pass
     options = loader.load(SquadOptions, command.split())
@@ -72,7 +75,7 @@ def test_the_flags_of_nvidias_run_squad_are_understood(capsys):
 def test_the_flags_of_paddles_fine_tuning_are_understood(capsys):
     """bert_large_max_batch_size.sh of PaddleFleetX, and the rest of its run_classifier.py's flags."""
     with open("bert_config.json", "w") as file:
-        file.write('{"vocab_size": 100}')
+        file.write(json.dumps(SHAPE))
     command = """--task_name XNLI --use_cuda true --do_train true --do_val true --do_test false --batch_size 72000 --in_tokens true
         --data_dir xnli --vocab_path vocab.txt --checkpoints tmp --save_steps 1000 --weight_decay 0.01 --warmup_proportion 0.0
         --validation_steps 50 --epoch 3 --max_seq_len 128 --bert_config_path bert_config.json --learning_rate 5e-5 --skip_steps 1

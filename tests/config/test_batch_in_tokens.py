@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import SHAPE
 
 from src.config import loader
 from src.config.classifier import ClassifierOptions
@@ -91,6 +92,6 @@ def test_yaml_may_ask_for_it():
 def test_evaluation_counts_by_the_length_of_the_training():
     Path("weights").mkdir()
     trained_with = {"task_name": "sst2", "seq_length": 64}
-    Path("weights/config.json").write_text(json.dumps({"hidden_size": 24, "trained_with": trained_with}), encoding="utf-8")
+    Path("weights/config.json").write_text(json.dumps(SHAPE | {"trained_with": trained_with}), encoding="utf-8")
     flags = ["--do_eval", "--load_finetune_checkpoint_path=weights", "--in_tokens", "--eval_batch_size=640"]
     assert loader.load(ClassifierOptions, flags).eval_batch_size == 10

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import SHAPE
 
 from src import cli
 from src.config import loader
@@ -60,7 +61,7 @@ def test_misspelt_key_names_the_nearest(key, capsys):
 
 @pytest.mark.parametrize(("key", "expected"), [("labels", "texts, such as a,b"), ("seeds", "whole numbers, such as 32,64")])
 def test_a_mapping_in_place_of_a_list_is_named(key, expected, capsys):
-    Path("config.json").write_text(json.dumps({"vocab_size": 90, "id2label": {"0": "a", "1": "b"}}))
+    Path("config.json").write_text(json.dumps(SHAPE | {"id2label": {"0": "a", "1": "b"}}))
     text = f"{key}: {{a: 1}}\ndo_train: false\ndo_eval: true\nbert_config_file: config.json\n"
     Path("settings.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(SystemExit):
@@ -199,21 +200,21 @@ def test_optional_setting_may_be_unset(text):
 def test_later_sources_outweigh_earlier_ones():
     weights = Path("weights")
     weights.mkdir()
-    described = {"hidden_size": 24, "num_hidden_layers": 3, "vocab_size": 99, "num_attention_heads": 4, "max_position_embeddings": 512}
+    described = SHAPE | {"hidden_size": 24, "num_hidden_layers": 3, "vocab_size": 99, "num_attention_heads": 4}
     (weights / "config.json").write_text(json.dumps(described))
     (weights / "vocab.txt").write_text("[PAD]\n")
     text = "load_pretrain_checkpoint_path: weights\nmodel: {hidden_size: 32, num_hidden_layers: 5}\n"
     model = load("--model.num_hidden_layers=7", yaml_text=text).model
     assert (model.num_hidden_layers, model.hidden_size, model.vocab_size) == (7, 32, 99)  # flag, YAML, config.json
-    assert model.intermediate_size == ModelConfig().intermediate_size
+    assert model.layer_norm_eps == ModelConfig().layer_norm_eps
     assert load(yaml_text=text).vocab_file_path == "weights/vocab.txt"
     assert load("--vocab_file_path=other.txt", yaml_text=text).vocab_file_path == "other.txt"
 
 
 def test_bert_config_file_outweighs_the_config_beside_the_weights():
     Path("weights").mkdir()
-    Path("weights/config.json").write_text('{"hidden_size": 24}')
-    Path("mine.json").write_text('{"hidden_size": 36}')
+    Path("weights/config.json").write_text(json.dumps(SHAPE | {"hidden_size": 24}))
+    Path("mine.json").write_text(json.dumps(SHAPE | {"hidden_size": 36}))
     flags = ["--load_pretrain_checkpoint_path=weights", "--bert_config_file=mine.json"]
     assert load(*flags[:1]).model.hidden_size == 24
     assert load(*flags).model.hidden_size == 36
@@ -224,7 +225,7 @@ REFUSED_CONFIGS = {
     "{": "bert_config.json: not a JSON file",
     '{"model_type": "roberta"}': "bert_config.json: model_type=roberta",
     '{"position_embedding_type": "relative_key"}': "bert_config.json: position_embedding_type=relative_key",
-    '{"hidden_size": "x"}': "model.hidden_size=x: expected a whole number",
+    json.dumps(SHAPE | {"hidden_size": "x"}): "model.hidden_size=x: expected a whole number",
 }
 
 
@@ -236,11 +237,11 @@ def test_config_of_another_network_is_refused(text, capsys):
 
 def test_labels_beside_finetuned_weights_are_taken_for_evaluation():
     Path("weights").mkdir()
-    Path("weights/config.json").write_text('{"hidden_size": 24, "id2label": {"2": "c", "0": "a", "1": "b"}}')
+    Path("weights/config.json").write_text(json.dumps(SHAPE | {"id2label": {"2": "c", "0": "a", "1": "b"}}))
     flags = ["--do_eval=true", "--load_finetune_checkpoint_path=weights"]
     assert load("--do_train=false", *flags).labels == ("a", "b", "c")
     assert load(*flags).labels == ()
-    Path("weights/config.json").write_text('{"hidden_size": 24, "id2label": {"0": "LABEL_0", "1": "LABEL_1"}}')
+    Path("weights/config.json").write_text(json.dumps(SHAPE | {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}))
     assert load("--do_train=false", *flags).labels == ()
 
 
@@ -266,7 +267,7 @@ def test_a_switch_may_stand_alone_and_a_list_may_be_one_value():
 def test_settings_of_the_training_count_in_evaluation_unless_given():
     Path("weights").mkdir()
     trained_with = {"task_name": "custom", "columns": "text_a=0", "seq_length": 64, "head": "cnn", "num_class": 3}
-    Path("weights/config.json").write_text(json.dumps({"hidden_size": 24, "trained_with": trained_with}))
+    Path("weights/config.json").write_text(json.dumps(SHAPE | {"trained_with": trained_with}))
     flags = ["--do_train=false", "--do_eval", "--load_finetune_checkpoint_path=weights"]
     options = load(*flags)
     assert (options.columns, options.seq_length, options.head, options.num_class) == ("text_a=0", 64, "cnn", 3)

@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import TINY
 
 from src.config.model import ModelConfig, describe_weights
 
@@ -64,7 +65,7 @@ RAW = {
 @pytest.mark.parametrize("kind", RAW)
 def test_positions_are_read_from_every_dialect(kind, tmp_path):
     raw, expected = RAW[kind]
-    (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 768, **raw}), encoding="utf-8")
+    (tmp_path / "config.json").write_text(json.dumps(TINY | raw), encoding="utf-8")
     config = ModelConfig(**describe_weights(tmp_path).model)
     assert (config.position_embedding_type, config.max_relative_position) == expected
 
@@ -74,12 +75,32 @@ def test_positions_are_read_from_every_dialect(kind, tmp_path):
     [
         ({"model_type": "roberta"}, "model_type=roberta: bert and nezha are supported"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type=relative_key: absolute, sinusoidal, learned"),
+        ({"embedding_size": 8}, "embedding_size=8 is of ALBERT"),
+        ({"num_hidden_groups": 1}, "num_hidden_groups=1 is of ALBERT"),
+        ({"task_type_vocab_size": 3}, "task_type_vocab_size=3 is of ERNIE"),
+        ({"is_encoder_decoder": True}, "is_encoder_decoder=true is of encoder-decoders"),
+        ({"architectures": ["RobertaForMaskedLM"]}, "architectures=RobertaForMaskedLM: without a model_type"),
     ],
 )
 def test_networks_of_other_kinds_are_refused(raw, message, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(raw), encoding="utf-8")
-    with pytest.raises(ValueError, match=message):
+    (tmp_path / "config.json").write_text(json.dumps(TINY | raw), encoding="utf-8")
+    with pytest.raises(ValueError, match=f"config.json: {message}"):
         describe_weights(tmp_path)
+
+
+@pytest.mark.parametrize("missing", ["vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"])
+def test_a_size_that_is_missing_is_named_not_guessed(missing, tmp_path):
+    for others in ({}, {missing: None}):
+        raw = {key: value for key, value in TINY.items() if key != missing}
+        (tmp_path / "config.json").write_text(json.dumps(raw | others), encoding="utf-8")
+        with pytest.raises(ValueError, match=f"config.json: {missing} missing"):
+            describe_weights(tmp_path)
+
+
+def test_settings_of_other_networks_that_say_nothing_are_passed_over(tmp_path):
+    said = {"embedding_size": TINY["hidden_size"], "is_decoder": False, "add_cross_attention": False, "num_hidden_groups": None}
+    (tmp_path / "config.json").write_text(json.dumps(TINY | said | {"architectures": ["BertForMaskedLM"]}), encoding="utf-8")
+    assert ModelConfig(**describe_weights(tmp_path).model) == ModelConfig(**TINY)
 
 
 def test_a_distance_without_relative_positions_is_refused():

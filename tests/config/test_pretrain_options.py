@@ -2,7 +2,7 @@ import json
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, SHAPE
 
 from src.config import loader
 from src.config.pretrain import OPTIMIZER_DEFAULTS, PretrainEvalOptions, PretrainOptions
@@ -78,7 +78,7 @@ def test_a_new_network_has_the_words_of_its_vocabulary(tmp_path):
 
 def test_weights_bring_their_shape_and_vocabulary(tmp_path):
     (tmp_path / "weights").mkdir()
-    (tmp_path / "weights/config.json").write_text(json.dumps({"hidden_size": 24, "num_attention_heads": 2, "vocab_size": 9}))
+    (tmp_path / "weights/config.json").write_text(json.dumps(SHAPE | {"hidden_size": 24, "num_attention_heads": 2, "vocab_size": 9}))
     (tmp_path / "weights/vocab.txt").write_text("a\nb\n")
     for options in (
         load("--load_checkpoint_path=weights"),

@@ -18,6 +18,7 @@ from src.config.training import DeviceSettings
 from src.convert import __main__, conversion, libraries, network, proof
 from src.convert.conversion import MissingParameters, convert
 from src.convert.description import read_description
+from src.data.tokenization import Tokenizer
 from src.files import hidden_folder
 from src.formats import mindspore_checkpoint, names, tensorflow, weights
 from src.models.pretraining import Pretraining
@@ -551,7 +552,7 @@ def test_a_vocabulary_is_made_of_a_fast_tokenizer(tmp_path, encoder):
     convert("mindspore", "tensorflow", folder, tmp_path / "1")
     assert (tmp_path / "1/vocab.txt").read_bytes() == (encoder / "vocab.txt").read_bytes()
     (folder / "tokenizer.json").write_text("{}")
-    with pytest.raises(ValueError, match="tokenizer.json: not a tokenizer"):
+    with pytest.raises(ValueError, match="tokenizer.json: model.vocab must map"):
         convert("mindspore", "tensorflow", folder, tmp_path / "1")
 
 
@@ -584,7 +585,7 @@ def write_zoo(path, arrays, **others):
     return path
 
 
-NO_VOCABULARY = "no vocab.txt beside the weights; --vocab_file_path names one"
+NO_VOCABULARY = "no vocab.txt or tokenizer.json beside the weights; --vocab_file_path names one"
 
 
 def test_the_zoos_nezha_becomes_this_programs(tmp_path):
@@ -624,10 +625,27 @@ def test_files_that_are_no_ordinary_ones_are_refused(tmp_path):
             convert("mindspore", "tensorflow", folder, tmp_path / "1", **given)
 
 
-def test_added_tokens_are_said_to_be_left_behind(tmp_path):
-    folder, _ = write_model(tmp_path / "0")
-    (folder / "added_tokens.json").write_text('{"[E1]": 60}')
-    assert "added_tokens.json: its tokens are not taken along" in convert("mindspore", "tensorflow", folder, tmp_path / "1").warnings[0]
+def test_added_tokens_and_settings_of_the_tokenizer_are_taken_along(tmp_path):
+    folder, _ = write_model(tmp_path / "0", make_model(vocab_size=61))
+    (folder / "added_tokens.json").write_text(json.dumps({"[E1]": len(TOKENS)}))
+    (folder / "tokenizer_config.json").write_text('{"strip_accents": false, "model_max_length": 512}')
+    source = Tokenizer(folder / "vocab.txt")
+    convert("mindspore", "tensorflow", folder, tmp_path / "1")
+    made = Tokenizer(tmp_path / "1/vocab.txt")
+    assert (made.vocabulary, made.description) == (source.vocabulary, source.description)
+    assert made.encode(["é[E1]"])[0][-1] == len(TOKENS)
+    assert json.loads((tmp_path / "1/tokenizer_config.json").read_text())["model_max_length"] == 512
+
+
+def test_a_generic_class_of_tokenizer_is_kept_as_what_it_does(tmp_path, encoder):
+    folder, _ = write_model(tmp_path / "0", make_model(vocab_size=30522))
+    (folder / "vocab.txt").unlink()
+    fast = json.loads((encoder / "tokenizer.json").read_text())
+    fast["normalizer"]["lowercase"] = False
+    (folder / "tokenizer.json").write_text(json.dumps(fast))
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "TokenizersBackend", "do_lower_case": true}')
+    convert("mindspore", "huggingface", folder, tmp_path / "1")
+    assert json.loads((tmp_path / "1/tokenizer_config.json").read_text()) == {"do_lower_case": False, "max_input_chars_per_word": 100}
 
 
 def test_bad_flags_end_with_2(capsys):

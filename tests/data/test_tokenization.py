@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from src.data.tokenization import Tokenizer, decide_lower_case, read_vocabulary
+from src.data.tokenization import Tokenizer, read_vocabulary
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 _SPEC = importlib.util.spec_from_file_location("tokenizer_texts", GOLDEN / "tokenizer_texts.py")
@@ -33,8 +33,7 @@ def test_ids_equal_googles(name, shared_file):
 
 @pytest.mark.parametrize("name", ["cased", "uncased", "chinese"])
 def test_casing_of_published_vocabularies_is_found(name, shared_file):
-    path = shared_file(f"vocab/bert-base-{name}-vocab.txt")
-    assert decide_lower_case(path, read_vocabulary(path))[0] is (name != "cased")
+    assert decide(shared_file(f"vocab/bert-base-{name}-vocab.txt")) is (name != "cased")
 
 
 def test_special_tokens_in_the_text_are_text(vocab_file):
@@ -103,13 +102,26 @@ def write_vocabulary(folder, *words):
 
 
 def decide(path, flag=None):
-    return decide_lower_case(path, read_vocabulary(path), flag)[0]
+    return Tokenizer(path, flag).do_lower_case
 
 
 def test_capital_letters_decide_the_casing(tmp_path):
     assert decide(write_vocabulary(tmp_path, "cat", "[MASK]", "[unused1]", "<S>", "漢")) is True
     assert decide(write_vocabulary(tmp_path, "cat", "Dog")) is False
     assert decide(write_vocabulary(tmp_path, "cat", "##É")) is False
+    assert decide(write_vocabulary(tmp_path, "кот", "Пёс")) is False
+
+
+@pytest.mark.parametrize("few", [["Ａ"], ["NBA", "iPhone"], ["É"]])
+def test_a_few_capital_letters_make_no_vocabulary_cased(few, tmp_path):
+    words = [f"{first}{second}" for first in "abcdefghij" for second in "klmnopqrst"]
+    assert decide(write_vocabulary(tmp_path, *words, "漢", *few)) is True
+    tokenizer = Tokenizer(write_vocabulary(tmp_path, *words[:50], *map(str.upper, words[:4])))
+    assert (tokenizer.do_lower_case, tokenizer.casing_reason.split(" in ")[0]) == (False, "as 7.41% of the tokens of letters")
+
+
+def test_full_width_letters_alone_are_no_casing(tmp_path):
+    assert decide(write_vocabulary(tmp_path, "漢", "Ａ", "##Ｂ")) is True
 
 
 def test_tokenizer_config_outweighs_capitals_and_the_flag_outweighs_it(tmp_path):
@@ -146,8 +158,6 @@ def test_line_ends_of_the_vocabulary_do_not_matter(tmp_path):
 
 
 def test_vocabulary_defects_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"vocab.txt:7: token 'cat' stands in line 5 already"):
-        read_vocabulary(write_vocabulary(tmp_path, "cat", "dog", "cat"))
     (tmp_path / "vocab.txt").write_text("[PAD]\n[CLS]\ncat\n")
     with pytest.raises(ValueError, match=r"\[UNK\], \[SEP\] missing"):
         read_vocabulary(tmp_path / "vocab.txt")

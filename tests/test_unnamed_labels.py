@@ -1,0 +1,60 @@
+"""Weights from elsewhere whose outputs have no names, or are of several labels each."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import SHAPE
+
+from src.config import loader
+from src.config.classifier import ClassifierOptions
+from src.export import exporting
+from src.formats import mindspore_checkpoint
+from src.tasks import classifier
+
+PLACEHOLDERS = {str(number): f"LABEL_{number}" for number in range(3)}
+ORDER = "their order is a guess: 0=contradiction, 1=entailment, 2=neutral; --labels gives another"
+
+
+@pytest.fixture
+def weights(tmp_path, vocab_file):
+    """Writes a folder of weights with a config.json of the settings that are given; its flags are returned."""
+
+    def write(**settings):
+        (tmp_path / "config.json").write_text(json.dumps(SHAPE | {"id2label": PLACEHOLDERS} | settings), encoding="utf-8")
+        mindspore_checkpoint.write(tmp_path / "model.ckpt", {"head.dense.bias": np.zeros(3, np.float32)})
+        return [f"--load_finetune_checkpoint_path={tmp_path}", "--task_name=mnli"]
+
+    return write
+
+
+def load(*flags):
+    return loader.load(ClassifierOptions, flags)
+
+
+def test_the_order_of_labels_that_weights_do_not_name_is_told_as_a_guess(weights, tmp_path, caplog):
+    (tmp_path / "dev.tsv").write_text("a\tb\n", encoding="utf-8")
+    options = load("--do_eval", *weights())
+    assert classifier._settle_labels(options, {"eval": tmp_path / "dev.tsv"}).labels == ("contradiction", "entailment", "neutral")
+    assert ORDER in caplog.text
+
+
+def test_an_export_tells_the_guess_too(weights, tmp_path, caplog):
+    assert exporting._settle(classifier, load("--do_predict", *weights()), tmp_path).labels == ("contradiction", "entailment", "neutral")
+    assert ORDER in caplog.text
+
+
+def test_labels_that_are_given_are_no_guess(weights, tmp_path, caplog):
+    options = load("--do_predict", "--labels=entailment,neutral,contradiction", *weights())
+    assert exporting._settle(classifier, options, tmp_path).labels == ("entailment", "neutral", "contradiction")
+    assert "guess" not in caplog.text
+
+
+def test_weights_of_several_labels_a_text_are_refused(weights, tmp_path, capsys):
+    flags = weights(problem_type="multi_label_classification")
+    for what in ("--do_eval", "--do_predict"):
+        with pytest.raises(SystemExit, match="2"):
+            load(what, *flags)
+        assert f"{tmp_path}: problem_type=multi_label_classification: several labels a text" in capsys.readouterr().err
+    assert load("--do_train", f"--load_pretrain_checkpoint_path={tmp_path}").do_train  # whose head is its own
+    assert load("--do_eval", *weights(problem_type="single_label_classification")).do_eval
