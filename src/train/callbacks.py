@@ -26,10 +26,12 @@ class OverflowGuard:
         new, self.seen = skipped - self.seen, skipped
         self.in_a_row = self.in_a_row + new if new == updates else 0
         if self.in_a_row >= self.limit:
-            where = [name for name, bad in zip(self.names, self.step.overflowed.asnumpy()) if bad]
-            raise FloatingPointError(
-                f"{self.in_a_row} updates in a row overflowed, the loss scale is {scale:g}; not finite last: {shorten(where, 8)}"
-            )
+            raise FloatingPointError(f"{self.in_a_row} updates in a row overflowed, the loss scale is {scale:g}; {self._find()}")
+
+    def _find(self):
+        if self.step.status is not None:
+            return "which parameters cannot be told: this chip makes its largest number of what overflows"
+        return f"not finite last: {shorten([name for name, bad in zip(self.names, self.step.overflowed.asnumpy()) if bad], 8)}"
 
 
 class Saver(Callback):

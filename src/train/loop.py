@@ -24,6 +24,7 @@ from src.optim.factory import make_optimizer
 from src.train import checkpoint, collectives
 from src.train.callbacks import Evaluator, OverflowGuard, Saver, StopOnSignal
 from src.train.loss_scale import make_loss_scale
+from src.train.overflow_status import OverflowStatus
 from src.train.prediction import run_network
 from src.train.resume import describe_training, find_start, folder_taken
 from src.train.step import TrainStep
@@ -142,6 +143,7 @@ def _make_step(task, config, total_steps, start):
         config.device.world_size,
         reduce_late=config.allreduce_post_accumulation,
         seed=seed,
+        status=OverflowStatus() if config.device.saturates else None,
     )
     if start.arrays is not None:
         checkpoint.restore(start.path, step, start.arrays)

@@ -123,8 +123,8 @@ def test_sink_steps_divide_the_training(asked, accumulation_steps, batches, take
     assert loop._choose_sink(config, batches) == 1
 
 
-def make_guard(limit, skipped=0):
-    step = SimpleNamespace(skipped=tensor(skipped), overflowed=tensor([False, True, True]))
+def make_guard(limit, skipped=0, status=None):
+    step = SimpleNamespace(skipped=tensor(skipped), overflowed=tensor([False, True, True]), status=status)
     return OverflowGuard(step, ["bert.a", "bert.b", "head.c"], limit)
 
 
@@ -134,6 +134,13 @@ def test_overflows_in_a_row_end_the_training_and_name_the_parameters():
         guard.check(1, skipped, 4.0)
     with pytest.raises(FloatingPointError, match="3 updates in a row overflowed, the loss scale is 2; not finite last: bert.b, head.c"):
         guard.check(1, 12, 2.0)
+
+
+def test_no_parameter_is_named_where_the_chip_saturates():
+    with pytest.raises(
+        FloatingPointError, match="the loss scale is 2; which parameters cannot be told: this chip makes its largest number"
+    ):
+        make_guard(limit=1, status="of a 910A").check(1, 1, 2.0)
 
 
 @pytest.mark.parametrize("calls", [[(0, 0), (1, 1), (0, 1), (1, 2)], [(2, 2)]], ids=["micro_batches", "sink"])
