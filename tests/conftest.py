@@ -28,7 +28,9 @@ def pytest_collection_modifyitems(config, items):
 def pytest_runtest_setup(item):
     mindspore = sys.modules.get("mindspore")
     if mindspore is not None:  # networks run compiled, on the device that run scripts choose; both must be set before any runs
-        mindspore.set_context(mode=mindspore.GRAPH_MODE)
+        from src import framework
+
+        framework.run_as_graphs()
         mindspore.set_device("CPU", 0)
 
 

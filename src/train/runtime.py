@@ -10,10 +10,10 @@ import sys
 import zlib
 
 import mindspore
-from mindspore import communication, context
+from mindspore import communication, device_context
 from mindspore._c_expression import MSContext
 
-from src import signals
+from src import framework, signals
 from src.config.training import DeviceSettings
 from src.log import logger
 from src.models import native
@@ -21,7 +21,6 @@ from src.ranks import Place, find_place
 
 _ALONE = Place()
 _CHIPS = {"ascend910": "910A", "ascend910b": "910B", "ascend910_93": "A3"}  # by the framework's names
-_FUSION_MEGABYTES = 64  # gradients are summed over ranks in groups of about this size
 _SCHEDULER_PORT = 8118  # msrun's
 _FIRST_PORT, _PORTS = 20000, 10000  # below those that systems hand out themselves
 _SCHEDULER = """
@@ -36,15 +35,8 @@ communication.init()
 
 def available_devices():
     """Names of the devices that this machine can run on, best first."""
-    found = []
-    for target in ("Ascend", "GPU"):
-        try:
-            usable = mindspore.hal.is_available(target)
-        except (RuntimeError, ValueError):
-            usable = False
-        if usable:
-            found.append(target)
-    return [*found, "CPU"]
+    is_available = {"Ascend": device_context.ascend.is_available, "GPU": device_context.gpu.is_available, "CPU": lambda: True}
+    return [target for target, answers in is_available.items() if answers()]
 
 
 def settings(target, compute_type="auto", sink=False, place=_ALONE, recompute=False, allow_tf32=False, chip=None):
@@ -106,7 +98,7 @@ def start(options):
     target = present[0] if options.device_target == "auto" else options.device_target
     if target not in present:
         raise ValueError(f"device_target={target}: no such device here; found {', '.join(present)}")
-    mindspore.set_context(mode=context.GRAPH_MODE)
+    framework.run_as_graphs()
     if place.world_size > 1 or place.launcher == "msrun":
         place = _join(place, target)
     else:
@@ -118,9 +110,7 @@ def start(options):
     if device.allow_tf32:
         _allow_tf32(device)
     if device.world_size > 1:
-        fusion = {"allreduce": {"mode": "size", "config": _FUSION_MEGABYTES}}
-        size = device.world_size
-        mindspore.set_auto_parallel_context(parallel_mode="data_parallel", device_num=size, gradients_mean=False, comm_fusion=fusion)
+        framework.sum_gradients_in_groups(device.world_size)
     if device.recompute == "layer" and not device.native_library:
         logger.warning("use_recompute=true saves nothing without a C++ compiler: the framework's own kernels keep what they have computed")
     if options.enable_data_sink and not device.data_sink:
@@ -164,7 +154,7 @@ def _find_chip(given, target):
 
 def _allow_tf32(device):
     """Networks have no convolutions, whose switch is another one."""
-    mindspore.device_context.gpu.op_precision.matmul_allow_tf32(True)
+    device_context.gpu.op_precision.matmul_allow_tf32(True)
     if device.compute_type != "float32":
         logger.warning(f"allow_tf32=true changes no product of {device.compute_type}; it is for --precision.compute_type float32")
 

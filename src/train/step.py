@@ -34,12 +34,12 @@ def _constant_one(factor, gradient):
 
 @_add_weighed.register("Tensor", "Tensor", "Tensor")
 def _add_weighed_one(weight, buffer, gradient):
-    return ops.assign_add(buffer, gradient * weight)
+    return ops.AssignAdd()(buffer, gradient * weight)
 
 
 @_clear.register("Tensor")
 def _clear_one(buffer):
-    return ops.assign(buffer, ops.zeros_like(buffer))
+    return ops.Assign()(buffer, ops.zeros_like(buffer))
 
 
 class TrainStep(nn.Cell):
