@@ -18,9 +18,10 @@ from pathlib import Path
 
 import mindspore
 import numpy as np
-from mindspore import Tensor, context
+from mindspore import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from src import framework
 from src.config.model import ModelConfig, describe_weights
 from src.config.training import OptimizerConfig, PrecisionConfig
 from src.models.heads import Classifier
@@ -74,7 +75,7 @@ def main():
     if options.batch_size < 1 or options.steps < 2 or not 1 <= options.predictions <= options.seq_length <= config.max_position_embeddings:
         parser.error("1 row, 2 steps, and 1 <= --predictions <= --seq_length <= the network's positions are expected")
     target = runtime.available_devices()[0] if options.device_target == "auto" else options.device_target
-    mindspore.set_context(mode=context.GRAPH_MODE)
+    framework.run_as_graphs()
     mindspore.set_device(target)
     if options.device_memory and target != "CPU":
         mindspore.runtime.set_memory(max_size=f"{options.device_memory}GB")

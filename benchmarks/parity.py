@@ -47,9 +47,9 @@ def read_batch(path, folder):
 
 def differentiate(folder, batch):
     """Outputs and gradients of our network, in graph mode."""
-    import mindspore
     from mindspore import ParameterTuple, Tensor, nn, ops
 
+    from src import framework
     from src.config.model import ModelConfig, describe_weights
     from src.models.heads import Classifier
     from src.train import checkpoint, runtime
@@ -63,7 +63,7 @@ def differentiate(folder, batch):
             sequence, pooled = self.bert(ids, mask, types)
             return (pooled * pooled_wave).sum() + (sequence * sequence_wave).sum()
 
-    mindspore.set_context(mode=mindspore.GRAPH_MODE)
+    framework.run_as_graphs()
     network = Classifier(ModelConfig(**describe_weights(folder).model), runtime.settings("CPU"), 2)
     checkpoint.load_weights(network, folder, whole=False)
     bert = network.bert.set_train(False)

@@ -205,7 +205,7 @@ def run_all(options, folder):
 
 
 def summarise(cells):
-    """Each cell: the median of its runs' rates, and the slowest and the fastest step of all."""
+    """Each cell: the median of its runs' rates, and the slowest and the fastest stretch of all."""
     return {
         cell: {
             "mean": round(statistics.median(mean for mean, _, _ in runs), 2),
@@ -218,7 +218,7 @@ def summarise(cells):
 
 
 def make_tables(summary, target):
-    """The seeds' table, and mean, slowest and fastest step of each cell.
+    """The seeds' table, and mean, slowest and fastest stretch between two step lines of each cell.
 
     Args:
         summary: dict of (method, count) -> what `summarise` gives, methods and counts in order.
@@ -277,7 +277,8 @@ def make_report(about, summary):
         f"`{about['job']}`\n\n"
         f"Training, rows per second of all devices together; {runs}. Each device takes {about['batch_size']} rows a step, so that\n"
         f"N devices take N times as many (weak scaling). Cores of each process on {', '.join(counts)} devices: {', '.join(cores)}.\n\n"
-        f"{table}\n{left_out}, and without those that compile; min and max are of single steps.\n\n{details}"
+        f"{table}\n{left_out}, and without those that compile; min and max are of the steps between two step lines\n"
+        f"(`--log_steps 1`: of single steps).\n\n{details}"
     )
 
 

@@ -67,7 +67,9 @@ def pytest_runtest_setup(item):
             if ".mindspore.log." in name and deprecations not in logger.handlers:
                 logger.addHandler(deprecations)
     if mindspore is not None:  # networks run compiled, on the device that run scripts choose; both must be set before any runs
-        mindspore.set_context(mode=mindspore.GRAPH_MODE)
+        from src import framework
+
+        framework.run_as_graphs()
         mindspore.set_device("CPU", 0)
 
 

@@ -19,7 +19,7 @@ BAD_STEP, BAD_RANK = 2, 1
 def overflow(folder):
     """Four steps of a loss-scaled regression; in one of them the rows of one rank overflow. Each rank leaves its state."""
     from mindspore import Tensor
-    from test_step import make_batch, make_step, state
+    from test_step import make_batch, make_saturating_step, make_step, state
 
     from src.ranks import find_place
     from src.train.loss_scale import LossScale
@@ -31,6 +31,8 @@ def overflow(folder):
         "each": make_step(
             "Lamb", 0.1, loss_scale=LossScale(8.0, 2.0, 100), world_size=place.world_size, accumulation_steps=2, reduce_late=False
         ),
+        "saturating": make_saturating_step("Lamb", world_size=place.world_size),
+        "saturating_post": make_saturating_step("Lamb", world_size=place.world_size, accumulation_steps=2),
     }
     for name, step in steps.items():
         states = []

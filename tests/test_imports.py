@@ -15,7 +15,7 @@ LEVELS = {
     **dict.fromkeys(("models", "data", "metrics", "optim"), 2),
     "config": 3,
     "formats": 4,
-    **dict.fromkeys(("log", "signals", "squad_file"), 5),
+    **dict.fromkeys(("log", "signals", "squad_file", "framework"), 5),
     **dict.fromkeys(("cli", "files", "ranks"), 6),
 }
 WITHOUT_MINDSPORE = ("cli", "config", "log", "files", "signals", "squad_file", "ranks", "metrics", "formats", "launch", "report", "convert")

@@ -203,7 +203,7 @@ def test_the_data_position_counts_the_rows_of_all_ranks(results):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["plain", "post", "each"])
+@pytest.mark.parametrize("name", ["plain", "post", "each", "saturating", "saturating_post"])
 def test_an_overflow_on_one_rank_makes_all_skip(results, name):
     alone = np.load(results / f"{name}-0-of-1.npz")
     ranks = [np.load(results / f"{name}-{rank}-of-2.npz") for rank in range(2)]

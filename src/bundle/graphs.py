@@ -57,7 +57,9 @@ class MindirGraph:
             import mindspore
             from mindspore import Tensor, nn
 
-            mindspore.set_context(mode=mindspore.GRAPH_MODE)
+            from src import framework
+
+            framework.run_as_graphs()
             mindspore.set_device("CPU")
             self._graph, self._tensor = nn.GraphCell(mindspore.load(str(path))), Tensor
             self._graph.set_inputs(*(Tensor(shape=[None, None], dtype=mindspore.int32) for _ in inputs))  # compiled once for all sizes

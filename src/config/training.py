@@ -11,6 +11,7 @@ OPTIMIZERS = ("Lamb", "AdamWeightDecay", "AdamW", "Momentum")
 SCHEDULES = ("polynomial", "linear", "noam", "constant")
 CLIPS = ("global_norm", "per_parameter", "none")
 WEIGHT_FORMS = "a folder, a TensorFlow prefix (bert_model.ckpt), or a .ckpt (the model zoo's too), .safetensors, .bin or .pt"
+ASCEND_CHIPS = ("910A", "910B", "A3")
 COMPUTE_TYPES = ("auto", "float32", "float16", "bfloat16")
 
 
@@ -94,6 +95,7 @@ class DeviceSettings:
     hashed_dropout: bool = True  # Dropout that follows from the step's number, where no kernel of native.cpp does it; else the framework's
     recompute: str = "none"  # layers in the backward pass: "layer" by RecomputedLayer of src/models/bert.py, "framework" by Cell.recompute
     has_float64: bool = True  # matrix products of float64: src/models/crf.py
+    saturates: bool = False  # overflow leaves the largest number, and 0 for NaN: src/train/overflow_status.py
     allow_tf32: bool = False  # matrix products of float32 with factors rounded to 10 bits of mantissa
     rank: int = 0  # of this process among those that train together
     world_size: int = 1  # number of those processes
@@ -110,6 +112,9 @@ class RunOptions:
 
     device_target: str = setting("auto", "auto takes Ascend, else GPU, else CPU", ("auto", "Ascend", "GPU", "CPU"))
     device_id: int = setting(0, "device to run on", minimum=0)
+    ascend_chip: str | None = setting(
+        None, "on Ascend, where the framework does not tell it (a dry run); default: as it tells", ASCEND_CHIPS
+    )
     vocab_file_path: str | None = setting(None, "vocabulary; default: vocab.txt beside the weights")
     bert_config_file: str | None = setting(None, "network shape; default: config.json or bert_config.json beside the weights")
     bucket_list: tuple[int, ...] = setting((), "lengths that batches are padded to, four at most; default: chosen from the data", minimum=1)

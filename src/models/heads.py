@@ -55,8 +55,8 @@ class MaskedBatchNorm(nn.Cell):
 
     def keep(self, mean, variance):
         """Move the running values towards those of this batch."""
-        first = ops.assign(self.mean, self.mean * self.momentum + mean * (1.0 - self.momentum))
-        return first, ops.assign(self.variance, self.variance * self.momentum + variance * (1.0 - self.momentum))
+        first = ops.Assign()(self.mean, self.mean * self.momentum + mean * (1.0 - self.momentum))
+        return first, ops.Assign()(self.variance, self.variance * self.momentum + variance * (1.0 - self.momentum))
 
 
 class CnnHead(nn.Cell):

@@ -111,4 +111,4 @@ class BiLstm(nn.Cell):
 
     def reverse(self, x, lengths):
         """The first lengths[b] of each row in reverse order, the rest as it is: [B, S, I]."""
-        return ops.reverse_sequence(x, lengths, seq_dim=1, batch_dim=0)
+        return ops.ReverseSequence(1, 0)(x, lengths)

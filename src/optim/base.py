@@ -66,4 +66,4 @@ class Optimizer(nn.Cell):
         """
         rate = self.schedule(self.global_step)
         done = self.apply(gradients, factors, rate)
-        return ops.depend(rate, ops.assign_add(self.global_step, ops.depend(self.one_step, done)))
+        return ops.depend(rate, ops.AssignAdd()(self.global_step, ops.depend(self.one_step, done)))

@@ -18,8 +18,8 @@ def _update_one(rate, correction1, correction2, beta1, beta2, eps, decay, adapts
         step = step + parameter * decay
         step = step * _trust_ratio(parameter, step)
     new_parameter = parameter - step * rate
-    done = ops.depend(ops.assign(moment1, new_moment1), ops.assign(moment2, new_moment2))
-    return ops.depend(done, ops.assign(parameter, new_parameter))
+    done = ops.depend(ops.Assign()(moment1, new_moment1), ops.Assign()(moment2, new_moment2))
+    return ops.depend(done, ops.Assign()(parameter, new_parameter))
 
 
 def _trust_ratio(parameter, step):

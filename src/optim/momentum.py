@@ -11,7 +11,7 @@ _update = ops.MultitypeFuncGraph("momentum_update")
 def _update_one(rate, momentum, decay, parameter, moment, gradient, factor):
     new_moment = moment * momentum + gradient * factor + parameter * decay
     new_parameter = parameter - new_moment * rate
-    return ops.depend(ops.assign(moment, new_moment), ops.assign(parameter, new_parameter))
+    return ops.depend(ops.Assign()(moment, new_moment), ops.Assign()(parameter, new_parameter))
 
 
 class Momentum(Optimizer):

@@ -56,9 +56,14 @@ def save(folder, prefix, cell, epoch, step, position, trained_on, keep):
 
     Returns:
         the path.
+
+    Raises:
+        FloatingPointError: an array is not finite; nothing is written.
     """
     path = Path(folder) / f"{prefix}-{epoch}_{step}.ckpt"
     arrays = {name: parameter.asnumpy() for name, parameter in _state(cell).items()}
+    if diverged := [name for name, array in arrays.items() if not np.isfinite([array.min(), array.max()]).all()]:  # no copy of it is made
+        raise FloatingPointError(f"{path}: not written, not finite are {shorten(diverged, _SHOWN)}; lower the learning rate")
     arrays[_POSITION] = np.array([*astuple(position), *trained_on.values()], np.int64)
     mindspore_checkpoint.write(path, arrays)
     found = find_checkpoints(folder, prefix)

@@ -23,11 +23,13 @@ from src.log import RunLog, format_fields, logger
 from src.models.losses import WithLoss
 from src.optim.factory import make_optimizer
 from src.train import checkpoint, collectives
-from src.train.callbacks import Evaluator, OverflowGuard, Progress, Saver, StepLog, StopOnSignal
+from src.train.callbacks import Evaluator, OverflowGuard, Saver, StopOnSignal
 from src.train.loss_scale import make_loss_scale
+from src.train.overflow_status import OverflowStatus
 from src.train.prediction import run_network
 from src.train.resume import describe_training, find_start, set_aside
 from src.train.step import TrainStep
+from src.train.step_log import Progress, StepLog
 
 _SIGNAL_EXIT = {"SIGINT": 130, "SIGTERM": 143}
 
@@ -65,13 +67,13 @@ def fit(task, config):
     done = Progress(plan, first_batch, _choose_sink(config, len(plan) - first_batch))
     every = (config.save_checkpoint_steps or 0) * config.accumulation_steps or plan.batches_per_epoch
     run_log = RunLog(f"{config.output_dir}/log.jsonl" if device.writes else None, keep=first_batch > 0)
-    saver = Saver(done, every, save if config.enable_save_ckpt and device.writes else None)
-    stop = StopOnSignal(saver, functools.partial(collectives.largest, device))
-    names = [parameter.name for parameter in step.optimizer.parameters]
-    callbacks = [StepLog(done, records.lengths, config.log_steps, run_log, task.LOSS_PARTS, config.skip_steps)]
-    callbacks += [OverflowGuard(step, names, config.precision.max_skipped_steps), saver, stop]
+    guard = OverflowGuard(step, [parameter.name for parameter in step.optimizer.parameters], config.precision.max_skipped_steps)
+    step_log = StepLog(done, records.lengths, config.log_steps, run_log, task.LOSS_PARTS, config.skip_steps, guard)
+    saver = Saver(step_log, every, save if config.enable_save_ckpt and device.writes else None)
+    stop = StopOnSignal(saver, functools.partial(collectives.largest, device), seconds=float(device.world_size > 1))
+    callbacks = [step_log, saver, stop]
     if config.evaluate_every:
-        callbacks.append(_make_evaluator(task, config, network, step, run_log, done, stop))
+        callbacks.append(_make_evaluator(task, config, network, step, step_log, stop))
     dataset = pipeline.make_dataset(records, plan, task.INPUTS + task.TARGETS, first_batch, device.rank, device.world_size)
     calls = (len(plan) - first_batch) // done.per_call if device.data_sink else 1
     sink = {"dataset_sink_mode": device.data_sink, "sink_size": done.per_call if device.data_sink else -1}
@@ -148,6 +150,7 @@ def _make_step(task, config, total_steps, start):
         config.device.world_size,
         reduce_late=config.allreduce_post_accumulation,
         seed=seed,
+        status=OverflowStatus() if config.device.saturates else None,
     )
     if start.arrays is not None:
         checkpoint.restore(start.path, step, start.arrays)
@@ -155,7 +158,7 @@ def _make_step(task, config, total_steps, start):
     return network, step
 
 
-def _make_evaluator(task, config, network, step, run_log, done, stop):
+def _make_evaluator(task, config, network, step, step_log, stop):
     """A callback that scores the evaluation split every so often."""
     records, evaluation = task.dataset(config, "eval"), task.for_evaluation(config, network)
 
@@ -165,7 +168,7 @@ def _make_evaluator(task, config, network, step, run_log, done, stop):
         outputs, fields = run_network(config, evaluation, records, "eval")
         step.set_train()
         scores = task.score(config, outputs, records)
-        run_log.write({"event": "eval", "step": done.step, **scores, **fields})
-        logger.info(f"eval step={done.step} {format_fields(scores)}")
+        step_log.run_log.write({"event": "eval", "step": step_log.done.step, **scores, **fields})
+        logger.info(f"eval step={step_log.done.step} {format_fields(scores)}")
 
-    return Evaluator(done, config.evaluate_every * config.accumulation_steps, evaluate)
+    return Evaluator(step_log, config.evaluate_every * config.accumulation_steps, evaluate)

@@ -32,8 +32,8 @@ class LossScale(nn.Cell):
             grow = good >= self.window
             shrunk = ops.maximum(self.scale / self.factor, self.floor)
             grown = ops.where(grow, self.scale * self.factor, self.scale * 1.0)
-            ops.assign(self.scale, ops.where(finite, grown, shrunk))
-            ops.assign(self.good_steps, ops.where(grow, ops.zeros_like(good), good))
+            ops.Assign()(self.scale, ops.where(finite, grown, shrunk))
+            ops.Assign()(self.good_steps, ops.where(grow, ops.zeros_like(good), good))
         return finite
 
 

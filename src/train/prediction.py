@@ -9,7 +9,7 @@ from src.data import pipeline
 from src.data.plan import choose_buckets, plan_epoch
 from src.log import RunLog, format_fields, logger, progress
 from src.train import checkpoint, collectives
-from src.train.callbacks import Throughput
+from src.train.step_log import Throughput
 
 
 def predict(task, config, split, path):

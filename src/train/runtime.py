@@ -10,16 +10,17 @@ import sys
 import zlib
 
 import mindspore
-from mindspore import communication, context
+from mindspore import communication, device_context
+from mindspore._c_expression import MSContext
 
-from src import signals
+from src import framework, signals
 from src.config.training import DeviceSettings
 from src.log import logger
 from src.models import native
 from src.ranks import Place, find_place
 
 _ALONE = Place()
-_FUSION_MEGABYTES = 64  # gradients are summed over ranks in groups of about this size
+_CHIPS = {"ascend910": "910A", "ascend910b": "910B", "ascend910_93": "A3"}  # by the framework's names
 _SCHEDULER_PORT = 8118  # msrun's
 _FIRST_PORT, _PORTS = 20000, 10000  # below those that systems hand out themselves
 _SCHEDULER = """
@@ -34,18 +35,11 @@ communication.init()
 
 def available_devices():
     """Names of the devices that this machine can run on, best first."""
-    found = []
-    for target in ("Ascend", "GPU"):
-        try:
-            usable = mindspore.hal.is_available(target)
-        except (RuntimeError, ValueError):
-            usable = False
-        if usable:
-            found.append(target)
-    return [*found, "CPU"]
+    is_available = {"Ascend": device_context.ascend.is_available, "GPU": device_context.gpu.is_available, "CPU": lambda: True}
+    return [target for target, answers in is_available.items() if answers()]
 
 
-def settings(target, compute_type="auto", sink=False, place=_ALONE, recompute=False, allow_tf32=False):
+def settings(target, compute_type="auto", sink=False, place=_ALONE, recompute=False, allow_tf32=False, chip=None):
     """What follows from a device, for any device name, present or not.
 
     Args:
@@ -55,6 +49,7 @@ def settings(target, compute_type="auto", sink=False, place=_ALONE, recompute=Fa
         place: of this process among those that train together.
         recompute: whether the backward pass is to compute the layers again.
         allow_tf32: whether float32 matrix products may be TF32's.
+        chip: of an Ascend: 910A, 910B or A3.
 
     Raises:
         ValueError: a compute type or TF32, which the device lacks.
@@ -65,6 +60,8 @@ def settings(target, compute_type="auto", sink=False, place=_ALONE, recompute=Fa
         compute_type = "float32" if target == "CPU" else "float16"
     if compute_type == "bfloat16" and target != "Ascend":
         raise ValueError(f"precision.compute_type=bfloat16: {target} has no bfloat16 matrix product here; use float16 or float32")
+    if compute_type == "bfloat16" and chip == "910A":
+        raise ValueError("precision.compute_type=bfloat16: the Ascend 910A has no bfloat16; use float16 or float32")
     return DeviceSettings(
         target=target,
         compute_type=compute_type,
@@ -75,6 +72,7 @@ def settings(target, compute_type="auto", sink=False, place=_ALONE, recompute=Fa
         hashed_dropout=target == "CPU" or recompute,  # or layers computed again would drop others
         recompute=("layer" if target == "CPU" else "framework") if recompute else "none",
         has_float64=target != "Ascend",
+        saturates=chip == "910A" or target == "Ascend" and os.environ.get("MS_ASCEND_CHECK_OVERFLOW_MODE") == "SATURATION_MODE",
         allow_tf32=allow_tf32,
         rank=place.rank,
         world_size=place.world_size,
@@ -100,27 +98,30 @@ def start(options):
     target = present[0] if options.device_target == "auto" else options.device_target
     if target not in present:
         raise ValueError(f"device_target={target}: no such device here; found {', '.join(present)}")
-    mindspore.set_context(mode=context.GRAPH_MODE)
+    framework.run_as_graphs()
     if place.world_size > 1 or place.launcher == "msrun":
         place = _join(place, target)
     else:
         mindspore.set_device(target, options.device_id if place.device_id is None else place.device_id)
-    device = settings(target, options.precision.compute_type, options.enable_data_sink, place, options.use_recompute, options.allow_tf32)
+    chip = _find_chip(options.ascend_chip, target)
+    device = settings(
+        target, options.precision.compute_type, options.enable_data_sink, place, options.use_recompute, options.allow_tf32, chip
+    )
     if device.allow_tf32:
         _allow_tf32(device)
     if device.world_size > 1:
-        fusion = {"allreduce": {"mode": "size", "config": _FUSION_MEGABYTES}}
-        size = device.world_size
-        mindspore.set_auto_parallel_context(parallel_mode="data_parallel", device_num=size, gradients_mean=False, comm_fusion=fusion)
+        framework.sum_gradients_in_groups(device.world_size)
     if device.recompute == "layer" and not device.native_library:
         logger.warning("use_recompute=true saves nothing without a C++ compiler: the framework's own kernels keep what they have computed")
     if options.enable_data_sink and not device.data_sink:
         logger.warning(f"enable_data_sink=true has no effect: {target} takes its data step by step")
+    if device.saturates and device.compute_type == "float16" and options.precision.loss_scale == "none":
+        logger.warning("precision.loss_scale=none: this chip saturates, so that overflows are neither seen nor skipped")
     mindspore.set_seed(options.seed)
     number = options.device_id if place.device_id is None else place.device_id
     logger.info(
-        f"device {target}:{number} rank={device.rank}/{device.world_size} compute_type={device.compute_type} "
-        f"mindspore={mindspore.__version__}"
+        f"device {target}:{number}{f' chip={chip}' if chip else ''} rank={device.rank}/{device.world_size} "
+        f"compute_type={device.compute_type} mindspore={mindspore.__version__}"
     )
     if device.compute_type == "float32" and options.precision.loss_scale != "none":
         logger.info("loss scaling is inactive: compute_type is float32")
@@ -132,9 +133,28 @@ def start(options):
     )
 
 
+def _find_chip(given, target):
+    """The chip of a started Ascend, by the framework or, where it does not tell, as given; None on other devices.
+
+    Raises:
+        ValueError: another one is given.
+    """
+    if target != "Ascend":
+        if given:
+            logger.warning(f"ascend_chip={given} has no effect: the device is {target}")
+        return None
+    told = MSContext.get_instance().get_ascend_soc_version()  # "" in a dry run
+    chip = _CHIPS.get(told)
+    if given and chip and given != chip:
+        raise ValueError(f"ascend_chip={given}: the chip of this machine is {chip}")
+    if not given and not chip:
+        logger.warning(f"the framework calls the chip '{told}', which is not known here: taken as 910B; --ascend_chip tells another")
+    return chip or given or "910B"
+
+
 def _allow_tf32(device):
     """Networks have no convolutions, whose switch is another one."""
-    mindspore.device_context.gpu.op_precision.matmul_allow_tf32(True)
+    device_context.gpu.op_precision.matmul_allow_tf32(True)
     if device.compute_type != "float32":
         logger.warning(f"allow_tf32=true changes no product of {device.compute_type}; it is for --precision.compute_type float32")
 

@@ -34,12 +34,12 @@ def _constant_one(factor, gradient):
 
 @_add_weighed.register("Tensor", "Tensor", "Tensor")
 def _add_weighed_one(weight, buffer, gradient):
-    return ops.assign_add(buffer, gradient * weight)
+    return ops.AssignAdd()(buffer, gradient * weight)
 
 
 @_clear.register("Tensor")
 def _clear_one(buffer):
-    return ops.assign(buffer, ops.zeros_like(buffer))
+    return ops.Assign()(buffer, ops.zeros_like(buffer))
 
 
 class TrainStep(nn.Cell):
@@ -55,13 +55,25 @@ class TrainStep(nn.Cell):
         world_size: ranks that share each global batch.
         reduce_late: sum over ranks once an update instead of after each micro-batch.
         seed: of dropout, which follows from it and the number of the step.
+        status: OverflowStatus on a chip that saturates, whose gradients are finite whatever happens; only with a loss scale.
     """
 
     def __init__(
-        self, network, optimizer, loss_scale=None, clip="none", clip_norm=1.0, accumulation_steps=1, world_size=1, reduce_late=True, seed=0
+        self,
+        network,
+        optimizer,
+        loss_scale=None,
+        clip="none",
+        clip_norm=1.0,
+        accumulation_steps=1,
+        world_size=1,
+        reduce_late=True,
+        seed=0,
+        status=None,
     ):
         super().__init__(auto_prefix=False)
         self.network, self.optimizer, self.loss_scale = network, optimizer, loss_scale
+        self.status = status if loss_scale is not None else None
         self.clip, self.clip_norm = clip, clip_norm
         self.accumulation_steps, self.world_size = accumulation_steps, world_size
         self.reduce_late = reduce_late and accumulation_steps > 1
@@ -79,6 +91,8 @@ class TrainStep(nn.Cell):
             self.buffers = ParameterTuple(optimizer.parameters).clone(prefix="accumulated", init="zeros")
             self.weight_buffer = Parameter(Tensor(0.0, mindspore.float32), name="accumulated_weight", requires_grad=False)
             self.micro_step = Parameter(Tensor(0, mindspore.int32), name="accumulated_steps", requires_grad=False)
+            if self.status is not None:
+                self.overflow_buffer = Parameter(Tensor(0.0, mindspore.float32), name="accumulated_overflows", requires_grad=False)
         self.hyper_map = ops.HyperMap()
         self.set_train()
 
@@ -96,17 +110,22 @@ class TrainStep(nn.Cell):
             float32 scalars loss (of this batch, weighted mean) and learning rate, float32 loss scale, int32 skipped
             updates so far, then the parts of the loss where it has any. The learning rate is 0 where no update took place.
         """
-        scale = self.scale_value()
+        scale, overflows = self.scale_value(), Tensor(0.0, mindspore.float32)
+        if self.status is not None:
+            batch = self.status.clear(batch)
         (_, loss_sums, weight), gradients = self.value_and_gradients(scale, *batch)
+        if self.status is not None:
+            overflows = self.status.read(gradients)
+            gradients = ops.depend(gradients, overflows)  # sums over ranks, squares and updates come after the reading
         if self.world_size > 1:
             if not self.reduce_late:
                 gradients = self.reduce_gradients(gradients)
             loss_sums = self.all_reduce(self.stack(loss_sums))
         loss, *parts = [loss_sum / ops.maximum(weight, 1e-6) for loss_sum in loss_sums]
         if self.accumulation_steps == 1:
-            rate = self.update(gradients, 1.0 / scale)
+            rate = self.update(gradients, 1.0 / scale, overflows)
         else:
-            rate = self.accumulate(gradients, weight, scale)
+            rate = self.accumulate(gradients, weight, scale, overflows)
         return loss, rate, scale, self.skipped * 1, *parts
 
     def scale_value(self):
@@ -122,38 +141,53 @@ class TrainStep(nn.Cell):
             number = number * self.accumulation_steps + self.micro_step
         return ops.stop_gradient(ops.concat((self.seed, number.reshape((1,)))))
 
-    def accumulate(self, gradients, weight, scale):
+    def accumulate(self, gradients, weight, scale, overflows):
         """Add this micro-batch, weighed by its rows; update after the last of an accumulation."""
         rate = Tensor(0.0, mindspore.float32)
         added = self.hyper_map(ops.partial(_add_weighed, weight), self.buffers, gradients)
         self.weight_buffer = ops.depend(self.weight_buffer, added) + weight
+        if self.status is not None:
+            self.overflow_buffer += overflows
         self.micro_step += 1
         if self.micro_step >= self.accumulation_steps:
             gradients = self.buffers
             if self.world_size > 1 and self.reduce_late:
                 gradients = self.reduce_gradients(gradients)
-            rate = self.update(gradients, 1.0 / (scale * ops.maximum(self.weight_buffer, 1e-6)))
+            if self.status is not None:
+                overflows = self.overflow_buffer * 1.0
+            rate = self.update(gradients, 1.0 / (scale * ops.maximum(self.weight_buffer, 1e-6)), overflows)
             cleared = self.hyper_map(_clear, ops.depend(self.buffers, rate))
             self.weight_buffer = ops.depend(self.weight_buffer, cleared) * 0.0
+            if self.status is not None:
+                self.overflow_buffer = ops.depend(self.overflow_buffer, rate) * 0.0
             self.micro_step *= 0
         return rate
 
-    def update(self, gradients, factor):
-        """Clip and apply gradients[i] * factor, unless one of them is not finite."""
+    def update(self, gradients, factor, overflows):
+        """Clip and apply gradients[i] * factor, unless one of them is not finite, or the chip that saturates counts overflows."""
         squares = ()
-        if self.clip != "none" or self.loss_scale is not None:
+        if self.clip != "none" or (self.loss_scale is not None and self.status is None):
             squares = self.hyper_map(_square_sum, gradients)
         factors = self.clip_factors(gradients, squares, factor)
         if self.loss_scale is None:
             return self.optimizer(gradients, factors)
-        finite = ops.isfinite(ops.addn(squares))
+        finite = self.is_finite(squares, overflows)
         rate = Tensor(0.0, mindspore.float32)
         if finite:
             rate = self.optimizer(gradients, factors)
         else:
             self.skipped += 1
-            self.overflowed = ops.logical_not(ops.isfinite(ops.stack(squares)))
+            if self.status is None:
+                self.overflowed = ops.logical_not(ops.isfinite(ops.stack(squares)))
         return ops.depend(rate, self.loss_scale(finite))
+
+    def is_finite(self, squares, overflows):
+        """Whether no gradient of any rank has overflowed: a bool scalar."""
+        if self.status is None:
+            return ops.isfinite(ops.addn(squares))
+        if self.world_size > 1:
+            overflows = self.all_reduce(overflows)  # gradients that saturate carry no infinity to the other ranks
+        return overflows == 0.0
 
     def clip_factors(self, gradients, squares, factor):
         """The factor of each gradient: 1 / loss scale, times clip_norm / norm where the norm is larger."""

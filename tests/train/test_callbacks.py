@@ -8,7 +8,8 @@ from src.config.training import DeviceSettings
 from src.data.plan import TrainingPlan
 from src.log import RunLog
 from src.train import loop
-from src.train.callbacks import Evaluator, OverflowGuard, Progress, Saver, StepLog, Throughput
+from src.train.callbacks import Evaluator, OverflowGuard, Saver, StopOnSignal
+from src.train.step_log import Progress, StepLog, Throughput
 
 LENGTHS = np.full(40, 5, np.int32)
 
@@ -39,7 +40,7 @@ def test_savings_and_evaluations_come_at_the_first_call_that_passes_their_step(p
     plan = TrainingPlan(LENGTHS, (8,), 4, 1, updates=12, accumulation_steps=2)
     done, saved, evaluated = Progress(plan, 0, per_call), [], []
     counter = StepLog(done, LENGTHS, 1, RunLog(None))
-    train([counter, Saver(done, 10, saved.append), Evaluator(done, 8, lambda: evaluated.append(done.batches))], plan, per_call)
+    train([counter, Saver(counter, 10, saved.append), Evaluator(counter, 8, lambda: evaluated.append(done.batches))], plan, per_call)
     ends = range(per_call, 25, per_call)
     assert saved == sorted({next(end for end in ends if end >= wanted) for wanted in (10, 20, 24)})
     assert evaluated == sorted({next(end for end in ends if end >= wanted) for wanted in (8, 16, 24)})
@@ -49,7 +50,8 @@ def test_savings_and_evaluations_come_at_the_first_call_that_passes_their_step(p
 def test_savings_wait_for_the_end_of_an_update():
     plan, saved = TrainingPlan(LENGTHS, (8,), 4, 1, updates=6, accumulation_steps=2), []
     done = Progress(plan, 0)
-    train([StepLog(done, LENGTHS, 1, RunLog(None)), Saver(done, 5, saved.append)], plan)
+    counter = StepLog(done, LENGTHS, 1, RunLog(None))
+    train([counter, Saver(counter, 5, saved.append)], plan)
     assert saved == [6, 10, 12]
 
 
@@ -121,18 +123,108 @@ def test_sink_steps_divide_the_training(asked, accumulation_steps, batches, take
     assert loop._choose_sink(config, batches) == 1
 
 
+def make_guard(limit, skipped=0, status=None):
+    step = SimpleNamespace(skipped=tensor(skipped), overflowed=tensor([False, True, True]), status=status)
+    return OverflowGuard(step, ["bert.a", "bert.b", "head.c"], limit)
+
+
 def test_overflows_in_a_row_end_the_training_and_name_the_parameters():
-    counters = {"global_step": 0, "skipped": 0}
-    step = SimpleNamespace(
-        loss_scale=SimpleNamespace(scale=tensor(2.0)),
-        optimizer=SimpleNamespace(global_step=SimpleNamespace(asnumpy=lambda: counters["global_step"])),
-        skipped=SimpleNamespace(asnumpy=lambda: counters["skipped"]),
-        overflowed=tensor([False, True, True]),
-    )
-    guard = OverflowGuard(step, ["bert.a", "bert.b", "head.c"], limit=3)
-    for finite in (0, 0, 1, 0, 0):  # never three in a row
-        counters["global_step" if finite else "skipped"] += 1
-        guard.on_train_step_end(None)
-    counters["skipped"] += 1
+    guard = make_guard(limit=3, skipped=7)  # of a resumed training
+    for skipped in (8, 9, 9, 10, 11):  # never three in a row
+        guard.check(1, skipped, 4.0)
     with pytest.raises(FloatingPointError, match="3 updates in a row overflowed, the loss scale is 2; not finite last: bert.b, head.c"):
-        guard.on_train_step_end(None)
+        guard.check(1, 12, 2.0)
+
+
+def test_no_parameter_is_named_where_the_chip_saturates():
+    with pytest.raises(
+        FloatingPointError, match="the loss scale is 2; which parameters cannot be told: this chip makes its largest number"
+    ):
+        make_guard(limit=1, status="of a 910A").check(1, 1, 2.0)
+
+
+@pytest.mark.parametrize("calls", [[(0, 0), (1, 1), (0, 1), (1, 2)], [(2, 2)]], ids=["micro_batches", "sink"])
+def test_overflows_in_a_row_are_counted_in_updates(calls):
+    guard = make_guard(limit=2)
+    with pytest.raises(FloatingPointError, match="2 updates in a row"):
+        for updates, skipped in calls:
+            guard.check(updates, skipped, 1.0)
+
+
+class Device:
+    """Trains with callbacks; `waits` are the steps after which one of them has read what the device returned."""
+
+    def __init__(self, losses=lambda call: 1.0):
+        self.losses, self.calls, self.waits = losses, 0, []
+
+    def step(self, *others):
+        self.calls += 1
+        return SimpleNamespace(original_args=lambda now=self.calls: SimpleNamespace(net_outputs=self.outputs(now, others)))
+
+    def outputs(self, call, others):
+        def wait(value):
+            if self.waits[-1:] != [self.calls]:
+                self.waits.append(self.calls)
+            return np.array(value)
+
+        values = (self.losses(call), 0.1, 1.0, 0, *others)
+        return [SimpleNamespace(asnumpy=lambda value=value: wait(value)) for value in values]
+
+    def train(self, callbacks, calls):
+        for callback in callbacks:
+            callback.on_train_begin(None)
+        for _ in range(calls):
+            for callback in callbacks:
+                callback.on_train_step_begin(None)
+            context = self.step()
+            for callback in callbacks:
+                callback.on_train_step_end(context)
+
+
+@pytest.mark.parametrize(("every", "waits"), [(1, [*range(1, 61)]), (15, [1, 15, 20, 30, 40, 45, 60]), (100, [1, 20, 40, 60])])
+def test_the_device_is_waited_for_when_a_line_is_due_and_not_at_every_step(every, waits):
+    plan, device = TrainingPlan(LENGTHS, (8,), 4, 1, updates=60), Device()
+    device.train([StepLog(Progress(plan, 0), LENGTHS, every, RunLog(None))], 60)
+    assert device.waits == waits
+
+
+def test_a_step_whose_time_does_not_count_is_waited_for_by_itself():
+    plan, device = TrainingPlan(LENGTHS[:38], (8,), 4, 1, epochs=2, shuffle=False), Device()  # the tenth batch has two rows
+    log = StepLog(Progress(plan, 0), LENGTHS, 100, RunLog(None), skip=2)
+    device.train([log], 20)
+    assert device.waits == [1, 2, 9, 10, 19, 20]
+    assert log.speed.rows == 4 * (7 + 9)
+
+
+def test_the_times_of_a_run_of_steps_are_those_of_the_clock_between_two_waits(monkeypatch):
+    clock = iter(range(100))  # seconds; asked at the begin of a run and at its end
+    monkeypatch.setattr("src.train.step_log.time.perf_counter", lambda: next(clock))
+    plan, device = TrainingPlan(LENGTHS, (8,), 4, 1, updates=31), Device()
+    log = StepLog(Progress(plan, 0), LENGTHS, 10, RunLog(None))
+    device.train([log], 31)
+    assert (log.speed.rows, log.speed.seconds, log.speed.compile_seconds) == (30 * 4, 4, 1)
+    assert (log.speed.slowest, log.speed.fastest) == (4, 40)
+
+
+@pytest.mark.parametrize(("every", "found"), [(7, 7), (100, 20)], ids=["at_a_saving", "else_late"])
+def test_a_loss_that_is_not_finite_is_found_before_anything_is_saved_or_evaluated(every, found):
+    plan, device, saved = TrainingPlan(LENGTHS, (8,), 4, 1, updates=60), Device(lambda call: np.nan if call >= 4 else 1.0), []
+    log = StepLog(Progress(plan, 0), LENGTHS, 100, RunLog(None))
+    with pytest.raises(FloatingPointError, match="the loss is nan in micro-batch 4;"):
+        device.train([log, Saver(log, every, saved.append), Evaluator(log, every, lambda: saved.append("evaluated"))], 60)
+    assert (saved, device.calls) == ([], found)
+
+
+def test_ranks_ask_each_other_about_once_a_second_whether_to_stop(monkeypatch):
+    now, asked = [0.0], []
+    monkeypatch.setattr("src.train.callbacks.time.perf_counter", lambda: now[0])
+    saver = SimpleNamespace(done=SimpleNamespace(at_update=True))
+    for seconds, per_update, expected in ((1.0, 0.25, [1, 2, 6, 10]), (1.0, 3.0, [*range(1, 13)]), (0.0, 0.25, [*range(1, 13)])):
+        stop, asked[:], now[0] = StopOnSignal(saver, lambda number: asked.append(number) or number, seconds), [], 100.0
+        found = []
+        for update in range(1, 13):
+            now[0] += per_update
+            before = len(asked)
+            stop.on_train_step_end(None)
+            found += [update] if len(asked) > before else []
+        assert found == expected

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 
 from src.config.training import DeviceSettings
@@ -39,6 +41,53 @@ def test_tf32_is_the_gpus(target):
         runtime.settings(target, allow_tf32=True)
     assert runtime.settings("GPU", allow_tf32=True).allow_tf32
     assert not runtime.settings("GPU").allow_tf32
+
+
+@pytest.mark.parametrize(("chip", "saturates"), [("910A", True), ("910B", False), ("A3", False)])
+def test_the_910a_saturates(chip, saturates):
+    assert runtime.settings("Ascend", chip=chip).saturates == saturates
+
+
+@pytest.mark.parametrize("mode", ["SATURATION_MODE", "INFNAN_MODE"])
+def test_a_later_chip_saturates_if_told_to(mode, monkeypatch):
+    monkeypatch.setenv("MS_ASCEND_CHECK_OVERFLOW_MODE", mode)
+    assert runtime.settings("Ascend", chip="910B").saturates == (mode == "SATURATION_MODE")
+    assert runtime.settings("Ascend", chip="910A").saturates
+    assert not runtime.settings("CPU").saturates
+
+
+def test_bfloat16_is_refused_on_the_910a():
+    with pytest.raises(ValueError, match="bfloat16: the Ascend 910A has no bfloat16"):
+        runtime.settings("Ascend", "bfloat16", chip="910A")
+
+
+@pytest.fixture
+def tell_chip(monkeypatch):
+    """`tell_chip(name)` makes the framework tell that name."""
+    return lambda name: monkeypatch.setattr(
+        runtime, "MSContext", SimpleNamespace(get_instance=lambda: SimpleNamespace(get_ascend_soc_version=lambda: name))
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "given", "chip"),
+    [("ascend910", None, "910A"), ("ascend910b", "910B", "910B"), ("ascend910_93", None, "A3"), ("", "910A", "910A"), ("", None, "910B")],
+)
+def test_the_chip_is_the_frameworks_or_the_one_given(told, given, chip, tell_chip, caplog):
+    tell_chip(told)
+    assert runtime._find_chip(given, "Ascend") == chip
+    assert ("taken as 910B" in caplog.text) == (not told and not given)
+
+
+def test_another_chip_than_the_machines_is_refused(tell_chip):
+    tell_chip("ascend910")
+    with pytest.raises(ValueError, match="ascend_chip=910B: the chip of this machine is 910A"):
+        runtime._find_chip("910B", "Ascend")
+
+
+def test_a_chip_elsewhere_has_no_effect_and_is_told(caplog):
+    assert runtime._find_chip("910A", "CPU") is None
+    assert "ascend_chip=910A has no effect: the device is CPU" in caplog.text
 
 
 @pytest.mark.parametrize("target", EXPECTED)

@@ -1,7 +1,7 @@
 import mindspore
 import numpy as np
 import pytest
-from mindspore import Parameter, Tensor, nn
+from mindspore import Parameter, Tensor, nn, ops
 
 from src.config.training import OptimizerConfig, PrecisionConfig
 from src.optim.factory import make_optimizer
@@ -209,3 +209,95 @@ def test_every_micro_batch_has_a_draw_of_its_own_also_after_an_overflow(accumula
             columns[0][0] = np.inf  # this update is skipped
         found.append([part.item() for part in run(step, *columns)[-2:]])
     assert np.round(found, 3).tolist() == [[5, number] for number in range(6)]
+
+
+LARGEST = 65504.0  # of float16
+
+
+class SaturatingRegression(Regression):
+    """As a chip that saturates computes: what is too large becomes LARGEST, and a register remembers it."""
+
+    def __init__(self, register):
+        super().__init__()
+        self.register = register
+
+    def construct(self, draw, x, y, weights):
+        overflow = (ops.abs(x) > LARGEST).any().astype(mindspore.float32)
+        x = ops.depend(ops.clamp(x, -LARGEST, LARGEST), ops.Assign()(self.register, ops.maximum(self.register, overflow)))
+        return super().construct(draw, x, y, weights)
+
+
+class Register(nn.Cell):
+    """Stands in for OverflowStatus."""
+
+    def __init__(self, register):
+        super().__init__()
+        self.register = register
+
+    def clear(self, batch):
+        return ops.depend(batch, ops.Assign()(self.register, Tensor(0.0, mindspore.float32)))
+
+    def read(self, gradients):
+        return ops.depend(self.register, gradients) * 1.0
+
+
+def make_saturating_step(optimizer="AdamWeightDecay", **settings):
+    register = Parameter(Tensor(1.0, mindspore.float32), name="accumulated_register", requires_grad=False)  # left there by an evaluation
+    network = SaturatingRegression(register)
+    config = OptimizerConfig(name=optimizer, learning_rate=0.1, schedule="constant", warmup_steps=0)
+    optimizer = make_optimizer(config, network.trainable_params(), 10)
+    return TrainStep(network, optimizer, LossScale(8.0, 2.0, 100), status=Register(register), **settings)
+
+
+def with_overflow(x, y, weights):
+    x = x.copy()
+    x[0, 0] = 1e30
+    return x, y, weights
+
+
+@pytest.mark.parametrize("clip", ["global_norm", "none"])
+def test_an_update_that_saturates_is_skipped_by_the_status_of_the_chip(clip):
+    step = make_saturating_step(clip=clip)
+    run(step, *make_batch())
+    before = state(step)
+    assert (before["global_step"], before["skipped_steps"]) == (1, 0)
+    _, rate, _, skipped = run(step, *with_overflow(*make_batch()))
+    after = state(step)
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert changed == {"loss_scale", "good_steps", "skipped_steps", "accumulated_register"}
+    assert (rate, skipped, after["loss_scale"]) == (0.0, 1, 4.0)
+    assert run(step, *make_batch())[1] > 0  # one overflow skips one update
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_status_of_every_micro_batch_counts_for_the_update(place):
+    step = make_saturating_step(accumulation_steps=2)
+    before = state(step)["dense.weight"]
+    for number in range(2):
+        run(step, *(with_overflow(*make_batch()) if number == place else make_batch()))
+    assert np.array_equal(state(step)["dense.weight"], before) and state(step)["skipped_steps"] == 1
+    for _ in range(2):
+        run(step, *make_batch())
+    assert not np.array_equal(state(step)["dense.weight"], before) and state(step)["skipped_steps"] == 1
+
+
+class OtherRank(nn.Cell):
+    """Stands in for AllReduce of float32 scalars: the other rank has the same weight, and its status."""
+
+    def __init__(self, overflows):
+        super().__init__()
+        self.overflows = overflows
+
+    def construct(self, value):
+        return value + self.overflows
+
+
+@pytest.mark.parametrize("overflows", [0.0, 1.0])
+def test_an_update_is_skipped_where_another_rank_saturates(overflows):
+    step = make_saturating_step()
+    step.all_reduce, step.world_size = OtherRank(overflows), 2
+    assert bool(step.is_finite((), Tensor(0.0, mindspore.float32)).asnumpy()) == (overflows == 0.0)
+
+
+def test_without_a_loss_scale_no_status_is_asked_for():
+    assert TrainStep(Regression(), make_step().optimizer, status=Register(None)).status is None

@@ -1,0 +1,196 @@
+"""Step lines: where a training stands, its losses and its rates.
+
+The device works while the host prepares the next steps; to read a number from it is to wait for it. `StepLog.fetch` is
+the one that reads, and it is called where a number is needed: for a line, before a checkpoint or an evaluation, and at
+least every `_LATEST` updates, so that a training that has diverged does not go on for long.
+"""
+
+import math
+import time
+
+from mindspore.train import Callback
+
+from src.log import format_fields, logger, progress
+
+_LATEST = 20  # updates after which a loss that is not finite, or overflow after overflow, is noticed
+
+
+class Throughput:
+    """Rows and tokens per second, without the first step of each length, which contains its compilation, and batches with filler.
+
+    Args:
+        skip: steps at the beginning that do not count either.
+    """
+
+    def __init__(self, skip=0):
+        self.seen, self.compile_seconds = set(), 0.0
+        self.left_out = skip
+        self.rows = self.tokens = 0
+        self.seconds = 0.0
+        self.slowest, self.fastest = math.inf, 0.0  # rows per second of what was added at once
+
+    def leaves_out(self, length, is_whole):
+        """Whether the next step will not count: it is to be added by itself."""
+        return length not in self.seen or self.left_out > 0 or not is_whole
+
+    def add(self, length, rows, tokens, seconds, is_whole=True):
+        """Count a step, or several that all count; is_whole: without filler rows. Returns whether it was the first of its length."""
+        first = length not in self.seen
+        if first:
+            self.seen.add(length)
+            self.compile_seconds += seconds
+        elif self.left_out <= 0 and is_whole:
+            self.rows, self.tokens, self.seconds = self.rows + rows, self.tokens + tokens, self.seconds + seconds
+            self.slowest, self.fastest = min(self.slowest, rows / seconds), max(self.fastest, rows / seconds)
+        self.left_out -= 1
+        return first
+
+    @property
+    def rows_per_s(self):
+        """0 where every step was a first one."""
+        return self.rows / self.seconds if self.seconds else 0.0
+
+
+class Progress:
+    """Where a training stands: the plan, micro-batches done, and how many each call of the device does."""
+
+    def __init__(self, plan, first_batch, per_call=1):
+        self.plan, self.first_batch, self.per_call = plan, first_batch, per_call
+        self.batches = first_batch
+
+    @property
+    def step(self):
+        """Updates done."""
+        return self.batches // self.plan.accumulation_steps
+
+    @property
+    def epoch(self):
+        """Passes over the rows done, a fraction."""
+        return self.batches / self.plan.batches_per_epoch
+
+    @property
+    def at_update(self):
+        """Whether the last micro-batch has ended an update."""
+        return self.batches % self.plan.accumulation_steps == 0
+
+    def passed(self, every):
+        """Whether the last call reached or passed a multiple of `every` micro-batches."""
+        return self.batches // every > (self.batches - self.per_call) // every
+
+
+def _count_rows(batches):
+    return sum(len(batch.row_ids) for batch in batches)
+
+
+def _count_real(batches):
+    return sum(batch.num_real for batch in batches)
+
+
+class StepLog(Callback):
+    """Counts the micro-batches; step lines every `every` updates, a record of each in log.jsonl, a bar on a terminal.
+
+    Must stand first in the list. The first step of each length contains its compilation: it is logged as such and kept out
+    of the rates.
+
+    Args:
+        done: Progress.
+        row_lengths: int [rows], for tokens and padding.
+        every: updates between lines.
+        run_log: RunLog.
+        part_names: names of the parts of the loss, as the step returns them.
+        skip: updates at the beginning that do not count for the rates.
+        guard: OverflowGuard, if there is one.
+    """
+
+    def __init__(self, done, row_lengths, every, run_log, part_names=(), skip=0, guard=None):
+        super().__init__()
+        self.done, self.row_lengths, self.every, self.run_log, self.guard = done, row_lengths, every, run_log, guard
+        self.loss_names = ("loss", *part_names)
+        self.waiting = []  # of each call that was not waited for: micro-batches done behind it, what it returned, its batches
+        self.losses, self.tokens, self.places, self.rate, self.scale, self.skipped = [], 0, 0, 0.0, 1.0, 0
+        self.speed, self.marked = Throughput(skip * done.plan.accumulation_steps // done.per_call), (0, 0, 0.0)
+
+    def on_train_begin(self, run_context):
+        self.bar = progress(total=self.done.plan.updates, initial=self.done.step, desc="training", unit="step")
+
+    def on_train_step_begin(self, run_context):
+        first = self.done.batches
+        batches = [self.done.plan[number] for number in range(first, first + self.done.per_call)]
+        self.is_left_out = self.speed.leaves_out(batches[0].length, _count_rows(batches) == _count_real(batches))
+        if self.is_left_out:
+            self.fetch()
+        if not self.waiting:
+            self.started = time.perf_counter()
+        self.batches = batches
+
+    def on_train_step_end(self, run_context):
+        done, update = self.done, self.done.plan.accumulation_steps
+        done.batches += done.per_call
+        self.waiting.append((done.batches, run_context.original_args().net_outputs, self.batches))
+        is_first = done.batches - done.first_batch <= max(done.per_call, update)
+        is_due = done.passed(update) and (done.passed(self.every * update) or done.batches == len(done.plan) or is_first)
+        if is_due or self.is_left_out or done.passed(_LATEST * update):
+            self.fetch()
+        if done.passed(update):
+            self.bar.update(done.step - self.bar.n)
+        if is_due:
+            self._write()
+
+    def fetch(self):
+        """Wait for the device, and take what the steps since the last wait have returned.
+
+        Raises:
+            FloatingPointError: a loss is not finite, or updates overflow again and again.
+        """
+        if not self.waiting:
+            return
+        waiting, self.waiting = self.waiting, []
+        returned = [[output.asnumpy().item() for output in outputs] for _, outputs, _ in waiting]
+        seconds = time.perf_counter() - self.started
+        for (number, *_), (loss, self.rate, self.scale, self.skipped, *parts) in zip(waiting, returned):
+            if not math.isfinite(loss) and self.scale <= 1.0:  # above, it is the loss scale's affair
+                raise FloatingPointError(f"the loss is {loss} in micro-batch {number}; lower the learning rate")
+            if self.guard:
+                update = self.done.plan.accumulation_steps
+                self.guard.check(number // update - (number - self.done.per_call) // update, self.skipped, self.scale)
+            self.losses.append((loss, *parts))
+        batches = [batch for *_, of_call in waiting for batch in of_call]
+        length, rows, tokens = batches[0].length, _count_real(batches), sum(self._count_tokens(batch) for batch in batches)
+        self.tokens, self.places = self.tokens + tokens, self.places + sum(batch.length * len(batch.row_ids) for batch in batches)
+        if self.speed.add(length, rows, tokens, seconds, _count_rows(batches) == rows):
+            self.run_log.write({"event": "compile", "seconds": round(seconds, 3), "length": length})
+            logger.info(f"compiled length={length} seconds={seconds:.1f}")
+
+    def _count_tokens(self, batch):
+        return int(self.row_lengths[batch.row_ids[: batch.num_real]].sum())
+
+    def _write(self):
+        step, epoch = self.done.step, self.done.epoch
+        losses = {name: sum(values) / len(values) for name, values in zip(self.loss_names, zip(*self.losses))}
+        now = (self.speed.rows, self.speed.tokens, self.speed.seconds)
+        rows, tokens, seconds = (new - old for new, old in zip(now, self.marked))
+        fields = {"learning_rate": self.rate}
+        if seconds:
+            fields |= {"samples_per_s": round(rows / seconds, 1), "tokens_per_s": round(tokens / seconds, 1)}
+        fields["padding"] = round(1 - self.tokens / self.places, 4)
+        self.run_log.write({"step": step, "epoch": round(epoch, 4), **losses, "loss_scale": self.scale, "skipped": self.skipped, **fields})
+        if self.bar.disable:
+            fields = {**losses, "scale": self.scale, "skipped": self.skipped, **fields}
+            logger.info(f"epoch={epoch:.3f} step={step}/{self.done.plan.updates} {format_fields(fields)}")
+        else:
+            self.bar.set_postfix_str(f"epoch={epoch:.2f} loss={losses['loss']:.4f} samples_per_s={fields.get('samples_per_s', 0)}")
+        self.losses, self.tokens, self.places, self.marked = [], 0, 0, now
+
+    def on_train_end(self, run_context):
+        self.bar.close()
+        fields = {
+            "compile_s": round(self.speed.compile_seconds, 1),
+            "train_s": round(self.speed.seconds, 1),
+            "samples_per_s": round(self.speed.rows_per_s, 2),
+        }
+        if self.speed.rows:
+            fields |= {"samples_per_s_min": round(self.speed.slowest, 2), "samples_per_s_max": round(self.speed.fastest, 2)}
+        self.run_log.write({"event": "trained", **fields})
+        if 0 < self.done.step <= self.skipped:  # both of the whole training, also of one that was resumed
+            logger.warning("every update overflowed and was skipped: nothing was learned; lower precision.loss_scale_value")
+        logger.info(f"trained {format_fields(fields)} (without compilation; min and max are of the steps between two lines)")

@@ -1,0 +1,35 @@
+"""What MindSpore says it will take away is used in one file alone."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HERE = ROOT / "src/framework.py"
+LEAVING = {"assign", "assign_add", "assign_sub", "reverse_sequence", "hal", "set_context", "set_auto_parallel_context", "assign_value"}
+FILES = [
+    path
+    for folder in ("src", "tests", "benchmarks")
+    for path in (ROOT / folder).rglob("*.py")
+    if path != HERE and "golden" not in path.parts
+]
+
+
+def uses(text):
+    """Names of LEAVING that are attributes of something in the text of a module, or imported by it."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mindspore"):
+            found |= {alias.name for alias in node.names} | set(node.module.split("."))
+    return found & LEAVING
+
+
+def test_nothing_else_uses_what_mindspore_will_take_away():
+    found = {str(path.relative_to(ROOT)): uses(path.read_text(encoding="utf-8")) for path in FILES}
+    assert not {name: names for name, names in found.items() if names}
+
+
+def test_uses_are_seen():
+    assert uses("from mindspore import hal\nops.assign(a, b)\nmindspore.set_context(mode=0)\n") == {"hal", "assign", "set_context"}
+    assert uses(HERE.read_text(encoding="utf-8")) == {"set_context", "set_auto_parallel_context"}
