@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from conftest import ROOT
 
-TESTS = ("tests/train", "tests/optim", "tests/models", "tests/export/test_exporting.py", "tests/test_run_ner.py")
+TESTS = ("tests/train", "tests/optim", "tests/models")
 
 
 @pytest.mark.slow
