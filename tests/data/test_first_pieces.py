@@ -1,5 +1,6 @@
 """Taggers whose words have the tag of their first piece, as run_ner.py of Hugging Face trains them."""
 
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,10 +9,14 @@ import numpy as np
 import pytest
 
 from src.bundle import ner as bundle_ner
-from src.data.ner import INSIDE, encode_sentences, find_entities, merge_windows
+from src.config import loader
+from src.config.ner import NerOptions
+from src.data.ner import INSIDE, encode_sentences, find_continuations, find_entities, merge_windows
+from src.data.records import Chunk, RecordSet, join_rows
 from src.data.tagged_text import Sentence
 from src.data.tags import Entity, list_labels, make_tag_set
 from src.data.tokenization import Tokenizer
+from src.tasks import ner_inputs, ner_results
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "first_pieces.json").read_text(encoding="utf-8"))
 BIOES = make_tag_set(list_labels(("PER", "LOC"), "BIOES"))
@@ -78,3 +83,29 @@ def test_labels_of_windows_give_the_entities_back(seq_length, tokenizer):
     assert (starts.tolist(), ends.tolist()) == (whole["starts"][1:-1], whole["ends"][1:-1])
     assert ((label_ids < 0) == (np.array(whole["label_ids"][1:-1]) < 0)).all()
     assert find_entities(BIOES, whole["starts"], whole["ends"], whole["label_ids"]) == list(entities)
+
+
+def test_tags_of_other_pieces_count_neither_in_scores_nor_in_predictions(tokenizer, tmp_path):
+    labels, sentence = list_labels(("PER",), "BIO"), Sentence("washcats was dad", (Entity("PER", 0, 8), Entity("PER", 13, 16)), 1)
+    (tmp_path / "dev.txt").write_text("washcats B-PER\nwas O\ndad B-PER\n")
+    rows, _ = encode_sentences([sentence], tokenizer, make_tag_set(labels), 32, True, tagged_pieces="first")
+    chunk = join_rows(rows)
+    records = RecordSet(chunk.lengths, chunk.tokens, chunk.rows)
+    tags = np.array([[2, 1, 2, 1, 0, 1, 2, 2]])  # [CLS] wash ##cat ##s was dad [SEP] and padding
+    flags = ["--do_eval=true", f"--eval_data_file_path={tmp_path}/dev.txt", "--tagged_pieces=first", f"--output_dir={tmp_path}"]
+    config = loader.load(NerOptions, [*flags, f"--labels={','.join(labels)}"])
+    metrics = ner_results.score(config, (tags, [1.0], [3.0]), records)
+    assert (metrics["f1"], metrics["accuracy"], metrics["num_tokens"], metrics["num_entities"]) == (1, 1, 3, 2)
+    ner_results.report_predictions(dataclasses.replace(config, do_predict=True), (tags,), records)
+    (line,) = (tmp_path / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [entity["text"] for entity in json.loads(line)["entities"]] == ["washcats", "dad"]
+
+
+def test_ready_made_rows_keep_the_labels_of_first_pieces(tokenizer):
+    ids = [tokenizer.vocabulary[token] for token in ["[CLS]", "wash", "##cat", "##s", "was", "dad", "[SEP]"]]
+    chunk = Chunk(np.array([7]), {"input_ids": np.array(ids), "label_ids": np.array([0, 1, 2, 0, 0, 2, 0])}, {})
+    tag_set = make_tag_set(list_labels(("PER",), "BIO"))
+    every = ner_inputs._complete("a.mindrecord", chunk, 0, tag_set, tokenizer, ())
+    first = ner_inputs._complete("a.mindrecord", chunk, 0, tag_set, tokenizer, find_continuations(tokenizer))
+    assert every.tokens["label_ids"].tolist() == [-1, 1, 2, 0, 0, 1, -1]
+    assert first.tokens["label_ids"].tolist() == [-1, 1, -1, -1, 0, 1, -1]

@@ -1,0 +1,54 @@
+"""What run_ner.py takes from the weights that it evaluates."""
+
+import json
+
+import pytest
+
+from src.config import loader
+from src.config.ner import NerOptions
+from tests.conftest import TINY
+
+LABELS = {"0": "O", "1": "B-PER", "2": "I-PER"}
+
+
+@pytest.fixture
+def load(tmp_path):
+    """`load(config, *flags)` are the options for a folder of weights with this in its config.json."""
+    (tmp_path / "model.safetensors").write_bytes(b"")
+
+    def load(config, *flags):
+        (tmp_path / "config.json").write_text(json.dumps(TINY | config), encoding="utf-8")
+        return loader.load(NerOptions, [*flags, f"--output_dir={tmp_path}/out"])
+
+    load.weights = f"--load_finetune_checkpoint_path={tmp_path}"
+    load.encoder = f"--load_pretrain_checkpoint_path={tmp_path}"
+    return load
+
+
+@pytest.mark.parametrize(
+    ("config", "pieces"),
+    [
+        ({"id2label": LABELS}, "first"),
+        ({"id2label": LABELS, "trained_with": {"seq_length": 32}}, "all"),  # ours, of before the setting
+        ({"id2label": LABELS, "trained_with": {"seq_length": 32, "tagged_pieces": "first"}}, "first"),
+        ({"id2label": {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}}, "all"),
+        ({}, "all"),
+    ],
+)
+def test_word_has_the_tag_of_its_first_piece_where_other_programs_trained_the_weights(load, config, pieces):
+    assert load(config, "--do_eval=true", load.weights, "--seq_length=32").tagged_pieces == pieces
+
+
+def test_given_setting_counts_before_that_of_the_weights(load):
+    assert load({"id2label": LABELS}, "--do_eval=true", load.weights, "--tagged_pieces=all", "--seq_length=32").tagged_pieces == "all"
+
+
+def test_training_tags_all_pieces_unless_told_otherwise(load):
+    assert load({"id2label": LABELS}, "--do_train=true", load.encoder, "--seq_length=32").tagged_pieces == "all"
+    assert "tagged_pieces" in NerOptions.TRAINED_WITH
+
+
+def test_crf_tags_all_pieces(load, capsys):
+    with pytest.raises(SystemExit):
+        load({}, "--do_train=true", load.encoder, "--seq_length=32", "--use_crf=true", "--tagged_pieces=first")
+    assert "tagged_pieces=first: is for the softmax" in capsys.readouterr().err
