@@ -18,7 +18,7 @@ SPECIAL = {name: f"[{name[:-6].upper()}]" for name in ("pad_token", "unk_token",
 MAX_WORD_CHARS = 200  # Google's
 _FAST, _ADDED, _SPECIAL_MAP = BESIDE[1:]
 _SHOWN = 4  # tokens in a message
-_BERTS = {f"{name}Tokenizer{end}" for name in ("Bert", "DistilBert", "Electra") for end in ("", "Fast")}
+_BERTS = [f"{name}Tokenizer{end}" for name in ("Bert", "DistilBert", "Electra") for end in ("", "Fast")]
 _GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")  # whatever tokenizer.json says, and nothing else
 _SWITCHES = {"do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "handle_chinese_chars"}
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
@@ -275,7 +275,7 @@ def _compare(path, vocabulary, fast, added):
     theirs = {token: number for token, number in fast.items() if token.strip()}
     ours = {token: number for token, number in vocabulary.items() if token.strip() and (token not in added or token in fast)}
     if ours != theirs:
-        token, number = min(ours.items() ^ theirs.items(), key=lambda item: item[1])
+        token, number = min(ours.items() ^ theirs.items(), key=lambda item: item[::-1])
         raise ValueError(
             f"{path} and the {_FAST} beside it are two vocabularies: {token!r} with id {number} is in one alone; remove the wrong one"
         )

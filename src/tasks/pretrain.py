@@ -19,7 +19,7 @@ INPUTS = ("input_ids", "input_mask", "token_type_ids", "masked_lm_positions")
 TARGETS = ("masked_lm_ids", "masked_lm_weights", "next_sentence_labels", "rows_per_token", "weights")
 LOSS_PARTS = ("masked_lm_loss", "next_sentence_loss")
 _SCORED = (*INPUTS, "masked_lm_ids", "masked_lm_weights", "next_sentence_labels")
-_ALIKE = ("vocabulary", "do_lower_case", "tokenizer")  # of all records of a split
+_ALIKE = ("vocabulary", "tokenizer")  # of all records of a split
 _FOLDER_FLAGS = {"train": "data_dir", "eval": "eval_data_dir"}
 
 
@@ -100,10 +100,9 @@ def loss(config):
 
 def describe(config):
     """What later use of the weights needs to know: no labels, vocabulary and casing where they are known, no settings."""
-    told = _describe_records(config, "train")
-    tokenizer = told.get("tokenizer")
+    tokenizer = _describe_records(config, "train").get("tokenizer")
     if config.vocab_file_path and not tokenizer:
-        tokenizer = Tokenizer(config.vocab_file_path, told.get("do_lower_case")).description
+        tokenizer = Tokenizer(config.vocab_file_path).description
     return (), config.vocab_file_path, tokenizer, {}
 
 
@@ -120,7 +119,12 @@ def score(config, outputs, records):
 def _describe_records(config, split):
     """What the builder tells of a split's records, {} where it is not known; all must be made alike."""
     paths = record_files.find_record_files(getattr(config, _FOLDER_FLAGS[split]))
-    found = {json.dumps({name: told.get(name) for name in _ALIKE}): path for path in paths if (told := record_files.read_description(path))}
+    found = {}
+    for path in paths:
+        if told := record_files.read_description(path):
+            # older records tell the casing alone: they were made with Google's other settings, whatever lay beside the vocabulary
+            told = {"tokenizer": {"do_lower_case": told.get("do_lower_case")}} | told
+            found[json.dumps({name: told.get(name) for name in _ALIKE})] = path
     if len(found) > 1:
         raise ValueError(f"{' and '.join(map(str, found.values()))}: made with different vocabularies or tokenizers")
     return json.loads(next(iter(found))) if found else {}

@@ -3,6 +3,7 @@
 import gzip
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 from conftest import SHAPE
@@ -156,7 +157,7 @@ def test_offsets_of_an_added_token_are_its_own(tmp_path):
             {"added_tokens": {"x": 7}, "tokenizer_config": {"added_tokens_decoder": {"8": {"content": "x"}}}},
             "'x' has id 7; 8 in another file",
         ),
-        ({"tokenizer": make_fast("b", "a")}, "vocab.txt and the tokenizer.json beside it are two vocabularies: 'b' with id 5"),
+        ({"tokenizer": make_fast("b", "a")}, "vocab.txt and the tokenizer.json beside it are two vocabularies: 'a' with id 5"),
         ({"tokenizer": make_fast("a", model={"type": "BPE"})}, "tokenizer.json: model.type=BPE: BERT's tokenizer has WordPiece"),
         ({"tokenizer": make_fast("a", normalizer=None)}, "normalizer.type=None: BERT's tokenizer has BertNormalizer"),
         ({"tokenizer": make_fast("a", normalizer=NORMALIZER | {"clean_text": False})}, "normalizer.clean_text=False"),
@@ -191,3 +192,46 @@ def test_the_longest_word_is_as_tokenizer_json_says(tmp_path):
 def test_the_flag_outweighs_the_casing_and_leaves_the_accents(tmp_path):
     path = write_vocabulary(tmp_path, "ö", "Ö", "o", "O", tokenizer_config={"do_lower_case": True, "strip_accents": False})
     assert [Tokenizer(path, flag).encode(["Ö O"])[0] for flag in (None, False)] == [[5, 7], [6, 8]]
+
+
+def test_random_vocabularies_are_numbered_by_line(tmp_path):
+    random, parts = (
+        Random(1),
+        ["", "a", "b", " a", "a ", "\ta", "\u00a0", "\u2028", "\u3000", "\x0b", "\x85", "##a", "a\u2029b", "\ufeff", "é"],
+    )
+    for _ in range(200):
+        lines = SPECIAL + random.choices(parts, k=random.randrange(12))
+        end = random.choice(["\n", "\r\n"])
+        text = end.join(lines) + random.choice(["", end])
+        (tmp_path / "vocab.txt").write_bytes(random.choice(["", "\ufeff"]).encode() + text.encode())
+        vocabulary = read_vocabulary(tmp_path / "vocab.txt")
+        for token, number in vocabulary.items():
+            assert lines[number] == token or lines[number].strip() == token
+            assert token not in lines[number + 1 :]
+        assert len(vocabulary) == len(set(lines) - {""})  # no two different lines are one token
+
+
+def test_damaged_files_beside_a_vocabulary_are_refused_or_read(tmp_path):
+    random, values = Random(2), [None, 3, -1, 1.5, "x", "", [], {}, True, ["a"], {"a": 1}, [{}]]
+    config = {"do_lower_case": True, "tokenizer_class": "BertTokenizer", "added_tokens_decoder": {"7": {"content": "<n>", "special": True}}}
+    config |= {
+        "cls_token": {"content": "[CLS]"},
+        "additional_special_tokens": ["a"],
+        "extra_special_tokens": {"b": "b"},
+        "never_split": None,
+    }
+    fast = make_fast("a", "b", added_tokens=[{"id": 7, "content": "<n>", "special": True}])
+    files = {"tokenizer_config": config, "tokenizer": fast, "added_tokens": {"<n>": 7}, "special_tokens_map": {"mask_token": "[MASK]"}}
+    refused = 0
+    for _ in range(200):
+        damaged = json.loads(json.dumps(files))
+        spot = damaged[random.choice(list(damaged))]
+        while isinstance(inner := spot[key := random.choice(list(spot))], dict) and inner and random.random() < 0.7:
+            spot = inner
+        spot[key] = random.choice(values)
+        try:
+            Tokenizer(write_vocabulary(tmp_path, "a", "b", **damaged)).encode(["a <n> b"])
+        except ValueError as error:
+            assert str(tmp_path) in str(error)
+            refused += 1
+    assert 50 < refused < 200
