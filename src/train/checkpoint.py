@@ -57,7 +57,7 @@ def save(folder, prefix, cell, epoch, step, position, trained_on, keep):
         the path.
     """
     path = Path(folder) / f"{prefix}-{epoch}_{step}.ckpt"
-    arrays = {name: parameter.asnumpy() for name, parameter in _state(cell).items()}
+    arrays = cell.optimizer.split_state({name: parameter.asnumpy() for name, parameter in _state(cell).items()})
     arrays[_POSITION] = np.array([*astuple(position), *trained_on.values()], np.int64)
     mindspore_checkpoint.write(path, arrays)
     for old in find_checkpoints(folder, prefix)[:-keep]:
@@ -130,7 +130,7 @@ def restore(path, cell, arrays):
     Raises:
         ValueError: they are of another network or optimiser.
     """
-    parameters = _state(cell)
+    parameters, arrays = _state(cell), cell.optimizer.join_state(arrays)
     differing = sorted(set(parameters) ^ set(arrays))
     if differing:
         hint = _HEAD_HINT if any("head." in name for name in differing) else ""
