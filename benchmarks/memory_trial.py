@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/memory_trial.py --config configs/networks/bert_base.json --seq_length 128 --batch_size 16 --use_recompute
 
-Random tokens without padding, AdamWeightDecay, dropout as the config says. On the CPU memory is the process's peak resident set, what
+Random tokens without padding, dropout as the config says. On the CPU memory is the process's peak resident set, what
 the framework, its compilation and the parameters take included: differences between batch sizes are activations. On another device it
 is the device's. Prints one JSON line; ends with another exit code where the memory does not suffice.
 """
@@ -62,7 +62,10 @@ def main():
     parser.add_argument("--batch_size", type=int, required=True)
     parser.add_argument("--use_recompute", action="store_true")
     parser.add_argument("--compute_type", default="auto")
+    parser.add_argument("--optimizer", default="AdamWeightDecay", choices=("Lamb", "AdamWeightDecay", "AdamW", "Momentum"))
+    parser.add_argument("--clip", default="global_norm", choices=("global_norm", "per_parameter", "none"))
     parser.add_argument("--device_target", default="auto")
+    parser.add_argument("--jit_level", choices=("O0", "O1"), help="of the framework's compiler; default: its own")
     parser.add_argument("--device_memory", type=float, help="GB that the framework may take on a GPU or Ascend")
     parser.add_argument("--steps", type=int, default=3, help="the first, with its compilation, does not count for the rate [%(default)s]")
     options = parser.parse_args()
@@ -77,17 +80,19 @@ def main():
     target = runtime.available_devices()[0] if options.device_target == "auto" else options.device_target
     framework.run_as_graphs()
     mindspore.set_device(target)
+    if options.jit_level:
+        mindspore.set_context(jit_config={"jit_level": options.jit_level})
     if options.device_memory and target != "CPU":
         mindspore.runtime.set_memory(max_size=f"{options.device_memory}GB")
     device = runtime.settings(target, options.compute_type, recompute=options.use_recompute)
     mindspore.set_seed(1)
     if options.task == "pretrain":
-        task, network, loss = pretrain, Pretraining(config, device), PretrainingLoss()
+        task, network, loss = pretrain, Pretraining(config, device), PretrainingLoss(device.aclnn)
     else:
         task, network, loss = classifier, Classifier(config, device, 2), ClassificationLoss()
-    optimizer = make_optimizer(OptimizerConfig(name="AdamWeightDecay", learning_rate=1e-5), network.trainable_params(), 1000)
+    optimizer = make_optimizer(OptimizerConfig(name=options.optimizer, learning_rate=1e-5), network.trainable_params(), 1000, device.aclnn)
     loss_scale = make_loss_scale(PrecisionConfig(), device.compute_type)
-    step = TrainStep(WithLoss(network, loss, len(task.INPUTS)), optimizer, loss_scale, clip="global_norm")
+    step = TrainStep(WithLoss(network, loss, len(task.INPUTS)), optimizer, loss_scale, clip=options.clip)
     columns = make_batch(options, config)
     batch, seconds = [Tensor(columns[name]) for name in task.INPUTS + task.TARGETS], []
     for _ in range(options.steps):

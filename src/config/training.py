@@ -89,6 +89,8 @@ class DeviceSettings:
     target: str = "CPU"
     compute_type: str = "float32"
     composed_ops: bool = True  # plain ops where the device's fused kernels are slow or wrong: src/models/layers.py
+    aclnn: bool = False  # the forms of src/models/ascend.py, and updates of parameters in groups: src/optim/base.py
+    flash_attention: bool = False  # where the positions are absolute: FlashAttention of src/models/ascend.py
     native_library: str | None = None  # compiled kernels of src/models/native.cpp, where there is a compiler
     length_multiple: int = 1  # chosen bucket lengths are rounded up to it
     data_sink: bool = False  # whether the framework feeds the device several steps at a time

@@ -12,6 +12,7 @@ import math
 import mindspore
 from mindspore import nn, ops
 
+from src.models.ascend import Branches, EncoderMasks, FlashAttention, FusedProjections, flash_takes, make_padding, take_rows
 from src.models.dropout import Dropout
 from src.models.layers import Activation, Embedding, LayerNorm, Linear, MaskedSoftmax, SwapMiddle, make_mask_bias, tanh, zeros_like
 from src.models.positions import make_positions
@@ -24,21 +25,28 @@ class Embeddings(nn.Cell):
 
     def __init__(self, config, device):
         super().__init__()
-        self.word = Embedding(config.vocab_size, config.hidden_size, config.initializer_range)
+        self.word = Embedding(config.vocab_size, config.hidden_size, config.initializer_range, device.aclnn)
         self.absolute = config.position_embedding_type == "absolute"
         if self.absolute:
-            self.position = Embedding(config.max_position_embeddings, config.hidden_size, config.initializer_range)
-        self.token_type = Embedding(config.type_vocab_size, config.hidden_size, config.initializer_range)
+            self.position = Embedding(config.max_position_embeddings, config.hidden_size, config.initializer_range, device.aclnn)
+        self.token_type = Embedding(config.type_vocab_size, config.hidden_size, config.initializer_range, device.aclnn)
         self.norm = LayerNorm(config.hidden_size, config.layer_norm_eps, device)
         self.dropout = Dropout(config.hidden_dropout_prob, EMBEDDINGS_PLACE, device)
-        self.hidden_size = config.hidden_size
+        self.hidden_size, self.aclnn = config.hidden_size, device.aclnn
 
     def construct(self, input_ids, token_type_ids, draw):
         x = self.word(input_ids) + self.token_type(token_type_ids)  # [B, S, H]
         if self.absolute:
-            x = x + self.position.weight[: input_ids.shape[1]]
+            length = input_ids.shape[1]
+            x = x + (self.position(ops.arange(length).astype(mindspore.int32)) if self.aclnn else self.position.weight[:length])
         x = x.reshape((-1, self.hidden_size))  # [T, H]
         return self.dropout(self.norm(x), draw)
+
+
+def takes_flash(config, device):
+    """Whether attention is FlashAttention, for lengths that it takes; it has no part for the values of relative positions."""
+    head_size = config.hidden_size // config.num_attention_heads
+    return device.flash_attention and config.position_embedding_type == "absolute" and flash_takes(head_size)
 
 
 class SelfAttention(nn.Cell):
@@ -48,10 +56,10 @@ class SelfAttention(nn.Cell):
         super().__init__()
         compute_type = getattr(mindspore, device.compute_type)
         size, spread = config.hidden_size, config.initializer_range
-        self.query = Linear(size, size, spread, compute_type)
-        self.key = Linear(size, size, spread, compute_type)
-        self.value = Linear(size, size, spread, compute_type)
-        self.output = Linear(size, size, spread, compute_type)
+        self.query = Linear(size, size, spread, compute_type, device.aclnn)
+        self.key = Linear(size, size, spread, compute_type, device.aclnn)
+        self.value = Linear(size, size, spread, compute_type, device.aclnn)
+        self.output = Linear(size, size, spread, compute_type, device.aclnn)
         self.positions = make_positions(config, device)
         self.swap = SwapMiddle(device)
         self.softmax = MaskedSoftmax(device)
@@ -62,23 +70,33 @@ class SelfAttention(nn.Cell):
         self.compute_type = compute_type
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.context = ops.BatchMatMul()
+        self.projections = FusedProjections() if device.aclnn else None
+        if takes_flash(config, device):
+            self.flash = FlashAttention(self.num_heads, self.scale, config.attention_probs_dropout_prob)
 
     def weights(self):
         """The parameters, as `construct` takes them."""
-        pairs = (self.query.weight, self.query.bias, self.key.weight, self.key.bias)
-        pairs += (self.value.weight, self.value.bias, self.output.weight, self.output.bias)
-        return pairs + self.positions.weights()
+        return self.query.weights() + self.key.weights() + self.value.weights() + self.output.weights() + self.positions.weights()
+
+    def project(self, x, weights):
+        """Queries, keys and values: [T, H] -> three of [T, H]."""
+        if self.projections is not None:
+            return self.projections(x, *weights[0:6])
+        return self.query.apply(x, *weights[0:2]), self.key.apply(x, *weights[2:4]), self.value.apply(x, *weights[4:6])
 
     def split_heads(self, x, batch_size, seq_length):
         x = x.reshape((batch_size, seq_length, self.num_heads, self.head_size))
         return self.swap(x)  # [B, N, S, D]
 
     def construct(self, x, mask_bias, draw, weights):
+        query, key, value = self.project(x, weights)
+        if mask_bias.dtype == mindspore.bool_:
+            return self.output.apply(self.flash(query, key, value, mask_bias, draw), *weights[6:8])
         batch_size, seq_length = mask_bias.shape[0], mask_bias.shape[3]
         table = weights[8:]
-        query = self.split_heads(self.query.apply(x, *weights[0:2]) * self.scale, batch_size, seq_length)
-        key = self.split_heads(self.key.apply(x, *weights[2:4]), batch_size, seq_length)
-        value = self.split_heads(self.value.apply(x, *weights[4:6]), batch_size, seq_length)
+        query = self.split_heads(query * self.scale, batch_size, seq_length)
+        key = self.split_heads(key, batch_size, seq_length)
+        value = self.split_heads(value, batch_size, seq_length)
         scores = self.scores(query, key) + self.positions.key_scores(query, *table)  # [B, N, S, S]; 0 for absolute positions
         probs = self.dropout(self.softmax(scores, mask_bias), draw).astype(self.compute_type)
         context = self.context(probs, value) + self.positions.value_context(probs, *table)  # [B, N, S, D]
@@ -101,23 +119,30 @@ class Layer(nn.Cell):
         place = HEAD_PLACE + 1 + 3 * number
         self.attention = SelfAttention(config, device, place)
         self.attention_norm = LayerNorm(size, config.layer_norm_eps, device)
-        self.intermediate = Linear(size, inner, spread, compute_type)
+        self.intermediate = Linear(size, inner, spread, compute_type, device.aclnn)
         self.activation = Activation(config.hidden_act, device)
-        self.output = Linear(inner, size, spread, compute_type)
+        self.output = Linear(inner, size, spread, compute_type, device.aclnn)
         self.output_norm = LayerNorm(size, config.layer_norm_eps, device)
         self.attention_dropout = Dropout(config.hidden_dropout_prob, place + 1, device)
         self.output_dropout = Dropout(config.hidden_dropout_prob, place + 2, device)
+        self.branches = Branches(compute_type) if device.aclnn else None
 
     def weights(self):
         """The parameters, as `construct` takes them."""
-        pairs = (self.attention_norm.weight, self.attention_norm.bias, self.intermediate.weight, self.intermediate.bias)
-        pairs += (self.output.weight, self.output.bias, self.output_norm.weight, self.output_norm.bias)
-        return pairs + self.attention.weights()
+        norms = (self.attention_norm.weight, self.attention_norm.bias), (self.output_norm.weight, self.output_norm.bias)
+        return norms[0] + self.intermediate.weights() + self.output.weights() + norms[1] + self.attention.weights()
+
+    def branch(self, x):
+        """x for the residual path and for the matrix products."""
+        return (x, x) if self.branches is None else self.branches(x)
 
     def construct(self, x, mask_bias, draw, weights):
-        y = self.attention(x, mask_bias, draw, weights[8:])
-        x = self.attention_norm.apply(x + self.attention_dropout(y, draw), *weights[0:2])
-        y = self.activation(self.intermediate.apply(x, *weights[2:4]))  # [T, F]
+        attention_draw, hidden_draw, draw = draw if self.branches is not None and draw is not None else (draw, draw, draw)
+        x, y = self.branch(x)
+        y = self.attention(y, mask_bias, attention_draw, weights[8:])
+        x = self.attention_norm.apply(x + self.attention_dropout(y, hidden_draw), *weights[0:2])
+        x, y = self.branch(x)
+        y = self.activation(self.intermediate.apply(y, *weights[2:4]))  # [T, F]
         y = self.output.apply(y, *weights[4:6])
         return self.output_norm.apply(x + self.output_dropout(y, draw), *weights[6:8])
 
@@ -153,8 +178,8 @@ class Encoder(nn.Cell):
             for layer in self.layers:
                 layer.recompute()
 
-    def construct(self, x, mask_bias, draw):
-        for layer in self.layers:
+    def construct(self, x, mask_bias, draws):
+        for layer, draw in zip(self.layers, draws):
             x = layer(x, mask_bias, draw, layer.weights())
         return x
 
@@ -174,9 +199,21 @@ class Bert(nn.Cell):
         self.encoder = Encoder(config, device)
         self.pooled = pooled
         if pooled:
-            self.pooler = Linear(config.hidden_size, config.hidden_size, config.initializer_range, getattr(mindspore, device.compute_type))
+            compute_type = getattr(mindspore, device.compute_type)
+            self.pooler = Linear(config.hidden_size, config.hidden_size, config.initializer_range, compute_type, device.aclnn)
         self.hidden_size = config.hidden_size
-        self.composed = device.composed_ops
+        self.composed, self.aclnn, self.flash = device.composed_ops, device.aclnn, takes_flash(config, device)
+        self.masks, self.compute_type = EncoderMasks(config) if device.aclnn else None, getattr(mindspore, device.compute_type)
+
+    def make_draws(self, draw, batch_size, seq_length):
+        """What the Dropout of the embeddings takes, and those of each layer."""
+        if self.masks is not None and draw is not None:
+            return self.masks(draw, batch_size, seq_length, self.compute_type)
+        return draw, (draw,) * len(self.encoder.layers)
+
+    def make_mask(self, input_mask):
+        """The mask in the form that attention takes."""
+        return make_padding(input_mask) if self.flash and flash_takes(input_mask.shape[1]) else make_mask_bias(input_mask)
 
     def construct(self, input_ids, input_mask, token_type_ids, draw=None):
         """Encode a batch.
@@ -189,9 +226,11 @@ class Bert(nn.Cell):
             sequence_output float32 [B, S, H]; and pooled_output float32 [B, H], tanh of a projection of [CLS], if there is a pooler.
         """
         batch_size, seq_length = input_ids.shape
-        x = self.encoder(self.embeddings(input_ids, token_type_ids, draw), make_mask_bias(input_mask), draw)
+        draw, draws = self.make_draws(draw, batch_size, seq_length)
+        x = self.encoder(self.embeddings(input_ids, token_type_ids, draw), self.make_mask(input_mask), draws)
         sequence_output = x.reshape((batch_size, seq_length, self.hidden_size))  # [B, S, H]
         if not self.pooled:
             return sequence_output
-        pooled_output = tanh(self.pooler(sequence_output[:, 0]).astype(mindspore.float32), self.composed)  # [B, H]
+        cls = take_rows(x, ops.arange(batch_size).astype(mindspore.int32) * seq_length) if self.aclnn else sequence_output[:, 0]
+        pooled_output = tanh(self.pooler(cls).astype(mindspore.float32), self.composed)  # [B, H]
         return sequence_output, pooled_output

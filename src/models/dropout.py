@@ -4,6 +4,7 @@ import mindspore
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from src.models.ascend import FusedDropout
 from src.models.layers import make_kernel, zeros_like
 
 _MIX = (0x7FEB352D, 0x846CA68B - 2**32)  # multipliers of a hash of 32 bits with little bias (C. Wellons 2018), as int32
@@ -93,6 +94,8 @@ class Dropout(nn.Cell):
         threshold = round(rate * 2**24)
         if device.native_library and device.compute_type == "float32":
             self.dropout = _NativeDropout(device.native_library, place, threshold)
+        elif device.aclnn:
+            self.dropout = FusedDropout(rate)
         else:
             self.dropout = _HashedDropout(place, threshold) if device.hashed_dropout else _FrameworkDropout(rate)
 

@@ -16,6 +16,8 @@ import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src.models import ascend
+
 # log(Phi(x) / Phi(-x)) / x as a polynomial in x**2 (Phi: normal distribution function), so that sigmoid, which is fast
 # where erf is slow, gives Phi. Weighted minimax fit on |x| <= 6: the error of x Phi(x) stays below 7e-8 before rounding,
 # and the positive leading coefficient keeps the tails right.
@@ -49,12 +51,18 @@ def make_kernel(library, name, infer):
 class Embedding(nn.Cell):
     """Rows of a trainable table: ids int32 [...] -> float32 [..., H]."""
 
-    def __init__(self, num_rows, hidden_size, initializer_range):
+    def __init__(self, num_rows, hidden_size, initializer_range, aclnn):
         super().__init__()
         self.weight = make_weight((num_rows, hidden_size), initializer_range, "weight")
+        self.aclnn = aclnn
 
     def construct(self, ids):
-        return ops.gather(self.weight, ids, 0)
+        return take_rows(self.weight, ids, self.aclnn)
+
+
+def take_rows(table, ids, aclnn):
+    """Rows of [V, H] by their numbers: int32 [...] -> [..., H]."""
+    return ascend.take_rows(table, ids) if aclnn else ops.gather(table, ids, 0)
 
 
 class _AddBias(nn.Cell):
@@ -77,19 +85,26 @@ class _AddBias(nn.Cell):
 class Linear(nn.Cell):
     """x W^T + b in the compute type: [T, I] -> [T, O]."""
 
-    def __init__(self, size_in, size_out, initializer_range, compute_type):
+    def __init__(self, size_in, size_out, initializer_range, compute_type, aclnn=False):
         super().__init__()
         self.weight = make_weight((size_out, size_in), initializer_range, "weight")
         self.bias = Parameter(Tensor(np.zeros(size_out, np.float32)), name="bias")
         self.matmul = ops.MatMul(transpose_b=True)
         self.add_bias = _AddBias()
         self.compute_type = compute_type
+        self.fused = ascend.FusedLinear() if aclnn else None
 
     def construct(self, x):
-        return self.apply(x, self.weight, self.bias)
+        return self.apply(x, *self.weights())
+
+    def weights(self):
+        """Weight and bias as `apply` takes them."""
+        return (self.weight if self.fused is None else self.weight.astype(self.compute_type)), self.bias
 
     def apply(self, x, weight, bias):
         """The function alone, its weights as arguments: see RecomputedLayer of bert.py."""
+        if self.fused is not None:
+            return self.fused(x.astype(self.compute_type), weight, bias)
         return self.add_bias(self.matmul(x.astype(self.compute_type), weight.astype(self.compute_type)), bias)
 
 
@@ -153,6 +168,8 @@ class LayerNorm(nn.Cell):
         self.bias = Parameter(Tensor(np.zeros(hidden_size, np.float32)), name="bias")
         if device.native_library:
             self.norm = _NativeLayerNorm(device.native_library, eps)
+        elif device.aclnn:
+            self.norm = ascend.FusedLayerNorm(eps)
         else:
             self.norm = _ComposedLayerNorm(eps) if device.composed_ops else _FusedLayerNorm(eps)
 
@@ -238,6 +255,8 @@ class Activation(nn.Cell):
         super().__init__()
         if hidden_act == "relu":
             self.function = nn.ReLU()
+        elif device.aclnn:
+            self.function = ascend.FusedGelu("none" if hidden_act == "gelu" else "tanh")
         elif hidden_act in ("gelu_tanh", "gelu_new"):
             self.function = _ComposedTanhGelu() if device.composed_ops else nn.GELU(approximate=True)
         elif device.native_library and device.compute_type == "float32":

@@ -10,7 +10,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from src.models.bert import Bert
-from src.models.layers import Activation, LayerNorm, Linear
+from src.models.layers import Activation, LayerNorm, Linear, take_rows
 from src.models.losses import cross_entropy
 
 
@@ -20,12 +20,12 @@ class MaskedLmHead(nn.Cell):
     def __init__(self, config, device):
         super().__init__()
         self.compute_type = getattr(mindspore, device.compute_type)
-        self.dense = Linear(config.hidden_size, config.hidden_size, config.initializer_range, self.compute_type)
+        self.dense = Linear(config.hidden_size, config.hidden_size, config.initializer_range, self.compute_type, device.aclnn)
         self.activation = Activation(config.hidden_act, device)
         self.norm = LayerNorm(config.hidden_size, config.layer_norm_eps, device)
         self.bias = Parameter(Tensor(np.zeros(config.vocab_size, np.float32)), name="bias")
         self.matmul = ops.MatMul(transpose_b=True)
-        self.add_bias = ops.BiasAdd()
+        self.add_bias = ops.Add() if device.aclnn else ops.BiasAdd()
 
     def construct(self, x, word_embeddings):
         x = self.norm(self.activation(self.dense(x))).astype(self.compute_type)  # [M, H]
@@ -44,7 +44,8 @@ class Pretraining(nn.Cell):
         super().__init__()
         self.bert = Bert(config, device)
         self.masked_lm = MaskedLmHead(config, device)
-        self.next_sentence = Linear(config.hidden_size, 2, config.initializer_range, getattr(mindspore, device.compute_type))
+        self.next_sentence = Linear(config.hidden_size, 2, config.initializer_range, getattr(mindspore, device.compute_type), device.aclnn)
+        self.aclnn = device.aclnn
 
     def construct(self, input_ids, input_mask, token_type_ids, masked_lm_positions, draw=None):
         """Encode a batch and predict.
@@ -60,13 +61,16 @@ class Pretraining(nn.Cell):
         sequence_output, pooled_output = self.bert(input_ids, input_mask, token_type_ids, draw)
         x = sequence_output.reshape((batch_size * seq_length, -1))  # [T, H]
         places = masked_lm_positions + ops.arange(batch_size).astype(mindspore.int32).reshape((-1, 1)) * seq_length
-        x = ops.gather(x, places.reshape((-1,)), 0)  # [M, H]
+        x = take_rows(x, places.reshape((-1,)), self.aclnn)  # [M, H]
         masked_lm_logits = self.masked_lm(x, self.bert.embeddings.word.weight)
         return masked_lm_logits, self.next_sentence(pooled_output).astype(mindspore.float32)
 
 
-def _repeatable_cross_entropy(logits, labels):
-    """As cross_entropy, to the same bit whichever batch of a run it is: the CPU's log splits its work otherwise in its first calls."""
+def _cross_entropy_of_softmax(logits, labels):
+    """As cross_entropy, to the same bit whichever batch of a run it is: the CPU's log splits its work otherwise in its first calls.
+
+    On Ascend a kernel forward and one backward, where the other form has six and keeps more.
+    """
     return -ops.gather_elements(ops.log_softmax(logits, -1), 1, labels.reshape((-1, 1))).reshape((-1,))
 
 
@@ -76,6 +80,9 @@ class PretrainingLoss(nn.Cell):
     An update may be made of several micro-batches and ranks, whose rows have different numbers of masked tokens.
     `rows_per_token` is the update's rows divided by its masked tokens: with that factor on the tokens, both means are
     sums over rows divided by the number of rows, and parts of an update add up exactly.
+
+    Args:
+        aclnn: whether the device is an Ascend.
 
     Args of construct:
         logits: pair of float32 [B * P, V] and [B, 2].
@@ -88,11 +95,15 @@ class PretrainingLoss(nn.Cell):
         float32 scalars: loss sum, sum of weights (rows), and the two parts of the loss sum.
     """
 
+    def __init__(self, aclnn=False):
+        super().__init__()
+        self.cross_entropy = _cross_entropy_of_softmax if aclnn else cross_entropy
+
     def construct(self, logits, masked_lm_ids, masked_lm_weights, next_sentence_labels, rows_per_token, weights):
         masked_lm_logits, next_sentence_logits = logits
         token_weights = (masked_lm_weights * weights.reshape((-1, 1))).reshape((-1,))  # [M]
-        masked_lm = (cross_entropy(masked_lm_logits, masked_lm_ids.reshape((-1,))) * token_weights).sum() * rows_per_token
-        next_sentence = (cross_entropy(next_sentence_logits, next_sentence_labels) * weights).sum()
+        masked_lm = (self.cross_entropy(masked_lm_logits, masked_lm_ids.reshape((-1,))) * token_weights).sum() * rows_per_token
+        next_sentence = (self.cross_entropy(next_sentence_logits, next_sentence_labels) * weights).sum()
         return masked_lm + next_sentence, weights.sum(), masked_lm, next_sentence
 
 
@@ -110,13 +121,13 @@ class PretrainingScores(nn.Cell):
     def construct(self, input_ids, input_mask, token_type_ids, masked_lm_positions, masked_lm_ids, masked_lm_weights, next_sentence_labels):
         masked_lm_logits, next_sentence_logits = self.network(input_ids, input_mask, token_type_ids, masked_lm_positions)
         ids = masked_lm_ids.reshape((-1,))
-        losses = _repeatable_cross_entropy(masked_lm_logits, ids).reshape(masked_lm_ids.shape)  # [B, P]
+        losses = _cross_entropy_of_softmax(masked_lm_logits, ids).reshape(masked_lm_ids.shape)  # [B, P]
         correct = (masked_lm_logits.argmax(-1) == ids).astype(mindspore.float32).reshape(masked_lm_ids.shape)
         columns = (
             (losses * masked_lm_weights).sum(1),
             (correct * masked_lm_weights).sum(1),
             masked_lm_weights.sum(1),
-            _repeatable_cross_entropy(next_sentence_logits, next_sentence_labels),
+            _cross_entropy_of_softmax(next_sentence_logits, next_sentence_labels),
             (next_sentence_logits.argmax(-1) == next_sentence_labels).astype(mindspore.float32),
         )
         return ops.stack(columns, 1)

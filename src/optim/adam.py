@@ -5,6 +5,7 @@ from mindspore import ops
 
 from src.optim.base import Optimizer, logarithm
 
+_update_rows = ops.MultitypeFuncGraph("adam_update_rows")
 _update = ops.MultitypeFuncGraph("adam_update")
 
 
@@ -13,20 +14,34 @@ def _update_one(apply, rate, eps, beta1, beta2, decay_factor, decay, parameter, 
     return apply(parameter, moment1, moment2, rate, beta1, beta2, eps, decay * decay_factor, gradient * factor)
 
 
+def adam_step(weight1, weight2, beta1, beta2, eps, moment1, moment2, gradient):
+    """Update the moments; returns m' / weight1 / (sqrt(v' / weight2) + eps), and what is done when they are."""
+    new_moment1 = moment1 * beta1 + gradient * (1.0 - beta1)
+    new_moment2 = moment2 * beta2 + gradient * gradient * (1.0 - beta2)
+    step = new_moment1 / weight1 / (ops.sqrt(new_moment2 / weight2) + eps)
+    return step, ops.depend(ops.Assign()(moment1, new_moment1), ops.Assign()(moment2, new_moment2))
+
+
+@_update_rows.register("Function", *["Tensor"] * 3, *["Number"] * 4, *["Tensor"] * 5)
+def _update_rows_one(store, rate, weight1, weight2, beta1, beta2, eps, decay, parameter, moment1, moment2, gradient, factor):
+    step, done = adam_step(weight1, weight2, beta1, beta2, eps, moment1, moment2, gradient * factor)
+    return ops.depend(store(parameter, parameter - (step + parameter * decay) * rate), done)
+
+
 class AdamWeightDecay(Optimizer):
     """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p -= rate (m / (sqrt(v) + eps) + decay p).
 
     No bias correction, as BERT was trained. Source: google-research/bert, optimization.py.
 
-    The framework's primitive of the same name does it in one pass over memory, on every device. `divisors()` are two
+    The framework's primitive of the same name does it in one pass over memory; groups take plain ops. `divisors()` are two
     numbers d1, d2 by which its moments are to be divided first; with d = sqrt(d2) it gets rate d / d1, eps d and
     decay d1 / d:  rate d/d1 (m / (sqrt(v) + eps d) + decay d1/d p) = rate (m/d1 / (sqrt(v)/d + eps) + decay p).
     """
 
     MOMENTS = ("adam_m", "adam_v")  # their names in checkpoints
 
-    def __init__(self, parameters, schedule, weight_decay, beta1, beta2, eps):
-        super().__init__(parameters, schedule, weight_decay)
+    def __init__(self, parameters, schedule, weight_decay, beta1, beta2, eps, grouped=False):
+        super().__init__(parameters, schedule, weight_decay, grouped)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
         self.logs = logarithm(beta1), logarithm(beta2)
         self.used_logs = logarithm(np.float32(beta1)), logarithm(np.float32(beta2))  # the primitive computes in float32
@@ -38,7 +53,16 @@ class AdamWeightDecay(Optimizer):
         weight1, weight2 = self.moment_weight(self.used_logs[0]), self.moment_weight(self.used_logs[1])
         return weight1 / self.moment_weight(self.logs[0]), weight2 / self.moment_weight(self.logs[1])
 
+    def weights(self):
+        """By what `adam_step` divides the moments."""
+        return ops.ones_like(self.logs[0]), ops.ones_like(self.logs[1])
+
     def apply(self, gradients, factors, rate):
+        if self.groups is not None:
+            weight1, weight2 = self.weights()
+            update = ops.partial(_update_rows, self.store, rate, weight1, weight2, self.beta1, self.beta2, self.eps)
+            states = self.values(), self.moments1, self.moments2
+            return self.finish(self.hyper_map(update, self.decay_rates, *states, gradients, factors))
         divisor1, divisor2 = self.divisors()
         root2 = ops.sqrt(divisor2)
         rate, eps, decay_factor = rate * root2 / divisor1, self.eps * root2, divisor1 / root2
@@ -53,6 +77,9 @@ class AdamW(AdamWeightDecay):
     """
 
     MOMENTS = ("adamw_m", "adamw_v")  # of another optimiser: a training does not go on with those of AdamWeightDecay
+
+    def weights(self):
+        return self.moment_weight(self.logs[0]), self.moment_weight(self.logs[1])
 
     def divisors(self):
         return self.moment_weight(self.used_logs[0]), self.moment_weight(self.used_logs[1])

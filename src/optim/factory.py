@@ -22,15 +22,16 @@ def make_schedule(config, total_steps):
     return Schedule(config.schedule, config.learning_rate, config.end_learning_rate, warmup, decay, config.power)
 
 
-def make_optimizer(config, parameters, total_steps):
+def make_optimizer(config, parameters, total_steps, grouped=False):
     """The optimiser that `config.name` names.
 
     Args:
         config: OptimizerConfig.
         parameters: list of Parameters to train.
         total_steps: updates of the whole run, on which warm-up and decay depend.
+        grouped: whether parameters of one size are updated as one tensor.
     """
     schedule = make_schedule(config, total_steps)
     if config.name == "Momentum":
-        return Momentum(parameters, schedule, config.weight_decay, config.momentum)
-    return _ADAPTIVE[config.name](parameters, schedule, config.weight_decay, config.beta1, config.beta2, config.eps)
+        return Momentum(parameters, schedule, config.weight_decay, config.momentum, grouped)
+    return _ADAPTIVE[config.name](parameters, schedule, config.weight_decay, config.beta1, config.beta2, config.eps, grouped)

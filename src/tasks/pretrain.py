@@ -95,7 +95,7 @@ def network(config):
 
 def loss(config):
     """Masked-LM plus next-sentence cross-entropy."""
-    return PretrainingLoss()
+    return PretrainingLoss(config.device.aclnn)
 
 
 def describe(config):

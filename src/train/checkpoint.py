@@ -61,7 +61,7 @@ def save(folder, prefix, cell, epoch, step, position, trained_on, keep):
         FloatingPointError: an array is not finite; nothing is written.
     """
     path = Path(folder) / f"{prefix}-{epoch}_{step}.ckpt"
-    arrays = {name: parameter.asnumpy() for name, parameter in _state(cell).items()}
+    arrays = cell.optimizer.split_state({name: parameter.asnumpy() for name, parameter in _state(cell).items()})
     if diverged := [name for name, array in arrays.items() if not np.isfinite([array.min(), array.max()]).all()]:  # no copy of it is made
         raise FloatingPointError(f"{path}: not written, not finite are {shorten(diverged, _SHOWN)}; lower the learning rate")
     arrays[_POSITION] = np.array([*astuple(position), *trained_on.values()], np.int64)
@@ -136,7 +136,7 @@ def restore(path, cell, arrays):
     Raises:
         ValueError: they are of another network or optimiser, or hold NaN or infinity.
     """
-    parameters = _state(cell)
+    parameters, arrays = _state(cell), cell.optimizer.join_state(arrays)
     differing = sorted(set(parameters) ^ set(arrays))
     if differing:
         hint = _HEAD_HINT if any("head." in name for name in differing) else ""

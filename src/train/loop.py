@@ -135,6 +135,7 @@ def _make_step(task, config, total_steps, start):
     """Network and TrainStep with the parameters of the Start, the same on all ranks."""
     seed = (config.seed + config.device.rank) % 2**32  # dropout differs on each rank
     mindspore.set_seed(seed)
+    mindspore.manual_seed(seed)  # of Ascend's dropout: DropoutMasks of src/models/ascend.py
     network = task.network(config)
     if config.load_pretrain_checkpoint_path and config.device.writes:
         checkpoint.load_weights(network, config.load_pretrain_checkpoint_path, whole=False)
@@ -142,7 +143,7 @@ def _make_step(task, config, total_steps, start):
         logger.warning(f"no weights to start from ({config.WEIGHTS}): all start random")
     step = TrainStep(
         WithLoss(network, task.loss(config), len(task.INPUTS)),
-        make_optimizer(config.optimizer, network.trainable_params(), total_steps),
+        make_optimizer(config.optimizer, network.trainable_params(), total_steps, config.device.aclnn),
         make_loss_scale(config.precision, config.device.compute_type),
         config.optimizer.clip,
         config.optimizer.clip_norm,

@@ -66,10 +66,12 @@ def settings(target, compute_type="auto", sink=False, place=_ALONE, recompute=Fa
         target=target,
         compute_type=compute_type,
         composed_ops=target == "CPU",
+        aclnn=target == "Ascend",
+        flash_attention=target == "Ascend" and compute_type != "float32",
         native_library=native.build() if target == "CPU" else None,
         length_multiple={"Ascend": 16, "GPU": 8, "CPU": 1}[target],
         data_sink=sink and target != "CPU",
-        hashed_dropout=target == "CPU" or recompute,  # or layers computed again would drop others
+        hashed_dropout=target == "CPU" or (recompute and target == "GPU"),  # or layers computed again would drop others
         recompute=("layer" if target == "CPU" else "framework") if recompute else "none",
         has_float64=target != "Ascend",
         saturates=chip == "910A" or target == "Ascend" and os.environ.get("MS_ASCEND_CHECK_OVERFLOW_MODE") == "SATURATION_MODE",

@@ -7,7 +7,7 @@ optimiser as it reads the gradient: no pass over memory of their own.
 
 import mindspore
 import numpy as np
-from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 
 _square_sum = ops.MultitypeFuncGraph("square_sum")
 _shrink = ops.MultitypeFuncGraph("shrink")
@@ -74,7 +74,7 @@ class TrainStep(nn.Cell):
         super().__init__(auto_prefix=False)
         self.network, self.optimizer, self.loss_scale = network, optimizer, loss_scale
         self.status = status if loss_scale is not None else None
-        self.clip, self.clip_norm = clip, clip_norm
+        self.clip, self.clip_norm, self.groups = clip, clip_norm, optimizer.groups
         self.accumulation_steps, self.world_size = accumulation_steps, world_size
         self.reduce_late = reduce_late and accumulation_steps > 1
         self.value_and_gradients = ops.value_and_grad(self.forward, None, optimizer.parameters, has_aux=True)
@@ -84,15 +84,17 @@ class TrainStep(nn.Cell):
             count = len(optimizer.parameters)
             self.overflowed = Parameter(Tensor(np.zeros(count, np.bool_)), name="overflowed", requires_grad=False)
         if world_size > 1:
-            self.reduce_gradients = nn.DistributedGradReducer(optimizer.parameters, mean=False, degree=world_size)
             self.all_reduce = ops.AllReduce()
             self.stack = ops.Stack()
         if accumulation_steps > 1:
-            self.buffers = ParameterTuple(optimizer.parameters).clone(prefix="accumulated", init="zeros")
+            self.buffers = optimizer.make_moments("accumulated")
             self.weight_buffer = Parameter(Tensor(0.0, mindspore.float32), name="accumulated_weight", requires_grad=False)
             self.micro_step = Parameter(Tensor(0, mindspore.int32), name="accumulated_steps", requires_grad=False)
             if self.status is not None:
                 self.overflow_buffer = Parameter(Tensor(0.0, mindspore.float32), name="accumulated_overflows", requires_grad=False)
+        if world_size > 1:
+            reduced = self.buffers if self.reduce_late else optimizer.parameters
+            self.reduce_gradients = nn.DistributedGradReducer(reduced, mean=False, degree=world_size)
         self.hyper_map = ops.HyperMap()
         self.set_train()
 
@@ -121,6 +123,8 @@ class TrainStep(nn.Cell):
             if not self.reduce_late:
                 gradients = self.reduce_gradients(gradients)
             loss_sums = self.all_reduce(self.stack(loss_sums))
+        if self.groups is not None:
+            gradients = self.groups.stack(gradients)
         loss, *parts = [loss_sum / ops.maximum(weight, 1e-6) for loss_sum in loss_sums]
         if self.accumulation_steps == 1:
             rate = self.update(gradients, 1.0 / scale, overflows)
@@ -167,7 +171,7 @@ class TrainStep(nn.Cell):
         """Clip and apply gradients[i] * factor, unless one of them is not finite, or the chip that saturates counts overflows."""
         squares = ()
         if self.clip != "none" or (self.loss_scale is not None and self.status is None):
-            squares = self.hyper_map(_square_sum, gradients)
+            squares = self.square_sums(gradients)
         factors = self.clip_factors(gradients, squares, factor)
         if self.loss_scale is None:
             return self.optimizer(gradients, factors)
@@ -178,19 +182,31 @@ class TrainStep(nn.Cell):
         else:
             self.skipped += 1
             if self.status is None:
-                self.overflowed = ops.logical_not(ops.isfinite(ops.stack(squares)))
+                self.overflowed = ops.logical_not(ops.isfinite(ops.stack(squares) if self.groups is None else squares))
         return ops.depend(rate, self.loss_scale(finite))
 
     def is_finite(self, squares, overflows):
         """Whether no gradient of any rank has overflowed: a bool scalar."""
         if self.status is None:
-            return ops.isfinite(ops.addn(squares))
+            return ops.isfinite(self.total(squares))
         if self.world_size > 1:
             overflows = self.all_reduce(overflows)  # gradients that saturate carry no infinity to the other ranks
         return overflows == 0.0
 
+    def square_sums(self, gradients):
+        """The sum of squares of each gradient: a tuple of scalars, or [P] where parameters are in groups."""
+        return self.hyper_map(_square_sum, gradients) if self.groups is None else self.groups.square_sums(gradients)
+
+    def total(self, squares):
+        """The sum of squares of all gradients."""
+        return ops.addn(squares) if self.groups is None else squares.sum()
+
     def clip_factors(self, gradients, squares, factor):
         """The factor of each gradient: 1 / loss scale, times clip_norm / norm where the norm is larger."""
+        if self.groups is not None:
+            if self.clip != "none":
+                factor = _shrink(factor, self.clip_norm, squares if self.clip == "per_parameter" else self.total(squares))
+            return self.groups.spread(factor)
         if self.clip == "per_parameter":
             return self.hyper_map(ops.partial(_shrink, factor, self.clip_norm), squares)
         if self.clip == "global_norm":

@@ -1,0 +1,223 @@
+"""The forms of the ops on Ascend: each one kernel of CANN's aclnn library forward and one backward, as far as it has them.
+
+The kernels that the framework picks for its older ops are of the deprecated aclop kind, or several where one would do. No op here
+has a kernel on another device.
+
+Shapes: T tokens, I features in, O features out, B batch, S sequence, N heads, H hidden.
+"""
+
+import mindspore
+from mindspore import Tensor, nn, ops
+from mindspore.common.generator import default_generator
+from mindspore.ops import auto_generate
+
+_FLASH_MULTIPLE = 16  # of a head's size, and of a length, whose masks are packed
+
+_embedding, _sum = auto_generate.Embedding(), auto_generate.SumExt()
+
+
+def take_rows(table, ids):
+    """Rows of [V, H] by their numbers: int32 [...] -> [..., H]."""
+    return _embedding(ids, table, None, None, 2.0, False)
+
+
+class Branches(nn.Cell):
+    """x twice, as it is and in the compute type. The framework itself would sum both gradients by an aclop kernel.
+
+    Args:
+        compute_type: of the second.
+    """
+
+    def __init__(self, compute_type):
+        super().__init__()
+        self.compute_type = compute_type
+
+    def construct(self, x):
+        return x, x.astype(self.compute_type)
+
+    def bprop(self, x, out, dout):
+        return (dout[0] + dout[1].astype(x.dtype),)
+
+
+class FusedLinear(nn.Cell):
+    """x W^T + b in one kernel: [T, I], [O, I] of one type, float32 [O] -> [T, O]. The gradient of b is summed in float32."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = auto_generate.Dense()
+        self.by_weight, self.by_input = ops.MatMul(), ops.MatMul(transpose_a=True)
+
+    def construct(self, x, weight, bias):
+        return self.dense(x, weight, bias.astype(x.dtype))
+
+    def bprop(self, x, weight, bias, out, dout):
+        return self.by_weight(dout, weight), self.by_input(dout, x), _sum(dout, 0, False, mindspore.float32)
+
+
+class FusedProjections(nn.Cell):
+    """Three FusedLinears of one x, whose gradients are summed here: see Branches."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = FusedLinear()
+
+    def construct(self, x, weight1, bias1, weight2, bias2, weight3, bias3):
+        return self.linear(x, weight1, bias1), self.linear(x, weight2, bias2), self.linear(x, weight3, bias3)
+
+    def bprop(self, x, weight1, bias1, weight2, bias2, weight3, bias3, out, dout):
+        first = self.linear.bprop(x, weight1, bias1, out[0], dout[0])
+        second = self.linear.bprop(x, weight2, bias2, out[1], dout[1])
+        third = self.linear.bprop(x, weight3, bias3, out[2], dout[2])
+        return first[0] + second[0] + third[0], *first[1:], *second[1:], *third[1:]
+
+
+class FusedLayerNorm(nn.Cell):
+    """Layer normalisation of the last axis."""
+
+    def __init__(self, eps):
+        super().__init__()
+        self.eps, self.norm = eps, auto_generate.LayerNormExt()
+
+    def construct(self, x, weight, bias):
+        return self.norm(x, weight.shape, weight, bias, self.eps)[0]
+
+
+class FusedGelu(nn.Cell):
+    """GELU.
+
+    Args:
+        form: none for erf's, or tanh.
+    """
+
+    def __init__(self, form):
+        super().__init__()
+        self.form, self.gelu = form, auto_generate.GeluExt()
+
+    def construct(self, x):
+        return self.gelu(x, self.form)
+
+
+@ops.constexpr
+def _count_bytes(size):
+    """Bytes of a packed mask of so many values; in Python, because graphs divide integers in float32."""
+    return -(-size // 128) * 16
+
+
+class DropoutMasks(nn.Cell):
+    """Which values stay in several Dropouts, a bit each, packed in uint8: one draw for all of them.
+
+    Drawn by the framework's generator, which `mindspore.manual_seed` starts. It counts on the host, which waits for the device each
+    time: once a pass, not once a Dropout. A layer that is computed again is given the masks of the first time.
+
+    Args:
+        rate: share of values to drop, the same in all of them.
+
+    Args of construct:
+        draw: of Dropout. count: masks. size: values of each. kind: type of the values.
+
+    Returns:
+        tuple of uint8 [size / 8], rounded up to 16 bytes; of `draw` itself where the share is 0.
+    """
+
+    def __init__(self, rate):
+        super().__init__()
+        self.rate, self.draw, self.split = rate, auto_generate.DropoutGenMaskExt(), auto_generate.SplitWithSize()
+        self.step = Tensor(12, mindspore.int64)  # of the generator's count, as the framework's own ops take
+
+    def construct(self, draw, count, size, kind):
+        if self.rate == 0.0:
+            return (draw,) * count
+        num_bytes = _count_bytes(size)
+        seed, offset = default_generator._step(self.step)
+        masks = self.draw((8 * num_bytes * count,), self.rate, seed, offset, kind)
+        return (masks,) if count == 1 else self.split(masks, (num_bytes,) * count, 0)
+
+
+class EncoderMasks(nn.Cell):
+    """The masks of all Dropouts of an encoder and its embeddings, in two draws.
+
+    Args:
+        config: ModelConfig.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.num_layers, self.num_heads, self.hidden_size = config.num_hidden_layers, config.num_attention_heads, config.hidden_size
+        self.hidden, self.probs = DropoutMasks(config.hidden_dropout_prob), DropoutMasks(config.attention_probs_dropout_prob)
+
+    def construct(self, draw, batch_size, seq_length, kind):
+        """The mask of the embeddings, and of each layer those of probabilities, attention and feed-forward."""
+        count = self.num_layers
+        hidden = self.hidden(draw, 1 + 2 * count, batch_size * seq_length * self.hidden_size, kind)
+        probs = self.probs(draw, count, batch_size * self.num_heads * seq_length * seq_length, kind)
+        layers = ()
+        for number in range(count):
+            layers += ((probs[number], hidden[2 * number + 1], hidden[2 * number + 2]),)
+        return hidden[0], layers
+
+
+class _Drop(nn.Cell):
+    """Zero the values that the mask leaves out and scale the others; it is its own gradient."""
+
+    def __init__(self, rate):
+        super().__init__()
+        self.rate, self.drop = rate, auto_generate.DropoutDoMaskExt()
+
+    def construct(self, x, mask):
+        return self.drop(x, mask, self.rate)
+
+    def bprop(self, x, mask, out, dout):
+        return self.drop(dout, mask, self.rate), ops.zeros_like(mask)
+
+
+class FusedDropout(nn.Cell):
+    """Dropout by a mask of DropoutMasks: the one that is given as `draw`, or one of its own."""
+
+    def __init__(self, rate):
+        super().__init__()
+        self.masks, self.drop = DropoutMasks(rate), _Drop(rate)
+
+    def construct(self, x, draw):
+        return self.drop(x, draw if draw.dtype == mindspore.uint8 else self.masks(draw, 1, x.size, x.dtype)[0])
+
+
+class FlashAttention(nn.Cell):
+    """softmax(Q K^T scale) V of all heads in one kernel, without padding; scores are never in memory: [T, H] x 3 -> [T, H].
+
+    Args:
+        num_heads: N. scale: of the scores. rate: of dropout on the probabilities.
+
+    Args of construct:
+        query, key, value: float16 or bfloat16. padding: bool [B, 1, S, S], true where the key is padding.
+        mask: of DropoutMasks for [B, N, S, S]; None for no dropout.
+
+    Source: Dao et al. 2022, "FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness".
+    """
+
+    def __init__(self, num_heads, scale, rate):
+        super().__init__()
+        self.num_heads, self.rate = num_heads, rate
+        self.attention = auto_generate.FlashAttentionScore(num_heads, scale_value=scale)
+        self.dropped = auto_generate.FlashAttentionScore(num_heads, keep_prob=1.0 - rate, scale_value=scale)
+
+    def construct(self, query, key, value, padding, mask):
+        batch_size, _, seq_length, _ = padding.shape
+        shape = (batch_size, seq_length, -1)
+        query, key, value = query.reshape(shape), key.reshape(shape), value.reshape(shape)
+        if mask is None or self.rate == 0.0:
+            context = self.attention(query, key, value, None, None, None, padding)[3]
+        else:
+            mask = mask.reshape((batch_size, self.num_heads, seq_length, seq_length // 8))
+            context = self.dropped(query, key, value, None, mask, None, padding)[3]
+        return context.reshape((batch_size * seq_length, -1))
+
+
+def flash_takes(size):
+    """Whether FlashAttention takes a head's size, or a length."""
+    return size % _FLASH_MULTIPLE == 0
+
+
+def make_padding(input_mask):
+    """The mask of FlashAttention: [B, S] -> bool [B, 1, S, S]."""
+    batch_size, seq_length = input_mask.shape
+    return (input_mask == 0).reshape((batch_size, 1, 1, seq_length)).broadcast_to((batch_size, 1, seq_length, seq_length))
