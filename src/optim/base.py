@@ -7,6 +7,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from src.optim.groups import Groups, order, sum_squares
 
 _NO_DECAY = ("bias", "norm")
+assign = ops.Assign()
 
 
 def decays(name):
@@ -17,10 +18,6 @@ def decays(name):
 def logarithm(beta):
     """log(beta) as a float32 constant."""
     return Tensor(np.log(np.float64(beta)), mindspore.float32)
-
-
-def _assign(parameter, value):
-    return ops.Assign()(parameter, value)
 
 
 def _hand_on(parameter, value):
@@ -63,7 +60,7 @@ class Optimizer(nn.Cell):
         self.decay_rates = tuple(weight_decay if decaying else 0.0 for decaying in self.decaying)
         self.global_step = Parameter(Tensor(0, mindspore.int32), name="global_step", requires_grad=False)
         self.one_step, self.e = Tensor(1, mindspore.int32), Tensor(np.e, mindspore.float32)
-        self.store = _assign if self.groups is None else _hand_on
+        self.store = assign if self.groups is None else _hand_on
         self.norm = _whole_norm if self.groups is None else _row_norms
         self.hyper_map = ops.HyperMap()
 
