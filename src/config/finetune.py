@@ -20,7 +20,6 @@ class FineTuneOptions(RunOptions):
     """Flags that all fine-tuning scripts share, by the model zoo's names where it had them."""
 
     WEIGHTS = "load_pretrain_checkpoint_path"
-    TRAINED_ELSEWHERE = {}  # settings of weights that name labels, but not how they were trained
 
     do_train: bool = setting(False, "fine-tune on the training set")
     do_eval: bool = setting(False, "evaluate on the development set")
@@ -93,6 +92,11 @@ class FineTuneOptions(RunOptions):
             refuse_several_labels(found.problem_type, path)
             _add_training_settings(cls, tree, found)
 
+    @classmethod
+    def trained_elsewhere(cls, tree):
+        """Settings of weights whose config.json names labels, but not how they were trained: dict; `tree` is what YAML and flags give."""
+        return {}
+
     def for_seed(self, seed):
         """The options of one of several runs: its own seed and its own folders."""
         checkpoints = self.save_finetune_checkpoint_path
@@ -127,6 +131,6 @@ def _add_training_settings(cls, tree, found):
     if found.labels and hasattr(cls, "labels"):  # not those of another task
         tree.labels = list(found.labels)
     other_task = tree.get("task_name", found.trained_with.get("task_name")) != found.trained_with.get("task_name")
-    for key, value in (found.trained_with or (cls.TRAINED_ELSEWHERE if found.labels else {})).items():
+    for key, value in (found.trained_with or (cls.trained_elsewhere(tree) if found.labels else {})).items():
         if value is not None and not (other_task and key in ("columns", "language")):
             tree.setdefault(key, value)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from src.config.coercion import coerce
 from src.config.fields import setting
 from src.config.finetune import FineTuneOptions
 
@@ -15,7 +16,6 @@ class NerOptions(FineTuneOptions):
 
     # what evaluation and prediction need to know of the training; written into the checkpoint folder
     TRAINED_WITH = ("seq_length", "use_crf", "with_lstm", "crf_constraints", "class_filter", "tagged_pieces")
-    TRAINED_ELSEWHERE = {"tagged_pieces": "first"}
     task_name = "ner"
 
     use_crf: bool = setting(False, "a CRF scores the tags of a sentence together")
@@ -43,6 +43,11 @@ class NerOptions(FineTuneOptions):
     epoch_num: float = setting(5.0, "passes over the training set", above=0)
     output_dir: str = setting("./ner_finetune", "folder of everything that is written")
     labels: tuple[str, ...] = setting((), "tags in id order; default: see label2id_file_path")
+
+    @classmethod
+    def trained_elsewhere(cls, tree):
+        """The first piece of a word has its tag, as run_ner.py of Hugging Face trains it, which knows no CRF."""
+        return {} if coerce(tree.get("use_crf", False), bool, "use_crf", {}) else {"tagged_pieces": "first"}
 
     def __post_init__(self):
         super().__post_init__()

@@ -16,6 +16,7 @@ from src.data.tags import Entity
 from src.data.tokenization import UNKNOWN
 
 INSIDE, OVERLAP, NO_TOKENS, SHORTER = "inside a token", "overlaps another", "no tokens", "no tokens at an end"
+NO_TAGS = "the labels have no tags that tell it"
 _CHUNK = 1000  # sentences that the tokenizer takes at once; what it holds for each is far larger than a row
 _SHOWN = 5  # entities that a report names
 
@@ -28,8 +29,9 @@ class Losses:
         num_cut_sentences, num_cut_entities: longer than a row; entities of which a token at least is behind the cut.
         num_empty: sentences without a token, which are left out.
         unaligned: list of (number of the sentence, Entity, reason). INSIDE: it begins or ends inside a token; OVERLAP: it shares
-            tokens with a longer or earlier one; NO_TOKENS: it is white space; these have no label. SHORTER: labelled without
-            its outer characters, which have no tokens.
+            tokens with a longer or earlier one; NO_TOKENS: it is white space; NO_TAGS: it touches one of its type, of which the labels
+            know no B, for instance (in training that is an error); these have no label. SHORTER: labelled without its outer characters,
+            which have no tokens.
     """
 
     num_cut_sentences: int = 0
@@ -75,7 +77,7 @@ def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<
         number. Losses.
 
     Raises:
-        ValueError: an entity that the tag set has no tag for, or no row at all.
+        ValueError: an entity of a type that the tag set has not; without `windows` also one that it cannot tell; or no row at all.
     """
     rows, losses, room = [], Losses(), seq_length - 2
     encoded = _encode_words(sentences, tokenizer) if tagged_pieces == "first" else _encode(sentences, tokenizer)
@@ -86,7 +88,11 @@ def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<
         try:
             labels = _label(tag_set, spans, tagged)
         except ValueError as error:
-            raise ValueError(f"{path}:{sentence.line}: {error}") from None
+            if not windows:
+                raise ValueError(f"{path}:{sentence.line}: {error}") from None
+            spans, untold = _choose_told(tag_set, spans, tagged)
+            losses.unaligned += [(number, Entity(kind, starts[first], ends[end - 1]), NO_TAGS) for kind, first, end in untold]
+            labels = _label(tag_set, spans, tagged)
         if windows:
             row_starts = _window_starts(len(ids), room)
         else:
@@ -201,6 +207,18 @@ def _label(tag_set, spans, tagged):
     inside = [Entity(span.type, before[span.start], before[span.end]) for span in spans]
     labels = iter(tag_set.make_labels(before[-1], [span for span in inside if span.start < span.end]))
     return [next(labels) if is_tagged else -1 for is_tagged in tagged]
+
+
+def _choose_told(tag_set, spans, tagged):
+    """The spans that the tag set can tell beside each other, and those that it cannot."""
+    told, untold = [], []
+    for span in sorted(spans, key=lambda span: span.start):
+        try:
+            _label(tag_set, [*told, span], tagged)
+            told.append(span)
+        except ValueError:
+            untold.append(span)
+    return told, untold
 
 
 def _label_window(tag_set, spans, first, tagged):

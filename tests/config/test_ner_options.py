@@ -43,6 +43,10 @@ def test_given_setting_counts_before_that_of_the_weights(load):
     assert load({"id2label": LABELS}, "--do_eval=true", load.weights, "--tagged_pieces=all", "--seq_length=32").tagged_pieces == "all"
 
 
+def test_foreign_weights_with_a_crf_have_all_pieces_tagged(load):
+    assert load({"id2label": LABELS}, "--do_eval=true", load.weights, "--use_crf=true", "--seq_length=32").tagged_pieces == "all"
+
+
 def test_training_tags_all_pieces_unless_told_otherwise(load):
     assert load({"id2label": LABELS}, "--do_train=true", load.encoder, "--seq_length=32").tagged_pieces == "all"
     assert "tagged_pieces" in NerOptions.TRAINED_WITH

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from src.data import ner
-from src.data.ner import INSIDE, NO_TOKENS, OVERLAP, SHORTER, Losses, encode_sentences, find_entities, merge_windows
+from src.data.ner import INSIDE, NO_TAGS, NO_TOKENS, OVERLAP, SHORTER, Losses, encode_sentences, find_entities, merge_windows
 from src.data.records import join_rows
 from src.data.tagged_text import Sentence, read_tagged
 from src.data.tags import Entity, list_labels, make_tag_set
@@ -145,6 +145,13 @@ def test_sentence_without_tokens_has_a_row_in_evaluation_only(text, tokenizer):
 def test_entity_that_has_no_tag_names_file_and_line(tokenizer):
     with pytest.raises(ValueError, match=r"^a.txt:7: the labels have no tag for GPE"):
         encode_sentences([Sentence("中国", (Entity("GPE", 0, 2),), 7)], tokenizer, BIO, 8, True, "a.txt")
+
+
+def test_entity_that_the_labels_cannot_tell_is_counted_in_evaluation_and_refused_in_training(tokenizer):
+    tag_set, entities = make_tag_set(["O", "I-PER", "B-ORG", "I-ORG"]), [("PER", 0, 2), ("PER", 2, 3), ("ORG", 3, 4)]
+    assert encode(tokenizer, "中国人民", *entities, tag_set=tag_set, windows=True)[1::2] == (["I-PER", "I-PER", "O", "B-ORG"], [NO_TAGS])
+    with pytest.raises(ValueError, match=r"^<text>:1: the labels have no tag B-PER"):
+        encode(tokenizer, "中国人民", *entities, tag_set=tag_set)
 
 
 def test_report_names_line_type_and_text_of_the_first_few(tokenizer):
