@@ -96,8 +96,8 @@ class DeviceSettings:
     data_sink: bool = False  # whether the framework feeds the device several steps at a time
     hashed_dropout: bool = True  # Dropout that follows from the step's number, where no kernel of native.cpp does it; else the framework's
     recompute: str = "none"  # layers in the backward pass: "layer" by RecomputedLayer of src/models/bert.py, "framework" by Cell.recompute
-    has_float64: bool = True  # matrix products of float64: src/models/crf.py
     saturates: bool = False  # overflow leaves the largest number, and 0 for NaN: src/train/overflow_status.py
+    unrolled: bool = False  # every step of the CRF and the BiLSTM stands in the graph, where a loop would wait for the host at each turn
     allow_tf32: bool = False  # matrix products of float32 with factors rounded to 10 bits of mantissa
     rank: int = 0  # of this process among those that train together
     world_size: int = 1  # number of those processes

@@ -3,8 +3,8 @@
 score(tags) = start[tag_1] + sum_t emissions[t, tag_t] + sum_t transitions[tag_(t-1), tag_t] + end[tag_last]
 -log p(tags) = log sum over all paths of exp(score) - score(tags)
 
-All of it is loops over tensors: they compile in about a second at any length. A mask says how many places of a row are tagged:
-it is True at the first ones, one at least.
+Both are loops over tensors, which compile in about a second at any length; src/models/crf_steps.py has them without loops. A mask says
+how many places of a row are tagged: it is True at the first ones, one at least.
 
 Shapes: B batch, S sequence (of tagged places), C tags.
 """
@@ -12,6 +12,8 @@ Shapes: B batch, S sequence (of tagged places), C tags.
 import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
+
+from src.models.crf_steps import BestTags, Partition
 
 FORBIDDEN = -10000.0  # added to the score of what a scheme does not permit
 _TINY = 1e-300  # keeps the logarithm finite where no path leads to a tag
@@ -98,27 +100,29 @@ class _ProductRecursion(nn.Cell):
         return demissions, self.zeros_like(mask), dtransitions
 
 
-class _PairRecursion(nn.Cell):
-    """The same in float32 over every pair of tags, for devices without products of float64."""
+class _LoopedPartition(nn.Cell):
+    """Log of the sum over all paths, by the loop above: float64 [B]. Arguments as crf_steps.Partition's, in float64."""
 
-    def construct(self, emissions, mask, transitions):
-        alpha = emissions[0]
-        record = ops.zeros_like(emissions)
-        record[0] = alpha
-        place, end = Tensor(1, mindspore.int32), Tensor(emissions.shape[0], mindspore.int32)
-        while place < end:
-            now = ops.logsumexp(alpha.expand_dims(2) + transitions, 1) + emissions[place]
-            alpha = now * mask[place] + alpha * (1.0 - mask[place])
-            record[place] = alpha
-            place = place + 1
-        return record
+    def __init__(self):
+        super().__init__()
+        self.recursion = _ProductRecursion()
+
+    def construct(self, emissions, mask, transitions, end):
+        alpha = self.recursion(emissions, mask, transitions)[emissions.shape[0] - 1]
+        return ops.logsumexp(alpha + end, -1)
+
+
+def _by_position(emissions, mask, start):
+    """[B, S, C] and [B, S] -> [S, B, C], the first with the start scores, and [S, B, 1]."""
+    emissions = emissions.transpose((1, 0, 2))
+    return ops.concat((emissions[:1] + start, emissions[1:])), mask.transpose((1, 0)).expand_dims(2)
 
 
 class CrfLikelihood(nn.Cell):
     """-log p(tags) of each row.
 
     Args:
-        has_float64: whether the device multiplies float64 matrices.
+        unrolled: whether every step stands in the graph, in float32 (crf_steps.py); else a loop, in float64.
 
     Args of construct:
         emissions: float32 [B, S, C]. tags: int32 [B, S]. mask: bool [B, S].
@@ -128,10 +132,10 @@ class CrfLikelihood(nn.Cell):
         float32 [B]; meaningless for a row that has no tagged place.
     """
 
-    def __init__(self, has_float64=True):
+    def __init__(self, unrolled=False):
         super().__init__()
-        self.dtype = mindspore.float64 if has_float64 else mindspore.float32
-        self.recursion = _ProductRecursion() if has_float64 else _PairRecursion()
+        self.dtype = mindspore.float32 if unrolled else mindspore.float64
+        self.all_paths = Partition() if unrolled else _LoopedPartition()
 
     def construct(self, emissions, tags, mask, transitions, start, end):
         emissions, transitions, start, end = (x.astype(self.dtype) for x in (emissions, transitions, start, end))
@@ -140,12 +144,7 @@ class CrfLikelihood(nn.Cell):
 
     def partition(self, emissions, mask, transitions, start, end):
         """Log of the sum over all paths: [B]."""
-        seq_length = emissions.shape[1]
-        emissions = emissions.transpose((1, 0, 2))  # [S, B, C]
-        emissions = ops.concat((emissions[:1] + start, emissions[1:]))
-        mask = mask.astype(self.dtype).transpose((1, 0)).expand_dims(2)
-        alpha = self.recursion(emissions, mask, transitions)[seq_length - 1]
-        return ops.logsumexp(alpha + end, -1)
+        return self.all_paths(*_by_position(emissions, mask.astype(self.dtype), start), transitions, end)
 
     def score(self, emissions, tags, mask, transitions, start, end):
         """The score of one path a row: [B]."""
@@ -158,19 +157,14 @@ class CrfLikelihood(nn.Cell):
         return picked.sum(1) + moves.sum(1) + ops.gather(start, tags[:, 0], 0) + ops.gather(end, last, 0)
 
 
-class BestPath(nn.Cell):
-    """The most probable tags of each row (Viterbi 1967), all rows side by side: int32 [B, S], 0 at places that are not tagged.
+class _LoopedTags(nn.Cell):
+    """As crf_steps.BestTags, by a loop over tensors each way."""
 
-    Arguments as CrfLikelihood's, without tags.
-    """
-
-    def construct(self, emissions, mask, transitions, start, end):
-        batch_size, seq_length, num_tags = emissions.shape
-        emissions = emissions.transpose((1, 0, 2))
-        tagged = mask.transpose((1, 0)).expand_dims(2)  # [S, B, 1]
-        everywhere = ops.tile(tagged, (1, 1, num_tags))
+    def construct(self, emissions, mask, transitions, end):
+        seq_length, batch_size, num_tags = emissions.shape
+        everywhere = ops.tile(mask > 0.0, (1, 1, num_tags))
         stay = ops.tile(ops.arange(num_tags).astype(mindspore.int32), (batch_size, 1))
-        score = emissions[0] + start
+        score = emissions[0]
         pointers = ops.zeros((seq_length, batch_size, num_tags), mindspore.int32)
         place, length = Tensor(1, mindspore.int32), Tensor(seq_length, mindspore.int32)
         while place < length:
@@ -184,4 +178,19 @@ class BestPath(nn.Cell):
             place = place - 1
             tags[place] = tag
             tag = ops.gather_elements(pointers[place], 1, tag)
-        return (tags * tagged.astype(mindspore.int32)).reshape((seq_length, batch_size)).transpose((1, 0))
+        return tags.reshape((seq_length, batch_size))
+
+
+class BestPath(nn.Cell):
+    """The most probable tags of each row (Viterbi 1967), all rows side by side: int32 [B, S], 0 at places that are not tagged.
+
+    Arguments as CrfLikelihood's, without tags.
+    """
+
+    def __init__(self, unrolled=False):
+        super().__init__()
+        self.best_tags = BestTags() if unrolled else _LoopedTags()
+
+    def construct(self, emissions, mask, transitions, start, end):
+        tags = self.best_tags(*_by_position(emissions, mask.astype(mindspore.float32), start), transitions, end)
+        return tags.transpose((1, 0)) * mask.astype(mindspore.int32)

@@ -99,7 +99,7 @@ class RcnnHead(nn.Cell):
     def __init__(self, config, device, num_class):
         super().__init__()
         compute_type, size, spread = getattr(mindspore, device.compute_type), config.hidden_size, config.initializer_range
-        self.contexts = BiLstm(size, size // 2, device.composed_ops)
+        self.contexts = BiLstm(size, size // 2, device)
         self.joined = Linear(size + size // 2 * 2, size, spread, compute_type)
         self.dropout = Dropout(config.hidden_dropout_prob, HEAD_PLACE, device)
         self.dense = Linear(size, num_class, spread, compute_type)

@@ -1,7 +1,8 @@
 """A bidirectional LSTM over the real tokens of each row: padding changes nothing, in either direction.
 
 Written as one loop over time that runs both directions side by side: it compiles in about a second at any length, and
-a training step of the framework's own LSTM takes five times as long on the CPU.
+a training step of the framework's own LSTM takes five times as long on the CPU. Where the device would wait for the host at each turn
+of a loop, every step stands in the graph.
 
 Shapes: B batch, S sequence, I features in, U units of one direction.
 """
@@ -21,9 +22,9 @@ class _Recurrence(nn.Cell):
     The backward pass is a loop of its own, so that the weight's gradient is one matrix product after it, not one a step.
     """
 
-    def __init__(self, units, composed):
+    def __init__(self, units, device):
         super().__init__()
-        self.units, self.composed = units, composed
+        self.units, self.composed, self.unrolled = units, device.composed_ops, device.unrolled
         self.advance = ops.BatchMatMul(transpose_b=True)
         self.retreat = ops.BatchMatMul()
         self.weight_gradient = ops.BatchMatMul(transpose_a=True)
@@ -34,16 +35,25 @@ class _Recurrence(nn.Cell):
         units = self.units
         hidden = ops.zeros((2, batch_size, units), mindspore.float32)
         cell = hidden
+        if self.unrolled:
+            steps = ()
+            for now in ops.unstack(gates):
+                hidden, cell = self.step(now, hidden, cell, weight)
+                steps += (ops.concat((hidden, cell), -1),)
+            return ops.stack(steps)
         record = ops.zeros((seq_length, 2, batch_size, 2 * units), mindspore.float32)
         place, end = Tensor(0, mindspore.int32), ops.scalar_to_tensor(seq_length, mindspore.int32)  # it may be dynamic
         while place < end:
-            now = gates[place] + self.advance(hidden, weight)  # [2, B, 4U]
-            i, f, g, o = self.open(now)
-            cell = f * cell + i * g
-            hidden = o * tanh(cell, self.composed)
+            hidden, cell = self.step(gates[place], hidden, cell, weight)
             record[place] = ops.concat((hidden, cell), -1)
             place = place + 1
         return record
+
+    def step(self, now, hidden, cell, weight):
+        """State and cell behind one step: two of [2, B, U]."""
+        i, f, g, o = self.open(now + self.advance(hidden, weight))  # of [2, B, 4U]
+        cell = f * cell + i * g
+        return o * tanh(cell, self.composed), cell
 
     def open(self, gates):
         """Input, forget, candidate and output gate after their sigmoid or tanh: [..., 4U] -> four of [..., U]."""
@@ -65,18 +75,29 @@ class _Recurrence(nn.Cell):
         by_hidden = outside * o * (1.0 - o)
         cell_by_hidden = o * (1.0 - outside * outside)
         dstates = dout[:, :, :, :units]
-        dgates = ops.zeros_like(gates)
         dhidden, dcell = zero[0], zero[0]
-        place, end = Tensor(gates.shape[0] - 1, mindspore.int32), Tensor(0, mindspore.int32)
-        while place >= end:
-            dhidden = dhidden + dstates[place]
-            dcell = dcell + dhidden * cell_by_hidden[place]
-            now = ops.concat((ops.tile(dcell, (1, 1, 3)) * by_cell[place], dhidden * by_hidden[place]), -1)  # [2, B, 4U]
-            dgates[place] = now
-            dhidden = self.retreat(now, weight)
-            dcell = dcell * f[place]
-            place = place - 1
+        if self.unrolled:
+            steps = ()
+            for parts in zip(*(ops.unstack(part)[::-1] for part in (dstates, cell_by_hidden, by_cell, by_hidden, f))):
+                now, dhidden, dcell = self.step_back(dhidden, dcell, weight, *parts)
+                steps = (now, *steps)
+            dgates = ops.stack(steps)
+        else:
+            dgates = ops.zeros_like(gates)
+            place, end = Tensor(gates.shape[0] - 1, mindspore.int32), Tensor(0, mindspore.int32)
+            while place >= end:
+                parts = (dstates[place], cell_by_hidden[place], by_cell[place], by_hidden[place], f[place])
+                now, dhidden, dcell = self.step_back(dhidden, dcell, weight, *parts)
+                dgates[place] = now
+                place = place - 1
         return dgates, self.weight_gradient(dgates.transpose((1, 0, 2, 3)).reshape((2, -1, 4 * units)), earlier)
+
+    def step_back(self, dhidden, dcell, weight, dstate, cell_by_hidden, by_cell, by_hidden, f):
+        """Gradients of one step's gates [2, B, 4U], and of the state and the cell before it, two of [2, B, U]."""
+        dhidden = dhidden + dstate
+        dcell = dcell + dhidden * cell_by_hidden
+        now = ops.concat((ops.tile(dcell, (1, 1, 3)) * by_cell, dhidden * by_hidden), -1)
+        return now, self.retreat(now, weight), dcell * f
 
 
 class BiLstm(nn.Cell):
@@ -87,14 +108,14 @@ class BiLstm(nn.Cell):
     Source: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000; weights start uniform in 1/sqrt U.
     """
 
-    def __init__(self, size_in, units, composed):
+    def __init__(self, size_in, units, device):
         super().__init__()
         self.units = units
         self.input_weight = self._make("input_weight", (2, 4 * units, size_in))
         self.hidden_weight = self._make("hidden_weight", (2, 4 * units, units))
         self.bias = self._make("bias", (2, 1, 4 * units))
         self.project = ops.BatchMatMul(transpose_b=True)
-        self.recurrence = _Recurrence(units, composed)
+        self.recurrence = _Recurrence(units, device)
 
     def _make(self, name, shape):
         bound = 1.0 / math.sqrt(self.units)

@@ -24,7 +24,7 @@ class TokenHead(nn.Cell):
         self.dropout = Dropout(config.hidden_dropout_prob, HEAD_PLACE, device)
         self.with_lstm = with_lstm
         if with_lstm:
-            self.contexts = BiLstm(size, size // 2, device.composed_ops)
+            self.contexts = BiLstm(size, size // 2, device)
             size = size // 2 * 2
         self.dense = Linear(size, num_tags, config.initializer_range, getattr(mindspore, device.compute_type))
         self.crf = crf
@@ -56,7 +56,7 @@ class Tagger(nn.Cell):
         super().__init__()
         self.bert = Bert(config, device, pooled=False)
         self.head = TokenHead(config, device, num_tags, with_lstm, Crf(num_tags, allowed) if use_crf else None)
-        self.use_crf = use_crf
+        self.best_path = BestPath(device.unrolled) if use_crf else None
 
     def construct(self, input_ids, input_mask, token_type_ids, draw=None):
         return self.head(self.bert(input_ids, input_mask, token_type_ids, draw), input_mask, draw)
@@ -92,12 +92,12 @@ class CrfLoss(_RowLoss):
     """-log p of each row's labels, by a Tagger with a CRF; counts are rows.
 
     Args:
-        has_float64: see CrfLikelihood.
+        unrolled: see CrfLikelihood.
     """
 
-    def __init__(self, has_float64=True):
+    def __init__(self, unrolled=False):
         super().__init__()
-        self.likelihood = CrfLikelihood(has_float64)
+        self.likelihood = CrfLikelihood(unrolled)
 
     def rows(self, logits, label_ids):
         """Loss of each row, and 1 where the row has labels: two of float32 [B]."""
@@ -121,7 +121,7 @@ class TaggerScores(nn.Cell):
     def __init__(self, network, loss):
         super().__init__(auto_prefix=False)
         self.network, self.loss = network, loss
-        self.best_path = BestPath() if network.use_crf else None
+        self.best_path = network.best_path
 
     def construct(self, input_ids, input_mask, token_type_ids, label_ids):
         logits = self.network(input_ids, input_mask, token_type_ids)

@@ -25,7 +25,7 @@ def record(options, form, task, seq_length):
     if getattr(options, "with_lstm", False):
         raise ValueError("with_lstm=true is not planned: of named entities the dense layer and the CRF are")
     if getattr(options, "use_crf", False) and form.target == "Ascend":
-        raise ValueError("use_crf=true is not planned on Ascend, where the CRF is a loop over pairs of tags")
+        raise ValueError("use_crf=true is not planned on Ascend, where the CRF goes over pairs of tags")
     if getattr(options, "head", "linear") != "linear":
         raise ValueError(f"head={options.head} is not planned: of the classifier's heads linear is")
     tape, model = Tape(form), options.model

@@ -75,7 +75,7 @@ def network(config):
 
 def loss(config):
     """Cross-entropy of tokens, or with a CRF -log p of rows."""
-    return CrfLoss(config.device.has_float64) if config.use_crf else TaggingLoss()
+    return CrfLoss(config.device.unrolled) if config.use_crf else TaggingLoss()
 
 
 def describe(config):

@@ -73,8 +73,8 @@ def settings(target, compute_type="auto", sink=False, place=_ALONE, recompute=Fa
         data_sink=sink and target != "CPU",
         hashed_dropout=target == "CPU" or (recompute and target == "GPU"),  # or layers computed again would drop others
         recompute=("layer" if target == "CPU" else "framework") if recompute else "none",
-        has_float64=target != "Ascend",
         saturates=chip == "910A" or target == "Ascend" and os.environ.get("MS_ASCEND_CHECK_OVERFLOW_MODE") == "SATURATION_MODE",
+        unrolled=target == "Ascend",
         allow_tf32=allow_tf32,
         rank=place.rank,
         world_size=place.world_size,

@@ -6,6 +6,7 @@ import pytest
 from mindspore import Tensor, nn
 from mutations import assert_bits, read_damaged
 
+from src.config.training import DeviceSettings
 from src.formats import mindspore_checkpoint, names, weights, zoo
 from src.models.recurrent import BiLstm
 
@@ -156,7 +157,7 @@ def test_the_joined_lstm_computes_as_mindspores(path):
     for parameter in theirs.get_parameters():
         parameter.set_data(Tensor(arrays[f"bert.lstm.{parameter.name}"]))
     mindspore_checkpoint.write(path, fill(list_encoder("bert.bert.", 1)) | arrays)
-    found, ours = weights.read(path), BiLstm(H, H // 2, True)
+    found, ours = weights.read(path), BiLstm(H, H // 2, DeviceSettings())
     for parameter in ours.get_parameters():
         parameter.set_data(Tensor(found.arrays[f"head.contexts.{parameter.name}"]))
     assert {origin.remark for origin in found.origins if origin.name in arrays} == {"joined"}

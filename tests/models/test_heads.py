@@ -52,10 +52,10 @@ def make_mask(lengths, seq_length):
     return (np.arange(seq_length)[None, :] < lengths[:, None]).astype(np.int32)
 
 
-@pytest.mark.parametrize("name", HEADS)
-def test_logits_and_gradients_equal_pytorch(name):
+@pytest.mark.parametrize(("name", "unrolled"), [*((name, False) for name in HEADS), ("rcnn", True)])
+def test_logits_and_gradients_equal_pytorch(name, unrolled):
     golden = np.load(GOLDEN)
-    head = HEADS[name](CONFIG, DeviceSettings(), 3)
+    head = HEADS[name](CONFIG, DeviceSettings(unrolled=unrolled), 3)
     weights, gradients = from_pytorch(name, of_kind(golden, name, "weight")), from_pytorch(name, of_kind(golden, name, "gradient"))
     if name == "rcnn":
         (weights, other_bias), (gradients, _) = weights, gradients

@@ -7,7 +7,7 @@ from src.models import native
 from src.train import runtime
 
 EXPECTED = {
-    "Ascend": DeviceSettings("Ascend", "float16", composed_ops=False, length_multiple=16, hashed_dropout=False, has_float64=False),
+    "Ascend": DeviceSettings("Ascend", "float16", composed_ops=False, length_multiple=16, hashed_dropout=False, unrolled=True),
     "GPU": DeviceSettings("GPU", "float16", composed_ops=False, length_multiple=8, hashed_dropout=False),
     "CPU": DeviceSettings("CPU", "float32", composed_ops=True, native_library=native.build(), length_multiple=1),
 }
