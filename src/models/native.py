@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from src.files import written_whole
+from src.files import cache_folder, written_whole
 from src.log import logger
 
 _SOURCE = Path(__file__).with_name("native.cpp")
@@ -31,7 +31,7 @@ def build():
         return None
     flags = (own_processor(platform.machine()), *FLAGS)
     key = hashlib.sha256(repr((_SOURCE.read_bytes(), flags, _LINK, compiler, _processor())).encode()).hexdigest()[:16]
-    library = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / f"bert-mindspore/native-{key}.so"
+    library = cache_folder() / f"native-{key}.so"
     if not library.is_file():
         try:
             with written_whole(library) as temporary:
