@@ -41,9 +41,9 @@ def prepare() -> Path:
     """The folder of the stand-ins, made on first use and kept in ~/.cache/bert-mindspore.
 
     Raises:
-        ValueError: the processor, MindSpore's version, its plugin, a compiler or nm is not what is needed; or the compiler fails.
+        ValueError: the processor or MindSpore's version is another; its plugin, the compiler or nm is absent; or the compiler fails.
     """
-    version, library = _check()
+    version, library = check()
     compiler = os.environ.get("CXX", "g++")
     parts = (version, str(library), compiler, _CLASSES.read_bytes(), Path(__file__).read_bytes())
     folder = cache_folder() / f"cann-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
@@ -56,8 +56,12 @@ def prepare() -> Path:
     return folder / _FOLDER
 
 
-def _check():
-    """MindSpore's version, and the folder of its libraries."""
+def check() -> tuple[str, Path]:
+    """MindSpore's version, and the folder of its libraries.
+
+    Raises:
+        ValueError: as `prepare` says.
+    """
     if platform.machine() != "x86_64":
         raise ValueError(f"{platform.machine()}: the dry run for Ascend needs an x86-64 processor, its stand-ins are in that assembly")
     spec = importlib.util.find_spec("mindspore")
@@ -95,7 +99,7 @@ def _make(folder, library, compiler):
         kernels = _find_names(plugin, rb"aclnn[A-Za-z0-9]+")
         runtime = _find_names([*plugin, *ascend.glob("*.so")], rb"acl(?!nn)[A-Za-z0-9]{4,60}")
         makers = {name for name in wanted - objects if "Instance" in name} | {f"aclCreate{name}" for name in _OBJECTS.split()}
-        makers |= {name for name in runtime - wanted if "Create" in name or name.endswith("Alloc")}
+        makers |= {name for name in runtime - wanted if "Create" in name and not name.startswith("aclrt") or name.endswith("Alloc")}
         functions = wanted | runtime | kernels | {f"{name}GetWorkspaceSize" for name in kernels} | set(_CACHE.split())
         functions |= {f"aclDestroy{name}" for name in _OBJECTS.split()}
         source = Path(work, "functions.S")
@@ -103,6 +107,10 @@ def _make(folder, library, compiler):
         _run(compiler, _ABI, "-shared", "-fPIC", "-o", folder / "stand_in.so", source, classes)
     for name in _NAMES.split():
         (folder / f"{name}.so").symlink_to("stand_in.so")
+    package = folder.parent / "python/hccl"  # which the framework asks for its version where several ranks train
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "sys_version.py").write_text('__sys_version__ = "0.0"\n', encoding="ascii")
 
 
 def _run(*command):

@@ -22,9 +22,12 @@ from pathlib import Path
 from src.cli import EXIT_BAD_INPUT, EXIT_CHECK_FAILED, Parser, bad_input_exits
 from src.files import write_text
 from src.launch import cann_stand_ins
+from src.launch.commands import PLACE_VARIABLES
+from src.ranks import find_place
 from src.report.ascend_log import LOG_LEVELS, DryRun
 
 EXIT_TIMED_OUT = 124  # that of `timeout`
+_SCHEDULER = ("MS_SCHED_HOST", "MS_SCHED_PORT")  # by these the framework would look for msrun's
 _STATISTICS = re.compile(r"(Device MOC|MindSpore Used|MindSpore memory base|Used peak|Actual peak) .*\n|\n")  # the framework's, at exit
 
 
@@ -91,15 +94,21 @@ def run(command, folder, libraries, time_limit):
 
 
 def environment(folder, libraries, environ=os.environ):
-    """The variables of a dry run: stand-ins found first, launches skipped, a log that tells what is asked, files kept to a folder."""
+    """The variables of a dry run: stand-ins found first, launches skipped, a log that tells what is asked, files kept to a folder.
+
+    One process compiles what a rank of several runs; it waits for no others, and no rank table is read.
+    """
+    place = find_place(environ)
+    alone = {name: value for name, value in environ.items() if name not in (*PLACE_VARIABLES, *_SCHEDULER)}
     levels = ",".join(f"{module}:{level}" for module, level in LOG_LEVELS.items())
     toolkit = libraries.parent
+    paths = {"LD_LIBRARY_PATH": libraries, "PYTHONPATH": toolkit / "python"}
     return {
-        "RANK_SIZE": "1",
-        "RANK_ID": "0",
-        **environ,
+        **alone,
+        "RANK_SIZE": str(place.world_size),
+        "RANK_ID": str(place.rank or 0),
         "MS_SIMULATION_LEVEL": "1",
-        "LD_LIBRARY_PATH": ":".join(filter(None, (str(libraries), environ.get("LD_LIBRARY_PATH")))),
+        **{name: ":".join(filter(None, (str(path), environ.get(name)))) for name, path in paths.items()},
         "ASCEND_HOME_PATH": str(toolkit),
         "ASCEND_OPP_PATH": str(toolkit / "opp"),
         "GLOG_v": "2",

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 # what the log must tell; the framework's modules that say it, and how loud they must be
 LOG_LEVELS = {"DEVICE": 1, "RUNTIME_FRAMEWORK": 1, "SESSION": 1}
@@ -113,7 +113,7 @@ class DryRun:
         networks = []
         for network in self.networks:
             fewest, most = network.count_launches()
-            graphs = [asdict(graph) | {"launches": graph.launches} for graph in network.graphs]
+            graphs = [vars(graph) | {"launches": graph.launches} for graph in network.graphs]
             networks.append({"network": network.name, "launches": most, "fewest_launches": fewest, "graphs": graphs})
         return {
             "networks": networks,
