@@ -18,6 +18,11 @@ from pathlib import Path
 GZIP = b"\x1f\x8b"  # how such files begin
 
 
+def cache_folder() -> Path:
+    """Where what is made once for this machine is kept: ~/.cache/bert-mindspore, or below $XDG_CACHE_HOME."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bert-mindspore"
+
+
 def read_bytes(path):
     """The content of a file, plain or gzip, which its first bytes tell.
 

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from src.files import make_folder, written_whole
+from src.files import cache_folder, make_folder, written_whole
 from src.log import logger
 
 _SOURCE = Path(__file__).with_name("native.cpp")
@@ -62,7 +62,7 @@ def own_processor(machine):
 def _place_library(name):
     """Its path; where the user has no home, or none that can be written to, in a folder that lasts as long as the process."""
     try:
-        library = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bert-mindspore" / name
+        library = cache_folder() / name
         if not library.is_file():
             make_folder(library.parent)
     except (RuntimeError, OSError):

@@ -179,7 +179,8 @@ def _join(place, target):
         place = dataclasses.replace(place, device_id=0)
     mindspore.set_device(target, place.device_id)
     by_table = place.launcher == "rank_table" and target == "Ascend" and "RANK_TABLE_FILE" in os.environ
-    if place.launcher != "msrun" and not by_table:
+    simulated = "MS_SIMULATION_LEVEL" in os.environ  # this process alone compiles for one of the ranks
+    if place.launcher != "msrun" and not by_table and not simulated:
         _become_worker(place)
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, range(os.cpu_count()))  # on a single core its threads miss each other's connections: 5 s become 60

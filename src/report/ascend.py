@@ -1,0 +1,139 @@
+"""Try a command for Ascend on a machine without an NPU: `python -m src.report.ascend [options] COMMAND...`.
+
+MindSpore's own plugin for Ascend compiles each graph, selects its kernels and plans the memory; the launches are skipped, and every
+output is 0. What is left to find out on a real machine: numbers, speed, and what CANN alone checks. COMMAND runs in the present folder
+and chooses the device itself, by --device_target Ascend; its own outputs are worth nothing and belong into a folder to be removed.
+
+Ends as COMMAND does, or with 1 where an operator has no Ascend kernel or nothing is compiled, and with 124 after the time limit.
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from src.cli import EXIT_BAD_INPUT, EXIT_CHECK_FAILED, Parser, bad_input_exits
+from src.files import write_text
+from src.launch import cann_stand_ins
+from src.launch.commands import PLACE_VARIABLES
+from src.ranks import find_place
+from src.report.ascend_log import LOG_LEVELS, DryRun
+
+EXIT_TIMED_OUT = 124  # that of `timeout`
+_SCHEDULER = ("MS_SCHED_HOST", "MS_SCHED_PORT")  # by these the framework would look for msrun's
+_STATISTICS = re.compile(r"(Device MOC|MindSpore Used|MindSpore memory base|Used peak|Actual peak) .*\n|\n")  # the framework's, at exit
+
+
+def main(argv=None):
+    parser = Parser(prog="python -m src.report.ascend", description=__doc__)
+    parser.add_argument("--json", metavar="FILE", help="write what is printed, and the kernels by operator, to this file")
+    parser.add_argument("--output_dir", metavar="FOLDER", help="keep the framework's files and warnings here")
+    parser.add_argument("--time_limit", type=int, default=900, metavar="SECONDS", help="a `while` on the device may never end in a dry run")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND...")
+    with bad_input_exits():
+        options = parser.parse_args(argv)
+        if not options.command or options.command[0].startswith("-"):
+            parser.error("a command is expected, such as: python run_pretrain.py --device_target Ascend ...")
+        libraries = cann_stand_ins.prepare()
+        with ExitStack() as stack:
+            folder = Path(options.output_dir or stack.enter_context(tempfile.TemporaryDirectory())).resolve()
+            folder.mkdir(parents=True, exist_ok=True)
+            code, found = run(options.command, folder, libraries, options.time_limit)
+        if options.json:
+            text = json.dumps({"command": options.command, "exit_code": code, **found.describe()}, indent=1)
+            write_text(options.json, f"{text}\n")
+    print("\n".join(found.lines()), flush=True)
+    if code == EXIT_TIMED_OUT:
+        print(f"error: the command had not ended after {options.time_limit} s", file=sys.stderr)
+    elif not found.networks:
+        print("error: nothing was compiled for Ascend; the command needs --device_target Ascend", file=sys.stderr)
+    return code or (EXIT_CHECK_FAILED if found.without_kernel or not found.networks else 0)
+
+
+def run(command, folder, libraries, time_limit):
+    """Run a command with the stand-ins; what it says itself goes to this process's output, the framework's warnings to FOLDER/log.txt.
+
+    Returns:
+        its exit code, 124 after the time limit, and the DryRun.
+    """
+    found = DryRun()
+    expired = threading.Event()
+    with _offload_folder_removed(), open(folder / "log.txt", "w", encoding="utf-8") as log:
+        try:
+            process = subprocess.Popen(command, env=environment(folder, libraries), stderr=subprocess.PIPE, start_new_session=True)
+        except OSError as error:
+            print(f"error: {command[0]}: {error.strerror}", file=sys.stderr)
+            sys.exit(EXIT_BAD_INPUT)
+
+        def end():
+            expired.set()
+            _kill(process)
+
+        timer = threading.Timer(time_limit, end)
+        timer.start()
+        try:
+            for raw in process.stderr:
+                line = raw.decode(errors="replace")
+                if found.read(line.rstrip("\n")):
+                    if not line.startswith("[INFO]"):
+                        log.write(line)
+                elif not _STATISTICS.fullmatch(line):
+                    sys.stderr.write(line)
+            code = process.wait()
+        finally:
+            timer.cancel()
+            _kill(process)
+    return (EXIT_TIMED_OUT if expired.is_set() else code if code >= 0 else 128 - code), found
+
+
+def environment(folder, libraries, environ=os.environ):
+    """The variables of a dry run: stand-ins found first, launches skipped, a log that tells what is asked, files kept to a folder.
+
+    One process compiles what a rank of several runs; it waits for no others, and no rank table is read.
+    """
+    place = find_place(environ)
+    alone = {name: value for name, value in environ.items() if name not in (*PLACE_VARIABLES, *_SCHEDULER)}
+    levels = ",".join(f"{module}:{level}" for module, level in LOG_LEVELS.items())
+    toolkit = libraries.parent
+    paths = {"LD_LIBRARY_PATH": libraries, "PYTHONPATH": toolkit / "python"}
+    return {
+        **alone,
+        "RANK_SIZE": str(place.world_size),
+        "RANK_ID": str(place.rank or 0),
+        "MS_SIMULATION_LEVEL": "1",
+        **{name: ":".join(filter(None, (str(path), environ.get(name)))) for name, path in paths.items()},
+        "ASCEND_HOME_PATH": str(toolkit),
+        "ASCEND_OPP_PATH": str(toolkit / "opp"),
+        "GLOG_v": "2",
+        "MS_SUBMODULE_LOG_v": f"{{{levels}}}",
+        **dict.fromkeys(("MS_DEV_SAVE_GRAPHS_PATH", "MS_COMPILER_CACHE_PATH", "ASCEND_WORK_PATH"), str(folder)),
+    }
+
+
+def _kill(process):
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def _offload_folder_removed():
+    """The one folder whose path no variable sets: the framework makes ./offload, empty, where it is absent."""
+    folder = Path("offload")
+    existed = folder.exists()
+    try:
+        yield
+    finally:
+        if not existed:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
