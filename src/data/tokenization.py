@@ -39,8 +39,11 @@ def _read(path):
 
 
 def fingerprint(vocabulary):
-    """SHA-256 of the tokens in the order of their ids, a hexadecimal str: dict of str -> int."""
-    return hashlib.sha256("\n".join(list_tokens(vocabulary)).encode()).hexdigest()
+    """SHA-256 of the tokens without white space, in the order of their ids, a hexadecimal str: dict of str -> int.
+
+    The Chinese BERT's U+2028 counts as an empty token, as it does in records of older versions.
+    """
+    return hashlib.sha256("\n".join(token.strip() for token in list_tokens(vocabulary)).encode()).hexdigest()
 
 
 def _decide_lower_case(path, files, do_lower_case):

@@ -104,7 +104,13 @@ def test_odd_lines_of_a_vocabulary(tokens, expected, told, tmp_path):
 
 
 def test_a_gap_changes_the_fingerprint_of_a_vocabulary(tmp_path):
-    assert fingerprint({"a": 0, "b": 1}) != fingerprint({"a": 0, "b": 2})
+    assert fingerprint({"a": 0, "b": 1}) != fingerprint({"a": 0, "b": 2}) == fingerprint({"a": 0, "\u2028": 1, "b": 2})
+
+
+def test_the_published_chinese_vocabulary_has_the_fingerprint_that_older_records_tell(shared_file):
+    vocabulary = read_vocabulary(shared_file("vocab/bert-base-chinese-vocab.txt"))
+    assert vocabulary["\u2028"] == 343 and len(vocabulary) == 21128
+    assert fingerprint(vocabulary) == "22cc7b05d1c6bb919788b621fb1c5833ad3c841ef19bf7f4b30de3a4fc1be217"
 
 
 def test_added_tokens_and_named_special_tokens_are_found_in_the_text(tmp_path):
