@@ -16,6 +16,7 @@ _ORDER = re.compile(r"PrintGraphExecuteOrder\] Index\[\d+\], node name\[([^\]]*)
 _NOP = "OptimizeNopNode] The reference relation of nopnode"
 _BACKOFF = re.compile(r"Try to use backoff CPU kernel, node:(\S+)")
 _PEAK = re.compile(r"Max (peak|actual) used memory size is (\d+)")
+_EVENTS = ("StreamSend", "StreamRecv")  # by which streams wait for each other: no kernels
 _BRANCH = re.compile(r"([✓✗])(.*)$")  # the two sides of an `if`
 
 
@@ -38,7 +39,7 @@ class Graph:
 
     @property
     def launches(self):
-        return self.operators.total() - self.unlaunched
+        return self.operators.total() - self.unlaunched - sum(self.operators[name] for name in _EVENTS)
 
 
 @dataclass
