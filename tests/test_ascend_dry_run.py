@@ -251,10 +251,20 @@ def test_question_answering_compiles(finetune):
 
 @pytest.mark.slow
 @NEEDS_TOOL
-def test_evaluation_of_pretraining_and_export_compile(pretrain, records, data, tmp_path):
+def test_evaluation_of_pretraining_compiles(pretrain, records, data, tmp_path):
     pretrain(optimizer__name="Momentum")
     weights = ["--eval_ckpt", tmp_path / "out", "--eval_data_dir", records, "--cache_dir", data / "cache", "--device_target", "Ascend"]
     find_network(try_ascend(tmp_path, "pretrain_eval.py", *weights), "Pretraining")
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
+def test_an_export_compiles_for_one_shape(finetune, tmp_path):
+    """Then a dry run ends: the exported graph takes any batch and length, which needs values that nothing has computed."""
+    finetune("classifier", ("train",), "classes.tsv", task_name="custom", columns="text_a=text,label=label")
+    command = ["-m", "src.export", "--task", "classifier", "--checkpoint", tmp_path / "out", "--output", tmp_path / "bundle"]
+    report = try_ascend(tmp_path, *command, "--file_format", "MINDIR", "--device_target", "Ascend", code=1)
+    assert report["networks"][0]["launches"] > 30 and report["without_kernel"] == []
 
 
 LOG = """\

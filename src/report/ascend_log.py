@@ -39,7 +39,8 @@ class Graph:
 
     @property
     def launches(self):
-        return self.operators.total() - self.unlaunched - sum(self.operators[name] for name in _EVENTS)
+        """0 for a graph whose compilation did not come to an end."""
+        return max(0, self.operators.total() - self.unlaunched - sum(self.operators[name] for name in _EVENTS))
 
 
 @dataclass
@@ -141,7 +142,7 @@ class DryRun:
 
 def _plain(name):
     """A function's name without the numbers of its copies: 1703_1691_1_src_train_step_TrainStep_construct_1948."""
-    return re.sub(r"^(\d+_)+|_\d+$", "", name).removesuffix("_construct")
+    return re.sub(r"^(\d+_)+|(_\d+)+$", "", name).removesuffix("_construct")
 
 
 def _operator(node):
