@@ -101,6 +101,7 @@ class DeviceSettings:
     allow_tf32: bool = False  # matrix products of float32 with factors rounded to 10 bits of mantissa
     rank: int = 0  # of this process among those that train together
     world_size: int = 1  # number of those processes
+    simulated: bool = False  # a dry run: nothing is computed, and the other ranks are not there
 
     @property
     def writes(self):

@@ -16,6 +16,7 @@ _ORDER = re.compile(r"PrintGraphExecuteOrder\] Index\[\d+\], node name\[([^\]]*)
 _NOP = "OptimizeNopNode] The reference relation of nopnode"
 _BACKOFF = re.compile(r"Try to use backoff CPU kernel, node:(\S+)")
 _PEAK = re.compile(r"Max (peak|actual) used memory size is (\d+)")
+_EVENTS = ("StreamSend", "StreamRecv")  # by which streams wait for each other: no kernels
 _BRANCH = re.compile(r"([✓✗])(.*)$")  # the two sides of an `if`
 
 
@@ -38,7 +39,8 @@ class Graph:
 
     @property
     def launches(self):
-        return self.operators.total() - self.unlaunched
+        """0 for a graph whose compilation did not come to an end."""
+        return max(0, self.operators.total() - self.unlaunched - sum(self.operators[name] for name in _EVENTS))
 
 
 @dataclass
@@ -140,7 +142,7 @@ class DryRun:
 
 def _plain(name):
     """A function's name without the numbers of its copies: 1703_1691_1_src_train_step_TrainStep_construct_1948."""
-    return re.sub(r"^(\d+_)+|_\d+$", "", name).removesuffix("_construct")
+    return re.sub(r"^(\d+_)+|(_\d+)+$", "", name).removesuffix("_construct")
 
 
 def _operator(node):

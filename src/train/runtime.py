@@ -78,6 +78,7 @@ def settings(target, compute_type="auto", sink=False, place=_ALONE, recompute=Fa
         allow_tf32=allow_tf32,
         rank=place.rank,
         world_size=place.world_size,
+        simulated=_is_simulated(),
     )
 
 
@@ -179,8 +180,7 @@ def _join(place, target):
         place = dataclasses.replace(place, device_id=0)
     mindspore.set_device(target, place.device_id)
     by_table = place.launcher == "rank_table" and target == "Ascend" and "RANK_TABLE_FILE" in os.environ
-    simulated = "MS_SIMULATION_LEVEL" in os.environ  # this process alone compiles for one of the ranks
-    if place.launcher != "msrun" and not by_table and not simulated:
+    if place.launcher != "msrun" and not by_table and not _is_simulated():
         _become_worker(place)
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, range(os.cpu_count()))  # on a single core its threads miss each other's connections: 5 s become 60
@@ -190,6 +190,11 @@ def _join(place, target):
     finally:
         os.sched_setaffinity(0, cores)
     return dataclasses.replace(place, rank=communication.get_rank(), world_size=communication.get_group_size())
+
+
+def _is_simulated():
+    """Whether the framework compiles and skips the launches: this process alone stands for one of the ranks."""
+    return "MS_SIMULATION_LEVEL" in os.environ
 
 
 def _become_worker(place):
