@@ -72,3 +72,10 @@ def test_weights_of_several_labels_a_text_are_refused(weights, tmp_path, capsys)
         assert f"{tmp_path}: problem_type=multi_label_classification: several labels a text" in capsys.readouterr().err
     assert load("--do_train", f"--load_pretrain_checkpoint_path={tmp_path}").do_train  # whose head is its own
     assert load("--do_eval", *weights(problem_type="single_label_classification")).do_eval
+
+
+@pytest.mark.parametrize(("labels", "is_told"), [("-1,0,1,2", True), ("-1,0,1", False)])
+def test_a_class_that_may_stand_for_no_agreement_is_told(labels, is_told, tmp_path, caplog):
+    options = load("--do_train", f"--labels={labels}", "--columns=text_a=0,label=1")
+    classifier._settle_labels(options, {"train": tmp_path / "train.tsv"})
+    assert ("where it means that annotators did not agree" in caplog.text) == is_told

@@ -101,6 +101,10 @@ def _settle_labels(config, paths):
         raise ValueError(f"{next(iter(paths.values()))}: one label only, {labels}: nothing to tell apart")
     logger.info(f"task {config.task_name} labels={shorten(labels)}")
     inputs.warn_of_case("labels", labels)
+    if {"-1", "0", "1", "2"} == set(labels):
+        logger.warning(
+            "-1 is a class as 0, 1 and 2 are; where it means that annotators did not agree (SNLI of Hugging Face), remove its rows"
+        )
     if config.measure == "auc" and len(labels) > 2:
         raise ValueError(f"assessment_method=auc: is for two classes, here are {len(labels)}")
     return dataclasses.replace(config, labels=labels, num_class=len(labels))

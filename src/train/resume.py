@@ -138,6 +138,8 @@ def _read_newest(task, config, trained_on):
             continue
         _check_batch(path, position, config)
         _tell_changes(config)
+        if config.overwrite:
+            logger.warning("overwrite=true is ignored: the training in the folder is resumed")
         return Start(position, path, arrays)
     logger.info(f"resume: no {task.NAME} checkpoint in {config.checkpoint_dir}, starting anew")
     return None

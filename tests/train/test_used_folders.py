@@ -51,6 +51,15 @@ def test_overwrite_removes_those_of_the_same_task_and_tells(folder, capsys):
     assert f"{folder}: removed ner-1_10.ckpt, ner-2_20.ckpt of an earlier training" in capsys.readouterr().out
 
 
+def test_overwrite_beside_a_training_that_is_resumed_is_told_as_ignored(folder, capsys, monkeypatch):
+    position = resume.checkpoint.Position(1, 0, 4, 1)
+    monkeypatch.setattr(resume.checkpoint, "read_state", lambda path, trained_on: (position, {}))
+    device = SimpleNamespace(world_size=1)
+    config = SimpleNamespace(checkpoint_dir=folder, output_dir=folder, overwrite=True, train_batch_size=4, device=device)
+    assert resume._read_newest(TASK, config, {}).path.name == "ner-2_20.ckpt"
+    assert "overwrite=true is ignored: the training in the folder is resumed" in capsys.readouterr().out
+
+
 def test_a_new_folder_is_left_as_it_is(tmp_path, capsys):
     resume.set_aside(TASK, SimpleNamespace(checkpoint_dir=tmp_path, overwrite=False))
     assert not list(tmp_path.iterdir()) and not capsys.readouterr().out
