@@ -15,6 +15,7 @@ from src.data.lines import read_lines
 from src.log import logger
 
 _HEAD_LINES = 2000  # of a file, that tell its format
+_LINE_END = re.compile(r"\r\n?|\n")
 _MAX_CHARS = 10_000  # of a sentence; far beyond any sequence length, and it bounds memory
 _HEADING = re.compile(r"= (.*) =")
 _DOCUMENT = re.compile(r'<doc\b(?:.*\btitle="(.*)")?.*>')
@@ -130,6 +131,7 @@ def _read_doc(path):
             yield ""
             is_open = False
         elif line:
+            is_open = True  # also of text outside of the elements, where the format was given for another file
             line = html.unescape(line)
             if line != title:
                 yield line
@@ -154,7 +156,7 @@ def _read_json(path):
             text.encode()
         except UnicodeEncodeError:
             raise ValueError(f"{path}:{number}: half of a surrogate pair in text") from None
-        lines = [part for part in (html.unescape(part).strip() for part in text.split("\n")) if part]
+        lines = [part for part in (html.unescape(part).strip() for part in _LINE_END.split(text)) if part]
         yield from lines[1:] if lines and lines[0] == html.unescape(str(found.get("title"))) else lines
         yield ""
 

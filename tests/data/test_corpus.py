@@ -52,6 +52,16 @@ def test_wikiextractor_json_lines_give_the_same(tmp_path):
     assert read(write(tmp_path / "a", lines)) == read(write(tmp_path / "b", DOC))
 
 
+def test_a_format_that_is_given_for_another_file_leaves_its_end(tmp_path):
+    paths = [write(tmp_path / "a", "one\n"), write(tmp_path / "b", "two\n" + DOC)]
+    assert list(read_corpus(paths, "doc"))[:5] == ["one", "", "two", "", "One line."]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_of_a_json_text_end_as_those_of_files(end, tmp_path):
+    assert read(write(tmp_path / "a", json.dumps({"title": "T", "text": end.join(["T", "one", "", "two"])}))) == ["one", "two", ""]
+
+
 def test_wikitext_is_divided_at_its_titles(tmp_path):
     text = " \n = One = \n \n First paragraph . \n \n = = Section = = \n \n Second . \n \n = Two = \n \n = = S = = \n Third . \n"
     assert read(write(tmp_path / "a", text)) == ["First paragraph .", "Second .", "", "Third .", ""]
