@@ -42,7 +42,7 @@ class Task:
         indexed: Columns of a table without a header; None where it must have one.
         labels: label names in id order; empty where the training file decides.
         files: the names to look for in data_dir, for train, eval and predict; the first that exists is taken, plain or .gz.
-        aliases: other spelling of a label -> its name.
+        aliases: other spelling of a label, in small letters -> its name; the file's may have capital ones.
         skipped_label: what stands for a label where the annotators did not agree; such rows count neither in training nor in evaluation.
             None: `-`, if all other labels of a file are those of inference.
         separators: as `read_rows` takes them.
@@ -191,7 +191,7 @@ def read_examples(path, task, with_labels):
         if with_labels and label is None:
             raise ValueError(f"{path}:{line}: empty label")
         if label is None or label != skipped_label:
-            examples.append(Example(text_a, text_b, task.aliases.get(label, label), line))
+            examples.append(Example(text_a, text_b, task.aliases.get((label or "").casefold(), label), line))
     if len(examples) < len(rows):
         logger.info(f"{path}: skipped {len(rows) - len(examples)} rows labelled {skipped_label!r}")
     if not examples:

@@ -357,3 +357,9 @@ def test_labels_are_matched_without_regard_to_case_where_one_alone_fits(vocab_fi
     assert "labels are matched without regard to case: contradiction is CONTRADICTION" in capsys.readouterr().out
     with pytest.raises(ValueError, match="a.tsv:1: unknown label 'contradiction'"):
         encode_examples(path, examples, tokenizer, ("CONTRADICTION", "Contradiction", "NEUTRAL"), 8)
+
+
+def test_another_spelling_of_a_label_may_have_capital_letters(tmp_path):
+    path = tmp_path / "multinli.train.en.tsv"
+    path.write_text("premise\thypo\tlabel\na\tb\tContradictory\nc\td\tcontradictory\n", encoding="utf-8")
+    assert [example.label for example in read_examples(path, make_task("xnli", None), True)] == ["contradiction"] * 2
