@@ -45,7 +45,9 @@ def available_devices():
     return [*found, "CPU"]
 
 
-def settings(target, compute_type="auto", sink=False, place=_ALONE, recompute=False, allow_tf32=False):
+def settings(
+    target, compute_type="auto", sink=False, place=_ALONE, recompute=False, allow_tf32=False, flash_attention=True, jit_level="O0"
+):
     """What follows from a device, for any device name, present or not.
 
     Args:
@@ -55,6 +57,8 @@ def settings(target, compute_type="auto", sink=False, place=_ALONE, recompute=Fa
         place: of this process among those that train together.
         recompute: whether the backward pass is to compute the layers again.
         allow_tf32: whether float32 matrix products may be TF32's.
+        flash_attention: whether attention may be one kernel, where the device has it.
+        jit_level: of Ascend's compiler.
 
     Raises:
         ValueError: a compute type or TF32, which the device lacks.
@@ -70,12 +74,13 @@ def settings(target, compute_type="auto", sink=False, place=_ALONE, recompute=Fa
         compute_type=compute_type,
         composed_ops=target == "CPU",
         aclnn=target == "Ascend",
-        flash_attention=target == "Ascend" and compute_type != "float32",
+        flash_attention=flash_attention and target == "Ascend" and compute_type != "float32",
+        jit_level=jit_level,
         native_library=native.build() if target == "CPU" else None,
         length_multiple={"Ascend": 16, "GPU": 8, "CPU": 1}[target],
         data_sink=sink and target != "CPU",
         hashed_dropout=target == "CPU" or (recompute and target == "GPU"),  # or layers computed again would drop others
-        recompute=("layer" if target == "CPU" else "framework") if recompute else "none",
+        recompute=("framework" if target == "GPU" else "layer") if recompute else "none",
         has_float64=target != "Ascend",
         allow_tf32=allow_tf32,
         rank=place.rank,
@@ -107,7 +112,18 @@ def start(options):
         place = _join(place, target)
     else:
         mindspore.set_device(target, options.device_id if place.device_id is None else place.device_id)
-    device = settings(target, options.precision.compute_type, options.enable_data_sink, place, options.use_recompute, options.allow_tf32)
+    device = settings(
+        target,
+        options.precision.compute_type,
+        options.enable_data_sink,
+        place,
+        options.use_recompute,
+        options.allow_tf32,
+        options.use_flash_attention,
+        options.jit_level,
+    )
+    if target == "Ascend":
+        mindspore.set_context(jit_config={"jit_level": device.jit_level})
     if device.allow_tf32:
         _allow_tf32(device)
     if device.world_size > 1:

@@ -8,7 +8,7 @@ import mindspore
 import numpy as np
 import pytest
 from mindspore import Tensor
-from reference import TINY, assert_equals_golden, tensors
+from reference import TINY, assert_equals_golden
 
 from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
