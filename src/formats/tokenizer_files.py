@@ -16,6 +16,7 @@ CONFIG = "tokenizer_config.json"
 BESIDE = (CONFIG, "tokenizer.json", "added_tokens.json", "special_tokens_map.json")
 SPECIAL = {name: f"[{name[:-6].upper()}]" for name in ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")}
 MAX_WORD_CHARS = 200  # Google's
+_MAX_IDS = 10_000_000  # as of model.vocab_size; a list of tokens has so many places, whatever a file says
 _FAST, _ADDED, _SPECIAL_MAP = BESIDE[1:]
 _SHOWN = 4  # tokens in a message
 _BERTS = [f"{name}Tokenizer{end}" for name in ("Bert", "DistilBert", "Electra") for end in ("", "Fast")]
@@ -200,8 +201,8 @@ def _read_pipeline(path, fast):
 def _number_fast(path, fast):
     """token -> id of a tokenizer.json; a token with a line's end, which no text gives, is left out."""
     vocabulary = fast["model"].get("vocab") if isinstance(fast.get("model"), dict) else None
-    if not isinstance(vocabulary, dict) or not all(type(number) is int and number >= 0 for number in vocabulary.values()):
-        raise ValueError(f"{path}: model.vocab must map tokens to numbers from 0")
+    if not isinstance(vocabulary, dict) or not all(type(number) is int and 0 <= number < _MAX_IDS for number in vocabulary.values()):
+        raise ValueError(f"{path}: model.vocab must map tokens to numbers from 0 to {_MAX_IDS - 1}")
     if len(set(vocabulary.values())) < len(vocabulary):
         raise ValueError(f"{path}: model.vocab gives two tokens one id")
     return {token: number for token, number in vocabulary.items() if token and not set(token) & {"\n", "\r"}}
@@ -217,8 +218,9 @@ def _collect_added(path, told):
             if not isinstance(token, dict) or not isinstance(token.get("content"), str) or type(token.get("id")) is not int:
                 raise ValueError(f"{file}: an added token has a content, a text, and an id, a number")
             content, number = token["content"], token["id"]
-            if set(content) & {"\n", "\r"} or not content.strip() or number < 0:
-                raise ValueError(f"{file}: added token {content!r} with id {number}: a text of one line and an id from 0 are expected")
+            if set(content) & {"\n", "\r"} or not content.strip() or not 0 <= number < _MAX_IDS:
+                expected = f"a text of one line and an id from 0 to {_MAX_IDS - 1} are expected"
+                raise ValueError(f"{file}: added token {content!r} with id {number}: {expected}")
             if added.setdefault(content, {"id": number, **{key: token.get(key) is True for key in _FLAGS}})["id"] != number:
                 raise ValueError(f"{file}: added token {content!r} has id {number}; {added[content]['id']} in another file beside it")
     return added
@@ -252,7 +254,8 @@ def _add_named(path, vocabulary, added, config, special):
     named = {key: special.get(key, config.get(key)) for key in (*SPECIAL, "bos_token", "eos_token")}
     for key, expected in SPECIAL.items():
         if (found := _content(named.pop(key))) not in (None, expected):
-            raise ValueError(f"{path.with_name(CONFIG)}: {key}={found}: BERT's tokenizer has {expected}")
+            file = path.with_name(_SPECIAL_MAP if key in special else CONFIG)
+            raise ValueError(f"{file}: {key}={found}: BERT's tokenizer has {expected}")
     others = list(named.values())
     for source in (config, special):
         for key in ("additional_special_tokens", "extra_special_tokens"):
@@ -271,11 +274,11 @@ def _content(token):
 
 
 def _compare(path, vocabulary, fast, added):
-    """Raises: ValueError: vocab.txt and the tokenizer.json beside it are two vocabularies."""
-    theirs = {token: number for token, number in fast.items() if token.strip()}
-    ours = {token: number for token, number in vocabulary.items() if token.strip() and (token not in added or token in fast)}
+    """Raises: ValueError: vocab.txt and the tokenizer.json beside it are two vocabularies; white space around tokens does not matter."""
+    theirs = {number: token.strip() for token, number in fast.items() if token.strip()}
+    ours = {number: token.strip() for token, number in vocabulary.items() if token.strip() and (token not in added or token in fast)}
     if ours != theirs:
-        token, number = min(ours.items() ^ theirs.items(), key=lambda item: item[::-1])
+        number, token = min(ours.items() ^ theirs.items())
         raise ValueError(
             f"{path} and the {_FAST} beside it are two vocabularies: {token!r} with id {number} is in one alone; remove the wrong one"
         )

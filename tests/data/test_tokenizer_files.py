@@ -158,7 +158,7 @@ def test_offsets_of_an_added_token_are_its_own(tmp_path):
         ({"added_tokens": {"<num>": "7"}}, "added_tokens.json: an added token has a content, a text, and an id, a number"),
         ({"added_tokens": {"<num>": 5}}, "the added token '<num>' should have id 5, but in the vocabulary 'a' has it"),
         ({"added_tokens": {"a": 9}}, "the added token 'a' should have id 9, but in the vocabulary it has 5"),
-        ({"added_tokens": {"x\ny": 7}}, "a text of one line and an id from 0 are expected"),
+        ({"added_tokens": {"x\ny": 7}}, "a text of one line and an id from 0 to 9999999 are expected"),
         (
             {"added_tokens": {"x": 7}, "tokenizer_config": {"added_tokens_decoder": {"8": {"content": "x"}}}},
             "'x' has id 7; 8 in another file",
@@ -177,6 +177,23 @@ def test_offsets_of_an_added_token_are_its_own(tmp_path):
 def test_what_is_not_berts_or_contradicts_is_refused_by_file_and_key(files, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         Tokenizer(write_vocabulary(tmp_path, "a", "b" if "vocabularies" in message else "", **files))
+
+
+@pytest.mark.parametrize("files", [{"added_tokens": {"<n>": 10**9}}, {"tokenizer": make_fast(model={"vocab": {"a": 10**9}})}])
+def test_an_id_beyond_any_vocabulary_takes_no_memory(files, tmp_path):
+    with pytest.raises(ValueError, match="from 0 to 9999999"):
+        Tokenizer(write_vocabulary(tmp_path, **files))
+
+
+def test_a_special_token_that_is_not_berts_is_refused_by_its_own_file(tmp_path):
+    path = write_vocabulary(tmp_path, special_tokens_map={"unk_token": "<unk>"}, tokenizer_config={"unk_token": "[UNK]"})
+    with pytest.raises(ValueError, match="special_tokens_map.json: unk_token=<unk>"):
+        Tokenizer(path)
+
+
+def test_white_space_around_a_token_makes_no_second_vocabulary(tmp_path):
+    path = write_vocabulary(tmp_path, "a ", "b", tokenizer=make_fast("a ", "b"))
+    assert Tokenizer(path).encode(["a b"]) == [[5, 6]]
 
 
 def test_a_generic_class_follows_tokenizer_json_alone(tmp_path):
