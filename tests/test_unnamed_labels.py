@@ -8,9 +8,10 @@ from conftest import SHAPE
 
 from src.config import loader
 from src.config.classifier import ClassifierOptions
+from src.config.ner import NerOptions
 from src.export import exporting
 from src.formats import mindspore_checkpoint
-from src.tasks import classifier
+from src.tasks import classifier, inputs, ner
 
 PLACEHOLDERS = {str(number): f"LABEL_{number}" for number in range(3)}
 ORDER = "their order is a guess: 0=contradiction, 1=entailment, 2=neutral; --labels gives another"
@@ -37,6 +38,19 @@ def test_the_order_of_labels_that_weights_do_not_name_is_told_as_a_guess(weights
     options = load("--do_eval", *weights())
     assert classifier._settle_labels(options, {"eval": tmp_path / "dev.tsv"}).labels == ("contradiction", "entailment", "neutral")
     assert ORDER in caplog.text
+
+
+def test_the_order_of_tags_that_weights_do_not_name_is_told_as_a_guess(weights, tmp_path, caplog):
+    (tmp_path / "dev.txt").write_text("a B-x\nb O\n", encoding="utf-8")
+    options = loader.load(NerOptions, ["--do_eval", weights()[0]])
+    assert ner._settle_labels(options, {"eval": tmp_path / "dev.txt"}) == ("O", "B-x", "I-x")
+    assert "their order is a guess: 0=O, 1=B-x, 2=I-x; --labels gives another" in caplog.text
+
+
+@pytest.mark.parametrize(("names", "is_told"), [(("PER", "per"), True), (("PER", "LOC"), False)])
+def test_names_that_differ_in_case_alone_are_told(names, is_told, caplog):
+    inputs.warn_of_case("types", names)
+    assert ("some types differ in case alone: PER, per; each counts by itself" in caplog.text) == is_told
 
 
 def test_an_export_tells_the_guess_too(weights, tmp_path, caplog):

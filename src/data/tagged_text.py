@@ -12,7 +12,7 @@ from src.data.tags import Entity, count_oddities, find_scheme, find_spans, parse
 from src.log import logger
 
 _ROW = re.compile(r"( |[^ \t]+)[ \t]+([^ \t]+)")  # a character, which may be a space, and its tag
-
+_DIGITS = "0123456789"
 _FEW_WRONG = 100  # one number in so many may be a mistake, where all others are positions in words
 
 
@@ -208,13 +208,32 @@ def _read_tags(path, text):
 
 
 def _leave_positions(path, groups):
-    """The groups without the number that Weibo NER has behind each character, its position in a word: all rows have one, or none has."""
+    """The groups without the number that Weibo NER has behind each character, its position in a word: all rows have one, or none has.
+
+    Where most rows have one but not all, or not as words have them, they stay text, and a warning says so.
+    """
+    left = _take_positions(groups)
+    if left:
+        logger.info(f"{path}: the number behind each character is its position in a word, which is no text; left out")
+        return left
+    tokens = [token for _, items in groups for token, _ in items]
+    num_ends = sum(len(token) > 1 and token[-1] in _DIGITS and token[0] not in _DIGITS for token in tokens)
+    if 2 * num_ends > len(tokens):
+        logger.warning(
+            f"{path}: {num_ends} of {len(tokens)} tokens end with a digit, and it is taken for text; positions in words are left out "
+            "only where all tokens have one, counted from 0 in each word"
+        )
+    return groups
+
+
+def _take_positions(groups):
+    """The groups without positions in words; None where they have none."""
     stripped, total, num_wrong, num_inner = [], 0, 0, 0
     for line, items in groups:
         position, own = -1, []
         for token, tag in items:
-            if len(token) < 2 or token[-1] not in "0123456789":
-                return groups
+            if len(token) < 2 or token[-1] not in _DIGITS:
+                return None
             number = str(position + 1)
             if not token.endswith(number) or token == number:
                 number = token[-1]
@@ -224,10 +243,7 @@ def _leave_positions(path, groups):
             own.append((token.removesuffix(number), tag))
         stripped.append((line, own))
         total += len(own)
-    if not num_inner or num_wrong > total / _FEW_WRONG:
-        return groups
-    logger.info(f"{path}: the number behind each character is its position in a word, which is no text; left out")
-    return stripped
+    return stripped if num_inner and num_wrong <= total / _FEW_WRONG else None
 
 
 def _are_words(groups):

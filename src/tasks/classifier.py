@@ -100,8 +100,7 @@ def _settle_labels(config, paths):
     if len(labels) < 2:
         raise ValueError(f"{next(iter(paths.values()))}: one label only, {labels}: nothing to tell apart")
     logger.info(f"task {config.task_name} labels={shorten(labels)}")
-    if len(set(map(str.casefold, labels))) < len(labels):
-        logger.warning("some labels differ in case alone; each is a class of its own")
+    inputs.warn_of_case("labels", labels)
     if config.measure == "auc" and len(labels) > 2:
         raise ValueError(f"assessment_method=auc: is for two classes, here are {len(labels)}")
     return dataclasses.replace(config, labels=labels, num_class=len(labels))

@@ -71,3 +71,9 @@ def warn_of_order(labels):
     """Say which label each output is taken for where the weights name none, as Hugging Face's LABEL_0 names none."""
     order = shorten(f"{number}={label}" for number, label in enumerate(labels))
     logger.warning(f"the weights name no labels; their order is a guess: {order}; --labels gives another, separated by commas")
+
+
+def warn_of_case(what, names):
+    """Say that some names, of labels or types, differ in case alone."""
+    if len(set(map(str.casefold, names))) < len(names):
+        logger.warning(f"some {what} differ in case alone: {shorten(names)}; each counts by itself")

@@ -52,6 +52,7 @@ def prepare(config):
     config = dataclasses.replace(config, labels=_settle_labels(config, paths))
     tag_set = make_tag_set(config.labels)
     logger.info(f"task ner scheme={tag_set.scheme} tagged_pieces={config.tagged_pieces} types={shorten(tag_set.types)}")
+    inputs.warn_of_case("types", tag_set.types)
     if config.legacy_metrics and config.labels[0] != "O":
         raise ValueError(f"legacy_metrics: the model zoo's measures take tag 0 for O, here it is {config.labels[0]}")
     for split, path in paths.items():
@@ -97,11 +98,16 @@ def _settle_labels(config, paths):
         if config.tag_scheme:
             logger.warning(f"tag_scheme={config.tag_scheme} is ignored: the tags are given by the label file or the weights")
         return listed or config.labels
-    path = paths.get("train") or next(iter(paths.values()))
+    if not config.do_train and config.predict_text_file_path and "eval" not in paths:
+        raise ValueError("the weights name no tags: give --label2id_file_path")
+    labels = _find_labels(config, paths.get("train") or next(iter(paths.values())))
     if not config.do_train:
-        if config.predict_text_file_path and "eval" not in paths:
-            raise ValueError("the weights name no tags: give --label2id_file_path")
-        logger.warning("the weights name no tags; taking them from the data")
+        inputs.warn_of_order(labels)
+    return labels
+
+
+def _find_labels(config, path):
+    """The tags of a file of data, in the order of their ids."""
     if record_files.is_record_file(path):
         labels = record_files.read_description(path).get("labels")
         if not labels:

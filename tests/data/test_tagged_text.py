@@ -240,6 +240,14 @@ def test_digits_that_are_no_positions_in_words_are_text(read, rows):
     assert sentence.text.replace(" ", "") == "".join(row.split()[0] for row in rows.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("rows", "is_told"), [("口0 O\n腔1 O\n溃2 O\n疡 O\n", True), ("A1 B-x\nA2 I-x\n", True), ("于 O\n2018 O\n12 O\n", False)]
+)
+def test_digits_behind_most_characters_that_stay_text_are_told(read, rows, is_told, log):
+    read(rows)
+    assert ("tokens end with a digit, and it is taken for text" in log.text) == is_told
+
+
 def test_mark_of_a_document_ends_a_sentence(read):
     found = read("-DOCSTART- -X- O O\na O\n-DOCSTART- O\nb O\n").sentences
     assert [(sentence.text, sentence.line) for sentence in found] == [("a", 2), ("b", 4)]
