@@ -16,7 +16,7 @@ from src.report import ascend
 from src.report.ascend_log import DryRun
 from src.train import collectives, runtime
 
-TIME_LIMIT = 240  # seconds of one command on a busy machine; a loop on the device would never end
+TIME_LIMIT = 600  # seconds of one command on a busy machine; a loop on the device would never end
 SEQ_LENGTH = 16
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, ".", *LETTERS[1:], *(f"##{letter}" for letter in LETTERS)]
