@@ -56,6 +56,7 @@ def preprocess(options):
         "vocabulary": fingerprint(tokenizer.vocabulary),
         "vocab_size": len(tokenizer.tokens),
         "do_lower_case": tokenizer.do_lower_case,
+        "tokenizer": tokenizer.description,
         "max_seq_len": options.max_seq_len,
         "labels": tag_set.labels,
     }

@@ -1,6 +1,9 @@
+import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import mindspore.dataset as ds
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 from src.data.mindrecord import read_description
 from src.data.record_files import read_record_file
 from src.finetune_data_preprocess import main
+from src.tasks import ner
 from tests.conftest import ROOT
 
 TOKENS = "[PAD] [UNK] [CLS] [SEP] 王 小 明 在 北 京 三 月 见 到 李 ， 中 国 人 cat ##s"
@@ -59,6 +63,23 @@ def test_rows_are_those_of_the_model_zoo(make):
     # Latin letters: word pieces, as run_ner.py makes of text
     assert columns["input_ids"][3, :5].tolist() == [2, 19, 20, 7, 3] and columns["label_ids"][3, :5].tolist() == [0, 6, 8, 0, 0]
     assert not columns["segment_ids"].any()
+
+
+@pytest.mark.parametrize(
+    ("flags", "settings", "message"),
+    [
+        ({}, {}, None),
+        ({"do_lower_case": "false"}, {}, "out.mindrecord: made with do_lower_case=false, here it is true; give --do_lower_case"),
+        ({}, {"strip_accents": False}, "out.mindrecord: made with strip_accents=null, here it is false"),
+    ],
+)
+def test_run_ner_refuses_records_of_another_tokenizer(make, tmp_path, flags, settings, message):
+    make(**flags)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    labels = tuple(read_description(tmp_path / "out.mindrecord")["labels"])
+    config = SimpleNamespace(labels=labels, vocab_file_path=tmp_path / "vocab.txt", do_lower_case=None)
+    with pytest.raises(ValueError, match=message) if message else nullcontext():
+        ner._check_description(config, tmp_path / "out.mindrecord")
 
 
 def test_run_ner_reads_the_same_rows(make, tmp_path):

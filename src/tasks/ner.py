@@ -1,11 +1,13 @@
 """Named entities: tags of tokens, network, loss; files and rows in ner_inputs.py, results in ner_results.py."""
 
 import dataclasses
+import json
 
 from src.data import record_files
 from src.data.splits import wanted_splits
 from src.data.tags import list_labels, make_tag_set, read_label_file
-from src.data.tokenization import fingerprint, read_vocabulary
+from src.data.tokenization import Tokenizer, fingerprint, read_vocabulary
+from src.formats import tokenizer_files
 from src.log import logger, shorten
 from src.models.tagger import CrfLoss, Tagger, TaggerScores, TaggingLoss
 from src.tasks import inputs, ner_inputs
@@ -121,7 +123,7 @@ def _find_labels(config, path):
 
 
 def _check_description(config, path):
-    """Records made here tell the tags and the vocabulary that they were made with."""
+    """Records made here tell the tags, the vocabulary and the tokenizer that they were made with; older ones its casing alone."""
     if not record_files.is_record_file(path):
         return
     told = record_files.read_description(path)
@@ -129,3 +131,11 @@ def _check_description(config, path):
         raise ValueError(f"{path}: made with the tags {shorten(told['labels'])}; here they are {shorten(config.labels)}")
     if told.get("vocabulary") and told["vocabulary"] != fingerprint(read_vocabulary(config.vocab_file_path)):
         raise ValueError(f"{path}: made with another vocabulary than {config.vocab_file_path}")
+    here = Tokenizer(config.vocab_file_path, config.do_lower_case).description
+    before = told.get("tokenizer", here | {"do_lower_case": told.get("do_lower_case", here["do_lower_case"])})
+    if before != here:
+        key = min(key for key in before | here if before.get(key) != here.get(key))
+        raise ValueError(
+            f"{path}: made with {key}={json.dumps(before.get(key))}, here it is {json.dumps(here.get(key))}; "
+            f"give --do_lower_case, or the vocabulary with the {tokenizer_files.CONFIG} beside it"
+        )
