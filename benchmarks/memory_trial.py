@@ -65,7 +65,8 @@ def main():
     parser.add_argument("--optimizer", default="AdamWeightDecay", choices=("Lamb", "AdamWeightDecay", "AdamW", "Momentum"))
     parser.add_argument("--clip", default="global_norm", choices=("global_norm", "per_parameter", "none"))
     parser.add_argument("--device_target", default="auto")
-    parser.add_argument("--jit_level", choices=("O0", "O1"), help="of the framework's compiler; default: its own")
+    parser.add_argument("--jit_level", default="O0", choices=("O0", "O1"), help="of Ascend's compiler [%(default)s]")
+    parser.add_argument("--plain_attention", action="store_true", help="on Ascend: no flash attention")
     parser.add_argument("--device_memory", type=float, help="GB that the framework may take on a GPU or Ascend")
     parser.add_argument("--steps", type=int, default=3, help="the first, with its compilation, does not count for the rate [%(default)s]")
     options = parser.parse_args()
@@ -80,11 +81,12 @@ def main():
     target = runtime.available_devices()[0] if options.device_target == "auto" else options.device_target
     framework.run_as_graphs()
     mindspore.set_device(target)
-    if options.jit_level:
-        mindspore.set_context(jit_config={"jit_level": options.jit_level})
     if options.device_memory and target != "CPU":
         mindspore.runtime.set_memory(max_size=f"{options.device_memory}GB")
-    device = runtime.settings(target, options.compute_type, recompute=options.use_recompute)
+    flash = not options.plain_attention
+    device = runtime.settings(target, options.compute_type, recompute=options.use_recompute, flash_attention=flash)
+    if target == "Ascend":
+        mindspore.set_context(jit_config={"jit_level": options.jit_level})
     mindspore.set_seed(1)
     if options.task == "pretrain":
         task, network, loss = pretrain, Pretraining(config, device), PretrainingLoss(device.aclnn)

@@ -13,6 +13,11 @@ def run_as_graphs():
     mindspore.set_context(mode=mindspore.GRAPH_MODE)
 
 
+def set_jit_level(level):
+    """How far Ascend's compiler fuses: O0 kernel by kernel, O1 with fused graphs."""
+    mindspore.set_context(jit_config={"jit_level": level})
+
+
 def sum_gradients_in_groups(world_size):
     """Gradients are summed over ranks in groups of about _FUSION_MEGABYTES, not one by one.
 

@@ -4,16 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import ROOT, TINY, WORDS, exit_code, write_table
 
 from src.launch import cann_stand_ins
+from src.ranks import Place
 from src.report import ascend
 from src.report.ascend_log import DryRun
+from src.train import collectives, runtime
 
-TIME_LIMIT = 240  # seconds of one command on a busy machine; a loop on the device would never end
+TIME_LIMIT = 600  # seconds of one command on a busy machine; a loop on the device would never end
 SEQ_LENGTH = 16
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, ".", *LETTERS[1:], *(f"##{letter}" for letter in LETTERS)]
@@ -340,14 +343,27 @@ def test_one_process_stands_for_a_rank_of_any_launcher(tmp_path, environ, size, 
     assert not {"MS_ROLE", "MS_SCHED_HOST", "RANK_TABLE_FILE", "OMPI_COMM_WORLD_SIZE"} & variables.keys()
 
 
+def test_a_rank_of_a_dry_run_goes_on_with_its_own_values(monkeypatch):
+    """There a collective gives zeros, as every kernel does."""
+    for name in ("_broadcast_cell", "_gather_cell"):
+        monkeypatch.setattr(collectives, name, lambda: lambda tensor: tensor * 0)
+    monkeypatch.setenv("MS_SIMULATION_LEVEL", "1")
+    device = runtime.settings("Ascend", place=Place("rank_table", 0, 8))
+    values = np.array([3, 5])
+    assert collectives.broadcast(device, values).tolist() == [3, 5]
+    assert collectives.largest(device, 15) == 15
+    assert len(collectives.gather_arrays(device, [values])) == 8
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
         ("platform.machine", lambda: "aarch64", "aarch64"),
         ("importlib.metadata.version", lambda name: "2.7.1", "MindSpore 2.7.1: the dry run for Ascend was tried with 2.10.0"),
+        ("importlib.util.find_spec", lambda name: SimpleNamespace(origin="/absent/__init__.py"), "plugin for Ascend"),
         ("shutil.which", lambda name: None if name == "nm" else name, "nm is not on PATH"),
     ],
-    ids=["processor", "version", "nm"],
+    ids=["processor", "version", "plugin", "nm"],
 )
 def test_where_it_cannot_run_one_line_says_why(monkeypatch, capsys, name, value, words):
     monkeypatch.setattr("platform.machine", lambda: "x86_64")

@@ -98,6 +98,7 @@ class DeviceSettings:
     recompute: str = "none"  # layers in the backward pass: "layer" by RecomputedLayer of src/models/bert.py, "framework" by Cell.recompute
     saturates: bool = False  # overflow leaves the largest number, and 0 for NaN: src/train/overflow_status.py
     unrolled: bool = False  # every step of the CRF and the BiLSTM stands in the graph, where a loop would wait for the host at each turn
+    jit_level: str = "O0"  # of Ascend's compiler
     allow_tf32: bool = False  # matrix products of float32 with factors rounded to 10 bits of mantissa
     rank: int = 0  # of this process among those that train together
     world_size: int = 1  # number of those processes
@@ -124,6 +125,8 @@ class RunOptions:
     seed: int = setting(1, "of initial weights, data order and dropout", minimum=0, maximum=2**32 - 1)
     use_recompute: bool = setting(False, "keep only the inputs of layers for the backward pass and compute the rest again: less memory")
     batch_in_tokens: bool = setting(False, "the batch sizes that are given count tokens, seq_length of them a row")
+    use_flash_attention: bool = setting(True, "on Ascend, in float16 and bfloat16, with absolute positions: attention in one kernel")
+    jit_level: str = setting("O0", "of Ascend's compiler: O0 launches kernel by kernel, O1 fuses small ones before", ("O0", "O1"))
     allow_tf32: bool = setting(False, "on a GPU: float32 matrix products in TF32, faster and less exact")
     model: ModelConfig = setting(ModelConfig(), "network shape; default: as described beside the weights")
     precision: PrecisionConfig = setting(PrecisionConfig(), "compute type and loss scale")

@@ -62,8 +62,7 @@ def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<
 
     Args:
         sentences: list of Sentence.
-        tokenizer: Tokenizer.
-        tag_set: TagSet.
+        tokenizer: Tokenizer. tag_set: TagSet.
         seq_length: longest row in tokens, at least 3.
         windows: whether a sentence too long becomes several rows, which overlap by a quarter (what a row holds of an entity at its
             edge has the labels of a whole one), and one without tokens a row; else it is cut, the tokens that are left of a cut

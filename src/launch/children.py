@@ -43,7 +43,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent(os.getpid()) if _LIBC else None,
+                preexec_fn=end_with_parent(os.getpid()) if _LIBC else None,
             )
 
     def look(self):
@@ -72,7 +72,7 @@ class Child:
             self.code = 128 + signal.SIGKILL if code is None else 128 - code if code < 0 else code
 
 
-def _end_with_parent(parent):
+def end_with_parent(parent):
     """What a new process does first: arrange for SIGTERM when the launcher is gone, even by SIGKILL. Linux alone has this."""
 
     def arrange():

@@ -13,6 +13,7 @@ from mindspore.ops import auto_generate
 
 _FLASH_MULTIPLE = 16  # of a head's size, and of a length, whose masks are packed
 
+_zeros_like = ops.ZerosLike()  # as in src/models/layers.py
 _embedding, _sum = auto_generate.Embedding(), auto_generate.SumExt()
 
 
@@ -167,7 +168,7 @@ class _Drop(nn.Cell):
         return self.drop(x, mask, self.rate)
 
     def bprop(self, x, mask, out, dout):
-        return self.drop(dout, mask, self.rate), ops.zeros_like(mask)
+        return self.drop(dout, mask, self.rate), _zeros_like(mask)
 
 
 class FusedDropout(nn.Cell):

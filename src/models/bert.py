@@ -164,7 +164,8 @@ class RecomputedLayer(Layer):
             return self.construct(x, mask_bias, draw, weights)
 
         gradients = self.gradient(run)(ops.depend(x, dout), *weights, dout)
-        return gradients[0], zeros_like(mask_bias), zeros_like(draw), gradients[1:]
+        no_gradient = zeros_like(draw) if self.branches is None else (zeros_like(draw[0]), zeros_like(draw[1]), zeros_like(draw[2]))
+        return gradients[0], zeros_like(mask_bias), no_gradient, gradients[1:]
 
 
 class Encoder(nn.Cell):

@@ -36,11 +36,11 @@ class _Recurrence(nn.Cell):
         hidden = ops.zeros((2, batch_size, units), mindspore.float32)
         cell = hidden
         if self.unrolled:
-            steps = ()
+            states, cells = (), ()
             for now in ops.unstack(gates):
                 hidden, cell = self.step(now, hidden, cell, weight)
-                steps += (ops.concat((hidden, cell), -1),)
-            return ops.stack(steps)
+                states, cells = (*states, hidden), (*cells, cell)
+            return ops.concat((ops.stack(states), ops.stack(cells)), -1)
         record = ops.zeros((seq_length, 2, batch_size, 2 * units), mindspore.float32)
         place, end = Tensor(0, mindspore.int32), ops.scalar_to_tensor(seq_length, mindspore.int32)  # it may be dynamic
         while place < end:
@@ -71,14 +71,13 @@ class _Recurrence(nn.Cell):
         i, f, g, o = self.open(gates + again)
         outside = tanh(cells, self.composed)
         # each gate's gradient but for the factor that comes from later steps
-        by_cell = ops.concat((g * i * (1.0 - i), earlier_cells * f * (1.0 - f), i * (1.0 - g * g)), -1)
-        by_hidden = outside * o * (1.0 - o)
+        slopes = ops.concat((g * i * (1.0 - i), earlier_cells * f * (1.0 - f), i * (1.0 - g * g), outside * o * (1.0 - o)), -1)
         cell_by_hidden = o * (1.0 - outside * outside)
         dstates = dout[:, :, :, :units]
         dhidden, dcell = zero[0], zero[0]
         if self.unrolled:
             steps = ()
-            for parts in zip(*(ops.unstack(part)[::-1] for part in (dstates, cell_by_hidden, by_cell, by_hidden, f))):
+            for parts in zip(*(ops.unstack(part)[::-1] for part in (dstates, cell_by_hidden, slopes, f))):
                 now, dhidden, dcell = self.step_back(dhidden, dcell, weight, *parts)
                 steps = (now, *steps)
             dgates = ops.stack(steps)
@@ -86,17 +85,17 @@ class _Recurrence(nn.Cell):
             dgates = ops.zeros_like(gates)
             place, end = Tensor(gates.shape[0] - 1, mindspore.int32), Tensor(0, mindspore.int32)
             while place >= end:
-                parts = (dstates[place], cell_by_hidden[place], by_cell[place], by_hidden[place], f[place])
+                parts = (dstates[place], cell_by_hidden[place], slopes[place], f[place])
                 now, dhidden, dcell = self.step_back(dhidden, dcell, weight, *parts)
                 dgates[place] = now
                 place = place - 1
         return dgates, self.weight_gradient(dgates.transpose((1, 0, 2, 3)).reshape((2, -1, 4 * units)), earlier)
 
-    def step_back(self, dhidden, dcell, weight, dstate, cell_by_hidden, by_cell, by_hidden, f):
+    def step_back(self, dhidden, dcell, weight, dstate, cell_by_hidden, slopes, f):
         """Gradients of one step's gates [2, B, 4U], and of the state and the cell before it, two of [2, B, U]."""
         dhidden = dhidden + dstate
         dcell = dcell + dhidden * cell_by_hidden
-        now = ops.concat((ops.tile(dcell, (1, 1, 3)) * by_cell, dhidden * by_hidden), -1)
+        now = ops.concat((dcell, dcell, dcell, dhidden), -1) * slopes
         return now, self.retreat(now, weight), dcell * f
 
 

@@ -22,6 +22,7 @@ def adam_step(weight1, weight2, beta1, beta2, eps, moment1, moment2, gradient):
     return step, ops.depend(ops.Assign()(moment1, new_moment1), ops.Assign()(moment2, new_moment2))
 
 
+@_update_rows.register("Function", "Tensor", *["Number"] * 6, *["Tensor"] * 5)
 @_update_rows.register("Function", *["Tensor"] * 3, *["Number"] * 4, *["Tensor"] * 5)
 def _update_rows_one(store, rate, weight1, weight2, beta1, beta2, eps, decay, parameter, moment1, moment2, gradient, factor):
     step, done = adam_step(weight1, weight2, beta1, beta2, eps, moment1, moment2, gradient * factor)
@@ -55,7 +56,7 @@ class AdamWeightDecay(Optimizer):
 
     def weights(self):
         """By what `adam_step` divides the moments."""
-        return ops.ones_like(self.logs[0]), ops.ones_like(self.logs[1])
+        return 1.0, 1.0
 
     def apply(self, gradients, factors, rate):
         if self.groups is not None:

@@ -19,9 +19,11 @@ import threading
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from src import signals
 from src.cli import EXIT_BAD_INPUT, EXIT_CHECK_FAILED, Parser, bad_input_exits
 from src.files import write_text
 from src.launch import cann_stand_ins
+from src.launch.children import end_with_parent
 from src.launch.commands import PLACE_VARIABLES
 from src.ranks import find_place
 from src.report.ascend_log import LOG_LEVELS, DryRun
@@ -67,7 +69,13 @@ def run(command, folder, libraries, time_limit):
     expired = threading.Event()
     with _offload_folder_removed(), open(folder / "log.txt", "w", encoding="utf-8") as log:
         try:
-            process = subprocess.Popen(command, env=environment(folder, libraries), stderr=subprocess.PIPE, start_new_session=True)
+            process = subprocess.Popen(
+                command,
+                env=environment(folder, libraries),
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                preexec_fn=end_with_parent(os.getpid()),
+            )
         except OSError as error:
             print(f"error: {command[0]}: {error.strerror}", file=sys.stderr)
             sys.exit(EXIT_BAD_INPUT)
@@ -136,4 +144,5 @@ def _offload_folder_removed():
 
 
 if __name__ == "__main__":
+    signals.watch()
     sys.exit(main())

@@ -42,6 +42,9 @@ class Graph:
         """0 for a graph whose compilation did not come to an end."""
         return max(0, self.operators.total() - self.unlaunched - sum(self.operators[name] for name in _EVENTS))
 
+    def describe(self) -> dict:
+        return vars(self) | {"launches": self.launches, "operators": dict(self.operators.most_common())}
+
 
 @dataclass
 class Network:
@@ -115,7 +118,7 @@ class DryRun:
         networks = []
         for network in self.networks:
             fewest, most = network.count_launches()
-            graphs = [vars(graph) | {"launches": graph.launches} for graph in network.graphs]
+            graphs = [graph.describe() for graph in network.graphs]
             networks.append({"network": network.name, "launches": most, "fewest_launches": fewest, "graphs": graphs})
         return {
             "networks": networks,

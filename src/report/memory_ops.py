@@ -30,6 +30,8 @@ def record(options, form, task, seq_length):
         raise ValueError(f"head={options.head} is not planned: of the classifier's heads linear is")
     tape, model = Tape(form), options.model
     tape.part = "embeddings"
+    if form.aclnn:
+        tape.draw_masks(model, seq_length)
     x, words = _embeddings(tape, model, seq_length)
     relations = _relations(tape, model, seq_length) if model.position_embedding_type == "sinusoidal" else None
     for number in range(model.num_hidden_layers):
@@ -50,6 +52,8 @@ def _embeddings(tape, model, seq_length):
     x = tape.sum("word + segment", tape.add("word rows", [words, ids], shape), tape.add("segment rows", [segments, ids], shape))
     if model.position_embedding_type == "absolute":
         positions = tape.parameter("position.weight", model.max_position_embeddings, model.hidden_size)
+        if tape.form.aclnn:
+            positions = tape.add("position rows", [positions], shape)
         x = tape.add("+ position", [x, positions], shape, passes=[x])
     return tape.dropout(tape.norm("norm", x), model.hidden_dropout_prob), words
 
@@ -67,6 +71,9 @@ def _attention(tape, model, x, relations):
     """SelfAttention of bert.py: [S, H] -> [S, H]; `relations` for relative positions."""
     (seq_length, size), heads = x.shape, model.num_attention_heads
     by_head, pairs = (heads, seq_length, size // heads), (heads, seq_length, seq_length)
+    if tape.form.takes_flash(model, seq_length):
+        projected = [tape.linear(name, x, size) for name in ("query", "key", "value")]
+        return tape.linear("attention.output", tape.flash_attention(*projected, model), size)
     query = tape.swap("query by head", tape.scale("query * 1 / sqrt D", tape.linear("query", x, size)), by_head)
     key = tape.swap("key by head", tape.linear("key", x, size), by_head)
     value = tape.swap("value by head", tape.linear("value", x, size), by_head)
@@ -105,9 +112,13 @@ def _pooler(tape, model, x):
 
 
 def _cross_entropy(tape, logits):
-    """ops.logsumexp, op by op as the framework writes it, minus the logit of the label."""
+    """ops.logsumexp, op by op as the framework writes it, minus the logit of the label; on Ascend the log of softmax there."""
     tape.part = "loss"
     rows = logits.shape[:-1]
+    if tape.form.aclnn:
+        picked = tape.add("logit of the label", [tape.add("log softmax", [logits], logits.shape, needs_result=True)], rows)
+        tape.add("loss", [picked], ())
+        return
     largest = tape.add("max", [logits], rows, needs=[logits])
     shifted = tape.add("logits - max", [logits, largest], logits.shape, passes=[logits])
     total = tape.add("sum", [tape.add("exp", [shifted], logits.shape, needs_result=True)], rows)

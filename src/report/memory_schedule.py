@@ -11,10 +11,13 @@ from collections import defaultdict
 
 import numpy as np
 
+from src.report.memory_tape import Tensor
+
 MOMENTS = {"Lamb": 2, "AdamWeightDecay": 2, "AdamW": 2, "Momentum": 1}  # `make_moments` of src/optim
 # arrays of a parameter's size that its update has in hand besides gradient * factor and moments: `_update_one` of src/optim. LAMB's
 # are both new moments, the step, its product with the rate, the new parameter
 _UPDATE_SCRATCH = {"Lamb": 5, "AdamWeightDecay": 0, "AdamW": 0, "Momentum": 3}
+_GROUP_SCRATCH = 5  # arrays of a group's size that its update has in hand: `_update_one` of src/optim/lamb.py
 _CPU_PRODUCT_SCRATCH = 2  # arrays of the result's size, in hand while the CPU multiplies by a factor that is a tensor: measured
 
 
@@ -40,7 +43,7 @@ class _Backward:
     """The steps of the backward pass: the ops in reverse, each layer computed again before if `recompute`."""
 
     def __init__(self, tape, recompute):
-        self.steps = []
+        self.steps, self.aclnn = [], tape.form.aclnn
         self.gradients = {}
         for part, ops in itertools.groupby(reversed(tape.ops), lambda op: op.part):
             ops = list(ops)
@@ -52,6 +55,8 @@ class _Backward:
         """Run a layer's ops once more; returns their old tensors -> the new ones."""
         again = {}
         for op in ops:
+            if self.aclnn and op.name == "cast of a weight":  # made outside the layer: Linear.weights of src/models/layers.py
+                continue
             for tensor in (op.result, *op.saved):
                 again[tensor] = dataclasses.replace(tensor, name=f"{tensor.name}, again")
             reads, writes = (tuple(again.get(x, x) for x in tensors) for tensors in (op.inputs, (op.result, *op.saved)))
@@ -93,6 +98,8 @@ def make_steps(tape, optimizer):
     steps = [Step("forward", op.name, op.inputs, (op.result, *op.saved), op.scratch) for op in tape.ops]
     backward = _Backward(tape, tape.form.recompute)
     steps += backward.steps
+    if tape.form.aclnn:
+        return steps + _update_groups(tape.parameters, backward.gradients)
     for parameter in tape.parameters:  # `_square_sum` of src/train/step.py
         steps.append(Step("update", "gradient squared", (backward.gradients[parameter],), (), 0, parameter.bytes))
     scaled = {x: dataclasses.replace(x, name=f"{x.name}: gradient * factor") for x in tape.parameters}
@@ -101,6 +108,24 @@ def make_steps(tape, optimizer):
         steps.append(Step("update", "gradient * factor", (backward.gradients[parameter],), (tensor,), 0, scratch))
     for parameter, tensor in scaled.items():
         steps.append(Step("update", "update", (tensor,), (), 0, _UPDATE_SCRATCH[optimizer] * parameter.bytes))
+    return steps
+
+
+def _update_groups(parameters, gradients):
+    """The update on Ascend: gradients of one size are put together, then new values of all groups are made, then copied."""
+    groups, steps = defaultdict(list), []
+    for parameter in parameters:
+        groups[math.prod(parameter.shape)].append(parameter)
+    news = {}
+    for size, members in groups.items():
+        together = Tensor(f"gradients of {size} values", (len(members), size), per_row=False)
+        steps.append(Step("update", "gradients together", tuple(gradients[x] for x in members), (together,), 0, 0))
+        steps.append(Step("update", "gradients squared", (together,), (), 0, together.bytes))
+        news[size] = together, dataclasses.replace(together, name=f"new parameters of {size} values")
+    for together, new in news.values():
+        steps.append(Step("update", "new values", (together,), (new,), 0, _GROUP_SCRATCH * new.bytes))
+    for parameter in parameters:
+        steps.append(Step("update", "update", (news[math.prod(parameter.shape)][1],), (), 0, parameter.bytes))
     return steps
 
 

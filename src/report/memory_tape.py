@@ -1,7 +1,7 @@
 """A tape: the ops of a forward pass in order, what each makes, and what its gradient needs. No framework is asked.
 
-The ops here are those of src/models/layers.py, in its two forms: the kernels of native.cpp on the CPU, and the framework's on GPU
-and Ascend. A tensor has the shape that one sequence takes of it; reshapes make none.
+The ops here are those of src/models/layers.py, in its three forms: the kernels of native.cpp on the CPU, the framework's on a GPU,
+and those of src/models/ascend.py. A tensor has the shape that one sequence takes of it; reshapes make none.
 """
 
 import dataclasses
@@ -28,9 +28,19 @@ class Form:
         return self.target == "CPU"
 
     @property
+    def aclnn(self):
+        """The forms of src/models/ascend.py."""
+        return self.target == "Ascend"
+
+    @property
     def hashed_dropout(self):
-        """Dropout from plain ops, which a layer that is computed twice needs where there are no kernels of native.cpp."""
-        return self.recompute and not self.native
+        """Dropout from plain ops, which a layer that is computed twice needs on a GPU."""
+        return self.recompute and self.target == "GPU"
+
+    def takes_flash(self, model, seq_length):
+        """FlashAttention of src/models/ascend.py, which multiples of 16 alone suit."""
+        suits = seq_length % 16 == 0 and model.hidden_size // model.num_attention_heads % 16 == 0
+        return self.aclnn and self.compute_type != "float32" and model.position_embedding_type == "absolute" and suits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +96,7 @@ class Tape:
         self.ops, self.parameters = [], []
         self.part = ""
         self._casts = {}
+        self.masks = []
 
     def parameter(self, name, *shape):
         """A float32 parameter of the present part."""
@@ -142,10 +153,10 @@ class Tape:
         return self.add(name, [x, weight, bias], x.shape, needs=[x], saved=saved)
 
     def activation(self, kind, x):
-        """Activation of layers.py: relu keeps its result, all others x. Elsewhere than on the CPU erf's GELU is several ops."""
+        """Activation of layers.py: relu keeps its result, all others x. On a GPU erf's GELU is several ops."""
         if kind == "relu":
             return self.add("relu", [x], x.shape, needs_result=True)
-        scratch = 0 if self.form.native or kind != "gelu" else 2 * x.bytes
+        scratch = 0 if self.form.target != "GPU" or kind != "gelu" else 2 * x.bytes
         return self.add(kind, [x], x.shape, needs=[x], scratch=scratch)
 
     def softmax(self, scores, mask_bias):
@@ -161,14 +172,34 @@ class Tape:
 
     def dropout(self, x, rate):
         """Dropout of dropout.py. _NativeDropout draws again. _HashedDropout keeps a mask of x's type, and has three int32 arrays in
-        hand while it draws, before mask and result are there. The framework's own keeps a mask: of x's type on GPU, bits on Ascend."""
+        hand while it draws, before mask and result are there. The framework's own keeps a mask of x's type on GPU. On Ascend bits, of
+        the encoder those that `draw_masks` made."""
         if rate == 0:
             return x
         if self.form.native:
             return self.add("dropout", [x], x.shape)
-        bits = self.form.target == "Ascend" and not self.form.hashed_dropout
+        if self.form.aclnn:
+            mask = self.masks.pop(0) if self.masks else self.add("mask", [Tensor("draw", (), learned=False)], x.shape, "bit")
+            return self.add("dropout", [x, mask], x.shape, needs=[mask])
         scratch = max(3 * 4 - 2 * BYTES[x.type], 0) * math.prod(x.shape) if self.form.hashed_dropout else 0
-        return self.add("dropout", [x], x.shape, saved=[("mask", x.shape, "bit" if bits else x.type)], scratch=scratch)
+        return self.add("dropout", [x], x.shape, saved=[("mask", x.shape, x.type)], scratch=scratch)
+
+    def draw_masks(self, model, seq_length):
+        """DropoutMasks of ascend.py: those of the whole encoder are drawn before it, in the order in which its Dropouts take them."""
+        hidden, probs = (seq_length, model.hidden_size), (model.num_attention_heads, seq_length, seq_length)
+        shapes = [(hidden, model.hidden_dropout_prob)]
+        for _ in range(model.num_hidden_layers):
+            shapes += [(probs, model.attention_probs_dropout_prob), *[(hidden, model.hidden_dropout_prob)] * 2]
+        draw = Tensor("draw", (1,), learned=False)
+        self.masks = [self.add("mask", [draw], shape, "bit") for shape, rate in shapes if rate > 0]
+
+    def flash_attention(self, query, key, value, model):
+        """FlashAttention of ascend.py: keeps its result, and of each row of scores the largest and the sum, 8 times each."""
+        rows = (model.num_attention_heads, query.shape[0], 8)
+        saved = [("largest scores", rows, "float32"), ("sums", rows, "float32")]
+        masks = [self.masks.pop(0)] if model.attention_probs_dropout_prob > 0 else []
+        needs = [query, key, value, *masks]
+        return self.add("flash attention", [query, key, value, *masks], query.shape, needs=needs, needs_result=True, saved=saved)
 
     def tanh(self, x):
         return self.add("tanh", [x], x.shape, needs_result=True)

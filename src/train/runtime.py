@@ -39,7 +39,17 @@ def available_devices():
     return [target for target, answers in is_available.items() if answers()]
 
 
-def settings(target, compute_type="auto", sink=False, place=_ALONE, recompute=False, allow_tf32=False, chip=None):
+def settings(
+    target,
+    compute_type="auto",
+    sink=False,
+    place=_ALONE,
+    recompute=False,
+    allow_tf32=False,
+    flash_attention=True,
+    jit_level="O0",
+    chip=None,
+):
     """What follows from a device, for any device name, present or not.
 
     Args:
@@ -49,6 +59,8 @@ def settings(target, compute_type="auto", sink=False, place=_ALONE, recompute=Fa
         place: of this process among those that train together.
         recompute: whether the backward pass is to compute the layers again.
         allow_tf32: whether float32 matrix products may be TF32's.
+        flash_attention: whether attention may be one kernel, where the device has it.
+        jit_level: of Ascend's compiler.
         chip: of an Ascend: 910A, 910B or A3.
 
     Raises:
@@ -67,12 +79,13 @@ def settings(target, compute_type="auto", sink=False, place=_ALONE, recompute=Fa
         compute_type=compute_type,
         composed_ops=target == "CPU",
         aclnn=target == "Ascend",
-        flash_attention=target == "Ascend" and compute_type != "float32",
+        flash_attention=flash_attention and target == "Ascend" and chip != "910A" and compute_type != "float32",
+        jit_level=jit_level,
         native_library=native.build() if target == "CPU" else None,
         length_multiple={"Ascend": 16, "GPU": 8, "CPU": 1}[target],
         data_sink=sink and target != "CPU",
         hashed_dropout=target == "CPU" or (recompute and target == "GPU"),  # or layers computed again would drop others
-        recompute=("layer" if target == "CPU" else "framework") if recompute else "none",
+        recompute=("framework" if target == "GPU" else "layer") if recompute else "none",
         saturates=chip == "910A" or target == "Ascend" and os.environ.get("MS_ASCEND_CHECK_OVERFLOW_MODE") == "SATURATION_MODE",
         unrolled=target == "Ascend",
         allow_tf32=allow_tf32,
@@ -108,8 +121,18 @@ def start(options):
         mindspore.set_device(target, options.device_id if place.device_id is None else place.device_id)
     chip = _find_chip(options.ascend_chip, target)
     device = settings(
-        target, options.precision.compute_type, options.enable_data_sink, place, options.use_recompute, options.allow_tf32, chip
+        target,
+        options.precision.compute_type,
+        options.enable_data_sink,
+        place,
+        options.use_recompute,
+        options.allow_tf32,
+        options.use_flash_attention,
+        options.jit_level,
+        chip,
     )
+    if target == "Ascend":
+        framework.set_jit_level(device.jit_level)
     if device.allow_tf32:
         _allow_tf32(device)
     if device.world_size > 1:

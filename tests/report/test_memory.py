@@ -136,10 +136,26 @@ def test_types_of_mixed_precision():
     assert masks == {(2, 16, 16): "float32", (16, 8): "float16"} and {op.saved[0] for op in layer if op.name == "dropout"} <= kept
 
 
-def test_masks_are_bits_on_ascend_unless_layers_are_computed_again():
-    for recompute, kinds in ((False, {"bit"}), (True, {"float32"})):
-        tape = record(ClassifierOptions(do_train=True, model=TINY), Form("Ascend", "float32", recompute), "classifier", 16)
-        assert {op.saved[0].type for op in tape.ops if op.name == "dropout"} == kinds
+@pytest.mark.parametrize("recompute", [False, True])
+def test_masks_are_bits_on_ascend_and_drawn_before_the_encoder(recompute):
+    tape = record(ClassifierOptions(do_train=True, model=TINY), Form("Ascend", "float32", recompute), "classifier", 16)
+    dropped = [op for op in tape.ops if op.name == "dropout"]
+    assert {op.inputs[1].type for op in dropped} == {"bit"}
+    assert [op.inputs[1].shape for op in dropped] == [op.result.shape for op in dropped]
+    assert [op.name for op in tape.ops[: 1 + 3 * TINY.num_hidden_layers]] == ["mask"] * 10
+
+
+def test_flash_attention_keeps_no_scores():
+    model = dataclasses.replace(TINY, hidden_size=32)
+    kinds = [("float16", 16, model), ("float32", 16, model), ("float16", 24, model), ("float16", 16, TINY)]
+    for position, length in (("absolute", 16), ("sinusoidal", 16)):
+        kinds.append(("float16", length, dataclasses.replace(model, position_embedding_type=position)))
+    flash = []
+    for compute_type, length, network in kinds:
+        tape = record(ClassifierOptions(do_train=True, model=network), Form("Ascend", compute_type, False), "classifier", length)
+        flash.append(any(op.name == "flash attention" for op in tape.ops))
+        assert flash[-1] != any(op.name == "scores" for op in tape.ops)
+    assert flash == [True, False, False, False, True, False]
 
 
 @pytest.mark.parametrize("name", NETWORKS)

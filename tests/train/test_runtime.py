@@ -7,7 +7,16 @@ from src.models import native
 from src.train import runtime
 
 EXPECTED = {
-    "Ascend": DeviceSettings("Ascend", "float16", composed_ops=False, length_multiple=16, hashed_dropout=False, unrolled=True),
+    "Ascend": DeviceSettings(
+        "Ascend",
+        "float16",
+        composed_ops=False,
+        aclnn=True,
+        flash_attention=True,
+        length_multiple=16,
+        hashed_dropout=False,
+        unrolled=True,
+    ),
     "GPU": DeviceSettings("GPU", "float16", composed_ops=False, length_multiple=8, hashed_dropout=False),
     "CPU": DeviceSettings("CPU", "float32", composed_ops=True, native_library=native.build(), length_multiple=1),
 }
@@ -18,10 +27,16 @@ def test_each_device_has_its_settings(target):
     assert runtime.settings(target) == EXPECTED[target]
 
 
-@pytest.mark.parametrize(("target", "form"), [("CPU", "layer"), ("GPU", "framework"), ("Ascend", "framework")])
+@pytest.mark.parametrize(("target", "form"), [("CPU", "layer"), ("GPU", "framework"), ("Ascend", "layer")])
 def test_layers_are_computed_again_by_what_the_device_does_best(target, form):
     assert (runtime.settings(target).recompute, runtime.settings(target, recompute=True).recompute) == ("none", form)
-    assert runtime.settings(target, recompute=True).hashed_dropout  # a layer computed twice drops the same
+    assert runtime.settings(target, recompute=True).hashed_dropout == (target != "Ascend")  # a layer computed twice drops the same
+
+
+def test_flash_attention_is_ascends_and_has_a_switch():
+    assert not runtime.settings("Ascend", flash_attention=False).flash_attention
+    assert not runtime.settings("Ascend", "float32").flash_attention
+    assert not runtime.settings("GPU").flash_attention
 
 
 def test_a_given_compute_type_is_kept():
@@ -46,6 +61,7 @@ def test_tf32_is_the_gpus(target):
 @pytest.mark.parametrize(("chip", "saturates"), [("910A", True), ("910B", False), ("A3", False)])
 def test_the_910a_saturates(chip, saturates):
     assert runtime.settings("Ascend", chip=chip).saturates == saturates
+    assert runtime.settings("Ascend", chip=chip).flash_attention != saturates  # CANN has the kernel from the 910B on
 
 
 @pytest.mark.parametrize("mode", ["SATURATION_MODE", "INFNAN_MODE"])
