@@ -280,7 +280,7 @@ def test_unknown_form_is_told_which_are_read(read, data):
         read("\n" + data)
 
 
-@pytest.mark.parametrize("data", [b"", b"\n\n", b" \r\n\t\n", b"\xef\xbb\xbf", gzip.compress(b"")])
+@pytest.mark.parametrize("data", [b"", b"\n\n", b" \r\n\t\n", b"\xef\xbb\xbf", gzip.compress(b"", mtime=0)])
 def test_empty_file_is_refused(read, data, tmp_path):
     with pytest.raises(ValueError, match="a.txt: the file is empty"):
         read(data)
