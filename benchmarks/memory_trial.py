@@ -63,6 +63,7 @@ def main():
     parser.add_argument("--compute_type", default="auto")
     parser.add_argument("--optimizer", default="AdamWeightDecay", choices=("Lamb", "AdamWeightDecay", "AdamW", "Momentum"))
     parser.add_argument("--clip", default="global_norm", choices=("global_norm", "per_parameter", "none"))
+    parser.add_argument("--loss_scale", default="dynamic", choices=("dynamic", "none"), help="in float16 [%(default)s]")
     parser.add_argument("--device_target", default="auto")
     parser.add_argument("--jit_level", default="O0", choices=("O0", "O1"), help="of Ascend's compiler [%(default)s]")
     parser.add_argument("--plain_attention", action="store_true", help="on Ascend: no flash attention")
@@ -92,7 +93,7 @@ def main():
     else:
         task, network, loss = classifier, Classifier(config, device, 2), ClassificationLoss()
     optimizer = make_optimizer(OptimizerConfig(name=options.optimizer, learning_rate=1e-5), network.trainable_params(), 1000, device.aclnn)
-    loss_scale = make_loss_scale(PrecisionConfig(), device.compute_type)
+    loss_scale = make_loss_scale(PrecisionConfig(loss_scale=options.loss_scale), device.compute_type)
     step = TrainStep(WithLoss(network, loss, len(task.INPUTS)), optimizer, loss_scale, clip=options.clip)
     columns = make_batch(options, config)
     batch, seconds = [Tensor(columns[name]) for name in task.INPUTS + task.TARGETS], []
