@@ -27,7 +27,6 @@ CASES = {
     "AdamWeightDecay": "--optimizer AdamWeightDecay",
     "Lamb, recompute": "--optimizer Lamb --use_recompute",
     "Lamb, plain attention": "--optimizer Lamb --plain_attention",
-    "Lamb, O1": "--optimizer Lamb --jit_level O1",
 }
 _SELECTED = re.compile(r"PrintOpSelectedNum\] (\d+(?: \d+)+)")  # kernels of a graph by kind: internal, aclnn, aclop, ATB, HCCL, host, …
 _MANY = 50  # kernels; graphs with fewer are the loss scale and the like

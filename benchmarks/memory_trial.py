@@ -64,6 +64,7 @@ def main():
     parser.add_argument("--compute_type", default="auto")
     parser.add_argument("--optimizer", default="AdamWeightDecay", choices=("Lamb", "AdamWeightDecay", "AdamW", "Momentum"))
     parser.add_argument("--clip", default="global_norm", choices=("global_norm", "per_parameter", "none"))
+    parser.add_argument("--loss_scale", default="dynamic", choices=("dynamic", "none"), help="in float16 [%(default)s]")
     parser.add_argument("--device_target", default="auto")
     parser.add_argument("--jit_level", default="O0", choices=("O0", "O1"), help="of Ascend's compiler [%(default)s]")
     parser.add_argument("--plain_attention", action="store_true", help="on Ascend: no flash attention")
@@ -86,14 +87,14 @@ def main():
     flash = not options.plain_attention
     device = runtime.settings(target, options.compute_type, recompute=options.use_recompute, flash_attention=flash)
     if target == "Ascend":
-        mindspore.set_context(jit_config={"jit_level": options.jit_level})
+        framework.set_jit_level(options.jit_level)
     mindspore.set_seed(1)
     if options.task == "pretrain":
         task, network, loss = pretrain, Pretraining(config, device), PretrainingLoss(device.aclnn)
     else:
         task, network, loss = classifier, Classifier(config, device, 2), ClassificationLoss()
     optimizer = make_optimizer(OptimizerConfig(name=options.optimizer, learning_rate=1e-5), network.trainable_params(), 1000, device.aclnn)
-    loss_scale = make_loss_scale(PrecisionConfig(), device.compute_type)
+    loss_scale = make_loss_scale(PrecisionConfig(loss_scale=options.loss_scale), device.compute_type)
     step = TrainStep(WithLoss(network, loss, len(task.INPUTS)), optimizer, loss_scale, clip=options.clip)
     columns = make_batch(options, config)
     batch, seconds = [Tensor(columns[name]) for name in task.INPUTS + task.TARGETS], []

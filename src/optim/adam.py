@@ -62,7 +62,7 @@ class AdamWeightDecay(Optimizer):
         if self.groups is not None:
             weight1, weight2 = self.weights()
             update = ops.partial(_update_rows, self.store, rate, weight1, weight2, self.beta1, self.beta2, self.eps)
-            states = self.values(), self.moments1, self.moments2
+            states = self.states(gradients, self.moments1, self.moments2)
             return self.finish(self.hyper_map(update, self.decay_rates, *states, gradients, factors))
         divisor1, divisor2 = self.divisors()
         root2 = ops.sqrt(divisor2)

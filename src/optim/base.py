@@ -68,13 +68,19 @@ class Optimizer(nn.Cell):
         """Zeros shaped as the parameters, named `{prefix}.{parameter}` in checkpoints."""
         return self.parameters.clone(prefix=prefix, init="zeros") if self.groups is None else self.groups.zeros(prefix)
 
-    def values(self):
-        """What an update takes as parameters, in the form of the gradients and moments."""
-        return self.parameters if self.groups is None else self.groups.stack(self.parameters)
+    def states(self, gradients, *moments):
+        """Parameters and moments in the form of the gradients.
+
+        Groups wait for the gradients: where nothing else keeps it, the framework orders what needs no gradient, such as moment * beta,
+        before the forward pass.
+        """
+        if self.groups is None:
+            return self.parameters, *moments
+        return self.groups.stack(ops.depend(self.parameters, gradients)), *[ops.depend(each, gradients) for each in moments]
 
     def finish(self, updated):
         """What the updates of all have returned by `store`, when it is kept."""
-        return updated if self.groups is None else self.groups.assign(self.parameters, updated)
+        return updated if self.groups is None else self.groups.write_back(self.parameters, updated)
 
     def split_state(self, arrays):
         """NumPy arrays of a TrainStep's parameters as a checkpoint has them: moments of one parameter each."""

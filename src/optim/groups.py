@@ -69,7 +69,7 @@ class Groups(nn.Cell):
             start += count
         return stacked
 
-    def assign(self, parameters, stacked):
+    def write_back(self, parameters, stacked):
         """Give each parameter its row."""
         rows = ()
         for (count, size), group in zip(self.sizes, stacked):

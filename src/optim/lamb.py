@@ -42,5 +42,5 @@ class Lamb(Optimizer):
     def apply(self, gradients, factors, rate):
         weight1, weight2 = self.moment_weight(self.logs[0]), self.moment_weight(self.logs[1])
         update = ops.partial(_update, self.norm, self.store, rate, weight1, weight2, self.beta1, self.beta2, self.eps)
-        states = self.values(), self.moments1, self.moments2
+        states = self.states(gradients, self.moments1, self.moments2)
         return self.finish(self.hyper_map(update, self.decay_rates, self.decaying, *states, gradients, factors))

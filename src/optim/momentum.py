@@ -25,4 +25,5 @@ class Momentum(Optimizer):
 
     def apply(self, gradients, factors, rate):
         update = ops.partial(_update, self.store, rate, self.momentum)
-        return self.finish(self.hyper_map(update, self.decay_rates, self.values(), self.moments, gradients, factors))
+        states = self.states(gradients, self.moments)
+        return self.finish(self.hyper_map(update, self.decay_rates, *states, gradients, factors))

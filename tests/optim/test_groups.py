@@ -1,5 +1,5 @@
 """Updates of parameters in groups, Ascend's form, beside those of one parameter each. The op that writes a row back has no CPU kernel:
-ops.assign stands for it; all others are those of Ascend's form."""
+Assign stands for it; all others are those of Ascend's form."""
 
 import mindspore
 import numpy as np
@@ -34,7 +34,7 @@ class Sums(nn.Cell):
 
 @pytest.fixture(autouse=True)
 def a_copy_for_the_cpu(monkeypatch):
-    monkeypatch.setattr(groups, "copy", ops.assign)
+    monkeypatch.setattr(groups, "copy", ops.Assign())
 
 
 def make_step(name, grouped, **settings):
