@@ -26,7 +26,9 @@ def adam_step(weight1, weight2, beta1, beta2, eps, moment1, moment2, gradient):
 @_update_rows.register("Function", *["Tensor"] * 3, *["Number"] * 4, *["Tensor"] * 5)
 def _update_rows_one(store, rate, weight1, weight2, beta1, beta2, eps, decay, parameter, moment1, moment2, gradient, factor):
     step, done = adam_step(weight1, weight2, beta1, beta2, eps, moment1, moment2, gradient * factor)
-    return ops.depend(store(parameter, parameter - (step + parameter * decay) * rate), done)
+    if decay > 0.0:
+        step = step + parameter * decay
+    return ops.depend(store(parameter, parameter - step * rate), done)
 
 
 class AdamWeightDecay(Optimizer):
