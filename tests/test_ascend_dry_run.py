@@ -46,9 +46,9 @@ def try_ascend(folder, *command, code=0, **environ):
 
 
 def find_network(report, name):
-    """The networks of this name; each of their graphs has kernels."""
+    """The networks of this name, which have kernels; a graph of reshapes alone has none."""
     found = [network for network in report["networks"] if name in network["network"]]
-    assert found and all(graph["aclnn"] + graph["aclop"] + graph["other"] for network in found for graph in network["graphs"])
+    assert found and all(sum(graph["aclnn"] for graph in network["graphs"]) for network in found)
     assert report["without_kernel"] == []
     return found
 
@@ -165,8 +165,9 @@ def test_an_operator_without_an_ascend_kernel_is_named(tmp_path):
 def test_pretraining_with_lamb_has_a_kernel_for_every_operator(pretrain):
     report = pretrain(optimizer__name="Lamb")
     (step,) = find_network(report, "TrainStep")
-    forward, update = step["graphs"][0], next(graph for graph in step["graphs"] if "✓" in graph["function"])
-    assert forward["operators"]["MatMul"] and update["operators"]["Sqrt"]
+    forward = max((graph for graph in step["graphs"] if "↓" not in graph["function"]), key=lambda graph: graph["aclnn"])
+    update = next(graph for graph in step["graphs"] if "✓" in graph["function"])
+    assert any("Mat" in name or name == "Dense" for name in forward["operators"]) and update["operators"]["Sqrt"]
     assert step["fewest_launches"] < step["launches"] == sum(graph["launches"] for graph in step["graphs"] if "✗" not in graph["function"])
     assert 0 < report["peak_memory"]["tensors"] <= report["peak_memory"]["with_gaps"]
 
@@ -210,7 +211,7 @@ def test_data_sink_compiles(pretrain):
 )
 def test_gradients_of_eight_ranks_are_summed_by_hccl(pretrain, environ):
     (step,) = find_network(pretrain(environ, optimizer__name="AdamWeightDecay"), "TrainStep")
-    assert step["graphs"][0]["operators"]["AllReduce"] and step["graphs"][0]["other"]
+    assert any(graph["operators"].get("AllReduce") and graph["other"] for graph in step["graphs"])
 
 
 @pytest.mark.slow
