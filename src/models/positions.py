@@ -11,7 +11,7 @@ import mindspore
 from mindspore import Parameter, Tensor, nn, ops
 
 from src.formats.positions import make_sinusoids
-from src.models.layers import SwapMiddle, make_weight
+from src.models.layers import SwapMiddle, make_weight, take_rows
 
 
 class AbsolutePositions(nn.Cell):
@@ -42,7 +42,7 @@ class RelativePositions(nn.Cell):
         self.table = table
         self.learned = isinstance(table, Parameter)
         self.max_distance = max_relative_position
-        self.compute_type = getattr(mindspore, device.compute_type)
+        self.compute_type, self.aclnn = getattr(mindspore, device.compute_type), device.aclnn
         self.swap = SwapMiddle(device)
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.context = ops.BatchMatMul()
@@ -56,21 +56,23 @@ class RelativePositions(nn.Cell):
         places = ops.arange(seq_length)
         distances = places.reshape((1, -1)) - places.reshape((-1, 1))
         rows = ops.clamp(distances, -self.max_distance, self.max_distance) + self.max_distance
-        return ops.gather(table[0] if self.learned else self.table, rows, 0).astype(self.compute_type)
+        return take_rows(table[0] if self.learned else self.table, rows, self.aclnn).astype(self.compute_type)
 
     def key_scores(self, query, *table):
         """q_i . a_ij: [B, N, S, D] -> [B, N, S, S]."""
         batch_size, num_heads, seq_length, head_size = query.shape
-        query = self.swap(query.reshape((1, batch_size * num_heads, seq_length, head_size)))[0]  # [S, B * N, D]
+        query = self.swap(query.reshape((1, batch_size * num_heads, seq_length, head_size)))
+        query = query.reshape((seq_length, -1, head_size))  # [S, B * N, D]
         scores = self.scores(query, self.relations(seq_length, table))  # [S, B * N, S]
-        return self.swap(scores.expand_dims(0)).reshape((batch_size, num_heads, seq_length, seq_length))
+        return self.swap(scores.reshape((1, seq_length, -1, seq_length))).reshape((batch_size, num_heads, seq_length, seq_length))
 
     def value_context(self, probs, *table):
         """sum_j p_ij a_ij: [B, N, S, S] -> [B, N, S, D]."""
         batch_size, num_heads, seq_length, _ = probs.shape
-        probs = self.swap(probs.reshape((1, batch_size * num_heads, seq_length, seq_length)))[0]  # [S, B * N, S]
-        context = self.context(probs, self.relations(seq_length, table))  # [S, B * N, D]
-        return self.swap(context.expand_dims(0)).reshape((batch_size, num_heads, seq_length, -1))
+        probs = self.swap(probs.reshape((1, batch_size * num_heads, seq_length, seq_length)))
+        probs = probs.reshape((seq_length, -1, seq_length))  # [S, B * N, S]
+        context = self.context(probs, self.relations(seq_length, table)).expand_dims(0)  # [1, S, B * N, D]
+        return self.swap(context).reshape((batch_size, num_heads, seq_length, -1))
 
 
 def make_positions(config, device):

@@ -99,7 +99,8 @@ def make_steps(tape, optimizer):
     backward = _Backward(tape, tape.form.recompute)
     steps += backward.steps
     if tape.form.aclnn:
-        return steps + _update_groups(tape.parameters, backward.gradients)
+        steps += _update_groups(tape.parameters, backward.gradients)
+        return steps if tape.form.compute_type == "float16" else _copy_parameters(tape.parameters, steps)
     for parameter in tape.parameters:  # `_square_sum` of src/train/step.py
         steps.append(Step("update", "gradient squared", (backward.gradients[parameter],), (), 0, parameter.bytes))
     scaled = {x: dataclasses.replace(x, name=f"{x.name}: gradient * factor") for x in tape.parameters}
@@ -127,6 +128,13 @@ def _update_groups(parameters, gradients):
     for parameter in parameters:
         steps.append(Step("update", "update", (news[math.prod(parameter.shape)][1],), (), 0, parameter.bytes))
     return steps
+
+
+def _copy_parameters(parameters, steps):
+    """Without a loss scale the update is in the graph of the forward pass, and the framework copies the parameters that it changes."""
+    copies = tuple(dataclasses.replace(parameter, name=f"{parameter.name}, copied") for parameter in parameters)
+    last = dataclasses.replace(steps[-1], reads=(*steps[-1].reads, *copies))
+    return [Step("forward", "parameters copied", (), copies), *steps[:-1], last]
 
 
 class Plan:
