@@ -12,9 +12,10 @@ import math
 import mindspore
 from mindspore import nn, ops
 
+from src.models.activations import Activation, tanh
 from src.models.ascend import Branches, EncoderMasks, FlashAttention, FusedProjections, flash_takes, make_padding, take_rows
 from src.models.dropout import Dropout
-from src.models.layers import Activation, Embedding, LayerNorm, Linear, MaskedSoftmax, SwapMiddle, make_mask_bias, tanh, zeros_like
+from src.models.layers import Embedding, LayerNorm, Linear, MaskedSoftmax, SwapMiddle, make_mask_bias, zeros_like
 from src.models.positions import make_positions
 
 EMBEDDINGS_PLACE, HEAD_PLACE = 0, 1  # of Dropout; the layers' come behind

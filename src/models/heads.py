@@ -7,9 +7,10 @@ import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src.models.activations import tanh
 from src.models.bert import HEAD_PLACE, Bert
 from src.models.dropout import Dropout
-from src.models.layers import Linear, tanh
+from src.models.layers import Linear
 from src.models.recurrent import BiLstm
 
 _WIDTHS, _FILTERS = (1, 2, 3, 4), 256

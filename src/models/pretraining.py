@@ -9,8 +9,9 @@ import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src.models.activations import Activation
 from src.models.bert import Bert
-from src.models.layers import Activation, LayerNorm, Linear, take_rows
+from src.models.layers import LayerNorm, Linear, take_rows
 from src.models.losses import cross_entropy
 
 

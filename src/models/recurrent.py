@@ -13,7 +13,7 @@ import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.models.layers import tanh
+from src.models.activations import tanh
 
 
 class _Recurrence(nn.Cell):

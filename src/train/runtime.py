@@ -137,26 +137,31 @@ def start(options):
         _allow_tf32(device)
     if device.world_size > 1:
         framework.sum_gradients_in_groups(device.world_size)
-    if device.recompute == "layer" and not device.native_library:
-        logger.warning("use_recompute=true saves nothing without a C++ compiler: the framework's own kernels keep what they have computed")
-    if options.enable_data_sink and not device.data_sink:
-        logger.warning(f"enable_data_sink=true has no effect: {target} takes its data step by step")
-    if device.saturates and device.compute_type == "float16" and options.precision.loss_scale == "none":
-        logger.warning("precision.loss_scale=none: this chip saturates, so that overflows are neither seen nor skipped")
     mindspore.set_seed(options.seed)
     number = options.device_id if place.device_id is None else place.device_id
     logger.info(
         f"device {target}:{number}{f' chip={chip}' if chip else ''} rank={device.rank}/{device.world_size} "
         f"compute_type={device.compute_type} mindspore={mindspore.__version__}"
     )
-    if device.compute_type == "float32" and options.precision.loss_scale != "none":
-        logger.info("loss scaling is inactive: compute_type is float32")
+    tell_of_settings(options, device)
     return dataclasses.replace(
         options,
         device_target=target,
         device=device,
         precision=dataclasses.replace(options.precision, compute_type=device.compute_type),
     )
+
+
+def tell_of_settings(options, device):
+    """Log which settings of RunOptions have no effect, or a dangerous one, on a device as `settings` describes it."""
+    if device.compute_type == "float32" and options.precision.loss_scale != "none":
+        logger.info("loss scaling is inactive: compute_type is float32")
+    if device.composed_ops and device.recompute == "layer" and not device.native_library:
+        logger.warning("use_recompute=true saves nothing without a C++ compiler: the framework's own kernels keep what they have computed")
+    if options.enable_data_sink and not device.data_sink:
+        logger.warning(f"enable_data_sink=true has no effect: {device.target} takes its data step by step")
+    if device.saturates and device.compute_type == "float16" and options.precision.loss_scale == "none":
+        logger.warning("precision.loss_scale=none: this chip saturates, so that overflows are neither seen nor skipped")
 
 
 def _find_chip(given, target):

@@ -10,7 +10,8 @@ from scipy.special import ndtr
 
 from src.config.training import DeviceSettings
 from src.models import native
-from src.models.layers import Activation, LayerNorm, Linear, MaskedSoftmax, SwapMiddle, tanh
+from src.models.activations import Activation, tanh
+from src.models.layers import LayerNorm, Linear, MaskedSoftmax, SwapMiddle
 
 FORMS = {
     "native": DeviceSettings(native_library=native.build()),

@@ -1,8 +1,9 @@
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
 
-from src.config.training import DeviceSettings
+from src.config.training import DeviceSettings, RunOptions
 from src.models import native
 from src.train import runtime
 
@@ -110,3 +111,12 @@ def test_a_chip_elsewhere_has_no_effect_and_is_told(caplog):
 def test_data_sinks_everywhere_but_on_the_cpu(target):
     assert runtime.settings(target, sink=True).data_sink == (target != "CPU")
     assert not runtime.settings(target).data_sink
+
+
+def test_recompute_is_told_to_save_nothing_on_a_cpu_without_a_compiler_alone(caplog):
+    options = RunOptions(use_recompute=True)
+    for target, told in (("Ascend", False), ("GPU", False), ("CPU", True)):
+        caplog.clear()
+        device = dataclasses.replace(runtime.settings(target, recompute=True), native_library=None)
+        runtime.tell_of_settings(options, device)
+        assert any(message.startswith("use_recompute=true saves nothing") for message in caplog.messages) == told
