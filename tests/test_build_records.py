@@ -338,7 +338,8 @@ def test_old_records_stay_when_new_ones_fail(flags, tmp_path, capsys):
     assert bytes_of(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize(("number", "workers"), [pytest.param(signal.SIGINT, 1, marks=pytest.mark.slow), (signal.SIGTERM, 2)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 2)])
 def test_interrupted_it_leaves_nothing_and_runs_again(flags, tmp_path, number, workers):
     write_text(tmp_path / "text.txt", documents=3000)
     command = [sys.executable, "-m", "src.build_records", *flags(dupe_factor=200, workers=workers)]

@@ -98,6 +98,7 @@ def test_another_head_starts_random_from_our_checkpoint(job, tmp_path, capsys):
     assert "labels=negative, neutral, positive" in said
 
 
+@pytest.mark.slow
 def test_a_stop_within_an_update_waits_for_its_end_and_goes_on_bit_for_bit(job, tmp_path, monkeypatch, capsys):
     settings = {"accumulation_steps": 2, "epoch_num": 3}
     run_classifier.main(job(output_dir=tmp_path / "whole", **settings))
@@ -152,6 +153,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(job, tmp_path):
     assert [name for name in arrays if not np.array_equal(arrays[name], others[name])] == []
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(job, tmp_path, capsys):
     run_classifier.main(job(save_checkpoint_steps=5, save_checkpoint_num=2))
     whole = tmp_path / "whole"

@@ -347,7 +347,7 @@ def test_the_loss_is_that_of_the_answers_in_the_rows(found_again):
     assert found_again.eval_results["eval_loss"] == found_again.eval_results["loss"] == pytest.approx(np.mean(losses), rel=1e-6)
 
 
-@pytest.mark.parametrize("form", ["tfrecord", "mindrecord"])
+@pytest.mark.parametrize("form", [pytest.param("tfrecord", marks=pytest.mark.slow), "mindrecord"])
 def test_records_with_their_questions_give_the_same_result(data, trained, tmp_path, form):
     path = data / "dev.tfrecord"
     if form == "mindrecord":
@@ -476,6 +476,7 @@ def test_the_threshold_decides_where_no_answer_is_given(version_2, tmp_path):
     assert none.null_odds == pytest.approx(version_2.null_odds, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_what_is_served_answers_by_the_settings_of_the_run(version_2, tmp_path):
     asked = {"null_score_diff_threshold": -2.5, "n_best_size": 7, "max_answer_length": 5}
     flags = {"do_predict": "true", "predict_data_file_path": version_2.path, "save_for_serving": "true"}
@@ -510,6 +511,7 @@ def chinese(data, tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_chinese_is_learnt_and_measured_as_cmrc_does(chinese):
     gold = list_answers(chinese.dev)
     for seed, results in zip((1, 2), chinese.seeds):
@@ -520,6 +522,7 @@ def test_chinese_is_learnt_and_measured_as_cmrc_does(chinese):
         assert results["average"] == pytest.approx((results["exact_match"] + results["f1"]) / 2)
 
 
+@pytest.mark.slow
 def test_answers_that_stand_nowhere_are_counted_and_survive(chinese):
     train, dev = (list_questions(paragraphs) for paragraphs in (chinese.train, chinese.dev))
     lost, folder = ", ".join(question["id"] for _, question in train[:3]), chinese.out.parent
@@ -531,6 +534,7 @@ def test_answers_that_stand_nowhere_are_counted_and_survive(chinese):
     assert dev[4][1]["id"] in read_json(chinese.out / "seed-1/predictions.json")
 
 
+@pytest.mark.slow
 def test_seeds_are_summarised(chinese):
     summary = read_json(chinese.out / "seed_results.json")
     assert (summary["task"], summary["seeds"]) == ("squad", [1, 2])

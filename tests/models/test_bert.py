@@ -23,7 +23,7 @@ GOLDEN = Path(__file__).parent.parent / "golden"
     [
         ("native", "gelu"),
         ("native", "gelu_new"),
-        ("native", "relu"),
+        pytest.param("native", "relu", marks=pytest.mark.slow),
         ("composed", "gelu"),
         ("fused", "gelu_new"),
         pytest.param("composed", "gelu_new", marks=pytest.mark.slow),

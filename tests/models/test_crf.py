@@ -105,7 +105,7 @@ def differentiate(unrolled, case):
 
 
 @IN_BOTH_FORMS
-@pytest.mark.parametrize("case", ["normal", "large"])
+@pytest.mark.parametrize("case", ["normal", pytest.param("large", marks=pytest.mark.slow)])
 def test_numbers_equal_pytorch_crf(unrolled, case):
     golden = {name.removeprefix(f"{case}/"): array for name, array in np.load(GOLDEN).items() if name.startswith(case)}
     scores = [golden[name] for name in ("transitions", "start_transitions", "end_transitions")]

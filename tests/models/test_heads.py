@@ -88,7 +88,13 @@ def test_batch_norm_evaluates_with_the_running_values():
 
 
 @pytest.mark.parametrize(
-    ("head", "batch_norm"), [("linear", False), pytest.param("cnn", False, marks=pytest.mark.slow), ("cnn", True), ("rcnn", False)]
+    ("head", "batch_norm"),
+    [
+        ("linear", False),
+        pytest.param("cnn", False, marks=pytest.mark.slow),
+        ("cnn", True),
+        pytest.param("rcnn", False, marks=pytest.mark.slow),
+    ],
 )
 def test_padding_does_not_change_logits(head, batch_norm):
     network = Classifier(ModelConfig(**TINY), DeviceSettings(), 3, head, batch_norm).set_train(False)

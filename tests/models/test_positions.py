@@ -49,7 +49,8 @@ def test_relative_positions_know_no_longest_sequence():
     assert network(*tensors(ids, ids, ids * 0))[0].shape == (1, 40, 8)
 
 
-@pytest.mark.parametrize("kind", [pytest.param("sinusoidal", marks=pytest.mark.slow), "learned"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sinusoidal", "learned"])
 def test_padding_does_not_change_logits(kind):
     network = Classifier(ModelConfig(**TINY, position_embedding_type=kind), DeviceSettings(), 3).set_train(False)
     ids = np.arange(10, dtype=np.int32).reshape(2, 5)

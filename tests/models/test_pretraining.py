@@ -83,7 +83,7 @@ def theirs(numbers, name):
     ("golden", "optimizer"),
     [
         ("bert", "AdamWeightDecay"),
-        ("nezha", "Lamb"),
+        pytest.param("nezha", "Lamb", marks=pytest.mark.slow),
         pytest.param("bert", "Lamb", marks=pytest.mark.slow),
         pytest.param("nezha", "AdamWeightDecay", marks=pytest.mark.slow),
     ],

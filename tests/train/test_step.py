@@ -154,7 +154,7 @@ def test_scaling_is_for_float16_alone():
 
 
 @pytest.mark.parametrize("optimizer", ["AdamWeightDecay", "Lamb", "Momentum"])
-@pytest.mark.parametrize("scaled", [False, True], ids=["unscaled", "scaled"])
+@pytest.mark.parametrize("scaled", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["unscaled", "scaled"])
 def test_micro_batches_equal_one_batch(optimizer, scaled):
     def scale():
         return LossScale(64.0, factor=2.0, window=100) if scaled else None
