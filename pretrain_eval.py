@@ -4,9 +4,9 @@ import json
 
 from src import cli, signals
 from src.config import loader
-from src.config.pretrain import PretrainEvalOptions
 from src.files import write_text
 from src.formats import weights
+from src.tasks.pretrain.options import PretrainEvalOptions
 
 
 def main(argv=None):
@@ -14,7 +14,7 @@ def main(argv=None):
     options = loader.load(PretrainEvalOptions, argv)
     with cli.bad_input_exits():
         with signals.held:
-            from src.tasks import pretrain  # imports MindSpore: after the options are known to be good
+            from src.tasks.pretrain import task as pretrain  # imports MindSpore: after the options are known to be good
             from src.train import checkpoint, prediction, runtime
 
         path = weights.find(options.eval_ckpt)

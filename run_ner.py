@@ -2,7 +2,7 @@
 
 from src import cli, signals
 from src.config import loader
-from src.config.ner import NerOptions
+from src.tasks.ner.options import NerOptions
 
 
 def main(argv=None):
@@ -12,7 +12,7 @@ def main(argv=None):
         with signals.held:
             from src.export import exporting
             from src.report import plots
-            from src.tasks import ner  # imports MindSpore: after the options are known to be good
+            from src.tasks.ner import task as ner  # imports MindSpore: after the options are known to be good
             from src.train import runs, runtime
 
         options = runtime.start(options)

@@ -2,7 +2,7 @@
 
 from src import cli, signals
 from src.config import loader
-from src.config.pretrain import PretrainOptions
+from src.tasks.pretrain.options import PretrainOptions
 
 
 def main(argv=None):
@@ -11,7 +11,7 @@ def main(argv=None):
     with cli.bad_input_exits():
         with signals.held:
             from src.report import plots
-            from src.tasks import pretrain  # imports MindSpore: after the options are known to be good
+            from src.tasks.pretrain import task as pretrain  # imports MindSpore: after the options are known to be good
             from src.train import loop, resume, runtime
 
         splits = ("train", "eval") if options.train_with_eval else ("train",)

@@ -2,7 +2,7 @@
 
 from src import cli, signals
 from src.config import loader
-from src.config.squad import SquadOptions
+from src.tasks.squad.options import SquadOptions
 
 
 def main(argv=None):
@@ -12,7 +12,7 @@ def main(argv=None):
         with signals.held:
             from src.export import exporting
             from src.report import plots
-            from src.tasks import squad  # imports MindSpore: after the options are known to be good
+            from src.tasks.squad import task as squad  # imports MindSpore: after the options are known to be good
             from src.train import runs, runtime
 
         options = runtime.start(options)

@@ -55,12 +55,12 @@ OURS = """
 import json, logging, os, sys, time
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 from src.build_records import parse
-from src.data import builder
+from src.tasks.pretrain.corpus import builder
 open_writer, imports = builder.open_writer, []
 def open_after_import(*arguments):
     started = time.perf_counter()
     if "mindrecord" in arguments:
-        import src.data.mindrecord
+        import src.records.mindrecord
     imports.append(time.perf_counter() - started)
     return open_writer(*arguments)
 if __name__ == "__main__":
@@ -84,7 +84,7 @@ def main():
     parser.add_argument("--memory", type=int, nargs="+", help="sizes in megabytes")
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT))
-    from src.data.corpus import read_corpus, split_sentences
+    from src.tasks.pretrain.corpus.text import read_corpus, split_sentences
 
     lines = [part for line in read_corpus([options.text]) for part in (split_sentences(line) or [""])]
     with tempfile.TemporaryDirectory() as folder:

@@ -18,9 +18,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from src.data.tables import read_rows  # noqa: E402
 from src.report.runs import read_results  # noqa: E402
 from src.report.tables import make_table  # noqa: E402
+from src.text.tables import read_rows  # noqa: E402
 
 HEADS = ("linear", "cnn", "rcnn")
 # data set: (epochs, seq_length, learning rate, columns of the table, flags; {data} and {output} stand for folders)

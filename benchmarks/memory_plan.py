@@ -19,11 +19,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from src.config.classifier import ClassifierOptions
 from src.config.model import ModelConfig, describe_weights
 from src.config.training import OptimizerConfig
 from src.report.memory import make_plan
 from src.report.memory_tape import Form
+from src.tasks.classifier.options import ClassifierOptions
 
 
 def measure(flags, batch_size):

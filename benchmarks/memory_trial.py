@@ -24,11 +24,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from src import framework
 from src.config.model import ModelConfig, describe_weights
 from src.config.training import OptimizerConfig, PrecisionConfig
-from src.models.heads import Classifier
 from src.models.losses import ClassificationLoss, WithLoss
-from src.models.pretraining import Pretraining, PretrainingLoss
 from src.optim.factory import make_optimizer
-from src.tasks import classifier, pretrain
+from src.tasks.classifier import task as classifier
+from src.tasks.classifier.network import Classifier
+from src.tasks.pretrain import task as pretrain
+from src.tasks.pretrain.network import Pretraining, PretrainingLoss
 from src.train import runtime
 from src.train.loss_scale import make_loss_scale
 from src.train.step import TrainStep

@@ -24,8 +24,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from src.config.model import ModelConfig, describe_weights
-from src.data.tokenization import Tokenizer
 from src.formats import weights
+from src.text.tokenization import Tokenizer
 
 TORCH = ROOT / ".venv-torch/bin/python"
 BATCHES = (1, 8, 32)

@@ -33,7 +33,7 @@ np.savez(file, sequence=out.last_hidden_state.detach().numpy(), pooled=out.poole
 
 def read_batch(path, folder):
     """Ids and mask of 64 non-empty lines spread evenly over the file."""
-    from src.data.tokenization import Tokenizer
+    from src.text.tokenization import Tokenizer
 
     tokenizer = Tokenizer(folder / "vocab.txt")
     lines = [line for line in Path(path).read_text(encoding="utf-8").split("\n") if line.strip()]
@@ -51,7 +51,7 @@ def differentiate(folder, batch):
 
     from src import framework
     from src.config.model import ModelConfig, describe_weights
-    from src.models.heads import Classifier
+    from src.tasks.classifier.network import Classifier
     from src.train import checkpoint, runtime
 
     class Objective(nn.Cell):

@@ -30,9 +30,9 @@ def make_rows(options, folder):
     records = folder / "records" / "text.tfrecord"
     flags = ["--input_file", options.text, "--vocab_file", options.vocab_file, "--output_file", str(records), "--dupe_factor", "1"]
     subprocess.run([sys.executable, "-m", "src.build_records", *flags], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    from src.data.plan import Batch
-    from src.data.record_files import read_record_file
-    from src.data.records import RecordSet
+    from src.records.files import read_record_file
+    from src.records.plan import Batch
+    from src.records.record_set import RecordSet
 
     chunk = next(read_record_file(records, "bert"))
     rows = RecordSet(chunk.lengths, chunk.tokens, chunk.rows)

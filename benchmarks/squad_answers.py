@@ -158,11 +158,11 @@ def main():
     parser.add_argument("--google", action="store_true")
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT))
-    from src.data.answers import find_answers
-    from src.data.records import cached_records
-    from src.data.squad import encode_questions
-    from src.data.tokenization import Tokenizer
-    from src.squad_file import read_squad
+    from src.records.record_set import cached_records
+    from src.tasks.squad.answers import find_answers
+    from src.tasks.squad.file import read_squad
+    from src.tasks.squad.windows import encode_questions
+    from src.text.tokenization import Tokenizer
 
     questions, tokenizer = read_squad(options.data), Tokenizer(options.vocab)
     with tempfile.TemporaryDirectory() as folder:

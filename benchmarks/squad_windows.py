@@ -121,7 +121,7 @@ def find_max_context(questions, chunk):
 
     In place of its context a question gets one of different characters, a token each, and each window a start logit of its own.
     """
-    from src.data.answers import find_answers
+    from src.tasks.squad.answers import find_answers
 
     lengths, rows = chunk.lengths, chunk.rows
     windows = np.concatenate([np.arange(len(list(group))) for _, group in groupby(rows["question"])])
@@ -202,9 +202,9 @@ def main():
     options = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # inherited by the peers
     sys.path.insert(0, str(ROOT))
-    from src.data.squad import encode_questions
-    from src.data.tokenization import Tokenizer
-    from src.squad_file import read_json, read_squad
+    from src.tasks.squad.file import read_json, read_squad
+    from src.tasks.squad.windows import encode_questions
+    from src.text.tokenization import Tokenizer
 
     tokenizer = Tokenizer(options.vocab)
     lengths = {name: getattr(options, name) for name in ("seq_length", "doc_stride", "max_query_length")}

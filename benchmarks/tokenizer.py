@@ -36,8 +36,8 @@ def main():
     parser.add_argument("--vocab", required=True)
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT))
-    from src.data.tables import read_text
-    from src.data.tokenization import Tokenizer
+    from src.text.tables import read_text
+    from src.text.tokenization import Tokenizer
 
     lines = [line for file in options.files for line in read_text(file).split("\n")]
     size = sum(len(line.encode()) for line in lines) / 1e6

@@ -11,7 +11,7 @@ import sys
 
 from src import cli
 from src.config import loader
-from src.config.builder import BuilderOptions
+from src.tasks.pretrain.corpus.options import BuilderOptions
 
 
 def main(argv=None):
@@ -22,11 +22,11 @@ def main(argv=None):
         signal.signal(signal.SIGINT, _exit)
         os.environ["TOKENIZERS_PARALLELISM"] = "false"  # processes share the cores, not threads
         if options.input_file:
-            from src.data.builder import build
+            from src.tasks.pretrain.corpus.builder import build
 
             build(options)
         if options.inspect:
-            from src.data.inspection import print_records
+            from src.tasks.pretrain.corpus.inspection import print_records
 
             print_records(options.output_file, options.vocab_file, options.inspect)
 

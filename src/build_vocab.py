@@ -1,4 +1,4 @@
-"""A WordPiece vocabulary from raw text, for the tokenizer of src.data.tokenization.
+"""A WordPiece vocabulary from raw text, for the tokenizer of src.text.tokenization.
 
     python -m src.build_vocab --input_file 'text/*.txt' --vocab_file vocab.txt --vocab_size 8000
 
@@ -12,12 +12,12 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from src import cli
 from src.config import loader
-from src.config.builder import VocabularyOptions
-from src.data.corpus import find_files, read_corpus
-from src.data.corpus_tokenization import cut_lines
-from src.data.tokenization import CLS, MASK, PAD, SEP, UNKNOWN, make_normalizer
 from src.files import write_text
 from src.log import logger
+from src.tasks.pretrain.corpus.options import VocabularyOptions
+from src.tasks.pretrain.corpus.text import find_files, read_corpus
+from src.tasks.pretrain.corpus.tokens import cut_lines
+from src.text.tokenization import CLS, MASK, PAD, SEP, UNKNOWN, make_normalizer
 
 _SPECIAL = [PAD, UNKNOWN, CLS, SEP, MASK]
 _CHARS = 1 << 20  # of a block of text

@@ -20,14 +20,14 @@ import numpy as np
 
 from src import cli, signals
 from src.config import loader
-from src.config.preprocessing import PreprocessingOptions
-from src.data.ner import encode_sentences
-from src.data.record_writers import open_writer, pack
-from src.data.tagged_text import read_tagged
-from src.data.tags import make_tag_set, read_label_file
-from src.data.tokenization import Tokenizer, fingerprint
 from src.files import make_folder, move_whole
 from src.log import logger
+from src.records.writers import open_writer, pack
+from src.tasks.ner.preprocess_options import PreprocessingOptions
+from src.tasks.ner.rows import encode_sentences
+from src.tasks.ner.tagged_text import read_tagged
+from src.tasks.ner.tags import make_tag_set, read_label_file
+from src.text.tokenization import Tokenizer, fingerprint
 
 _COLUMNS = ("input_ids", "input_mask", "segment_ids", "label_ids")
 _ROWS_AT_ONCE = 512

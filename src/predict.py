@@ -16,10 +16,10 @@ from pathlib import Path
 
 from src import signals
 from src.cli import Parser, bad_input_exits
-from src.data.lines import read_lines
 from src.files import GZIP, written_whole
 from src.log import logger, progress
-from src.squad_file import read_squad
+from src.tasks.squad.file import read_squad
+from src.text.lines import read_lines
 
 _SECONDS = 120  # that a server may take for a call
 _MAX_BATCH = 1_000_000  # instances

@@ -15,10 +15,10 @@ from mindspore.mindrecord import FileReader, FileWriter
 from mindspore.mindrecord.filewriter import ShardWriter
 
 from src.build_records import main
-from src.data.mindrecord import MindRecordWriter, read_description
-from src.data.mindrecord_format import merge_columns
-from src.data.tokenization import fingerprint, read_vocabulary
-from src.data.workers import open_workers
+from src.records.mindrecord import MindRecordWriter, read_description
+from src.records.mindrecord_format import merge_columns
+from src.tasks.pretrain.corpus.workers import open_workers
+from src.text.tokenization import fingerprint, read_vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "dog", "ran", "fast", "slow", "good", "bad", "very", "not", "it", "was", "xyz", "wordy"]
@@ -124,8 +124,8 @@ def test_statistics_are_those_of_the_rows(flags, tmp_path, vocab_file):
 
 @pytest.mark.parametrize("file_format", ["tfrecord", "mindrecord"])
 def test_any_number_of_workers_gives_the_same_bytes(flags, tmp_path, monkeypatch, file_format):
-    monkeypatch.setattr("src.data.builder._CHARS", 500)  # several blocks; workers get theirs as tasks
-    monkeypatch.setattr("src.data.builder._ROWS", 16)
+    monkeypatch.setattr("src.tasks.pretrain.corpus.builder._CHARS", 500)  # several blocks; workers get theirs as tasks
+    monkeypatch.setattr("src.tasks.pretrain.corpus.builder._ROWS", 16)
     for workers in (1, 3):
         main(flags(output_file=tmp_path / f"out{workers}" / f"x.{file_format}", workers=workers, shards=2))
     first = bytes_of(tmp_path / "out1")
@@ -213,7 +213,7 @@ def write_both(folder, num_rows):
 
 @pytest.mark.parametrize("num_rows", [1, 10, 6000])
 def test_mindrecords_are_the_frameworks(tmp_path, num_rows, monkeypatch):
-    monkeypatch.setattr("src.data.mindrecord.ShardWriter", SmallPages)
+    monkeypatch.setattr("src.records.mindrecord.ShardWriter", SmallPages)
     theirs, ours = write_both(tmp_path, num_rows)
     assert ours.read_bytes() == theirs.read_bytes()
     tables = []
@@ -361,5 +361,5 @@ def test_a_killed_worker_is_told():
 
 
 def test_options_come_without_the_framework():
-    code = "import sys, src.data.builder, src.build_records; sys.exit('mindspore' in sys.modules)"
+    code = "import sys, src.tasks.pretrain.corpus.builder, src.build_records; sys.exit('mindspore' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -1,7 +1,7 @@
 import pytest
 
 from src.build_vocab import main, train
-from src.data.tokenization import Tokenizer
+from src.text.tokenization import Tokenizer
 
 TEXT = "the cats sat. The dogs sat on a cat!\nnaïve Σίσυφος 中文中文\n\nthe dog ran, the cat ran.\n" * 3
 

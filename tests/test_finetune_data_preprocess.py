@@ -9,10 +9,10 @@ import mindspore.dataset as ds
 import numpy as np
 import pytest
 
-from src.data.mindrecord import read_description
-from src.data.record_files import read_record_file
 from src.finetune_data_preprocess import main
-from src.tasks import ner
+from src.records.files import read_record_file
+from src.records.mindrecord import read_description
+from src.tasks.ner import task as ner
 from tests.conftest import ROOT
 
 TOKENS = "[PAD] [UNK] [CLS] [SEP] 王 小 明 在 北 京 三 月 见 到 李 ， 中 国 人 cat ##s"

@@ -17,13 +17,13 @@ import run_ner
 import run_squad
 from src.config import loader
 from src.config.model import ModelConfig, own_description
-from src.config.pretrain import PretrainOptions
 from src.convert.conversion import convert
 from src.convert.parameters import encoder_shapes
-from src.data.tfrecord import encode_examples
 from src.formats import mindspore_checkpoint, weights
+from src.records.tfrecord import encode_examples
 from src.report import plots
-from src.tasks import pretrain
+from src.tasks.pretrain import task as pretrain
+from src.tasks.pretrain.options import PretrainOptions
 from src.train import checkpoint
 
 SEQ_LENGTH = 16

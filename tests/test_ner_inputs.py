@@ -1,6 +1,6 @@
 from types import SimpleNamespace
 
-from src.tasks import ner_inputs
+from src.tasks.ner import inputs as ner_inputs
 
 
 def test_types_are_matched_with_the_labels_without_regard_to_case(tmp_path, capsys):

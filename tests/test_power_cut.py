@@ -15,10 +15,10 @@ from train.test_saving import save
 
 from src import build_records, build_vocab, finetune_data_preprocess
 from src.convert import conversion
-from src.data import records
 from src.export import exporting
 from src.files import hidden_folder, move_whole, write_text, written_whole
 from src.formats import mindspore_checkpoint, safetensors_file, tensorflow
+from src.records import record_set as records
 
 ARRAYS = {"a": np.arange(7, dtype=np.float32)}
 DATA_FLAGS = ["--vocab_file=vocab.txt", "--label2id=types.txt", "--data_dir=data.xml", "--save_path=new/x.mindrecord"]

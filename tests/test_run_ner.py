@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT, WITHOUT_DROPOUT, WORDS
 
 import run_ner
-from src.data.tfrecord import encode_examples
+from src.records.tfrecord import encode_examples
 from src.report import plots
 from src.train import checkpoint, loop, prediction
 

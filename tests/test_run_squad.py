@@ -15,8 +15,8 @@ import pytest
 from conftest import ROOT, WITHOUT_DROPOUT, WORDS
 
 import run_squad
-from src.data.record_writers import open_writer, pack
-from src.data.tfrecord import encode_examples
+from src.records.tfrecord import encode_examples
+from src.records.writers import open_writer, pack
 from src.report import plots
 from src.train import checkpoint, loop, prediction
 

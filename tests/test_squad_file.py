@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from src.squad_file import Answer, Question, read_squad
+from src.tasks.squad.file import Answer, Question, read_squad
 
 CONTEXT = "the cat sat"
 QUESTION = {"id": "q5", "question": "who sat?", "answers": [{"text": "the cat", "answer_start": 0}, {"text": "cat", "answer_start": 4}]}

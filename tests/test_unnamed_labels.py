@@ -7,11 +7,13 @@ import pytest
 from conftest import SHAPE
 
 from src.config import loader
-from src.config.classifier import ClassifierOptions
-from src.config.ner import NerOptions
 from src.export import exporting
 from src.formats import mindspore_checkpoint
-from src.tasks import classifier, inputs, ner
+from src.tasks import fine_tuning
+from src.tasks.classifier import task as classifier
+from src.tasks.classifier.options import ClassifierOptions
+from src.tasks.ner import task as ner
+from src.tasks.ner.options import NerOptions
 
 PLACEHOLDERS = {str(number): f"LABEL_{number}" for number in range(3)}
 ORDER = "their order is a guess: 0=contradiction, 1=entailment, 2=neutral; --labels gives another"
@@ -49,7 +51,7 @@ def test_the_order_of_tags_that_weights_do_not_name_is_told_as_a_guess(weights, 
 
 @pytest.mark.parametrize(("names", "is_told"), [(("PER", "per"), True), (("PER", "LOC"), False)])
 def test_names_that_differ_in_case_alone_are_told(names, is_told, caplog):
-    inputs.warn_of_case("types", names)
+    fine_tuning.warn_of_case("types", names)
     assert ("some types differ in case alone: PER, per; each counts by itself" in caplog.text) == is_told
 
 

@@ -5,9 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.bundle import classifier, folder, ner, squad
+from src.bundle import folder
 from src.bundle.graphs import TEXT_INPUTS, open_graph
-from src.data.tokenization import Tokenizer
+from src.tasks.classifier import serving as classifier
+from src.tasks.ner import serving as ner
+from src.tasks.squad import serving as squad
+from src.text.tokenization import Tokenizer
 
 _TASKS = {"classifier": classifier, "ner": ner, "squad": squad}
 

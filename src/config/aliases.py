@@ -74,7 +74,7 @@ IGNORED = {
     "use_apex": "the optimisers are this program's own",
     "iterations_per_loop": "the data goes to the device step by step",
     "predict_batch_size": "prediction runs with --eval_batch_size; results do not depend on it",
-    "eval_script": "the measure of the official script is computed here: src/metrics/squad.py",
+    "eval_script": "the measure of the official script is computed here: src/tasks/squad/measures.py",
     "bert_model": "the network's shape is read beside the weights, or from --bert_config_file",
     "json-summary": "figures and events of a run are in log.jsonl in the output folder",
     "disable-progress-bar": "a bar is drawn on terminals only",

@@ -7,10 +7,10 @@ from pathlib import Path
 from src.config import loader
 from src.config.model import ModelConfig, describe_weights, own_description
 from src.convert.parameters import has_plain_head
-from src.data.tokenization import Tokenizer
 from src.files import read_json_object, write_text
 from src.formats import tokenizer_files
 from src.formats.zoo import EPS as ZOOS_EPS
+from src.text.tokenization import Tokenizer
 
 _GOOGLES = (
     *("attention_probs_dropout_prob", "hidden_act", "hidden_dropout_prob", "hidden_size", "initializer_range", "intermediate_size"),

@@ -13,11 +13,11 @@ from pathlib import Path
 from src import cli, signals
 from src.bundle import folder as bundle_folder
 from src.config import loader
-from src.config.classifier import ClassifierOptions
 from src.config.model import describe_weights
-from src.config.ner import NerOptions
-from src.config.pretrain import PretrainEvalOptions
-from src.config.squad import SquadOptions
+from src.tasks.classifier.options import ClassifierOptions
+from src.tasks.ner.options import NerOptions
+from src.tasks.pretrain.options import PretrainEvalOptions
+from src.tasks.squad.options import SquadOptions
 
 _OPTIONS = {"classifier": ClassifierOptions, "ner": NerOptions, "squad": SquadOptions, "pretrain": PretrainEvalOptions}
 

@@ -7,10 +7,10 @@ import numpy as np
 from mindspore import Tensor
 
 from src.bundle.graphs import TEXT_INPUTS, MindirGraph, OnnxGraph
-from src.data.tokenization import Tokenizer
 from src.export.examples import QUESTIONS, TEXTS
 from src.files import write_text
 from src.log import format_fields, logger
+from src.text.tokenization import Tokenizer
 
 TOLERANCE = 1e-4
 _REPORT = "export_report.json"
@@ -24,7 +24,7 @@ class DifferentOutputs(Exception):
 
 def kind_of(task):
     """The name of a task's module: classifier, ner, squad or pretrain."""
-    return task.__name__.rpartition(".")[2]
+    return task.__name__.split(".")[2]
 
 
 def compare(task, config, network, folder, graphs, pairs):

@@ -8,14 +8,14 @@ from src import signals
 from src.bundle import folder as bundle_folder
 from src.bundle.model import Bundle
 from src.config import loader
-from src.data.classifier import make_task
-from src.data.tokenization import Tokenizer
 from src.export import mindir
 from src.export.comparison import compare, kind_of
 from src.files import hidden_folder, move_whole
 from src.formats import weights
 from src.log import logger, shorten
-from src.tasks import inputs
+from src.tasks import fine_tuning
+from src.tasks.classifier.rows import make_task
+from src.text.tokenization import Tokenizer
 from src.train import checkpoint, runs
 
 _FILES = {"onnx": "model.onnx", "int8": "model.int8.onnx", "mindir": "model.mindir"}
@@ -102,7 +102,7 @@ def _settle(task, config, path):
         count = len(weights.read(path).arrays.get("head.dense.bias", (0, 0)))  # load_weights tells what to do where there is none
         labels = known if len(known) == count else tuple(f"LABEL_{number}" for number in range(count))
         if labels == known:
-            inputs.warn_of_order(labels)
+            fine_tuning.warn_of_order(labels)
         config = dataclasses.replace(config, labels=labels)
     if kind_of(task) == "classifier" and config.task_name == "custom" and not config.columns:
         logger.warning("nothing tells whether the texts were pairs: single ones are taken; --columns text_a=0,text_b=1 says otherwise")

@@ -1,4 +1,4 @@
-"""What stands on the encoder for a task (src/models/heads.py, tagger.py, span.py, pretraining.py) as ONNX nodes, without dropout.
+"""Heads of the tasks (network.py in its folder) as ONNX nodes, without dropout.
 
 Each function gives the outputs: name -> (value, sizes). Which parts a head has is told by the weights' names.
 
@@ -9,8 +9,8 @@ import re
 
 import numpy as np
 
-from src.data.tags import make_tag_set
 from src.export.onnx_encoder import negate_mask
+from src.tasks.ner.tags import make_tag_set
 
 _EPS = 1e-5  # of the batch normalisation
 _FORBIDDEN = -10000.0  # as models/crf.py

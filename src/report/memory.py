@@ -14,15 +14,15 @@ from matplotlib.figure import Figure
 
 from src import cli
 from src.config import loader
-from src.config.classifier import ClassifierOptions
-from src.config.ner import NerOptions
-from src.config.pretrain import PretrainOptions
-from src.config.squad import SquadOptions
 from src.files import written_whole
 from src.log import logger
 from src.report.memory_ops import record
 from src.report.memory_schedule import Plan
 from src.report.memory_tape import Form
+from src.tasks.classifier.options import ClassifierOptions
+from src.tasks.ner.options import NerOptions
+from src.tasks.pretrain.options import PretrainOptions
+from src.tasks.squad.options import SquadOptions
 
 MB, GB = 1024**2, 1024**3
 _UNITS = {"MB": MB, "MIB": MB, "GB": GB, "GIB": GB}

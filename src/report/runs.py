@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.tables import read_rows, read_text
 from src.log import logger
+from src.text.tables import read_rows, read_text
 
 _SUM_TOLERANCE = 1e-3  # probabilities are written with nine digits; a cut or shifted column is far off
 

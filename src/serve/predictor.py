@@ -5,13 +5,13 @@ import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 
-from src.bundle.instances import BadInstance
 from src.serve.batching import Batcher
 from src.serve.bodies import parse_json
 from src.serve.errors import ClientGone, Refusal
 from src.serve.gate import Gate
 from src.serve.metrics import Metrics
 from src.serve.schemas import Form
+from src.tasks.instances import BadInstance
 
 _LARGE = 64 << 10  # bytes; bodies above are prepared in a thread of their own, where small ones do not wait for them
 

@@ -8,11 +8,11 @@ import numpy as np
 from mindspore import Tensor
 
 from src.config.model import own_description
-from src.data.tokenization import read_vocabulary
 from src.files import write_text
 from src.formats import mindspore_checkpoint, series, weights
 from src.formats.tokenizer_files import list_tokens
 from src.log import format_fields, logger, shorten
+from src.text.tokenization import read_vocabulary
 
 _POSITION = "data_position"  # int64: a Position, and the values of what resuming must have in common
 DESCRIBED_BY = ("config.json", "vocab.txt", "tokenizer_config.json")  # a folder of checkpoints

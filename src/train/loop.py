@@ -16,12 +16,12 @@ from mindspore.train import Model
 
 from src import cli
 from src.config import loader
-from src.data import pipeline
-from src.data.plan import TrainingPlan, choose_buckets
 from src.files import write_text
 from src.log import RunLog, format_fields, logger
 from src.models.losses import WithLoss
 from src.optim.factory import make_optimizer
+from src.records import pipeline
+from src.records.plan import TrainingPlan, choose_buckets
 from src.train import checkpoint, collectives
 from src.train.callbacks import Evaluator, OverflowGuard, Saver, StopOnSignal
 from src.train.loss_scale import make_loss_scale

@@ -5,9 +5,9 @@ import time
 import numpy as np
 from mindspore.train import Model
 
-from src.data import pipeline
-from src.data.plan import choose_buckets, plan_epoch
 from src.log import RunLog, format_fields, logger, progress
+from src.records import pipeline
+from src.records.plan import choose_buckets, plan_epoch
 from src.train import checkpoint, collectives
 from src.train.step_log import Throughput
 

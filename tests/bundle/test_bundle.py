@@ -11,9 +11,9 @@ from src import predict
 from src.bundle import folder as bundle_folder
 from src.bundle.graphs import MindirGraph, OnnxGraph
 from src.bundle.model import Bundle
-from src.bundle.ner import find_best_path
 from src.config.model import ModelConfig
 from src.convert.description import Description, write_description
+from src.tasks.ner.serving import find_best_path
 
 onnx_graph = pytest.importorskip("src.export.onnx_graph", reason="onnx is not installed (requirements-serve.txt)")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (requirements-serve.txt)")

@@ -8,10 +8,10 @@ import yaml
 from conftest import SHAPE
 
 from src.config import loader
-from src.config.classifier import ClassifierOptions
-from src.config.ner import NerOptions
-from src.config.pretrain import PretrainEvalOptions, PretrainOptions
-from src.config.squad import SquadOptions
+from src.tasks.classifier.options import ClassifierOptions
+from src.tasks.ner.options import NerOptions
+from src.tasks.pretrain.options import PretrainEvalOptions, PretrainOptions
+from src.tasks.squad.options import SquadOptions
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,9 @@ from conftest import SHAPE
 
 from src import cli
 from src.config import loader
-from src.config.classifier import ClassifierOptions
 from src.config.model import ModelConfig
 from src.config.training import OptimizerConfig
+from src.tasks.classifier.options import ClassifierOptions
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 KEYS = [key for key, *_ in loader._leaves(ClassifierOptions)]

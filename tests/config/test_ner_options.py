@@ -5,7 +5,7 @@ import json
 import pytest
 
 from src.config import loader
-from src.config.ner import NerOptions
+from src.tasks.ner.options import NerOptions
 from tests.conftest import TINY
 
 LABELS = {"0": "O", "1": "B-PER", "2": "I-PER"}

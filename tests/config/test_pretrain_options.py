@@ -5,7 +5,7 @@ import yaml
 from conftest import ROOT, SHAPE
 
 from src.config import loader
-from src.config.pretrain import OPTIMIZER_DEFAULTS, PretrainEvalOptions, PretrainOptions
+from src.tasks.pretrain.options import OPTIMIZER_DEFAULTS, PretrainEvalOptions, PretrainOptions
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 import pytest
 
 from src.config import loader
-from src.config.squad import SquadOptions
+from src.tasks.squad.options import SquadOptions
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from src.data.answers import find_answers
-from src.data.tokenization import Tokenizer
+from src.tasks.squad.answers import find_answers
+from src.text.tokenization import Tokenizer
 
 GOLDEN = json.loads(gzip.decompress((Path(__file__).parent.parent / "golden" / "squad_answers.json.gz").read_bytes()))
 

@@ -3,10 +3,10 @@ import math
 
 import pytest
 
-from src.config.classifier import ClassifierOptions
-from src.data.classifier import TASKS, Columns, collect_labels, encode_examples, make_task, parse_columns, read_examples, usual_files
-from src.data.splits import find_file
-from src.data.tokenization import Tokenizer
+from src.tasks.classifier.options import ClassifierOptions
+from src.tasks.classifier.rows import TASKS, Columns, collect_labels, encode_examples, make_task, parse_columns, read_examples, usual_files
+from src.tasks.splits import find_file
+from src.text.tokenization import Tokenizer
 
 COLA, SST2 = make_task("cola", None), make_task("sst2", None)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from src.data.corpus import find_files, read_corpus, split_sentences
+from src.tasks.pretrain.corpus.text import find_files, read_corpus, split_sentences
 
 
 def read(path):

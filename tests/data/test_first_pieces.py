@@ -8,15 +8,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from src.bundle import ner as bundle_ner
 from src.config import loader
-from src.config.ner import NerOptions
-from src.data.ner import INSIDE, encode_sentences, find_continuations, find_entities, merge_windows
-from src.data.records import Chunk, RecordSet, join_rows
-from src.data.tagged_text import Sentence
-from src.data.tags import Entity, list_labels, make_tag_set
-from src.data.tokenization import Tokenizer
-from src.tasks import ner_inputs, ner_results
+from src.records.record_set import Chunk, RecordSet, join_rows
+from src.tasks.ner import inputs as ner_inputs
+from src.tasks.ner import results as ner_results
+from src.tasks.ner import serving as bundle_ner
+from src.tasks.ner.options import NerOptions
+from src.tasks.ner.rows import INSIDE, encode_sentences, find_continuations, find_entities, merge_windows
+from src.tasks.ner.tagged_text import Sentence
+from src.tasks.ner.tags import Entity, list_labels, make_tag_set
+from src.text.tokenization import Tokenizer
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "first_pieces.json").read_text(encoding="utf-8"))
 BIOES = make_tag_set(list_labels(("PER", "LOC"), "BIOES"))

@@ -9,7 +9,7 @@ import random
 
 import pytest
 
-from src.data.classifier import encode_examples, make_task, read_examples
+from src.tasks.classifier.rows import encode_examples, make_task, read_examples
 
 
 def write(path, data):

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from src.data.tagged_text import read_tagged
+from src.tasks.ner.tagged_text import read_tagged
 
 SCHEMES = {
     "IOB1": "BI",

@@ -3,12 +3,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from src.data import ner
-from src.data.ner import INSIDE, NO_TAGS, NO_TOKENS, OVERLAP, SHORTER, Losses, encode_sentences, find_entities, merge_windows
-from src.data.records import join_rows
-from src.data.tagged_text import Sentence, read_tagged
-from src.data.tags import Entity, list_labels, make_tag_set
-from src.data.tokenization import Tokenizer
+from src.records.record_set import join_rows
+from src.tasks.ner import rows as ner
+from src.tasks.ner.rows import INSIDE, NO_TAGS, NO_TOKENS, OVERLAP, SHORTER, Losses, encode_sentences, find_entities, merge_windows
+from src.tasks.ner.tagged_text import Sentence, read_tagged
+from src.tasks.ner.tags import Entity, list_labels, make_tag_set
+from src.text.tokenization import Tokenizer
 
 TOKENS = "[PAD] [UNK] [CLS] [SEP] [MASK] 中 国 人 民 银 行 一 二 三 cat ##s cafe 20 ##21 ##a 3 3d x y ａ ᄒ ##ᅡ ##ᆫ"
 BIO, BMES = (make_tag_set(list_labels(("PER", "ORG"), scheme)) for scheme in ("BIO", "BMES"))

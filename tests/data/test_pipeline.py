@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from src.data.pipeline import make_dataset
-from src.data.plan import TrainingPlan, plan_epoch
-from src.data.records import RecordSet
+from src.records.pipeline import make_dataset
+from src.records.plan import TrainingPlan, plan_epoch
+from src.records.record_set import RecordSet
 
 COLUMNS = ("input_ids", "input_mask", "token_type_ids", "label_ids", "weights", "row_id")
 

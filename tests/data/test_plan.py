@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from src.data.plan import MAX_BUCKETS, TrainingPlan, choose_buckets, plan_epoch
+from src.records.plan import MAX_BUCKETS, TrainingPlan, choose_buckets, plan_epoch
 
 SAVING = 0.04  # what one bucket more must save: the rule under test, written here a second time on purpose
 

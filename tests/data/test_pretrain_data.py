@@ -3,13 +3,13 @@ import random
 import numpy as np
 import pytest
 
-from src.data.corpus import read_corpus, split_sentences
-from src.data.corpus_tokenization import CorpusTokenizer, cut_lines, load_segmenter
-from src.data.keyed_random import make_keys, permute
-from src.data.pretrain import Masking, draw_masks
-from src.data.sentence_pairs import cut_documents, lay_out, make_pairs
-from src.data.token_store import TokenStore, TokenStoreWriter
-from src.data.tokenization import Tokenizer, fingerprint
+from src.tasks.pretrain.corpus.sentence_pairs import cut_documents, lay_out, make_pairs
+from src.tasks.pretrain.corpus.text import read_corpus, split_sentences
+from src.tasks.pretrain.corpus.token_store import TokenStore, TokenStoreWriter
+from src.tasks.pretrain.corpus.tokens import CorpusTokenizer, cut_lines, load_segmenter
+from src.tasks.pretrain.keyed_random import make_keys, permute
+from src.tasks.pretrain.masks import Masking, draw_masks
+from src.text.tokenization import Tokenizer, fingerprint
 
 CLS, SEP, MASK = 2, 3, 4
 MASKING = Masking(MASK, 1000, (0, CLS, SEP), 0.15, 20)
@@ -171,7 +171,7 @@ def test_fingerprint_follows_the_order_of_ids():
 
 def make_store(folder, documents, continues=None):
     """A store of documents given as lists of sentence lengths; the tokens are 10, 11, 12, ..."""
-    from src.data.corpus_tokenization import TokenBlock
+    from src.tasks.pretrain.corpus.tokens import TokenBlock
 
     folder.mkdir()
     with TokenStoreWriter(folder) as writer:

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from src.data.keyed_random import make_keys
-from src.data.plan import TrainingPlan
-from src.data.pretrain import Masking, draw_masks
-from src.data.pretrain_rows import PretrainRows
-from src.data.records import RecordSet
+from src.records.plan import TrainingPlan
+from src.records.record_set import RecordSet
+from src.tasks.pretrain.keyed_random import make_keys
+from src.tasks.pretrain.masks import Masking, draw_masks
+from src.tasks.pretrain.rows import PretrainRows
 
 PAD, CLS, SEP, MASK = 0, 2, 3, 4
 MASKING = Masking(mask_id=MASK, vocab_size=90, special_ids=(PAD, CLS, SEP), probability=0.15, max_predictions=5)

@@ -1,5 +1,5 @@
-from src.data import python_docs
-from src.data.corpus import read_corpus
+from src.tasks.pretrain.corpus import python_docs
+from src.tasks.pretrain.corpus.text import read_corpus
 
 
 def test_topics_are_prose_without_rules_and_prompts():

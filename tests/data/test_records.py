@@ -5,11 +5,12 @@ import struct
 import numpy as np
 import pytest
 
-from src.data import record_files, records
-from src.data.plan import Batch
-from src.data.record_files import LAYOUTS
-from src.data.records import RecordSet, join_rows
-from src.data.tfrecord import check_tfrecord, encode_examples, masked_crc
+from src.records import files as record_files
+from src.records import record_set as records
+from src.records.files import LAYOUTS
+from src.records.plan import Batch
+from src.records.record_set import RecordSet, join_rows
+from src.records.tfrecord import check_tfrecord, encode_examples, masked_crc
 
 SIZE = 8
 ROWS = [

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data.records import cached_records
-from src.data.squad import Losses, encode_questions
-from src.data.tokenization import Tokenizer
-from src.squad_file import Answer, Question, read_squad
+from src.records.record_set import cached_records
+from src.tasks.squad.file import Answer, Question, read_squad
+from src.tasks.squad.windows import Losses, encode_questions
+from src.text.tokenization import Tokenizer
 
 GOLDEN = json.loads(gzip.decompress((Path(__file__).parent.parent / "golden" / "squad_windows.json.gz").read_bytes()))
 LABELS = ("start_positions", "end_positions")

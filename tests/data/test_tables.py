@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from src.data.tables import read_rows
+from src.text.tables import read_rows
 
 
 def write(path, data):

@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
-from src.data.tables import read_text
-from src.data.tagged_text import Sentence, read_plain, read_tagged
-from src.data.tags import list_labels, make_tag_set
 from src.log import logger
+from src.tasks.ner.tagged_text import Sentence, read_plain, read_tagged
+from src.tasks.ner.tags import list_labels, make_tag_set
+from src.text.tables import read_text
 
 MSRA_TYPES = {"LOCATION": "LOC", "ORGANIZATION": "ORG", "PERSON": "PER"}
 

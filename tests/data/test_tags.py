@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data.tags import Entity, list_labels, make_tag_set, parse_tag, read_label_file, zoo_labels
+from src.tasks.ner.tags import Entity, list_labels, make_tag_set, parse_tag, read_label_file, zoo_labels
 
 GOLDEN = json.loads(gzip.decompress((Path(__file__).parent.parent / "golden" / "tagging.json.gz").read_bytes()))
 NAMES = {"IOB1": "BIO", "IOB2": "BIO", "IO": "BIO", "IOE1": "IOE", "IOE2": "IOE"}  # what the schemes are called here; others by their name

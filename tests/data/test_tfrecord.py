@@ -4,7 +4,7 @@ import mindspore.dataset as ds
 import numpy as np
 import pytest
 
-from src.data.tfrecord import check_tfrecord, encode_examples
+from src.records.tfrecord import check_tfrecord, encode_examples
 
 # as tensorflow 2.21's tf.train.Example and TFRecordWriter give them
 INTS = [0, 1, 127, 128, 300, 16383, 16384, 30521, 1 << 40]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from src.data.tokenization import Tokenizer, read_vocabulary
+from src.text.tokenization import Tokenizer, read_vocabulary
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 _SPEC = importlib.util.spec_from_file_location("tokenizer_texts", GOLDEN / "tokenizer_texts.py")

@@ -9,8 +9,8 @@ import pytest
 from conftest import SHAPE
 
 from src.config.model import describe_weights
-from src.data.tokenization import Tokenizer, fingerprint, read_vocabulary
 from src.formats.tokenizer_files import count_ids, list_tokens
+from src.text.tokenization import Tokenizer, fingerprint, read_vocabulary
 from src.train.checkpoint import write_description
 
 GOLDEN = json.loads(gzip.decompress((Path(__file__).parents[1] / "golden/tokenizer_files.json.gz").read_bytes()))

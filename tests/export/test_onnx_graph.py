@@ -9,10 +9,10 @@ import tiny_models
 from src.config.model import ModelConfig, describe_weights
 from src.config.training import DeviceSettings
 from src.convert import network
-from src.data.tags import list_labels, make_tag_set
 from src.formats import weights
-from src.models.heads import Classifier
-from src.models.tagger import Tagger
+from src.tasks.classifier.network import Classifier
+from src.tasks.ner.network import Tagger
+from src.tasks.ner.tags import list_labels, make_tag_set
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install -r requirements-serve.txt")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install -r requirements-serve.txt")

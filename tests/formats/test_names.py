@@ -38,7 +38,7 @@ def list_parameters(make, **changes):
 
 
 def test_names_are_those_of_the_network():
-    from src.models.heads import Classifier
+    from src.tasks.classifier.network import Classifier
 
     ours = list_parameters(lambda *settings: Classifier(*settings, 2))
     theirs = {names.to_huggingface(name) for name in ours}
@@ -119,10 +119,10 @@ def test_googles_names_are_those_of_its_programs():
 
 
 def list_networks():
-    from src.models.heads import Classifier
-    from src.models.pretraining import Pretraining
-    from src.models.span import SpanFinder
-    from src.models.tagger import Tagger
+    from src.tasks.classifier.network import Classifier
+    from src.tasks.ner.network import Tagger
+    from src.tasks.pretrain.network import Pretraining
+    from src.tasks.squad.network import SpanFinder
 
     return {
         "pretraining": Pretraining,

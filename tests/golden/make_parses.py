@@ -13,8 +13,11 @@ import os
 import sys
 from pathlib import Path
 
-from src.data import classifier, corpus, tables, tagged_text, tokenization
-from src.squad_file import read_squad
+from src.tasks.classifier import rows as classifier
+from src.tasks.ner import tagged_text
+from src.tasks.pretrain.corpus import text as corpus
+from src.tasks.squad.file import read_squad
+from src.text import tables, tokenization
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GOLDEN = Path(__file__).parent / "parses.json"

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from src.metrics.classification import classification_metrics
+from src.tasks.classifier.measures import classification_metrics
 
 
 def make_case(seed, rows, classes):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from src.metrics.segmentation import fold, segment, split_sentences, split_words
+from src.tasks.squad.segmentation import fold, segment, split_sentences, split_words
 
 WORDS = json.loads(gzip.decompress((Path(__file__).parent.parent / "golden" / "squad_metrics.json.gz").read_bytes()))["cmrc"]["words"]
 

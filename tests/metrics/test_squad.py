@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from src.metrics import squad
-from src.metrics.squad import cmrc, squad_v1, squad_v2
-from src.squad_file import read_json
+from src.tasks.squad import measures as squad
+from src.tasks.squad.file import read_json
+from src.tasks.squad.measures import cmrc, squad_v1, squad_v2
 
 ROOT = Path(__file__).parent.parent.parent
 GOLDEN = json.loads(gzip.decompress((ROOT / "tests" / "golden" / "squad_metrics.json.gz").read_bytes()))

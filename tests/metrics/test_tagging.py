@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data.tags import make_tag_set
-from src.metrics.tagging import entity_metrics, legacy_entity_metrics, legacy_metrics, token_accuracy
+from src.tasks.ner.measures import entity_metrics, legacy_entity_metrics, legacy_metrics, token_accuracy
+from src.tasks.ner.tags import make_tag_set
 
 GOLDEN = json.loads(gzip.decompress((Path(__file__).parent.parent / "golden" / "tagging.json.gz").read_bytes()))
 A, B, C = ("PER", 0, 2), ("LOC", 4, 5), ("PER", 7, 9)

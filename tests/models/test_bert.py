@@ -12,7 +12,7 @@ from src.config.training import DeviceSettings
 from src.formats import names, weights
 from src.models import native
 from src.models.bert import Bert
-from src.models.heads import Classifier
+from src.tasks.classifier.network import Classifier
 from src.train import checkpoint
 
 GOLDEN = Path(__file__).parent.parent / "golden"

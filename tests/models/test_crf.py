@@ -8,9 +8,9 @@ import pytest
 from mindspore import nn, ops
 from reference import tensors
 
-from src.data.tags import list_labels, make_tag_set
 from src.formats.zoo import convert_crf
 from src.models.crf import FORBIDDEN, BestPath, Crf, CrfLikelihood
+from src.tasks.ner.tags import list_labels, make_tag_set
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "crf.npz"
 GRADIENTS = {"emissions": 0, "transitions": 3, "start_transitions": 4, "end_transitions": 5}

@@ -9,7 +9,7 @@ from reference import TINY, tensors, waves
 
 from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
-from src.models.heads import Classifier, CnnHead, RcnnHead
+from src.tasks.classifier.network import Classifier, CnnHead, RcnnHead
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "heads.npz"
 CONFIG = ModelConfig(**{**TINY, "hidden_size": 4})

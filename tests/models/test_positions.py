@@ -9,8 +9,8 @@ from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
 from src.formats.positions import make_sinusoids
 from src.models.bert import Bert
-from src.models.heads import Classifier
 from src.models.positions import make_positions
+from src.tasks.classifier.network import Classifier
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "nezha.npz"
 

@@ -7,11 +7,11 @@ from mindspore import Tensor
 from src.config.model import ModelConfig
 from src.config.training import OptimizerConfig
 from src.formats import names
-from src.metrics.pretraining import pretraining_metrics
 from src.models.losses import WithLoss
-from src.models.pretraining import Pretraining, PretrainingLoss, PretrainingScores
 from src.optim.factory import make_optimizer
-from src.tasks import pretrain
+from src.tasks.pretrain import task as pretrain
+from src.tasks.pretrain.measures import pretraining_metrics
+from src.tasks.pretrain.network import Pretraining, PretrainingLoss, PretrainingScores
 from src.train import runtime
 from src.train.step import TrainStep
 

@@ -7,9 +7,9 @@ from mindspore import Tensor
 
 from src.config.model import ModelConfig
 from src.models.dropout import Dropout
-from src.models.heads import Classifier
 from src.models.losses import WithLoss
-from src.models.span import SpanFinder, SpanLoss
+from src.tasks.classifier.network import Classifier
+from src.tasks.squad.network import SpanFinder, SpanLoss
 from src.train import runtime
 
 SHAPE = {"vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 40}

@@ -10,7 +10,7 @@ from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
 from src.formats import names
 from src.models.losses import WithLoss
-from src.models.span import SpanFinder, SpanLoss
+from src.tasks.squad.network import SpanFinder, SpanLoss
 from src.train import checkpoint
 
 GOLDEN_FOLDER = Path(__file__).parent.parent / "golden"

@@ -8,7 +8,7 @@ from reference import TINY, tensors
 
 from src.config.model import ModelConfig, describe_weights
 from src.config.training import DeviceSettings
-from src.models.tagger import CrfLoss, Tagger, TaggerScores, TaggingLoss
+from src.tasks.ner.network import CrfLoss, Tagger, TaggerScores, TaggingLoss
 from src.train import checkpoint
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "ner_bert.npz"

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from src.config.classifier import ClassifierOptions
 from src.config.model import ModelConfig, describe_weights
-from src.config.ner import NerOptions
-from src.config.pretrain import PretrainOptions
-from src.config.squad import SquadOptions
 from src.config.training import OptimizerConfig
 from src.convert.parameters import encoder_shapes
 from src.report.memory import main, make_plan, parse_memory
 from src.report.memory_ops import record
 from src.report.memory_schedule import Plan
 from src.report.memory_tape import Form, Tape, Tensor
+from src.tasks.classifier.options import ClassifierOptions
+from src.tasks.ner.options import NerOptions
+from src.tasks.pretrain.options import PretrainOptions
+from src.tasks.squad.options import SquadOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ModelConfig(vocab_size=50, hidden_size=8, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16)

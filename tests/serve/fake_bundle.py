@@ -4,7 +4,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from src.bundle.instances import BadInstance
+from src.tasks.instances import BadInstance
 
 FIELDS = {
     "classifier": ("text_a",),

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from src.config.training import DeviceSettings
-from src.data.plan import TrainingPlan
 from src.log import RunLog
+from src.records.plan import TrainingPlan
 from src.train import loop
 from src.train.callbacks import Evaluator, OverflowGuard, Saver, StopOnSignal
 from src.train.step_log import Progress, StepLog, Throughput

@@ -8,9 +8,9 @@ from conftest import exit_code
 from train.test_saving import save
 
 import run_classifier
-from src.config.classifier import ClassifierOptions
-from src.config.pretrain import PretrainOptions
 from src.files import locked
+from src.tasks.classifier.options import ClassifierOptions
+from src.tasks.pretrain.options import PretrainOptions
 from src.train import resume
 
 TASK = SimpleNamespace(NAME="ner")

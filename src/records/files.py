@@ -1,0 +1,212 @@
+"""Ready-made MindRecord and TFRecord files, the model zoo's and Google's, read into Chunks without padding."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import mindspore.dataset as ds
+import numpy as np
+
+from src.log import logger
+from src.records import mindrecord
+from src.records.record_set import Chunk
+from src.records.tfrecord import check_length, check_tfrecord
+
+_ROWS_A_CHUNK = 4096
+_SHARD = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})$")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A task's columns by the files' names -> the network's names.
+
+    tokens: one value a token. numbers: one value a row. lists: a fixed number of values a row. optional: may be absent.
+    """
+
+    tokens: dict
+    numbers: dict
+    lists: dict
+    optional: tuple = ()
+
+
+_INPUTS = {"input_ids": "input_ids", "segment_ids": "token_type_ids"}
+_MASKED = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
+LAYOUTS = {
+    "classifier": Layout(_INPUTS, {"label_ids": "label_ids"}, {}),
+    "ner": Layout({**_INPUTS, "label_ids": "label_ids"}, {}, {}),
+    "squad": Layout(_INPUTS, {name: name for name in ("start_positions", "end_positions")}, {}),
+    "squad_windows": Layout(_INPUTS, {}, {}),  # to be evaluated
+    "bert": Layout(
+        {**_INPUTS, "word_continues": "word_continues"},
+        {"next_sentence_labels": "next_sentence_labels"},
+        {name: name for name in _MASKED},
+        ("word_continues",),
+    ),
+}
+
+
+def find_record_files(path):
+    """The record files that a path means: itself, or those in a folder.
+
+    Raises:
+        FileNotFoundError: no such path. ValueError: no records there; shards of a set are missing, or are there with another
+            count too; or MindRecords and TFRecords lie side by side, which would be the same rows twice.
+    """
+    path = Path(path)
+    if path.is_file():
+        files = [path]
+    elif path.is_dir():
+        files = sorted(
+            file for file in path.iterdir() if file.is_file() and not file.name.startswith(".") and file.suffix not in (".db", ".json")
+        )
+    else:
+        raise FileNotFoundError(f"{path}: no such file or folder of records")
+    found = [file for file in files if is_record_file(file)]
+    if not found:
+        raise ValueError(f"{path}: no MindRecord or TFRecord here; python -m src.build_records makes them")
+    for file in sorted(set(files) - set(found)):
+        logger.warning(f"{file} is ignored: neither MindRecord nor TFRecord")
+    if len({is_mindrecord(file) for file in found}) > 1:
+        raise ValueError(f"{path}: holds MindRecords and TFRecords; name the file, or keep them in folders of their own")
+    if path.is_dir():
+        _check_shards(path, found)
+    return found
+
+
+def _check_shards(folder, files):
+    shards = {}
+    for match in filter(None, (_SHARD.match(file.name) for file in files)):
+        shards.setdefault(match["name"], {}).setdefault(int(match["count"]), []).append(int(match["number"]))
+    for name, counts in shards.items():
+        if len(counts) > 1:
+            raise ValueError(
+                f"{folder}: {name} is there in {' and in '.join(map(str, sorted(counts)))} shards; remove those of an earlier run"
+            )
+        for count, numbers in counts.items():
+            if missing := sorted(set(range(count)) - set(numbers)):
+                raise ValueError(f"{folder}: of the {count} shards of {name}, number {', '.join(map(str, missing))} is missing")
+
+
+def read_description(path):
+    """What src.build_records tells of records: from the MindRecord itself, or from the statistics beside a TFRecord; {} of others.
+
+    Raises:
+        ValueError: a MindRecord's header is damaged.
+    """
+    path = Path(path)
+    if is_mindrecord(path):
+        return mindrecord.read_description(path)
+    match = _SHARD.match(path.name)
+    statistics = path.with_name(f"{Path(match['name'] if match else path.name).stem}.statistics.json")
+    try:
+        return json.loads(statistics.read_text(encoding="utf-8"))["description"]
+    except (OSError, ValueError, KeyError, TypeError):  # not ours
+        return {}
+
+
+def is_record_file(path):
+    """Whether a data file is a MindRecord or a TFRecord rather than a text table; told by its content."""
+    with open(path, "rb") as file:
+        return is_mindrecord(path) or check_length(file.read(12)) is not None
+
+
+def is_mindrecord(path):
+    """Whether `path` is a MindRecord, by its name or by the index that lies beside it."""
+    return Path(path).suffix == ".mindrecord" or Path(f"{path}.db").is_file()
+
+
+def read_record_file(path, task, schema_file=None):
+    """All rows of a ready-made MindRecord or TFRecord, padding stripped by input_mask.
+
+    Args:
+        path: made for the model zoo or for Google's programs.
+        task: key of LAYOUTS; its columns must be there.
+        schema_file: the model zoo's schema JSON, for TFRecord.
+
+    Yields:
+        Chunks for `cached_records`.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: damaged, truncated, or without the columns.
+    """
+    layout, count = LAYOUTS[task], 0
+    try:
+        for batch in _open(path, layout, schema_file):
+            chunk = _strip(batch, layout)
+            count += len(chunk.lengths)
+            yield chunk
+    except (RuntimeError, TypeError, ValueError) as error:
+        names = ", ".join(name for name in _names(layout) if name not in layout.optional)
+        raise ValueError(f"{path}: not readable as records with columns {names}: {mindrecord.find_reason(error)}") from None
+    if not count:
+        raise ValueError(f"{path}: no rows")
+
+
+def _names(layout):
+    return ["input_mask", *layout.tokens, *layout.numbers, *layout.lists]
+
+
+def _open(path, layout, schema_file):
+    """Batches of rows as dicts of padded arrays."""
+    if is_mindrecord(path):
+        _check_mindrecord(path)
+        found = ds.MindDataset([str(path)], shuffle=False).get_col_names()
+        names = [name for name in _names(layout) if name in found or name not in layout.optional]
+        dataset = ds.MindDataset([str(path)], columns_list=names, shuffle=False)
+    else:
+        count = check_tfrecord(path)
+        found = ds.TFRecordDataset(str(path), schema=schema_file, shuffle=False).get_col_names()
+        names = [name for name in _names(layout) if name in found or name not in layout.optional]
+        dataset = ds.TFRecordDataset(str(path), schema=schema_file, columns_list=names, shuffle=False)
+        rows = dataset.get_dataset_size()
+        if rows < count:
+            logger.warning(f"{schema_file}: numRows takes {rows} of the {count} rows of {path}")
+    dataset = dataset.padded_batch(_ROWS_A_CHUNK, drop_remainder=False, pad_info={})
+    return dataset.create_dict_iterator(output_numpy=True, num_epochs=1)
+
+
+def _check_mindrecord(path):
+    """Open the file in a process of its own: some damage in its header makes the framework abort.
+
+    Raises:
+        ValueError: it did not survive.
+    """
+    code = "import sys; from mindspore.dataset import MindDataset; MindDataset([sys.argv[1]], shuffle=False).get_dataset_size()"
+    if subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True).returncode < 0:
+        raise ValueError("damaged header")
+
+
+def _strip(batch, layout):
+    lengths = np.count_nonzero(batch["input_mask"], 1).astype(np.int32)
+    tokens = {ours: batch[name] for name, ours in layout.tokens.items() if name in batch}
+    width = min(values.shape[1] for values in tokens.values())
+    if lengths.min() == 0 or lengths.max() > width:
+        wrong = lengths[(lengths == 0) | (lengths > width)][0]
+        raise ValueError(f"a row of {wrong} tokens by input_mask has {width} values in {', '.join(layout.tokens)}")
+    numbers = {ours: batch[name].reshape(len(lengths), -1) for name, ours in layout.numbers.items()}
+    for name, values in numbers.items():
+        if values.shape[1] != 1:
+            raise ValueError(f"a row has {values.shape[1]} values in {name}, 1 expected")
+    return Chunk(
+        lengths,
+        {name: values[:, :width][np.arange(width) < lengths[:, None]] for name, values in tokens.items()},
+        {name: values[:, 0] for name, values in numbers.items()} | {ours: batch[name] for name, ours in layout.lists.items()},
+    )
+
+
+def check_tokens(path, maxima, model, seq_length):
+    """Check that rows read from `path` fit a ModelConfig and a length, by what `Chunk.maxima` gives.
+
+    Raises:
+        ValueError: a token or segment beyond the tables, or a row that is too long.
+    """
+    largest, segments, longest = (int(maxima[name]) for name in ("input_ids", "token_type_ids", "lengths"))
+    if largest >= model.vocab_size:
+        raise ValueError(f"{path}: token id {largest} does not fit model.vocab_size={model.vocab_size}")
+    if segments >= model.type_vocab_size:
+        raise ValueError(f"{path}: segment {segments} does not fit model.type_vocab_size={model.type_vocab_size}")
+    if longest > seq_length:
+        raise ValueError(f"{path}: a row has {longest} tokens, seq_length={seq_length}")

@@ -1,0 +1,92 @@
+"""What a classification run tells and leaves: result lines, eval_results, evaluation.csv, predictions."""
+
+import csv
+import io
+
+import numpy as np
+from scipy.special import softmax
+
+from src.files import write_text
+from src.log import logger
+from src.records.files import is_record_file
+from src.tasks.classifier.measures import classification_metrics, regression_metrics
+from src.tasks.classifier.rows import make_task, read_examples, usual_files
+from src.tasks.results import write_results
+from src.tasks.splits import find_file
+
+_MEASURE_NAMES = {"mcc": "MCC", "spearman_correlation": "Spearman Correlation", "auc": "AUC"}
+
+
+def score(config, outputs, records):
+    """Measures of an evaluation.
+
+    Args:
+        outputs: one list of logits float32 [C], a row each.
+        records: RecordSet with label_ids, class ids or the scores of a regression.
+    """
+    (logits,), labels = outputs, records.rows["label_ids"]
+    if config.is_regression:
+        return regression_metrics(np.stack(logits)[:, 0], labels)
+    return classification_metrics(np.stack(logits), labels)
+
+
+def report_evaluation(config, outputs, records, global_step):
+    """Print the result as the model zoo does; write eval_results.json and .txt, and evaluation.csv for the figures.
+
+    Returns:
+        what eval_results.json holds.
+    """
+    metrics = score(config, outputs, records)
+    (logits,), labels = outputs, records.rows["label_ids"]
+    if config.is_regression:
+        rows = [[f"{true:.9g}", f"{found:.9g}"] for true, (found,) in zip(labels, logits)]
+    else:
+        rows = [
+            [config.labels[label], config.labels[int(row.argmax())], *(f"{value:.9g}" for value in row)]
+            for label, row in zip(labels, softmax(np.asarray(logits, np.float64), axis=1))
+        ]
+    _write_csv(f"{config.output_dir}/evaluation.csv", ["label", "predicted_label", *config.labels], rows)
+    if config.measure == "f1":
+        print(f"Precision {metrics['precision']:.6f}\nRecall {metrics['recall']:.6f}\nF1 {metrics['f1']:.6f}")
+    elif config.measure != "accuracy":
+        value = metrics.get(config.measure)
+        print(f"{_MEASURE_NAMES[config.measure]} {'undefined for these labels' if value is None else f'{value:.6f}'}", flush=True)
+    results = {"task": config.task_name, "global_step": global_step, "loss": metrics["eval_loss"]}
+    if "accuracy" in metrics:
+        num_examples = metrics["num_examples"]
+        correct = round(metrics["accuracy"] * num_examples)
+        print(f"acc_num {correct}, total_num {num_examples}, accuracy {metrics['accuracy']:.6f}", flush=True)
+        results["eval_accuracy"] = metrics["accuracy"]
+    results |= metrics
+    write_results(config, results)
+    return results
+
+
+def report_predictions(config, outputs, records):
+    """Write test_results.tsv (probabilities, or scores) and predictions.csv (texts, labels, margins), rows in input order."""
+    values = np.asarray(outputs[0], np.float64)
+    values = values if config.is_regression else softmax(values, axis=1)
+    table = "".join("\t".join(f"{value:.9g}" for value in row) + "\n" for row in values)
+    write_text(f"{config.output_dir}/test_results.tsv", table)
+    path = find_file(config, "predict", usual_files(config.task_name, config.language))
+    if is_record_file(path):
+        logger.warning(f"{path}: holds no texts; predictions.csv is not written, test_results.tsv is")
+        return
+    examples = read_examples(path, make_task(config.task_name, config.columns, config.language), with_labels=False)
+    decided = [("", f"{row[0]:.6g}", "") if config.is_regression else _decide(config.labels, row) for row in values]
+    rows = [[each.text_a, each.text_b or "", each.label or "", *decision] for each, decision in zip(examples, decided)]
+    header = ["text_a", "text_b", "label", "probability", "predicted_label", "margin"]
+    _write_csv(f"{config.output_dir}/predictions.csv", header, rows)
+    logger.info(f"wrote {config.output_dir}/test_results.tsv and predictions.csv, {len(examples)} rows")
+
+
+def _decide(labels, probabilities):
+    """Largest probability, its label, and the margin to the second largest."""
+    second, first = np.sort(probabilities)[-2:]
+    return f"{first:.6f}", labels[int(probabilities.argmax())], f"{first - second:.6f}"
+
+
+def _write_csv(path, header, rows):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    write_text(path, text.getvalue())

@@ -1,0 +1,48 @@
+"""Texts and pairs of texts: rows for the graph, and classes or scores of its logits."""
+
+import numpy as np
+
+from src.tasks.instances import take_texts
+
+PER_TOKEN = (False,)  # of each output of the graph: whether a row has a value a token
+
+
+def describe(settings):
+    """The keys of an instance, and what a bare text stands for."""
+    return (("text_a", "text_b"), None) if settings.get("pairs") else (("text_a",), "text_a")
+
+
+def check(settings):
+    """Raises: ValueError: a setting that no answer can be found with."""
+    for name in ("regression", "pairs"):
+        if type(settings.get(name, False)) is not bool:
+            raise ValueError(f"{name} must be true or false")
+
+
+def shapes(settings, num_labels, rows, length):
+    """The graph's outputs for so many rows of one length: name -> shape."""
+    return {"logits": (rows, 1 if settings.get("regression") else num_labels)}
+
+
+def encode(description, tokenizer, instances):
+    """(rows, what `decode` needs): rows are (input_ids, token_type_ids)."""
+    texts = take_texts(instances, *describe(description.settings))
+    first = tokenizer.encode([each["text_a"] for each in texts])
+    second = tokenizer.encode([each["text_b"] for each in texts]) if description.settings.get("pairs") else [None] * len(texts)
+    return [tokenizer.join(a, b, description.settings["seq_length"]) for a, b in zip(first, second)], None
+
+
+def decode(description, memory, outputs, top_k):
+    """A dict for each row's logits [C]: label, probability, probabilities (of the top_k most probable); score of a regression."""
+    if description.settings.get("regression"):
+        return [{"score": float(logits[0])} for (logits,) in outputs]
+    return [_decide(description.labels, logits, top_k) for (logits,) in outputs]
+
+
+def _decide(labels, logits, top_k):
+    shares = np.exp(logits.astype(np.float64) - logits.max())
+    shares /= shares.sum()
+    order = np.argsort(-shares, kind="stable") if top_k else range(len(labels))
+    probabilities = {labels[place]: float(shares[place]) for place in list(order)[: top_k or None]}
+    best = int(shares.argmax())
+    return {"label": labels[best], "probability": float(shares[best]), "probabilities": probabilities}

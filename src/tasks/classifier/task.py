@@ -1,0 +1,188 @@
+"""Classification of texts and pairs, and regression of a score: data, network, loss; results in classifier_results.py."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from src.log import logger, shorten
+from src.models.losses import ClassificationLoss, RegressionLoss
+from src.records.files import check_tokens, is_record_file, read_record_file
+from src.records.record_set import join_rows
+from src.tasks import fine_tuning
+from src.tasks.classifier.network import Classifier
+from src.tasks.classifier.results import report_evaluation, report_predictions, score
+from src.tasks.classifier.rows import collect_labels, encode_examples, make_task, read_examples, usual_files
+from src.tasks.fine_tuning import cached_rows, check_inputs
+from src.tasks.splits import find_file, wanted_splits
+from src.text.tokenization import Tokenizer
+
+__all__ = [
+    "INPUTS",
+    "LOSS_PARTS",
+    "NAME",
+    "TARGETS",
+    "dataset",
+    "describe",
+    "for_evaluation",
+    "loss",
+    "network",
+    "prepare",
+    "report_evaluation",
+    "report_predictions",
+    "score",
+]
+
+NAME = "classifier"
+INPUTS = ("input_ids", "input_mask", "token_type_ids")
+TARGETS = ("label_ids", "weights")
+LOSS_PARTS = ()
+_EXAMPLES_SHOWN = 3
+
+
+def prepare(config):
+    """Settle what depends on the data: labels, casing, class weights; check that data, vocabulary and network fit.
+
+    Returns:
+        config with labels, num_class, vocab_file_path, do_lower_case and class_weights filled in.
+
+    Raises:
+        ValueError, FileNotFoundError: naming what is missing or does not fit.
+    """
+    paths = {split: _find(config, split) for split in wanted_splits(config)}
+    config = check_inputs(NAME, config, paths.values())
+    config = dataclasses.replace(config, num_class=1, labels=()) if config.is_regression else _settle_labels(config, paths)
+    if config.cnn_batch_norm and config.device.world_size > 1:
+        logger.warning("cnn_batch_norm=true: each rank normalises by its own rows; the averages that rank 0 has seen are saved")
+    found = {split: dataset(config, split) for split in paths}
+    if "train" in found and not config.is_regression:
+        config = _settle_class_weights(config, np.bincount(found["train"].rows["label_ids"], minlength=config.num_class))
+    return config
+
+
+def dataset(config, split):
+    """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
+    path = _find(config, split)
+    task = (config.task_name, config.columns, config.language, config.is_regression, config.labels)
+    return cached_rows(config, split, [path], lambda: _make_chunks(config, path, split), config.seq_length, task, split == "predict")
+
+
+def network(config):
+    """Network from token ids to logits [B, C], or to the scores [B, 1] of a regression."""
+    return Classifier(config.model, config.device, config.num_class, config.head, config.cnn_batch_norm)
+
+
+def loss(config):
+    """Cross-entropy on those logits, or squared error of the scores."""
+    return RegressionLoss() if config.is_regression else ClassificationLoss(tuple(map(float, config.class_weights)))
+
+
+def describe(config):
+    """What goes beside a checkpoint, see `fine_tuning.describe`."""
+    return fine_tuning.describe(config, config.labels or ("LABEL_0",))  # Hugging Face's name for the score of a regression
+
+
+def for_evaluation(config, network):
+    """The cell whose outputs are scored, and its input columns."""
+    return network, INPUTS
+
+
+def _find(config, split):
+    return find_file(config, split, usual_files(config.task_name, config.language))
+
+
+def _settle_labels(config, paths):
+    labels = config.labels or _find_labels(config, paths)
+    if not (config.labels or config.do_train):
+        fine_tuning.warn_of_order(labels)
+    if config.num_class not in (None, len(labels)):
+        raise ValueError(f"num_class={config.num_class}, but the labels are {len(labels)}: {shorten(labels)}")
+    if len(labels) < 2:
+        raise ValueError(f"{next(iter(paths.values()))}: one label only, {labels}: nothing to tell apart")
+    logger.info(f"task {config.task_name} labels={shorten(labels)}")
+    fine_tuning.warn_of_case("labels", labels)
+    if {"-1", "0", "1", "2"} == set(labels):
+        logger.warning(
+            "-1 is a class as 0, 1 and 2 are; where it means that annotators did not agree (SNLI of Hugging Face), remove its rows"
+        )
+    if config.measure == "auc" and len(labels) > 2:
+        raise ValueError(f"assessment_method=auc: is for two classes, here are {len(labels)}")
+    return dataclasses.replace(config, labels=labels, num_class=len(labels))
+
+
+def _find_labels(config, paths):
+    """Label names of the task, else of the training file (of the evaluation file where nothing is trained)."""
+    path = paths.get("train") or next(iter(paths.values()))
+    if not is_record_file(path):
+        task = make_task(config.task_name, config.columns, config.language)
+        return task.labels or collect_labels(read_examples(path, task, with_labels=True))
+    known = () if config.task_name == "custom" else make_task(config.task_name, None, config.language).labels
+    if not known and config.num_class is None:
+        raise ValueError(f"{path}: holds label numbers only: give --num_class")
+    return known or tuple(str(number) for number in range(config.num_class))
+
+
+def _settle_class_weights(config, counts):
+    """Tell the class balance; give every class its weight where `class_weights` asks for any."""
+    shares = (f"{label}={count} ({count / counts.sum():.1%})" for label, count in zip(config.labels, counts))
+    logger.info(f"training classes: {shorten(shares)}")
+    if config.class_weights == ("balanced",):
+        weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
+    else:
+        weights = [_parse_weight(text) for text in config.class_weights]
+        if len(weights) not in (0, len(counts)):
+            raise ValueError(f"class_weights: {len(weights)} given, the classes are {len(counts)}: {shorten(config.labels)}")
+        if weights and not any(weight and count for weight, count in zip(weights, counts)):
+            raise ValueError(f"class_weights={','.join(config.class_weights)}: every training row would weigh 0")
+    return dataclasses.replace(config, class_weights=tuple(f"{weight:.9g}" for weight in weights))
+
+
+def _parse_weight(text):
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = math.nan
+    if not 0 <= weight < math.inf:
+        raise ValueError(f"class_weights: {text} is none; expected the one word balanced, or a number from 0 for each class")
+    return weight
+
+
+def _make_chunks(config, path, split):
+    if is_record_file(path):
+        for chunk in read_record_file(path, NAME, config.schema_file_path):
+            _check_chunk(config, path, chunk)
+            yield chunk
+        return
+    examples = read_examples(path, make_task(config.task_name, config.columns, config.language), with_labels=split != "predict")
+    if split == "predict":
+        examples = [dataclasses.replace(example, label=None) for example in examples]
+    tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
+    rows = encode_examples(path, examples, tokenizer, None if config.is_regression else config.labels, config.seq_length)
+    if examples[0].text_b is not None and config.model.type_vocab_size < 2:
+        raise ValueError(f"{path}: holds pairs of texts, which need two segments, but model.type_vocab_size=1")
+    for example, row in list(zip(examples, rows))[:_EXAMPLES_SHOWN]:
+        _show_example(split, example, row, tokenizer)
+    yield join_rows(rows)
+
+
+def _show_example(split, example, row, tokenizer):
+    """Log a row as text, tokens, ids, mask and label: the first look that finds most mistakes."""
+    fields = {
+        "text": example.text_a if example.text_b is None else f"{example.text_a} ||| {example.text_b}",
+        "tokens": " ".join(tokenizer.tokens[number] for number in row["input_ids"]),
+        "ids": " ".join(map(str, row["input_ids"])),
+        "mask": " ".join("1" for _ in row["input_ids"]),
+        "label": f"{example.label} (id {row['label_ids']})",
+    }
+    logger.info(f"{split} example line={example.line}" + "".join(f"\n  {name}: {value}" for name, value in fields.items()))
+
+
+def _check_chunk(config, path, chunk):
+    """Ready-made records must fit the network: ids, lengths, labels."""
+    check_tokens(path, chunk.maxima(), config.model, config.seq_length)
+    labels = chunk.rows["label_ids"]
+    if config.is_regression:
+        if not np.isfinite(labels).all():
+            raise ValueError(f"{path}: a score in label_ids is not finite")
+    elif labels.dtype.kind == "f" or labels.min() < 0 or labels.max() >= len(config.labels):
+        raise ValueError(f"{path}: label ids {labels.min()} to {labels.max()}, num_class={len(config.labels)}")

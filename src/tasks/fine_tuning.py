@@ -1,0 +1,79 @@
+"""What the fine-tuning tasks settle in the same way before they read their rows."""
+
+import dataclasses
+from pathlib import Path
+
+import tokenizers
+
+from src.files import make_folder
+from src.log import logger, shorten
+from src.records.files import is_record_file
+from src.records.record_set import cached_records, make_key
+from src.text.tokenization import Tokenizer
+
+
+def check_inputs(name, config, paths):
+    """Check output folder, vocabulary and schema file, tell the casing and what is ignored.
+
+    Args:
+        name: of the task.
+        config: FineTuneOptions.
+        paths: the data files of the run.
+
+    Returns:
+        config with do_lower_case as it was decided.
+
+    Raises:
+        ValueError, FileNotFoundError: naming what is missing or does not fit.
+    """
+    given = config.do_train or config.load_finetune_checkpoint_path or config.load_pretrain_checkpoint_path
+    if not given and not Path(config.checkpoint_dir).is_dir():
+        raise FileNotFoundError(f"{config.checkpoint_dir}: no {name} checkpoint here; train first or give --load_finetune_checkpoint_path")
+    make_folder(config.output_dir)
+    if not config.vocab_file_path:
+        raise ValueError("no vocabulary: there is no vocab.txt or tokenizer.json beside the weights; give --vocab_file_path")
+    tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
+    casing = f"do_lower_case={str(tokenizer.do_lower_case).lower()}, {tokenizer.casing_reason}"
+    logger.info(f"vocabulary {config.vocab_file_path} tokens={len(tokenizer.vocabulary)} {casing}")
+    for note in tokenizer.notes:
+        logger.warning(note)
+    if (size := len(tokenizer.tokens)) > config.model.vocab_size:
+        raise ValueError(f"{config.vocab_file_path}: {size} tokens do not fit model.vocab_size={config.model.vocab_size}")
+    if config.schema_file_path and not Path(config.schema_file_path).is_file():
+        raise FileNotFoundError(f"{config.schema_file_path}: no such file; --schema_file_path takes the schema JSON of a TFRecord file")
+    if config.schema_file_path and not any(map(is_record_file, paths)):
+        logger.warning(f"schema_file_path={config.schema_file_path} is ignored: it is for record files")
+    if config.eval_data_shuffle:
+        logger.warning("eval_data_shuffle=true is ignored: results do not depend on the order")
+    return dataclasses.replace(config, do_lower_case=tokenizer.do_lower_case)
+
+
+def cached_rows(config, split, files, make_chunks, *about):
+    """The RecordSet of a split; made once and kept in {output_dir}/cache, under a hash of all that its rows follow from.
+
+    Args:
+        files: the data; vocabulary and schema file are added.
+        make_chunks: () -> Chunks, called where the rows are not there.
+        about: values besides files and tokenizer.
+    """
+    files = [*files, *(Path(path) for path in (config.vocab_file_path, config.schema_file_path) if path)]
+    key = make_key(*files, tokenizers.__version__, Tokenizer(config.vocab_file_path, config.do_lower_case).description, *about)
+    return cached_records(Path(config.output_dir) / "cache" / f"{split}-{key}", make_chunks)
+
+
+def describe(config, labels):
+    """What evaluation and prediction need to know of a training: labels, vocabulary, tokenizer, settings by name."""
+    settings = {key: getattr(config, key) for key in config.TRAINED_WITH}
+    return labels, config.vocab_file_path, Tokenizer(config.vocab_file_path, config.do_lower_case).description, settings
+
+
+def warn_of_order(labels):
+    """Say which label each output is taken for where the weights name none, as Hugging Face's LABEL_0 names none."""
+    order = shorten(f"{number}={label}" for number, label in enumerate(labels))
+    logger.warning(f"the weights name no labels; their order is a guess: {order}; --labels gives another, separated by commas")
+
+
+def warn_of_case(what, names):
+    """Say that some names, of labels or types, differ in case alone."""
+    if len(set(map(str.casefold, names))) < len(names):
+        logger.warning(f"some {what} differ in case alone: {shorten(names)}; each counts by itself")

@@ -1,0 +1,135 @@
+"""Sentences with entities from MSRA's XML, in any encoding that it declares; nothing in it can expand or read other files."""
+
+import codecs
+import re
+from pathlib import Path
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import ParseError, XMLParser
+
+from src.files import read_bytes
+from src.tasks.ner.tags import Entity
+from src.text.tables import clean_name
+
+ENTITY_ELEMENTS = ("NAMEX", "TIMEX", "NUMEX")
+_DECLARATION = re.compile(rb"\s*<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)[\"']")
+_LAYOUT = re.compile(r"(?<!\s)\s*\n\s*")  # line breaks with the indentation around them
+
+
+def read_encoded(path):
+    """The text of an XML file, plain or .gz, that is not in UTF-8, by its byte order mark or declaration; None of any other file.
+
+    Raises:
+        ValueError: damaged gzip, an unknown encoding, or bytes that are not in the one declared.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return None
+    data = read_bytes(path)
+    declared = _DECLARATION.match(data[:200])
+    if data[:4] in (b"\xff\xfe<\0", b"\xfe\xff\0<"):
+        encoding = "utf-16"
+    elif declared:
+        encoding = declared[1].decode().lower()
+    else:
+        return None
+    try:
+        if codecs.lookup(encoding).name == "utf-8":
+            return None
+        if encoding in ("gb2312", "gbk"):
+            encoding = "gb18030"  # contains both, and files that say GB2312 often hold more
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].decode(encoding, "ignore").count("\n") + 1
+        raise ValueError(f"{path}:{line}: not {encoding}, which the file declares: {error.reason}") from None
+    except (LookupError, UnicodeError) as error:
+        raise ValueError(f"{path}:1: {error}") from None
+
+
+def parse_sentences(path, text, class_filter):
+    """(text, entities, line where it begins) of each child of the root; an element below a word that has a TYPE is an entity.
+
+    Line breaks in the text, with the white space around them, are layout and left out.
+
+    Args:
+        path: for messages.
+        text: of the whole file.
+        class_filter: set of the names of elements that count as entities; all if empty.
+
+    Raises:
+        ValueError: damaged XML, a document type, an empty sentence, an entity without type or text, a filter that names no element.
+    """
+    target = _Target(class_filter)
+    parser = XMLParser(target=target, forbid_dtd=True)
+    target.find_line = lambda: parser.parser.CurrentLineNumber
+    try:
+        parser.feed(text)
+        sentences = parser.close()
+    except ParseError as error:
+        raise ValueError(f"{path}:{error.position[0]}: damaged XML: {error}") from None
+    except DefusedXmlException as error:
+        raise ValueError(f"{path}:{target.find_line()}: XML with a document type of its own is refused: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}:{target.find_line()}: {error}") from None
+    if not sentences:
+        raise ValueError(f"{path}: no sentence")
+    if class_filter and not class_filter & target.found:
+        found = ", ".join(sorted(target.found)) or "none"
+        raise ValueError(f"{path}: no element {', '.join(sorted(class_filter))}, which class_filter names; elements of entities: {found}")
+    return sentences
+
+
+class _Target:
+    """Makes sentences of what the parser tells."""
+
+    def __init__(self, class_filter):
+        self.found = set()  # names of the elements that are entities
+        self._filter = class_filter
+        self._sentences, self._open, self._pending = [], [], []
+        self._parts, self._length, self._entities, self._line = [], 0, [], 0
+
+    def start(self, name, attributes):
+        self._flush()
+        entity_type = clean_name(attributes["TYPE"]) if "TYPE" in attributes and len(self._open) > 1 else None
+        if len(self._open) == 1:
+            self._line = self.find_line()
+        elif entity_type == "" or entity_type is None and name in ENTITY_ELEMENTS:
+            raise ValueError(f"{name} without {'a TYPE' if len(self._open) > 1 else 'a sentence around it'}")
+        self._open.append((entity_type, self._length))
+
+    def data(self, text):
+        self._pending.append(text)
+
+    def end(self, name):
+        self._flush()
+        entity_type, start = self._open.pop()
+        if entity_type is not None:
+            self._add_entity(name, Entity(entity_type, start, self._length))
+        if len(self._open) == 1:
+            self._add_sentence(name)
+
+    def close(self):
+        return self._sentences
+
+    def _flush(self):
+        text = _LAYOUT.sub("", "".join(self._pending))
+        self._pending = []
+        if len(self._open) > 1:
+            self._parts.append(text)
+            self._length += len(text)
+        elif text.strip():
+            raise ValueError(f"text outside a sentence: {text[:40]!r}")
+
+    def _add_entity(self, name, entity):
+        if entity.start == entity.end:
+            raise ValueError(f"{name} without text")
+        self.found.add(name)
+        if not self._filter or name in self._filter:
+            self._entities.append(entity)
+
+    def _add_sentence(self, name):
+        text = "".join(self._parts)
+        if not text.strip():
+            raise ValueError(f"empty sentence ({name})")
+        self._sentences.append((text, tuple(sorted(self._entities, key=lambda entity: entity[1:])), self._line))
+        self._parts, self._length, self._entities = [], 0, []

@@ -1,0 +1,121 @@
+"""Sentences of a run on named entities: which file, which rows of the records."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from src.log import logger, shorten
+from src.records.files import check_tokens, is_record_file, read_record_file
+from src.records.record_set import Chunk, join_rows
+from src.tasks.ner.rows import encode_sentences, find_continuations
+from src.tasks.ner.tagged_text import read_plain, read_tagged
+from src.tasks.ner.tags import make_tag_set
+from src.tasks.splits import SPLITS, find_file
+from src.text.tables import match_case
+from src.text.tokenization import CLS, SEP, Tokenizer
+
+_ENDINGS = ("json", "txt", "bio", "bmes", "conll", "xml")
+_FILES = tuple(
+    (*(f"{name}.{ending}" for ending in _ENDINGS), *others)
+    for name, others in (
+        ("train", ("example.train", "train.char.bmes", "msra_train_bio.txt")),
+        ("dev", ("example.dev", "dev.char.bmes", "msra_test_bio.txt")),
+        ("test", ("example.test", "test.char.bmes", "msra_test_bio.txt")),
+    )
+)
+
+
+def find(config, split):
+    """The file of a split; raw text to predict counts before any other."""
+    if split == "predict" and config.predict_text_file_path:
+        if not Path(config.predict_text_file_path).is_file():
+            raise FileNotFoundError(f"{config.predict_text_file_path}: no such file; --predict_text_file_path takes a sentence a line")
+        return Path(config.predict_text_file_path)
+    return find_file(config, split, _FILES)
+
+
+def read(config, split):
+    """The sentences of a split, which is no record file: list of Sentence."""
+    path = find(config, split)
+    if split == "predict" and config.predict_text_file_path:
+        return read_plain(path)
+    if split == "predict":
+        return read_file(path, ()).sentences
+    return _name_as_the_labels(path, read_file(path, config.class_filter).labelled_sentences(path), make_tag_set(config.labels).types)
+
+
+def _name_as_the_labels(path, sentences, types):
+    """The sentences; types that differ from those of the labels in case alone are named as these."""
+    known = match_case({entity.type for sentence in sentences for entity in sentence.entities}, types)
+    if not known:
+        return sentences
+    logger.info(f"{path}: types are matched without regard to case: {shorten(f'{name} is {known[name]}' for name in sorted(known))}")
+    renamed = []
+    for sentence in sentences:
+        entities = tuple(entity._replace(type=known.get(entity.type, entity.type)) for entity in sentence.entities)
+        renamed.append(dataclasses.replace(sentence, entities=entities))
+    return renamed
+
+
+def read_file(path, class_filter):
+    """The TaggedText of a file, which a run reads once."""
+    return _read_once(path, path.stat().st_mtime_ns, class_filter)
+
+
+@functools.lru_cache(maxsize=len(SPLITS))
+def _read_once(path, changed, class_filter):
+    return read_tagged(path, class_filter)
+
+
+def make_chunks(config, split):
+    """The rows of a split for `cached_records`, from text or from records."""
+    path = find(config, split)
+    tag_set, tokenizer = make_tag_set(config.labels), Tokenizer(config.vocab_file_path, config.do_lower_case)
+    if is_record_file(path):
+        first = 0
+        for chunk in read_record_file(path, "ner", config.schema_file_path):
+            check_tokens(path, chunk.maxima(), config.model, config.seq_length)
+            continuations = find_continuations(tokenizer) if config.tagged_pieces == "first" else ()
+            yield _complete(path, chunk, first, tag_set, tokenizer, continuations)
+            first += len(chunk.lengths)
+        return
+    sentences = read(config, split)
+    if split == "predict":
+        sentences = [dataclasses.replace(sentence, entities=()) for sentence in sentences]
+    rows, lost = encode_sentences(sentences, tokenizer, tag_set, config.seq_length, split != "train", path, config.tagged_pieces)
+    for line in lost.report(path, sentences):
+        logger.info(line)
+    yield join_rows(rows)
+
+
+def _complete(path, chunk, first, tag_set, tokenizer, untagged):
+    """Ready-made rows as `encode_sentences` makes them: no label at [CLS], [SEP] and tokens that are `untagged`, tags that make entities,
+    places for characters.
+
+    Entities are tagged as `make_labels` tags them.
+    """
+    ids, labels = chunk.tokens["input_ids"], chunk.tokens["label_ids"].astype(np.int32)
+    ends = np.cumsum(chunk.lengths, dtype=np.int64)
+    starts = ends - chunk.lengths
+    wrong = (ids[starts] != tokenizer.vocabulary[CLS]) | (ids[ends - 1] != tokenizer.vocabulary[SEP]) | (chunk.lengths < 2)
+    if wrong.any():
+        raise ValueError(f"{path}: row {first + int(wrong.argmax())} does not begin with [CLS] and end with [SEP] of the vocabulary")
+    if labels.min() < 0 or labels.max() >= len(tag_set.labels):
+        raise ValueError(f"{path}: tag numbers {labels.min()} to {labels.max()}, but there are {len(tag_set.labels)} tags")
+    changed, is_tagged = 0, ~np.isin(ids, list(untagged))
+    for start, end in zip(starts + 1, ends - 1):
+        tagged = np.flatnonzero(is_tagged[start:end]) + start
+        found = labels[tagged].tolist()
+        made = tag_set.make_labels(len(found), tag_set.find_spans(found))
+        changed += sum(map(int.__ne__, found, made))
+        labels[tagged] = made
+    labels[~is_tagged] = -1
+    if changed:
+        rows = f"rows {first} to {first + len(starts) - 1}"
+        logger.warning(f"{path}: {changed} tags of {rows} are not those that {tag_set.scheme} has for their entities; mended")
+    labels[starts] = labels[ends - 1] = -1
+    places = np.arange(len(ids)) - np.repeat(starts, chunk.lengths) - 1
+    tokens = {**chunk.tokens, "label_ids": labels, "starts": places, "ends": places + 1}
+    return Chunk(chunk.lengths, tokens, {"sentence": np.arange(first, first + len(starts))})

@@ -1,0 +1,163 @@
+"""What a run on named entities tells and leaves: result lines, eval_results, CLUE's files, predictions."""
+
+import json
+
+import numpy as np
+
+from src.files import write_text
+from src.log import logger
+from src.records.files import is_record_file
+from src.tasks.ner import inputs, measures
+from src.tasks.ner.rows import find_entities, merge_windows
+from src.tasks.ner.tags import make_tag_set
+from src.tasks.results import write_results
+
+
+def score(config, outputs, records):
+    """Measures of an evaluation against the entities of the file, also those that its tokens cannot tell exactly.
+
+    Args:
+        outputs: lists of tags int32 [S], loss and its count, a row each; see TaggerScores.
+        records: RecordSet of the eval split.
+
+    Returns:
+        dict of eval_loss, num_examples, accuracy (of tokens), and what `entity_metrics` gives; `legacy` if it is asked for.
+    """
+    tags, losses, counts = outputs
+    tags = _keep_tagged(records, tags)
+    found, labels = (_merge(records, values) for values in (tags, _split(records, "label_ids")))
+    predicted, gold = _find_entities(config, found), _find_gold(config, labels)
+    correct, total = measures.token_accuracy(*(np.concatenate([values for *_, values in merged]) for merged in (labels, found)))
+    metrics = {
+        "eval_loss": float(np.sum(losses, dtype=np.float64) / max(np.sum(counts, dtype=np.float64), 1)),
+        "num_examples": len(gold),
+        "accuracy": correct / max(total, 1),
+        "num_tokens": total,
+        **measures.entity_metrics(gold, predicted),
+    }
+    if config.legacy_metrics:
+        metrics["legacy"] = _score_as_the_zoo(config, tags, records, gold, predicted)
+    return metrics
+
+
+def report_evaluation(config, outputs, records, global_step):
+    """Print the result that --assessment_method names; write eval_results.json and .txt, for clue_benchmark also ner_predict.json.
+
+    Returns:
+        what eval_results.json holds.
+    """
+    metrics = score(config, outputs, records)
+    if config.assessment_method == "clue_benchmark":
+        path = f"{config.output_dir}/ner_predict.json"
+        _write_clue(path, inputs.read(config, "eval"), _find_entities(config, _merge(records, _keep_tagged(records, outputs[0]))))
+    _print_result(config.assessment_method, metrics)
+    results = {"task": config.task_name, "global_step": global_step, "loss": metrics["eval_loss"], **metrics}
+    write_results(config, results)
+    return results
+
+
+def report_predictions(config, outputs, records):
+    """Write predictions.jsonl: text and entities of every sentence, in input order; for clue_benchmark also cluener_predict.json."""
+    sentences = inputs.read(config, "predict")
+    predicted = _find_entities(config, _merge(records, _keep_tagged(records, outputs[0])))
+    lines = []
+    for sentence, entities in zip(sentences, predicted, strict=True):
+        found = [{"type": kind, "start": start, "end": end, "text": sentence.text[start:end]} for kind, start, end in entities]
+        lines.append(json.dumps({"text": sentence.text, "entities": found}, ensure_ascii=False) + "\n")
+    write_text(f"{config.output_dir}/predictions.jsonl", "".join(lines))
+    if config.assessment_method == "clue_benchmark":
+        _write_clue(f"{config.output_dir}/cluener_predict.json", sentences, predicted)
+    count = sum(map(len, predicted))
+    logger.info(f"wrote {config.output_dir}/predictions.jsonl, {len(sentences)} sentences, {count} entities")
+
+
+def _keep_tagged(records, tags):
+    """The tags of each row without its padding; -1 at tokens that have no label, whose tags mean nothing."""
+    return [np.where(label_ids < 0, -1, row[: len(label_ids)]) for label_ids, row in zip(_split(records, "label_ids"), tags)]
+
+
+def _merge(records, values):
+    """(starts, ends, values) over the tokens of each sentence, from an array of values for each row."""
+    columns = [_split(records, name) for name in ("starts", "ends")]
+    return merge_windows(records.rows["sentence"].tolist(), records.lengths.tolist(), *columns, values)
+
+
+def _find_entities(config, merged):
+    """Entities of each sentence in characters (of records without text: in tokens)."""
+    tag_set = make_tag_set(config.labels)
+    return [find_entities(tag_set, starts, ends, labels.tolist()) for starts, ends, labels in merged]
+
+
+def _find_gold(config, labels):
+    if is_record_file(inputs.find(config, "eval")):
+        return _find_entities(config, labels)
+    return [sentence.entities for sentence in inputs.read(config, "eval")]
+
+
+def _split(records, name):
+    """A token column as an array for each row."""
+    return np.split(np.asarray(records.tokens[name]), records.starts[1:])
+
+
+def _score_as_the_zoo(config, tags, records, gold, predicted):
+    """The model zoo's measures: of every place of the padded rows, and of the entities' texts where there are texts.
+
+    The zoo trains [CLS], [SEP] and padding to be O; here they are not tagged, and count as O.
+    """
+    labels, guesses = np.zeros((2, len(tags), config.seq_length), np.int32)
+    for number, (label_ids, row) in enumerate(zip(_split(records, "label_ids"), tags)):
+        tagged = slice(1, len(label_ids) - 1)
+        labels[number, tagged], guesses[number, tagged] = label_ids[tagged], np.maximum(row[tagged], 0)
+    found = measures.legacy_metrics(labels, guesses)
+    if not is_record_file(inputs.find(config, "eval")):
+        sentences = inputs.read(config, "eval")
+        pairs = ([_with_texts(*pair) for pair in zip(sentences, entities)] for entities in (gold, predicted))
+        found["clue_benchmark"] = measures.legacy_entity_metrics(*pairs)
+    return found
+
+
+def _with_texts(sentence, entities):
+    return [(kind, sentence.text[start:end]) for kind, start, end in entities]
+
+
+def _print_result(method, metrics):
+    """Result lines in the form of the model zoo's."""
+    legacy = metrics.get("legacy")
+    if method == "accuracy":
+        correct = round(metrics["accuracy"] * metrics["num_tokens"])
+        total, accuracy = metrics["num_tokens"], metrics["accuracy"]
+        if legacy:
+            correct, total, accuracy = legacy["num_correct"], legacy["num_places"], legacy["accuracy"]
+        print(f"acc_num {correct}, total_num {total}, accuracy {accuracy:.6f}", flush=True)
+    elif method == "mf1":
+        print(f"F1 {legacy['mf1'] if legacy else metrics['macro_f1']:.6f}", flush=True)
+    elif method == "clue_benchmark":
+        found = legacy["clue_benchmark"] if legacy else metrics
+        _print_types(found["per_type"])
+        print(f"F1 {found['macro_f1']:.6f}", flush=True)
+    else:
+        found = legacy if legacy else metrics
+        print(f"Precision {found['precision']:.6f}\nRecall {found['recall']:.6f}\nF1 {found['f1']:.6f}", flush=True)
+        if method == "entity":
+            print(f"Macro F1 {metrics['macro_f1']:.6f}", flush=True)
+            _print_types(metrics["per_type"])
+
+
+def _print_types(per_type):
+    """A row for each type."""
+    width = max([len("type"), *map(len, per_type)])
+    print(f"{'type':{width}}  precision  recall      f1  support")
+    for name, rates in per_type.items():
+        print(f"{name:{width}}     {rates['precision']:.4f}  {rates['recall']:.4f}  {rates['f1']:.4f}  {rates['support']:7d}", flush=True)
+
+
+def _write_clue(path, sentences, predicted):
+    """CLUE's submission: for each sentence {"id", "label": {type: {text: [[start, last], …]}}}."""
+    lines = []
+    for number, (sentence, entities) in enumerate(zip(sentences, predicted, strict=True)):
+        label, number = {}, number if sentence.id is None else sentence.id
+        for kind, start, end in entities:
+            label.setdefault(kind, {}).setdefault(sentence.text[start:end], []).append([start, end - 1])
+        lines.append(json.dumps({"id": number, "label": label}, ensure_ascii=False) + "\n")
+    write_text(path, "".join(lines))
+    logger.info(f"wrote {path}")

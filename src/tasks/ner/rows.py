@@ -1,0 +1,270 @@
+"""Tagged sentences as rows of tokens and labels for the records, and tokens' labels back as entities of characters.
+
+Every word piece has a label, or the first of each word alone, whose tag is then that of the word. In the first form, where the tokenizer
+has one [UNK] for a word of several characters, each of them becomes tokens of its own, so that an entity can begin inside the word.
+"""
+
+import functools
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import accumulate, groupby
+
+import numpy as np
+
+from src.tasks.ner.tags import Entity
+from src.text.tokenization import UNKNOWN
+
+INSIDE, OVERLAP, NO_TOKENS, SHORTER = "inside a token", "overlaps another", "no tokens", "no tokens at an end"
+NO_TAGS = "the labels have no tags that tell it"
+_CHUNK = 1000  # sentences that the tokenizer takes at once; what it holds for each is far larger than a row
+_SHOWN = 5  # entities that a report names
+
+
+@dataclass
+class Losses:
+    """What the rows of some sentences do not tell as the sentences do.
+
+    Args:
+        num_cut_sentences, num_cut_entities: longer than a row; entities of which a token at least is behind the cut.
+        num_empty: sentences without a token, which are left out.
+        unaligned: list of (number of the sentence, Entity, reason). INSIDE: it begins or ends inside a token; OVERLAP: it shares
+            tokens with a longer or earlier one; NO_TOKENS: it is white space; NO_TAGS: it touches one of its type, of which the labels
+            know no B, for instance (in training that is an error); these have no label. SHORTER: labelled without its outer characters,
+            which have no tokens.
+    """
+
+    num_cut_sentences: int = 0
+    num_cut_entities: int = 0
+    num_empty: int = 0
+    unaligned: list = field(default_factory=list)
+
+    def report(self, path, sentences):
+        """Lines for the log: counts, and the first unaligned entities by file, line, type and text."""
+        lines = []
+        if self.num_cut_sentences:
+            lines.append(f"{path}: {self.num_cut_sentences} of {len(sentences)} sentences cut, and {self.num_cut_entities} entities")
+        if self.num_empty:
+            lines.append(f"{path}: {self.num_empty} of {len(sentences)} sentences left out: they have no token")
+        if self.unaligned:
+            total = sum(len(sentence.entities) for sentence in sentences)
+            reasons = Counter(reason for *_, reason in self.unaligned)
+            counts = ", ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items()))
+            lines.append(f"{path}: {len(self.unaligned)} of {total} entities cannot be labelled exactly: {counts}")
+        for number, entity, reason in self.unaligned[:_SHOWN]:
+            text = sentences[number].text[entity.start : entity.end]
+            lines.append(f"{path}:{sentences[number].line}: {entity.type} {text[:80]!r}: {reason}")
+        return lines
+
+
+def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<text>", tagged_pieces="all"):
+    """Rows for the records, each [CLS] tokens [SEP], and Losses.
+
+    Args:
+        sentences: list of Sentence.
+        tokenizer: Tokenizer. tag_set: TagSet.
+        seq_length: longest row in tokens, at least 3.
+        windows: whether a sentence too long becomes several rows, which overlap by a quarter (what a row holds of an entity at its
+            edge has the labels of a whole one), and one without tokens a row; else it is cut, the tokens that are left of a cut
+            entity have no label, and one without tokens has no row.
+        path: named in errors.
+        tagged_pieces: which word pieces have a label, all or the first of each word; an entity is then made of whole words.
+
+    Returns:
+        list of dicts: input_ids, token_type_ids, label_ids (-1: no label), starts and ends (of the token, or of its word where first
+        pieces alone are tagged, in the sentence's characters, end exclusive; 0 at [CLS] and [SEP]) lists of int; sentence, its
+        number. Losses.
+
+    Raises:
+        ValueError: an entity of a type that the tag set has not; without `windows` also one that it cannot tell; or no row at all.
+    """
+    rows, losses, room = [], Losses(), seq_length - 2
+    encoded = _encode_words(sentences, tokenizer) if tagged_pieces == "first" else _encode(sentences, tokenizer)
+    for number, (sentence, (ids, starts, ends, tagged)) in enumerate(zip(sentences, encoded)):
+        _check_types(path, sentence, tag_set)
+        spans, unaligned = _align(sentence.entities, starts, ends)
+        losses.unaligned += [(number, entity, reason) for entity, reason in unaligned]
+        try:
+            labels = _label(tag_set, spans, tagged)
+        except ValueError as error:
+            if not windows:
+                raise ValueError(f"{path}:{sentence.line}: {error}") from None
+            spans, untold = _choose_told(tag_set, spans, tagged)
+            losses.unaligned += [(number, Entity(kind, starts[first], ends[end - 1]), NO_TAGS) for kind, first, end in untold]
+            labels = _label(tag_set, spans, tagged)
+        if windows:
+            row_starts = _window_starts(len(ids), room)
+        else:
+            _cut(labels, spans, room, losses)
+            row_starts = [0] if ids else []
+        for first in row_starts:
+            place = slice(first, first + room)
+            own = labels[place] if len(row_starts) == 1 else _label_window(tag_set, spans, first, tagged[place])
+            input_ids, token_type_ids = tokenizer.join(ids[place], None, seq_length)
+            row = {"input_ids": input_ids, "token_type_ids": token_type_ids, "label_ids": [-1, *own, -1]}
+            rows.append(row | {"starts": [0, *starts[place], 0], "ends": [0, *ends[place], 0], "sentence": number})
+    if not rows:
+        raise ValueError(f"{path}: no sentence has a token")
+    return rows, losses
+
+
+def _check_types(path, sentence, tag_set):
+    for number, entity in enumerate(sentence.entities):
+        if entity.type not in tag_set.types:
+            line = sentence.entity_lines[number] if sentence.entity_lines else sentence.line
+            raise ValueError(f"{path}:{line}: the labels have no tag for {entity.type}; their types: {', '.join(tag_set.types)}")
+
+
+def find_continuations(tokenizer):
+    """The ids of word pieces that continue a word: set of int."""
+    return {number for token, number in tokenizer.vocabulary.items() if token.startswith("##")}
+
+
+def _encode_words(sentences, tokenizer):
+    """Ids of the tokens of each sentence, starts and ends of their words, and which are first in a word, lists of one length."""
+    continuations = find_continuations(tokenizer)
+    for begin in range(0, len(sentences), _CHUNK):
+        for ids, offsets in tokenizer.encode_with_offsets([sentence.text for sentence in sentences[begin : begin + _CHUNK]]):
+            firsts = [token not in continuations for token in ids]
+            words = [list(group) for _, group in groupby(zip(accumulate(firsts), offsets), lambda pair: pair[0])]
+            starts = [word[0][1][0] for word in words for _ in word]
+            ends = [word[-1][1][1] for word in words for _ in word]
+            yield ids, starts, ends, firsts
+
+
+def _encode(sentences, tokenizer):
+    """Ids, starts and ends of the tokens of each sentence, and that each is tagged."""
+    unknown, encode_character = tokenizer.vocabulary[UNKNOWN], functools.cache(lambda character: tokenizer.encode([character])[0])
+    for begin in range(0, len(sentences), _CHUNK):
+        texts = [sentence.text for sentence in sentences[begin : begin + _CHUNK]]
+        for text, (ids, offsets) in zip(texts, tokenizer.encode_with_offsets(texts)):
+            if unknown in ids:
+                ids, offsets = _split_unknown(text, ids, offsets, unknown, encode_character)
+            starts, ends = zip(*offsets) if offsets else ((), ())
+            yield ids, starts, ends, [True] * len(ids)
+
+
+def _split_unknown(text, ids, offsets, unknown, encode_character):
+    """Ids and offsets with every [UNK] of several characters replaced by the tokens of each; one without any goes with the one before."""
+    new_ids, new_offsets = [], []
+    for token, (start, end) in zip(ids, offsets):
+        if token == unknown and end - start > 1:
+            num_before = len(new_ids)
+            for place in range(start, end):
+                pieces = encode_character(text[place])
+                new_ids += pieces
+                new_offsets += [(place, place + 1)] * len(pieces)
+                if not pieces and len(new_ids) > num_before:
+                    new_offsets[-1] = (new_offsets[-1][0], place + 1)
+        else:
+            new_ids.append(token)
+            new_offsets.append((start, end))
+    return new_ids, new_offsets
+
+
+def _align(entities, starts, ends):
+    """The entities as spans of tokens, and (entity, reason) of those that the tokens cannot tell exactly."""
+    spans, unaligned, taken = [], [], bytearray(len(starts))
+    for entity in sorted(entities, key=lambda entity: entity.start - entity.end):  # longer ones first, else in their order
+        first, behind = bisect_right(ends, entity.start), bisect_left(starts, entity.end)
+        if first >= behind:
+            unaligned.append((entity, NO_TOKENS))
+        elif starts[first] < entity.start or ends[behind - 1] > entity.end:
+            unaligned.append((entity, INSIDE))
+        elif any(taken[first:behind]):
+            unaligned.append((entity, OVERLAP))
+        else:
+            spans.append(Entity(entity.type, first, behind))
+            taken[first:behind] = b"\1" * (behind - first)
+            if (starts[first], ends[behind - 1]) != (entity.start, entity.end):
+                unaligned.append((entity, SHORTER))
+    return spans, unaligned
+
+
+def _cut(labels, spans, room, losses):
+    """Count what does not fit into `room` tokens, and take the labels of the entities that end behind it away."""
+    cut = [span for span in spans if span.end > room]
+    for span in cut:
+        labels[span.start : span.end] = [-1] * (span.end - span.start)
+    losses.num_cut_sentences += len(labels) > room
+    losses.num_cut_entities += len(cut)
+    losses.num_empty += not labels
+
+
+def _stride(window):
+    return window - window // 4
+
+
+def _window_starts(num_tokens, window):
+    """First tokens of the windows that together hold all tokens; one window if they fit."""
+    return range(0, max(num_tokens - window, 0) + _stride(window), _stride(window))
+
+
+def _label(tag_set, spans, tagged):
+    """Labels of tokens, -1 of those that are not tagged; spans are of tokens."""
+    before = [0, *accumulate(tagged)]  # of each token the number of tagged ones
+    inside = [Entity(span.type, before[span.start], before[span.end]) for span in spans]
+    labels = iter(tag_set.make_labels(before[-1], [span for span in inside if span.start < span.end]))
+    return [next(labels) if is_tagged else -1 for is_tagged in tagged]
+
+
+def _choose_told(tag_set, spans, tagged):
+    """The spans that the tag set can tell beside each other, and those that it cannot."""
+    told, untold = [], []
+    for span in sorted(spans, key=lambda span: span.start):
+        try:
+            _label(tag_set, [*told, span], tagged)
+            told.append(span)
+        except ValueError:
+            untold.append(span)
+    return told, untold
+
+
+def _label_window(tag_set, spans, first, tagged):
+    """Labels of a window of a sentence; what it holds of an entity at its edge is labelled as an entity, or as none where the set has
+    no tag for so short a one."""
+    inside = [Entity(span.type, max(span.start - first, 0), min(span.end - first, len(tagged))) for span in spans]
+    inside = [(part, span.end - span.start) for part, span in zip(inside, spans) if part.start < part.end]
+    try:
+        return _label(tag_set, [part for part, _ in inside], tagged)
+    except ValueError:
+        return _label(tag_set, [part for part, whole in inside if part.end - part.start == whole], tagged)
+
+
+def merge_windows(sentence_ids, lengths, starts, ends, values):
+    """The value of every token, from the window where it has most context on the side where it has least (of equals, the first).
+
+    Args:
+        sentence_ids: of each row; the rows of a sentence are neighbours and in the order of `encode_sentences`.
+        lengths: tokens of each row, [CLS] and [SEP] included.
+        starts, ends, values: for each row an array of int, at least as long.
+
+    Returns:
+        list of (starts, ends, values), int64 arrays over the tokens, for each sentence.
+
+    Source: "max context" of BERT's run_squad.py.
+    """
+    merged, row = [], 0
+    for _, group in groupby(sentence_ids):
+        rows = range(row, row := row + len(list(group)))
+        stride = _stride(lengths[rows[0]] - 2)
+        num_tokens = (len(rows) - 1) * stride + lengths[rows[-1]] - 2
+        tokens, most = np.zeros((3, num_tokens), np.int64), np.full(num_tokens, -1)
+        for begin, number in zip(range(0, num_tokens, stride or 1), rows):
+            count = lengths[number] - 2
+            context = np.minimum(np.arange(count), np.arange(count)[::-1])
+            window = slice(begin, begin + count)
+            better = context > most[window]
+            found = [column[number][1 : count + 1] for column in (starts, ends, values)]
+            tokens[:, window] = np.where(better, found, tokens[:, window])
+            most[window] = np.maximum(context, most[window])
+        merged.append(tuple(tokens))
+    return merged
+
+
+def find_entities(tag_set, starts, ends, label_ids):
+    """Entities over characters, from the start of the first token to the end of the last, by the labels of a sentence's tokens; those of
+    -1 are passed over."""
+    tagged = [place for place, label_id in enumerate(label_ids) if label_id >= 0]
+    spans = tag_set.find_spans([label_ids[place] for place in tagged])
+    return [Entity(name, int(starts[tagged[first]]), int(ends[tagged[behind - 1]])) for name, first, behind in spans]

@@ -1,0 +1,72 @@
+"""Texts with named entities: windows of tokens for the graph, and entities of their logits."""
+
+import numpy as np
+
+from src.tasks.instances import take_texts
+from src.tasks.ner.rows import encode_sentences, find_entities, merge_windows
+from src.tasks.ner.tagged_text import Sentence
+from src.tasks.ner.tags import make_tag_set
+
+PER_TOKEN = (True, None, None, None)  # a CRF's parameters are the same for every row
+
+
+def describe(settings):
+    """The keys of an instance, and what a bare text stands for."""
+    return ("text",), "text"
+
+
+def check(settings):
+    """Raises: ValueError: a setting that no answer can be found with."""
+    if type(settings.get("use_crf", False)) is not bool:
+        raise ValueError("use_crf must be true or false")
+    if settings.get("tagged_pieces", "all") not in ("all", "first"):
+        raise ValueError("tagged_pieces must be all or first")
+
+
+def shapes(settings, num_labels, rows, length):
+    """The graph's outputs for so many rows of one length: name -> shape."""
+    crf = {"transitions": (num_labels, num_labels), "start": (num_labels,), "end": (num_labels,)} if settings.get("use_crf") else {}
+    return {"logits": (rows, length, num_labels), **crf}
+
+
+def encode(description, tokenizer, instances):
+    """(rows, what `decode` needs): rows are (input_ids, token_type_ids); a long text has several, which overlap."""
+    sentences = [Sentence(each["text"], (), 1) for each in take_texts(instances, *describe(description.settings))]
+    settings, tag_set = description.settings, make_tag_set(description.labels)
+    pieces = settings.get("tagged_pieces", "all")
+    rows, _ = encode_sentences(sentences, tokenizer, tag_set, settings["seq_length"], windows=True, tagged_pieces=pieces)
+    return [(row["input_ids"], row["token_type_ids"]) for row in rows], (sentences, rows)
+
+
+def decode(description, memory, outputs, top_k):
+    """A dict for each text: text, entities (type, start, end, text), by characters, end exclusive."""
+    sentences, rows = memory
+    tags = [np.where(np.array(row["label_ids"]) < 0, -1, np.pad(_tag(*arrays), 1)) for row, arrays in zip(rows, outputs)]
+    columns = [[np.array(row[name]) for row in rows] for name in ("starts", "ends")]
+    merged = merge_windows([row["sentence"] for row in rows], [len(row["input_ids"]) for row in rows], *columns, tags)
+    tag_set = make_tag_set(description.labels)
+    results = []
+    for sentence, (starts, ends, labels) in zip(sentences, merged):
+        found = find_entities(tag_set, starts, ends, labels.tolist())
+        entities = [{"type": kind, "start": start, "end": end, "text": sentence.text[start:end]} for kind, start, end in found]
+        results.append({"text": sentence.text, "entities": entities})
+    return results
+
+
+def _tag(logits, *crf):
+    """Tags of the tokens between [CLS] and [SEP]: float32 [length, C] -> int [length - 2]."""
+    emissions = logits[1:-1]
+    return find_best_path(emissions, *crf) if crf and len(emissions) else emissions.argmax(-1)
+
+
+def find_best_path(emissions, transitions, start, end):
+    """The most probable tags of a sequence (Viterbi 1967): float [T, C], [C, C] from -> to, [C], [C] -> int [T]."""
+    score, pointers = emissions[0] + start, []
+    for now in emissions[1:]:
+        ways = score[:, None] + transitions  # [from, to]
+        pointers.append(ways.argmax(0))
+        score = ways.max(0) + now
+    path = [int((score + end).argmax())]
+    for origins in reversed(pointers):
+        path.append(int(origins[path[-1]]))
+    return np.array(path[::-1])

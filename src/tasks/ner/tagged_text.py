@@ -1,0 +1,270 @@
+"""Sentences with entities from CLUENER's JSON lines, tagged text and MSRA's XML; every defect names file and line."""
+
+import json
+import re
+import unicodedata
+from dataclasses import dataclass, field
+
+from src.log import logger
+from src.tasks.ner.entity_xml import parse_sentences, read_encoded
+from src.tasks.ner.tags import Entity, count_oddities, find_scheme, find_spans, parse_tag
+from src.text.lines import split_lines
+from src.text.tables import check_escapes, clean_name, decode_object, read_text
+
+_ROW = re.compile(r"( |[^ \t]+)[ \t]+([^ \t]+)")  # a character, which may be a space, and its tag
+_DIGITS = "0123456789"
+_FEW_WRONG = 100  # one number in so many may be a mistake, where all others are positions in words
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A text and its entities by character, sorted by start.
+
+    line: where it begins in its file, from 1. entity_lines: where each entity begins, of tagged text. id: as its row of JSON has it.
+    """
+
+    text: str
+    entities: tuple
+    line: int
+    entity_lines: tuple = field(default=(), compare=False)
+    id: int | str | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class TaggedText:
+    """All sentences of a file.
+
+    scheme: that of its tags, None where it holds spans. unlabelled: the first line of JSON without "label", None if all have it.
+    """
+
+    sentences: list
+    scheme: str | None = None
+    unlabelled: int | None = None
+
+    def labelled_sentences(self, path):
+        """The sentences, for training or evaluation; a ValueError that names `path` and line where a row has no "label"."""
+        if self.unlabelled:
+            raise ValueError(f'{path}:{self.unlabelled}: no "label"; training and evaluation need it in every row')
+        return self.sentences
+
+
+def read_tagged(path, class_filter=()):
+    """The TaggedText of a file, plain or .gz, whose form is recognised by its content.
+
+    CLUENER: `{"text": …, "label": {type: {entity text: [[start, last], …]}}}` a line; without "label" there are no entities.
+    Tagged text: `character<tab or space>tag` a line, blank lines between sentences, in any scheme of `tags`. Where most
+    tokens are words instead of characters they are joined by spaces, but not next to wide (CJK) characters.
+    MSRA: `<root><sentence><w>word</w><w><NAMEX TYPE="…">entity</NAMEX></w>…`, in the encoding that it declares.
+
+    Args:
+        class_filter: names of the XML elements (NAMEX, TIMEX, NUMEX) that count as entities; all if empty.
+
+    Raises:
+        As `read_text`; ValueError also for every defect of the content.
+    """
+    text = read_encoded(path) or read_text(path)
+    form = _recognise(text)
+    if form == "XML":
+        return TaggedText([Sentence(*parts) for parts in parse_sentences(path, text, set(class_filter))])
+    if class_filter:
+        logger.warning(f"{path}: class_filter has no effect, it is for XML")
+    _refuse_nul(path, text)
+    if form == "JSON":
+        return _read_json(path, text)
+    return _read_tags(path, text)
+
+
+def read_plain(path):
+    """A Sentence without entities of each line of a text file, plain or .gz; a blank line is an empty one."""
+    text = read_text(path)
+    _refuse_nul(path, text)
+    return [Sentence(row, (), line) for line, row in enumerate(split_lines(path, text.removesuffix("\n")), 1)]
+
+
+def _recognise(text):
+    begin = len(text) - len(text.lstrip())
+    first_row = text[text.rfind("\n", 0, begin) + 1 :].partition("\n")[0]  # that is not blank; it may begin with a space's tag
+    try:
+        is_tagged = bool(_split_row(first_row))
+    except ValueError:
+        is_tagged = False
+    if is_tagged:  # first of all: the first character of a text may be < or {
+        return "tags"
+    if re.match(r"\s*<[?!\w]", first_row):
+        return "XML"
+    return "JSON" if re.match(r'\s*\{\s*["}]', first_row) else "tags"
+
+
+def _refuse_nul(path, text):
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise ValueError(f"{path}:{line}: NUL character")
+
+
+# CLUENER
+
+
+def _read_json(path, text):
+    rows = [(line, *_read_object(path, line, row)) for line, row in enumerate(text.split("\n"), 1) if row.strip()]
+    unlabelled = next((line for line, has_label, _ in rows if not has_label), None)
+    return TaggedText([sentence for *_, sentence in rows], None, unlabelled)
+
+
+def _read_object(path, line, row):
+    """(whether it has a "label", Sentence)."""
+    try:
+        found = decode_object(row)
+    except (ValueError, RecursionError) as error:
+        reason = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
+        raise ValueError(f"{path}:{line}: no JSON object in one line: {reason}") from None
+    try:
+        number = found.get("id")
+        return "label" in found, Sentence(*_read_entities(found), line, id=number if isinstance(number, int | str) else None)
+    except ValueError as error:
+        raise ValueError(f"{path}:{line}: {error}") from None
+
+
+def _read_entities(found):
+    text, label = found.get("text"), found.get("label", {})
+    if not isinstance(text, str):
+        raise ValueError(f'"text" is missing or no string; found the keys {str(list(found))[:80]}')
+    if not text.strip():
+        raise ValueError('"text" is empty')
+    if not isinstance(label, dict) or not all(map(clean_name, label)) or not all(isinstance(names, dict) for names in label.values()):
+        raise ValueError('"label" is not of the form {type: {entity text: [[start, last], …]}}')
+    check_escapes([text, *label])
+    places = [(clean_name(entity_type), name, spans) for entity_type, names in label.items() for name, spans in names.items()]
+    entities = {_check_span(text, entity_type, name, span) for entity_type, name, spans in places for span in _as_list(spans)}
+    return text, tuple(sorted(entities, key=lambda entity: (entity.start, entity.end, entity.type)))
+
+
+def _as_list(spans):
+    return spans if isinstance(spans, list) else [spans]
+
+
+def _check_span(text, entity_type, name, span):
+    where = f'"label", {entity_type}, {name[:40]!r}:'
+    if not isinstance(span, list) or [type(place) for place in span] != [int, int]:
+        raise ValueError(f"{where} found {str(span)[:40]}, expected [start, last]")
+    start, last = span
+    if not 0 <= start <= last < len(text):
+        raise ValueError(f"{where} span {span} is not inside the text of {len(text)} characters (counted from 0, the last included)")
+    if text[start : last + 1] != name:
+        raise ValueError(f"{where} span {span} of the text is {text[start : last + 1][:40]!r}")
+    return Entity(entity_type, start, last + 1)
+
+
+# Tagged text
+
+
+def _split_row(row):
+    """(token, tag as `parse_tag` gives it), or () for a row between sentences."""
+    row = row.rstrip(" \t\r")
+    if not row or row.startswith("-DOCSTART-"):  # CoNLL's mark of a new document
+        return ()
+    found = _ROW.fullmatch(row)
+    if not found:
+        columns = len(re.findall("[^ \t]+", row))
+        raise ValueError(f"number of columns {columns} in {row[:40]!r}; expected 2: a character and its tag, by a tab or space")
+    tag = clean_name(found[2])
+    if re.search(r"\s", tag):
+        raise ValueError(f"white space inside the tag {tag[:40]!r}")
+    return found[1], parse_tag(tag)
+
+
+def _read_tags(path, text):
+    groups, current, known, first_lines = [], [], {}, {}
+    for line, row in enumerate(split_lines(path, text), 1):
+        item = known.get(row)  # few rows are different: a character and its tag
+        if item is None:
+            try:
+                item = known[row] = _split_row(row)
+            except ValueError as error:
+                others = "" if groups or current else "; CLUENER's JSON lines and MSRA's XML are read too"
+                raise ValueError(f"{path}:{line}: {error}{others}") from None
+            if item:
+                first_lines.setdefault(item[1][0], line)
+        if not item:
+            current = []
+        else:
+            if not current:
+                groups.append((line, current))
+            current.append(item)
+    if not groups:
+        raise ValueError(f"{path}: no sentence")
+    try:
+        scheme = find_scheme(first_lines)
+    except ValueError as error:
+        raise ValueError(f"{path}:{max(first_lines['M'], first_lines.get('I', 0))}: {error}") from None
+    tags = [[tag for _, tag in items] for _, items in groups]
+    spans = [find_spans(found) for found in tags]
+    odd, first = count_oddities(list(zip(tags, spans)), scheme)
+    if odd:
+        where = f"the first in line {groups[first[0]][0] + first[1].start}"
+        logger.info(f"{path}: {odd} entities are not tagged as {scheme} has it ({where}); each ends where no tag continues it")
+    groups = _leave_positions(path, groups)
+    separator = " " if _are_words(groups) else ""
+    return TaggedText([_join([token for token, _ in items], found, line, separator) for (line, items), found in zip(groups, spans)], scheme)
+
+
+def _leave_positions(path, groups):
+    """The groups without the number that Weibo NER has behind each character, its position in a word: all rows have one, or none has.
+
+    Where most rows have one but not all, or not as words have them, they stay text, and a warning says so.
+    """
+    left = _take_positions(groups)
+    if left:
+        logger.info(f"{path}: the number behind each character is its position in a word, which is no text; left out")
+        return left
+    tokens = [token for _, items in groups for token, _ in items]
+    num_ends = sum(len(token) > 1 and token[-1] in _DIGITS and token[0] not in _DIGITS for token in tokens)
+    if 2 * num_ends > len(tokens):
+        logger.warning(
+            f"{path}: {num_ends} of {len(tokens)} tokens end with a digit, and it is taken for text; positions in words are left out "
+            "only where all tokens have one, counted from 0 in each word"
+        )
+    return groups
+
+
+def _take_positions(groups):
+    """The groups without positions in words; None where they have none."""
+    stripped, total, num_wrong, num_inner = [], 0, 0, 0
+    for line, items in groups:
+        position, own = -1, []
+        for token, tag in items:
+            if len(token) < 2 or token[-1] not in _DIGITS:
+                return None
+            number = str(position + 1)
+            if not token.endswith(number) or token == number:
+                number = token[-1]
+                num_wrong += number != "0"
+            position = int(number)
+            num_inner += position > 0
+            own.append((token.removesuffix(number), tag))
+        stripped.append((line, own))
+        total += len(own)
+    return stripped if num_inner and num_wrong <= total / _FEW_WRONG else None
+
+
+def _are_words(groups):
+    """Whether the file has words a line: most tokens that are not wide have several characters."""
+    sizes = [len(token) > 1 for _, items in groups for token, _ in items if not _is_wide(token[0])]
+    return 2 * sum(sizes) > len(sizes)
+
+
+def _join(tokens, spans, line, separator):
+    """The Sentence of tokens with a separator between them, but not next to wide characters."""
+    parts, starts, length = [], [], 0
+    for token in tokens:
+        if separator and parts and not _is_wide(parts[-1][-1]) and not _is_wide(token[0]):
+            parts.append(separator)
+            length += len(separator)
+        starts.append(length)
+        parts.append(token)
+        length += len(token)
+    entities = (Entity(span.type, starts[span.start], starts[span.end - 1] + len(tokens[span.end - 1])) for span in spans)
+    return Sentence("".join(parts), tuple(entities), line, tuple(line + span.start for span in spans))
+
+
+def _is_wide(character):
+    return unicodedata.east_asian_width(character) in "WF"

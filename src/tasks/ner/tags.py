@@ -1,0 +1,272 @@
+"""Tags of tokens (BIO, BIOES, BMES and their relatives) and the spans that they stand for."""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from src.text.tables import clean_name, read_text
+
+OUTSIDE = "O"
+_TAG = re.compile(r"([BIMESLU])[-_](.+)", re.DOTALL)
+_PREFIXES = {"L": "E", "U": "S"}  # BILOU's names
+_ORDER = {"BIO": "BI", "BIOS": "BIS", "IOE": "IE", "BIOE": "BIE", "BIOES": "BIES", "BMES": "BMES"}
+
+
+class Entity(NamedTuple):
+    """A typed span; `end` exclusive, in units of what the sequence is made of (characters, tokens)."""
+
+    type: str
+    start: int
+    end: int
+
+
+def parse_tag(tag):
+    """(prefix, type): `B-PER` and `B_PER` as ("B", "PER"), `O` as ("O", ""); the prefixes L and U as E and S.
+
+    Raises:
+        ValueError: neither O nor a known prefix with a type.
+    """
+    if tag == OUTSIDE:
+        return OUTSIDE, ""
+    found = _TAG.fullmatch(tag)
+    if not found:
+        raise ValueError(f"{tag[:40]!r} is no tag; allowed: O, or one of B I M E S L U, - or _, and a type")
+    prefix, entity_type = found.groups()
+    return _PREFIXES.get(prefix, prefix), entity_type
+
+
+def find_scheme(prefixes):
+    """The first of BIO, BIOS, IOE, BIOE, BIOES that has these prefixes, as `parse_tag` gives them; BMES where M is one of them.
+
+    Raises:
+        ValueError: both I and M, or M without B.
+    """
+    if "M" not in prefixes:
+        return next(scheme for scheme, letters in _ORDER.items() if {*prefixes} <= {OUTSIDE, *letters})
+    if "I" in prefixes:
+        raise ValueError("tags of two schemes mixed: M (BMES) and I (BIO, BIOES)")
+    if "B" not in prefixes:
+        raise ValueError("tags of no scheme: M without any B")
+    return "BMES"
+
+
+def find_spans(tags):
+    """The entities that a list of (prefix, type) stands for, in order, whatever their scheme.
+
+    An entity goes on where I, M or E follows B, I or M of its type; any other tag but O begins one.
+
+    Source: seqeval's default mode, which reads BIO as conlleval does.
+    """
+    spans, start, previous = [], 0, (OUTSIDE, "")
+    for position, tag in enumerate([*tags, (OUTSIDE, "")]):
+        if not _continues(previous, tag):
+            if previous[1]:
+                spans.append(Entity(previous[1], start, position))
+            start = position
+        previous = tag
+    return spans
+
+
+def _continues(previous, tag):
+    """Whether a tag belongs to the entity of the tag before it."""
+    return previous[1] == tag[1] and previous[0] in "BIM" and tag[0] in "IME"
+
+
+def spell(letters, length, inner="I"):
+    """The prefixes of an entity's tags, a str, where its type has tags with these prefixes.
+
+    Args:
+        letters: the prefixes. length: tags of the entity. inner: I or M.
+    """
+    if length == 1:
+        return next((prefix for prefix in "SBE" if prefix in letters), inner)
+    return ("B" if "B" in letters else inner) + inner * (length - 2) + ("E" if "E" in letters else inner)
+
+
+def count_oddities(sentences, scheme):
+    """Number of entities that are not tagged as their scheme tags them, and the first: (sentence, Entity) or None.
+
+    Args:
+        sentences: list of (list of tags as `find_spans` takes them, what it gives).
+    """
+    inner, count, first = _inner(scheme), 0, None
+    for number, (tags, spans) in enumerate(sentences):
+        for span in spans:
+            if "".join(prefix for prefix, _ in tags[span.start : span.end]) != spell(_ORDER[scheme], span.end - span.start, inner):
+                count, first = count + 1, first or (number, span)
+    return count, first
+
+
+def _inner(scheme):
+    return "M" if scheme == "BMES" else "I"
+
+
+@dataclass(frozen=True)
+class TagSet:
+    """Labels and what they mean; made by `make_tag_set`.
+
+    Args:
+        labels: tags in id order.
+        scheme: what `find_scheme` calls it.
+    """
+
+    labels: tuple
+    scheme: str
+
+    @cached_property
+    def _tags(self):
+        return [parse_tag(label) for label in self.labels]
+
+    @cached_property
+    def _ids(self):
+        return {tag: label_id for label_id, tag in enumerate(self._tags)}
+
+    @cached_property
+    def _letters(self):
+        """Type -> the prefixes of its tags."""
+        return {name: {prefix for prefix, entity_type in self._tags if entity_type == name} for name in self.types}
+
+    @cached_property
+    def types(self):
+        """Entity types in order of first appearance."""
+        return tuple(dict.fromkeys(entity_type for _, entity_type in self._tags if entity_type))
+
+    def find_spans(self, label_ids):
+        """The entities of a sequence of label ids (0 to C-1), over its positions."""
+        assert min(label_ids, default=0) >= 0, "label ids of unlabelled places are not to be decoded"
+        return find_spans([self._tags[label_id] for label_id in label_ids])
+
+    def make_labels(self, length, spans):
+        """The label ids of a sequence with these entities, which must not overlap.
+
+        Raises:
+            ValueError: a span beyond the sequence, an unknown type, or a tag that the set lacks.
+        """
+        label_ids, done = [self._ids[OUTSIDE, ""]] * length, 0
+        for entity_type, start, end in sorted(spans, key=lambda span: span[1]):
+            if not 0 <= start < end <= length:
+                raise ValueError(f"entity {entity_type} from {start} to {end} in a sequence of {length}")
+            assert start >= done, "entities overlap"
+            prefixes = spell(self._letters.get(entity_type, ""), end - start, _inner(self.scheme))
+            if start and _continues(self._tags[label_ids[start - 1]], (prefixes[0], entity_type)):
+                prefixes = "B" + prefixes[1:]  # which the set lacks
+            label_ids[start:end] = [self._find_id(prefix, entity_type) for prefix in prefixes]
+            done = end
+        return label_ids
+
+    def _find_id(self, prefix, entity_type):
+        if (prefix, entity_type) not in self._ids:
+            raise ValueError(f"the labels have no tag {prefix}-{entity_type}; their entity types: {', '.join(self.types)}")
+        return self._ids[prefix, entity_type]
+
+    def allowed(self):
+        """What `make_labels` can write: (start bool [C], transitions bool [C, C] from -> to, end bool [C]).
+
+        A type's own tags decide: I and M begin an entity where there is no B, and end one where there is no E; E is one alone where
+        there is neither S nor B; B is one alone where there is no S.
+        """
+        outside = (OUTSIDE, "")
+        start = [self._may_follow(outside, tag) for tag in self._tags]
+        transitions = [[self._may_follow(previous, tag) for tag in self._tags] for previous in self._tags]
+        end = [self._may_follow(tag, outside) for tag in self._tags]
+        return np.array(start), np.array(transitions), np.array(end)
+
+    def _may_follow(self, previous, tag):
+        return _continues(previous, tag) or (self._may_end(previous) and self._may_begin(tag))
+
+    def _may_begin(self, tag):
+        letters = self._letters.get(tag[1])
+        return tag[0] in "OBS" or (spell(letters, 1) == "E" if tag[0] == "E" else "B" not in letters)
+
+    def _may_end(self, tag):
+        return tag[0] in "OES" or ("S" if tag[0] == "B" else "E") not in self._letters[tag[1]]
+
+
+def make_tag_set(labels):
+    """The TagSet of labels in id order; its scheme follows from their prefixes.
+
+    Raises:
+        ValueError: an unknown prefix, two schemes, a tag twice, no O, no other tag.
+    """
+    labels = tuple(labels)
+    first = {}
+    for label in labels:
+        tag = parse_tag(label)
+        if tag in first:
+            raise ValueError(f"tag {label!r} twice" if first[tag] == label else f"tags {first[tag]!r} and {label!r} are the same")
+        first[tag] = label
+    if (OUTSIDE, "") not in first:
+        raise ValueError(f"no tag {OUTSIDE}")
+    if len(first) == 1:
+        raise ValueError(f"no tag but {OUTSIDE}")
+    return TagSet(labels, find_scheme({prefix for prefix, _ in first}))
+
+
+def list_labels(types, scheme, separator="-"):
+    """All tags of a scheme: O, then for each type those of its prefixes, B I (BIO) or B I E S (BIOES) for instance."""
+    return (OUTSIDE, *(f"{prefix}{separator}{entity_type}" for entity_type in types for prefix in _ORDER[scheme]))
+
+
+def zoo_labels(types):
+    """Tags in the order of MindSpore's model zoo: O, then S_ B_ M_ E_ of each type."""
+    return (OUTSIDE, *(f"{prefix}_{entity_type}" for entity_type in types for prefix in "SBME"))
+
+
+def read_label_file(path):
+    """Labels in id order, from a file of one of three forms, told apart by content.
+
+    Tags one a line; entity types one a line (the model zoo's; `zoo_labels` of them); a JSON object {tag: id}.
+
+    Raises:
+        As `read_text`; ValueError also where the labels make no tag set.
+    """
+    text = read_text(path)
+    labels = _read_json(path, text) if text.lstrip().startswith("{") else _read_lines(path, text)
+    try:
+        make_tag_set(labels)
+        "".join(labels).encode()  # what a \u escape can bring: half of a surrogate pair
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return labels
+
+
+def _read_lines(path, text):
+    names = {}
+    for line, name in enumerate(text.split("\n"), 1):
+        name = clean_name(name)
+        if re.search(r"\s|\0", name):
+            raise ValueError(f"{path}:{line}: found {name[:40]!r}, expected one tag or one entity type")
+        if name in names:
+            raise ValueError(f"{path}:{line}: {name!r} twice, first in line {names[name]}")
+        if name:
+            names[name] = line
+    if not any(name == OUTSIDE or _TAG.fullmatch(name) for name in names):
+        return zoo_labels(names)
+    for name, line in names.items():
+        try:
+            parse_tag(name)
+        except ValueError as error:
+            raise ValueError(f"{path}:{line}: {error}") from None
+    return tuple(names)
+
+
+def _read_json(path, text):
+    try:
+        pairs = json.loads(text, object_pairs_hook=list)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}:{error.lineno}: no JSON: {error.msg}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise ValueError(f"{path}: no JSON: {error}") from None
+    taken = {}
+    for tag, label_id in pairs:
+        line = text.count("\n", 0, max(0, text.find(json.dumps(tag, ensure_ascii=False)))) + 1
+        if type(label_id) is not int or not 0 <= label_id < len(pairs):
+            raise ValueError(f"{path}:{line}: {tag!r} has id {label_id!r}; the {len(pairs)} tags need the ids 0 to {len(pairs) - 1}")
+        if label_id in taken:
+            raise ValueError(f"{path}:{line}: {tag!r} has id {label_id}, which {taken[label_id]!r} has too")
+        taken[label_id] = clean_name(tag)
+    return tuple(taken[label_id] for label_id in range(len(pairs)))

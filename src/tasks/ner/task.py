@@ -1,0 +1,142 @@
+"""Named entities: tags of tokens, network, loss; files and rows in inputs.py, results in ner_results.py."""
+
+import dataclasses
+import json
+
+from src.formats import tokenizer_files
+from src.log import logger, shorten
+from src.records.files import is_record_file, read_description
+from src.tasks import fine_tuning
+from src.tasks.fine_tuning import cached_rows, check_inputs
+from src.tasks.ner import inputs
+from src.tasks.ner.network import CrfLoss, Tagger, TaggerScores, TaggingLoss
+from src.tasks.ner.results import report_evaluation, report_predictions, score
+from src.tasks.ner.tags import list_labels, make_tag_set, read_label_file
+from src.tasks.splits import wanted_splits
+from src.text.tokenization import Tokenizer, fingerprint, read_vocabulary
+
+__all__ = [
+    "INPUTS",
+    "LOSS_PARTS",
+    "NAME",
+    "TARGETS",
+    "dataset",
+    "describe",
+    "for_evaluation",
+    "loss",
+    "network",
+    "prepare",
+    "report_evaluation",
+    "report_predictions",
+    "score",
+]
+
+NAME = "ner"
+INPUTS = ("input_ids", "input_mask", "token_type_ids")
+TARGETS = ("label_ids", "weights")
+LOSS_PARTS = ()
+
+
+def prepare(config):
+    """Settle what depends on the data: tags, casing; check that data, vocabulary and network fit.
+
+    Returns:
+        config with labels, vocab_file_path and do_lower_case filled in.
+
+    Raises:
+        ValueError, FileNotFoundError: naming what is missing or does not fit.
+    """
+    paths = {split: inputs.find(config, split) for split in wanted_splits(config)}
+    if "predict" in paths and is_record_file(paths["predict"]):
+        raise ValueError(f"{paths['predict']}: holds no texts to predict; give --predict_text_file_path, or tagged text")
+    if "eval" in paths and config.assessment_method == "clue_benchmark" and is_record_file(paths["eval"]):
+        raise ValueError(f"{paths['eval']}: holds no texts, which --assessment_method clue_benchmark needs; give CLUE's JSON lines")
+    config = check_inputs(NAME, config, paths.values())
+    config = dataclasses.replace(config, labels=_settle_labels(config, paths))
+    tag_set = make_tag_set(config.labels)
+    logger.info(f"task ner scheme={tag_set.scheme} tagged_pieces={config.tagged_pieces} types={shorten(tag_set.types)}")
+    fine_tuning.warn_of_case("types", tag_set.types)
+    if config.legacy_metrics and config.labels[0] != "O":
+        raise ValueError(f"legacy_metrics: the model zoo's measures take tag 0 for O, here it is {config.labels[0]}")
+    for split, path in paths.items():
+        _check_description(config, path)
+        dataset(config, split)
+    return config
+
+
+def dataset(config, split):
+    """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
+    path = inputs.find(config, split)
+    about = (NAME, config.labels, config.class_filter, config.tagged_pieces, split, split == "predict" and config.predict_text_file_path)
+    return cached_rows(config, split, [path], lambda: inputs.make_chunks(config, split), config.seq_length, about)
+
+
+def network(config):
+    """Network from token ids to logits [B, S, C], with a CRF also its scores."""
+    allowed = make_tag_set(config.labels).allowed() if config.crf_constraints else None
+    return Tagger(config.model, config.device, len(config.labels), config.with_lstm, config.use_crf, allowed)
+
+
+def loss(config):
+    """Cross-entropy of tokens, or with a CRF -log p of rows."""
+    return CrfLoss(config.device.unrolled) if config.use_crf else TaggingLoss()
+
+
+def describe(config):
+    """What goes beside a checkpoint, see `fine_tuning.describe`."""
+    return fine_tuning.describe(config, config.labels)
+
+
+def for_evaluation(config, network):
+    """The cell whose outputs are scored, and its input columns."""
+    return TaggerScores(network, loss(config)), (*INPUTS, "label_ids")
+
+
+def _settle_labels(config, paths):
+    """The tags in id order: those that the weights were trained with, of the label file, or of the training file's entities."""
+    listed = read_label_file(config.label2id_file_path) if config.label2id_file_path else ()
+    if listed and config.labels and listed != config.labels:
+        raise ValueError(f"{config.label2id_file_path}: {shorten(listed)}; the weights were trained with {shorten(config.labels)}")
+    if listed or config.labels:
+        if config.tag_scheme:
+            logger.warning(f"tag_scheme={config.tag_scheme} is ignored: the tags are given by the label file or the weights")
+        return listed or config.labels
+    if not config.do_train and config.predict_text_file_path and "eval" not in paths:
+        raise ValueError("the weights name no tags: give --label2id_file_path")
+    labels = _find_labels(config, paths.get("train") or next(iter(paths.values())))
+    if not config.do_train:
+        fine_tuning.warn_of_order(labels)
+    return labels
+
+
+def _find_labels(config, path):
+    """The tags of a file of data, in the order of their ids."""
+    if is_record_file(path):
+        labels = read_description(path).get("labels")
+        if not labels:
+            raise ValueError(f"{path}: holds tag numbers only: give --label2id_file_path")
+        return tuple(labels)
+    tagged = inputs.read_file(path, config.class_filter)
+    types = sorted({entity.type for sentence in tagged.sentences for entity in sentence.entities})
+    if not types:
+        raise ValueError(f"{path}: no entity in it, nothing to learn")
+    return list_labels(types, config.tag_scheme or tagged.scheme or "BIO")
+
+
+def _check_description(config, path):
+    """Records made here tell the tags, the vocabulary and the tokenizer that they were made with; older ones its casing alone."""
+    if not is_record_file(path):
+        return
+    told = read_description(path)
+    if told.get("labels") and tuple(told["labels"]) != config.labels:
+        raise ValueError(f"{path}: made with the tags {shorten(told['labels'])}; here they are {shorten(config.labels)}")
+    if told.get("vocabulary") and told["vocabulary"] != fingerprint(read_vocabulary(config.vocab_file_path)):
+        raise ValueError(f"{path}: made with another vocabulary than {config.vocab_file_path}")
+    here = Tokenizer(config.vocab_file_path, config.do_lower_case).description
+    before = told.get("tokenizer", here | {"do_lower_case": told.get("do_lower_case", here["do_lower_case"])})
+    if before != here:
+        key = min(key for key in before | here if before.get(key) != here.get(key))
+        raise ValueError(
+            f"{path}: made with {key}={json.dumps(before.get(key))}, here it is {json.dumps(here.get(key))}; "
+            f"give --do_lower_case, or the vocabulary with the {tokenizer_files.CONFIG} beside it"
+        )

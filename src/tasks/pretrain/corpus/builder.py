@@ -1,0 +1,257 @@
+"""Text files to pretraining records, in three stages: tokens, pairs, rows. The bytes do not depend on the number of workers.
+
+The first two stages write memory-mapped files into a temporary folder beside the output; the third reads them in the order
+of a seeded permutation. Each stage works on blocks and forgets them, so that memory does not grow with the corpus.
+"""
+
+import functools
+import json
+import tempfile
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from src.files import make_folder, move_whole
+from src.log import format_fields, logger, progress
+from src.records.writers import open_writer, pack
+from src.tasks.pretrain.corpus.sentence_pairs import PAIR, cut_documents, lay_out, make_pairs
+from src.tasks.pretrain.corpus.text import find_files, read_corpus
+from src.tasks.pretrain.corpus.token_store import MappedArray, TokenStore, TokenStoreWriter
+from src.tasks.pretrain.corpus.tokens import CorpusTokenizer, cut_lines, id_type, load_segmenter
+from src.tasks.pretrain.corpus.workers import open_workers
+from src.tasks.pretrain.keyed_random import make_keys, permute
+from src.tasks.pretrain.masks import KEEP_SHARE, MASK_SHARE, draw_masks, make_masking
+from src.text.tokenization import CLS, SEP, Tokenizer, fingerprint
+
+_PAIRS = "pairs.bin"
+_CHARS, _ROWS, _ROWS_AT_ONCE = 1 << 18, 4096, 512  # of a block of text, of a block of rows, of what is in the cache of a core
+_ORDER_STREAM = 1 << 32  # of the seed: the order of the rows is drawn apart from all else
+
+
+def build(options):
+    """Make the files that BuilderOptions ask for.
+
+    Returns:
+        dict of statistics, also written beside the output.
+
+    Raises:
+        ValueError, OSError: about the input, naming file and line.
+    """
+    started = time.perf_counter()
+    paths = find_files(options.input_file)
+    tokenizer = _load(options).tokenizer
+    logger.info(f"text is {'' if tokenizer.do_lower_case else 'not '}lower-cased, {tokenizer.casing_reason}")
+    for note in tokenizer.notes:
+        logger.warning(note)
+    if options.do_whole_word_mask and not options.segmenter and "的" in tokenizer.vocabulary:
+        logger.warning("do_whole_word_mask: Chinese characters are words of their own without --segmenter")
+    _make_masking(options)  # fails on a vocabulary that is none for it, before anything is read
+    description = describe(options, tokenizer)
+    output = Path(options.output_file)
+    make_folder(output.parent)
+    with (
+        tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder,
+        _named(output, folder),
+        open_workers(options.num_workers) as run,
+    ):
+        try:
+            statistics = _write_tokens(run, options, paths, folder)
+            statistics |= _write_pairs(run, options, folder)
+            results = Path(folder, "results")
+            results.mkdir()
+            statistics |= _write_rows(run, options, folder, statistics["instances"], results / output.name, description)
+        finally:
+            for cached in (_load, _open_store, _open_pairs):
+                cached.cache_clear()
+        statistics |= {"seconds": round(time.perf_counter() - started, 3), "description": description}
+        text = json.dumps(statistics, indent=1, ensure_ascii=False) + "\n"
+        (results / f"{output.stem}.statistics.json").write_text(text, encoding="utf-8")
+        move_whole(sorted(results.iterdir()), output.parent)
+    return statistics
+
+
+@contextmanager
+def _named(output, folder):
+    """Let an OSError about a temporary file name the output instead."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename and folder not in str(error.filename):
+            raise
+        raise OSError(error.errno, error.strerror, str(output)) from error
+
+
+def describe(options, tokenizer):
+    """What records are made of, as kept in MindRecord files and in the statistics."""
+    names = ("max_seq_length", "max_predictions_per_seq", "do_whole_word_mask", "segmenter", "masked_lm_prob", "short_seq_prob")
+    return {
+        "vocabulary": fingerprint(tokenizer.vocabulary),
+        "vocab_size": len(tokenizer.tokens),
+        "do_lower_case": tokenizer.do_lower_case,
+        "tokenizer": tokenizer.description,
+        **{name: getattr(options, name) for name in (*names, "dupe_factor", "random_seed")},
+        "mask_share": MASK_SHARE,
+        "keep_share": KEEP_SHARE,
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def _load(options):
+    """The CorpusTokenizer of this process."""
+    tokenizer = Tokenizer(options.vocab_file, options.do_lower_case)
+    return CorpusTokenizer(tokenizer, options.do_whole_word_mask, load_segmenter(options.segmenter) if options.segmenter else None)
+
+
+@functools.lru_cache(maxsize=1)
+def _open_store(folder, vocab_size):
+    return TokenStore(folder, id_type(vocab_size))
+
+
+@functools.lru_cache(maxsize=1)
+def _open_pairs(folder):
+    return MappedArray(Path(folder, _PAIRS), PAIR)
+
+
+def _make_masking(options):
+    return make_masking(options.vocab_file, _load(options).tokenizer.vocabulary, options.masked_lm_prob, options.max_predictions_per_seq)
+
+
+def _write_tokens(run, options, paths, folder):
+    """Stage 1, text to the TokenStore in `folder`."""
+    blocks = ((options, lines) for lines in cut_lines(read_corpus(paths, options.input_format), _CHARS))
+    with TokenStoreWriter(folder) as writer, progress(desc="tokens", unit=" tokens", unit_scale=True) as bar:
+        for block in run(_tokenize, blocks):
+            writer.append(block)
+            bar.update(len(block.tokens))
+    found = {
+        "documents": writer.num_documents,
+        "empty_documents": writer.num_empty,
+        "sentences": writer.num_sentences,
+        "tokens": writer.num_tokens,
+    }
+    logger.info(f"stage=tokens {format_fields(found)}")
+    if writer.num_documents < 2:
+        found = "one document only" if writer.num_documents else "no text"
+        hint = "; a blank line divides documents of plain text" if writer.num_documents else ""
+        raise ValueError(f"{options.input_file}: {found}, but next-sentence pairs need two documents{hint}")
+    return found
+
+
+def _tokenize(options, lines):
+    return _load(options).tokenize(lines)
+
+
+def _write_pairs(run, options, folder):
+    """Stage 2, the TokenStore to pairs of ranges in its tokens."""
+    vocab_size = len(_load(options).tokenizer.tokens)
+    borders = cut_documents(_open_store(folder, vocab_size)).tolist()
+    tasks = ((options, folder, vocab_size, dupe, *block) for dupe in range(options.dupe_factor) for block in zip(borders, borders[1:]))
+    num_pairs = 0
+    with open(Path(folder, _PAIRS), "wb") as file, progress(desc="pairs", unit=" pairs", unit_scale=True) as bar:
+        for pairs in run(_pair, tasks):
+            file.write(pairs.tobytes())
+            num_pairs += len(pairs)
+            bar.update(len(pairs))
+    logger.info(f"stage=pairs instances={num_pairs}")
+    return {"instances": num_pairs, "instances_per_document": num_pairs / _open_store(folder, vocab_size).num_documents}
+
+
+def _pair(options, folder, vocab_size, dupe, first, last):
+    store = _open_store(folder, vocab_size)
+    seed = (options.random_seed, dupe, first)
+    pairs = make_pairs(store, first, last, options.max_seq_length, options.short_seq_prob, seed)
+    store.release()
+    return pairs
+
+
+def _write_rows(run, options, folder, num_rows, path, description):
+    """Stage 3, pairs to records in the order of a seeded permutation."""
+    if num_rows < options.shards:
+        raise ValueError(f"shards={options.shards}: there are {num_rows} instances only")
+    writer = open_writer(options.format, path, list_columns(options), num_rows, options.shards, description)
+    counts = Counter()
+    tasks = ((options, folder, num_rows, first, min(first + _ROWS, num_rows)) for first in range(0, num_rows, _ROWS))
+    with progress(desc="rows", unit=" rows", unit_scale=True, total=num_rows) as bar:
+        for parts, found in run(_make_rows, tasks):
+            for part in parts:
+                writer.write(part)
+            counts.update(found)
+            bar.update(found["rows"])
+    writer.close()
+    found = _summarise(counts, options.max_seq_length)
+    logger.info(f"stage=rows {format_fields(found)}")
+    return found
+
+
+def _make_rows(options, folder, num_rows, first, last):
+    """Some rows ready to be written, in parts, and counts of what they hold."""
+    tokenizer, masking = _load(options).tokenizer, _make_masking(options)
+    cls, sep = (tokenizer.vocabulary[token] for token in (CLS, SEP))
+    store, pairs = _open_store(folder, len(tokenizer.tokens)), _open_pairs(folder)
+    order = permute(np.arange(first, last), num_rows, options.random_seed + _ORDER_STREAM)
+    keys = make_keys(options.random_seed, 0, np.arange(first, last))
+    parts, counts = [], Counter()
+    for start in range(0, last - first, _ROWS_AT_ONCE):
+        some = slice(start, start + _ROWS_AT_ONCE)
+        columns = _make_columns(store, pairs.take(order[some]), keys[some], options.max_seq_length, cls, sep, masking)
+        counts.update(_count(columns, masking.mask_id))
+        parts.append(pack(options.format, columns))
+    return parts, counts
+
+
+def list_columns(options):
+    """Name -> (dtype, values a row) of each column; Google's names, and word_continues for whole words."""
+    length, predictions = options.max_seq_length, options.max_predictions_per_seq
+    columns = dict.fromkeys(("input_ids", "input_mask", "segment_ids"), ("int32", length))
+    columns |= dict.fromkeys(("masked_lm_positions", "masked_lm_ids"), ("int32", predictions))
+    columns |= {"masked_lm_weights": ("float32", predictions), "next_sentence_labels": ("int32", 1)}
+    return columns | ({"word_continues": ("int32", length)} if options.do_whole_word_mask else {})
+
+
+def _make_columns(store, pairs, keys, max_seq_length, cls, sep, masking):
+    """name -> array [B, values] for some pairs."""
+    rows = lay_out(store, pairs, max_seq_length, cls, sep)
+    continues = rows["word_continues"]
+    masked = draw_masks(rows["input_ids"], rows["lengths"], keys, masking, continues)
+    columns = {
+        "input_ids": masked[0],
+        "input_mask": (np.arange(max_seq_length) < rows["lengths"][:, None]).astype(np.int32),
+        "segment_ids": rows["segment_ids"],
+        "masked_lm_positions": masked[1],
+        "masked_lm_ids": masked[2],
+        "masked_lm_weights": masked[3],
+        "next_sentence_labels": pairs["is_random_next"][:, None].astype(np.int32),
+    }
+    return columns if continues is None else {**columns, "word_continues": continues.astype(np.int32)}
+
+
+def _count(columns, mask_id):
+    real = columns["masked_lm_weights"] > 0
+    found = np.take_along_axis(columns["input_ids"], columns["masked_lm_positions"].astype(np.int64), 1)[real]
+    is_mask, is_kept = found == mask_id, found == columns["masked_lm_ids"][real]
+    return {
+        "rows": len(real),
+        "tokens": int(columns["input_mask"].sum()),
+        "chosen": len(found),
+        "mask": int(is_mask.sum()),
+        "kept": int((is_kept & ~is_mask).sum()),
+        "random_next": int(columns["next_sentence_labels"].sum()),
+    }
+
+
+def _summarise(counts, max_seq_length):
+    rows, tokens, chosen = counts["rows"], counts["tokens"], counts["chosen"]
+    mask, kept = counts["mask"] / chosen, counts["kept"] / chosen
+    return {
+        "mean_length": tokens / rows,
+        "padding_share": 1 - tokens / (rows * max_seq_length),
+        "masked_tokens": chosen,
+        "masked_share": chosen / tokens,
+        "mask_share": mask,
+        "keep_share": kept,
+        "random_share": 1 - mask - kept,
+        "random_next_share": counts["random_next"] / rows,
+    }

@@ -1,0 +1,196 @@
+"""Raw text in the formats that pretraining corpora come in, as one stream of lines in which an empty line ends a document.
+
+Formats, their detection and the sentence rules: docs/pretraining_data.md.
+"""
+
+import glob
+import html
+import itertools
+import json
+import re
+from pathlib import Path
+
+from src.log import logger
+from src.tasks.pretrain.corpus.options import INPUT_FORMATS
+from src.text.lines import read_lines
+
+_HEAD_LINES = 2000  # of a file, that tell its format
+_LINE_END = re.compile(r"\r\n?|\n")
+_MAX_CHARS = 10_000  # of a sentence; far beyond any sequence length, and it bounds memory
+_HEADING = re.compile(r"= (.*) =")
+_DOCUMENT = re.compile(r'<doc\b(?:.*\btitle="(.*)")?.*>')
+_OPEN, _CLOSE = "\"'“‘«「『（(《〈[", "\"'”’»」』）)》〉]"
+_SENTENCE_END = re.compile(
+    rf"[。！？；…]+[。！？；…{re.escape(_CLOSE)}]*"
+    rf"|(?<![.!?])[.!?]+[{re.escape(_CLOSE)}]*(?=\s+[{re.escape(_OPEN)}]*[^\Wa-z_])"  # the next word begins with no small letter
+)
+_ABBREVIATION = re.compile(
+    r"(?i:mrs?|ms|dr|prof|rev|hon|st|sr|jr|gen|col|maj|capt|cmdr|lt|sgt|gov|sen|rep|pres|vs|figs?|vol|pp|eds?|cf|al|approx|ca)"
+    r"|(\w\.)*[^\W\d_]"  # an initial, U.S, e.g
+)
+
+
+def find_files(patterns):
+    """Sorted paths of comma-separated glob patterns.
+
+    Raises:
+        FileNotFoundError: a pattern that no file matches.
+    """
+    paths = []
+    for pattern in filter(None, (part.strip() for part in patterns.split(","))):
+        found = sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
+        if not found:
+            raise FileNotFoundError(f"{pattern}: no such file; --input_file takes names or globs of text files, separated by commas")
+        paths += found
+    if not paths:
+        raise ValueError(f"input_file={patterns}: expected names or globs of text files, separated by commas")
+    return list(dict.fromkeys(paths))
+
+
+def read_corpus(paths, input_format=None):
+    """Lines of text files behind each other; an empty string ends a document, as every file does.
+
+    Args:
+        input_format: one of INPUT_FORMATS, of all files. None: that of each is recognised, and told where it changes.
+
+    Raises:
+        ValueError: naming file and line: not UTF-8, a damaged .gz or .bz2, a line that is no JSON object with a `text`.
+    """
+    told = input_format
+    for path in paths:
+        found = _recognise(path)
+        if found is None:
+            logger.warning(f"{path}: the file is empty; skipped")
+            continue
+        if not input_format and found != told:
+            others = ", ".join(name for name in INPUT_FORMATS if name != found)
+            logger.info(f"{path}: input_format={found}, recognised by its beginning; --input_format gives another: {others}")
+            told = found
+        yield from _READERS[input_format or found](path)
+
+
+def _recognise(path):
+    """One of INPUT_FORMATS, None of a file without text."""
+    head = [line for _, line in itertools.islice(_number_lines(path), _HEAD_LINES)]
+    first = next(filter(None, head), None)
+    if first is None:
+        return None
+    if _DOCUMENT.fullmatch(first):
+        return "doc"
+    if re.match(r'\{\s*"', first):
+        return "json"
+    headings = list(filter(_HEADING.fullmatch, head))
+    num_titles = sum(map(_is_title, headings))
+    return "wikitext" if _is_title(first) or 0 < num_titles < len(headings) else "plain"
+
+
+def _number_lines(path):
+    """(number from 1, stripped text) of each line."""
+    return ((number, line.strip()) for number, line in read_lines(path))
+
+
+def _read_plain(path):
+    """A sentence or a paragraph a line, blank lines between documents."""
+    previous = ""
+    for _, line in _number_lines(path):
+        if line or previous:
+            yield line
+        previous = line
+    if previous:
+        yield ""
+
+
+def _read_headed(path):
+    """Paragraphs under ` = Title = ` lines (WikiText): a title begins a document, other headings are no sentences."""
+    has_text = False
+    for _, line in _number_lines(path):
+        if _is_title(line):
+            if has_text:
+                yield ""
+            has_text = False
+        elif line and not _HEADING.fullmatch(line):
+            has_text = True
+            yield line
+    yield ""
+
+
+def _is_title(line):
+    match = _HEADING.fullmatch(line)
+    return bool(match) and not match[1].startswith("=") and not match[1].endswith("=")
+
+
+def _read_doc(path):
+    """WikiExtractor's <doc> elements."""
+    title, is_open = None, False
+    for _, line in _number_lines(path):
+        if match := _DOCUMENT.fullmatch(line):
+            if is_open:
+                yield ""
+            title, is_open = html.unescape(match[1] or ""), True
+        elif line == "</doc>":
+            yield ""
+            is_open = False
+        elif line:
+            is_open = True  # also of text outside of the elements, where the format was given for another file
+            line = html.unescape(line)
+            if line != title:
+                yield line
+            title = None  # only a first line repeats it
+    if is_open:
+        yield ""
+
+
+def _read_json(path):
+    """WikiExtractor's --json lines."""
+    for number, line in _number_lines(path):
+        if not line:
+            continue
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path}:{number}: not JSON: {error}") from None
+        text = found.get("text") if isinstance(found, dict) else None
+        if not isinstance(text, str):
+            raise ValueError(f'{path}:{number}: expected a JSON object with a string "text", as WikiExtractor --json writes')
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{path}:{number}: half of a surrogate pair in text") from None
+        lines = [part for part in (html.unescape(part).strip() for part in _LINE_END.split(text)) if part]
+        yield from lines[1:] if lines and lines[0] == html.unescape(str(found.get("title"))) else lines
+        yield ""
+
+
+_READERS = {"plain": _read_plain, "wikitext": _read_headed, "doc": _read_doc, "json": _read_json}
+
+
+def split_sentences(line):
+    """Sentences of a line, Chinese or English; a line that is one sentence stays one.
+
+    A sentence ends after 。！？；… with closing quotes, and after . ! ? with closing quotes where white space follows and the
+    next word begins with no small letter; a full stop after an abbreviation or an initial ends none.
+    """
+    sentences, start = [], 0
+    for match in _SENTENCE_END.finditer(line):
+        if match[0][0] == "." and _is_abbreviation(line, start, match.start()):
+            continue
+        sentences.append(line[start : match.end()].strip())
+        start = match.end()
+    sentences.append(line[start:].strip())
+    return [part for sentence in sentences for part in _cut(sentence)]
+
+
+def _is_abbreviation(line, start, end):
+    word = line[max(line.rfind(" ", start, end) + 1, start) : end].lstrip(_OPEN)
+    return bool(_ABBREVIATION.fullmatch(word))
+
+
+def _cut(sentence):
+    """The sentence, in parts if it is beyond _MAX_CHARS; nothing if it is empty."""
+    while len(sentence) > _MAX_CHARS:
+        end = sentence.rfind(" ", 1, _MAX_CHARS)
+        end = end if end > 0 else _MAX_CHARS
+        yield sentence[:end]
+        sentence = sentence[end:].lstrip()
+    if sentence:
+        yield sentence

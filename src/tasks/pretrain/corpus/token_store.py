@@ -1,0 +1,105 @@
+"""Tokenised documents in memory-mapped files: every part of the corpus is at hand, and little of it in memory.
+
+A store is a folder: tokens.bin (ids of all sentences behind each other), sentences.bin (int64, where each sentence begins,
+and the end), documents.bin (int64, the first sentence of each document, and the end), and for whole-word masking
+continues.bin (a bool for each token: it continues the word before it). No sentence and no document is empty.
+"""
+
+import mmap
+from pathlib import Path
+
+import numpy as np
+
+
+class TokenStoreWriter:
+    """Appends blocks to a new store; a context manager.
+
+    Args:
+        folder: exists and is empty.
+    """
+
+    def __init__(self, folder):
+        self._folder = Path(folder)
+        self._files = {}
+        self._last_end = 0
+        self.num_tokens = self.num_sentences = self.num_documents = self.num_empty = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._append("sentences", np.array([self.num_tokens], np.int64))
+        self._append("documents", np.array([self.num_sentences], np.int64))
+        for file in self._files.values():
+            file.close()
+
+    def append(self, block):
+        """Add a TokenBlock of src.tasks.pretrain.corpus.tokens."""
+        self._append("tokens", block.tokens)
+        if block.continues is not None:
+            self._append("continues", block.continues)
+        self._append("sentences", self.num_tokens + np.cumsum(block.lengths) - block.lengths)
+        borders = np.concatenate([[self._last_end], self.num_sentences + block.ends])
+        starts = borders[:-1][np.diff(borders) > 0]
+        self._append("documents", starts)
+        self.num_documents += len(starts)
+        self.num_empty += len(block.ends) - len(starts)
+        self._last_end = borders[-1]
+        self.num_tokens += len(block.tokens)
+        self.num_sentences += len(block.lengths)
+
+    def _append(self, name, values):
+        if name not in self._files:
+            self._files[name] = open(self._folder / f"{name}.bin", "wb")  # noqa: SIM115 (closed at the end)
+        self._files[name].write(np.ascontiguousarray(values).data)
+
+
+class MappedArray:
+    """A one-dimensional array in a file, mapped for reading; `release` gives its memory back.
+
+    A plain `np.memmap` never shrinks: pages once read count as resident memory until the system needs them.
+    """
+
+    def __init__(self, path, dtype):
+        with open(path, "rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.values = np.frombuffer(self._map, dtype)
+
+    def take(self, places, rows=64):
+        """`values[places]`, places beyond the ends moved to them; memory is given back every few rows.
+
+        Reading one value maps its neighbourhood of 64 KiB, so that scattered places would soon have the whole file in memory.
+
+        Args:
+            places: int64 [B] or [B, S].
+        """
+        found = np.empty(places.shape, self.values.dtype)
+        for start in range(0, len(places), rows):
+            found[start : start + rows] = self.values.take(places[start : start + rows], mode="clip")
+            self.release()
+        return found
+
+    def release(self):
+        self._map.madvise(mmap.MADV_DONTNEED)
+
+
+class TokenStore:
+    """A store that was written whole.
+
+    Args:
+        folder: of a TokenStoreWriter, with one document at least.
+        dtype: of the token ids.
+    """
+
+    def __init__(self, folder, dtype):
+        folder = Path(folder)
+        kinds = {"tokens": dtype, "sentences": np.int64, "documents": np.int64, "continues": np.bool_}
+        self._arrays = {name: MappedArray(path, kind) for name, kind in kinds.items() if (path := folder / f"{name}.bin").is_file()}
+        self.tokens, self.continues = self._arrays["tokens"], self._arrays.get("continues")
+        self.sentences, self.documents = self._arrays["sentences"].values, self._arrays["documents"].values
+        self.num_documents, self.num_sentences = len(self.documents) - 1, len(self.sentences) - 1
+
+    def release(self):
+        """Give back the memory of what was read."""
+        for array in self._arrays.values():
+            array.release()

@@ -1,0 +1,221 @@
+"""Options of run_pretrain.py and pretrain_eval.py, by the model zoo's names."""
+
+import dataclasses
+from pathlib import Path
+
+from src.config.coercion import coerce
+from src.config.fields import setting
+from src.config.model import describe_weights
+from src.config.training import WEIGHT_FORMS, OptimizerConfig, PrecisionConfig, RunOptions
+from src.formats import weights
+from src.formats.tokenizer_files import count_ids, read_tokenizer_files
+from src.log import logger
+from src.ranks import find_place
+
+NETWORKS = ("base", "nezha", "large", "tiny")
+_NETWORK_FILES = {"base": "bert_base", "nezha": "nezha_zoo", "large": "bert_large", "tiny": "bert_tiny"}
+_DEFAULT_FOLDER = "./ckpt_0"
+_FOLDER = Path(__file__).resolve().parents[3] / "configs/networks"
+
+# The model zoo's values for pretraining (its config.py): what holds for an optimiser where nothing else is said.
+_POLYNOMIAL = {"schedule": "polynomial", "learning_rate": 3e-5, "warmup_steps": 10000}
+_CLIP, _FIRST_SCALE = {"clip": "per_parameter"}, {"loss_scale_value": 65536.0}
+OPTIMIZER_DEFAULTS = {
+    "Lamb": {**_POLYNOMIAL, "end_learning_rate": 1e-10, "power": 10.0, "weight_decay": 0.01},
+    "AdamWeightDecay": {**_POLYNOMIAL, "end_learning_rate": 0.0, "power": 5.0, "weight_decay": 1e-5},
+    "Momentum": {"schedule": "constant", "learning_rate": 2e-5, "warmup_steps": 0, "weight_decay": 0.0},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _PretrainingOptions(RunOptions):
+    """What training and evaluation of a pretrained network share."""
+
+    bert_network: str = setting("base", "network of configs/networks: base, large, tiny are BERT; nezha is the model zoo's", NETWORKS)
+    bert_config_file: str | None = setting(None, "network shape instead of --bert_network's; default: as beside the weights")
+    vocab_file_path: str | None = setting(None, "vocabulary of the records: sets model.vocab_size, is checked, is kept with checkpoints")
+    bucket_list: tuple[int, ...] = setting((), "lengths that batches are padded to, four at most; default: one, seq_length", minimum=1)
+    seq_length: int | None = setting(None, "length of the longest rows; default: as in the records", minimum=5)
+    max_predictions_per_seq: int | None = setting(None, "masked positions a row; default: as in the records", minimum=1)
+    eval_batch_size: int = setting(32, "rows of an evaluation step; results do not depend on it", minimum=1)
+    eval_data_dir: str | None = setting(None, "records to evaluate on: a folder or a file")
+    schema_dir: str | None = setting(None, "schema JSON of TFRecord files")
+    dataset_format: str = setting("mindrecord", "of the records; recognised by content", ("mindrecord", "tfrecord"))
+    num_samples: int | None = setting(None, "rows that are used; default: all", minimum=1)
+    cache_dir: str | None = setting(None, "folder for the memory-mapped form of the records; default: cache in the output folder")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.seq_length is not None:
+            self.check_length("seq_length", self.seq_length)
+            if self.bucket_list and max(self.bucket_list) != self.seq_length:
+                raise ValueError(f"bucket_list={self.bucket_list}: the largest must equal seq_length={self.seq_length}")
+
+    @classmethod
+    def complete(cls, tree):
+        """Fill in the network's shape: the weights' own or the one that bert_network names, under what is given."""
+        path, config_file = tree.get(cls.WEIGHTS), tree.get("bert_config_file")
+        found = describe_weights(path, config_file) if path or config_file else None
+        if path:
+            tree.setdefault("vocab_file_path", found.vocab_file)
+            if not found.model and "bert_network" not in tree and not tree.get("model"):
+                weights.find(path)  # raises where there are none
+                raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file or --bert_network")
+            if found.model and "bert_network" in tree:
+                logger.warning(f"bert_network={tree.bert_network} is ignored: {config_file or path} tells the network's shape")
+        if not found or not found.model:
+            name = str(tree.get("bert_network", cls.bert_network)).lower()
+            found = describe_weights(None, _FOLDER / f"{_NETWORK_FILES.get(name, 'bert_base')}.json")
+        tree.model = {**found.model, **_vocabulary_size(tree, path), **tree.get("model", {})}
+
+
+def _vocabulary_size(tree, path_of_weights):
+    """Of a network that starts from nothing: as many words as the vocabulary has."""
+    path = tree.get("vocab_file_path")
+    if not path or path_of_weights or not Path(path).is_file():
+        return {}
+    return {"vocab_size": count_ids(read_tokenizer_files(path).vocabulary)}
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainOptions(_PretrainingOptions):
+    """Pretraining: masked language model and next sentence."""
+
+    WEIGHTS = "load_checkpoint_path"
+    BATCH_SIZES = ("batch_size", "eval_batch_size")
+    refuses_used_folder = True
+
+    distribute: bool = setting(False, "training by several devices; follows from how the process was started")
+    device_num: int = setting(1, "number of devices; follows from how the process was started", minimum=1)
+    batch_size: int = setting(16, "rows of a step on each device", minimum=1)
+    epoch_size: float = setting(1.0, "passes over the data, unless train_steps is given", above=0)
+    train_steps: int = setting(-1, "updates of the whole run; -1: as epoch_size says", minimum=-1)
+    save_checkpoint_path: str | None = setting(None, "folder of checkpoints, log.jsonl and config.yaml; default: ./ckpt_0 (the rank)")
+    enable_save_ckpt: bool = setting(True, "save checkpoints")
+    save_checkpoint_steps: int = setting(1000, "updates between checkpoints", minimum=1)
+    save_checkpoint_num: int = setting(1, "newest checkpoints kept", minimum=1)
+    load_checkpoint_path: str | None = setting(None, f"weights to start from: {WEIGHT_FORMS}")
+    resume: bool = setting(False, "go on from the newest checkpoint in save_checkpoint_path, mid-epoch too")
+    overwrite: bool = setting(False, "remove the checkpoints of an earlier training in save_checkpoint_path; false: do not start there")
+    enable_lossscale: bool = setting(True, "scale the loss; inactive when compute_type is float32")
+    do_shuffle: bool = setting(True, "new order of the rows each epoch")
+    enable_data_sink: bool = setting(True, "feed the device several steps at a time; the CPU cannot")
+    data_sink_steps: int = setting(1, "steps fed at a time, times accumulation_steps", minimum=1)
+    accumulation_steps: int = setting(1, "micro-batches whose gradients make one update", minimum=1)
+    allreduce_post_accumulation: bool = setting(True, "sum gradients over ranks once an update; false: after each micro-batch")
+    enable_global_norm: bool = setting(False, "clip by one norm over all gradients; false: as optimizer.clip says")
+    data_dir: str | None = setting(None, "records to train on: a folder or a file, MindRecord or TFRecord")
+    masking: str = setting("static", "static: as in the records; dynamic: drawn anew each epoch", ("static", "dynamic"))
+    masked_lm_prob: float = setting(0.15, "of dynamic masking: share of the tokens that are masked", above=0, maximum=1)
+    train_with_eval: bool = setting(False, "evaluate on eval_data_dir along the way")
+    eval_steps: int | None = setting(None, "updates between evaluations; default: those that eval_samples rows make", minimum=1)
+    eval_samples: int = setting(300000, "rows trained on between evaluations", minimum=1)
+    log_steps: int = setting(10, "updates between step lines", minimum=1)
+    optimizer: OptimizerConfig = setting(
+        OptimizerConfig(**_CLIP, **OPTIMIZER_DEFAULTS["Lamb"]), "optimiser, schedule, clipping; the model zoo's values"
+    )
+    precision: PrecisionConfig = setting(PrecisionConfig(**_FIRST_SCALE), "compute type and loss scale")
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._check_ranks()
+        if not self.data_dir:
+            raise ValueError("no data: give --data_dir, a folder or file of records (python -m src.build_records makes them)")
+        if self.train_steps == 0:
+            raise ValueError("train_steps=0: there is nothing to do; -1 means as epoch_size says")
+        if self.train_with_eval and not self.eval_data_dir:
+            raise ValueError("train_with_eval=true: give --eval_data_dir")
+        if self.resume and not self.enable_save_ckpt:
+            raise ValueError("resume=true needs enable_save_ckpt=true")
+        if not self.enable_lossscale:
+            object.__setattr__(self, "precision", dataclasses.replace(self.precision, loss_scale="none"))
+        if self.enable_global_norm:
+            object.__setattr__(self, "optimizer", dataclasses.replace(self.optimizer, clip="global_norm"))
+
+    def _check_ranks(self):
+        place = find_place()
+        if self.distribute and place.launcher is None:
+            how = "start it by scripts/run_distributed_pretrain_*.sh, python -m src.launch.local, mpirun or msrun"
+            raise ValueError(f"distribute=true, but this process was started alone; {how} (docs/distributed.md)")
+        if self.device_num not in (1, place.world_size):
+            raise ValueError(f"device_num={self.device_num}, but the processes that train together are {place.world_size}")
+
+    @classmethod
+    def complete(cls, tree):
+        """Also fill in the model zoo's values of the optimiser that is named."""
+        super().complete(tree)
+        given = tree.get("optimizer", {})
+        _refuse_contradictions(tree)
+        name = next((name for name in OPTIMIZER_DEFAULTS if name.lower() == str(given.get("name", "Lamb")).lower()), "AdamWeightDecay")
+        defaults = OPTIMIZER_DEFAULTS[name] | ({"warmup_steps": None} if "warmup_proportion" in given else {})
+        tree.optimizer = {**_CLIP, **defaults, **given}
+        tree.precision = {**_FIRST_SCALE, **tree.get("precision", {})}
+
+    @property
+    def output_dir(self):
+        return self.save_checkpoint_path or _DEFAULT_FOLDER
+
+    @property
+    def checkpoint_dir(self):
+        return self.output_dir
+
+    @property
+    def train_updates(self):
+        """Updates of the whole run; None: as epoch_size says."""
+        return self.train_steps if self.train_steps > 0 else None
+
+    # the names by which src/train/loop.py asks for these settings
+
+    @property
+    def train_batch_size(self):
+        return self.batch_size
+
+    @property
+    def epoch_num(self):
+        return self.epoch_size
+
+    @property
+    def train_data_shuffle(self):
+        return self.do_shuffle
+
+    @property
+    def load_pretrain_checkpoint_path(self):
+        return self.load_checkpoint_path
+
+    @property
+    def evaluate_every(self):
+        """Updates between evaluations; None for none."""
+        rows = self.batch_size * self.device.world_size * self.accumulation_steps
+        return (self.eval_steps or max(1, self.eval_samples // rows)) if self.train_with_eval else None
+
+
+def _refuse_contradictions(tree):
+    """The model zoo's two switches stand for settings, which may say otherwise."""
+    for switch, when, group, key, value in (
+        ("enable_global_norm", True, "optimizer", "clip", "global_norm"),
+        ("enable_lossscale", False, "precision", "loss_scale", "none"),
+    ):
+        asked = tree.get(group, {}).get(key, value)
+        if coerce(tree.get(switch, not when), bool, switch, {}) == when and str(asked).lower() != value:
+            raise ValueError(f"{switch}={str(when).lower()} and {group}.{key}={asked} contradict each other; give one of them")
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainEvalOptions(_PretrainingOptions):
+    """Evaluation of a pretrained network: masked language model and next sentence."""
+
+    WEIGHTS = "eval_ckpt"
+    BATCH_SIZES = ("eval_batch_size",)
+
+    eval_ckpt: str = setting(_DEFAULT_FOLDER, f"weights: {WEIGHT_FORMS}; of a folder the newest .ckpt")
+    output_dir: str = setting("./pretrain_eval", "folder of eval_results.json and log.jsonl")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.eval_data_dir:
+            raise ValueError("no data: give --eval_data_dir, a folder or file of records")
+
+    @classmethod
+    def complete(cls, tree):
+        tree.setdefault("eval_ckpt", cls.eval_ckpt)
+        super().complete(tree)

@@ -1,0 +1,180 @@
+"""Pretraining: masked language model and next sentence; data, network, loss, score."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from src.files import make_folder
+from src.formats.tokenizer_files import count_ids
+from src.log import logger, progress
+from src.records.files import check_tokens, find_record_files, is_mindrecord, read_description, read_record_file
+from src.records.record_set import cached_records, fingerprint_file, make_key
+from src.tasks.pretrain.masks import make_masking
+from src.tasks.pretrain.measures import pretraining_metrics
+from src.tasks.pretrain.network import Pretraining, PretrainingLoss, PretrainingScores
+from src.tasks.pretrain.rows import PretrainRows
+from src.text.tokenization import Tokenizer, fingerprint, read_vocabulary
+
+NAME = "checkpoint_bert"
+INPUTS = ("input_ids", "input_mask", "token_type_ids", "masked_lm_positions")
+TARGETS = ("masked_lm_ids", "masked_lm_weights", "next_sentence_labels", "rows_per_token", "weights")
+LOSS_PARTS = ("masked_lm_loss", "next_sentence_loss")
+_SCORED = (*INPUTS, "masked_lm_ids", "masked_lm_weights", "next_sentence_labels")
+_ALIKE = ("vocabulary", "tokenizer")  # of all records of a split
+_FOLDER_FLAGS = {"train": "data_dir", "eval": "eval_data_dir"}
+
+
+def prepare(config, splits):
+    """Settle the lengths that depend on the data; check that records, vocabulary and network fit.
+
+    Args:
+        config: PretrainOptions or PretrainEvalOptions.
+        splits: those that the run reads, of train and eval.
+
+    Returns:
+        config with seq_length and bucket_list filled in.
+
+    Raises:
+        ValueError, FileNotFoundError: naming what is missing or does not fit.
+    """
+    make_folder(config.output_dir)
+    if config.vocab_file_path:
+        size = count_ids(read_vocabulary(config.vocab_file_path))
+        if size > config.model.vocab_size:
+            raise ValueError(f"{config.vocab_file_path}: {size} tokens do not fit model.vocab_size={config.model.vocab_size}")
+    if config.schema_dir and not Path(config.schema_dir).is_file():
+        raise FileNotFoundError(f"{config.schema_dir}: no such file; --schema_dir takes the schema JSON of TFRecord files")
+    if "train" in splits:
+        _check_training(config)
+    found = {split: dataset(config, split) for split in splits}
+    longest = max(int(rows.lengths.max()) for rows in found.values())
+    multiple = config.device.length_multiple
+    seq_length = config.seq_length or min(-(-longest // multiple) * multiple, max(longest, config.model.max_position_embeddings))
+    config.check_length("seq_length", seq_length)
+    if config.bucket_list:
+        config.check_length("bucket_list", max(config.bucket_list))
+        if config.device.data_sink and len(config.bucket_list) > 1:
+            raise ValueError("bucket_list: enable_data_sink=true takes batches of one length; give one length, or --enable_data_sink false")
+        if max(config.bucket_list) < longest:
+            raise ValueError(f"bucket_list={','.join(map(str, config.bucket_list))}: the longest row has {longest} tokens")
+    if "train" in found and len(found["train"].lengths) < (rows := config.batch_size * config.device.world_size):
+        raise ValueError(f"batch_size={config.batch_size}: a step has {rows} rows, {config.data_dir} has {len(found['train'].lengths)}")
+    return dataclasses.replace(config, seq_length=seq_length, bucket_list=config.bucket_list or (seq_length,))
+
+
+def _check_training(config):
+    if config.masking == "dynamic" and not config.vocab_file_path:
+        raise ValueError("masking=dynamic: give --vocab_file_path, which names [MASK] and the special tokens")
+    if config.masking == "static" and config.masked_lm_prob != type(config).masked_lm_prob:
+        logger.warning(f"masked_lm_prob={config.masked_lm_prob} is ignored: it is for masking=dynamic")
+    if config.eval_steps and not config.train_with_eval:
+        logger.warning(f"eval_steps={config.eval_steps} is ignored: train_with_eval is false")
+
+
+def dataset(config, split):
+    """The rows of a split; read once and kept memory-mapped in the cache folder."""
+    paths = find_record_files(getattr(config, _FOLDER_FLAGS[split]))
+    about = (*map(fingerprint_file, paths), config.num_samples)
+    if config.schema_dir and all(map(is_mindrecord, paths)):
+        logger.warning(f"schema_dir={config.schema_dir} is ignored: it is for TFRecord files")
+    elif config.schema_dir:
+        about += (fingerprint_file(config.schema_dir),)
+    cache = Path(config.cache_dir or f"{config.output_dir}/cache") / f"{split}-{make_key('pretraining', *about)}"
+    _check_vocabulary(config, split)
+    found = cached_records(cache, lambda: _read(config, paths))
+    _check_rows(config, split, found)
+    if split == "eval" or config.masking == "static":
+        return PretrainRows(found)
+    vocabulary, width = read_vocabulary(config.vocab_file_path), found.rows["masked_lm_positions"].shape[1]
+    return PretrainRows(found, make_masking(config.vocab_file_path, vocabulary, config.masked_lm_prob, width), config.seed)
+
+
+def network(config):
+    """Network from token ids and masked positions to both heads' logits."""
+    return Pretraining(config.model, config.device)
+
+
+def loss(config):
+    """Masked-LM plus next-sentence cross-entropy."""
+    return PretrainingLoss(config.device.aclnn)
+
+
+def describe(config):
+    """What later use of the weights needs to know: no labels, vocabulary and casing where they are known, no settings."""
+    tokenizer = _describe_records(config, "train").get("tokenizer")
+    if config.vocab_file_path and not tokenizer:
+        tokenizer = Tokenizer(config.vocab_file_path).description
+    return (), config.vocab_file_path, tokenizer, {}
+
+
+def for_evaluation(config, network):
+    """The cell whose outputs are scored, and its input columns."""
+    return PretrainingScores(network), _SCORED
+
+
+def score(config, outputs, records):
+    """Accuracy and loss of both tasks, from PretrainingScores' rows."""
+    return pretraining_metrics(outputs[0])
+
+
+def _describe_records(config, split):
+    """What the builder tells of a split's records, {} where it is not known; all must be made alike."""
+    paths = find_record_files(getattr(config, _FOLDER_FLAGS[split]))
+    found = {}
+    for path in paths:
+        if told := read_description(path):
+            # older records tell the casing alone: they were made with Google's other settings, whatever lay beside the vocabulary
+            told = {"tokenizer": {"do_lower_case": told.get("do_lower_case")}} | told
+            found[json.dumps({name: told.get(name) for name in _ALIKE})] = path
+    if len(found) > 1:
+        raise ValueError(f"{' and '.join(map(str, found.values()))}: made with different vocabularies or tokenizers")
+    return json.loads(next(iter(found))) if found else {}
+
+
+def _check_vocabulary(config, split):
+    """Records made here tell the vocabulary that they were made with."""
+    theirs = _describe_records(config, split).get("vocabulary")
+    if theirs and config.vocab_file_path and theirs != fingerprint(read_vocabulary(config.vocab_file_path)):
+        raise ValueError(f"{getattr(config, _FOLDER_FLAGS[split])}: made with another vocabulary than {config.vocab_file_path}")
+
+
+def _read(config, paths):
+    left, widths = config.num_samples, {}
+    for path in progress(paths, desc="reading records", unit="file"):
+        for chunk in read_record_file(path, "bert", config.schema_dir):
+            _check_masks(path, chunk)
+            widths[chunk.rows["masked_lm_ids"].shape[1]] = path
+            if len(widths) > 1:
+                shown = ", ".join(f"{width} in {name}" for width, name in widths.items())
+                raise ValueError(f"records with different numbers of masked positions: {shown}")
+            chunk = chunk if left is None else chunk.head(left)
+            yield chunk
+            if left is not None and (left := left - len(chunk.lengths)) <= 0:
+                return
+
+
+def _check_masks(path, chunk):
+    positions, ids, weights = (chunk.rows[name] for name in ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights"))
+    if not positions.shape == ids.shape == weights.shape:
+        raise ValueError(f"{path}: masked_lm_positions, masked_lm_ids and masked_lm_weights have different numbers of values")
+    real = weights != 0
+    if (real & ((positions < 0) | (positions >= chunk.lengths[:, None]))).any():
+        raise ValueError(f"{path}: a masked position lies behind its row's tokens")
+    labels = chunk.rows["next_sentence_labels"]
+    if labels.min() < 0 or labels.max() > 1:
+        raise ValueError(f"{path}: next_sentence_labels {labels.min()} to {labels.max()}: 0 and 1 are expected")
+
+
+def _check_rows(config, split, found):
+    """Rows must fit the network; also those that another run has put into the cache."""
+    path = getattr(config, _FOLDER_FLAGS[split])
+    maxima = found.maxima()
+    longest = config.seq_length or int(maxima["lengths"])
+    config.check_length(f"{path}: its longest row", longest)
+    check_tokens(path, maxima, config.model, longest)
+    largest = int(maxima["masked_lm_ids"])
+    if largest >= config.model.vocab_size:
+        raise ValueError(f"{path}: token id {largest} does not fit model.vocab_size={config.model.vocab_size}")
+    width, asked = found.rows["masked_lm_positions"].shape[1], config.max_predictions_per_seq
+    if asked not in (None, width):
+        raise ValueError(f"max_predictions_per_seq={asked}, but the records of {path} have {width} masked positions")

@@ -1,0 +1,90 @@
+"""What a run on questions tells and leaves: the result line, eval_results, predictions with their best alternatives."""
+
+import json
+
+import numpy as np
+
+from src.cli import not_input
+from src.files import write_text
+from src.log import logger
+from src.tasks.results import write_results
+from src.tasks.squad import inputs
+from src.tasks.squad.answers import find_answers
+from src.tasks.squad.measures import cmrc, squad_v1, squad_v2
+
+
+def score(config, outputs, records):
+    """Measures of an evaluation.
+
+    Args:
+        outputs: lists of start logits and of end logits, float32 [S] a row each.
+        records: RecordSet of the eval split.
+
+    Returns:
+        dict of eval_loss (of the rows whose answer is known; None without any), num_examples (questions), exact_match and f1 in
+        percent, and what else the measure of the language and version gives.
+    """
+    return _measure(config, outputs, records, _answer(config, "eval", outputs, records))
+
+
+def report_evaluation(config, outputs, records, global_step):
+    """Print the result as one line of JSON; write the predictions, eval_results.json and .txt.
+
+    Returns:
+        what eval_results.json holds.
+    """
+    answers = _answer(config, "eval", outputs, records)
+    metrics = _measure(config, outputs, records, answers)
+    _write(config, "", answers)
+    print(json.dumps({key: value for key, value in metrics.items() if key not in ("eval_loss", "num_examples")}), flush=True)
+    results = {"task": config.task_name, "global_step": global_step, "loss": metrics["eval_loss"], **metrics}
+    write_results(config, results)
+    return results
+
+
+def report_predictions(config, outputs, records):
+    """Write the predictions; their names begin with test_ where the run evaluates other questions too."""
+    answers = _answer(config, "predict", outputs, records)
+    _write(config, "test_" if config.do_eval else "", answers)
+
+
+def _answer(config, split, outputs, records):
+    threshold = config.null_score_diff_threshold if config.version_2_with_negative else None
+    with not_input():
+        return find_answers(inputs.read(config, split), records, *outputs, config.n_best_size, config.max_answer_length, threshold)
+
+
+def _measure(config, outputs, records, answers):
+    questions = inputs.read(config, "eval")
+    gold = {question.id: [answer.text for answer in question.answers] for question in questions}
+    metrics = {"eval_loss": _mean_loss(outputs, records), "num_examples": len(gold)}
+    if config.version_2_with_negative:
+        found = squad_v2(gold, answers.predictions)
+        best = squad_v2(gold, answers.non_null, answers.null_odds)  # which threshold would have been best
+        found |= {name: value for name, value in best.items() if name.startswith("best_")}
+        del found["total"]  # num_examples
+        return metrics | {"exact_match": found.pop("exact"), "f1": found.pop("f1")} | found
+    if config.language == "zh":
+        found = cmrc(gold, answers.predictions)
+        return metrics | {"exact_match": found["EM"], "f1": found["F1"], "average": found["AVERAGE"]}
+    return metrics | squad_v1(gold, answers.predictions)
+
+
+def _mean_loss(outputs, records):
+    """The training loss over the rows with a label."""
+    losses = []
+    labels = records.rows["start_positions"], records.rows["end_positions"]
+    for length, *logits, start, end in zip(records.lengths, *outputs, *labels):
+        if start >= 0:
+            pair = (values[:length].astype(np.float64) for values in logits)
+            losses.append(sum(np.logaddexp.reduce(values) - values[place] for values, place in zip(pair, (start, end))) / 2)
+    return float(np.mean(losses)) if losses else None
+
+
+def _write(config, prefix, answers):
+    files = {"predictions": answers.predictions, "nbest_predictions": answers.nbest, "null_odds": answers.null_odds}
+    for name, values in files.items():
+        write_text(f"{config.output_dir}/{prefix}{name}.json", json.dumps(values, ensure_ascii=False, indent=2) + "\n")
+    logger.info(
+        f"wrote {config.output_dir}/{prefix}predictions.json, {len(answers.predictions)} questions, and {prefix}nbest_predictions.json"
+    )

@@ -1,0 +1,179 @@
+"""Rows of TSV, CSV and JSON-lines files, plain or gzip, with the line that each came from; every defect names file and line."""
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+from src.files import read_bytes
+from src.text.lines import split_lines, unify
+
+csv.field_size_limit(1 << 30)
+
+_INVISIBLE = r"[\s\u200b\u2060\ufeff]+"  # white space of any kind, and what has no width
+_EDGES = re.compile(f"^{_INVISIBLE}|{_INVISIBLE}$")
+
+
+def read_text(path):
+    """The UTF-8 text of a file, plain or .gz, without a byte order mark; LF or CRLF ends a line, in a file of CR alone LF.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: empty, damaged gzip, or not UTF-8 (with the line).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: {'a folder, a file is expected' if path.is_dir() else 'no such file'}")
+    data = unify(read_bytes(path))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1  # of the error's own bytes: they lack the byte order mark
+        raise ValueError(f"{path}:{line}: not UTF-8: {error.reason}") from None
+    if not text or text.isspace():
+        raise ValueError(f"{path}: the file is empty")
+    return text
+
+
+def read_rows(path, separators=None):
+    """(line number from 1, list of fields) of each row of a table or of JSON lines.
+
+    JSON lines are recognised by the name (.json, .jsonl) or by a first line that is an object. The keys of the first object come
+    first, at line 0, as a header; the fields follow its order, None where a key is missing or null, numbers and nested values as JSON.
+
+    Args:
+        path: plain or .gz.
+        separators: of a table. None: CSV with quoting if the name ends in .csv, else tabs without. A tuple: no quoting whatever the
+            name; of the separators the first that the first line holds.
+
+    Raises:
+        As `read_text`; ValueError also for unbalanced quotes, CSV rows of different widths, damaged JSON, NUL characters and rows
+        without any text.
+    """
+    text = read_text(path)
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise ValueError(f"{path}:{line}: NUL character")
+    ending = Path(str(path).removesuffix(".gz")).suffix.lower()
+    first_line = text.partition("\n")[0]
+    if ending in (".json", ".jsonl") or _is_object(first_line):
+        rows = list(_split_json(path, text))
+    elif ending == ".csv" and separators is None:
+        rows = list(_split_csv(path, text))
+    else:
+        separators = separators or ("\t",)
+        rows = list(_split_plain(path, text, next((separator for separator in separators if separator in first_line), separators[0])))
+    for line, fields in rows:
+        if not any(fields):
+            raise ValueError(f"{path}:{line}: blank line")
+    return rows
+
+
+def check_widths(path, rows, needed, header=False, ragged=False):
+    """Refuse rows of another width than the first: a tab inside a text, or one too few, moves all fields behind it.
+
+    Args:
+        rows: as `read_rows` gives them.
+        needed: fewest columns.
+        header: whether the first row is one.
+        ragged: any width is good that has the columns needed.
+
+    Raises:
+        ValueError: naming file and line.
+    """
+    width = len(rows[0][1])
+    for line, fields in rows:
+        if len(fields) < needed:
+            raise ValueError(f"{path}:{line or 1}: {len(fields)} columns, at least {needed} expected")
+        if len(fields) != width and not ragged:
+            raise ValueError(f"{path}:{line}: {len(fields)} columns, the {'header' if header else 'first row'} has {width}")
+
+
+def _split_plain(path, text, separator):
+    for line, row in enumerate(split_lines(path, text.rstrip("\r\n")), 1):
+        yield line, row.split(separator)
+
+
+def _split_csv(path, text):
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    start, width = 1, None
+    try:
+        for fields in reader:
+            width = width or len(fields)
+            if fields and len(fields) != width:  # a comma in a text that lacks its quotes
+                raise ValueError(f"{path}:{start}: {len(fields)} columns, the first row has {width}")
+            if fields:
+                yield start, fields
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f"{path}:{start}: not CSV: {error}") from None
+
+
+def _split_json(path, text):
+    keys = None
+    for line, row in enumerate(text.split("\n"), 1):
+        if not row.strip():
+            continue
+        try:
+            found = decode_object(row)
+            if keys is None:
+                keys = list(found)
+                yield 0, keys
+            fields = [value if isinstance(value, str | None) else _ENCODER.encode(value) for value in map(found.get, keys)]
+            if "\\u" in row:
+                check_escapes([*keys, *fields])
+        except RecursionError:
+            raise ValueError(f"{path}:{line}: JSON nested too deeply") from None
+        except ValueError as error:
+            reason = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
+            raise ValueError(f"{path}:{line}: no JSON object in one line: {reason}") from None
+        yield line, fields
+
+
+def clean_name(name):
+    """The name of a label or type without the white space around it, a no-break space too, and without marks that nobody sees."""
+    return _EDGES.sub("", name)
+
+
+def match_case(names, known):
+    """name -> the known one that differs from it in case alone, for names that are not known, where no other one does."""
+    folded = {}
+    for name in known:
+        folded.setdefault(name.casefold(), []).append(name)
+    found = {name: folded.get(name.casefold(), ()) for name in set(names).difference(known)}
+    return {name: others[0] for name, others in found.items() if len(others) == 1}
+
+
+def decode_object(row):
+    found = _DECODER.decode(row)
+    if not isinstance(found, dict) or not found:
+        raise ValueError(f"found {row[:40]!r}")
+    return found
+
+
+def _is_object(row):
+    try:
+        return bool(decode_object(row))
+    except (ValueError, RecursionError):
+        return False
+
+
+def check_escapes(fields):
+    r"""Refuse what only a \u escape can bring past the checks of the file's own text."""
+    text = "".join(field for field in fields if field is not None)
+    text.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair
+    if "\0" in text:
+        raise ValueError("NUL character")
+
+
+def _make_dict(pairs):
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        key = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"key {key[:40]!r} twice")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_make_dict)
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
