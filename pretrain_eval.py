@@ -7,6 +7,7 @@ from src.config import loader
 from src.files import write_text
 from src.formats import weights
 from src.tasks.pretrain.options import PretrainEvalOptions
+from src.tasks.task import TASKS
 
 
 def main(argv=None):
@@ -14,15 +15,15 @@ def main(argv=None):
     options = loader.load(PretrainEvalOptions, argv)
     with cli.bad_input_exits():
         with signals.held:
-            from src.tasks.pretrain import task as pretrain  # imports MindSpore: after the options are known to be good
-            from src.train import checkpoint, prediction, runtime
+            from src.train import checkpoint, prediction, runtime  # imports MindSpore: after the options are known to be good
 
-        path = weights.find(options.eval_ckpt)
-        config = pretrain.prepare(runtime.start(options), ("eval",))
-        scores = pretrain.score(config, *prediction.predict(pretrain, config, "eval", path if config.device.writes else None))
-        if config.device.writes:
+        task, path = TASKS["pretrain"].training, weights.find(options.eval_ckpt)
+        prepared = task.prepare(runtime.start(options))
+        writes = prepared.config.device.writes
+        scores = task.score(prepared, prediction.predict(task, prepared, "eval", path if writes else None))
+        if writes:
             results = {"global_step": checkpoint.step_of(path), **scores}
-            write_text(f"{config.output_dir}/eval_results.json", json.dumps(results, indent=2) + "\n")
+            write_text(f"{prepared.config.output_dir}/eval_results.json", json.dumps(results, indent=2) + "\n")
             print(json.dumps(results), flush=True)
 
 

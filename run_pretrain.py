@@ -2,24 +2,23 @@
 
 from src import cli, signals
 from src.config import loader
-from src.tasks.pretrain.options import PretrainOptions
+from src.tasks.task import TASKS
 
 
 def main(argv=None):
     """Parse, start the device, train, draw."""
-    options = loader.load(PretrainOptions, argv)
+    task = TASKS["pretrain"]
+    options = loader.load(task.options, argv)
     with cli.bad_input_exits():
         with signals.held:
             from src.report import plots
-            from src.tasks.pretrain import task as pretrain  # imports MindSpore: after the options are known to be good
-            from src.train import loop, resume, runtime
+            from src.train import loop, resume, runtime  # imports MindSpore: after the options are known to be good
 
-        splits = ("train", "eval") if options.train_with_eval else ("train",)
-        config = pretrain.prepare(runtime.start(options), splits)
-        with resume.folder_taken(config):
-            loop.fit(pretrain, config)
-        if config.device.writes:
-            plots.draw(config.output_dir)
+        prepared = task.training.prepare(runtime.start(options))
+        with resume.folder_taken(prepared.config):
+            loop.fit(task.training, prepared)
+        if prepared.config.device.writes:
+            plots.draw(prepared.config.output_dir)
 
 
 if __name__ == "__main__":

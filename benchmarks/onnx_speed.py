@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from src.config.model import ModelConfig, describe_weights
 from src.formats import weights
+from src.tasks.task import TASKS
 from src.text.tokenization import Tokenizer
 
 TORCH = ROOT / ".venv-torch/bin/python"
@@ -86,7 +87,7 @@ def write_graphs(folder, work):
     model, arrays = ModelConfig(**describe_weights(folder).model), weights.to_float32(weights.read(folder).arrays)
     size = model.hidden_size
     head = {"head.span.weight": np.zeros((2, size), np.float32), "head.span.bias": np.zeros(2, np.float32)}
-    graph = onnx_graph.build(model, arrays | head, "squad")
+    graph = onnx_graph.build(model, arrays | head, TASKS["squad"])
     hidden = next(node.output[0] for node in graph.graph.node if node.name == "hidden.Reshape")
     del graph.graph.output[:]
     graph.graph.output.add(name=hidden).type.tensor_type.elem_type = 1

@@ -329,15 +329,15 @@ def test_resuming_goes_on_bit_for_bit(job, trained, tmp_path):
 def few(job, data, trained, tmp_path, monkeypatch, capsys):
     """`few(**changes)`: lines printed by an evaluation of few.json, where the network has given known tags, some of them wrong."""
 
-    def predict(task, config, split, path):
-        records = task.dataset(config, split)
+    def predict(task, prepared, split, path):
+        config, records = prepared.config, prepared.records[split]
         labels = np.split(records.tokens["label_ids"], records.starts[1:])
         tags = [np.pad(np.maximum(row, 0), (0, SEQ_LENGTH - len(row))) for row in labels]
         single = config.labels.index("S-PET")
         tags[0][10:13] = single  # behind the end of the sentence
         tags[1][6] = single  # the mat
         tags[2][1] = 0  # the first cat
-        return (tags, np.ones(3), np.ones(3)), records
+        return tags, np.ones(3), np.ones(3)
 
     monkeypatch.setattr(prediction, "predict", predict)
     monkeypatch.setattr(plots, "draw", lambda folder: None)  # of what no network has written
@@ -435,7 +435,7 @@ def test_tags_are_numbered_as_the_label_file_says(job, tmp_path, monkeypatch, fo
     if text:
         (tmp_path / "labels").write_text(text, encoding="utf-8")
     found = []
-    monkeypatch.setattr(loop, "fit", lambda task, config: found.append(config))
+    monkeypatch.setattr(loop, "fit", lambda task, prepared: found.append(prepared.config))
     monkeypatch.setattr(plots, "draw", lambda folder: None)
     run_ner.main(job(label2id_file_path=tmp_path / "labels" if text else None))
     assert list(found[0].labels) == labels
@@ -475,7 +475,7 @@ def test_a_network_with_an_untrained_bilstm_is_refused(job, trained, capsys):
 def test_tags_without_single_ones_evaluate_long_sentences(job, tmp_path, monkeypatch, capsys):
     (tmp_path / "tags").write_text("O\nB-PET\nI-PET\nE-PET\n", encoding="utf-8")
     write_tagged(tmp_path / "long.txt", [(["the"] * 21 + ["bad", "cat"], [("PET", 21, 23)])], "BIOES")
-    monkeypatch.setattr(loop, "fit", lambda task, config: None)
+    monkeypatch.setattr(loop, "fit", lambda task, prepared: None)
     files = {"train_data_file_path": tmp_path / "long.txt", "eval_data_file_path": tmp_path / "long.txt"}
     message = fails(capsys, job(**files, do_eval="true", label2id_file_path=tmp_path / "tags"))
     assert "no ner checkpoint here" in message  # all data has been read

@@ -320,9 +320,9 @@ def found_again(data, trained, tmp_path_factory):
     """That training evaluated once more in other batches, and what its network gave."""
     given = []
 
-    def predict(*arguments):
-        given.append(genuine(*arguments))
-        return given[-1]
+    def predict(task, prepared, split, path):
+        given.append((genuine(task, prepared, split, path), prepared.records[split]))
+        return given[-1][0]
 
     genuine = prediction.predict
     with pytest.MonkeyPatch.context() as patched:
@@ -629,7 +629,7 @@ def fails(capsys, argv):
 @pytest.fixture
 def untrained(monkeypatch):
     """Training would be an error."""
-    monkeypatch.setattr(loop, "fit", lambda task, config: pytest.fail("training began"))
+    monkeypatch.setattr(loop, "fit", lambda task, prepared: pytest.fail("training began"))
 
 
 def make_file(*questions, context="the cat sat"):

@@ -7,11 +7,12 @@ import pytest
 from conftest import SHAPE
 
 from src.config import loader
-from src.export import exporting
 from src.formats import mindspore_checkpoint
 from src.tasks import fine_tuning
 from src.tasks.classifier import task as classifier
+from src.tasks.classifier.export import settle
 from src.tasks.classifier.options import ClassifierOptions
+from src.tasks.ner import inputs
 from src.tasks.ner import task as ner
 from src.tasks.ner.options import NerOptions
 
@@ -38,14 +39,19 @@ def load(*flags):
 def test_the_order_of_labels_that_weights_do_not_name_is_told_as_a_guess(weights, tmp_path, caplog):
     (tmp_path / "dev.tsv").write_text("a\tb\n", encoding="utf-8")
     options = load("--do_eval", *weights())
-    assert classifier._settle_labels(options, {"eval": tmp_path / "dev.tsv"}).labels == ("contradiction", "entailment", "neutral")
+    assert classifier._settle_labels(options, {"eval": classifier._Table(tmp_path / "dev.tsv", options, True)}).labels == (
+        "contradiction",
+        "entailment",
+        "neutral",
+    )
     assert ORDER in caplog.text
 
 
 def test_the_order_of_tags_that_weights_do_not_name_is_told_as_a_guess(weights, tmp_path, caplog):
     (tmp_path / "dev.txt").write_text("a B-x\nb O\n", encoding="utf-8")
     options = loader.load(NerOptions, ["--do_eval", weights()[0]])
-    assert ner._settle_labels(options, {"eval": tmp_path / "dev.txt"}) == ("O", "B-x", "I-x")
+    paths = {"eval": tmp_path / "dev.txt"}
+    assert ner._settle_labels(options, paths, {"eval": inputs.read(options, "eval", paths["eval"])}) == ("O", "B-x", "I-x")
     assert "their order is a guess: 0=O, 1=B-x, 2=I-x; --labels gives another" in caplog.text
 
 
@@ -56,13 +62,13 @@ def test_names_that_differ_in_case_alone_are_told(names, is_told, caplog):
 
 
 def test_an_export_tells_the_guess_too(weights, tmp_path, caplog):
-    assert exporting._settle(classifier, load("--do_predict", *weights()), tmp_path).labels == ("contradiction", "entailment", "neutral")
+    assert settle(load("--do_predict", *weights()), tmp_path).labels == ("contradiction", "entailment", "neutral")
     assert ORDER in caplog.text
 
 
 def test_labels_that_are_given_are_no_guess(weights, tmp_path, caplog):
     options = load("--do_predict", "--labels=entailment,neutral,contradiction", *weights())
-    assert exporting._settle(classifier, options, tmp_path).labels == ("entailment", "neutral", "contradiction")
+    assert settle(options, tmp_path).labels == ("entailment", "neutral", "contradiction")
     assert "guess" not in caplog.text
 
 
@@ -79,5 +85,5 @@ def test_weights_of_several_labels_a_text_are_refused(weights, tmp_path, capsys)
 @pytest.mark.parametrize(("labels", "is_told"), [("-1,0,1,2", True), ("-1,0,1", False)])
 def test_a_class_that_may_stand_for_no_agreement_is_told(labels, is_told, tmp_path, caplog):
     options = load("--do_train", f"--labels={labels}", "--columns=text_a=0,label=1")
-    classifier._settle_labels(options, {"train": tmp_path / "train.tsv"})
+    classifier._settle_labels(options, {"train": classifier._Table(tmp_path / "train.tsv", options, True)})
     assert ("where it means that annotators did not agree" in caplog.text) == is_told

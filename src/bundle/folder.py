@@ -13,10 +13,10 @@ from src.config import loader
 from src.config.model import ModelConfig, describe_weights, refuse_several_labels
 from src.files import HIDDEN, read_json_object, write_text
 from src.formats import tokenizer_files
+from src.tasks.task import TASKS
 
 NAME = "bundle.json"
 FORMAT = 1
-TASKS = ("classifier", "ner", "squad", "pretrain")
 GRAPHS = ("onnx", "int8", "mindir")  # in the order in which one is chosen
 _NAME_OF_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CHUNK = 1 << 20

@@ -7,12 +7,8 @@ import numpy as np
 
 from src.bundle import folder
 from src.bundle.graphs import TEXT_INPUTS, open_graph
-from src.tasks.classifier import serving as classifier
-from src.tasks.ner import serving as ner
-from src.tasks.squad import serving as squad
+from src.tasks.task import TASKS
 from src.text.tokenization import Tokenizer
-
-_TASKS = {"classifier": classifier, "ner": ner, "squad": squad}
 
 
 class Row(NamedTuple):
@@ -47,19 +43,24 @@ class Bundle:
     def __init__(self, path, graph=None, threads=0):
         self._description = found = folder.read(path)
         self.name, self.task, self.settings, self.labels = found.name, found.task, found.settings, found.labels
-        if self.task not in _TASKS:
+        if not TASKS[self.task].answers:
             raise ValueError(f"{path}: task={self.task}: its graph can be run by other programs, it answers no texts")
         graphs = self._description.graphs
         self.graph = graph or next(kind for kind in folder.GRAPHS if kind in graphs)
         if self.graph not in graphs:
             raise ValueError(f"{path}: graph={self.graph}: the bundle has {', '.join(graphs)}")
-        self._task = _TASKS[self.task]
+        self._task = TASKS[self.task].serving
         self._tokenizer = Tokenizer(self._description.vocab_file)
         self._check(path)
         self._graph = open_graph(self.graph, graphs[self.graph], threads)
         if sorted(self._graph.inputs) != sorted(TEXT_INPUTS):
             raise ValueError(f"{graphs[self.graph]}: its inputs are {', '.join(self._graph.inputs)}, not {', '.join(TEXT_INPUTS)}")
         self._try(path)
+
+    @property
+    def takes_top_k(self):
+        """Whether results are a choice among several, so that top_k means something."""
+        return self._task.takes_top_k(self.settings)
 
     def describe(self):
         """What a client may know: dict."""
@@ -111,7 +112,7 @@ class Bundle:
 
     def predict(self, instances, batch_size=32, top_k=None):
         """Results of some instances, computed in batches of rows of similar length."""
-        if top_k and (self.task == "ner" or self.settings.get("regression")):
+        if top_k and not self.takes_top_k:
             raise ValueError(f"top_k={top_k}: is of classes and answers")
         work = self.encode(instances)
         outputs = [None] * len(work.rows)

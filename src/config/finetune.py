@@ -20,6 +20,7 @@ class FineTuneOptions(RunOptions):
     """Flags that all fine-tuning scripts share, by the model zoo's names where it had them."""
 
     WEIGHTS = "load_pretrain_checkpoint_path"
+    TRAINED = "load_finetune_checkpoint_path"  # the setting that names weights of this task
 
     do_train: bool = setting(False, "fine-tune on the training set")
     do_eval: bool = setting(False, "evaluate on the development set")
@@ -60,8 +61,6 @@ class FineTuneOptions(RunOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        if not (self.do_train or self.do_eval or self.do_predict):
-            raise ValueError("nothing to do: give --do_train true, --do_eval true or --do_predict true")
         if self.train_steps == 0:
             raise ValueError("train_steps=0: there is nothing to do; -1 means as epoch_num says")
         self.check_length("seq_length", self.seq_length)
@@ -69,6 +68,10 @@ class FineTuneOptions(RunOptions):
             raise ValueError(f"bucket_list={self.bucket_list}: the largest must equal seq_length={self.seq_length}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds={','.join(map(str, self.seeds))}: a seed stands there twice")
+
+    def check_run(self):
+        if not (self.do_train or self.do_eval or self.do_predict):
+            raise ValueError("nothing to do: give --do_train true, --do_eval true or --do_predict true")
 
     @classmethod
     def complete(cls, tree):

@@ -21,12 +21,13 @@ from src.config.training import OptimizerConfig, RunOptions
 from src.log import logger
 
 
-def load(options_class, argv=None):
+def load(options_class, argv=None, run=True):
     """Build the options of a run script.
 
     Args:
         options_class: a frozen dataclass, e.g. ClassifierOptions.
         argv: the flags; sys.argv[1:] if None.
+        run: whether a run shall follow; else nothing needs to say what it would do, and on which files.
 
     Returns:
         An options_class object, checked. Exits with 2 and one line on bad input.
@@ -44,6 +45,8 @@ def load(options_class, argv=None):
         if issubclass(options_class, RunOptions):
             options_class.count_rows(tree)
         options = build(options_class, tree)
+        if run and isinstance(options, RunOptions):
+            options.check_run()
         _tell_unread(options, given)
         return options
 

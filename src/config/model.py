@@ -13,6 +13,7 @@ HIDDEN_ACTS = ("gelu", "gelu_tanh", "gelu_new", "relu")
 POSITIONS = ("absolute", "sinusoidal", "learned")
 _MAX_RELATIVE_POSITION = {"sinusoidal": 64, "learned": 16}
 # what no weights tell, or what would silently be BERT-base's
+MASK_BIAS = -10000.0  # added to the score of what may not be taken: padding, a forbidden transition; exp gives 0
 _NEEDED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 _OTHERS = {  # settings that only other networks have -> whose they are
     "num_hidden_groups": "ALBERT",

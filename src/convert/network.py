@@ -11,6 +11,7 @@ import math
 import numpy as np
 from scipy.special import erf
 
+from src.config.model import MASK_BIAS
 from src.convert.parameters import has_plain_head
 from src.formats.positions import make_sinusoids
 
@@ -113,7 +114,7 @@ def run(model, weights, input_ids, input_mask, token_type_ids):
         dict of float64 arrays in order: "embeddings", "layer 0", ... [B, S, H]; "pooled" [B, H]; "masked_lm" [B, S, V];
         "next_sentence" [B, 2]; "head" [B, C], without a pooler [B, S, C]; "span" [B, S, 2], start and end, padding included.
     """
-    mask_bias = (1.0 - input_mask[:, None, None, :]) * -10000.0  # [B, 1, 1, S]; the same number as the network's
+    mask_bias = (1.0 - input_mask[:, None, None, :]) * MASK_BIAS  # [B, 1, 1, S]
     x = _embed(model, weights, input_ids, token_type_ids)
     outputs = {"embeddings": x}
     for number in range(model.num_hidden_layers):

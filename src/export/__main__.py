@@ -14,27 +14,21 @@ from src import cli, signals
 from src.bundle import folder as bundle_folder
 from src.config import loader
 from src.config.model import describe_weights
-from src.tasks.classifier.options import ClassifierOptions
-from src.tasks.ner.options import NerOptions
-from src.tasks.pretrain.options import PretrainEvalOptions
-from src.tasks.squad.options import SquadOptions
-
-_OPTIONS = {"classifier": ClassifierOptions, "ner": NerOptions, "squad": SquadOptions, "pretrain": PretrainEvalOptions}
+from src.tasks.task import TASKS
 
 
 def main(argv=None):
     """Parse, load, export."""
     with cli.bad_input_exits():
         own, config = _parse(argv)
-        import importlib
-
         with signals.held:
             from src.export import comparison, exporting  # imports MindSpore: after the options are known to be good
             from src.train import runtime
 
-        task = importlib.import_module(f"src.tasks.{own.task}")
         try:
-            exporting.export(task, runtime.start(config), own.checkpoint, own.output, own.file_format, own.name, own.int8 == "true")
+            exporting.export(
+                TASKS[own.task], runtime.start(config), own.checkpoint, own.output, own.file_format, own.name, own.int8 == "true"
+            )
         except comparison.DifferentOutputs as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(cli.EXIT_CHECK_FAILED)
@@ -42,7 +36,7 @@ def main(argv=None):
 
 def _parse(argv):
     parser = cli.Parser(prog="python -m src.export", description=__doc__)
-    parser.add_argument("--task", required=True, choices=_OPTIONS)
+    parser.add_argument("--task", required=True, choices=TASKS)
     parser.add_argument("--checkpoint", required=True, metavar="PATH", help="trained weights, or the output folder of a fine-tuning")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="of the bundle")
     parser.add_argument("--file_format", default="ONNX", type=str.upper, choices=("ONNX", "MINDIR"))
@@ -52,11 +46,8 @@ def _parse(argv):
     if (Path(own.checkpoint) / "ckpt").is_dir():
         own.checkpoint = f"{own.checkpoint}/ckpt"
     _check(own)
-    if own.task == "pretrain":
-        flags = ["--eval_ckpt", own.checkpoint, "--eval_data_dir", own.checkpoint]
-    else:
-        flags = ["--do_predict", "true", "--load_finetune_checkpoint_path", own.checkpoint]
-    config = loader.load(_OPTIONS[own.task], [*flags, "--device_target", "CPU", *rest])
+    options = TASKS[own.task].options
+    config = loader.load(options, [f"--{options.TRAINED}", own.checkpoint, "--device_target", "CPU", *rest], run=False)
     if getattr(config, "do_train", False):
         raise ValueError("do_train=true: an export trains nothing; give --checkpoint what was trained")
     return own, config
@@ -74,7 +65,7 @@ def _check(own):
     if seeds := sorted(Path(own.checkpoint).glob("seed-*/ckpt")):
         raise ValueError(f"{own.checkpoint}: was trained with several seeds: give one of them, such as --checkpoint {seeds[0].parent}")
     trained_with = set(describe_weights(own.checkpoint).trained_with)
-    tasks = [task for task, options in _OPTIONS.items() if trained_with <= set(getattr(options, "TRAINED_WITH", ()))]
+    tasks = [name for name, task in TASKS.items() if trained_with <= set(getattr(task.options, "TRAINED_WITH", ()))]
     if tasks and own.task not in tasks:
         raise ValueError(f"{own.checkpoint}: was trained for the task {tasks[0]}, not {own.task}: give --task {tasks[0]}")
 

@@ -22,28 +22,23 @@ class DifferentOutputs(Exception):
     """The exported graph does not compute what the network computes."""
 
 
-def kind_of(task):
-    """The name of a task's module: classifier, ner, squad or pretrain."""
-    return task.__name__.split(".")[2]
-
-
-def compare(task, config, network, folder, graphs, pairs):
+def compare(task, config, network, folder, graphs, settings):
     """Run every graph on the examples, all at once and each alone, beside the network; write export_report.json.
 
     Args:
-        task: a task module. config: its options. network: the cell in evaluation mode.
-        folder: of the report. graphs: kind -> path, the first of full precision. pairs: whether a classifier takes two texts.
+        task: Task. config: its options. network: the cell in evaluation mode.
+        folder: of the report. graphs: kind -> path, the first of full precision. settings: of the bundle.
 
     Raises:
         DifferentOutputs: of a graph that is not quantised.
     """
-    inputs, lengths = make_examples(task, config, pairs)
+    inputs, lengths = make_examples(task, config, settings)
     expected = network(*(Tensor(array) for array in inputs.values()))
     expected = [output.asnumpy() for output in (expected if isinstance(expected, tuple) else (expected,))]
     report = []
     for kind, path in graphs.items():
-        graph = MindirGraph(path, task.INPUTS) if kind == "mindir" else OnnxGraph(path)
-        entry = {"graph": kind, **_measure(graph, inputs, lengths, expected, kind_of(task))}
+        graph = MindirGraph(path, task.training.INPUTS) if kind == "mindir" else OnnxGraph(path)
+        entry = {"graph": kind, **_measure(graph, inputs, lengths, expected, task.export.split_outputs)}
         if report:
             entry["times_faster"] = round(report[0]["seconds"] / entry["seconds"], 2)
         report.append(entry)
@@ -55,55 +50,39 @@ def compare(task, config, network, folder, graphs, pairs):
     write_text(folder / _REPORT, json.dumps({"tolerance": TOLERANCE, "examples": len(lengths), "graphs": report}, indent=2) + "\n")
 
 
-def make_examples(task, config, pairs):
+def make_examples(task, config, settings):
     """Sentences as a batch: name of input -> int32 [rows, length], and the length of each row."""
     tokenizer = Tokenizer(config.vocab_file_path, getattr(config, "do_lower_case", None))
     texts, questions = tokenizer.encode(list(TEXTS)), tokenizer.encode(list(QUESTIONS))
     longest = min(config.seq_length or _LONGEST, _LONGEST, config.model.max_position_embeddings)
-    if kind_of(task) == "squad":
-        examples = [(question, text) for question in questions for text in texts]
-    elif kind_of(task) == "pretrain" or pairs:
-        examples = list(zip(texts, texts[1:]))
-    else:
-        examples = [(text, None) for text in texts]
+    examples = task.export.make_examples(texts, questions, settings)
     rows = [tokenizer.join(first[: longest // 2] if second else first, second, longest) for first, second in examples]
     lengths = [len(ids) for ids, _ in rows]
     inputs = {name: np.zeros((len(rows), max(lengths)), np.int32) for name in TEXT_INPUTS}
     for number, (length, row) in enumerate(zip(lengths, rows)):
         inputs["input_ids"][number, :length], inputs["token_type_ids"][number, :length] = row
         inputs["input_mask"][number, :length] = 1
-    if kind_of(task) == "pretrain":
+    if "masked_lm_positions" in task.training.INPUTS:
         inputs["masked_lm_positions"] = np.array([[1, length - 2] for length in lengths], np.int32)
-    return {name: inputs[name] for name in task.INPUTS}, lengths
+    return {name: inputs[name] for name in task.training.INPUTS}, lengths
 
 
-def _measure(graph, inputs, lengths, expected, task):
+def _measure(graph, inputs, lengths, expected, split_outputs):
     """The largest difference of the outputs, of the batch and of each row alone, and seconds of the batch."""
     found = graph.run(*(inputs[name] for name in graph.inputs))
-    others = zip(found[1:], expected[1:]) if task == "ner" else ()  # a CRF's parameters
-    expected = _by_row(expected, len(lengths), task, lengths)
-    differences = [_difference(*pair) for pair in (*others, *zip(_by_row(found, len(lengths), task, lengths), expected, strict=True))]
+    found, found_alone = split_outputs(found, len(lengths), lengths)
+    expected, expected_alone = split_outputs(expected, len(lengths), lengths)
+    differences = [_difference(*pair) for pair in zip([*found_alone, *found], [*expected_alone, *expected], strict=True)]
     for number, length in enumerate(lengths):
         row = [array[number : number + 1, : length if name in TEXT_INPUTS else None] for name, array in inputs.items()]
-        alone = graph.run(*(dict(zip(inputs, row))[name] for name in graph.inputs))
-        pairs = zip(_by_row(alone, 1, task, [length]), expected)
-        differences += [_difference(one[0], _cut(all_rows[number], one[0].shape)) for one, all_rows in pairs]
+        alone, _ = split_outputs(graph.run(*(dict(zip(inputs, row))[name] for name in graph.inputs)), 1, [length])
+        differences += [_difference(one[0], _cut(all_rows[number], one[0].shape)) for one, all_rows in zip(alone, expected)]
     seconds = []
     for _ in range(_REPEATS):
         started = time.perf_counter()
         graph.run(*(inputs[name] for name in graph.inputs))
         seconds.append(time.perf_counter() - started)
     return {"largest_difference": float(np.max(differences)), "seconds": round(float(np.median(seconds)), 4)}
-
-
-def _by_row(outputs, rows, task, lengths):
-    """Outputs whose first axis is the rows'."""
-    if task == "pretrain":  # the masked language model's of all rows are one in the network
-        return [outputs[0].reshape(rows, -1, outputs[0].shape[-1]), outputs[1]]
-    if task in ("ner", "squad"):  # without padding: there an LSTM does as its library pleases, and a span's -10000 is rounded to 0.001
-        real = np.arange(outputs[0].shape[1]) < np.array(lengths)[:, None]
-        return [outputs[0] * real[:, :, None]] if task == "ner" else [logits * real for logits in outputs]
-    return outputs[:1]
 
 
 def _cut(array, shape):

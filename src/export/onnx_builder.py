@@ -1,4 +1,4 @@
-"""Nodes and weights of an ONNX graph, written down in order; what they compute stands in onnx_encoder.py and onnx_heads.py.
+"""Nodes and weights of an ONNX graph, written down in order; what they compute stands in onnx_encoder.py and export.py of each task.
 
 Opset 17 is the first with LayerNormalization. GELU stays spelt out, which onnxruntime's optimiser turns into one op as well;
 opset 20 has an op for it, but others change with it that the optimiser then does not know everywhere.

@@ -9,6 +9,9 @@ Shapes: B batch, S sequence, T = B * S tokens, H hidden, N heads, D = H / N head
 
 import math
 
+import numpy as np
+
+from src.config.model import MASK_BIAS
 from src.formats.positions import make_sinusoids
 
 _PARTS = ("query", "key", "value")
@@ -47,6 +50,24 @@ class Encoder:
         weight, bias = graph.weight("bert.pooler.weight"), graph.weight("bert.pooler.bias")
         return graph.op("Tanh", graph.linear_of_rows(first, weight, bias, "bert.pooler"), scope="bert.pooler")
 
+    def run_lstm(self, name, x):
+        """Hidden states from the left and from the right over each row's real tokens: [B, S, H] -> [B, S, 2U], 0 at padding."""
+        graph = self.graph
+        units = graph.array(f"{name}.hidden_weight").shape[2]
+        names = [f"{name}.{part}_weight" for part in ("input", "hidden")]
+        weights = [graph.weight(f"{part}.iofc", _reorder(graph.array(part), 1)) for part in names]
+        bias = _reorder(graph.array(f"{name}.bias"), 2)[:, 0]  # [2, 4U]; ONNX has a second one, of the recurrence
+        bias = graph.weight(f"{name}.bias.iofc", np.concatenate((bias, np.zeros_like(bias)), 1))
+        lengths = graph.op("ReduceSum", self.input_mask, graph.integers(1), keepdims=0, scope=name)
+        x = graph.op("Transpose", x, perm=(1, 0, 2), scope=name)  # [S, B, H]
+        states = graph.op("LSTM", x, *weights, bias, lengths, hidden_size=units, direction="bidirectional", scope=name)  # [S, 2, B, U]
+        states = graph.op("Transpose", states, perm=(2, 0, 1, 3), scope=name)
+        return graph.op("Reshape", states, graph.integers(0, 0, 2 * units), scope=name)
+
+    def negate_mask(self, scope):
+        """0 for real tokens, -10000 for padding: [B, S]."""
+        return _negate(self.graph, self.input_mask, scope)
+
     def _embed(self):
         """Sum of word, segment and position embeddings, normalised: [T, H]."""
         graph, scope = self.graph, "bert.embeddings"
@@ -63,7 +84,7 @@ class Encoder:
     def _make_mask_bias(self):
         """0 for real tokens, -10000 for padding: [B, 1, 1, S]."""
         graph, scope = self.graph, "mask_bias"
-        return negate_mask(graph, graph.op("Unsqueeze", self.input_mask, graph.integers(1, 2), scope=scope), scope)
+        return _negate(graph, graph.op("Unsqueeze", self.input_mask, graph.integers(1, 2), scope=scope), scope)
 
     def _run_layer(self, name, x, mask_bias, relative):
         """Attention and feed-forward, each with residual and normalisation: [T, H] -> [T, H]."""
@@ -142,7 +163,13 @@ class RelativePositions:
         return graph.op("Transpose", graph.op("Reshape", context, heads, scope=scope), perm=(1, 0, 2, 3), scope=scope)
 
 
-def negate_mask(graph, mask, scope):
+def _negate(graph, mask, scope):
     """0 for real tokens, -10000 for padding: int32 -> float32 of the same shape."""
     mask = graph.op("Cast", mask, to=1, scope=scope)
-    return graph.op("Mul", graph.op("Sub", graph.floats(1.0), mask, scope=scope), graph.floats(-10000.0), scope=scope)
+    return graph.op("Mul", graph.op("Sub", graph.floats(1.0), mask, scope=scope), graph.floats(MASK_BIAS), scope=scope)
+
+
+def _reorder(array, axis):
+    """Gates i f g o, as ours are, to ONNX's i o f c."""
+    i, f, g, o = np.split(array, 4, axis)
+    return np.concatenate((i, o, f, g), axis)

@@ -13,9 +13,9 @@ import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src.config.model import MASK_BIAS
 from src.models.crf_steps import BestTags, Partition
 
-FORBIDDEN = -10000.0  # added to the score of what a scheme does not permit
 _TINY = 1e-300  # keeps the logarithm finite where no path leads to a tag
 _INITIAL_RANGE = 0.1
 
@@ -36,7 +36,7 @@ class Crf(nn.Cell):
         if allowed is None:
             allowed = [np.ones(parameter.shape, bool) for parameter in (self.start, self.transitions, self.end)]
         self.start_bias, self.transition_bias, self.end_bias = (
-            Tensor(np.where(part, 0.0, FORBIDDEN).astype(np.float32)) for part in allowed
+            Tensor(np.where(part, 0.0, MASK_BIAS).astype(np.float32)) for part in allowed
         )
 
     def _make(self, name, shape):

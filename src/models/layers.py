@@ -14,6 +14,7 @@ import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src.config.model import MASK_BIAS
 from src.models import ascend
 
 
@@ -229,4 +230,4 @@ zeros_like = ops.ZerosLike()  # the function of that name cannot be differentiat
 def make_mask_bias(input_mask):
     """0 for real tokens and -10000 for padding, to be added to scores: [B, S] -> float32 [B, 1, 1, S]."""
     shape = (input_mask.shape[0], 1, 1, input_mask.shape[1])
-    return (1.0 - input_mask.reshape(shape).astype(mindspore.float32)) * -10000.0
+    return (1.0 - input_mask.reshape(shape).astype(mindspore.float32)) * MASK_BIAS

@@ -19,49 +19,12 @@ from src.log import logger
 from src.report.memory_ops import record
 from src.report.memory_schedule import Plan
 from src.report.memory_tape import Form
-from src.tasks.classifier.options import ClassifierOptions
-from src.tasks.ner.options import NerOptions
-from src.tasks.pretrain.options import PretrainOptions
-from src.tasks.squad.options import SquadOptions
+from src.tasks.task import TASKS
 
 MB, GB = 1024**2, 1024**3
 _UNITS = {"MB": MB, "MIB": MB, "GB": GB, "GIB": GB}
 _SEQ_LENGTH = 128  # where neither a flag nor the recipe says: of pretraining the records would
 _PHASES = ("forward", "backward", "update")
-
-
-class _Pretrain(PretrainOptions):
-    """Pretraining, as run_pretrain.py takes it."""
-
-    @classmethod
-    def complete(cls, tree):
-        """No data are read, and the plan is of one device's training."""
-        tree |= {"data_dir": "-", "distribute": False, "device_num": 1, "train_with_eval": False}
-        super().complete(tree)
-
-
-class _Training:
-    """A fine-tuning script's options where nothing but training is meant."""
-
-    @classmethod
-    def complete(cls, tree):
-        tree["do_train"] = True
-        super().complete(tree)
-
-
-class _Classifier(_Training, ClassifierOptions):
-    """Classification, as run_classifier.py takes it."""
-
-
-class _Ner(_Training, NerOptions):
-    """Named entities, as run_ner.py takes it."""
-
-
-class _Squad(_Training, SquadOptions):
-    """Question answering, as run_squad.py takes it."""
-
-
-_OPTIONS = {"pretrain": _Pretrain, "classifier": _Classifier, "ner": _Ner, "squad": _Squad}
 
 
 def parse_memory(text):
@@ -102,7 +65,7 @@ def make_plan(options, form, task, seq_length):
     """The Plan of a training.
 
     Args:
-        options: of the task's run script. form: Form. task: key of _OPTIONS. seq_length: tokens of a row.
+        options: of the task's run script. form: Form. task: Task. seq_length: tokens of a row.
     """
     return Plan(record(options, form, task, seq_length), options.optimizer.name, options.accumulation_steps)
 
@@ -197,7 +160,7 @@ def save(figure, folder):
 
 def _parse(argv):
     parser = cli.Parser(prog="python -m src.report.memory", description=__doc__)
-    parser.add_argument("--task", default="pretrain", choices=tuple(_OPTIONS), help="whose network and flags [%(default)s]")
+    parser.add_argument("--task", default="pretrain", choices=tuple(TASKS), help="whose network and flags [%(default)s]")
     parser.add_argument("--device_memory", default="32GB", metavar="SIZE", help="what the training may take, in MB or GB [%(default)s]")
     parser.add_argument("--batch_size", type=int, metavar="ROWS", help="of the figure; default: the largest without recompute")
     parser.add_argument("--output", type=Path, default="memory_plan", metavar="FOLDER", help="of the figure [%(default)s]")
@@ -212,12 +175,14 @@ def _parse(argv):
 def main(argv=None):
     with cli.bad_input_exits():
         flags, rest = _parse(argv)
-        options = loader.load(_OPTIONS[flags.task], rest)
+        task = TASKS[flags.task]
+        training = ["--do_train", "true"] if "do_train" in task.options.__dataclass_fields__ else []
+        options = loader.load(task.options, [*rest, *training], run=False)
         target = "GPU" if options.device_target == "auto" else options.device_target
         seq_length = options.seq_length or _SEQ_LENGTH
         types, asked = find_types(options, target)
         forms = [Form(target, kind, recompute) for kind in types for recompute in (False, True)]
-        plans = {(form.compute_type, form.recompute): make_plan(options, form, flags.task, seq_length) for form in forms}
+        plans = {(form.compute_type, form.recompute): make_plan(options, form, task, seq_length) for form in forms}
         baseline, recompute = plans[asked, False], plans[asked, True]
         layers, size = options.model.num_hidden_layers, options.model.hidden_size
         title = f"{flags.task}, {layers} layers of {size}, seq_length {seq_length}, {target}"

@@ -1,13 +1,9 @@
-"""The networks of src/models as tapes: encoder, heads and losses, op by op in the order of their `construct`.
+"""The encoder of src/models as a tape, op by op in the order of its `construct`; heads and losses stand in memory.py of each task.
 
-Shapes of one sequence: S its length, H hidden, N heads, D head size, F feed-forward, V vocabulary, P masked positions, C classes.
+Shapes of one sequence: S its length, H hidden, N heads, D head size, F feed-forward.
 """
 
-import math
-
 from src.report.memory_tape import Tape, Tensor
-
-_CLASSES, _TAGS = 2, 32  # where the labels, which the data tell, are not known: they take next to nothing
 
 
 def record(options, form, task, seq_length):
@@ -16,18 +12,13 @@ def record(options, form, task, seq_length):
     Args:
         options: of the task's run script.
         form: Form of the ops.
-        task: pretrain, classifier, ner or squad.
+        task: Task.
         seq_length: S.
 
     Raises:
         ValueError: a head that is not planned.
     """
-    if getattr(options, "with_lstm", False):
-        raise ValueError("with_lstm=true is not planned: of named entities the dense layer and the CRF are")
-    if getattr(options, "use_crf", False) and form.target == "Ascend":
-        raise ValueError("use_crf=true is not planned on Ascend, where the CRF goes over pairs of tags")
-    if getattr(options, "head", "linear") != "linear":
-        raise ValueError(f"head={options.head} is not planned: of the classifier's heads linear is")
+    task.memory.check(options, form)
     tape, model = Tape(form), options.model
     tape.part = "embeddings"
     if form.aclnn:
@@ -39,7 +30,7 @@ def record(options, form, task, seq_length):
         if model.position_embedding_type == "learned":
             relations = _relations(tape, model, seq_length)
         x = _layer(tape, model, x, relations)
-    {"pretrain": _pretraining, "classifier": _classifier, "ner": _tagger, "squad": _span_finder}[task](tape, options, x, words)
+    task.memory.record_head(tape, options, x, words)
     return tape
 
 
@@ -102,82 +93,3 @@ def _relative(tape, name, x, relations, shape):
     """key_scores and value_context of positions.py: x by place, the product, and back by head."""
     y = tape.product(name, tape.swap(f"{name}: by place", x, x.shape), relations, shape)
     return tape.swap(f"{name}: by head", y, shape)
-
-
-def _pooler(tape, model, x):
-    """The end of Bert in bert.py: [S, H] -> float32 [H]."""
-    tape.part = "pooler"
-    cls = tape.add("[CLS]", [x], (model.hidden_size,))
-    return tape.tanh(tape.cast(tape.linear("pooler", cls, model.hidden_size), "float32"))
-
-
-def _cross_entropy(tape, logits):
-    """ops.logsumexp, op by op as the framework writes it, minus the logit of the label; on Ascend the log of softmax there."""
-    tape.part = "loss"
-    rows = logits.shape[:-1]
-    if tape.form.aclnn:
-        picked = tape.add("logit of the label", [tape.add("log softmax", [logits], logits.shape, needs_result=True)], rows)
-        tape.add("loss", [picked], ())
-        return
-    largest = tape.add("max", [logits], rows, needs=[logits])
-    shifted = tape.add("logits - max", [logits, largest], logits.shape, passes=[logits])
-    total = tape.add("sum", [tape.add("exp", [shifted], logits.shape, needs_result=True)], rows)
-    picked = tape.add("logit of the label", [logits], rows)
-    tape.add("loss", [total, largest, picked], ())
-
-
-def _pretraining(tape, options, x, words):
-    """Pretraining and PretrainingLoss of pretraining.py: logits of P masked tokens."""
-    model, kind = options.model, tape.form.compute_type
-    predictions = min(options.max_predictions_per_seq or count_predictions(x.shape[0]), x.shape[0])
-    pooled = _pooler(tape, model, x)
-    tape.part = "masked_lm"
-    y = tape.add("masked tokens", [x], (predictions, model.hidden_size))
-    y = tape.norm("norm", tape.activation(model.hidden_act, tape.linear("dense", y, model.hidden_size)))
-    logits = tape.product("logits", tape.cast(y, kind), tape.cast(words, kind), (predictions, model.vocab_size))
-    logits = tape.cast(logits, "float32")
-    logits = tape.add("logits + bias", [logits, tape.parameter("bias", model.vocab_size)], logits.shape, passes=[logits])
-    tape.part = "next_sentence"
-    sentence_logits = tape.cast(tape.linear("next_sentence", pooled, 2), "float32")
-    _cross_entropy(tape, logits)
-    _cross_entropy(tape, sentence_logits)
-
-
-def count_predictions(seq_length):
-    """Masked tokens of a row where neither settings nor records tell: 15 %, as in BERT's own records."""
-    return math.ceil(0.15 * seq_length)
-
-
-def _classifier(tape, options, x, words):
-    """Classifier with LinearHead of heads.py, and ClassificationLoss of losses.py."""
-    pooled = _pooler(tape, options.model, x)
-    tape.part = "head"
-    pooled = tape.dropout(pooled, options.model.hidden_dropout_prob)
-    logits = tape.cast(tape.linear("dense", pooled, options.num_class or len(options.labels) or _CLASSES), "float32")
-    tape.part = "loss"
-    tape.add("loss", [tape.add("log softmax", [logits], logits.shape, needs_result=True)], ())
-
-
-def _tagger(tape, options, x, words):
-    """Tagger of tagger.py with TaggingLoss, or with the CRF and CrfLoss, whose recursion in float64 keeps what it takes and gives."""
-    tape.part = "head"
-    x = tape.dropout(x, options.model.hidden_dropout_prob)
-    tags = len(options.labels) or _TAGS
-    logits = tape.cast(tape.linear("dense", x, tags), "float32")
-    if not options.use_crf:
-        _cross_entropy(tape, logits)
-        return
-    transitions, ends = tape.parameter("crf.transitions", tags, tags), [tape.parameter(f"crf.{end}", tags) for end in ("start", "end")]
-    tape.part = "loss"
-    emissions = tape.cast(logits, "float64")
-    paths = tape.add("CRF recursion", [emissions, transitions], emissions.shape, needs=[emissions], needs_result=True)
-    tape.add("loss", [paths, emissions, *ends], ())
-
-
-def _span_finder(tape, options, x, words):
-    """SpanFinder of span.py with SpanLoss: two logits a token."""
-    tape.part = "head"
-    logits = tape.cast(tape.linear("span", x, 2), "float32")
-    for end in ("first", "last"):
-        tape.part = "head"
-        _cross_entropy(tape, tape.add(f"logits of the {end} token", [logits], logits.shape[:1]))

@@ -203,3 +203,23 @@ class Tape:
 
     def tanh(self, x):
         return self.add("tanh", [x], x.shape, needs_result=True)
+
+    def pooler(self, model, x):
+        """The end of Bert in bert.py: [S, H] -> float32 [H]."""
+        self.part = "pooler"
+        cls = self.add("[CLS]", [x], (model.hidden_size,))
+        return self.tanh(self.cast(self.linear("pooler", cls, model.hidden_size), "float32"))
+
+    def cross_entropy(self, logits):
+        """ops.logsumexp, op by op as the framework writes it, minus the logit of the label; on Ascend the log of softmax there."""
+        self.part = "loss"
+        rows = logits.shape[:-1]
+        if self.form.aclnn:
+            picked = self.add("logit of the label", [self.add("log softmax", [logits], logits.shape, needs_result=True)], rows)
+            self.add("loss", [picked], ())
+            return
+        largest = self.add("max", [logits], rows, needs=[logits])
+        shifted = self.add("logits - max", [logits, largest], logits.shape, passes=[logits])
+        total = self.add("sum", [self.add("exp", [shifted], logits.shape, needs_result=True)], rows)
+        picked = self.add("logit of the label", [logits], rows)
+        self.add("loss", [total, largest, picked], ())

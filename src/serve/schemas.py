@@ -5,84 +5,17 @@ from typing import Annotated, Literal, Union
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, create_model
 
 from src.serve.errors import Refusal
+from src.tasks.task import TASKS
 
 _SHOWN = 5  # errors of one request that are told
 _STRICT = ConfigDict(strict=True, extra="forbid")
 _NOT_BLANK = r"[^\s\x1c-\x1f\x85]"  # what str.strip leaves something of, in every dialect of patterns
-_EXAMPLES = {
-    "text": "Angela Merkel visited Paris in May.",
-    "text_a": "a gripping, funny and very human film",
-    "text_b": "a film that is worth seeing",
-    "question": "Who visited Paris?",
-    "context": "In May, Angela Merkel visited Paris.",
-}
 
 
 class Failure(BaseModel):
     """An answer other than a prediction."""
 
     error: str
-
-
-class Class(BaseModel):
-    """What a text is, most probably."""
-
-    label: str
-    probability: float
-    probabilities: dict[str, float] = Field(description="of every label, in the model's order; with top_k, the most probable first")
-
-
-class Score(BaseModel):
-    """A number, from a regression."""
-
-    score: float
-
-
-class Entity(BaseModel):
-    """A place in the text, counted in characters (code points)."""
-
-    type: str
-    start: int
-    end: int = Field(description="exclusive")
-    text: str
-
-
-class Entities(BaseModel):
-    """All entities of a text."""
-
-    text: str
-    entities: list[Entity]
-
-
-class Span(BaseModel):
-    """A candidate answer; the empty one, with neither start nor end, says that the context holds none."""
-
-    text: str
-    start: int | None
-    end: int | None = Field(description="exclusive")
-    probability: float
-
-
-class Answer(BaseModel):
-    """The most probable answer and the next best."""
-
-    answer: str
-    start: int | None
-    end: int | None = Field(description="exclusive")
-    probability: float
-    n_best: list[Span]
-
-
-def result_model(bundle):
-    """The model of one prediction."""
-    if bundle.task == "classifier":
-        return Score if bundle.settings.get("regression") else Class
-    return {"ner": Entities, "squad": Answer}[bundle.task]
-
-
-def takes_top_k(bundle):
-    """Whether results are a choice among several, so that top_k means something."""
-    return result_model(bundle) in (Class, Answer)
 
 
 class Form:
@@ -95,7 +28,8 @@ class Form:
 
     def __init__(self, bundle, limits):
         self.fields = tuple(bundle.describe()["instance"]["required"])
-        self.example = {name: _EXAMPLES[name] for name in self.fields}
+        task = TASKS[bundle.task]
+        self.example = {name: task.serving.EXAMPLE[name] for name in self.fields}
         text = Annotated[str, Field(max_length=limits.max_text_chars)]
         question = Annotated[str, Field(max_length=limits.max_text_chars, pattern=_NOT_BLANK)]
         keys = {name: (question if name == "question" else text, ...) for name in self.fields}
@@ -106,13 +40,13 @@ class Form:
             "instances": (Annotated[list[instance], Field(min_length=1, max_length=limits.max_instances)], ...),
             "signature_name": (Literal["serving_default"], "serving_default"),  # TensorFlow Serving's clients send it
         }
-        if takes_top_k(bundle):
+        if bundle.takes_top_k:
             number = Field(ge=1, le=1000, description="so many of the most probable; default: all labels, a few answers")
             top_k = (Annotated[int, number, BeforeValidator(_to_whole)], None)
             keys["parameters"] = (create_model("Parameters", __config__=_STRICT, top_k=top_k), None)
         config = ConfigDict(**_STRICT, json_schema_extra={"examples": [{"instances": [self.example]}]})
         self.request = create_model("PredictRequest", __config__=config, **keys)
-        self.response = create_model("PredictResponse", predictions=(list[result_model(bundle)], ...))
+        self.response = create_model("PredictResponse", predictions=(list[task.schema.result_model(bundle.settings)], ...))
 
     def _with_short_forms(self, instance, text):
         """Where an instance is one text: an object of its name or of `text`, or the bare string."""

@@ -1,8 +1,4 @@
-"""Training of any task module over its record set: `fit(task, config)`.
-
-A task module has NAME, INPUTS, TARGETS, LOSS_PARTS and the functions dataset(config, split), network(config), loss(config),
-describe(config), for_evaluation(config, network) and score(config, outputs, records).
-"""
+"""Training on the rows of a Prepared run: `fit(task, prepared)`; what a task module has is told in src/tasks/task.py."""
 
 import dataclasses
 import functools
@@ -34,12 +30,16 @@ from src.train.step_log import Progress, StepLog
 _SIGNAL_EXIT = {"SIGINT": 130, "SIGTERM": 143}
 
 
-def fit(task, config):
+def fit(task, prepared):
     """Train, inside `resume.folder_taken`; leaves checkpoints in config.checkpoint_dir, config.yaml and log.jsonl in config.output_dir.
 
     Exits with 130 or 143 when interrupted, after saving.
+
+    Args:
+        task: a task module. prepared: what its `prepare` gave.
     """
-    records, device = task.dataset(config, "train"), config.device
+    config, records = prepared.config, prepared.records["train"]
+    device = config.device
     trained_on = describe_training(config, records)
     start = find_start(task, config, trained_on)
     plan = _plan_training(config, records.lengths, start.position.global_batch)
@@ -73,7 +73,7 @@ def fit(task, config):
     stop = StopOnSignal(saver, functools.partial(collectives.largest, device), seconds=float(device.world_size > 1))
     callbacks = [step_log, saver, stop]
     if config.evaluate_every:
-        callbacks.append(_make_evaluator(task, config, network, step, step_log, stop))
+        callbacks.append(_make_evaluator(task, prepared, network, step, step_log, stop))
     dataset = pipeline.make_dataset(records, plan, task.INPUTS + task.TARGETS, first_batch, device.rank, device.world_size)
     calls = (len(plan) - first_batch) // done.per_call if device.data_sink else 1
     sink = {"dataset_sink_mode": device.data_sink, "sink_size": done.per_call if device.data_sink else -1}
@@ -159,16 +159,17 @@ def _make_step(task, config, total_steps, start):
     return network, step
 
 
-def _make_evaluator(task, config, network, step, step_log, stop):
+def _make_evaluator(task, prepared, network, step, step_log, stop):
     """A callback that scores the evaluation split every so often."""
-    records, evaluation = task.dataset(config, "eval"), task.for_evaluation(config, network)
+    config, records = prepared.config, prepared.records["eval"]
+    evaluation = task.for_evaluation(config, network)
 
     def evaluate():
         if stop.agreed is not None:
             return
         outputs, fields = run_network(config, evaluation, records, "eval")
         step.set_train()
-        scores = task.score(config, outputs, records)
+        scores = task.score(prepared, outputs)
         step_log.run_log.write({"event": "eval", "step": step_log.done.step, **scores, **fields})
         logger.info(f"eval step={step_log.done.step} {format_fields(scores)}")
 

@@ -1,4 +1,4 @@
-"""Running a network over every row of a split: `predict(task, config, split, path)`."""
+"""Running a network over every row of a split: `predict(task, prepared, split, path)`."""
 
 import time
 
@@ -12,19 +12,19 @@ from src.train import checkpoint, collectives
 from src.train.step_log import Throughput
 
 
-def predict(task, config, split, path):
+def predict(task, prepared, split, path):
     """Outputs of a trained network for every row of a split, each row once.
 
     Args:
         task: a task module.
-        config: options whose device is started.
-        split: of `task.dataset`.
+        prepared: what its `prepare` gave, with a device that is started.
+        split: one of those that are prepared.
         path: the weights, see `weights.find`; None on ranks that do not write, which get them from the one that does.
 
     Returns:
-        (outputs, see `run_network`; the RecordSet that they belong to).
+        outputs, see `run_network`.
     """
-    records = task.dataset(config, split)
+    config, records = prepared.config, prepared.records[split]
     network = task.network(config)
     if path is not None:
         checkpoint.load_weights(network, path, whole=True)
@@ -34,7 +34,7 @@ def predict(task, config, split, path):
     run_log = RunLog(f"{config.output_dir}/log.jsonl" if config.device.writes else None, keep=True)
     run_log.write({"event": split, **fields})
     run_log.close()
-    return outputs, records
+    return outputs
 
 
 def run_network(config, evaluation, records, title):

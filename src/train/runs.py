@@ -28,12 +28,13 @@ def run(task, options):
         options: FineTuneOptions whose device is started.
 
     Returns:
-        the folders of runs that trained or evaluated, none on ranks that do not write.
+        the config of each run, none on ranks that do not write.
     """
-    parts = [options.for_seed(seed) for seed in options.seeds] or [options]
-    results = []
-    for part in parts:
-        results.append(_run_once(task, part))
+    configs, results = [], []
+    for part in [options.for_seed(seed) for seed in options.seeds] or [options]:
+        config, result = _run_once(task, part)
+        configs.append(config)
+        results.append(result)
         gc.collect()  # graphs and their parameters are in reference cycles
     if not options.device.writes:
         return []
@@ -41,7 +42,7 @@ def run(task, options):
         _report(options, results)
     elif options.do_eval:
         Path(options.output_dir, _SUMMARY).unlink(missing_ok=True)  # of other runs in the same folder
-    return [part.output_dir for part in parts] if options.do_train or options.do_eval else []
+    return configs
 
 
 def summarise(results):
@@ -56,31 +57,31 @@ def summarise(results):
 
 
 def _run_once(task, options):
-    """One run; the measures of its evaluation, None without one."""
+    """One run: its settled config, and the measures of its evaluation, None without one."""
     started = time.perf_counter()
-    config = task.prepare(options)
-    with folder_taken(config) if config.do_train else nullcontext():  # until the weights trained here have been used
-        results = _run_prepared(task, config)
+    prepared = task.prepare(options)
+    with folder_taken(prepared.config) if options.do_train else nullcontext():  # until the weights trained here have been used
+        results = _run_prepared(task, prepared)
     logger.info(f"end_to_end_s={time.perf_counter() - started:.1f}")
-    return results
+    return prepared.config, results
 
 
-def _run_prepared(task, config):
-    results = None
+def _run_prepared(task, prepared):
+    config, results = prepared.config, None
     if config.do_train:
         if config.load_finetune_checkpoint_path:
             logger.warning("load_finetune_checkpoint_path is ignored: the weights trained in this run are used")
-        loop.fit(task, config)
+        loop.fit(task, prepared)
     if config.do_eval:
         path = find_trained(task, config) if config.device.writes else None
-        outputs, records = prediction.predict(task, config, "eval", path)
+        outputs = prediction.predict(task, prepared, "eval", path)
         if path is not None:
-            results = task.report_evaluation(config, outputs, records, checkpoint.step_of(path))
+            results = task.report_evaluation(prepared, outputs, checkpoint.step_of(path))
     if config.do_predict:
         path = find_trained(task, config) if config.device.writes else None
-        outputs, records = prediction.predict(task, config, "predict", path)
+        outputs = prediction.predict(task, prepared, "predict", path)
         if path is not None:
-            task.report_predictions(config, outputs, records)
+            task.report_predictions(prepared, outputs)
     return results
 
 

@@ -14,6 +14,7 @@ from src.bundle.model import Bundle
 from src.config.model import ModelConfig
 from src.convert.description import Description, write_description
 from src.tasks.ner.serving import find_best_path
+from src.tasks.task import TASKS
 
 onnx_graph = pytest.importorskip("src.export.onnx_graph", reason="onnx is not installed (requirements-serve.txt)")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (requirements-serve.txt)")
@@ -59,7 +60,7 @@ def make(tmp_path):
         vocabulary = "".join(f"{token}\n" for token in TOKENS).encode()
         described = Description(model, labels, {}, "", None, vocabulary, {"do_lower_case": False}, ())
         write_description(path, "mindspore", described, arrays)
-        onnx_graph.save(onnx_graph.build(model, arrays, task, {**settings, "labels": list(labels)}), path / "model.onnx")
+        onnx_graph.save(onnx_graph.build(model, arrays, TASKS[task], {**settings, "labels": list(labels)}), path / "model.onnx")
         bundle_folder.write(path, "tiny", task, {"seq_length": 16, **settings}, labels, {"onnx": "model.onnx"})
         return path
 

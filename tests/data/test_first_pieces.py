@@ -1,6 +1,5 @@
 """Taggers whose words have the tag of their first piece, as run_ner.py of Hugging Face trains them."""
 
-import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +16,7 @@ from src.tasks.ner.options import NerOptions
 from src.tasks.ner.rows import INSIDE, encode_sentences, find_continuations, find_entities, merge_windows
 from src.tasks.ner.tagged_text import Sentence
 from src.tasks.ner.tags import Entity, list_labels, make_tag_set
+from src.tasks.task import Prepared
 from src.text.tokenization import Tokenizer
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "first_pieces.json").read_text(encoding="utf-8"))
@@ -95,9 +95,10 @@ def test_tags_of_other_pieces_count_neither_in_scores_nor_in_predictions(tokeniz
     tags = np.array([[2, 1, 2, 1, 0, 1, 2, 2]])  # [CLS] wash ##cat ##s was dad [SEP] and padding
     flags = ["--do_eval=true", f"--eval_data_file_path={tmp_path}/dev.txt", "--tagged_pieces=first", f"--output_dir={tmp_path}"]
     config = loader.load(NerOptions, [*flags, f"--labels={','.join(labels)}"])
-    metrics = ner_results.score(config, (tags, [1.0], [3.0]), records)
+    prepared = Prepared(config, {"eval": records, "predict": records}, {"eval": [sentence], "predict": [sentence]})
+    metrics = ner_results.score(prepared, (tags, [1.0], [3.0]))
     assert (metrics["f1"], metrics["accuracy"], metrics["num_tokens"], metrics["num_entities"]) == (1, 1, 3, 2)
-    ner_results.report_predictions(dataclasses.replace(config, do_predict=True), (tags,), records)
+    ner_results.report_predictions(prepared, (tags,))
     (line,) = (tmp_path / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
     assert [entity["text"] for entity in json.loads(line)["entities"]] == ["washcats", "dad"]
 

@@ -7,17 +7,18 @@ import tiny_models
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install -r requirements-serve.txt")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install -r requirements-serve.txt")
 from src.export import int8, onnx_graph  # noqa: E402
+from src.tasks.task import TASKS
 
-TASKS = {"classifier": "classifier", "ner": "tagger", "squad": "span", "pretrain": "pretraining"}
+KINDS = {"classifier": "classifier", "ner": "tagger", "squad": "span", "pretrain": "pretraining"}
 
 
 def write_both(tmp_path, task, positions="absolute"):
     model = tiny_models.make_model(positions, vocab_size=600)
-    weights = tiny_models.make_weights(model, TASKS[task])
+    weights = tiny_models.make_weights(model, KINDS[task])
     if task == "pretrain":
         weights["masked_lm.bias"] = np.zeros(600, np.float32)
     settings = {"labels": ("O", "B-A", "I-A", "B-B", "I-B")}
-    onnx_graph.save(onnx_graph.build(model, weights, task, settings), tmp_path / "model.onnx")
+    onnx_graph.save(onnx_graph.build(model, weights, TASKS[task], settings), tmp_path / "model.onnx")
     int8.quantize(tmp_path / "model.onnx", tmp_path / "model.int8.onnx")
     return tmp_path / "model.onnx", tmp_path / "model.int8.onnx"
 
@@ -27,7 +28,7 @@ def run(path, inputs):
     return session.run(None, {value.name: inputs[value.name] for value in session.get_inputs()})
 
 
-@pytest.mark.parametrize("task, positions", [*((task, "absolute") for task in TASKS), ("classifier", "sinusoidal"), ("squad", "learned")])
+@pytest.mark.parametrize("task, positions", [*((task, "absolute") for task in KINDS), ("classifier", "sinusoidal"), ("squad", "learned")])
 def test_int8_outputs_follow_those_of_float32(tmp_path, task, positions):
     rng = np.random.default_rng(0)
     ids = rng.integers(0, 600, (8, 12)).astype(np.int32)

@@ -17,6 +17,7 @@ from src.tasks.ner.tags import list_labels, make_tag_set
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install -r requirements-serve.txt")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install -r requirements-serve.txt")
 from src.export import onnx_graph  # noqa: E402
+from src.tasks.task import TASKS
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 TOLERANCE = 1e-5  # float32 rounding of values up to 10 through two layers; a wrong formula is off by 1e-2
@@ -71,7 +72,7 @@ def run_network(cell, *inputs):
 def test_graph_equals_the_numpy_network_at_every_size(kind, positions):
     model = tiny_models.make_model(positions)
     arrays = tiny_models.make_weights(model, kind)
-    run = start(onnx_graph.build(model, arrays, {"span": "squad", "pretraining": "pretrain"}.get(kind, kind)))
+    run = start(onnx_graph.build(model, arrays, TASKS[{"span": "squad", "pretraining": "pretrain"}.get(kind, kind)]))
     for batch_size, seq_length in ((3, 14), (1, 1), (2, 9), (1, 32)):
         inputs = make_inputs(batch_size, seq_length)
         expected = network.run(model, arrays, *inputs)
@@ -95,14 +96,14 @@ def test_every_activation(act):
     model = tiny_models.make_model(hidden_act=act, layer_norm_eps=1e-3)
     arrays = tiny_models.make_weights(model, "classifier")
     inputs = make_inputs(2, 9)
-    assert_close(start(onnx_graph.build(model, arrays, "classifier"))(*inputs)[0], network.run(model, arrays, *inputs)["head"])
+    assert_close(start(onnx_graph.build(model, arrays, TASKS["classifier"]))(*inputs)[0], network.run(model, arrays, *inputs)["head"])
 
 
 @pytest.mark.parametrize("head", HEADS)
 def test_classifier_heads_equal_the_network(head):
     model = tiny_models.make_model("learned" if head == "linear" else "absolute")
     cell, arrays = make_network(Classifier(model, PLAIN, 3, **HEADS[head]))
-    run, inputs = start(onnx_graph.build(model, arrays, "classifier")), make_inputs(3, 11)
+    run, inputs = start(onnx_graph.build(model, arrays, TASKS["classifier"])), make_inputs(3, 11)
     expected = run_network(cell, *inputs)[0]
     assert_close(run(*inputs)[0], expected, 3e-5)  # cnn: sums of 1024 products, logits up to 6
     for number, length in enumerate(inputs[1].sum(1)):  # other sizes, without padding; compiling the network for each takes seconds
@@ -114,7 +115,7 @@ def test_tagger_equals_the_network_at_real_tokens(with_lstm, use_crf):
     model = tiny_models.make_model()
     allowed = make_tag_set(LABELS).allowed()
     cell, arrays = make_network(Tagger(model, PLAIN, len(LABELS), with_lstm, use_crf, allowed))
-    graph = onnx_graph.build(model, arrays, "ner", {"labels": LABELS})
+    graph = onnx_graph.build(model, arrays, TASKS["ner"], {"labels": LABELS})
     assert [value.name for value in graph.graph.output] == ["logits", *(("transitions", "start", "end") if use_crf else ())]
     inputs = make_inputs(3, 11)
     found, expected = start(graph)(*inputs), run_network(cell, *inputs)
@@ -129,7 +130,9 @@ def test_crf_without_constraints_forbids_nothing():
     arrays = tiny_models.make_weights(model, "tagger")
     settings = {"labels": ("O", "B-A", "I-A", "B-B", "I-B")}
     for constraints in (True, False):
-        transitions = start(onnx_graph.build(model, arrays, "ner", settings | {"crf_constraints": constraints}))(*make_inputs(1, 4))[1]
+        transitions = start(onnx_graph.build(model, arrays, TASKS["ner"], settings | {"crf_constraints": constraints}))(*make_inputs(1, 4))[
+            1
+        ]
         assert (transitions < -1000).any() == constraints
 
 
@@ -137,7 +140,7 @@ def test_crf_without_constraints_forbids_nothing():
 def test_padding_does_not_change_outputs(with_lstm):
     model = tiny_models.make_model("sinusoidal")
     _, arrays = make_network(Tagger(model, PLAIN, 3, with_lstm))
-    run = start(onnx_graph.build(model, arrays, "ner"))
+    run = start(onnx_graph.build(model, arrays, TASKS["ner"]))
     inputs = make_inputs(1, 6)
     padded = [np.pad(array, ((0, 0), (0, 5)), constant_values=fill) for array, fill in zip(inputs, (7, 0, 1))]
     assert_close(run(*padded)[0][:, :6], run(*inputs)[0])
@@ -149,8 +152,8 @@ def test_minilm_equals_hugging_face(encoder):
     width = model.hidden_size
     arrays = {**arrays, "head.dense.weight": np.eye(width, dtype=np.float32), "head.dense.bias": np.zeros(width, np.float32)}
     ids, mask = golden["ids"].astype(np.int32), golden["mask"].astype(np.int32)
-    tokens = start(onnx_graph.build(model, arrays, "ner"))(ids, mask, np.zeros_like(ids))[0]
-    pooled = start(onnx_graph.build(model, arrays, "classifier"))(ids, mask, np.zeros_like(ids))[0]
+    tokens = start(onnx_graph.build(model, arrays, TASKS["ner"]))(ids, mask, np.zeros_like(ids))[0]
+    pooled = start(onnx_graph.build(model, arrays, TASKS["classifier"]))(ids, mask, np.zeros_like(ids))[0]
     # the bound of docs/benchmarks/parity.md
     assert np.abs(tokens[:, :, ::16] - golden["sequence"])[mask.astype(bool)].max() <= 2e-5
     assert np.abs(pooled[:, ::4] - golden["pooled"]).max() <= 2e-5
@@ -158,7 +161,7 @@ def test_minilm_equals_hugging_face(encoder):
 
 def test_optimiser_makes_few_large_ops(tmp_path):
     model = tiny_models.make_model()
-    graph = onnx_graph.build(model, tiny_models.make_weights(model, "classifier"), "classifier")
+    graph = onnx_graph.build(model, tiny_models.make_weights(model, "classifier"), TASKS["classifier"])
     start(graph, optimized_model_filepath=str(tmp_path / "optimised.onnx"))
     counts = collections.Counter(node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node)
     layers = model.num_hidden_layers
@@ -173,10 +176,10 @@ def test_weights_without_the_head_are_refused():
     arrays = tiny_models.make_weights(model, "encoder")
     for task in ("classifier", "ner", "squad", "pretrain"):
         with pytest.raises(ValueError, match=rf"weights have no .*: they are of no network that was trained for {task}"):
-            onnx_graph.build(model, arrays, task)
+            onnx_graph.build(model, arrays, TASKS[task])
     del arrays["bert.encoder.layers.1.output.bias"]
     with pytest.raises(ValueError, match="the weights have no bert.encoder.layers.1.output.bias"):
-        onnx_graph.build(model, {**arrays, "head.span.weight": arrays["bert.pooler.weight"][:2]}, "squad")
+        onnx_graph.build(model, {**arrays, "head.span.weight": arrays["bert.pooler.weight"][:2]}, TASKS["squad"])
 
 
 def test_more_weights_than_a_file_holds_are_refused():
@@ -184,11 +187,11 @@ def test_more_weights_than_a_file_holds_are_refused():
     arrays = dict.fromkeys(("bert.embeddings.word.weight",), np.broadcast_to(np.float32(1), (8_500_000, 64)))
     others = tiny_models.make_model(hidden_size=64)
     with pytest.raises(ValueError, match=r"2\.2 GB of weights: an ONNX file holds 2\.1 GB"):
-        onnx_graph.build(model, {**tiny_models.make_weights(others, "classifier"), **arrays}, "classifier")
+        onnx_graph.build(model, {**tiny_models.make_weights(others, "classifier"), **arrays}, TASKS["classifier"])
 
 
 def test_save_leaves_one_file(tmp_path):
     model = tiny_models.make_model()
-    onnx_graph.save(onnx_graph.build(model, tiny_models.make_weights(model, "span"), "squad"), tmp_path / "model.onnx")
+    onnx_graph.save(onnx_graph.build(model, tiny_models.make_weights(model, "span"), TASKS["squad"]), tmp_path / "model.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     onnx.checker.check_model(str(tmp_path / "model.onnx"))

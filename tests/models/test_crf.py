@@ -8,8 +8,9 @@ import pytest
 from mindspore import nn, ops
 from reference import tensors
 
+from src.config.model import MASK_BIAS
 from src.formats.zoo import convert_crf
-from src.models.crf import FORBIDDEN, BestPath, Crf, CrfLikelihood
+from src.models.crf import BestPath, Crf, CrfLikelihood
 from src.tasks.ner.tags import list_labels, make_tag_set
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "crf.npz"
@@ -51,7 +52,7 @@ def draw(random, num_tags, seq_length, spread, labels=None):
     if labels:
         first, pairs, last = make_tag_set(labels).allowed()
         start, transitions, end = (
-            (scores + np.where(allowed, 0, FORBIDDEN)).astype(np.float32)
+            (scores + np.where(allowed, 0, MASK_BIAS)).astype(np.float32)
             for scores, allowed in ((start, first), (transitions, pairs), (end, last))
         )
     tags = random.integers(0, num_tags, mask.shape).astype(np.int32)
@@ -78,7 +79,7 @@ def test_likelihood_and_best_path_equal_brute_force(unrolled, spread, labels):
 
 def test_paths_far_below_the_best_are_not_lost():
     """I is open only behind B, which lies 100 below O; O B, O O and B I come to the same score: float32's exp would lose the last."""
-    start, pairs, end = (np.where(part, 0.0, FORBIDDEN).astype(np.float32) for part in make_tag_set(("O", "B-X", "I-X")).allowed())
+    start, pairs, end = (np.where(part, 0.0, MASK_BIAS).astype(np.float32) for part in make_tag_set(("O", "B-X", "I-X")).allowed())
     emissions = np.array([[[50, -50, -50], [-50, -50, 50]]], np.float32)
     tags, mask = np.array([[1, 2]], np.int32), np.ones((1, 2), bool)
     for unrolled in FORMS:

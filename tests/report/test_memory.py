@@ -14,20 +14,14 @@ from src.report.memory_ops import record
 from src.report.memory_schedule import Plan
 from src.report.memory_tape import Form, Tape, Tensor
 from src.tasks.classifier.options import ClassifierOptions
-from src.tasks.ner.options import NerOptions
 from src.tasks.pretrain.options import PretrainOptions
 from src.tasks.squad.options import SquadOptions
+from src.tasks.task import TASKS
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ModelConfig(vocab_size=50, hidden_size=8, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16)
 ADAM = OptimizerConfig(name="AdamWeightDecay")
 NETWORKS = sorted(path.stem for path in (ROOT / "configs/networks").glob("*.json"))
-TASKS = {
-    "pretrain": (PretrainOptions, {"data_dir": "-"}),
-    "classifier": (ClassifierOptions, {"do_train": True}),
-    "ner": (NerOptions, {"do_train": True}),
-    "squad": (SquadOptions, {"do_train": True}),
-}
 FORMS = [Form("CPU", "float32", False), Form("GPU", "float32", False), Form("GPU", "float16", False), Form("Ascend", "bfloat16", False)]
 
 # What a sequence adds to the peak of the tensors, bytes: 2026-11-22, MindSpore 2.10.0, two x86-64 cores, by
@@ -66,8 +60,8 @@ ASCEND = {  # network, layers, length, masked tokens, recompute, rows
 
 
 def plan_of(form, model=TINY, task="classifier", seq_length=16, **settings):
-    options_class, needed = TASKS[task]
-    return make_plan(options_class(model=model, optimizer=ADAM, **needed, **settings), form, task, seq_length)
+    task = TASKS[task]
+    return make_plan(task.options(model=model, optimizer=ADAM, **settings), form, task, seq_length)
 
 
 def recomputed(form):
@@ -141,7 +135,7 @@ def test_recompute_keeps_of_each_layer_its_input():
 
 
 def test_types_of_mixed_precision():
-    tape = record(ClassifierOptions(do_train=True, model=TINY), Form("GPU", "float16", False), "classifier", 16)
+    tape = record(ClassifierOptions(model=TINY), Form("GPU", "float16", False), TASKS["classifier"], 16)
     layer = [op for op in tape.ops if op.part == "layer.1"]
     types = {op.name: op.result.type for op in layer}
     assert {types[name] for name in ("query by head", "scores", "context", "intermediate + bias", "output")} == {"float16"}
@@ -155,7 +149,7 @@ def test_types_of_mixed_precision():
 
 @pytest.mark.parametrize("recompute", [False, True])
 def test_masks_are_bits_on_ascend_and_drawn_before_the_encoder(recompute):
-    tape = record(ClassifierOptions(do_train=True, model=TINY), Form("Ascend", "float32", recompute), "classifier", 16)
+    tape = record(ClassifierOptions(model=TINY), Form("Ascend", "float32", recompute), TASKS["classifier"], 16)
     dropped = [op for op in tape.ops if op.name == "dropout"]
     assert {op.inputs[1].type for op in dropped} == {"bit"}
     assert [op.inputs[1].shape for op in dropped] == [op.result.shape for op in dropped]
@@ -169,7 +163,7 @@ def test_flash_attention_keeps_no_scores():
         kinds.append(("float16", length, dataclasses.replace(model, position_embedding_type=position)))
     flash = []
     for compute_type, length, network in kinds:
-        tape = record(ClassifierOptions(do_train=True, model=network), Form("Ascend", compute_type, False), "classifier", length)
+        tape = record(ClassifierOptions(model=network), Form("Ascend", compute_type, False), TASKS["classifier"], length)
         flash.append(any(op.name == "flash attention" for op in tape.ops))
         assert flash[-1] != any(op.name == "scores" for op in tape.ops)
     assert flash == [True, False, False, False, True, False]
@@ -178,7 +172,7 @@ def test_flash_attention_keeps_no_scores():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_parameters_are_those_of_the_network(name):
     model = load_model(name)
-    tape = record(SquadOptions(do_train=True, model=model), FORMS[0], "squad", 128)
+    tape = record(SquadOptions(model=model), FORMS[0], TASKS["squad"], 128)
     shapes = [tuple(getattr(model, size) if isinstance(size, str) else size for size in sizes) for sizes in encoder_shapes(model).values()]
     shapes += [(2, model.hidden_size), (2,)]
     assert sorted(parameter.shape for parameter in tape.parameters) == sorted(shapes)
@@ -202,8 +196,8 @@ def test_the_plan_for_ascend_is_near_its_compilers(case):
     if predictions is None:
         plan = plan_of(form, model, seq_length=seq_length)
     else:
-        options = PretrainOptions(data_dir="-", model=model, max_predictions_per_seq=predictions, optimizer=OptimizerConfig(name="Lamb"))
-        plan = make_plan(options, form, "pretrain", seq_length)
+        options = PretrainOptions(model=model, max_predictions_per_seq=predictions, optimizer=OptimizerConfig(name="Lamb"))
+        plan = make_plan(options, form, TASKS["pretrain"], seq_length)
     assert plan.peak(rows) == pytest.approx(ASCEND[case] * 2**20 + plan.moments, rel=0.15)
 
 

@@ -41,7 +41,7 @@ class FakeBundle:
         self.task = kind if kind in ("ner", "squad") else "classifier"
         self.labels = {"ner": ("LONG", "MIDDLE"), "squad": ()}.get(kind, ("good", "bad", "odd"))
         self.settings = {"pairs": kind == "pairs", "regression": kind == "regression"}
-        self.fields = FIELDS[kind]
+        self.fields, self.takes_top_k = FIELDS[kind], kind not in ("ner", "regression")
         self.seconds = seconds
         self.batches = []
         self.may_compute = threading.Event()

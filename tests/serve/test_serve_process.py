@@ -18,6 +18,7 @@ from src import signals
 from src.bundle import folder as bundle_folder
 from src.serve.__main__ import main
 from src.serve.server import open_socket
+from src.tasks.task import TASKS
 
 FAKE = (ROOT / "tests" / "serve" / "fake_server.py",)
 
@@ -79,7 +80,9 @@ def test_a_signal_under_load_loses_no_answer_of_a_real_graph(tmp_path):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (requirements-serve.txt)")
     labels, settings = ("a", "b", "c"), {"seq_length": 24}
     folder, arrays = write_model(tmp_path / "bundle", kind="classifier", labels=labels)
-    onnx_graph.save(onnx_graph.build(make_model(), arrays, "classifier", {**settings, "labels": list(labels)}), folder / "model.onnx")
+    onnx_graph.save(
+        onnx_graph.build(make_model(), arrays, TASKS["classifier"], {**settings, "labels": list(labels)}), folder / "model.onnx"
+    )
     bundle_folder.write(folder, "fake", "classifier", settings, labels, {"onnx": "model.onnx"})
     with process(folder, program=("-m", "src.serve")) as (server, url, _):
         results = [[] for _ in range(8)]

@@ -66,3 +66,6 @@ class ClassifierOptions(FineTuneOptions):
     @property
     def drops_short_batch(self):
         return self.cnn_batch_norm
+
+
+OPTIONS = ClassifierOptions

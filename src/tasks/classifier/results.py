@@ -8,36 +8,33 @@ from scipy.special import softmax
 
 from src.files import write_text
 from src.log import logger
-from src.records.files import is_record_file
 from src.tasks.classifier.measures import classification_metrics, regression_metrics
-from src.tasks.classifier.rows import make_task, read_examples, usual_files
 from src.tasks.results import write_results
-from src.tasks.splits import find_file
 
 _MEASURE_NAMES = {"mcc": "MCC", "spearman_correlation": "Spearman Correlation", "auc": "AUC"}
 
 
-def score(config, outputs, records):
+def score(prepared, outputs):
     """Measures of an evaluation.
 
     Args:
+        prepared: Prepared; label_ids of its eval rows are class ids, or the scores of a regression.
         outputs: one list of logits float32 [C], a row each.
-        records: RecordSet with label_ids, class ids or the scores of a regression.
     """
-    (logits,), labels = outputs, records.rows["label_ids"]
-    if config.is_regression:
+    (logits,), labels = outputs, prepared.records["eval"].rows["label_ids"]
+    if prepared.config.is_regression:
         return regression_metrics(np.stack(logits)[:, 0], labels)
     return classification_metrics(np.stack(logits), labels)
 
 
-def report_evaluation(config, outputs, records, global_step):
+def report_evaluation(prepared, outputs, global_step):
     """Print the result as the model zoo does; write eval_results.json and .txt, and evaluation.csv for the figures.
 
     Returns:
         what eval_results.json holds.
     """
-    metrics = score(config, outputs, records)
-    (logits,), labels = outputs, records.rows["label_ids"]
+    config, metrics = prepared.config, score(prepared, outputs)
+    (logits,), labels = outputs, prepared.records["eval"].rows["label_ids"]
     if config.is_regression:
         rows = [[f"{true:.9g}", f"{found:.9g}"] for true, (found,) in zip(labels, logits)]
     else:
@@ -62,17 +59,16 @@ def report_evaluation(config, outputs, records, global_step):
     return results
 
 
-def report_predictions(config, outputs, records):
+def report_predictions(prepared, outputs):
     """Write test_results.tsv (probabilities, or scores) and predictions.csv (texts, labels, margins), rows in input order."""
+    config, examples = prepared.config, prepared.sources["predict"]
     values = np.asarray(outputs[0], np.float64)
     values = values if config.is_regression else softmax(values, axis=1)
     table = "".join("\t".join(f"{value:.9g}" for value in row) + "\n" for row in values)
     write_text(f"{config.output_dir}/test_results.tsv", table)
-    path = find_file(config, "predict", usual_files(config.task_name, config.language))
-    if is_record_file(path):
-        logger.warning(f"{path}: holds no texts; predictions.csv is not written, test_results.tsv is")
+    if examples is None:
+        logger.warning("record files hold no texts; predictions.csv is not written, test_results.tsv is")
         return
-    examples = read_examples(path, make_task(config.task_name, config.columns, config.language), with_labels=False)
     decided = [("", f"{row[0]:.6g}", "") if config.is_regression else _decide(config.labels, row) for row in values]
     rows = [[each.text_a, each.text_b or "", each.label or "", *decision] for each, decision in zip(examples, decided)]
     header = ["text_a", "text_b", "label", "probability", "predicted_label", "margin"]

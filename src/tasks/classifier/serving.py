@@ -5,11 +5,17 @@ import numpy as np
 from src.tasks.instances import take_texts
 
 PER_TOKEN = (False,)  # of each output of the graph: whether a row has a value a token
+EXAMPLE = {"text_a": "a gripping, funny and very human film", "text_b": "a film that is worth seeing"}  # on the served page
 
 
 def describe(settings):
     """The keys of an instance, and what a bare text stands for."""
     return (("text_a", "text_b"), None) if settings.get("pairs") else (("text_a",), "text_a")
+
+
+def takes_top_k(settings):
+    """Whether results are a choice among several."""
+    return not settings.get("regression")
 
 
 def check(settings):

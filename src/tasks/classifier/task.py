@@ -1,6 +1,7 @@
 """Classification of texts and pairs, and regression of a score: data, network, loss; results in classifier_results.py."""
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -11,26 +12,15 @@ from src.records.files import check_tokens, is_record_file, read_record_file
 from src.records.record_set import join_rows
 from src.tasks import fine_tuning
 from src.tasks.classifier.network import Classifier
-from src.tasks.classifier.results import report_evaluation, report_predictions, score
 from src.tasks.classifier.rows import collect_labels, encode_examples, make_task, read_examples, usual_files
 from src.tasks.fine_tuning import cached_rows, check_inputs
 from src.tasks.splits import find_file, wanted_splits
+from src.tasks.task import Prepared
 from src.text.tokenization import Tokenizer
 
 __all__ = [
-    "INPUTS",
-    "LOSS_PARTS",
-    "NAME",
-    "TARGETS",
-    "dataset",
-    "describe",
-    "for_evaluation",
-    "loss",
-    "network",
-    "prepare",
-    "report_evaluation",
-    "report_predictions",
-    "score",
+    *("INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"),
+    *("report_evaluation", "report_predictions", "score"),
 ]
 
 NAME = "classifier"
@@ -40,31 +30,46 @@ LOSS_PARTS = ()
 _EXAMPLES_SHOWN = 3
 
 
-def prepare(config):
-    """Settle what depends on the data: labels, casing, class weights; check that data, vocabulary and network fit.
+def prepare(options):
+    """Read the data; settle the labels, the casing and the class weights; check that data, vocabulary and network fit.
 
     Returns:
-        config with labels, num_class, vocab_file_path, do_lower_case and class_weights filled in.
+        Prepared. config: with labels, num_class, vocab_file_path, do_lower_case and class_weights filled in. sources: the Examples of
+        the predict split.
 
     Raises:
         ValueError, FileNotFoundError: naming what is missing or does not fit.
     """
-    paths = {split: _find(config, split) for split in wanted_splits(config)}
-    config = check_inputs(NAME, config, paths.values())
-    config = dataclasses.replace(config, num_class=1, labels=()) if config.is_regression else _settle_labels(config, paths)
+    paths = {split: _find(options, split) for split in wanted_splits(options)}
+    config = check_inputs(NAME, options, paths.values())
+    tables = {split: _Table(path, config, split != "predict") for split, path in paths.items()}
+    config = dataclasses.replace(config, num_class=1, labels=()) if config.is_regression else _settle_labels(config, tables)
     if config.cnn_batch_norm and config.device.world_size > 1:
         logger.warning("cnn_batch_norm=true: each rank normalises by its own rows; the averages that rank 0 has seen are saved")
-    found = {split: dataset(config, split) for split in paths}
-    if "train" in found and not config.is_regression:
-        config = _settle_class_weights(config, np.bincount(found["train"].rows["label_ids"], minlength=config.num_class))
-    return config
+    records = {split: _make_records(config, split, table) for split, table in tables.items()}
+    if "train" in records and not config.is_regression:
+        config = _settle_class_weights(config, np.bincount(records["train"].rows["label_ids"], minlength=config.num_class))
+    return Prepared(config, records, {"predict": tables["predict"].examples} if "predict" in tables else {})
 
 
-def dataset(config, split):
+class _Table:
+    """A data file; its examples are read when they are first asked for, and kept. None stands for those of a record file."""
+
+    def __init__(self, path, config, with_labels):
+        self.path, self.with_labels, self._config = path, with_labels, config
+
+    @functools.cached_property
+    def examples(self):
+        if is_record_file(self.path):
+            return None
+        data_set = make_task(self._config.task_name, self._config.columns, self._config.language)
+        return read_examples(self.path, data_set, self.with_labels)
+
+
+def _make_records(config, split, table):
     """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
-    path = _find(config, split)
     task = (config.task_name, config.columns, config.language, config.is_regression, config.labels)
-    return cached_rows(config, split, [path], lambda: _make_chunks(config, path, split), config.seq_length, task, split == "predict")
+    return cached_rows(config, split, [table.path], lambda: _make_chunks(config, split, table), config.seq_length, task, split == "predict")
 
 
 def network(config):
@@ -91,14 +96,14 @@ def _find(config, split):
     return find_file(config, split, usual_files(config.task_name, config.language))
 
 
-def _settle_labels(config, paths):
-    labels = config.labels or _find_labels(config, paths)
+def _settle_labels(config, tables):
+    labels = config.labels or _find_labels(config, tables)
     if not (config.labels or config.do_train):
         fine_tuning.warn_of_order(labels)
     if config.num_class not in (None, len(labels)):
         raise ValueError(f"num_class={config.num_class}, but the labels are {len(labels)}: {shorten(labels)}")
     if len(labels) < 2:
-        raise ValueError(f"{next(iter(paths.values()))}: one label only, {labels}: nothing to tell apart")
+        raise ValueError(f"{next(iter(tables.values())).path}: one label only, {labels}: nothing to tell apart")
     logger.info(f"task {config.task_name} labels={shorten(labels)}")
     fine_tuning.warn_of_case("labels", labels)
     if {"-1", "0", "1", "2"} == set(labels):
@@ -110,15 +115,15 @@ def _settle_labels(config, paths):
     return dataclasses.replace(config, labels=labels, num_class=len(labels))
 
 
-def _find_labels(config, paths):
+def _find_labels(config, tables):
     """Label names of the task, else of the training file (of the evaluation file where nothing is trained)."""
-    path = paths.get("train") or next(iter(paths.values()))
-    if not is_record_file(path):
-        task = make_task(config.task_name, config.columns, config.language)
-        return task.labels or collect_labels(read_examples(path, task, with_labels=True))
+    table = tables.get("train") or next(iter(tables.values()))
+    if not is_record_file(table.path):
+        known = make_task(config.task_name, config.columns, config.language).labels
+        return known or collect_labels((table if table.with_labels else _Table(table.path, config, True)).examples)
     known = () if config.task_name == "custom" else make_task(config.task_name, None, config.language).labels
     if not known and config.num_class is None:
-        raise ValueError(f"{path}: holds label numbers only: give --num_class")
+        raise ValueError(f"{table.path}: holds label numbers only: give --num_class")
     return known or tuple(str(number) for number in range(config.num_class))
 
 
@@ -147,13 +152,13 @@ def _parse_weight(text):
     return weight
 
 
-def _make_chunks(config, path, split):
-    if is_record_file(path):
+def _make_chunks(config, split, table):
+    path, examples = table.path, table.examples
+    if examples is None:
         for chunk in read_record_file(path, NAME, config.schema_file_path):
             _check_chunk(config, path, chunk)
             yield chunk
         return
-    examples = read_examples(path, make_task(config.task_name, config.columns, config.language), with_labels=split != "predict")
     if split == "predict":
         examples = [dataclasses.replace(example, label=None) for example in examples]
     tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)

@@ -1,7 +1,6 @@
 """Sentences of a run on named entities: which file, which rows of the records."""
 
 import dataclasses
-import functools
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,9 @@ from src.log import logger, shorten
 from src.records.files import check_tokens, is_record_file, read_record_file
 from src.records.record_set import Chunk, join_rows
 from src.tasks.ner.rows import encode_sentences, find_continuations
-from src.tasks.ner.tagged_text import read_plain, read_tagged
+from src.tasks.ner.tagged_text import TaggedText, read_plain, read_tagged
 from src.tasks.ner.tags import make_tag_set
-from src.tasks.splits import SPLITS, find_file
+from src.tasks.splits import find_file
 from src.text.tables import match_case
 from src.text.tokenization import CLS, SEP, Tokenizer
 
@@ -36,14 +35,22 @@ def find(config, split):
     return find_file(config, split, _FILES)
 
 
-def read(config, split):
-    """The sentences of a split, which is no record file: list of Sentence."""
-    path = find(config, split)
+def read(config, split, path):
+    """The TaggedText of a split's file; None of a record file."""
+    if is_record_file(path):
+        return None
     if split == "predict" and config.predict_text_file_path:
-        return read_plain(path)
+        return TaggedText(read_plain(path))
+    return read_tagged(path, () if split == "predict" else config.class_filter)
+
+
+def sentences_of(config, split, path, read):
+    """The sentences of what `read` gave, with the types of the config's labels; None of a record file."""
+    if read is None:
+        return None
     if split == "predict":
-        return read_file(path, ()).sentences
-    return _name_as_the_labels(path, read_file(path, config.class_filter).labelled_sentences(path), make_tag_set(config.labels).types)
+        return read.sentences
+    return _name_as_the_labels(path, read.labelled_sentences(path), make_tag_set(config.labels).types)
 
 
 def _name_as_the_labels(path, sentences, types):
@@ -59,21 +66,10 @@ def _name_as_the_labels(path, sentences, types):
     return renamed
 
 
-def read_file(path, class_filter):
-    """The TaggedText of a file, which a run reads once."""
-    return _read_once(path, path.stat().st_mtime_ns, class_filter)
-
-
-@functools.lru_cache(maxsize=len(SPLITS))
-def _read_once(path, changed, class_filter):
-    return read_tagged(path, class_filter)
-
-
-def make_chunks(config, split):
-    """The rows of a split for `cached_records`, from text or from records."""
-    path = find(config, split)
+def make_chunks(config, split, path, sentences):
+    """The rows of a split for `cached_records`, from sentences, or where they are None from the records of the file."""
     tag_set, tokenizer = make_tag_set(config.labels), Tokenizer(config.vocab_file_path, config.do_lower_case)
-    if is_record_file(path):
+    if sentences is None:
         first = 0
         for chunk in read_record_file(path, "ner", config.schema_file_path):
             check_tokens(path, chunk.maxima(), config.model, config.seq_length)
@@ -81,7 +77,6 @@ def make_chunks(config, split):
             yield _complete(path, chunk, first, tag_set, tokenizer, continuations)
             first += len(chunk.lengths)
         return
-    sentences = read(config, split)
     if split == "predict":
         sentences = [dataclasses.replace(sentence, entities=()) for sentence in sentences]
     rows, lost = encode_sentences(sentences, tokenizer, tag_set, config.seq_length, split != "train", path, config.tagged_pieces)

@@ -49,10 +49,13 @@ class NerOptions(FineTuneOptions):
         """The first piece of a word has its tag, as run_ner.py of Hugging Face trains it, which knows no CRF."""
         return {} if coerce(tree.get("use_crf", False), bool, "use_crf", {}) else {"tagged_pieces": "first"}
 
-    def __post_init__(self):
-        super().__post_init__()
+    def check_run(self):
+        super().check_run()
         if self.predict_text_file_path and not self.do_predict:
             raise ValueError("predict_text_file_path goes with --do_predict true")
+
+    def __post_init__(self):
+        super().__post_init__()
         if self.predict_text_file_path and self.predict_data_file_path:
             raise ValueError("predict_text_file_path and predict_data_file_path: give one of them")
         if self.legacy_metrics and self.assessment_method == "entity":
@@ -61,3 +64,6 @@ class NerOptions(FineTuneOptions):
             raise ValueError("tagged_pieces=first: is for the softmax; a CRF (use_crf) tags all pieces")
         if self.with_lstm and self.model.hidden_size < 2:
             raise ValueError("with_lstm needs model.hidden_size of 2 or more: half of it is for each direction")
+
+
+OPTIONS = NerOptions

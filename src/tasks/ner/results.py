@@ -6,27 +6,27 @@ import numpy as np
 
 from src.files import write_text
 from src.log import logger
-from src.records.files import is_record_file
-from src.tasks.ner import inputs, measures
+from src.tasks.ner import measures
 from src.tasks.ner.rows import find_entities, merge_windows
 from src.tasks.ner.tags import make_tag_set
 from src.tasks.results import write_results
 
 
-def score(config, outputs, records):
+def score(prepared, outputs):
     """Measures of an evaluation against the entities of the file, also those that its tokens cannot tell exactly.
 
     Args:
+        prepared: Prepared, with the rows of the eval split and the sentences that they were made of.
         outputs: lists of tags int32 [S], loss and its count, a row each; see TaggerScores.
-        records: RecordSet of the eval split.
 
     Returns:
         dict of eval_loss, num_examples, accuracy (of tokens), and what `entity_metrics` gives; `legacy` if it is asked for.
     """
+    config, records, sentences = prepared.config, prepared.records["eval"], prepared.sources["eval"]
     tags, losses, counts = outputs
     tags = _keep_tagged(records, tags)
     found, labels = (_merge(records, values) for values in (tags, _split(records, "label_ids")))
-    predicted, gold = _find_entities(config, found), _find_gold(config, labels)
+    predicted, gold = _find_entities(config, found), _find_gold(config, sentences, labels)
     correct, total = measures.token_accuracy(*(np.concatenate([values for *_, values in merged]) for merged in (labels, found)))
     metrics = {
         "eval_loss": float(np.sum(losses, dtype=np.float64) / max(np.sum(counts, dtype=np.float64), 1)),
@@ -36,29 +36,29 @@ def score(config, outputs, records):
         **measures.entity_metrics(gold, predicted),
     }
     if config.legacy_metrics:
-        metrics["legacy"] = _score_as_the_zoo(config, tags, records, gold, predicted)
+        metrics["legacy"] = _score_as_the_zoo(config, tags, records, sentences, gold, predicted)
     return metrics
 
 
-def report_evaluation(config, outputs, records, global_step):
+def report_evaluation(prepared, outputs, global_step):
     """Print the result that --assessment_method names; write eval_results.json and .txt, for clue_benchmark also ner_predict.json.
 
     Returns:
         what eval_results.json holds.
     """
-    metrics = score(config, outputs, records)
+    config, records, metrics = prepared.config, prepared.records["eval"], score(prepared, outputs)
     if config.assessment_method == "clue_benchmark":
         path = f"{config.output_dir}/ner_predict.json"
-        _write_clue(path, inputs.read(config, "eval"), _find_entities(config, _merge(records, _keep_tagged(records, outputs[0]))))
+        _write_clue(path, prepared.sources["eval"], _find_entities(config, _merge(records, _keep_tagged(records, outputs[0]))))
     _print_result(config.assessment_method, metrics)
     results = {"task": config.task_name, "global_step": global_step, "loss": metrics["eval_loss"], **metrics}
     write_results(config, results)
     return results
 
 
-def report_predictions(config, outputs, records):
+def report_predictions(prepared, outputs):
     """Write predictions.jsonl: text and entities of every sentence, in input order; for clue_benchmark also cluener_predict.json."""
-    sentences = inputs.read(config, "predict")
+    config, records, sentences = prepared.config, prepared.records["predict"], prepared.sources["predict"]
     predicted = _find_entities(config, _merge(records, _keep_tagged(records, outputs[0])))
     lines = []
     for sentence, entities in zip(sentences, predicted, strict=True):
@@ -88,10 +88,10 @@ def _find_entities(config, merged):
     return [find_entities(tag_set, starts, ends, labels.tolist()) for starts, ends, labels in merged]
 
 
-def _find_gold(config, labels):
-    if is_record_file(inputs.find(config, "eval")):
+def _find_gold(config, sentences, labels):
+    if sentences is None:
         return _find_entities(config, labels)
-    return [sentence.entities for sentence in inputs.read(config, "eval")]
+    return [sentence.entities for sentence in sentences]
 
 
 def _split(records, name):
@@ -99,7 +99,7 @@ def _split(records, name):
     return np.split(np.asarray(records.tokens[name]), records.starts[1:])
 
 
-def _score_as_the_zoo(config, tags, records, gold, predicted):
+def _score_as_the_zoo(config, tags, records, sentences, gold, predicted):
     """The model zoo's measures: of every place of the padded rows, and of the entities' texts where there are texts.
 
     The zoo trains [CLS], [SEP] and padding to be O; here they are not tagged, and count as O.
@@ -109,8 +109,7 @@ def _score_as_the_zoo(config, tags, records, gold, predicted):
         tagged = slice(1, len(label_ids) - 1)
         labels[number, tagged], guesses[number, tagged] = label_ids[tagged], np.maximum(row[tagged], 0)
     found = measures.legacy_metrics(labels, guesses)
-    if not is_record_file(inputs.find(config, "eval")):
-        sentences = inputs.read(config, "eval")
+    if sentences is not None:
         pairs = ([_with_texts(*pair) for pair in zip(sentences, entities)] for entities in (gold, predicted))
         found["clue_benchmark"] = measures.legacy_entity_metrics(*pairs)
     return found

@@ -8,11 +8,17 @@ from src.tasks.ner.tagged_text import Sentence
 from src.tasks.ner.tags import make_tag_set
 
 PER_TOKEN = (True, None, None, None)  # a CRF's parameters are the same for every row
+EXAMPLE = {"text": "Angela Merkel visited Paris in May."}  # on the served page
 
 
 def describe(settings):
     """The keys of an instance, and what a bare text stands for."""
     return ("text",), "text"
+
+
+def takes_top_k(settings):
+    """Whether results are a choice among several."""
+    return False
 
 
 def check(settings):

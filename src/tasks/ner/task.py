@@ -10,25 +10,14 @@ from src.tasks import fine_tuning
 from src.tasks.fine_tuning import cached_rows, check_inputs
 from src.tasks.ner import inputs
 from src.tasks.ner.network import CrfLoss, Tagger, TaggerScores, TaggingLoss
-from src.tasks.ner.results import report_evaluation, report_predictions, score
 from src.tasks.ner.tags import list_labels, make_tag_set, read_label_file
 from src.tasks.splits import wanted_splits
+from src.tasks.task import Prepared
 from src.text.tokenization import Tokenizer, fingerprint, read_vocabulary
 
 __all__ = [
-    "INPUTS",
-    "LOSS_PARTS",
-    "NAME",
-    "TARGETS",
-    "dataset",
-    "describe",
-    "for_evaluation",
-    "loss",
-    "network",
-    "prepare",
-    "report_evaluation",
-    "report_predictions",
-    "score",
+    *("INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"),
+    *("report_evaluation", "report_predictions", "score"),
 ]
 
 NAME = "ner"
@@ -37,38 +26,41 @@ TARGETS = ("label_ids", "weights")
 LOSS_PARTS = ()
 
 
-def prepare(config):
-    """Settle what depends on the data: tags, casing; check that data, vocabulary and network fit.
+def prepare(options):
+    """Read the data; settle the tags and the casing; check that data, vocabulary and network fit.
 
     Returns:
-        config with labels, vocab_file_path and do_lower_case filled in.
+        Prepared. config: with labels, vocab_file_path and do_lower_case filled in. sources: the Sentences of the eval and predict splits.
 
     Raises:
         ValueError, FileNotFoundError: naming what is missing or does not fit.
     """
-    paths = {split: inputs.find(config, split) for split in wanted_splits(config)}
+    paths = {split: inputs.find(options, split) for split in wanted_splits(options)}
     if "predict" in paths and is_record_file(paths["predict"]):
         raise ValueError(f"{paths['predict']}: holds no texts to predict; give --predict_text_file_path, or tagged text")
-    if "eval" in paths and config.assessment_method == "clue_benchmark" and is_record_file(paths["eval"]):
+    if "eval" in paths and options.assessment_method == "clue_benchmark" and is_record_file(paths["eval"]):
         raise ValueError(f"{paths['eval']}: holds no texts, which --assessment_method clue_benchmark needs; give CLUE's JSON lines")
-    config = check_inputs(NAME, config, paths.values())
-    config = dataclasses.replace(config, labels=_settle_labels(config, paths))
+    config = check_inputs(NAME, options, paths.values())
+    read = {split: inputs.read(config, split, path) for split, path in paths.items()}
+    config = dataclasses.replace(config, labels=_settle_labels(config, paths, read))
     tag_set = make_tag_set(config.labels)
     logger.info(f"task ner scheme={tag_set.scheme} tagged_pieces={config.tagged_pieces} types={shorten(tag_set.types)}")
     fine_tuning.warn_of_case("types", tag_set.types)
     if config.legacy_metrics and config.labels[0] != "O":
         raise ValueError(f"legacy_metrics: the model zoo's measures take tag 0 for O, here it is {config.labels[0]}")
+    records, sources = {}, {}
     for split, path in paths.items():
         _check_description(config, path)
-        dataset(config, split)
-    return config
+        sources[split] = inputs.sentences_of(config, split, path, read.pop(split))
+        records[split] = _make_records(config, split, path, sources[split])
+    sources.pop("train", None)
+    return Prepared(config, records, sources)
 
 
-def dataset(config, split):
+def _make_records(config, split, path, sentences):
     """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
-    path = inputs.find(config, split)
     about = (NAME, config.labels, config.class_filter, config.tagged_pieces, split, split == "predict" and config.predict_text_file_path)
-    return cached_rows(config, split, [path], lambda: inputs.make_chunks(config, split), config.seq_length, about)
+    return cached_rows(config, split, [path], lambda: inputs.make_chunks(config, split, path, sentences), config.seq_length, about)
 
 
 def network(config):
@@ -92,7 +84,7 @@ def for_evaluation(config, network):
     return TaggerScores(network, loss(config)), (*INPUTS, "label_ids")
 
 
-def _settle_labels(config, paths):
+def _settle_labels(config, paths, read):
     """The tags in id order: those that the weights were trained with, of the label file, or of the training file's entities."""
     listed = read_label_file(config.label2id_file_path) if config.label2id_file_path else ()
     if listed and config.labels and listed != config.labels:
@@ -103,20 +95,20 @@ def _settle_labels(config, paths):
         return listed or config.labels
     if not config.do_train and config.predict_text_file_path and "eval" not in paths:
         raise ValueError("the weights name no tags: give --label2id_file_path")
-    labels = _find_labels(config, paths.get("train") or next(iter(paths.values())))
+    split = "train" if "train" in paths else next(iter(paths))
+    labels = _find_labels(config, paths[split], read[split])
     if not config.do_train:
         fine_tuning.warn_of_order(labels)
     return labels
 
 
-def _find_labels(config, path):
-    """The tags of a file of data, in the order of their ids."""
-    if is_record_file(path):
+def _find_labels(config, path, tagged):
+    """The tags of a file of data, in the order of their ids; tagged: its TaggedText, None of a record file."""
+    if tagged is None:
         labels = read_description(path).get("labels")
         if not labels:
             raise ValueError(f"{path}: holds tag numbers only: give --label2id_file_path")
         return tuple(labels)
-    tagged = inputs.read_file(path, config.class_filter)
     types = sorted({entity.type for sentence in tagged.sentences for entity in sentence.entities})
     if not types:
         raise ValueError(f"{path}: no entity in it, nothing to learn")

@@ -81,7 +81,7 @@ def _vocabulary_size(tree, path_of_weights):
 class PretrainOptions(_PretrainingOptions):
     """Pretraining: masked language model and next sentence."""
 
-    WEIGHTS = "load_checkpoint_path"
+    WEIGHTS = TRAINED = "load_checkpoint_path"
     BATCH_SIZES = ("batch_size", "eval_batch_size")
     refuses_used_folder = True
 
@@ -118,13 +118,8 @@ class PretrainOptions(_PretrainingOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        self._check_ranks()
-        if not self.data_dir:
-            raise ValueError("no data: give --data_dir, a folder or file of records (python -m src.build_records makes them)")
         if self.train_steps == 0:
             raise ValueError("train_steps=0: there is nothing to do; -1 means as epoch_size says")
-        if self.train_with_eval and not self.eval_data_dir:
-            raise ValueError("train_with_eval=true: give --eval_data_dir")
         if self.resume and not self.enable_save_ckpt:
             raise ValueError("resume=true needs enable_save_ckpt=true")
         if not self.enable_lossscale:
@@ -132,7 +127,11 @@ class PretrainOptions(_PretrainingOptions):
         if self.enable_global_norm:
             object.__setattr__(self, "optimizer", dataclasses.replace(self.optimizer, clip="global_norm"))
 
-    def _check_ranks(self):
+    def check_run(self):
+        if not self.data_dir:
+            raise ValueError("no data: give --data_dir, a folder or file of records (python -m src.build_records makes them)")
+        if self.train_with_eval and not self.eval_data_dir:
+            raise ValueError("train_with_eval=true: give --eval_data_dir")
         place = find_place()
         if self.distribute and place.launcher is None:
             how = "start it by scripts/run_distributed_pretrain_*.sh, python -m src.launch.local, mpirun or msrun"
@@ -150,6 +149,11 @@ class PretrainOptions(_PretrainingOptions):
         defaults = OPTIMIZER_DEFAULTS[name] | ({"warmup_steps": None} if "warmup_proportion" in given else {})
         tree.optimizer = {**_CLIP, **defaults, **given}
         tree.precision = {**_FIRST_SCALE, **tree.get("precision", {})}
+
+    @property
+    def splits(self):
+        """The splits that the run reads."""
+        return ("train", "eval") if self.train_with_eval else ("train",)
 
     @property
     def output_dir(self):
@@ -204,14 +208,14 @@ def _refuse_contradictions(tree):
 class PretrainEvalOptions(_PretrainingOptions):
     """Evaluation of a pretrained network: masked language model and next sentence."""
 
+    splits = ("eval",)
     WEIGHTS = "eval_ckpt"
     BATCH_SIZES = ("eval_batch_size",)
 
     eval_ckpt: str = setting(_DEFAULT_FOLDER, f"weights: {WEIGHT_FORMS}; of a folder the newest .ckpt")
     output_dir: str = setting("./pretrain_eval", "folder of eval_results.json and log.jsonl")
 
-    def __post_init__(self):
-        super().__post_init__()
+    def check_run(self):
         if not self.eval_data_dir:
             raise ValueError("no data: give --eval_data_dir, a folder or file of records")
 
@@ -219,3 +223,6 @@ class PretrainEvalOptions(_PretrainingOptions):
     def complete(cls, tree):
         tree.setdefault("eval_ckpt", cls.eval_ckpt)
         super().complete(tree)
+
+
+OPTIONS = PretrainOptions

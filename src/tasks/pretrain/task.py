@@ -13,6 +13,7 @@ from src.tasks.pretrain.masks import make_masking
 from src.tasks.pretrain.measures import pretraining_metrics
 from src.tasks.pretrain.network import Pretraining, PretrainingLoss, PretrainingScores
 from src.tasks.pretrain.rows import PretrainRows
+from src.tasks.task import Prepared
 from src.text.tokenization import Tokenizer, fingerprint, read_vocabulary
 
 NAME = "checkpoint_bert"
@@ -24,15 +25,14 @@ _ALIKE = ("vocabulary", "tokenizer")  # of all records of a split
 _FOLDER_FLAGS = {"train": "data_dir", "eval": "eval_data_dir"}
 
 
-def prepare(config, splits):
-    """Settle the lengths that depend on the data; check that records, vocabulary and network fit.
+def prepare(config):
+    """Read the records; settle the lengths that depend on them; check that records, vocabulary and network fit.
 
     Args:
         config: PretrainOptions or PretrainEvalOptions.
-        splits: those that the run reads, of train and eval.
 
     Returns:
-        config with seq_length and bucket_list filled in.
+        Prepared. config: with seq_length and bucket_list filled in.
 
     Raises:
         ValueError, FileNotFoundError: naming what is missing or does not fit.
@@ -44,9 +44,9 @@ def prepare(config, splits):
             raise ValueError(f"{config.vocab_file_path}: {size} tokens do not fit model.vocab_size={config.model.vocab_size}")
     if config.schema_dir and not Path(config.schema_dir).is_file():
         raise FileNotFoundError(f"{config.schema_dir}: no such file; --schema_dir takes the schema JSON of TFRecord files")
-    if "train" in splits:
+    if "train" in config.splits:
         _check_training(config)
-    found = {split: dataset(config, split) for split in splits}
+    found = {split: _find_records(config, split) for split in config.splits}
     longest = max(int(rows.lengths.max()) for rows in found.values())
     multiple = config.device.length_multiple
     seq_length = config.seq_length or min(-(-longest // multiple) * multiple, max(longest, config.model.max_position_embeddings))
@@ -59,7 +59,7 @@ def prepare(config, splits):
             raise ValueError(f"bucket_list={','.join(map(str, config.bucket_list))}: the longest row has {longest} tokens")
     if "train" in found and len(found["train"].lengths) < (rows := config.batch_size * config.device.world_size):
         raise ValueError(f"batch_size={config.batch_size}: a step has {rows} rows, {config.data_dir} has {len(found['train'].lengths)}")
-    return dataclasses.replace(config, seq_length=seq_length, bucket_list=config.bucket_list or (seq_length,))
+    return Prepared(dataclasses.replace(config, seq_length=seq_length, bucket_list=config.bucket_list or (seq_length,)), found)
 
 
 def _check_training(config):
@@ -71,7 +71,7 @@ def _check_training(config):
         logger.warning(f"eval_steps={config.eval_steps} is ignored: train_with_eval is false")
 
 
-def dataset(config, split):
+def _find_records(config, split):
     """The rows of a split; read once and kept memory-mapped in the cache folder."""
     paths = find_record_files(getattr(config, _FOLDER_FLAGS[split]))
     about = (*map(fingerprint_file, paths), config.num_samples)
@@ -112,7 +112,7 @@ def for_evaluation(config, network):
     return PretrainingScores(network), _SCORED
 
 
-def score(config, outputs, records):
+def score(prepared, outputs):
     """Accuracy and loss of both tasks, from PretrainingScores' rows."""
     return pretraining_metrics(outputs[0])
 

@@ -1,6 +1,5 @@
 """Questions of a run: which files, which rows of the records."""
 
-import functools
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,6 @@ import numpy as np
 from src.log import logger
 from src.records.files import check_tokens, is_record_file, read_record_file
 from src.tasks.splits import find_file
-from src.tasks.squad.file import read_squad
 from src.tasks.squad.windows import encode_questions
 from src.text.tokenization import Tokenizer
 
@@ -45,24 +43,15 @@ def find_questions(config, split):
     return Path(told)
 
 
-def read(config, split):
-    """The questions of a split, list of Question; what is asked for again, in evaluation and prediction, is kept."""
-    path = find_questions(config, split)
-    return read_squad(path) if split == "train" else _read_once(path, path.stat().st_mtime_ns)
+def make_chunks(config, split, path, source, questions):
+    """The rows of a split for `cached_records`.
 
-
-@functools.lru_cache(maxsize=2)
-def _read_once(path, changed):
-    return read_squad(path)
-
-
-def make_chunks(config, split):
-    """The rows of a split for `cached_records`, from questions or from records."""
-    path = find(config, split)
-    if split == "train" and is_record_file(path):
+    Args:
+        path: the data file of the split. source, questions: the file in SQuAD's form and what it holds; None of records to train on.
+    """
+    if questions is None:
         yield from _read_training_rows(config, path)
         return
-    source, questions = find_questions(config, split), read(config, split)
     tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
     lengths = config.seq_length, config.doc_stride, config.max_query_length
     rows, losses = encode_questions(questions, tokenizer, *lengths, split == "train", config.version_2_with_negative, source)

@@ -6,11 +6,10 @@ Shapes: B batch, S sequence, T = B * S tokens, H hidden.
 import mindspore
 from mindspore import nn
 
+from src.config.model import MASK_BIAS
 from src.models.bert import Bert
 from src.models.layers import Linear
 from src.models.losses import cross_entropy
-
-_PADDING = -10000.0  # added to logits of padding, which no answer holds; exp gives 0
 
 
 class SpanHead(nn.Cell):
@@ -24,7 +23,7 @@ class SpanHead(nn.Cell):
         batch_size, seq_length, hidden_size = x.shape
         logits = self.span(x.reshape((-1, hidden_size))).astype(mindspore.float32)  # [T, 2]
         logits = logits.reshape((batch_size, seq_length, 2))
-        bias = (1.0 - input_mask.astype(mindspore.float32)) * _PADDING  # [B, S]
+        bias = (1.0 - input_mask.astype(mindspore.float32)) * MASK_BIAS  # [B, S]; no answer holds padding
         return logits[:, :, 0] + bias, logits[:, :, 1] + bias
 
 

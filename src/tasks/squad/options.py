@@ -62,3 +62,6 @@ class SquadOptions(FineTuneOptions):
         given = tree.get("optimizer", {})
         is_adam = str(given.get("name")).lower().startswith("adamweightdecay")
         tree.optimizer = {**_POLYNOMIAL, **({"weight_decay": _WEIGHT_DECAY} if is_adam else {}), **given}
+
+
+OPTIONS = SquadOptions

@@ -8,33 +8,32 @@ from src.cli import not_input
 from src.files import write_text
 from src.log import logger
 from src.tasks.results import write_results
-from src.tasks.squad import inputs
 from src.tasks.squad.answers import find_answers
 from src.tasks.squad.measures import cmrc, squad_v1, squad_v2
 
 
-def score(config, outputs, records):
+def score(prepared, outputs):
     """Measures of an evaluation.
 
     Args:
+        prepared: Prepared, with rows and Questions of the eval split.
         outputs: lists of start logits and of end logits, float32 [S] a row each.
-        records: RecordSet of the eval split.
 
     Returns:
         dict of eval_loss (of the rows whose answer is known; None without any), num_examples (questions), exact_match and f1 in
         percent, and what else the measure of the language and version gives.
     """
-    return _measure(config, outputs, records, _answer(config, "eval", outputs, records))
+    return _measure(prepared, outputs, _answer(prepared, "eval", outputs))
 
 
-def report_evaluation(config, outputs, records, global_step):
+def report_evaluation(prepared, outputs, global_step):
     """Print the result as one line of JSON; write the predictions, eval_results.json and .txt.
 
     Returns:
         what eval_results.json holds.
     """
-    answers = _answer(config, "eval", outputs, records)
-    metrics = _measure(config, outputs, records, answers)
+    config, answers = prepared.config, _answer(prepared, "eval", outputs)
+    metrics = _measure(prepared, outputs, answers)
     _write(config, "", answers)
     print(json.dumps({key: value for key, value in metrics.items() if key not in ("eval_loss", "num_examples")}), flush=True)
     results = {"task": config.task_name, "global_step": global_step, "loss": metrics["eval_loss"], **metrics}
@@ -42,22 +41,23 @@ def report_evaluation(config, outputs, records, global_step):
     return results
 
 
-def report_predictions(config, outputs, records):
+def report_predictions(prepared, outputs):
     """Write the predictions; their names begin with test_ where the run evaluates other questions too."""
-    answers = _answer(config, "predict", outputs, records)
+    config, answers = prepared.config, _answer(prepared, "predict", outputs)
     _write(config, "test_" if config.do_eval else "", answers)
 
 
-def _answer(config, split, outputs, records):
+def _answer(prepared, split, outputs):
+    config, records, questions = prepared.config, prepared.records[split], prepared.sources[split]
     threshold = config.null_score_diff_threshold if config.version_2_with_negative else None
     with not_input():
-        return find_answers(inputs.read(config, split), records, *outputs, config.n_best_size, config.max_answer_length, threshold)
+        return find_answers(questions, records, *outputs, config.n_best_size, config.max_answer_length, threshold)
 
 
-def _measure(config, outputs, records, answers):
-    questions = inputs.read(config, "eval")
+def _measure(prepared, outputs, answers):
+    config, questions = prepared.config, prepared.sources["eval"]
     gold = {question.id: [answer.text for answer in question.answers] for question in questions}
-    metrics = {"eval_loss": _mean_loss(outputs, records), "num_examples": len(gold)}
+    metrics = {"eval_loss": _mean_loss(outputs, prepared.records["eval"]), "num_examples": len(gold)}
     if config.version_2_with_negative:
         found = squad_v2(gold, answers.predictions)
         best = squad_v2(gold, answers.non_null, answers.null_odds)  # which threshold would have been best

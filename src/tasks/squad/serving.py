@@ -7,11 +7,17 @@ from src.tasks.squad.windows import encode_questions
 
 PER_TOKEN = (True, True)
 _ANSWERS_SHOWN = 3
+EXAMPLE = {"question": "Who visited Paris?", "context": "In May, Angela Merkel visited Paris."}  # on the served page
 
 
 def describe(settings):
     """The keys of an instance, and what a bare text stands for."""
     return ("question", "context"), None
+
+
+def takes_top_k(settings):
+    """Whether results are a choice among several."""
+    return True
 
 
 def check(settings):

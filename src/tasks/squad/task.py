@@ -8,23 +8,13 @@ from src.tasks import fine_tuning
 from src.tasks.fine_tuning import cached_rows, check_inputs
 from src.tasks.splits import wanted_splits
 from src.tasks.squad import inputs
+from src.tasks.squad.file import read_squad
 from src.tasks.squad.network import SpanFinder, SpanLoss
-from src.tasks.squad.results import report_evaluation, report_predictions, score
+from src.tasks.task import Prepared
 
 __all__ = [
-    "INPUTS",
-    "LOSS_PARTS",
-    "NAME",
-    "TARGETS",
-    "dataset",
-    "describe",
-    "for_evaluation",
-    "loss",
-    "network",
-    "prepare",
-    "report_evaluation",
-    "report_predictions",
-    "score",
+    *("INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"),
+    *("report_evaluation", "report_predictions", "score"),
 ]
 
 NAME = "squad"
@@ -33,38 +23,47 @@ TARGETS = ("start_positions", "end_positions", "weights")
 LOSS_PARTS = ()
 
 
-def prepare(config):
-    """Settle the casing; check that data, vocabulary and network fit.
+def prepare(options):
+    """Read the questions; settle the casing; check that data, vocabulary and network fit.
 
     Returns:
-        config with vocab_file_path and do_lower_case filled in.
+        Prepared. config: with vocab_file_path and do_lower_case filled in; do_predict is false where prediction would only repeat the
+        evaluation. sources: the Questions of the eval and predict splits.
 
     Raises:
         ValueError, FileNotFoundError: naming what is missing or does not fit.
     """
-    paths = {split: inputs.find(config, split) for split in wanted_splits(config)}
+    config, paths = options, {split: inputs.find(options, split) for split in wanted_splits(options)}
     if "eval" in paths and paths.get("predict") == paths["eval"]:
         logger.info(f"{paths['eval']}: evaluation and prediction run once, and leave one predictions.json")
         config = dataclasses.replace(config, do_predict=False)
         del paths["predict"]
+    origins = {split: _find_origin(config, split, path) for split, path in paths.items()}
+    sources = {split: read_squad(origin) for split, origin in origins.items() if origin and split != "train"}
     if "eval" in paths:
-        _check_answers(config, inputs.find_questions(config, "eval"), inputs.read(config, "eval"))
+        _check_answers(config, origins["eval"], sources["eval"])
     config = check_inputs(NAME, config, paths.values())
     if config.null_score_diff_threshold and not config.version_2_with_negative:
         logger.warning(f"null_score_diff_threshold={config.null_score_diff_threshold} is ignored: every question has an answer")
-    for split in paths:
-        dataset(config, split)
-    return config
+    records = {split: _make_records(config, split, path, origins[split], sources.get(split)) for split, path in paths.items()}
+    return Prepared(config, records, sources)
 
 
-def dataset(config, split):
-    """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
-    files = [inputs.find(config, split)]
-    if split != "train" and is_record_file(files[0]):
-        files.append(inputs.find_questions(config, split))
+def _find_origin(config, split, path):
+    """The file in SQuAD's form that a split's texts stand in; None of records to train on."""
+    return None if split == "train" and is_record_file(path) else inputs.find_questions(config, split)
+
+
+def _make_records(config, split, path, origin, questions):
+    """The RecordSet of a split; tokenised once and kept in {output_dir}/cache. The questions of the train split are read if need be."""
+    files = [path] if origin in (None, path) else [path, origin]
     lengths = (config.seq_length, config.doc_stride, config.max_query_length)
     about = (NAME, config.version_2_with_negative, split == "train")
-    return cached_rows(config, split, files, lambda: inputs.make_chunks(config, split), lengths, about)
+
+    def make_chunks():
+        return inputs.make_chunks(config, split, path, origin, read_squad(origin) if origin and questions is None else questions)
+
+    return cached_rows(config, split, files, make_chunks, lengths, about)
 
 
 def network(config):

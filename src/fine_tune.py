@@ -1,0 +1,23 @@
+"""The run scripts of fine-tuning: parse, start the device, run, draw, export."""
+
+from src import cli, signals
+from src.config import loader
+from src.tasks.task import TASKS
+
+
+def main(name, argv=None):
+    """Run a task of TASKS by the flags of its script."""
+    task = TASKS[name]
+    options = loader.load(task.options, argv)
+    with cli.bad_input_exits():
+        with signals.held:
+            from src.export import exporting
+            from src.report import plots
+            from src.train import runs, runtime  # imports MindSpore: after the options are known to be good
+
+        for config in runs.run(task.training, runtime.start(options)):
+            if config.do_train or config.do_eval:
+                plots.draw(config.output_dir)
+            if config.save_for_serving:
+                path = runs.find_trained(task.training, config)
+                exporting.export(task, config, path, f"{config.output_dir}/serving", exporting.choose_format())

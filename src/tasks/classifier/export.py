@@ -1,0 +1,130 @@
+"""An exported classifier: the settings of its bundle, and its head as ONNX nodes, without dropout.
+
+Shapes: B batch, S sequence, H hidden, F filters, C classes.
+"""
+
+import dataclasses
+import re
+
+import numpy as np
+
+from src.formats import weights
+from src.log import logger, shorten
+from src.tasks import fine_tuning
+from src.tasks.classifier.rows import make_task
+
+HEAD = ("head.dense",)
+_SETTINGS = ("task_name", "seq_length", "head", "cnn_batch_norm")
+_EPS = 1e-5  # of the batch normalisation
+_FILTERS = re.compile(r"head\.filters\.(\d+)\.weight")
+
+
+def settle(config, path):
+    """The options with the labels and their number; where neither weights nor flags name labels, the weights tell how many there are.
+
+    Raises:
+        ValueError: num_class contradicts the weights.
+    """
+    if config.is_regression:
+        labels, count = (), 1
+    else:
+        labels = config.labels or _guess_labels(config, path)
+        count = len(labels)
+    if config.task_name == "custom" and not config.columns:
+        logger.warning("nothing tells whether the texts were pairs: single ones are taken; --columns text_a=0,text_b=1 says otherwise")
+    if config.num_class not in (None, count):
+        raise ValueError(f"num_class={config.num_class}: the weights have {count} classes: {shorten(labels)}")
+    return dataclasses.replace(config, labels=labels, num_class=count)
+
+
+def _guess_labels(config, path):
+    known = () if config.task_name == "custom" else make_task(config.task_name, None, config.language).labels
+    count = len(weights.read(path).arrays.get("head.dense.bias", (0, 0)))  # load_weights tells what to do where there is none
+    if len(known) != count:
+        return tuple(f"LABEL_{number}" for number in range(count))
+    fine_tuning.warn_of_order(known)
+    return known
+
+
+def make_settings(config):
+    """What the bundle tells of the task: dict."""
+    data_set = make_task(config.task_name, config.columns or "text_a=0", config.language)
+    columns = data_set.indexed or data_set.named[0]
+    settings = {key: getattr(config, key) for key in _SETTINGS}
+    return settings | {"regression": config.is_regression, "pairs": columns.text_b is not None}
+
+
+def make_examples(texts, questions, settings):
+    """Pairs of tokenised texts, the second None of single ones, on which graph and network are compared."""
+    return list(zip(texts, texts[1:])) if settings["pairs"] else [(text, None) for text in texts]
+
+
+def split_outputs(outputs, rows, lengths):
+    """(arrays whose first axis is the rows', arrays of no row)."""
+    return outputs[:1], []
+
+
+def add_head(graph, encoder, x, settings):
+    """linear on the pooled [CLS], cnn or rcnn on all tokens: logits [B, C]. The kind of head is told by the names of its weights.
+
+    Returns:
+        the outputs: name -> (value, sizes).
+    """
+    if graph.has("head.filters.0.weight"):
+        x = _find_strongest(graph, encoder, x)
+    elif graph.has("head.contexts.input_weight"):
+        x = _find_contexts(graph, encoder, x)
+    else:
+        x = encoder.pool(x)
+    logits = graph.linear_of_rows(x, graph.weight("head.dense.weight"), graph.weight("head.dense.bias"), "head")
+    return {"logits": (logits, ("batch", len(graph.array("head.dense.bias"))))}
+
+
+def _find_strongest(graph, encoder, x):
+    """The cnn head up to its dense layer: [B, S, H] -> [B, 4F].
+
+    A filter over w tokens is the sum of w products, each of one token: all of them are one matrix product here, and shifts of its parts.
+    """
+    scope, size = "head.filters", encoder.model.hidden_size
+    numbers = sorted(int(found[1]) for name in graph.names() if (found := _FILTERS.fullmatch(name)))
+    filters = [_fold_norm(graph, number) for number in numbers]
+    num_filters = len(filters[0][1])
+    widths = [weight.shape[1] // size for weight, _ in filters]
+    parts = [weight[:, place * size : (place + 1) * size].T for (weight, _), width in zip(filters, widths) for place in range(width)]
+    mask = graph.op("Unsqueeze", graph.op("Cast", encoder.input_mask, to=1, scope=scope), graph.integers(2), scope=scope)  # [B, S, 1]
+    products = graph.op("MatMul", graph.op("Mul", x, mask, scope=scope), graph.weight(scope, np.concatenate(parts, 1)), scope=scope)
+    behind = graph.integers(0, 0, 0, 0, max(widths) - 1, 0)
+    products = graph.op("Pad", products, behind, scope=scope)  # [B, S + 3, 10F]
+    products = graph.op("Split", products, graph.integers(*[num_filters] * len(parts)), outputs=len(parts), axis=2, scope=scope)
+    length = graph.op("Shape", encoder.input_mask, start=1, end=2, scope=scope)
+    strongest, parts = [], iter(products)
+    for (_, bias), width, number in zip(filters, widths, numbers):
+        y = graph.weight(f"{scope}.{number}.bias.folded", bias)
+        for place in range(width):
+            end = graph.op("Add", length, graph.integers(place), scope=scope)
+            y = graph.op("Add", graph.op("Slice", next(parts), graph.integers(place), end, graph.integers(1), scope=scope), y, scope=scope)
+        y = graph.op("Mul", graph.op("Relu", y, scope=scope), mask, scope=scope)  # [B, S, F]
+        strongest.append(graph.op("ReduceMax", y, axes=[1], keepdims=0, scope=scope))
+    return graph.op("Concat", *strongest, axis=1, scope=scope)
+
+
+def _fold_norm(graph, number):
+    """Weight and bias of a filter, with the batch normalisation behind it, if there is one, in them."""
+    weight, bias = graph.array(f"head.filters.{number}.weight"), graph.array(f"head.filters.{number}.bias")
+    if not graph.has(f"head.norms.{number}.mean"):
+        return weight, bias
+    mean, variance, scale, shift = (
+        graph.array(f"head.norms.{number}.{part}").astype(np.float64) for part in ("mean", "variance", "weight", "bias")
+    )
+    scale = scale / np.sqrt(variance + _EPS)
+    return (weight * scale[:, None]).astype(np.float32), ((bias - mean) * scale + shift).astype(np.float32)
+
+
+def _find_contexts(graph, encoder, x):
+    """The rcnn head up to its dense layer: [B, S, H] -> [B, H]."""
+    scope = "head.joined"
+    contexts = encoder.run_lstm("head.contexts", x)
+    x = graph.op("Tanh", graph.linear(scope, graph.op("Concat", x, contexts, axis=2, scope=scope)), scope=scope)
+    mask = graph.op("Unsqueeze", graph.op("Cast", encoder.input_mask, to=1, scope=scope), graph.integers(2), scope=scope)
+    padding = graph.op("Mul", graph.op("Sub", mask, graph.floats(1.0), scope=scope), graph.floats(2.0), scope=scope)  # -2; tanh is above -1
+    return graph.op("ReduceMax", graph.op("Add", x, padding, scope=scope), axes=[1], keepdims=0, scope=scope)

@@ -1,0 +1,19 @@
+"""The planner's tape of the classifier's head and loss."""
+
+_CLASSES = 2  # where the labels, which the data tell, are not known: they take next to nothing
+
+
+def check(options, form):
+    """Raises: ValueError: a head that is not planned."""
+    if options.head != "linear":
+        raise ValueError(f"head={options.head} is not planned: of the classifier's heads linear is")
+
+
+def record_head(tape, options, x, words):
+    """Classifier with LinearHead of network.py, and ClassificationLoss of losses.py."""
+    pooled = tape.pooler(options.model, x)
+    tape.part = "head"
+    pooled = tape.dropout(pooled, options.model.hidden_dropout_prob)
+    logits = tape.cast(tape.linear("dense", pooled, options.num_class or len(options.labels) or _CLASSES), "float32")
+    tape.part = "loss"
+    tape.add("loss", [tape.add("log softmax", [logits], logits.shape, needs_result=True)], ())

@@ -1,0 +1,24 @@
+"""The form of entities in answers of the server."""
+
+from pydantic import BaseModel, Field
+
+
+class Entity(BaseModel):
+    """A place in the text, counted in characters (code points)."""
+
+    type: str
+    start: int
+    end: int = Field(description="exclusive")
+    text: str
+
+
+class Entities(BaseModel):
+    """All entities of a text."""
+
+    text: str
+    entities: list[Entity]
+
+
+def result_model(settings):
+    """The model of one prediction."""
+    return Entities
