@@ -12,16 +12,15 @@ from src.records.files import check_tokens, is_record_file, read_record_file
 from src.records.record_set import join_rows
 from src.tasks import fine_tuning
 from src.tasks.classifier.network import Classifier
+from src.tasks.classifier.results import report_evaluation, report_predictions, score
 from src.tasks.classifier.rows import collect_labels, encode_examples, make_task, read_examples, usual_files
 from src.tasks.fine_tuning import cached_rows, check_inputs
 from src.tasks.splits import find_file, wanted_splits
 from src.tasks.task import Prepared
 from src.text.tokenization import Tokenizer
 
-__all__ = [
-    *("INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"),
-    *("report_evaluation", "report_predictions", "score"),
-]
+__all__ = ["INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
+__all__ += ["report_evaluation", "report_predictions", "score"]
 
 NAME = "classifier"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")

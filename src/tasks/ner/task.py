@@ -10,15 +10,14 @@ from src.tasks import fine_tuning
 from src.tasks.fine_tuning import cached_rows, check_inputs
 from src.tasks.ner import inputs
 from src.tasks.ner.network import CrfLoss, Tagger, TaggerScores, TaggingLoss
+from src.tasks.ner.results import report_evaluation, report_predictions, score
 from src.tasks.ner.tags import list_labels, make_tag_set, read_label_file
 from src.tasks.splits import wanted_splits
 from src.tasks.task import Prepared
 from src.text.tokenization import Tokenizer, fingerprint, read_vocabulary
 
-__all__ = [
-    *("INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"),
-    *("report_evaluation", "report_predictions", "score"),
-]
+__all__ = ["INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
+__all__ += ["report_evaluation", "report_predictions", "score"]
 
 NAME = "ner"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")

@@ -10,12 +10,11 @@ from src.tasks.splits import wanted_splits
 from src.tasks.squad import inputs
 from src.tasks.squad.file import read_squad
 from src.tasks.squad.network import SpanFinder, SpanLoss
+from src.tasks.squad.results import report_evaluation, report_predictions, score
 from src.tasks.task import Prepared
 
-__all__ = [
-    *("INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"),
-    *("report_evaluation", "report_predictions", "score"),
-]
+__all__ = ["INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
+__all__ += ["report_evaluation", "report_predictions", "score"]
 
 NAME = "squad"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")
