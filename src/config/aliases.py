@@ -10,10 +10,9 @@ from src.log import logger
 # their name -> ours, the first that the run script has; the values mean the same. Of a setting given twice the later flag counts.
 ALIASES = {
     "vocab_file": ("vocab_file_path",),
-    "init_checkpoint": ("load_pretrain_checkpoint_path", "load_checkpoint_path", "eval_ckpt"),
+    "init_checkpoint": ("load_pretrain_checkpoint_path", "eval_ckpt"),
     "max_seq_length": ("seq_length",),
     "learning_rate": ("optimizer.learning_rate",),
-    "train_batch_size": ("batch_size",),
     "batch_size": ("train_batch_size", "eval_batch_size"),
     "num_train_epochs": ("epoch_num",),
     "num_train_steps": ("train_steps",),
@@ -28,7 +27,6 @@ ALIASES = {
     "train_file": ("train_data_file_path",),
     "predict_file": ("predict_data_file_path",),
     "input_file": ("data_dir", "eval_data_dir"),
-    "output_dir": ("save_checkpoint_path",),
     "label_file_path": ("label2id_file_path",),
     "schema_file": ("schema_file_path", "schema_dir"),
     "optimizer": ("optimizer.name",),
@@ -38,11 +36,11 @@ ALIASES = {
     "do_export": ("save_for_serving",),
     "bert_config_path": ("bert_config_file",),
     "vocab_path": ("vocab_file_path",),
-    "init_pretraining_params": ("load_pretrain_checkpoint_path", "load_checkpoint_path", "eval_ckpt"),
-    "checkpoints": ("save_finetune_checkpoint_path", "save_checkpoint_path"),
+    "init_pretraining_params": ("load_pretrain_checkpoint_path", "eval_ckpt"),
+    "checkpoints": ("save_finetune_checkpoint_path", "output_dir"),
     "in_tokens": ("batch_in_tokens",),
     "max_seq_len": ("seq_length",),
-    "epoch": ("epoch_num", "epoch_size"),
+    "epoch": ("epoch_num",),
     "warmup_steps": ("optimizer.warmup_steps",),
     "save_steps": ("save_checkpoint_steps",),
     "validation_steps": ("eval_steps",),
@@ -50,7 +48,12 @@ ALIASES = {
     "do_val": ("do_eval",),
     "do_test": ("do_predict",),
     "random_seed": ("seed",),
-    "shuffle": ("train_data_shuffle", "do_shuffle"),
+    "shuffle": ("train_data_shuffle",),
+    # the model zoo's, of pretraining
+    "epoch_size": ("epoch_num",),
+    "do_shuffle": ("train_data_shuffle",),
+    "load_checkpoint_path": ("load_pretrain_checkpoint_path",),
+    "save_checkpoint_path": ("save_finetune_checkpoint_path", "output_dir"),
 }
 
 
@@ -70,6 +73,9 @@ IGNORED = {
     **dict.fromkeys(("use_tpu", "tpu_name", "tpu_zone", "gcp_project", "master", "use_gpu", "device"), _DEVICE),
     **dict.fromkeys(("num_tpu_cores", "num_gpu_cores", "use_perseus", "use_horovod", "local_rank", "use_env"), _DEVICES),
     **dict.fromkeys(("cache_dir", "skip_cache"), _CACHE),
+    "dataset_format": "records are recognised by their content",
+    "eval_data_shuffle": "results do not depend on the order",
+    "num_class": "an answer has a first and a last token",
     "use_xla": "networks are always compiled",
     "use_apex": "the optimisers are this program's own",
     "iterations_per_loop": "the data goes to the device step by step",
@@ -110,7 +116,7 @@ COMPUTED = {
     "gradient_accumulation_steps": "1; more are asked for by --accumulation_steps, of which each takes a batch",
 }
 
-_NEEDED = {"validation_set_dir": "train_with_eval"}  # computed only by a script that has the setting
+_NEEDED = {"validation_set_dir": "train_with_eval", "num_class": "max_answer_length"}  # only for a script that has the setting
 _SCHEDULERS = {
     "linear_warmup_decay": {"optimizer.schedule": "polynomial", "optimizer.power": "1", "optimizer.end_learning_rate": "0"},
     "noam_decay": {"optimizer.schedule": "noam"},
@@ -121,6 +127,33 @@ def find_others(keys):
     """Flags of these tables besides the aliases, for a script whose settings have these keys."""
     taken = {*keys, *find_aliases(keys)}
     return [key for key in (*IGNORED, *REFUSED, *COMPUTED) if key not in taken and (key not in _NEEDED or _NEEDED[key] in keys)]
+
+
+def rename(tree, keys):
+    """A YAML tree whose keys of other programs are replaced by ours; the keys without effect are told and left out.
+
+    Args:
+        tree: nested dict. keys: the dotted names of the script's settings.
+
+    Raises:
+        ValueError: a setting is given by two names.
+    """
+    groups = {key.partition(".")[0] for key in keys if "." in key}
+    theirs = {key: name for key, name in find_aliases(keys).items() if key not in groups}
+    others, renamed = find_others(keys), {}
+    for key, value in tree.items():
+        if key in IGNORED and key in others and not isinstance(value, dict):
+            logger.info(f"{key}={value} has no effect: {IGNORED[key]}")
+            continue
+        name = theirs.get(key, key)
+        group, _, leaf = name.rpartition(".")
+        if name != key and (name in tree or leaf in tree.get(group, {})):
+            raise ValueError(f"{key} and {name} are one setting; give one of them")
+        if group:
+            renamed[group] = {**tree.get(group, {}), **renamed.get(group, {}), leaf: value}
+        else:
+            renamed.setdefault(name, value)
+    return renamed
 
 
 def describe(key):

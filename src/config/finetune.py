@@ -6,7 +6,7 @@ from pathlib import Path
 from src.config.coercion import coerce
 from src.config.fields import setting
 from src.config.model import describe_weights, refuse_several_labels
-from src.config.training import WEIGHT_FORMS, OptimizerConfig, RunOptions
+from src.config.trainable import TrainingOptions
 from src.formats import weights
 
 
@@ -16,10 +16,9 @@ def run_folder(folder, seed):
 
 
 @dataclasses.dataclass(frozen=True)
-class FineTuneOptions(RunOptions):
+class FineTuneOptions(TrainingOptions):
     """Flags that all fine-tuning scripts share, by the model zoo's names where it had them."""
 
-    WEIGHTS = "load_pretrain_checkpoint_path"
     TRAINED = "load_finetune_checkpoint_path"  # the setting that names weights of this task
 
     do_train: bool = setting(False, "fine-tune on the training set")
@@ -28,41 +27,24 @@ class FineTuneOptions(RunOptions):
     save_for_serving: bool = setting(
         False, "export the trained weights to {output_dir}/serving: ONNX, MINDIR where onnx and onnxruntime are not installed"
     )
-    epoch_num: float = setting(3.0, "passes over the training set", above=0)
-    train_steps: int = setting(-1, "updates of the whole run; -1: as epoch_num says", minimum=-1)
-    train_batch_size: int = setting(32, "rows of a training step on each device", minimum=1)
-    eval_batch_size: int = setting(32, "rows of an evaluation step on each device; results do not depend on it", minimum=1)
-    accumulation_steps: int = setting(1, "micro-batches whose gradients make one update", minimum=1)
     seq_length: int = setting(128, "longest input in tokens; longer ones are cut (run_ner.py: in training only)", minimum=4)
-    train_data_shuffle: bool = setting(True, "new order of the training rows each epoch")
-    eval_data_shuffle: bool = setting(False, "accepted; results do not depend on the order")
     do_lower_case: bool | None = setting(None, "lower-case, strip accents; default: as tokenizer_config.json says, else by the vocabulary")
-    load_pretrain_checkpoint_path: str | None = setting(None, f"weights to start from: {WEIGHT_FORMS}")
     load_finetune_checkpoint_path: str | None = setting(
         None, "fine-tuned weights to evaluate, in any of these forms; default: the newest in the output folder"
     )
     save_finetune_checkpoint_path: str | None = setting(None, "folder of checkpoints; default: {output_dir}/ckpt")
-    save_checkpoint_steps: int | None = setting(None, "updates between checkpoints; default: one an epoch", minimum=1)
-    save_checkpoint_num: int = setting(1, "newest checkpoints kept", minimum=1)
-    resume: bool = setting(False, "go on from the newest checkpoint in the output folder, mid-epoch too")
-    overwrite: bool = setting(False, "remove the checkpoints of an earlier training in the folder; false: keep them in earlier-N there")
     train_data_file_path: str | None = setting(None, "training data")
     eval_data_file_path: str | None = setting(None, "development data")
     predict_data_file_path: str | None = setting(None, "rows to predict; default: the test file in data_dir, else the development data")
     data_dir: str | None = setting(None, "folder with the task's usual file names")
     schema_file_path: str | None = setting(None, "schema JSON of a TFRecord file")
-    dataset_format: str = setting("mindrecord", "of ready-made records; recognised by content", ("mindrecord", "tfrecord"))
     seeds: tuple[int, ...] = setting(
         (), "several runs, each in {output_dir}/seed-N; reports mean and maximum", minimum=0, maximum=2**32 - 1
     )
-    log_steps: int = setting(10, "updates between step lines", minimum=1)
     skip_steps: int = setting(0, "first updates that do not count for the rates; those that compile never do", minimum=0)
-    optimizer: OptimizerConfig = setting(OptimizerConfig(), "optimiser, schedule, clipping")
 
     def __post_init__(self):
         super().__post_init__()
-        if self.train_steps == 0:
-            raise ValueError("train_steps=0: there is nothing to do; -1 means as epoch_num says")
         self.check_length("seq_length", self.seq_length)
         if self.bucket_list and max(self.bucket_list) != self.seq_length:
             raise ValueError(f"bucket_list={self.bucket_list}: the largest must equal seq_length={self.seq_length}")
@@ -106,11 +88,6 @@ class FineTuneOptions(RunOptions):
         checkpoints = checkpoints and run_folder(checkpoints, seed)
         folders = {"output_dir": run_folder(self.output_dir, seed), "save_finetune_checkpoint_path": checkpoints}
         return dataclasses.replace(self, seed=seed, seeds=(), **folders)
-
-    @property
-    def train_updates(self):
-        """Updates of the whole run; None: as epoch_num says."""
-        return None if self.train_steps < 0 else self.train_steps
 
     @property
     def checkpoint_dir(self):

@@ -162,6 +162,7 @@ def _read_yaml(options_class, path):
     if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
         raise ValueError(f"{path}: a mapping of settings is expected")
     try:
+        tree = aliases.rename(tree, [key for key, *_ in _leaves(options_class)])
         _check_keys(options_class, tree)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

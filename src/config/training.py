@@ -142,17 +142,7 @@ class RunOptions:
     def check_run(self):
         """Raise a ValueError where the settings do not say what a run shall do, and on which files."""
 
-    # what only some scripts set; a task's loop asks every one of them
-
-    BATCH_SIZES = ("train_batch_size", "eval_batch_size")
-    allreduce_post_accumulation = True
-    enable_data_sink = False
-    enable_save_ckpt = True
-    refuses_used_folder = False  # start no new training in a folder with checkpoints; False: set them aside
-    drops_short_batch = False  # leave out the rows behind an epoch's last whole batch: filler would disturb batch statistics
-    evaluate_every = None  # updates between evaluations along the way
-    train_updates = None  # updates of the whole run; None: as many as the epochs make
-    skip_steps = 0  # first updates that do not count for the rates
+    BATCH_SIZES = ("train_batch_size", "eval_batch_size")  # the settings that batch_in_tokens is for
 
     @classmethod
     def count_rows(cls, tree):

@@ -43,8 +43,6 @@ def check_inputs(name, config, paths):
         raise FileNotFoundError(f"{config.schema_file_path}: no such file; --schema_file_path takes the schema JSON of a TFRecord file")
     if config.schema_file_path and not any(map(is_record_file, paths)):
         logger.warning(f"schema_file_path={config.schema_file_path} is ignored: it is for record files")
-    if config.eval_data_shuffle:
-        logger.warning("eval_data_shuffle=true is ignored: results do not depend on the order")
     return dataclasses.replace(config, do_lower_case=tokenizer.do_lower_case)
 
 

@@ -109,7 +109,8 @@ def _choose_sink(config, batches):
 def _plan_training(config, lengths, batch):
     """The TrainingPlan of batches of so many rows, which all ranks share."""
     shuffle = config.train_data_shuffle
-    buckets = config.bucket_list or choose_buckets(lengths, batch, config.seed, shuffle, config.device.length_multiple)
+    one_length = (config.seq_length,) if config.device.data_sink else ()
+    buckets = config.bucket_list or one_length or choose_buckets(lengths, batch, config.seed, shuffle, config.device.length_multiple)
     if config.drops_short_batch and len(lengths) < batch:
         asked = f"train_batch_size={config.train_batch_size}"
         raise ValueError(f"{asked}: a step has {batch} rows, but the training set has {len(lengths)}: not one whole batch")

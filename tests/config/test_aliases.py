@@ -102,7 +102,7 @@ def test_the_flags_of_paddles_pretraining_are_understood(capsys):
         --use_recompute true --use_mix_precision false --lr_scheduler noam_decay --num_train_steps 1000000 --warmup_steps 4000
         --epoch 100 --do_test false"""
     options = loader.load(PretrainOptions, command.split())
-    assert (options.batch_size, options.epoch_size, options.train_steps, options.seq_length) == (56, 100, 1000000, 512)
+    assert (options.train_batch_size, options.epoch_num, options.train_steps, options.seq_length) == (56, 100, 1000000, 512)
     assert (options.eval_data_dir, options.train_with_eval, options.evaluate_every) == ("validation", True, 500)
     assert (options.output_dir, options.log_steps, options.precision.compute_type) == ("./output", 1, "float32")
     assert (options.optimizer.schedule, options.optimizer.warmup_steps) == ("noam", 4000)
@@ -218,6 +218,22 @@ def test_every_alias_stands_for_a_setting_and_hides_none():
 
 
 def test_one_flag_means_what_the_script_calls_so():
-    assert find_aliases(["batch_size"]) == {"train_batch_size": "batch_size"}
     assert find_aliases(["train_batch_size", "eval_batch_size"]) == {"batch_size": "train_batch_size"}
     assert find_aliases(["eval_batch_size"]) == {"batch_size": "eval_batch_size"}
+
+
+def test_a_file_of_settings_may_use_the_other_names(tmp_path, caplog):
+    path = tmp_path / "settings.yaml"
+    path.write_text("batch_size: 4\nlearning_rate: 1e-3\noptimizer:\n  name: Momentum\ndataset_format: tfrecord\nepoch_size: 2\n")
+    options = loader.load(PretrainOptions, ["--data_dir=x", f"--config_path={path}"])
+    assert (options.train_batch_size, options.epoch_num) == (4, 2)
+    assert (options.optimizer.name, options.optimizer.learning_rate) == ("Momentum", 1e-3)
+    assert "dataset_format=tfrecord has no effect: records are recognised by their content" in caplog.messages
+
+
+def test_one_setting_by_two_names_is_refused(tmp_path, capsys):
+    path = tmp_path / "settings.yaml"
+    path.write_text("batch_size: 4\ntrain_batch_size: 8\n")
+    with pytest.raises(SystemExit):
+        loader.load(PretrainOptions, ["--data_dir=x", f"--config_path={path}"])
+    assert f"{path}: batch_size and train_batch_size are one setting; give one of them" in capsys.readouterr().err

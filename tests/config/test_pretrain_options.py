@@ -25,19 +25,14 @@ def test_the_seeds_command_is_understood():
         "--allreduce_post_accumulation=true", "--load_checkpoint_path=", "--save_checkpoint_path=", "--save_checkpoint_steps=10000",
         "--save_checkpoint_num=1", "--train_steps=-1", "--schema_dir=",
     )  # fmt: skip
-    assert (options.epoch_size, options.device_id, options.data_sink_steps, options.save_checkpoint_steps) == (40, 3, 100, 10000)
-    assert (options.load_checkpoint_path, options.schema_dir, options.output_dir) == (None, None, "./ckpt_0")
+    assert (options.epoch_num, options.device_id, options.data_sink_steps, options.save_checkpoint_steps) == (40, 3, 100, 10000)
+    assert (options.load_pretrain_checkpoint_path, options.schema_dir, options.output_dir) == (None, None, "./ckpt_0")
 
 
 def test_defaults_are_the_model_zoos():
     options = load()
-    assert (options.batch_size, options.epoch_size, options.train_steps, options.save_checkpoint_steps, options.save_checkpoint_num) == (
-        16,
-        1,
-        -1,
-        1000,
-        1,
-    )
+    assert (options.train_batch_size, options.epoch_num, options.train_steps) == (16, 1, -1)
+    assert (options.save_checkpoint_steps, options.save_checkpoint_num) == (1000, 1)
     assert (options.optimizer.name, options.optimizer.clip, options.precision.loss_scale_value) == ("Lamb", "per_parameter", 65536)
     assert (options.precision.scale_factor, options.precision.scale_window) == (2, 1000)
     assert options.model.vocab_size == 21128

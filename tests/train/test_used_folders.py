@@ -67,7 +67,7 @@ def test_a_new_folder_is_left_as_it_is(tmp_path, capsys):
 
 @pytest.mark.parametrize(("changes", "is_refused"), [({}, True), ({"overwrite": True}, False), ({"resume": True}, False)])
 def test_a_pretraining_starts_anew_in_a_used_folder_only_when_told_to_overwrite(changes, is_refused, folder):
-    config = PretrainOptions(data_dir="x", save_checkpoint_path=str(folder), **changes)
+    config = PretrainOptions(data_dir="x", output_dir=str(folder), **changes)
     if is_refused:
         with pytest.raises(ValueError, match="give --resume true, or another folder, or --overwrite true"), resume.folder_taken(config):
             pass

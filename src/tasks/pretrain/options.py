@@ -6,6 +6,7 @@ from pathlib import Path
 from src.config.coercion import coerce
 from src.config.fields import setting
 from src.config.model import describe_weights
+from src.config.trainable import TrainingOptions
 from src.config.training import WEIGHT_FORMS, OptimizerConfig, PrecisionConfig, RunOptions
 from src.formats import weights
 from src.formats.tokenizer_files import count_ids, read_tokenizer_files
@@ -40,7 +41,6 @@ class _PretrainingOptions(RunOptions):
     eval_batch_size: int = setting(32, "rows of an evaluation step; results do not depend on it", minimum=1)
     eval_data_dir: str | None = setting(None, "records to evaluate on: a folder or a file")
     schema_dir: str | None = setting(None, "schema JSON of TFRecord files")
-    dataset_format: str = setting("mindrecord", "of the records; recognised by content", ("mindrecord", "tfrecord"))
     num_samples: int | None = setting(None, "rows that are used; default: all", minimum=1)
     cache_dir: str | None = setting(None, "folder for the memory-mapped form of the records; default: cache in the output folder")
 
@@ -78,31 +78,22 @@ def _vocabulary_size(tree, path_of_weights):
 
 
 @dataclasses.dataclass(frozen=True)
-class PretrainOptions(_PretrainingOptions):
+class PretrainOptions(_PretrainingOptions, TrainingOptions):
     """Pretraining: masked language model and next sentence."""
 
-    WEIGHTS = TRAINED = "load_checkpoint_path"
-    BATCH_SIZES = ("batch_size", "eval_batch_size")
+    TRAINED = "load_pretrain_checkpoint_path"
     refuses_used_folder = True
+    skip_steps = 0  # another program's name for log_steps, which it stands for here
 
     distribute: bool = setting(False, "training by several devices; follows from how the process was started")
     device_num: int = setting(1, "number of devices; follows from how the process was started", minimum=1)
-    batch_size: int = setting(16, "rows of a step on each device", minimum=1)
-    epoch_size: float = setting(1.0, "passes over the data, unless train_steps is given", above=0)
-    train_steps: int = setting(-1, "updates of the whole run; -1: as epoch_size says", minimum=-1)
-    save_checkpoint_path: str | None = setting(None, "folder of checkpoints, log.jsonl and config.yaml; default: ./ckpt_0 (the rank)")
-    enable_save_ckpt: bool = setting(True, "save checkpoints")
     save_checkpoint_steps: int = setting(1000, "updates between checkpoints", minimum=1)
-    save_checkpoint_num: int = setting(1, "newest checkpoints kept", minimum=1)
-    load_checkpoint_path: str | None = setting(None, f"weights to start from: {WEIGHT_FORMS}")
-    resume: bool = setting(False, "go on from the newest checkpoint in save_checkpoint_path, mid-epoch too")
-    overwrite: bool = setting(False, "remove the checkpoints of an earlier training in save_checkpoint_path; false: do not start there")
+    train_batch_size: int = setting(16, "rows of a step on each device", minimum=1)
+    epoch_num: float = setting(1.0, "passes over the data, unless train_steps is given", above=0)
+    output_dir: str = setting(_DEFAULT_FOLDER, "folder of checkpoints, log.jsonl and config.yaml; the launchers give each rank its own")
+    overwrite: bool = setting(False, "remove the checkpoints of an earlier training in the folder; false: do not start there")
     enable_lossscale: bool = setting(True, "scale the loss; inactive when compute_type is float32")
-    do_shuffle: bool = setting(True, "new order of the rows each epoch")
     enable_data_sink: bool = setting(True, "feed the device several steps at a time; the CPU cannot")
-    data_sink_steps: int = setting(1, "steps fed at a time, times accumulation_steps", minimum=1)
-    accumulation_steps: int = setting(1, "micro-batches whose gradients make one update", minimum=1)
-    allreduce_post_accumulation: bool = setting(True, "sum gradients over ranks once an update; false: after each micro-batch")
     enable_global_norm: bool = setting(False, "clip by one norm over all gradients; false: as optimizer.clip says")
     data_dir: str | None = setting(None, "records to train on: a folder or a file, MindRecord or TFRecord")
     masking: str = setting("static", "static: as in the records; dynamic: drawn anew each epoch", ("static", "dynamic"))
@@ -110,7 +101,6 @@ class PretrainOptions(_PretrainingOptions):
     train_with_eval: bool = setting(False, "evaluate on eval_data_dir along the way")
     eval_steps: int | None = setting(None, "updates between evaluations; default: those that eval_samples rows make", minimum=1)
     eval_samples: int = setting(300000, "rows trained on between evaluations", minimum=1)
-    log_steps: int = setting(10, "updates between step lines", minimum=1)
     optimizer: OptimizerConfig = setting(
         OptimizerConfig(**_CLIP, **OPTIMIZER_DEFAULTS["Lamb"]), "optimiser, schedule, clipping; the model zoo's values"
     )
@@ -118,10 +108,6 @@ class PretrainOptions(_PretrainingOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.train_steps == 0:
-            raise ValueError("train_steps=0: there is nothing to do; -1 means as epoch_size says")
-        if self.resume and not self.enable_save_ckpt:
-            raise ValueError("resume=true needs enable_save_ckpt=true")
         if not self.enable_lossscale:
             object.__setattr__(self, "precision", dataclasses.replace(self.precision, loss_scale="none"))
         if self.enable_global_norm:
@@ -143,6 +129,8 @@ class PretrainOptions(_PretrainingOptions):
     def complete(cls, tree):
         """Also fill in the model zoo's values of the optimiser that is named."""
         super().complete(tree)
+        if not tree.get("output_dir"):
+            tree.pop("output_dir", None)  # the model zoo's launchers give an empty one
         given = tree.get("optimizer", {})
         _refuse_contradictions(tree)
         name = next((name for name in OPTIMIZER_DEFAULTS if name.lower() == str(given.get("name", "Lamb")).lower()), "AdamWeightDecay")
@@ -156,40 +144,14 @@ class PretrainOptions(_PretrainingOptions):
         return ("train", "eval") if self.train_with_eval else ("train",)
 
     @property
-    def output_dir(self):
-        return self.save_checkpoint_path or _DEFAULT_FOLDER
-
-    @property
     def checkpoint_dir(self):
+        """Folder that this run's checkpoints are written to and looked for in."""
         return self.output_dir
-
-    @property
-    def train_updates(self):
-        """Updates of the whole run; None: as epoch_size says."""
-        return self.train_steps if self.train_steps > 0 else None
-
-    # the names by which src/train/loop.py asks for these settings
-
-    @property
-    def train_batch_size(self):
-        return self.batch_size
-
-    @property
-    def epoch_num(self):
-        return self.epoch_size
-
-    @property
-    def train_data_shuffle(self):
-        return self.do_shuffle
-
-    @property
-    def load_pretrain_checkpoint_path(self):
-        return self.load_checkpoint_path
 
     @property
     def evaluate_every(self):
         """Updates between evaluations; None for none."""
-        rows = self.batch_size * self.device.world_size * self.accumulation_steps
+        rows = self.train_batch_size * self.device.world_size * self.accumulation_steps
         return (self.eval_steps or max(1, self.eval_samples // rows)) if self.train_with_eval else None
 
 

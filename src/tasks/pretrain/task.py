@@ -53,12 +53,12 @@ def prepare(config):
     config.check_length("seq_length", seq_length)
     if config.bucket_list:
         config.check_length("bucket_list", max(config.bucket_list))
-        if config.device.data_sink and len(config.bucket_list) > 1:
-            raise ValueError("bucket_list: enable_data_sink=true takes batches of one length; give one length, or --enable_data_sink false")
         if max(config.bucket_list) < longest:
             raise ValueError(f"bucket_list={','.join(map(str, config.bucket_list))}: the longest row has {longest} tokens")
-    if "train" in found and len(found["train"].lengths) < (rows := config.batch_size * config.device.world_size):
-        raise ValueError(f"batch_size={config.batch_size}: a step has {rows} rows, {config.data_dir} has {len(found['train'].lengths)}")
+    rows = config.train_batch_size * config.device.world_size if "train" in found else 0
+    if rows and len(found["train"].lengths) < rows:
+        asked = f"train_batch_size={config.train_batch_size}"
+        raise ValueError(f"{asked}: a step has {rows} rows, {config.data_dir} has {len(found['train'].lengths)}")
     return Prepared(dataclasses.replace(config, seq_length=seq_length, bucket_list=config.bucket_list or (seq_length,)), found)
 
 

@@ -33,7 +33,6 @@ class SquadOptions(FineTuneOptions):
     eval_json_path: str | None = setting(
         None, "questions and answers in SQuAD's form; where the evaluation data are records: those they were made of"
     )
-    num_class: int = setting(2, "accepted: an answer has a first and a last token", (2,))
     output_dir: str = setting("./squad_finetune", "folder of everything that is written")
     optimizer: OptimizerConfig = setting(OptimizerConfig(**_POLYNOMIAL), "optimiser, schedule, clipping; the model zoo's values")
 
