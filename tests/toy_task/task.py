@@ -1,0 +1,72 @@
+import mindspore
+import numpy as np
+from mindspore import nn
+
+from src.models.bert import Bert
+from src.models.layers import Linear
+from src.models.losses import ClassificationLoss
+from src.records.record_set import join_rows
+from src.tasks import fine_tuning
+from src.tasks.results import write_results
+from src.tasks.splits import find_file, wanted_splits
+from src.tasks.task import Prepared
+from src.text.tokenization import Tokenizer
+
+NAME = "toy"
+INPUTS = ("input_ids", "input_mask", "token_type_ids")
+TARGETS = ("label_ids", "weights")
+LOSS_PARTS = ()
+
+
+class Toy(nn.Cell):
+    """[CLS] of the last layer to two logits."""
+
+    def __init__(self, config, device):
+        super().__init__()
+        self.bert = Bert(config, device)
+        self.head = nn.CellDict({"toy": Linear(config.hidden_size, 2, config.initializer_range, mindspore.float32)})
+
+    def construct(self, input_ids, input_mask, token_type_ids, key=None):
+        x, _ = self.bert(input_ids, input_mask, token_type_ids, key)
+        return self.head["toy"](x[:, 0].astype(mindspore.float32))
+
+
+def prepare(options):
+    paths = {split: find_file(options, split, (("train.txt",), ("dev.txt",), ("test.txt",))) for split in wanted_splits(options)}
+    config = fine_tuning.check_inputs(NAME, options, paths.values())
+
+    def make_chunks(path):
+        labels, texts = zip(*(line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()))
+        tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
+        rows = [tokenizer.join(text, None, config.seq_length) for text in tokenizer.encode(list(texts))]
+        yield join_rows([{"input_ids": ids, "token_type_ids": types, "label_ids": int(label)} for (ids, types), label in zip(rows, labels)])
+
+    records = {split: fine_tuning.cached_rows(config, split, [path], lambda path=path: make_chunks(path)) for split, path in paths.items()}
+    return Prepared(config, records)
+
+
+def network(config):
+    return Toy(config.model, config.device)
+
+
+def loss(config):
+    return ClassificationLoss()
+
+
+def for_evaluation(config, network):
+    return network, INPUTS
+
+
+def describe(config):
+    return fine_tuning.describe(config, ())
+
+
+def score(prepared, outputs):
+    right = np.argmax(outputs[0], 1) == prepared.records["eval"].rows["label_ids"]
+    return {"accuracy": float(right.mean()), "num_examples": len(right)}
+
+
+def report_evaluation(prepared, outputs, global_step):
+    results = {"task": NAME, "global_step": global_step, **score(prepared, outputs)}
+    write_results(prepared.config, results)
+    return results
