@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from signal import SIGINT, SIGTERM, SIGUSR1, SIGUSR2
 
 # By these a rank finds its place (src/ranks.py) and its device; what the caller was itself started with must not reach it.
-PLACE_VARIABLES = (
+RANK_VARIABLES = (
     *("MS_ROLE", "MS_WORKER_NUM", "MS_NODE_ID", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     *("RANK_SIZE", "RANK_ID", "RANK_TABLE_FILE", "DEVICE_ID"),
 )
@@ -82,7 +82,7 @@ class Job:
     def unset(self):
         """Names of variables that the caller's environment must not hand on."""
         used = {name for process in self.ranks for name in process.environment}
-        return tuple(name for name in PLACE_VARIABLES if name not in used)
+        return tuple(name for name in RANK_VARIABLES if name not in used)
 
 
 def rank_table_job(program, table_file, world_size, devices):
