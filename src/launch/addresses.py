@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-_ROUTES = Path("/proc/net/fib_trie")
-_INTERFACES_6 = Path("/proc/net/if_inet6")
+ROUTES = Path("/proc/net/fib_trie")
+INTERFACES_6 = Path("/proc/net/if_inet6")
 _SOMEWHERE = ("1.1.1.1", 53)  # any address reached by the default route: connecting a UDP socket only looks the route up
 
 
@@ -36,7 +36,7 @@ def find_server_ip() -> str:
     Raises:
         ValueError: neither is reachable from other machines.
     """
-    found = _find_route() or _resolve_name()
+    found = find_route() or _resolve_name()
     if found is None or not is_reachable(ipaddress.ip_address(found)):
         raise ValueError(f"the address of this server is not known (found: {found}); give it: --server_ip 10.0.0.1")
     return found
@@ -44,11 +44,12 @@ def find_server_ip() -> str:
 
 def find_host_addresses() -> set[str]:
     """All addresses of this machine that others may know, and its host name."""
-    found = {_find_route(), *_list_addresses()}
+    found = {find_route(), *_list_addresses()}
     return {text for text in found if text and is_reachable(ipaddress.ip_address(text))} | {socket.gethostname()}
 
 
-def _find_route() -> str | None:
+def find_route() -> str | None:
+    """This machine's address on the default route; None without one."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(_SOMEWHERE)
@@ -66,8 +67,8 @@ def _resolve_name() -> str | None:
 
 def _list_addresses() -> Iterator[str]:
     """The addresses of Linux's network interfaces; nothing on other systems."""
-    if _ROUTES.is_file():
-        yield from re.findall(r"\|-- (\S+)\s+/32 host LOCAL", _ROUTES.read_text())
-    if _INTERFACES_6.is_file():
-        for line in _INTERFACES_6.read_text().splitlines():
+    if ROUTES.is_file():
+        yield from re.findall(r"\|-- (\S+)\s+/32 host LOCAL", ROUTES.read_text())
+    if INTERFACES_6.is_file():
+        for line in INTERFACES_6.read_text().splitlines():
             yield str(IPv6Address(int(line.split()[0], 16)))

@@ -1,4 +1,4 @@
-"""Commands of each launcher, against scripts that were read line by line."""
+"""The commands of each launcher, compared with scripts that were reviewed line by line."""
 
 import subprocess
 from collections import namedtuple
@@ -116,14 +116,14 @@ def test_format_cores_names_runs():
 def test_variables_of_other_launchers_are_unset(make):
     job = make()
     given = {name for process in job.ranks for name in process.environment}
-    places = {"MS_WORKER_NUM", "OMPI_COMM_WORLD_SIZE", "RANK_SIZE", "DEVICE_ID"}  # what src/ranks.py looks at first
-    assert places <= given | set(job.unset)
+    first = {"MS_WORKER_NUM", "OMPI_COMM_WORLD_SIZE", "RANK_SIZE", "DEVICE_ID"}  # what src/ranks.py looks at first
+    assert first <= given | set(job.unset)
     assert not given & set(job.unset)
 
 
 @pytest.mark.parametrize("cores", [[0], range(8)])
 def test_the_bash_of_mpirun_takes_any_name_and_flag(cores, tmp_path):
-    """Its text is quoted twice; run here as mpirun runs it, with taskset as a program that runs the rest."""
+    """The command is quoted twice; it runs here as under mpirun, with a taskset that runs its remaining arguments."""
     words = ("python3", "-c", "import os, sys; print(sys.argv[1:], os.getcwd())", "it's", 'a "b" $HOME `id`', "{0}")
     folder = tmp_path / "it's a $folder"
     process = mpirun_job(Program(words, str(folder), "a log.txt", tuple(cores), environ={}), 2).ranks[0]

@@ -18,7 +18,7 @@ esac
 
 
 @pytest.fixture(autouse=True)
-def places(monkeypatch, tmp_path):
+def hccn_in_tmp_path(monkeypatch, tmp_path):
     """hccn_tool and hccn.conf are looked for in tmp_path alone."""
     monkeypatch.setattr(hccn, "CONFIG", tmp_path / "hccn.conf")
     monkeypatch.setattr(hccn, "TOOL", tmp_path / "driver" / "hccn_tool")
@@ -58,12 +58,12 @@ def test_a_file_that_is_named_is_read_instead_of_asking_the_tool(tmp_path):
 
 @pytest.mark.parametrize("text", ["#!/no/such/interpreter\n", "\0\0", "#!/bin/sh\nexec sleep 60\n"])
 def test_a_tool_that_does_not_run_counts_as_none(tmp_path, monkeypatch, text):
-    monkeypatch.setattr(hccn, "_SECONDS", 0.2)
+    monkeypatch.setattr(hccn, "TIMEOUT", 0.2)
     write_tool(tmp_path / "hccn_tool", text)
     assert hccn.find_addresses([0, 1]) == {}
 
 
-def test_an_address_that_is_not_found_is_told_with_the_places(tmp_path):
+def test_a_missing_address_is_reported_with_where_it_was_looked_for(tmp_path):
     with pytest.raises(ValueError) as caught:
         hccn.require_addresses([3])
     assert str(caught.value) == (
@@ -128,9 +128,9 @@ def test_addresses_of_the_machine_are_its_interfaces_and_its_name(monkeypatch, t
     (tmp_path / "if_inet6").write_text(
         "fd000000000000000000000000000002 04 40 00 82     eth0\n00000000000000000000000000000001 01 80 10 80       lo\n"
     )
-    monkeypatch.setattr(addresses, "_ROUTES", tmp_path / "fib_trie")
-    monkeypatch.setattr(addresses, "_INTERFACES_6", tmp_path / "if_inet6")
-    monkeypatch.setattr(addresses, "_find_route", lambda: "10.2.0.6")
+    monkeypatch.setattr(addresses, "ROUTES", tmp_path / "fib_trie")
+    monkeypatch.setattr(addresses, "INTERFACES_6", tmp_path / "if_inet6")
+    monkeypatch.setattr(addresses, "find_route", lambda: "10.2.0.6")
     assert addresses.find_host_addresses() == {"10.2.0.5", "10.2.0.6", "fd00::2", socket.gethostname()}
 
 

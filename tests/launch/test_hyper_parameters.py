@@ -14,7 +14,7 @@ from src.launch.hyper_parameters import find_folder, read_flags
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "scripts/ascend_distributed_launcher"
-SEED = {
+ZOO = {
     "distribute": "true",
     "epoch_size": "40",
     "enable_save_ckpt": "true",
@@ -40,11 +40,11 @@ def ini(tmp_path):
     return write
 
 
-def test_the_file_has_the_seeds_keys_and_values():
-    flags = [f"--{key}={'LOG0/ckpt_0' if value == './' else value}" for key, value in SEED.items()]
+def test_the_file_has_the_model_zoos_keys_and_values():
+    flags = [f"--{key}={'LOG0/ckpt_0' if value == './' else value}" for key, value in ZOO.items()]
     assert read_flags(FOLDER / "hyper_parameter_config.ini") == flags
     lines = (FOLDER / "hyper_parameter_config.ini").read_text().splitlines()
-    assert [line for line in lines if not line.startswith("#")] == ["[config]", *(f"{key}={value}" for key, value in SEED.items())]
+    assert [line for line in lines if not line.startswith("#")] == ["[config]", *(f"{key}={value}" for key, value in ZOO.items())]
 
 
 def test_further_keys_are_passed_on(ini):

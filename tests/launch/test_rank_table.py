@@ -1,4 +1,4 @@
-"""The commands of src.launch.rank_table, and what stands behind them."""
+"""The commands of src.launch.rank_table, and the functions behind them."""
 
 import subprocess
 import sys
@@ -73,7 +73,7 @@ def test_a_range_beyond_the_visible_devices_is_refused(capsys):
     [
         (("--device_num", "[0,4)"), False),
         (("--device_num", "[5,8)"), False),
-        (("--device_num", "[2,9)"), False),  # a server with a device 8 is none of the classical ones
+        (("--device_num", "[2,9)"), False),  # a device 8 means a newer server
         (("--device_num", "[8,16)"), False),
         (("--device_num", "[1,8)"), True),
         (("--device_num", "[3,5)"), True),
@@ -105,9 +105,9 @@ def test_a_server_address_that_others_cannot_reach_is_refused(capsys, text):
 
 def test_the_address_of_the_server_is_that_of_the_route_out_else_of_its_name(monkeypatch, capsys):
     write_conf(hccn.CONFIG.parent.mkdir() or hccn.CONFIG, range(1, 3))
-    monkeypatch.setattr(addresses, "_find_route", lambda: "10.1.2.3")
+    monkeypatch.setattr(addresses, "find_route", lambda: "10.1.2.3")
     assert run(capsys, "generate", "--device_num", "[1,3)")[1] == ["hccl_2p_12_10.1.2.3.json"]
-    monkeypatch.setattr(addresses, "_find_route", lambda: None)
+    monkeypatch.setattr(addresses, "find_route", lambda: None)
     monkeypatch.setattr(addresses.socket, "gethostbyname", lambda name: "10.1.2.4")
     assert run(capsys, "generate", "--device_num", "[1,3)")[1] == ["hccl_2p_12_10.1.2.4.json"]
     monkeypatch.setattr(addresses.socket, "gethostbyname", lambda name: "127.0.1.1")
@@ -195,11 +195,11 @@ def test_keys_that_merging_drops_are_named_in_one_warning(capsys):
     assert run(capsys, "merge", "a.json") == (0, ["hccl_1s_1p.json"], ["warning: a.json: not kept: device_port, host_ip, host_nic_ip"])
 
 
-def test_a_merged_table_does_not_take_the_place_of_one_that_is_read(capsys):
+def test_a_merged_table_does_not_overwrite_one_that_is_read(capsys):
     path = write("hccl_1s_1p.json", GOLDEN)
     write("hccl_1s_2p.json", GOLDEN)
     code, _, err = run(capsys, "merge", "hccl_1s_2p.json")
-    assert (code, err) == (2, ["error: hccl_1s_2p.json: the new table would take the place of one that is read; see --output_dir"])
+    assert (code, err) == (2, ["error: hccl_1s_2p.json: the new table would overwrite one that is read; see --output_dir"])
     assert run(capsys, "merge", path, "--output_dir", "out")[:2] == (0, ["out/hccl_1s_2p.json"])
 
 

@@ -1,4 +1,4 @@
-"""What is said of tables that are wrong, and of files that are none."""
+"""Messages about faulty tables, and about files that are not tables."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from src.launch.rank_table_faults import find_faults
 
 pytestmark = pytest.mark.usefixtures("no_ascend")
 
-# what is changed in a good table of 2 + 2 devices, and all that is said of it
+# name -> a change to a good table of 2 + 2 devices, and all resulting faults
 FIRST, LAST = ("server_list", 0, "device", 0), ("server_list", 1, "device", 1)
 FAULTS = {
     "an unknown version": (set_value(["version"], "1.1"), ['version="1.1": "1.0" or "1.2" is expected']),

@@ -1,4 +1,4 @@
-"""Rank tables of version 1.2, whose servers are in super pods, and tables without addresses of devices."""
+"""Rank tables of version 1.2, whose servers are in super pods, and tables without device addresses."""
 
 import json
 from pathlib import Path
