@@ -1,4 +1,4 @@
-"""What MindSpore says it will take away is used in one file alone."""
+"""Calls that MindSpore announces to remove are used in one file alone."""
 
 import ast
 from pathlib import Path
@@ -15,7 +15,7 @@ FILES = [
 
 
 def uses(text):
-    """Names of LEAVING that are attributes of something in the text of a module, or imported by it."""
+    """Names of LEAVING that a module's text uses as attributes or imports from MindSpore."""
     found = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Attribute):

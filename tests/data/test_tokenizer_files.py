@@ -143,9 +143,9 @@ def test_offsets_of_an_added_token_are_its_own(tmp_path):
         ),
         (
             {"config": {"tokenizer_class": "RobertaTokenizer"}},
-            "config.json: tokenizer_class=RobertaTokenizer: BERT's tokenizer is supported",
+            "config.json: tokenizer_class=RobertaTokenizer: only BERT's tokenizer is supported",
         ),
-        ({"tokenizer_config": {"tokenizer_class": "PreTrainedTokenizerFast"}}, "without a tokenizer.json nothing tells what it does"),
+        ({"tokenizer_config": {"tokenizer_class": "PreTrainedTokenizerFast"}}, "without a tokenizer.json nothing defines it"),
         ({"tokenizer_config": {"word_tokenizer_type": "mecab"}}, "word_tokenizer_type='mecab'"),
         ({"tokenizer_config": {"do_basic_tokenize": False}}, "do_basic_tokenize=False"),
         ({"tokenizer_config": {"never_split": ["x"]}}, "never_split="),

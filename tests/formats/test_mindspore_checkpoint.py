@@ -25,7 +25,7 @@ ARRAYS = {
 
 @pytest.fixture
 def written(tmp_path):
-    """Write arrays by MindSpore; gives the path."""
+    """`written(arrays)`: write them with MindSpore; returns the path."""
 
     def write(arrays, crc_check=True):
         path = tmp_path / "a.ckpt"
@@ -70,7 +70,7 @@ def test_mindspore_reads_what_is_written(tmp_path):
 
 @pytest.mark.parametrize("part_bytes", [1, 8, 40, 96])
 def test_large_tensors_are_written_in_parts(part_bytes, tmp_path, monkeypatch):
-    monkeypatch.setattr(mindspore_checkpoint, "_PART_BYTES", part_bytes)
+    monkeypatch.setattr(mindspore_checkpoint, "PART_BYTES", part_bytes)
     mindspore_checkpoint.write(tmp_path / "a.ckpt", ARRAYS)
     message = Checkpoint()
     message.ParseFromString((tmp_path / "a.ckpt").read_bytes()[:-17])
@@ -153,7 +153,7 @@ def test_a_truncated_file_is_refused(written):
     for size in range(len(data) - 1):
         overwrite(path, data[:size])
         try:
-            found = mindspore_checkpoint.read(path)  # without its check sum a file may end behind any of its values
+            found = mindspore_checkpoint.read(path)  # without its checksum a file may end after any of its values
         except ValueError:
             continue
         assert found.keys() < ARRAYS.keys() or size >= len(data) - 17
@@ -166,12 +166,12 @@ def test_a_flipped_byte_is_refused(written):
         data = bytearray(original)
         data[generator.randrange(len(data) - 17)] ^= generator.randrange(1, 256)
         overwrite(path, data)
-        with pytest.raises(ValueError, match="check sum"):
+        with pytest.raises(ValueError, match="checksum"):
             mindspore_checkpoint.read(path)
 
 
-def test_damage_is_told_by_the_check_sum(written):
-    path = written({"weight": ARRAYS["weight"]})  # a file of several may be cut off behind one of them
+def test_damage_is_told_by_the_checksum(written):
+    path = written({"weight": ARRAYS["weight"]})  # a file of several arrays may be cut off after one of them
     mark = len(path.read_bytes()) - 17
     outcomes = {"refused": 0, "right": 0, "without its mark": 0}
     for data, found in read_damaged(path, lambda: mindspore_checkpoint.read(path), 2):
@@ -186,7 +186,7 @@ def test_damage_is_told_by_the_check_sum(written):
     assert all(outcomes.values()) and outcomes["refused"] > 1800
 
 
-def test_damage_without_check_sum_gives_arrays_or_value_error(written):
+def test_damage_without_checksum_gives_arrays_or_value_error(written):
     path, outcomes = written(ARRAYS, crc_check=False), set()
     for data, found in read_damaged(path, lambda: mindspore_checkpoint.read(path), 3):
         outcomes.add(found is None)

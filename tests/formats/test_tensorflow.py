@@ -53,7 +53,7 @@ def write_pairs(prefix, pairs):
 
 
 def change_entry(prefix, name, change):
-    """Replace the fields of a variable's entry; the index stays whole, check sums too."""
+    """Replace a variable's entry in the index, whose checksums stay right."""
     pairs = dict(read_pairs(prefix))
     pairs[name] = change(pairs[name])
     write_pairs(prefix, pairs.items())
@@ -99,7 +99,7 @@ def test_the_other_byte_order_is_written_as_little_endian(tmp_path):
 def test_many_names_stand_in_several_blocks(tmp_path):
     arrays = {f"{'scope/' * (number % 9)}layer_{number}/kernel": np.float32(number) for number in range(20_000)}
     tensorflow.write(tmp_path / "one", arrays)
-    assert os.path.getsize(tmp_path / "one.index") > 2 * sorted_table._BLOCK_BYTES
+    assert os.path.getsize(tmp_path / "one.index") > 2 * sorted_table.BLOCK_BYTES
     assert_same(tensorflow.read(tmp_path / "one"), arrays)
 
 
@@ -112,7 +112,7 @@ def test_arrays_are_mapped_and_large_ones_checked_in_parts(tmp_path):
         file.seek(-8, 2)
         file.write(np.float64(0.5).tobytes())
     assert found["b"][-1] == 0.5
-    with pytest.raises(ValueError, match="one.data-00000-of-00001: variable b: the check sum does not fit"):
+    with pytest.raises(ValueError, match="one.data-00000-of-00001: variable b: the checksum does not match"):
         tensorflow.read(tmp_path / "one")
 
 
@@ -201,8 +201,8 @@ FIELDS = {
     "huge dimension": protobuf.encode_field(2, protobuf.encode_field(2, protobuf.encode_field(1, (1 << 64) - 1)) + b"\x12\x00"),
     "many dimensions": protobuf.encode_field(2, protobuf.encode_field(2, protobuf.encode_field(1, 1)) * 40),
     "huge shape": protobuf.encode_field(2, protobuf.encode_field(2, protobuf.encode_field(1, 1 << 62)) * 9000),
-    "no check sum": protobuf.encode_field(6, b""),
-    "check sum as a number": protobuf.encode_field(6, 5),
+    "no checksum": protobuf.encode_field(6, b""),
+    "checksum as a number": protobuf.encode_field(6, 5),
     "slices": protobuf.encode_field(7, b""),
     "truncated": b"\x12\x40",
 }
@@ -217,7 +217,7 @@ def test_contradicting_entries_are_refused(small, added):
 
 def test_variables_that_overlap_are_refused(small):
     pairs = read_pairs(small)
-    entry = dict(pairs)[b"embeddings/table"]  # thousands of names for the same gigabytes would keep the check sums busy for hours
+    entry = dict(pairs)[b"embeddings/table"]  # thousands of names for the same gigabytes would keep the checksums busy for hours
     write_pairs(small, [*pairs, (b"another", entry)])
     with pytest.raises(ValueError, match="data-00000-of-00001: variable .* overlaps another"):
         tensorflow.read(small)
@@ -253,7 +253,7 @@ def test_texts_alone_are_no_weights(tmp_path, small):
 
 
 def test_a_compressed_block_is_told(small, monkeypatch):
-    monkeypatch.setattr(sorted_table, "_NO_COMPRESSION", b"\1")
+    monkeypatch.setattr(sorted_table, "NO_COMPRESSION", b"\1")
     write_pairs(small, read_pairs_of(SMALL))
     monkeypatch.undo()
     with pytest.raises(ValueError, match="compressed"):
@@ -266,13 +266,13 @@ def read_pairs_of(arrays):
 
 def test_names_that_unpack_without_end_are_refused(tmp_path):
     """Each of 100,000 names repeats the 100,000 letters before it: 400 kB would become 10 GB."""
-    block = sorted_table._Block(16)
+    block = sorted_table.Block(16)
     block.data += b"\0" + protobuf.encode_varint(100_000) + b"\0" + b"a" * 100_000
     block.data += b"".join(protobuf.encode_varint(100_000 + number) + b"\1\0a" for number in range(100_000))
-    index, table = sorted_table._Block(1), bytearray()
-    index.add(b"b", sorted_table._append(table, block))
-    footer = sorted_table._append(table, sorted_table._Block(16)) + sorted_table._append(table, index)
-    (tmp_path / "table").write_bytes(table + footer.ljust(40, b"\0") + sorted_table._MAGIC)
+    index, table = sorted_table.Block(1), bytearray()
+    index.add(b"b", sorted_table.append_block(table, block))
+    footer = sorted_table.append_block(table, sorted_table.Block(16)) + sorted_table.append_block(table, index)
+    (tmp_path / "table").write_bytes(table + footer.ljust(40, b"\0") + sorted_table.MAGIC)
     with open(tmp_path / "table", "rb") as file, pytest.raises(ValueError, match="keys of more than 64 MiB"):
         for _ in sorted_table.read_table(file):
             pass
