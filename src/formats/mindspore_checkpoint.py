@@ -47,7 +47,7 @@ def write(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
     with written_whole(path) as temporary, open(temporary, "wb") as file:
         for name, array in arrays.items():
             if array.dtype not in _NAMES:
-                raise ValueError(f"{path}: parameter {name} is of type {array.dtype}, which MindSpore's checkpoints lack here")
+                raise ValueError(f"{path}: parameter {name} is of type {array.dtype}, which is not supported in MindSpore's checkpoints")
             content = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
             for start in range(0, max(len(content), 1), PART_BYTES):
                 part = content[start : start + PART_BYTES]
@@ -69,7 +69,6 @@ def read(path: Path | str, check: bool = True) -> dict[str, np.ndarray]:
     """All tensors of a checkpoint, without its texts.
 
     Args:
-        path: the file.
         check: whether to compare the checksum, which takes reading the whole file.
 
     Returns:

@@ -101,7 +101,7 @@ def write(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
     arrays = dict(sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])))  # large items first: each array is aligned
     for name, array in arrays.items():
         if array.dtype not in _NAMES:
-            raise ValueError(f"{path}: parameter {name} is of type {array.dtype}, which safetensors files lack here")
+            raise ValueError(f"{path}: parameter {name} is of type {array.dtype}, which is not supported in safetensors files")
         header[name] = {"dtype": _NAMES[array.dtype], "shape": list(array.shape), "data_offsets": [offset, offset + array.nbytes]}
         offset += array.nbytes
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()

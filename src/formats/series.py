@@ -12,7 +12,6 @@ def group_files(files: Iterable[Path], pattern: re.Pattern[str]) -> dict[str, li
     """The files of each training, in the order in which they were written.
 
     Args:
-        files: checkpoints, in any order.
         pattern: matches a whole file name; its first group names the training, the others are numbers or absent.
 
     Returns:
@@ -27,11 +26,7 @@ def group_files(files: Iterable[Path], pattern: re.Pattern[str]) -> dict[str, li
 
 
 def find_newest(folder: Path | str, files: Iterable[Path], pattern: re.Pattern[str]) -> Path | None:
-    """The last file of the only training; None without files.
-
-    Args:
-        folder: named in the error.
-        files, pattern: as for `group_files`.
+    """The last file of the only training, see `group_files`; None without files.
 
     Raises:
         ValueError: the files are of several trainings.

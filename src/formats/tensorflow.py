@@ -46,9 +46,9 @@ _FILE_OF_PREFIX = re.compile(r"(.+)\.(?:index|meta|data-\d{5,}-of-\d{5,})")
 
 
 def find_prefix(path: Path | str) -> Path | None:
-    """The prefix of a checkpoint, given itself, one of the checkpoint's files, or the folder; None if there is no index.
+    """The prefix of the checkpoint that a path refers to: the prefix itself, one of its files, or their folder; None without an index.
 
-    Among several in a folder, the one is taken that the file `checkpoint` names, or else the one of the last step.
+    Among several in a folder, it is the one that the file `checkpoint` names, or else the one of the last step.
 
     Raises:
         ValueError: the folder has checkpoints of several trainings.
@@ -78,10 +78,7 @@ def _read_state(path: Path) -> Path | None:
 
 
 def read(path: Path | str) -> dict[str, np.ndarray]:
-    """All numeric variables of a checkpoint, without its texts.
-
-    Args:
-        path: as for `find_prefix`.
+    """All numeric variables of a checkpoint that `find_prefix` finds, without its texts.
 
     Returns:
         name -> read-only array, mapped from the file; bfloat16 becomes float32.
@@ -98,7 +95,7 @@ def read(path: Path | str) -> dict[str, np.ndarray]:
     with _naming(index):
         num_shards, entries = _read_index(index)
     if not entries:
-        raise ValueError(f"{index}: no variables of numbers in it")
+        raise ValueError(f"{index}: no numeric variables in it")
     arrays: dict[str, np.ndarray] = {}
     for shard, group in groupby(sorted(entries), lambda entry: entry.shard):
         data = _data_file(prefix, shard, num_shards)

@@ -16,6 +16,7 @@ import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
@@ -78,14 +79,14 @@ def _find_tensors(loaded: Any, file_size: int) -> dict[str, np.ndarray]:
     return {}
 
 
+@dataclass(eq=False)
 class StoredTensor:
     """A view of a storage, resolved only on request: legacy files have their data after the pickle."""
 
-    def __init__(self, storage: "Storage", offset: int, shape: Sequence[int], stride: Sequence[int]):
-        self.storage = storage
-        self.offset = offset
-        self.shape = shape
-        self.stride = stride
+    storage: "Storage"
+    offset: int
+    shape: Sequence[int]
+    stride: Sequence[int]
 
     @functools.cached_property
     def layout(self) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -16,7 +16,7 @@ _VOCABULARY_MULTIPLE = 8  # NVIDIA's programs pad their tables to it with rows w
 _PADDLE_ENDINGS = (".pdparams", ".pdopt", ".pdiparams", ".pdmodel")
 _PADDLE_FILE = "word_embedding"  # PaddlePaddle's older format has a file for each parameter; every BERT has this one
 CHECKPOINT = re.compile(r"(.+)-(\d+)_(\d+)\.ckpt")  # prefix, epoch, step, as this program and the model zoo write them
-OF_WORDS = ("bert.embeddings.word.weight", "masked_lm.bias")
+OF_WORDS = ("bert.embeddings.word.weight", "masked_lm.bias")  # parameters with a row for each word
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _translate_huggingface(raw: Mapping[str, np.ndarray], untied: Mapping[str, s
             remark = "a buffer, which follows from the configuration"
         if untied and target and target.startswith("masked_lm."):
             target = None
-            remark = "of a head whose output layer is its own"
+            remark = "part of a head with an output layer of its own"
         yield Origin.of(name, array, target, remark), array
 
 

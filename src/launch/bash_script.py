@@ -60,7 +60,6 @@ def as_script(job: Job, folder: Path | str, title: str) -> str:
     """The script that runs a job.
 
     Args:
-        job: the processes of this host.
         folder: the folder that relative paths start from.
         title: one line for the script's head.
     """

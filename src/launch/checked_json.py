@@ -30,7 +30,7 @@ def load(file: Path | str) -> Any:
     with open(file, "rb") as stream:
         data = stream.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
-        raise ValueError(f"{file}: more than {_MAX_BYTES >> 20} MiB; that is no rank table")
+        raise ValueError(f"{file}: more than {_MAX_BYTES >> 20} MiB, too large for a rank table")
     try:
         return json.loads(data, object_pairs_hook=_make_object)
     except (ValueError, RecursionError) as error:
@@ -46,7 +46,7 @@ def _make_object(pairs: list[tuple[str, Any]]) -> _Object:
 
 def find_repeated_keys(node: Any, path: str = "", depth: int = _MAX_DEPTH) -> list[str]:
     """Faults of keys that an object holds more than once, down to `depth` levels."""
-    faults = [f"{join(path, key)} stands there more than once" for key in getattr(node, "repeated", ())]
+    faults = [f"{join(path, key)} occurs more than once" for key in getattr(node, "repeated", ())]
     values: Iterable[tuple[str, Any]] = ()
     if isinstance(node, dict):
         values = ((join(path, key), value) for key, value in node.items())
@@ -79,7 +79,7 @@ def take_list(owner: Any, key: str, path: str, faults: list[str]) -> list[Any] |
     """The non-empty list under a key; otherwise None, and a fault."""
     value = _take(owner, key, path, list, "a list", faults)
     if value == []:
-        faults.append(describe(path, key, value, "a list with something in it"))
+        faults.append(describe(path, key, value, "a non-empty list"))
     return value or None
 
 

@@ -23,7 +23,6 @@ class Child:
     """A started process.
 
     Args:
-        process: what to run.
         unset: names of variables that it does not inherit.
 
     Attributes:

@@ -55,7 +55,7 @@ class Process:
     name: shown to the user.
     environment: variables that are set in addition to the caller's.
     log: the file that receives its output.
-    signals: signal -> the one to send in its stead, so that the process's own ranks receive the signal.
+    signals: signal -> the one to send instead, so that the ranks that mpirun starts receive the signal.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Job:
     ranks: the ranks; for mpirun, mpirun itself.
     followed: the log of the lowest rank, shown while it grows.
     last_log: the log of the highest rank.
-    scheduler: msrun's scheduler, and the port that it listens on.
+    scheduler, port: msrun's scheduler, and the port that it listens on.
     serves_others: whether ranks of other hosts need the scheduler too.
     """
 
@@ -99,8 +99,6 @@ def rank_table_job(program: Program, table_file: Path | str, world_size: int, de
     """The ranks of one server of a rank table.
 
     Args:
-        program: the program that each rank runs.
-        table_file: path of the table.
         world_size: number of ranks on all servers.
         devices: the devices of this server.
     """
@@ -124,10 +122,8 @@ def msrun_job(program: Program, device_num: int, scheduler: tuple[str, int], num
     """The ranks of one of several hosts with as many processes each; on the first host also the scheduler.
 
     Args:
-        program: the program that each rank runs.
-        device_num: processes on each host.
+        device_num: number of processes on each host.
         scheduler: address of the first host, and a port there.
-        num_hosts: number of hosts.
         host_rank: number of this host, from 0.
     """
     host, port = scheduler
@@ -172,8 +168,8 @@ def mpirun_job(program: Program, device_num: int) -> Job:
     log_dir = "" if program.path() == "." else shlex.quote(program.path() + "/")
     script = _MPI_RANK.format(log_dir=log_dir, log_name=shlex.quote(program.log_name), cores=cores, command=command)
     words = ("mpirun", "--allow-run-as-root", "-n", str(device_num), "--bind-to", "none", "bash", "-c", script)
-    environment = {"OMP_NUM_THREADS": shares.threads}
-    process = Process("mpirun", environment, words, program.path("mpirun.log"), signals={SIGTERM: SIGUSR1, SIGINT: SIGUSR2})
+    signals: dict[int, Signals] = {SIGTERM: SIGUSR1, SIGINT: SIGUSR2}
+    process = Process("mpirun", {"OMP_NUM_THREADS": shares.threads}, words, program.path("mpirun.log"), signals)
     return _make_job(program, [process], range(device_num))
 
 

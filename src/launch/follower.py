@@ -11,11 +11,7 @@ _PIECE = 1 << 20  # bytes
 
 
 class Follower:
-    """Copies a file to standard output, a `src.cli.Output`, while it grows.
-
-    Args:
-        path: the file; it need not exist yet.
-    """
+    """Copies a file to standard output while it grows; it need not exist yet."""
 
     def __init__(self, path: Path | str):
         self._path = path

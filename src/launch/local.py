@@ -12,7 +12,7 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from src.cli import Parser, bad_input_exits
@@ -48,8 +48,6 @@ def plan_rank_table(
     """The Job of this server of a rank table.
 
     Args:
-        program: the program that each rank runs.
-        table_file: path of the table.
         hccn_config_file: the addresses of this server's devices; None asks hccn_tool, and reads /etc/hccn.conf.
         server_ip: the server_id of this server; None finds it by the addresses of devices and host.
 
@@ -59,11 +57,9 @@ def plan_rank_table(
     table = read_table(table_file)
     for note in find_notes(table):
         print(f"warning: {table_file}: {note}", file=sys.stderr)
-    device_addresses: Collection[str] = ()
-    host_addresses: Collection[str] = (server_ip,) if server_ip is not None else find_host_addresses()
-    if server_ip is None:
-        ids = sorted({device.device_id for server in table.servers for device in server.devices})
-        device_addresses = hccn.find_own_addresses(ids, hccn_config_file)
+    device_ids = sorted({device.device_id for server in table.servers for device in server.devices})
+    device_addresses = hccn.find_own_addresses(device_ids, hccn_config_file) if server_ip is None else []
+    host_addresses = find_host_addresses() if server_ip is None else {server_ip}
     try:
         server = find_own_server(table, device_addresses, host_addresses)
     except ValueError as error:
@@ -114,7 +110,7 @@ def _check(options: argparse.Namespace) -> None:
     options.num_hosts = options.num_hosts or 1
     options.host_rank = options.host_rank or 0
     if options.host_rank >= options.num_hosts:
-        raise ValueError(f"--host_rank={options.host_rank}: below --num_hosts={options.num_hosts} is allowed")
+        raise ValueError(f"--host_rank={options.host_rank}: a number below --num_hosts={options.num_hosts} is expected")
     if "/" in options.log_name or options.log_name in ("", ".", ".."):
         raise ValueError(f"--log_name={options.log_name}: the name of a file is expected; --log_dir says where")
     if not Path(options.script).is_file():

@@ -59,7 +59,7 @@ def generate(options: argparse.Namespace) -> tuple[Table, str]:
     numbers, super_pod_id = _find_super_devices(physical, options)
     addresses = dict.fromkeys(physical, "") if options.no_device_ip else hccn.require_addresses(physical, options.hccn_config_file)
     devices = tuple(Device(device, addresses[device], rank, numbers[device]) for rank, device in enumerate(physical))
-    table = check("what is found makes no table", Table((Server(server_ip, devices, super_pod_id),)))
+    table = check("the generated table", Table((Server(server_ip, devices, super_pod_id),)))
     return table, f"hccl_{len(devices)}p_{''.join(map(str, logical))}_{server_ip}.json"
 
 
@@ -78,7 +78,7 @@ def _find_super_devices(physical: Sequence[int], options: argparse.Namespace) ->
     if options.version != "1.2":
         for name, value in given.items():
             if value is not None:
-                raise ValueError(f"--{name}={value}: super pods stand in tables of --version 1.2")
+                raise ValueError(f"--{name}={value}: only tables of --version 1.2 have super pods")
         return dict.fromkeys(physical), None
     if None not in given.values():
         numbers = options.super_device_ids.split(",")
@@ -120,7 +120,9 @@ def _run_generate(options: argparse.Namespace) -> int:
     physical = [device.device_id for device in table.servers[0].devices]
     if table.version == "1.0" and not are_connected(physical):
         ids = ", ".join(map(str, physical))
-        _warn(f"devices {ids}: an Ascend 910 server connects only groups within 0 to 3, within 4 to 7, or all eight; newer servers all")
+        _warn(
+            f"devices {ids}: an Ascend 910 server connects only groups within 0 to 3, within 4 to 7, or all eight; newer ones connect any"
+        )
     return _write(table, Path(options.output_dir, name))
 
 

@@ -101,7 +101,6 @@ def read_device(server: Hashable, server_id: str | None, device: tuple[Any, str]
         server, server_id: values of the Row.
         device: the object that holds device_id and device_ip, and its path.
         ranked: the object that holds rank_id, and its path: the device itself, except in version 0.x.
-        faults: a list that grows.
     """
     tree, path = device
     rank_tree, rank_path = ranked

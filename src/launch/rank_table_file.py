@@ -146,7 +146,6 @@ def find_own_server(table: Table, device_addresses: Collection[str], host_addres
     """The Server of a table that is this machine.
 
     Args:
-        table: the table to search.
         device_addresses: addresses of this machine's devices; they decide, as in the model zoo.
         host_addresses: addresses and names of the machine itself, compared with server_id if no device address is in the table.
 

@@ -41,7 +41,7 @@ def read_members(tree: Any, version: str | None, faults: list[str]) -> list[Memb
     if not isinstance(tree, dict) or "super_pod_list" not in tree or version is None:
         return None
     if version != "1.2":
-        faults.append(f'super_pod_list: HCCL reads it in version "1.2" alone, this is "{version}"')
+        faults.append(f'super_pod_list: HCCL reads it only in version "1.2", this is "{version}"')
         return None
     members = []
     ids = []
@@ -99,5 +99,5 @@ def find_super_pod_faults(rows: Sequence[Row]) -> list[str]:
     )
     for name, key in groupings:
         runs = Counter(value for value, _ in groupby(by_rank, key))
-        faults += [f"{name.format(value)}: ranks of others stand between its own" for value, count in runs.items() if count > 1]
+        faults += [f"{name.format(value)}: its ranks are not consecutive" for value, count in runs.items() if count > 1]
     return faults

@@ -20,14 +20,14 @@ from src.launch.rank_table_row import Row
 def read_legacy_rows(tree: Any) -> tuple[list[Row], list[str]]:
     """The devices of a parsed table of version 0.x in file order, and its faults."""
     if isinstance(tree, dict) and not is_legacy(tree):
-        return [], ["group_list is missing: this is no table of version 0.x"]
+        return [], ["group_list is missing: not a table of version 0.x"]
     faults = find_repeated_keys(tree)
     take_text(tree, "status", "", faults, allowed=("completed",))
     groups = take_list(tree, "group_list", "", faults)
     if groups is None:
         return [], faults
     if len(groups) > 1:
-        faults.append(f"group_list has {len(groups)} groups: one of all devices is expected, version 1.0 knows no groups")
+        faults.append(f"group_list has {len(groups)} groups: a single group of all devices is expected, as version 1.0 has no groups")
     group, path = groups[0], "group_list[0]"
     instances = take_list(group, "instance_list", path, faults)
     rows = [_read_instance(instance, f"{path}.instance_list[{index}]", faults) for index, instance in enumerate(instances or ())]

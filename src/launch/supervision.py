@@ -59,16 +59,11 @@ def _noted_signals() -> Iterator[list[int]]:
 
 
 class _Crew:
-    """The running processes of a job.
-
-    Args:
-        job: the processes to run.
-        received: signals that this process got; the list grows.
-    """
+    """The running processes of a job."""
 
     def __init__(self, job: Job, received: list[int]):
         self.job = job
-        self.received = received
+        self.received = received  # signals that this process got; the list grows
         self.ranks: list[Child] = []
         self.scheduler: Child | None = None
         Path(job.followed).unlink(missing_ok=True)  # an earlier run's log must not be shown

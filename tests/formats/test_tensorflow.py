@@ -248,7 +248,7 @@ def test_an_index_without_header_is_refused(small, pairs):
 def test_texts_alone_are_no_weights(tmp_path, small):
     pairs = read_pairs(small)
     write_pairs(small, [pairs[0], (b"text", protobuf.encode_field(1, 7))])
-    with pytest.raises(ValueError, match="no variables of numbers"):
+    with pytest.raises(ValueError, match="no numeric variables"):
         tensorflow.read(small)
 
 

@@ -195,7 +195,7 @@ def test_a_head_with_an_output_matrix_of_its_own_is_left_out_and_told(other, tmp
     write_huggingface(tmp_path, {TABLE: WORDS, **head, **other})
     found = weights.read(tmp_path)
     assert_bits(found.arrays, {"bert.embeddings.word.weight": WORDS})
-    assert {origin.name for origin in found.origins if origin.remark == "of a head whose output layer is its own"} == head.keys()
+    assert {origin.name for origin in found.origins if origin.remark == "part of a head with an output layer of its own"} == head.keys()
     (warning,) = found.warnings
     assert warning.startswith(f"the masked language model is left out: {next(iter(other))} is not ")
 

@@ -392,8 +392,8 @@ ERRORS = {
     "--device_num 2 --server_ip 10.0.0.1": "--server_ip: only --launcher=rank_table takes it, not msrun",
     "--launcher mpirun --device_num 2 --num_hosts 2": "--num_hosts: only --launcher=msrun takes it, not mpirun",
     "--device_num 2 --num_hosts 2": "--num_hosts=2: give --host_rank, and --scheduler HOST:PORT with the address of the host of rank 0",
-    "--device_num 2 --num_hosts 2 --host_rank 2 --scheduler a:1": "--host_rank=2: below --num_hosts=2 is allowed",
-    "--device_num 2 --host_rank 1": "--host_rank=1: below --num_hosts=1 is allowed",
+    "--device_num 2 --num_hosts 2 --host_rank 2 --scheduler a:1": "--host_rank=2: a number below --num_hosts=2 is expected",
+    "--device_num 2 --host_rank 1": "--host_rank=1: a number below --num_hosts=1 is expected",
     "--device_num 2 --scheduler 10.0.0.1": "argument --scheduler: 10.0.0.1: HOST:PORT is expected, such as 10.0.0.1:8118; "
     "see `python -m src.launch.local --help`",
     "--device_num 2 --log_name a/b": "--log_name=a/b: the name of a file is expected; --log_dir says where",

@@ -19,11 +19,11 @@ FAULTS = {
     "a wrong server_count": (set_value(["server_count"], "1"), ['server_count="1": server_list has 2']),
     "a server_count that is a number": (set_value(["server_count"], 2), ["server_count=2: a string is expected"]),
     "servers that are no list": (set_value(["server_list"], {"a": 1}), ["server_list={...}: a list is expected"]),
-    "no servers": (set_value(["server_list"], []), ["server_list=[]: a list with something in it is expected"]),
+    "no servers": (set_value(["server_list"], []), ["server_list=[]: a non-empty list is expected"]),
     "a server that is none": (set_value(["server_list", 1], "x"), ['server_list[1]="x": an object is expected']),
     "a server without devices": (
         set_value(["server_list", 1, "device"], []),
-        ["server_list[1].device=[]: a list with something in it is expected"],
+        ["server_list[1].device=[]: a non-empty list is expected"],
     ),
     "a device that is none": (set_value(LAST, None), ["server_list[1].device[1]=null: an object is expected"]),
     "a server that is there twice": (
@@ -81,7 +81,7 @@ FAULTS = {
     ),
     "super pods of version 1.0": (
         set_value(["super_pod_list"], []),
-        ['super_pod_list: HCCL reads it in version "1.2" alone, this is "1.0"'],
+        ['super_pod_list: HCCL reads it only in version "1.2", this is "1.0"'],
     ),
     "addresses of both kinds": (
         set_value([*FIRST, "device_ip"], "fd00::1"),
@@ -132,7 +132,7 @@ def test_all_faults_are_told_at_once(capsys):
 
 def test_a_key_that_stands_there_twice_is_named(capsys):
     write("table.json", GOLDEN.replace('"rank_id": "0"', '"rank_id": "0", "rank_id": "0"'))
-    assert run(capsys, "validate", "table.json")[1] == ["table.json: server_list[0].device[0].rank_id stands there more than once"]
+    assert run(capsys, "validate", "table.json")[1] == ["table.json: server_list[0].device[0].rank_id occurs more than once"]
 
 
 def test_other_keys_order_and_names_of_servers_are_no_faults():
@@ -192,4 +192,4 @@ def test_a_file_that_cannot_be_read_is_told_in_one_line(capsys, tmp_path, comman
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero")
 def test_a_file_without_end_is_not_read_to_its_end(capsys):
-    assert run(capsys, "validate", "/dev/zero") == (1, ["/dev/zero: more than 4 MiB; that is no rank table"], [])
+    assert run(capsys, "validate", "/dev/zero") == (1, ["/dev/zero: more than 4 MiB, too large for a rank table"], [])

@@ -77,15 +77,15 @@ def test_a_table_without_addresses_is_made_when_asked_for_and_told(capsys):
         (("[3,4)",), "`npu-smi info -t spod-info -i 1 -c 1` prints no SDID and Super Pod ID: no device of a super pod? --super_device_ids"),
         (("[4,5)",), "`npu-smi info -m` has no Chip Phy-ID 4; --super_device_ids and --super_pod_id give the numbers"),
         (("[0,1)", "--super_pod_id", "0"), "--super_pod_id=0: --super_device_ids and --super_pod_id are given both, or neither"),
-        (("[0,1)", "--version", "1.0", "--super_pod_id", "0"), "--super_pod_id=0: super pods stand in tables of --version 1.2"),
+        (("[0,1)", "--version", "1.0", "--super_pod_id", "0"), "--super_pod_id=0: only tables of --version 1.2 have super pods"),
         (("[0,2)", "--super_pod_id", "0", "--super_device_ids", "7"), "--super_device_ids=7: one number for each of 2 devices is expected"),
         (
             ("[0,2)", "--super_pod_id", "0", "--super_device_ids", "7,7"),
-            'what is found makes no table: server_list[0].device[1].super_device_id="7": server_list[0].device[0].super_device_id has it',
+            'the generated table: server_list[0].device[1].super_device_id="7": server_list[0].device[0].super_device_id has it',
         ),
         (
             ("[0,1)", "--super_pod_id", "0", "--super_device_ids", "4294967295"),
-            'what is found makes no table: server_list[0].device[0].super_device_id="4294967295": a whole number from "0" to "4294967294"',
+            'the generated table: server_list[0].device[0].super_device_id="4294967295": a whole number from "0" to "4294967294"',
         ),
     ],
 )
@@ -127,7 +127,7 @@ def test_tables_of_one_super_pod_are_merged_into_one_and_others_stand_beside_it(
         write(f"{index}.json", tree)
     assert run(capsys, "merge", "0.json", "1.json", "2.json") == (0, ["hccl_3s_5p.json"], [])
     assert read_table("hccl_3s_5p.json") == whole
-    expected = 'error: the merged table: super pod "pod_0": ranks of others stand between its own'
+    expected = 'error: the merged table: super pod "pod_0": its ranks are not consecutive'
     assert run(capsys, "merge", "0.json", "2.json", "1.json") == (2, [], [expected])
     write("plain.json", to_json(make_table(1)))
     expected = "error: plain.json: version 1.0, but 2.json has 1.2: all with super pods, or none"
@@ -157,7 +157,7 @@ FAULTS = {
     "an empty list": (
         set_value([PODS], []),
         [
-            "super_pod_list=[]: a list with something in it is expected",
+            "super_pod_list=[]: a non-empty list is expected",
             *(f'server_list[{n}].server_id="10.0.0.{n + 1}": no super pod of super_pod_list has it' for n in range(3)),
         ],
     ),
@@ -192,7 +192,7 @@ FAULTS = {
     ),
     "ranks across servers": (
         lambda tree: [set_value(["server_list", n, "device", 1 - n, "rank_id"], text)(tree) for n, text in enumerate("21")],
-        [f"server_list[{n}]: ranks of others stand between its own" for n in range(2)],
+        [f"server_list[{n}]: its ranks are not consecutive" for n in range(2)],
     ),
     "no address in one of two super pods": (
         remove("server_list", 2, "device", 0, "device_ip"),
