@@ -25,7 +25,7 @@ def uses(text):
     return found & LEAVING
 
 
-def test_nothing_else_uses_what_mindspore_will_take_away():
+def test_nothing_else_uses_calls_that_mindspore_will_remove():
     found = {str(path.relative_to(ROOT)): uses(path.read_text(encoding="utf-8")) for path in FILES}
     assert not {name: names for name, names in found.items() if names}
 

@@ -61,7 +61,7 @@ _FROM_TENSORFLOW = {theirs: ours for ours, theirs in _TO_TENSORFLOW.items()}
 _FROM_ZOO = {theirs: ours for ours, _, _, theirs in ALL} | {ZOOS_POSITIONS: POSITIONS}
 _OURS = {*_TO_HUGGINGFACE, POSITIONS}
 
-_NUMBER = re.compile(r"(?<=\.layers\.)\d+(?=\.)|(?<=\.layer\.)\d+(?=\.)|(?<=/layer_)\d+(?=/)|(?<=^bert_encoder\.layers\.)\d+(?=\.)")
+NUMBER = re.compile(r"(?<=\.layers\.)\d+(?=\.)|(?<=\.layer\.)\d+(?=\.)|(?<=/layer_)\d+(?=/)|(?<=^bert_encoder\.layers\.)\d+(?=\.)")
 _BACKBONE_PREFIXES = ("embeddings.", "encoder.", "pooler.")
 _OTHER_SPELLINGS = {  # from the first port of Google's code, and from NVIDIA's layers that fuse dense and activation
     "LayerNorm.gamma": "LayerNorm.weight",
@@ -119,11 +119,11 @@ def from_zoo(name: str) -> str:
 
 def is_ours(name: str) -> bool:
     """Whether one of our networks has a parameter of this name."""
-    return name.startswith("head.") or _NUMBER.sub("{}", name) in _OURS
+    return name.startswith("head.") or NUMBER.sub("{}", name) in _OURS
 
 
 def _translate(name: str, table: Mapping[str, str]) -> str:
-    number = _NUMBER.search(name)
+    number = NUMBER.search(name)
     if not number:
         return table.get(name, name)
-    return table.get(_NUMBER.sub("{}", name, count=1), name).replace("{}", number[0])
+    return table.get(NUMBER.sub("{}", name, count=1), name).replace("{}", number[0])

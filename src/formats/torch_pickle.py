@@ -79,7 +79,7 @@ def _find_tensors(loaded: Any, file_size: int) -> dict[str, np.ndarray]:
     return {}
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)  # a repr could be of any size
 class StoredTensor:
     """A view of a storage, resolved only on request: legacy files have their data after the pickle."""
 

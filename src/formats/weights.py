@@ -149,7 +149,7 @@ def to_float32(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def cut_vocabulary(name: str, array: np.ndarray, num_words: int) -> np.ndarray:
-    """A table of words without the rows that pad it to a multiple; unchanged if its length is not `num_words` padded so."""
+    """A parameter without the rows that pad the vocabulary to a multiple; unchanged if its length is not that of `num_words` padded."""
     padded = name in OF_WORDS and array.ndim and len(array) == num_words + -num_words % _VOCABULARY_MULTIPLE
     return array[:num_words] if padded else array
 
@@ -172,9 +172,13 @@ def _translate_huggingface(raw: Mapping[str, np.ndarray], untied: Mapping[str, s
     for name, array in raw.items():
         target = names.from_huggingface(name)
         remark = ""
-        if first := _find_first_name(name):
-            target = None if first in ours else first
-            remark = f"differs from {first}" if name in untied else f"the same as {first}" if first in ours else "its second name"
+        first = _find_first_name(name)
+        if first and first in ours:
+            target = None
+            remark = f"{'differs from' if name in untied else 'the same as'} {first}"
+        elif first:
+            target = first
+            remark = "its second name"
         elif target is None:
             remark = "a buffer, which follows from the configuration"
         if untied and target and target.startswith("masked_lm."):

@@ -17,7 +17,7 @@ _BACKBONE = re.compile(r"^(bert\.)+(bert_embedding_lookup|bert_embedding_postpro
 _LSTM = re.compile(r"^(?:bert\.)+lstm\.(weight_ih|weight_hh|bias_ih|bias_hh)_l0(_reverse)?$")
 _LSTM_PARTS = {"weight_ih": "input_weight", "weight_hh": "hidden_weight", "bias_ih": "bias", "bias_hh": "bias"}
 _CRF = ("loss.transitions", "loss.transition_matrix")  # the second name is r0.x's
-EPS = 1e-7  # MindSpore's layer normalisation
+EPS = 1e-7  # the default of MindSpore's layer normalisation
 _TAG_LOGITS = ("head.dense.weight", "head.dense.bias")
 _O = 0  # the tag outside of entities
 _HEAD_SIZE = 64  # of every network that the zoo trained
@@ -29,7 +29,7 @@ def is_zoo(tensors: Collection[str]) -> bool:
 
 
 def translate(tensors: Mapping[str, np.ndarray]) -> Iterator[tuple[Origin, np.ndarray | None]]:
-    """An Origin and our array for each tensor of a checkpoint, more of them if it is split; None if it gives no array.
+    """Pairs of an Origin and our array for the tensors of a checkpoint: several for a tensor that is split, and None for no array.
 
     Raises:
         ValueError: a malformed CRF, or an incomplete LSTM.

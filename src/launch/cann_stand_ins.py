@@ -89,13 +89,13 @@ def _make(folder: Path, library: Path, compiler: str) -> None:
     users = [*plugin, *(ascend / f"{name}.so" for name in (*names.split(), "liblowlatency_collective"))]
     users += [*ascend.glob("ms_kernels_symmetric_memory/**/*.so"), *ascend.glob("ms_kernels_internal/internal_kernel/lib/*.so")]
     system = [_run(compiler, f"-print-file-name={name}").strip() for name in _SYSTEM]
-    defined = _symbols("--defined-only", *users, *library.glob("*.so*"), *filter(os.path.exists, system))
+    defined = _list_symbols("--defined-only", *users, *library.glob("*.so*"), *filter(os.path.exists, system))
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as work:
         classes = Path(work, "classes.o")
         _run(compiler, _ABI, "-fPIC", "-c", _CLASSES, "-o", classes)
         ours = set(_run("nm", "--defined-only", "--format=just-symbols", classes).split())
-        wanted = {name for name in _symbols("--undefined-only", *users) - defined - ours if not name.startswith(_NOT_CANN)}
+        wanted = {name for name in _list_symbols("--undefined-only", *users) - defined - ours if not name.startswith(_NOT_CANN)}
         objects = {name for name in wanted if name.startswith(("_ZTI", "_ZTV", "_ZTS"))}
         kernels = _find_names(plugin, rb"aclnn[A-Za-z0-9]+")
         runtime = _find_names([*plugin, *ascend.glob("*.so")], rb"acl(?!nn)[A-Za-z0-9]{4,60}")
@@ -118,7 +118,7 @@ def _run(*command: Path | str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def _symbols(flag: str, *paths: Path | str) -> set[str]:
+def _list_symbols(flag: str, *paths: Path | str) -> set[str]:
     found = set()
     for path in paths:
         lines = subprocess.run(["nm", "-D", flag, path], capture_output=True, text=True).stdout.splitlines()

@@ -576,8 +576,8 @@ def write_zoo(path, arrays, **others):
     theirs = {ours: theirs for ours, _, _, theirs in names.ALL} | {names.POSITIONS: names.ZOOS_POSITIONS}
 
     def to_zoo(name):
-        number = names._NUMBER.search(name)
-        name = theirs[names._NUMBER.sub("{}", name)]
+        number = names.NUMBER.search(name)
+        name = theirs[names.NUMBER.sub("{}", name)]
         name = name.format(number[0]) if number else name
         return ("bert." if name.startswith("cls") else "bert.bert.") + name
 

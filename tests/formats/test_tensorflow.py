@@ -116,7 +116,7 @@ def test_arrays_are_mapped_and_large_ones_checked_in_parts(tmp_path):
         tensorflow.read(tmp_path / "one")
 
 
-def test_an_array_at_a_time_is_asked_for(tmp_path):
+def test_one_array_at_a_time_is_requested(tmp_path):
     class Lazy(dict):
         def __getitem__(self, name):
             return np.full(2, len(name), np.float32)
@@ -128,14 +128,14 @@ def test_an_array_at_a_time_is_asked_for(tmp_path):
 @pytest.mark.parametrize(
     "arrays", [{"a": np.array(["x"])}, {"a": np.array([None])}, {"a": np.zeros(1, "f4,f4")}, {"": np.zeros(1)}, {"a" * 5000: np.zeros(1)}]
 )
-def test_what_cannot_be_written_leaves_the_old_files(small, arrays):
+def test_a_failed_write_leaves_the_old_files(small, arrays):
     with pytest.raises(ValueError, match="variable"):
         tensorflow.write(small, {"0": np.zeros(1)} | arrays)
     assert_same(tensorflow.read(small), SMALL)
     assert len(list(small.parent.iterdir())) == 2
 
 
-def test_a_path_means_a_prefix(small):
+def test_paths_refer_to_a_prefix(small):
     small.with_name("model.ckpt-1000.meta").touch()
     for ending in ("", *ENDINGS, ".meta"):
         assert tensorflow.find_prefix(f"{small}{ending}") == small
@@ -147,7 +147,7 @@ def test_a_path_means_a_prefix(small):
     assert_same(tensorflow.read(small.parent), SMALL)
 
 
-def test_other_paths_mean_none(tmp_path):
+def test_other_paths_have_no_prefix(tmp_path):
     for name in ("absent", "", "model.safetensors.index.json", "absent.index", "absent.data-00000-of-00001", "..index"):
         assert tensorflow.find_prefix(tmp_path / name) is None
     with pytest.raises(FileNotFoundError, match="absent.index"):
@@ -167,7 +167,7 @@ def test_a_partitioned_variable_is_refused_by_name():
         tensorflow.read(GOLDEN / "slices.ckpt")
 
 
-def test_damage_is_told_or_harmless(small):
+def test_damage_is_reported_or_harmless(small):
     rng = random.Random(0)
     whole = {ending: Path(f"{small}{ending}").read_bytes() for ending in ENDINGS}
     refused = 0
@@ -245,14 +245,14 @@ def test_an_index_without_header_is_refused(small, pairs):
         tensorflow.read(small)
 
 
-def test_texts_alone_are_no_weights(tmp_path, small):
+def test_texts_alone_are_not_weights(tmp_path, small):
     pairs = read_pairs(small)
     write_pairs(small, [pairs[0], (b"text", protobuf.encode_field(1, 7))])
     with pytest.raises(ValueError, match="no numeric variables"):
         tensorflow.read(small)
 
 
-def test_a_compressed_block_is_told(small, monkeypatch):
+def test_a_compressed_block_is_reported(small, monkeypatch):
     monkeypatch.setattr(sorted_table, "NO_COMPRESSION", b"\1")
     write_pairs(small, read_pairs_of(SMALL))
     monkeypatch.undo()
@@ -296,7 +296,7 @@ def test_a_very_long_name_is_refused_and_not_shown(small):
         (f'model_checkpoint_path: "{"x" * 5000}"', None),
     ],
 )
-def test_the_file_checkpoint_tells_which_of_several_is_meant(state, found, tmp_path):
+def test_the_file_checkpoint_names_the_one_to_read(state, found, tmp_path):
     for name in ("old.ckpt", "new.ckpt"):
         tensorflow.write(tmp_path / name, {"a": np.zeros(1, np.float32)})
     (tmp_path / "checkpoint").write_text(state)

@@ -113,7 +113,7 @@ def test_truncated_file_is_refused(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_damage_is_told_or_gives_arrays_of_bounded_size(name, tmp_path, expected):
+def test_damage_is_reported_or_gives_arrays_of_bounded_size(name, tmp_path, expected):
     path, outcomes = tmp_path / name, set()
     path.write_bytes((GOLDEN / name).read_bytes())
     for data, found in read_damaged(path, lambda: torch_pickle.read(path), 3):
@@ -144,7 +144,7 @@ def name(text):
     return TEXT % (len(text), text)
 
 
-def test_what_is_no_name_or_no_tensor_is_left_out(tmp_path):
+def test_keys_that_are_not_names_and_values_that_are_not_tensors_are_left_out(tmp_path):
     path = write_state_dict(tmp_path / "a.bin", b"K\5", SMALL, name(b"a"), SMALL, b"N", SMALL, name(b"b"), b"K\5", b"K\1\x85", SMALL)
     assert_bits(torch_pickle.read(path), {"a": np.ones(1, np.float32)})
 
@@ -213,7 +213,7 @@ def test_file_without_tensors_is_refused(data, tmp_path):
     assert not read_or_refuse(tmp_path / "weights.bin", data)
 
 
-def test_absent_file_is_told_as_absent(tmp_path):
+def test_an_absent_file_is_reported_as_absent(tmp_path):
     with pytest.raises(FileNotFoundError):
         torch_pickle.read(tmp_path / "none.bin")
 

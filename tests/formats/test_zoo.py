@@ -193,7 +193,7 @@ CONTRADICTIONS = {
 
 
 @pytest.mark.parametrize("added", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
-def test_contradictions_are_told_with_the_file(added, path):
+def test_contradictions_are_reported_with_the_file(added, path):
     write(path, list_encoder("bert.bert.", 1), added)
     with pytest.raises(ValueError, match=re.escape(str(path))):
         weights.read(path)
@@ -249,14 +249,14 @@ def test_a_partial_checkpoint_says_what_is_absent(absent, told, path):
         ("bert_encoder.layers.0.attention.attention._generate_relative_positions_embeddings.embeddings_table", (5,)),
     ],
 )
-def test_shapes_of_no_network_are_told(name, shape, path):
+def test_impossible_shapes_are_reported(name, shape, path):
     write(path, list_encoder("bert.bert.", 1, True) | {f"bert.bert.{name}": shape})
     with pytest.raises(ValueError, match=f"{re.escape(str(path))}: .* of shapes that no network has"):
         zoo.describe(path)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # two damaged biases are added
-def test_damage_is_told(path):
+def test_damage_is_reported(path):
     lookup = "bert.bert.bert_embedding_lookup.embedding_table"
     theirs = fill({lookup: (2, 2), **dict.fromkeys(LSTM, (3,)), "loss.transitions": (3, 3)})
     mindspore.save_checkpoint([{"name": name, "data": Tensor(array)} for name, array in theirs.items()], str(path))  # no checksum

@@ -88,7 +88,7 @@ def test_the_first_host_has_the_scheduler_on_all_cores():
     assert (scheduler.command, scheduler.log) == (("python", "run_pretrain.py", *FLAGS), "scheduler.log")
 
 
-def test_what_the_caller_has_set_stays():
+def test_variables_that_the_caller_has_set_stay():
     job = msrun_job(program(environ={"OMP_NUM_THREADS": "3", "HCCL_CONNECT_TIMEOUT": "1800"}), 2, ("127.0.0.1", 8118))
     assert [(rank.environment["OMP_NUM_THREADS"], rank.environment["HCCL_CONNECT_TIMEOUT"]) for rank in job.ranks] == [("3", "1800")] * 2
 

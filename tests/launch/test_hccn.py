@@ -42,7 +42,7 @@ def test_hccn_tool_is_found_where_the_driver_puts_it():
     assert hccn.find_addresses([1]) == {1: "192.168.3.2"}
 
 
-def test_what_the_tool_does_not_tell_is_read_from_hccn_conf(tmp_path):
+def test_addresses_that_the_tool_lacks_are_read_from_hccn_conf(tmp_path):
     write_tool(tmp_path / "hccn_tool")
     hccn.CONFIG.write_text("address_0=10.1.1.0\naddress_2=10.1.1.2\n")
     assert hccn.require_addresses([2, 0]) == {0: "192.168.3.1", 2: "10.1.1.2"}
@@ -57,7 +57,7 @@ def test_a_file_that_is_named_is_read_instead_of_asking_the_tool(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["#!/no/such/interpreter\n", "\0\0", "#!/bin/sh\nexec sleep 60\n"])
-def test_a_tool_that_does_not_run_counts_as_none(tmp_path, monkeypatch, text):
+def test_a_tool_that_does_not_run_counts_as_absent(tmp_path, monkeypatch, text):
     monkeypatch.setattr(hccn, "TIMEOUT", 0.2)
     write_tool(tmp_path / "hccn_tool", text)
     assert hccn.find_addresses([0, 1]) == {}
@@ -101,7 +101,7 @@ def test_lines_of_hccn_conf(tmp_path):
         ("address_0=10.1.1.1", "a second address of device 0"),
     ],
 )
-def test_a_bad_line_of_hccn_conf_is_told_with_its_number(tmp_path, line, fault):
+def test_a_bad_line_of_hccn_conf_is_reported_with_its_number(tmp_path, line, fault):
     path = tmp_path / "hccn.conf"
     path.write_text(f"address_0=10.1.1.0\n{line}\n")
     with pytest.raises(ValueError) as caught:

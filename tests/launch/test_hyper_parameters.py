@@ -82,7 +82,7 @@ def test_bad_files_are_named_with_the_line(text, message, ini, capsys):
     assert (out, err.replace(str(path), "FILE")) == ("", f"error: {message}\n")
 
 
-def test_a_file_that_is_no_text_or_absent_is_named(tmp_path, capsys):
+def test_a_binary_or_absent_file_is_named(tmp_path, capsys):
     (tmp_path / "a.ini").write_bytes(b"[config]\n\xff=1\n")
     assert [exit_code(hyper_parameters.main, [f"{tmp_path}/{name}.ini"]) for name in "ab"] == [2, 2]
     assert exit_code(hyper_parameters.main, []) == 2

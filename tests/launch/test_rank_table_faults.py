@@ -119,7 +119,7 @@ def test_a_good_table_has_no_fault():
     assert find_faults(make_tree(8, 8)) == []
 
 
-def test_all_faults_are_told_at_once(capsys):
+def test_all_faults_are_reported_at_once(capsys):
     tree = make_tree(2, 2)
     for name in ("an unknown version", "a table that is not completed", "a device that is there twice", "an address that is none"):
         FAULTS[name][0](tree)
@@ -130,12 +130,12 @@ def test_all_faults_are_told_at_once(capsys):
     assert run(capsys, "show", path) == (2, [], ['error: table.json: version="1.1": "1.0" or "1.2" is expected (and 3 more)'])
 
 
-def test_a_key_that_stands_there_twice_is_named(capsys):
+def test_a_repeated_key_is_named(capsys):
     write("table.json", GOLDEN.replace('"rank_id": "0"', '"rank_id": "0", "rank_id": "0"'))
     assert run(capsys, "validate", "table.json")[1] == ["table.json: server_list[0].device[0].rank_id occurs more than once"]
 
 
-def test_other_keys_order_and_names_of_servers_are_no_faults():
+def test_other_keys_another_order_and_names_of_servers_are_allowed():
     tree = make_tree(2, 2)
     tree["server_list"][0] |= {"server_id": "node_0", "host_ip": "172.16.0.1"}
     tree["server_list"][1]["device"].reverse()
@@ -173,7 +173,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_is_no_table_is_told_in_short_lines(capsys, name):
+def test_files_that_are_not_tables_are_reported_in_short_lines(capsys, name):
     Path("table.json").write_bytes(HOSTILE[name])
     code, out, err = run(capsys, "validate", "table.json")
     assert (code, err) == (1, [])
@@ -185,7 +185,7 @@ def test_what_is_no_table_is_told_in_short_lines(capsys, name):
 
 
 @pytest.mark.parametrize("command", ["validate", "show", "merge", "upgrade"])
-def test_a_file_that_cannot_be_read_is_told_in_one_line(capsys, tmp_path, command):
+def test_an_unreadable_file_is_reported_in_one_line(capsys, tmp_path, command):
     assert run(capsys, command, "none.json") == (2, [], ["error: none.json: No such file or directory"])
     assert run(capsys, command, tmp_path) == (2, [], [f"error: {tmp_path}: Is a directory"])
 

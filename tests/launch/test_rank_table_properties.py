@@ -40,7 +40,7 @@ def make_random_table(rng):
     return Table(tuple(servers))
 
 
-def test_what_is_written_is_read_again():
+def test_a_written_table_is_read_back():
     rng = random.Random(2)
     for _ in range(50):
         table = make_random_table(rng)
@@ -149,7 +149,7 @@ def is_good(tree):
     return True
 
 
-def test_of_many_changed_tables_exactly_the_good_ones_are_read():
+def test_exactly_the_good_ones_of_many_changed_tables_are_read():
     rng, verdicts = random.Random(4), []
     for _ in range(2000):
         counts = [rng.randint(1, 3) for _ in range(rng.randint(1, 3))]
@@ -170,7 +170,7 @@ def test_of_many_changed_tables_exactly_the_good_ones_are_read():
     assert 100 < sum(verdicts) < 1900  # both kinds occur
 
 
-def test_what_is_changed_in_a_table_of_version_0_is_refused_or_upgraded_to_a_good_one():
+def test_a_changed_table_of_version_0_is_refused_or_upgraded_to_a_good_one():
     rng, read = random.Random(5), 0
     for _ in range(300):
         tree = make_legacy(*(rng.randint(1, 3) for _ in range(rng.randint(1, 3))))
@@ -186,7 +186,7 @@ def test_what_is_changed_in_a_table_of_version_0_is_refused_or_upgraded_to_a_goo
     assert 30 < read < 270  # both kinds occur
 
 
-def test_bytes_that_are_changed_make_no_other_error():
+def test_changed_bytes_raise_no_other_error():
     rng = random.Random(6)
     for _ in range(300):
         data = bytearray(GOLDEN.encode())

@@ -225,7 +225,7 @@ def test_paddles_pretraining_is_of_records(shell, call, home):
         ("run_standalone_pretrain_cpu.sh", ["0", "1"], "DEVICE_ID EPOCH_SIZE DATA_DIR [SCHEMA_DIR]", "0 1 /path/cn-wiki-128"),
     ],
 )
-def test_too_few_arguments_are_told(name, arguments, usage, example, call):
+def test_too_few_arguments_are_reported(name, arguments, usage, example, call):
     done = call(name, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
