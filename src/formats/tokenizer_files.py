@@ -152,7 +152,7 @@ def _number_lines(path: Path | str) -> tuple[dict[str, int], list[str]]:
     vocabulary.pop("", None)
     notes = [f"{path}: {blank} blank lines, whose ids have no token"] if blank else []
     if repeated:
-        notes.append(f"{path}: {len(repeated)} tokens stand there again, and have the id of their last line: {shorten(repeated, _SHOWN)}")
+        notes.append(f"{path}: {len(repeated)} tokens are repeated, and have the id of their last line: {shorten(repeated, _SHOWN)}")
     return vocabulary, notes
 
 
