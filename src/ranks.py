@@ -1,9 +1,10 @@
-"""Which of several processes this one is: found in the environment that mpirun, msrun or a rank table's launcher leaves."""
+"""The rank of this process among those that train together, as mpirun, msrun or a rank table's launcher sets it in the environment."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-# launcher -> variables of the rank and of the number of ranks; the first launcher whose second variable is set counts
+# launcher -> variables with the rank and the number of ranks; the first launcher whose second variable is set counts
 _VARIABLES = {
     "msrun": ("MS_NODE_ID", "MS_WORKER_NUM"),
     "mpirun": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
@@ -12,14 +13,14 @@ _VARIABLES = {
 
 
 @dataclass(frozen=True)
-class Place:
+class RankInfo:
     """One process among those that train together.
 
     launcher: msrun, mpirun, rank_table, or None for a process that was started alone.
-    rank: from 0; None where msrun leaves it to the framework.
+    rank: from 0; None where msrun leaves the numbering to the framework.
     world_size: number of processes.
-    device_id: of this process on its host; None leaves it to the framework.
-    is_scheduler: the process of msrun that only brings the others together.
+    device_id: the process's device on its host; None leaves the choice to the framework.
+    is_scheduler: whether this is msrun's scheduler, which only brings the others together.
     """
 
     launcher: str | None = None
@@ -29,39 +30,39 @@ class Place:
     is_scheduler: bool = False
 
 
-def _find_launcher(environ):
-    return next((name for name, (_, size) in _VARIABLES.items() if environ.get(size)), None)
-
-
-def find_rank(environ=os.environ):
-    """The rank as the launcher tells it, a text; empty in a process that was started alone, or where msrun leaves it to the framework."""
+def find_rank(environ: Mapping[str, str] = os.environ) -> str:
+    """The rank as the launcher spells it; empty in a process that was started alone, or where msrun leaves it to the framework."""
     launcher = _find_launcher(environ)
     return environ.get(_VARIABLES[launcher][0], "") if launcher else ""
 
 
-def find_place(environ=os.environ):
-    """The Place that the environment tells.
+def find_rank_info(environ: Mapping[str, str] = os.environ) -> RankInfo:
+    """The RankInfo that the environment describes.
 
     Raises:
-        ValueError: a variable is no number, or the rank is not below the number of ranks.
+        ValueError: a variable is not a number, or the rank is not below the number of ranks.
     """
     launcher = _find_launcher(environ)
     if launcher is None:
-        return Place()
+        return RankInfo()
     rank_name, size_name = _VARIABLES[launcher]
-    size, rank = _read_number(environ, size_name), None
-    if launcher != "msrun" or environ.get(rank_name, "").isdecimal():  # msrun's may be any name, then the framework numbers them
+    size = _read_number(environ, size_name) or 0
+    rank = None
+    if launcher != "msrun" or environ.get(rank_name, "").isdecimal():  # msrun's may be any name; then the framework numbers the ranks
         rank = _read_number(environ, rank_name)
     if size < 1 or rank is not None and rank >= size:
         raise ValueError(f"{rank_name}={environ.get(rank_name)}, {size_name}={size}: ranks count from 0 and stay below their number")
-    is_scheduler = environ.get("MS_ROLE") == "MS_SCHED"
     if rank is None and launcher != "msrun":
         raise ValueError(f"{size_name}={size}, but {rank_name} is not set")
-    device = _read_number(environ, "OMPI_COMM_WORLD_LOCAL_RANK" if launcher == "mpirun" else "DEVICE_ID")
-    return Place(launcher, rank, size, device, is_scheduler)
+    device_id = _read_number(environ, "OMPI_COMM_WORLD_LOCAL_RANK" if launcher == "mpirun" else "DEVICE_ID")
+    return RankInfo(launcher, rank, size, device_id, is_scheduler=environ.get("MS_ROLE") == "MS_SCHED")
 
 
-def _read_number(environ, name):
+def _find_launcher(environ: Mapping[str, str]) -> str | None:
+    return next((name for name, (_, size) in _VARIABLES.items() if environ.get(size)), None)
+
+
+def _read_number(environ: Mapping[str, str], name: str) -> int | None:
     text = environ.get(name)
     if not text:
         return None

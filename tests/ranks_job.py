@@ -21,10 +21,10 @@ def overflow(folder):
     from mindspore import Tensor
     from test_step import make_batch, make_saturating_step, make_step, state
 
-    from src.ranks import find_place
+    from src.ranks import find_rank_info
     from src.train.loss_scale import LossScale
 
-    place = find_place()
+    place = find_rank_info()
     steps = {
         "plain": make_step("Lamb", 0.1, loss_scale=LossScale(8.0, 2.0, 100), world_size=place.world_size),
         "post": make_step("Lamb", 0.1, loss_scale=LossScale(8.0, 2.0, 100), world_size=place.world_size, accumulation_steps=2),
@@ -49,10 +49,10 @@ def overflow(folder):
 def sizes(folder):
     """Arrays of other sizes on each rank reach all ranks as they are."""
     from src.config.training import DeviceSettings
-    from src.ranks import find_place
+    from src.ranks import find_rank_info
     from src.train import collectives
 
-    place = find_place()
+    place = find_rank_info()
     device = DeviceSettings(rank=place.rank, world_size=place.world_size)
 
     def arrays_of(rank):

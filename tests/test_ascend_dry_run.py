@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, TINY, WORDS, exit_code, write_table
 
 from src.launch import cann_stand_ins
-from src.ranks import Place
+from src.ranks import RankInfo
 from src.report import ascend
 from src.report.ascend_log import DryRun
 from src.train import collectives, runtime
@@ -349,7 +349,7 @@ def test_a_rank_of_a_dry_run_goes_on_with_its_own_values(monkeypatch):
     for name in ("_broadcast_cell", "_gather_cell"):
         monkeypatch.setattr(collectives, name, lambda: lambda tensor: tensor * 0)
     monkeypatch.setenv("MS_SIMULATION_LEVEL", "1")
-    device = runtime.settings("Ascend", place=Place("rank_table", 0, 8))
+    device = runtime.settings("Ascend", place=RankInfo("rank_table", 0, 8))
     values = np.array([3, 5])
     assert collectives.broadcast(device, values).tolist() == [3, 5]
     assert collectives.largest(device, 15) == 15

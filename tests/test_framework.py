@@ -1,4 +1,4 @@
-"""What MindSpore says it will take away is used in one file alone."""
+"""Calls that MindSpore announces to remove are used in one file alone."""
 
 import ast
 from pathlib import Path
@@ -15,7 +15,7 @@ FILES = [
 
 
 def uses(text):
-    """Names of LEAVING that are attributes of something in the text of a module, or imported by it."""
+    """Names of LEAVING that a module's text uses as attributes or imports from MindSpore."""
     found = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Attribute):
@@ -25,7 +25,7 @@ def uses(text):
     return found & LEAVING
 
 
-def test_nothing_else_uses_what_mindspore_will_take_away():
+def test_nothing_else_uses_calls_that_mindspore_will_remove():
     found = {str(path.relative_to(ROOT)): uses(path.read_text(encoding="utf-8")) for path in FILES}
     assert not {name: names for name, names in found.items() if names}
 

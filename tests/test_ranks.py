@@ -1,31 +1,31 @@
 import pytest
 
-from src.ranks import Place, find_place, find_rank
+from src.ranks import RankInfo, find_rank, find_rank_info
 
 STARTED_BY = {
-    "nobody": ({}, Place()),
-    "msrun": ({"MS_ROLE": "MS_WORKER", "MS_WORKER_NUM": "8", "MS_NODE_ID": "3"}, Place("msrun", 3, 8)),
-    "msrun_with_names": ({"MS_ROLE": "MS_WORKER", "MS_WORKER_NUM": "8", "MS_NODE_ID": "pod-3"}, Place("msrun", None, 8)),
-    "msrun_scheduler": ({"MS_ROLE": "MS_SCHED", "MS_WORKER_NUM": "8"}, Place("msrun", None, 8, is_scheduler=True)),
+    "nobody": ({}, RankInfo()),
+    "msrun": ({"MS_ROLE": "MS_WORKER", "MS_WORKER_NUM": "8", "MS_NODE_ID": "3"}, RankInfo("msrun", 3, 8)),
+    "msrun_with_names": ({"MS_ROLE": "MS_WORKER", "MS_WORKER_NUM": "8", "MS_NODE_ID": "pod-3"}, RankInfo("msrun", None, 8)),
+    "msrun_scheduler": ({"MS_ROLE": "MS_SCHED", "MS_WORKER_NUM": "8"}, RankInfo("msrun", None, 8, is_scheduler=True)),
     "mpirun": (
         {"OMPI_COMM_WORLD_RANK": "9", "OMPI_COMM_WORLD_SIZE": "16", "OMPI_COMM_WORLD_LOCAL_RANK": "1", "DEVICE_ID": "0"},
-        Place("mpirun", 9, 16, device_id=1),
+        RankInfo("mpirun", 9, 16, device_id=1),
     ),
     "rank_table": (
         {"RANK_ID": "9", "RANK_SIZE": "16", "DEVICE_ID": "1", "RANK_TABLE_FILE": "hccl.json"},
-        Place("rank_table", 9, 16, device_id=1),
+        RankInfo("rank_table", 9, 16, device_id=1),
     ),
     "msrun_on_a_host_with_rank_variables": (
         {"MS_WORKER_NUM": "2", "MS_NODE_ID": "1", "RANK_ID": "0", "RANK_SIZE": "1"},
-        Place("msrun", 1, 2),
+        RankInfo("msrun", 1, 2),
     ),
 }
 
 
 @pytest.mark.parametrize("name", STARTED_BY)
-def test_the_place_is_found_in_the_environment(name):
+def test_the_rank_is_found_in_the_environment(name):
     environ, expected = STARTED_BY[name]
-    assert find_place({"PATH": "/bin", **environ}) == expected
+    assert find_rank_info({"PATH": "/bin", **environ}) == expected
 
 
 @pytest.mark.parametrize(
@@ -48,4 +48,4 @@ def test_lines_are_marked_with_the_rank_of_the_launcher_that_counts(environ, ran
 )
 def test_a_bad_variable_is_named(environ, message):
     with pytest.raises(ValueError, match=message):
-        find_place(environ)
+        find_rank_info(environ)

@@ -1,22 +1,22 @@
-"""BERT (Devlin et al. 2018) and NEZHA (Wei et al. 2019) once more, in plain NumPy and float64, bottom up.
+"""An independent implementation of BERT (Devlin et al. 2018) and NEZHA (Wei et al. 2019) in NumPy and float64, bottom up.
 
-The second implementation: `python -m src.convert` proves a conversion with it where the source's own library is absent.
-Parameters are read one at a time and forgotten, so that a large network needs little more memory than its weights.
+`python -m src.convert` proves a conversion with it where the source's own library is absent; the tests check src/models and src/export
+against it. Parameters are converted to float64 one at a time, so that a large network needs little more memory than its weights.
 
-Shapes: B batch, S sequence, H hidden, N heads, D = H / N head size, M max_relative_position, V vocabulary, C classes.
+Shapes: B batch, S sequence, H hidden, N heads, D = H / N head size, V vocabulary, C classes.
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
-from scipy.special import erf
+from scipy.special import erf, softmax
 
-from src.config.model import MASK_BIAS
+from src.config.model import MASK_BIAS, ModelConfig
 from src.convert.parameters import has_plain_head
 from src.formats.positions import make_sinusoids
 
-_BLOCK = 4096  # rows of the word embeddings in float64 at a time
-_LAYER = "bert.encoder.layers.{}"
+_BLOCK = 4096  # rows of the word embeddings that are float64 at a time
 
 
 def _linear(weights, name, x):
@@ -40,11 +40,6 @@ def _activate(kind, x):
     return 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
 
 
-def _softmax(scores):
-    exps = np.exp(scores - scores.max(-1, keepdims=True))
-    return exps / exps.sum(-1, keepdims=True)
-
-
 def _embed(model, weights, input_ids, token_type_ids):
     """Sum of word, segment and absolute position embeddings, normalised: [B, S] -> [B, S, H]."""
     x = weights["bert.embeddings.word.weight"][input_ids].astype(np.float64)
@@ -55,33 +50,36 @@ def _embed(model, weights, input_ids, token_type_ids):
 
 
 def _relate(model, weights, name, seq_length):
-    """NEZHA's vector for each pair of places, the table's row of their clipped distance: [S, S, D]."""
+    """NEZHA's vector a_ij for each pair of positions, the table's row for the clipped distance j - i: [S, S, D]."""
     distance = model.max_relative_position
     if model.position_embedding_type == "learned":
         table = weights[f"{name}.positions.table"]
     else:
         table = make_sinusoids(distance, model.hidden_size // model.num_attention_heads)
-    places = np.arange(seq_length)
-    return table[np.clip(places[None, :] - places[:, None], -distance, distance) + distance].astype(np.float64)
+    positions = np.arange(seq_length)
+    return table[np.clip(positions[None, :] - positions[:, None], -distance, distance) + distance].astype(np.float64)
 
 
 def _attend(model, weights, name, x, mask_bias):
-    """softmax(q_i . (k_j + a_ij) / sqrt D + mask) (v_j + a_ij) for every head, and the output projection; a_ij: NEZHA's alone."""
+    """softmax(q_i . (k_j + a_ij) / sqrt D + mask) (v_j + a_ij) for every head, then the output projection; BERT has no a_ij."""
     batch_size, seq_length, hidden_size = x.shape
-    heads = (batch_size, seq_length, model.num_attention_heads, hidden_size // model.num_attention_heads)
-    query, key, value = (_linear(weights, f"{name}.{part}", x).reshape(heads).swapaxes(1, 2) for part in ("query", "key", "value"))
+    head_size = hidden_size // model.num_attention_heads
+    heads = (batch_size, seq_length, model.num_attention_heads, head_size)
+    query = _linear(weights, f"{name}.query", x).reshape(heads).swapaxes(1, 2)  # [B, N, S, D]
+    key = _linear(weights, f"{name}.key", x).reshape(heads).swapaxes(1, 2)
+    value = _linear(weights, f"{name}.value", x).reshape(heads).swapaxes(1, 2)
     relations = None if model.position_embedding_type == "absolute" else _relate(model, weights, name, seq_length)
     scores = query @ key.swapaxes(2, 3)  # [B, N, S, S]
     if relations is not None:
         scores += np.einsum("bnid,ijd->bnij", query, relations)
-    probs = _softmax(scores / math.sqrt(heads[-1]) + mask_bias)
+    probs = softmax(scores / math.sqrt(head_size) + mask_bias, -1)
     context = probs @ value  # [B, N, S, D]
     if relations is not None:
         context += np.einsum("bnij,ijd->bnid", probs, relations)
     return _linear(weights, f"{name}.output", context.swapaxes(1, 2).reshape(x.shape))
 
 
-def _encode(model, weights, name, x, mask_bias):
+def _run_layer(model, weights, name, x, mask_bias):
     """One transformer layer, attention and feed-forward, each with residual and normalisation: [B, S, H] -> [B, S, H]."""
     y = _attend(model, weights, f"{name}.attention", x, mask_bias)
     x = _normalise(weights, f"{name}.attention_norm", x + y, model.layer_norm_eps)
@@ -90,7 +88,7 @@ def _encode(model, weights, name, x, mask_bias):
 
 
 def _predict_words(model, weights, x):
-    """The masked language model at every place, its last matrix the word embeddings: [B, S, H] -> [B, S, V]."""
+    """Logits of the masked language model at every position; its last matrix is the word embeddings': [B, S, H] -> [B, S, V]."""
     x = _activate(model.hidden_act, _linear(weights, "masked_lm.dense", x))
     x = _normalise(weights, "masked_lm.norm", x, model.layer_norm_eps)
     table = weights["bert.embeddings.word.weight"]
@@ -102,23 +100,24 @@ def _has(weights, *names):
     return all(f"{name}.{suffix}" in weights for name in names for suffix in ("weight", "bias"))
 
 
-def run(model, weights, input_ids, input_mask, token_type_ids):
-    """Everything that a network computes on the way, as far as `weights` has the parameters.
+def run(
+    model: ModelConfig, weights: Mapping[str, np.ndarray], input_ids: np.ndarray, input_mask: np.ndarray, token_type_ids: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Hidden states of all layers, and the outputs of those heads whose parameters are among the weights.
 
     Args:
-        model: ModelConfig.
-        weights: Mapping of our parameter name -> floating-point array; each is read when it is needed.
+        weights: floating-point arrays by our parameter names; each is read when it is needed.
         input_ids, input_mask, token_type_ids: int [B, S]; the mask is 1 for real tokens.
 
     Returns:
-        dict of float64 arrays in order: "embeddings", "layer 0", ... [B, S, H]; "pooled" [B, H]; "masked_lm" [B, S, V];
+        float64 arrays in this order: "embeddings", "layer 0", ... [B, S, H]; "pooled" [B, H]; "masked_lm" [B, S, V];
         "next_sentence" [B, 2]; "head" [B, C], without a pooler [B, S, C]; "span" [B, S, 2], start and end, padding included.
     """
     mask_bias = (1.0 - input_mask[:, None, None, :]) * MASK_BIAS  # [B, 1, 1, S]
     x = _embed(model, weights, input_ids, token_type_ids)
     outputs = {"embeddings": x}
     for number in range(model.num_hidden_layers):
-        x = outputs[f"layer {number}"] = _encode(model, weights, _LAYER.format(number), x, mask_bias)
+        x = outputs[f"layer {number}"] = _run_layer(model, weights, f"bert.encoder.layers.{number}", x, mask_bias)
     pooled = None
     if _has(weights, "bert.pooler"):
         pooled = outputs["pooled"] = np.tanh(_linear(weights, "bert.pooler", x[:, 0]))

@@ -1,31 +1,36 @@
-"""The ONNX graph of a network and a task, built from weights by our names, with dynamic batch and length.
+"""The ONNX graph of a trained network, with dynamic batch size and length.
 
-MindSpore's own ONNX exporter lacks operators and dynamic shapes. What is computed stands in src/models and in network.py of each task;
-the tests hold both together.
+MindSpore's own ONNX exporter lacks operators and dynamic shapes, so the graph is built node by node from the weights. The tests check
+that it computes what src/models and network.py of each task compute.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto
+
+from src.config.model import ModelConfig
 from src.export.onnx_builder import Builder
 from src.export.onnx_encoder import Encoder
 from src.files import written_whole
+from src.tasks.task import Task
 
 
-def build(model, arrays, task, settings=None):
+def build(model: ModelConfig, arrays: Mapping[str, np.ndarray], task: Task, settings: dict[str, Any] | None = None) -> ModelProto:
     """The graph of a network for a task.
 
-    Inputs: int32 [batch, length] input_ids, input_mask, token_type_ids, and what the head adds. Outputs, float32: see `add_head` of the
-    task's export.py.
+    Inputs: input_ids, input_mask, token_type_ids, int32 [batch, length], and those that the head adds. Outputs: float32, see `add_head`
+    in the task's export.py.
 
     Args:
-        model: ModelConfig.
-        arrays: our name -> array of floats, of a whole network; what the task does not need is left out.
-        task: Task. The kind of its head is told by the weights.
-        settings: of the bundle, and "labels".
-
-    Returns:
-        onnx.ModelProto.
+        arrays: all parameters of the network, floating-point, by our names; those that the task does not need are left out. Their names
+            determine the kind of head.
+        settings: the bundle's settings and "labels".
 
     Raises:
-        ValueError: weights that are absent, or more of them than a file holds.
+        ValueError: weights are missing, or larger than one file can hold.
     """
     for name in task.export.HEAD:
         if f"{name}.weight" not in arrays:
@@ -39,7 +44,7 @@ def build(model, arrays, task, settings=None):
     return graph.finish(task.name)
 
 
-def save(model_proto, path):
-    """Write a graph whole."""
+def save(model_proto: ModelProto, path: Path) -> None:
+    """Write a graph to a file, which appears only once it is complete."""
     with written_whole(path) as temporary:
         temporary.write_bytes(model_proto.SerializeToString())

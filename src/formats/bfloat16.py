@@ -3,6 +3,6 @@
 import numpy as np
 
 
-def widen(bits):
-    """The same numbers in float32: uint16 [...], the upper half of each, -> float32 [...]."""
+def widen(bits: np.ndarray) -> np.ndarray:
+    """bfloat16 numbers as float32: uint16 [...], the upper half of each number, -> float32 [...]."""
     return np.left_shift(bits, 16, dtype=np.uint32).view(np.float32)

@@ -1,12 +1,13 @@
-"""Names of the same parameter here and in other systems.
+"""Names of the same parameters here and in other systems.
 
 Sources: transformers' modeling_bert.py and modeling_nezha.py; google-research/bert modeling.py, run_pretraining.py, run_classifier.py,
-run_squad.py; the model zoo's bert_model.py, bert_for_pre_training.py, finetune_eval_model.py (its names of r0.x too).
+run_squad.py; the model zoo's bert_model.py, bert_for_pre_training.py, finetune_eval_model.py (and their names in r0.x).
 """
 
 import re
+from collections.abc import Iterator, Mapping
 
-# kind, our name, Hugging Face's, Google's, the zoo's without its prefix of "bert."
+# kind, our name, Hugging Face's, Google's, the zoo's without its prefix "bert."
 _NETWORK = """
 table  bert.embeddings.word          bert.embeddings.word_embeddings       bert/embeddings/word_embeddings       bert_embedding_lookup
 table  bert.embeddings.position      bert.embeddings.position_embeddings   bert/embeddings/position_embeddings   {P}.full_position_embedding
@@ -32,19 +33,19 @@ norm   output_norm       output.LayerNorm                      output/LayerNorm 
 """
 _LAYERS = ("bert.encoder.layers.{}.", "bert.encoder.layer.{}.", "bert/encoder/layer_{}/", "bert_encoder.layers.{}.")
 _WEIGHT, _BIAS = (".weight", ".weight"), (".bias", ".bias")
-_ENDS = {  # of each kind: what follows the four names
+_ENDS = {  # kind -> the endings of the four names, for each parameter
     "table": ((*_WEIGHT, "", ".embedding_table"),),
     "dense": ((*_WEIGHT, "/kernel", ".weight"), (*_BIAS, "/bias", ".bias")),
     "norm": ((*_WEIGHT, "/gamma", ".gamma"), (*_BIAS, "/beta", ".beta")),
     "output": ((*_WEIGHT, "output_weights", ".weight"), (*_BIAS, "output_bias", ".bias")),  # Google's are [out, in], unlike its kernels
     "bias": ((*_BIAS, "/output_bias", ".output_bias"),),
 }
-_POSITIONS = "bert.encoder.layers.{}.attention.positions.table"  # the zoo alone has them
-_ZOOS_POSITIONS = "bert_encoder.layers.{}.attention.attention._generate_relative_positions_embeddings.embeddings_table"
+POSITIONS = "bert.encoder.layers.{}.attention.positions.table"  # among the other systems, only the zoo has these
+ZOOS_POSITIONS = "bert_encoder.layers.{}.attention.attention._generate_relative_positions_embeddings.embeddings_table"
 
 
-def _expand():
-    """(ours, Hugging Face's, Google's, the zoo's) of every parameter, {} for the layer's number."""
+def _expand() -> Iterator[tuple[str, ...]]:
+    """(our name, Hugging Face's, Google's, the zoo's) of every parameter, with {} for the number of the layer."""
     for text, starts in ((_NETWORK, [""] * 4), (_LAYER, _LAYERS)):
         for line in text.strip().splitlines():
             kind, *names = line.split()
@@ -52,17 +53,17 @@ def _expand():
                 yield tuple(start + name.strip("-") + end for start, name, end in zip(starts, names, ends))
 
 
-_ALL = list(_expand())
-_TO_HUGGINGFACE = {ours: theirs for ours, theirs, _, _ in _ALL}
+ALL = list(_expand())
+_TO_HUGGINGFACE = {ours: theirs for ours, theirs, _, _ in ALL}
 _FROM_HUGGINGFACE = {theirs: ours for ours, theirs in _TO_HUGGINGFACE.items()}
-_TO_TENSORFLOW = {ours: theirs for ours, _, theirs, _ in _ALL}
+_TO_TENSORFLOW = {ours: theirs for ours, _, theirs, _ in ALL}
 _FROM_TENSORFLOW = {theirs: ours for ours, theirs in _TO_TENSORFLOW.items()}
-_FROM_ZOO = {theirs: ours for ours, _, _, theirs in _ALL} | {_ZOOS_POSITIONS: _POSITIONS}
-_OURS = {*_TO_HUGGINGFACE, _POSITIONS}
+_FROM_ZOO = {theirs: ours for ours, _, _, theirs in ALL} | {ZOOS_POSITIONS: POSITIONS}
+_OURS = {*_TO_HUGGINGFACE, POSITIONS}
 
-_NUMBER = re.compile(r"(?<=\.layers\.)\d+(?=\.)|(?<=\.layer\.)\d+(?=\.)|(?<=/layer_)\d+(?=/)|(?<=^bert_encoder\.layers\.)\d+(?=\.)")
+NUMBER = re.compile(r"(?<=\.layers\.)\d+(?=\.)|(?<=\.layer\.)\d+(?=\.)|(?<=/layer_)\d+(?=/)|(?<=^bert_encoder\.layers\.)\d+(?=\.)")
 _BACKBONE_PREFIXES = ("embeddings.", "encoder.", "pooler.")
-_OTHER_SPELLINGS = {  # of Google's first port, and of NVIDIA's layers that fuse dense and activation
+_OTHER_SPELLINGS = {  # from the first port of Google's code, and from NVIDIA's layers that fuse dense and activation
     "LayerNorm.gamma": "LayerNorm.weight",
     "LayerNorm.beta": "LayerNorm.bias",
     ".dense_act.": ".dense.",
@@ -77,11 +78,11 @@ _NOT_WEIGHTS = re.compile(  # buffers, and the masked language model's table and
 )
 
 
-def from_huggingface(name):
-    """Our name of a Hugging Face parameter; None for buffers; the name itself where we have no such parameter."""
+def from_huggingface(name: str) -> str | None:
+    """Our name of a Hugging Face parameter; None for buffers; the name itself if we have no such parameter."""
     if _NOT_WEIGHTS.search(name):
         return None
-    name = name.removeprefix("module.")  # of PyTorch's wrapper for several devices
+    name = name.removeprefix("module.")  # added by PyTorch's wrapper for several devices
     if name.startswith(_BACKBONE_PREFIXES):  # saved from a bare BertModel
         name = "bert." + name
     if name.startswith("nezha."):
@@ -91,23 +92,23 @@ def from_huggingface(name):
     return _translate(name, _FROM_HUGGINGFACE)
 
 
-def to_huggingface(name):
-    """Hugging Face's name of one of our parameters; the name itself where it has none."""
+def to_huggingface(name: str) -> str:
+    """Hugging Face's name of one of our parameters; the name itself if there is none."""
     return _translate(name, _TO_HUGGINGFACE)
 
 
-def from_tensorflow(name):
-    """Our name of a variable of Google's programs; the name itself where we have no such parameter."""
+def from_tensorflow(name: str) -> str:
+    """Our name of a variable of Google's programs; the name itself if we have no such parameter."""
     return _translate(name, _FROM_TENSORFLOW)
 
 
-def to_tensorflow(name):
-    """The name that Google's programs have for one of our parameters; the name itself where there is none."""
+def to_tensorflow(name: str) -> str:
+    """The name of one of our parameters in Google's programs; the name itself if there is none."""
     return _translate(name, _TO_TENSORFLOW)
 
 
-def from_zoo(name):
-    """Our name of a parameter of the model zoo; the name itself where we have no such parameter."""
+def from_zoo(name: str) -> str:
+    """Our name of a parameter of the model zoo; the name itself if we have no such parameter."""
     theirs = re.sub(r"^(bert\.)+", "", name)
     for old, new in _OLD_ZOO.items():
         if theirs.endswith(old):
@@ -116,13 +117,13 @@ def from_zoo(name):
     return name if ours == theirs else ours
 
 
-def is_ours(name):
-    """Whether a parameter of one of our networks has this name."""
-    return name.startswith("head.") or _NUMBER.sub("{}", name) in _OURS
+def is_ours(name: str) -> bool:
+    """Whether one of our networks has a parameter of this name."""
+    return name.startswith("head.") or NUMBER.sub("{}", name) in _OURS
 
 
-def _translate(name, table):
-    number = _NUMBER.search(name)
+def _translate(name: str, table: Mapping[str, str]) -> str:
+    number = NUMBER.search(name)
     if not number:
         return table.get(name, name)
-    return table.get(_NUMBER.sub("{}", name, count=1), name).replace("{}", number[0])
+    return table.get(NUMBER.sub("{}", name, count=1), name).replace("{}", number[0])

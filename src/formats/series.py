@@ -1,18 +1,21 @@
-"""Checkpoints in the order of the numbers in their names. The clock is no guide: a copy has new times, and a machine's may go back."""
+"""Checkpoints in the order of the numbers in their names. File times are no guide: copies get new ones, and clocks may go back."""
 
+import re
 from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
 
 from src.log import shorten
 
 
-def group_files(files, pattern):
-    """The files of each training, in the order that they were written in.
+def group_files(files: Iterable[Path], pattern: re.Pattern[str]) -> dict[str, list[Path]]:
+    """The files of each training, in the order in which they were written.
 
     Args:
-        files: paths. pattern: of a whole name; its first group is the same in one training, its others are numbers or absent.
+        pattern: matches a whole file name; its first group names the training, the others are numbers or absent.
 
     Returns:
-        dict of prefix -> list of paths; a name that does not match is a prefix itself.
+        name of a training -> its files; a file that does not match is a training of its own.
     """
     groups = defaultdict(list)
     for file in files:
@@ -22,11 +25,11 @@ def group_files(files, pattern):
     return {prefix: [file for _, file in sorted(group)] for prefix, group in sorted(groups.items())}
 
 
-def find_newest(folder, files, pattern):
-    """The last file of the only training; None where there is no file. Arguments as for `group_files`.
+def find_newest(folder: Path | str, files: Iterable[Path], pattern: re.Pattern[str]) -> Path | None:
+    """The last file of the only training, see `group_files`; None without files.
 
     Raises:
-        ValueError: files of several trainings, of which nothing tells the newest.
+        ValueError: the files are of several trainings.
     """
     groups = group_files(files, pattern)
     if len(groups) > 1:

@@ -1,13 +1,15 @@
-"""What lies in a folder about its tokenizer, as Google and Hugging Face write it: the vocabulary, settings, added tokens.
+"""The tokenizer files of a folder, as Google and Hugging Face write them: vocabulary, settings, added tokens.
 
-vocab.txt has a token a line, the line's number from 0 being the id. tokenizer.json has all in one (transformers 5 writes no vocab.txt).
+vocab.txt has one token a line; the line number from 0 is the id. tokenizer.json contains everything (transformers 5 writes no vocab.txt).
 tokenizer_config.json, added_tokens.json and special_tokens_map.json lie beside either.
 """
 
 import io
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from src.files import read_json_object
 from src.log import shorten
@@ -15,15 +17,15 @@ from src.log import shorten
 CONFIG = "tokenizer_config.json"
 BESIDE = (CONFIG, "tokenizer.json", "added_tokens.json", "special_tokens_map.json")
 SPECIAL = {name: f"[{name[:-6].upper()}]" for name in ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")}
-MAX_WORD_CHARS = 200  # Google's
-_MAX_IDS = 10_000_000  # as of model.vocab_size; a list of tokens has so many places, whatever a file says
+MAX_WORD_CHARS = 200  # as in Google's tokenizer
+_MAX_IDS = 10_000_000  # the limit of model.vocab_size; bounds the list of tokens, whatever a file says
 _FAST, _ADDED, _SPECIAL_MAP = BESIDE[1:]
 _SHOWN = 4  # tokens in a message
 _BERTS = [f"{name}Tokenizer{end}" for name in ("Bert", "DistilBert", "Electra") for end in ("", "Fast")]
-_GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")  # whatever tokenizer.json says, and nothing else
+_GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")  # defined by tokenizer.json alone
 _SWITCHES = {"do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "handle_chinese_chars"}
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
-_ONLY = {  # settings of tokenizer_config.json -> values that leave BERT's tokenizer what it is
+_ONLY: dict[str, tuple[Any, ...]] = {  # settings of tokenizer_config.json -> values that BERT's tokenizer has
     "do_basic_tokenize": (True, None),
     "clean_text": (True, None),
     "never_split": (None, []),
@@ -31,54 +33,58 @@ _ONLY = {  # settings of tokenizer_config.json -> values that leave BERT's token
     "subword_tokenizer_type": ("wordpiece", None),
 }
 
+_Object = Mapping[str, Any]  # a parsed JSON file
+_Added = dict[str, dict[str, Any]]  # content -> {id, flags}
+
 
 @dataclass(frozen=True)
 class TokenizerFiles:
-    """What the files say.
+    """The content of the files.
 
-    vocabulary: token -> id in the order of ids, with the added tokens; ids may have gaps.
-    do_lower_case, strip_accents: None where nothing tells. tokenize_chinese_chars: whether each ideograph is a word.
-    casing_file: Path of the file that tells do_lower_case, or None.
-    max_word_chars: longer words are [UNK].
-    added: content -> flags, of tokens that are found in the text as they stand; BERT's special tokens are not among them.
+    vocabulary: token -> id in the order of ids, including added tokens; ids may have gaps.
+    do_lower_case, strip_accents: None if no file says.
+    tokenize_chinese_chars: whether each ideograph is a word.
+    casing_file: the file that sets do_lower_case, or None.
+    max_word_chars: longer words become [UNK].
+    added: content -> flags of tokens that are matched in the text verbatim; BERT's special tokens are not among them.
     is_generic: whether Hugging Face's class follows tokenizer.json alone.
-    notes: lines of text about what was passed over.
+    notes: lines of text about what was ignored.
     """
 
-    vocabulary: dict
+    vocabulary: dict[str, int]
     do_lower_case: bool | None
     strip_accents: bool | None
     tokenize_chinese_chars: bool
     casing_file: Path | None
     max_word_chars: int
-    added: dict
+    added: dict[str, dict[str, bool]]
     is_generic: bool
-    notes: tuple
+    notes: tuple[str, ...]
 
 
-def find_vocabulary(folder):
-    """vocab.txt of a folder, else its tokenizer.json; None if it has neither."""
+def find_vocabulary(folder: Path | str) -> Path | None:
+    """The vocab.txt of a folder, or else its tokenizer.json; None if it has neither."""
     return next((path for name in ("vocab.txt", _FAST) if (path := Path(folder) / name).is_file()), None)
 
 
-def count_ids(vocabulary):
-    """Rows that an embedding needs for a vocabulary, dict of token -> id."""
+def count_ids(vocabulary: Mapping[str, int]) -> int:
+    """The number of rows that an embedding needs for a vocabulary, token -> id."""
     return max(vocabulary.values(), default=-1) + 1
 
 
-def list_tokens(vocabulary):
-    """The token of each id, a list of str; an empty one for an id that has none."""
+def list_tokens(vocabulary: Mapping[str, int]) -> list[str]:
+    """The token of each id; an empty string for an id without one."""
     tokens = [""] * count_ids(vocabulary)
     for token, number in vocabulary.items():
         tokens[number] = token
     return tokens
 
 
-def read_tokenizer_files(path):
-    """Read a vocabulary and what lies beside it.
+def read_tokenizer_files(path: Path | str) -> TokenizerFiles:
+    """Read a vocabulary and the files beside it.
 
     Args:
-        path: of a vocab.txt, whatever its name, or of a tokenizer.json.
+        path: a vocab.txt, whatever its name, or a tokenizer.json.
 
     Raises:
         FileNotFoundError: no such file. ValueError: damaged or contradicting files, or a tokenizer that is not BERT's.
@@ -86,8 +92,11 @@ def read_tokenizer_files(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such vocabulary; a vocab.txt is expected")
-    config_file, fast_file = path.with_name(CONFIG), path if path.suffix == ".json" else path.with_name(_FAST)
-    config, fast, special = map(_read_if_there, (config_file, fast_file, path.with_name(_SPECIAL_MAP)))
+    config_file = path.with_name(CONFIG)
+    fast_file = path if path.suffix == ".json" else path.with_name(_FAST)
+    config = _read_if_there(config_file)
+    fast = _read_if_there(fast_file)
+    special = _read_if_there(path.with_name(_SPECIAL_MAP))
     is_generic = _check_class(path, config, fast)
     _check_settings(config_file, config)
     normalizer, longest = _read_pipeline(fast_file, fast) if fast else ({}, None)
@@ -97,13 +106,13 @@ def read_tokenizer_files(path):
     notes += _add_named(path, vocabulary, added, config, special)
     if fast and path != fast_file:
         _compare(path, vocabulary, _number_fast(fast_file, fast), added)
-    told = {config_file: {key: config[key] for key in _SWITCHES if key in config}, fast_file: normalizer}
+    by_file = {config_file: {key: config[key] for key in _SWITCHES if key in config}, fast_file: normalizer}
     order = [fast_file, config_file] if is_generic else [config_file, fast_file]
-    casing_file = next((file for file in order if told[file].get("do_lower_case") is not None), None)
-    switches = {key: value for file in reversed(order) for key, value in told[file].items()}
+    casing_file = next((file for file in order if by_file[file].get("do_lower_case") is not None), None)
+    switches = {key: value for file in reversed(order) for key, value in by_file[file].items()}
     return TokenizerFiles(
         vocabulary=dict(sorted(vocabulary.items(), key=lambda item: item[1])),
-        do_lower_case=told[casing_file]["do_lower_case"] if casing_file else None,
+        do_lower_case=by_file[casing_file]["do_lower_case"] if casing_file else None,
         strip_accents=switches.get("strip_accents"),
         tokenize_chinese_chars=switches.get("tokenize_chinese_chars") is not False,
         casing_file=casing_file,
@@ -114,15 +123,15 @@ def read_tokenizer_files(path):
     )
 
 
-def number_tokens(path):
-    """(token -> id, notes) of a vocab.txt or a tokenizer.json, without what lies beside it."""
+def number_tokens(path: Path | str) -> tuple[dict[str, int], list[str]]:
+    """(token -> id, notes) of a vocab.txt or a tokenizer.json alone, without the files beside it."""
     return (_number_fast(path, read_json_object(path)), []) if Path(path).suffix == ".json" else _number_lines(path)
 
 
-def _number_lines(path):
-    """(token -> id, notes) of a vocab.txt: of a token that stands twice the last line counts, and a blank line is no token.
+def _number_lines(path: Path | str) -> tuple[dict[str, int], list[str]]:
+    """(token -> id, notes) of a vocab.txt. A repeated token has the id of its last line; a blank line is not a token.
 
-    White space around a token is dropped where no other token becomes the same.
+    Whitespace around a token is dropped, unless that would make two tokens equal.
     """
     try:
         lines = io.StringIO(Path(path).read_bytes().decode("utf-8-sig"), newline=None).read().split("\n")
@@ -131,40 +140,42 @@ def _number_lines(path):
     if lines[-1] == "":
         lines.pop()
     alike = Counter(line.strip() for line in set(lines))
-    vocabulary, twice = {}, []
+    vocabulary: dict[str, int] = {}
+    repeated = []
     for number, line in enumerate(lines):
         token = line.strip()
         token = token if token and alike[token] == 1 else line
-        twice += [token] if token in vocabulary else []
+        if token and token in vocabulary:
+            repeated.append(token)
         vocabulary[token] = number
     blank = lines.count("")
     vocabulary.pop("", None)
-    repeated = [token for token in twice if token]
     notes = [f"{path}: {blank} blank lines, whose ids have no token"] if blank else []
     if repeated:
-        notes.append(f"{path}: {len(repeated)} tokens stand there again, and have the id of their last line: {shorten(repeated, _SHOWN)}")
+        notes.append(f"{path}: {len(repeated)} tokens are repeated, and have the id of their last line: {shorten(repeated, _SHOWN)}")
     return vocabulary, notes
 
 
-def _read_if_there(path):
+def _read_if_there(path: Path) -> dict[str, Any]:
     return read_json_object(path) if path.is_file() else {}
 
 
-def _check_class(path, config, fast):
-    """Whether the class of the tokenizer is one that follows tokenizer.json alone; refused if it is neither that nor BERT's."""
-    beside = path.with_name("config.json")
-    file, name = path.with_name(CONFIG), config.get("tokenizer_class")
-    if not name and beside.is_file():
-        file, name = beside, read_json_object(beside).get("tokenizer_class")
+def _check_class(path: Path, config: _Object, fast: _Object) -> bool:
+    """Whether the tokenizer's class follows tokenizer.json alone; a class that is neither such nor BERT's is refused."""
+    file = path.with_name(CONFIG)
+    name = config.get("tokenizer_class")
+    if not name and path.with_name("config.json").is_file():
+        file = path.with_name("config.json")
+        name = read_json_object(file).get("tokenizer_class")
     if not name or name in _BERTS:
         return False
     if name in _GENERIC and fast:
         return True
-    reason = "without a tokenizer.json nothing tells what it does" if name in _GENERIC else "BERT's tokenizer is supported"
+    reason = "without a tokenizer.json nothing defines it" if name in _GENERIC else "only BERT's tokenizer is supported"
     raise ValueError(f"{file}: tokenizer_class={name}: {reason}")
 
 
-def _check_settings(path, config):
+def _check_settings(path: Path, config: _Object) -> None:
     for key in _SWITCHES:
         if not isinstance(config.get(key), bool | None):
             raise ValueError(f"{path}: {key} must be true or false, not {config[key]!r}")
@@ -176,31 +187,36 @@ def _check_settings(path, config):
         raise ValueError(f"{path}: max_input_chars_per_word={longest!r}: a number from 1 is expected")
 
 
-def _read_pipeline(path, fast):
-    """(the switches of tokenizer_config.json by the normaliser of tokenizer.json, characters of its longest word)."""
-    parts = {key: fast.get(key) if isinstance(fast.get(key), dict) else {} for key in ("normalizer", "pre_tokenizer", "model")}
-    model = parts["model"]
+def _read_pipeline(path: Path, fast: _Object) -> tuple[dict[str, Any], int | None]:
+    """The pipeline of a tokenizer.json: (switches under their names in tokenizer_config.json, length of the longest word)."""
+    normalizer = _get_object(fast, "normalizer")
+    pre_tokenizer = _get_object(fast, "pre_tokenizer")
+    model = _get_object(fast, "model")
     kind = model.get("type", "WordPiece" if "continuing_subword_prefix" in model else None)  # old files have no type
     found = {
         "model.type": (kind, "WordPiece"),
         "model.unk_token": (model.get("unk_token"), SPECIAL["unk_token"]),
         "model.continuing_subword_prefix": (model.get("continuing_subword_prefix"), "##"),
-        "normalizer.type": (parts["normalizer"].get("type"), "BertNormalizer"),
-        "normalizer.clean_text": (parts["normalizer"].get("clean_text"), True),
-        "pre_tokenizer.type": (parts["pre_tokenizer"].get("type"), "BertPreTokenizer"),
+        "normalizer.type": (normalizer.get("type"), "BertNormalizer"),
+        "normalizer.clean_text": (normalizer.get("clean_text"), True),
+        "pre_tokenizer.type": (pre_tokenizer.get("type"), "BertPreTokenizer"),
     }
     for key, (value, expected) in found.items():
         if value != expected:
             raise ValueError(f"{path}: {key}={value}: BERT's tokenizer has {expected}")
-    switches = {ours: parts["normalizer"][theirs] for ours, theirs in _SWITCHES.items() if theirs in parts["normalizer"]}
-    longest = {"max_input_chars_per_word": model.get("max_input_chars_per_word")}
-    _check_settings(path, switches | longest)
-    return switches, longest["max_input_chars_per_word"]
+    switches = {ours: normalizer[theirs] for ours, theirs in _SWITCHES.items() if theirs in normalizer}
+    longest = model.get("max_input_chars_per_word")
+    _check_settings(path, switches | {"max_input_chars_per_word": longest})
+    return switches, longest
 
 
-def _number_fast(path, fast):
-    """token -> id of a tokenizer.json; a token with a line's end, which no text gives, is left out."""
-    vocabulary = fast["model"].get("vocab") if isinstance(fast.get("model"), dict) else None
+def _get_object(fast: _Object, key: str) -> dict[str, Any]:
+    return fast[key] if isinstance(fast.get(key), dict) else {}
+
+
+def _number_fast(path: Path | str, fast: _Object) -> dict[str, int]:
+    """token -> id of a tokenizer.json; tokens with a line break, which no text yields, are left out."""
+    vocabulary = _get_object(fast, "model").get("vocab")
     if not isinstance(vocabulary, dict) or not all(type(number) is int and 0 <= number < _MAX_IDS for number in vocabulary.values()):
         raise ValueError(f"{path}: model.vocab must map tokens to numbers from 0 to {_MAX_IDS - 1}")
     if len(set(vocabulary.values())) < len(vocabulary):
@@ -208,12 +224,13 @@ def _number_fast(path, fast):
     return {token: number for token, number in vocabulary.items() if token and not set(token) & {"\n", "\r"}}
 
 
-def _collect_added(path, told):
-    """Added tokens: content -> {id, flags}; the files may tell the same several times, but not otherwise."""
-    added, file = {}, path.with_name(_ADDED)
-    plain = {"normalized": True}  # what Hugging Face takes for a token without flags
-    told |= {file: [{"content": content, "id": number, **plain} for content, number in _read_if_there(file).items()]}
-    for file, tokens in told.items():
+def _collect_added(path: Path, by_file: dict[Path, Any]) -> _Added:
+    """The added tokens of all files and of added_tokens.json: content -> {id, flags}; repeated ones must agree."""
+    added: _Added = {}
+    file = path.with_name(_ADDED)
+    plain = {"normalized": True}  # Hugging Face's defaults for a token without flags
+    by_file |= {file: [{"content": content, "id": number, **plain} for content, number in _read_if_there(file).items()]}
+    for file, tokens in by_file.items():
         for token in tokens if isinstance(tokens, list) else [None]:
             if not isinstance(token, dict) or not isinstance(token.get("content"), str) or type(token.get("id")) is not int:
                 raise ValueError(f"{file}: an added token has a content, a text, and an id, a number")
@@ -226,31 +243,31 @@ def _collect_added(path, told):
     return added
 
 
-def _list_decoder(path, config):
+def _list_decoder(path: Path, config: _Object) -> list[dict[str, Any]]:
     decoder = config.get("added_tokens_decoder") or {}
     if not isinstance(decoder, dict) or not all(number.isdecimal() and isinstance(token, dict) for number, token in decoder.items()):
         raise ValueError(f"{path}: added_tokens_decoder must map ids to tokens")
     return [{**token, "id": int(number)} for number, token in decoder.items()]
 
 
-def _add(path, vocabulary, added):
-    """Put added tokens into a vocabulary; BERT's own special ones, which a text never means, leave `added`."""
+def _add(path: Path, vocabulary: dict[str, int], added: _Added) -> None:
+    """Put added tokens into the vocabulary; BERT's special tokens, which are never matched in a text, are removed from `added`."""
     tokens = {number: token for token, number in vocabulary.items()}
     for content, token in added.items():
         number = token["id"]
-        there = tokens.get(number, content)
-        if there.strip() != content.strip() or vocabulary.get(content, number) != number:
-            has = f"{there!r} has it" if there != content else f"it has {vocabulary[content]}"
+        present = tokens.get(number, content)
+        if present.strip() != content.strip() or vocabulary.get(content, number) != number:
+            has = f"{present!r} has it" if present != content else f"it has {vocabulary[content]}"
             raise ValueError(f"{path}: the added token {content!r} should have id {number}, but in the vocabulary {has}")
-        vocabulary.pop(there, None)
-        vocabulary[content] = tokens[number] = number
+        vocabulary.pop(present, None)
+        vocabulary[content] = number
         tokens[number] = content
     for content in SPECIAL.values():
         added.pop(content, None)
 
 
-def _add_named(path, vocabulary, added, config, special):
-    """Add the special tokens that are named without an id, where the vocabulary has them; gives notes of the others."""
+def _add_named(path: Path, vocabulary: Mapping[str, int], added: _Added, config: _Object, special: _Object) -> list[str]:
+    """Add special tokens that are named without an id, if the vocabulary has them; returns notes about the others."""
     named = {key: special.get(key, config.get(key)) for key in (*SPECIAL, "bos_token", "eos_token")}
     for key, expected in SPECIAL.items():
         if (found := _content(named.pop(key))) not in (None, expected):
@@ -261,24 +278,23 @@ def _add_named(path, vocabulary, added, config, special):
         for key in ("additional_special_tokens", "extra_special_tokens"):
             values = source.get(key) or []
             others += values.values() if isinstance(values, dict) else values if isinstance(values, list) else []
-    contents = {_content(token) for token in others} - {None, *SPECIAL.values(), *added}
+    contents = {content for token in others if (content := _content(token)) is not None} - {*SPECIAL.values(), *added}
     added.update({content: dict.fromkeys(_FLAGS, False) for content in sorted(contents & vocabulary.keys())})
     unknown = sorted(contents - vocabulary.keys())
     return [f"{path}: {len(unknown)} special tokens have no id, and are text like any other: {shorten(unknown, _SHOWN)}"] if unknown else []
 
 
-def _content(token):
-    """The text of a token in either of Hugging Face's forms; None where there is none."""
+def _content(token: Any) -> str | None:
+    """The text of a token in either of Hugging Face's forms; None if there is none."""
     token = token.get("content") if isinstance(token, dict) else token
     return token if isinstance(token, str) else None
 
 
-def _compare(path, vocabulary, fast, added):
-    """Raises: ValueError: vocab.txt and the tokenizer.json beside it are two vocabularies; white space around tokens does not matter."""
+def _compare(path: Path, vocabulary: Mapping[str, int], fast: Mapping[str, int], added: _Object) -> None:
+    """Refuse a tokenizer.json that differs from the vocab.txt beside it by more than whitespace around tokens."""
     theirs = {number: token.strip() for token, number in fast.items() if token.strip()}
     ours = {number: token.strip() for token, number in vocabulary.items() if token.strip() and (token not in added or token in fast)}
     if ours != theirs:
         number, token = min(ours.items() ^ theirs.items())
-        raise ValueError(
-            f"{path} and the {_FAST} beside it are two vocabularies: {token!r} with id {number} is in one alone; remove the wrong one"
-        )
+        reason = f"{token!r} with id {number} is in one alone; remove the wrong one"
+        raise ValueError(f"{path} and the {_FAST} beside it are two vocabularies: {reason}")

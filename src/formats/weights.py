@@ -1,6 +1,7 @@
-"""Weights by our parameter names, from whatever system wrote them: found by path, read, translated, with a record of each tensor."""
+"""Weights of any system under our parameter names: found by path, read, translated, with a record of each tensor."""
 
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,48 +12,49 @@ from src.formats.origin import Origin
 
 _OURS = ("bert.", "head.", "masked_lm.", "next_sentence.")
 _SECOND_NAME = re.compile(r"predictions\.decoder\.(weight|bias)$")
-_VOCABULARY_MULTIPLE = 8  # NVIDIA's programs fill their tables up to it with rows that no token has
+_VOCABULARY_MULTIPLE = 8  # NVIDIA's programs pad their tables to it with rows without a token
 _PADDLE_ENDINGS = (".pdparams", ".pdopt", ".pdiparams", ".pdmodel")
-_PADDLE_FILE = "word_embedding"  # its older form is a folder with a file for each parameter; every BERT has this one
-CHECKPOINT = re.compile(r"(.+)-(\d+)_(\d+)\.ckpt")  # this program's and the model zoo's: prefix, epoch, step
-OF_WORDS = ("bert.embeddings.word.weight", "masked_lm.bias")
+_PADDLE_FILE = "word_embedding"  # PaddlePaddle's older format has a file for each parameter; every BERT has this one
+CHECKPOINT = re.compile(r"(.+)-(\d+)_(\d+)\.ckpt")  # prefix, epoch, step, as this program and the model zoo write them
+OF_WORDS = ("bert.embeddings.word.weight", "masked_lm.bias")  # parameters with a row for each word
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What a file holds.
+    """The content of a weights file.
 
     kind: huggingface, tensorflow, zoo or mindspore (this program's checkpoints).
     path: the file, shard index or TensorFlow prefix.
-    arrays: our name -> array; parameters that we have none for under their own names.
-    origins: an Origin of each tensor of the file.
-    warnings: lines of text, about what could not be taken.
+    arrays: our name -> array; parameters unknown to us keep their own names.
+    origins: the Origin of each tensor in the file.
+    warnings: lines of text about tensors that could not be taken.
     """
 
     kind: str
     path: Path
-    arrays: dict
-    origins: list
-    warnings: tuple = ()
+    arrays: dict[str, np.ndarray]
+    origins: list[Origin]
+    warnings: tuple[str, ...] = ()
 
 
-def find(path, kind=None):
-    """The weights that a path means.
+def find(path: Path | str, kind: str | None = None) -> Path:
+    """The weights file, shard index or TensorFlow prefix that a path refers to.
 
     Args:
-        path: a file, a shard index, the prefix of a TensorFlow checkpoint or one of its files; or a folder: of Hugging Face's weights,
-            a TensorFlow checkpoint's, or of `.ckpt` files, of which it is the last by the numbers in their names.
-        kind: of Weights, which a folder that has several is asked for first.
-
-    Returns:
-        Path of the file, of the index, or the prefix.
+        path: a file, a shard index, the prefix of a TensorFlow checkpoint or one of its files; or a folder with Hugging Face's weights,
+            a TensorFlow checkpoint, or `.ckpt` files, of which the last is taken by the numbers in their names.
+        kind: the kind of Weights to look for first in a folder.
 
     Raises:
-        FileNotFoundError: no weights there. ValueError: weights of PaddlePaddle, and no others; checkpoints of several trainings.
+        FileNotFoundError: no weights there. ValueError: only weights of PaddlePaddle; checkpoints of several trainings.
     """
     path = Path(path)
     if path.is_dir():
-        finders = {"huggingface": huggingface.find, "tensorflow": tensorflow.find_prefix, "mindspore": _find_newest}
+        finders: dict[str, Callable[[Path], Path | None]] = {
+            "huggingface": huggingface.find,
+            "tensorflow": tensorflow.find_prefix,
+            "mindspore": _find_newest,
+        }
         first = "mindspore" if kind == "zoo" else kind
         for name in sorted(finders, key=lambda name: name != first):
             if found := finders[name](path):
@@ -70,9 +72,9 @@ def find(path, kind=None):
     raise FileNotFoundError(f"{path}: no such file or folder, and no {path.name}.index; it should hold the weights to load")
 
 
-def _refuse_paddle(path):
+def _refuse_paddle(path: Path) -> None:
     if path.is_dir():
-        found = any((path / place / _PADDLE_FILE).is_file() for place in ("", "params")) or any(map(_is_paddle, path.iterdir()))
+        found = any((path / folder / _PADDLE_FILE).is_file() for folder in ("", "params")) or any(map(_is_paddle, path.iterdir()))
     else:
         found = path.is_file() and (_is_paddle(path) or path.name == _PADDLE_FILE)
     if found:
@@ -80,50 +82,55 @@ def _refuse_paddle(path):
         raise ValueError(f"{path}: weights of PaddlePaddle, which are not read; {instead}")
 
 
-def _is_paddle(path):
+def _is_paddle(path: Path) -> bool:
     return path.suffix in _PADDLE_ENDINGS
 
 
-def _find_newest(folder):
+def _find_newest(folder: Path) -> Path | None:
     """The newest `.ckpt` of a folder; None if it has none."""
     return series.find_newest(folder, list_checkpoints(folder), CHECKPOINT)
 
 
-def list_checkpoints(folder):
+def list_checkpoints(folder: Path | str) -> list[Path]:
     """All `.ckpt` files of a folder, in no order."""
-    return [file for file in Path(folder).glob("*.ckpt") if file.is_file() and not file.name.startswith(".")]  # those are half written
+    return [file for file in Path(folder).glob("*.ckpt") if file.is_file() and not file.name.startswith(".")]  # the others are unfinished
 
 
-def read(path, kind=None):
-    """The weights that a path means, see `find`.
+def read(path: Path | str, kind: str | None = None) -> Weights:
+    """The weights that a path refers to, see `find`.
 
     Raises:
-        FileNotFoundError: no weights there. ValueError: damaged, truncated, empty or contradicting files, with their name.
+        FileNotFoundError: no weights there. ValueError: damaged, truncated, empty or contradicting files; with their name.
     """
-    path, warnings = find(path, kind), ()
+    path = find(path, kind)
+    warnings: tuple[str, ...] = ()
     if path.suffix == ".ckpt" and path.is_file():
         raw = mindspore_checkpoint.read(path)
         kind = "zoo" if zoo.is_zoo(raw) else "mindspore"
         translated = zoo.translate(raw) if kind == "zoo" else _translate_ours(raw)
     elif tensorflow.find_prefix(path):
-        kind, raw = "tensorflow", tensorflow.read(path)
+        kind = "tensorflow"
+        raw = tensorflow.read(path)
         translated = _translate_tensorflow(raw)
     else:
-        kind, raw = "huggingface", huggingface.read(path)
+        kind = "huggingface"
+        raw = huggingface.read(path)
         untied = _find_untied(raw)
         translated = _translate_huggingface(raw, untied)
         warnings = tuple(f"the masked language model is left out: {name} is not {first}, as it is here" for name, first in untied.items())
     try:
-        return Weights(kind, path, *_collect(translated), warnings)
+        arrays, origins = _collect(translated)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    return Weights(kind, path, arrays, origins, warnings)
 
 
-def _collect(translated):
-    """(arrays by our names, Origins) of pairs of an Origin and its array, or None."""
-    arrays, origins = {}, []
+def _collect(translated: Iterable[tuple[Origin, np.ndarray | None]]) -> tuple[dict[str, np.ndarray], list[Origin]]:
+    """The arrays under our names, and the Origins of all."""
+    arrays: dict[str, np.ndarray] = {}
+    origins = []
     for origin, array in translated:
-        origin.name.encode()  # of half a surrogate pair no form can be written
+        origin.name.encode()  # raises a ValueError for half a surrogate pair, which no file can hold
         origins.append(origin)
         if origin.target is None or array is None:
             continue
@@ -135,46 +142,52 @@ def _collect(translated):
     return arrays, origins
 
 
-def to_float32(weights):
-    """The same weights with floating-point arrays as float32, the type of all parameters; float64 beyond its range becomes infinite."""
+def to_float32(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Weights with floating-point arrays converted to float32, the type of all parameters; float64 beyond its range becomes infinite."""
     with np.errstate(over="ignore"):
         return {name: array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array for name, array in weights.items()}
 
 
-def cut_vocabulary(name, array, num_words):
-    """A table of words without the rows that fill it up to a multiple, where there are exactly so many words less."""
-    filled = name in OF_WORDS and array.ndim and len(array) == num_words + -num_words % _VOCABULARY_MULTIPLE
-    return array[:num_words] if filled else array
+def cut_vocabulary(name: str, array: np.ndarray, num_words: int) -> np.ndarray:
+    """A parameter without the rows that pad the vocabulary to a multiple; unchanged if its length is not that of `num_words` padded."""
+    padded = name in OF_WORDS and array.ndim and len(array) == num_words + -num_words % _VOCABULARY_MULTIPLE
+    return array[:num_words] if padded else array
 
 
-def _find_first_name(name):
-    """Our name of the parameter whose second name this is; None if it is none."""
+def _find_first_name(name: str) -> str | None:
+    """Our name of the parameter that Hugging Face saves a second time under this name; None if it is not such a name."""
     found = _SECOND_NAME.search(name)
-    return found and OF_WORDS[found[1] == "bias"]
+    return OF_WORDS[found[1] == "bias"] if found else None
 
 
-def _find_untied(raw):
-    """Second names that hold something else than the first: name -> the first one's, ours."""
+def _find_untied(raw: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Second names whose array differs from the first: second name -> our name of the first."""
     ours = {names.from_huggingface(name): array for name, array in raw.items()}
     second = {name: first for name in raw if (first := _find_first_name(name)) and first in ours}
     return {name: first for name, first in second.items() if not np.array_equal(ours[first], raw[name], equal_nan=True)}
 
 
-def _translate_huggingface(raw, untied):
+def _translate_huggingface(raw: Mapping[str, np.ndarray], untied: Mapping[str, str]) -> Iterator[tuple[Origin, np.ndarray | None]]:
     ours = {names.from_huggingface(name) for name in raw}
     for name, array in raw.items():
-        target, remark = names.from_huggingface(name), ""
-        if first := _find_first_name(name):
-            target = None if first in ours else first
-            remark = f"differs from {first}" if name in untied else f"the same as {first}" if first in ours else "its second name"
+        target = names.from_huggingface(name)
+        remark = ""
+        first = _find_first_name(name)
+        if first and first in ours:
+            target = None
+            remark = f"{'differs from' if name in untied else 'the same as'} {first}"
+        elif first:
+            target = first
+            remark = "its second name"
         elif target is None:
             remark = "a buffer, which follows from the configuration"
         if untied and target and target.startswith("masked_lm."):
-            target, remark = None, "of a head whose output layer is its own"
+            target = None
+            remark = "part of a head with an output layer of its own"
         yield Origin.of(name, array, target, remark), array
 
 
-def _translate_tensorflow(raw):
+def _translate_tensorflow(raw: Mapping[str, np.ndarray]) -> Iterator[tuple[Origin, np.ndarray | None]]:
     for name, array in raw.items():
         target = names.from_tensorflow(name)
         transposed = target != name and name.endswith("/kernel") and array.ndim == 2
@@ -185,7 +198,7 @@ def _translate_tensorflow(raw):
             yield Origin.of(name, array, target, transposed=transposed), array.T if transposed else array
 
 
-def _translate_ours(raw):
+def _translate_ours(raw: Mapping[str, np.ndarray]) -> Iterator[tuple[Origin, np.ndarray | None]]:
     for name, array in raw.items():
         if name.startswith(_OURS):
             yield Origin.of(name, array, name), array

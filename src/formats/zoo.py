@@ -1,9 +1,12 @@
-"""Checkpoints of the MindSpore model zoo's BERT: its parameters in our form, and the network's shape, which it wrote nowhere else.
+"""Checkpoints of the MindSpore model zoo's BERT: their parameters in our form, and the network's shape, which is written nowhere else.
 
 Source: the model zoo's src/bert_model.py, finetune_eval_model.py, CRF.py; mindspore/nn/layer/rnns.py for the LSTM.
 """
 
 import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,26 +16,27 @@ from src.formats.origin import Origin
 _BACKBONE = re.compile(r"^(bert\.)+(bert_embedding_lookup|bert_embedding_postprocessor|bert_encoder)\.")
 _LSTM = re.compile(r"^(?:bert\.)+lstm\.(weight_ih|weight_hh|bias_ih|bias_hh)_l0(_reverse)?$")
 _LSTM_PARTS = {"weight_ih": "input_weight", "weight_hh": "hidden_weight", "bias_ih": "bias", "bias_hh": "bias"}
-_CRF = ("loss.transitions", "loss.transition_matrix")  # the second in r0.x
-EPS = 1e-7  # of MindSpore's layer normalisation
+_CRF = ("loss.transitions", "loss.transition_matrix")  # the second name is r0.x's
+EPS = 1e-7  # the default of MindSpore's layer normalisation
 _TAG_LOGITS = ("head.dense.weight", "head.dense.bias")
-_O = 0  # the tag of what is no entity
+_O = 0  # the tag outside of entities
 _HEAD_SIZE = 64  # of every network that the zoo trained
 
 
-def is_zoo(tensors):
-    """Whether these are the names of the model zoo."""
+def is_zoo(tensors: Collection[str]) -> bool:
+    """Whether the names of these tensors are the model zoo's."""
     return any(_BACKBONE.match(name) for name in tensors)
 
 
-def translate(tensors):
-    """Yield an Origin and our array for each tensor of a checkpoint, and for each further array of ours; the array may be None.
+def translate(tensors: Mapping[str, np.ndarray]) -> Iterator[tuple[Origin, np.ndarray | None]]:
+    """Pairs of an Origin and our array for the tensors of a checkpoint: several for a tensor that is split, and None for no array.
 
     Raises:
-        ValueError: a CRF that is none, or an LSTM that is not whole.
+        ValueError: a malformed CRF, or an incomplete LSTM.
     """
-    relative, lstm = _has_relative_positions(tensors), _join_lstm(tensors)
-    logits = next((tensors[name].shape[:1] for name in _CRF if name in tensors), None)
+    relative = _has_relative_positions(tensors)
+    lstm = _join_lstm(tensors)
+    crf_length = next((tensors[name].shape[:1] for name in _CRF if name in tensors), None)
     for name, array in tensors.items():
         target = names.from_zoo(name)
         if name in _CRF:
@@ -45,39 +49,39 @@ def translate(tensors):
             yield Origin.of(name, array, None, "not used beside relative positions"), None
         elif target == name:
             yield Origin.of(name, array, None, "state of a training, or unknown"), None
-        elif target in _TAG_LOGITS and array.shape[:1] == logits:
+        elif target in _TAG_LOGITS and array.shape[:1] == crf_length:
             yield Origin.of(name, array, target, "without <START> and <STOP>"), array[:-2]
         else:
             yield Origin.of(name, array, target), array
 
 
-def _has_relative_positions(tensors):
+def _has_relative_positions(tensors: Collection[str]) -> bool:
     return any(name.endswith(("embeddings_table", "embeddings_for_position")) for name in tensors)
 
 
-def _join_lstm(tensors):
-    """Our three arrays of both directions, and of both biases; empty where there is no LSTM."""
+def _join_lstm(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Our three arrays, which join the directions and add the two biases; empty without an LSTM."""
     parts = {match.groups(): array for name, array in tensors.items() if (match := _LSTM.match(name))}
     if not parts:
         return {}
     if len(parts) < 2 * len(_LSTM_PARTS):
         raise ValueError(f"its LSTM has {len(parts)} of {2 * len(_LSTM_PARTS)} parameters")
-    ways = (None, "_reverse")
+    directions = (None, "_reverse")
     return {
-        "head.contexts.input_weight": np.stack([parts["weight_ih", way] for way in ways]),
-        "head.contexts.hidden_weight": np.stack([parts["weight_hh", way] for way in ways]),
-        "head.contexts.bias": np.stack([(parts["bias_ih", way] + parts["bias_hh", way])[None] for way in ways]),
+        "head.contexts.input_weight": np.stack([parts["weight_ih", direction] for direction in directions]),
+        "head.contexts.hidden_weight": np.stack([parts["weight_hh", direction] for direction in directions]),
+        "head.contexts.bias": np.stack([(parts["bias_ih", direction] + parts["bias_hh", direction])[None] for direction in directions]),
     }
 
 
-def describe(path):
-    """The network of a checkpoint of the zoo, by the names of ModelConfig; empty if it is another's.
+def describe(path: Path | str) -> dict[str, Any]:
+    """The shape of the network in one of the zoo's checkpoints, under the names of ModelConfig; empty for other checkpoints.
 
-    Shapes tell all but the number of heads, which is that of heads of 64, or of as many as the positions have.
+    The arrays' shapes determine everything but the head size, which is that of the table of relative positions, or else 64.
     The zoo's GELU is the tanh form, and its layer normalisation has MindSpore's epsilon.
 
     Raises:
-        ValueError: damaged.
+        ValueError: the checkpoint is damaged.
     """
     tensors = mindspore_checkpoint.read(path, check=False)
     if not is_zoo(tensors):
@@ -91,12 +95,12 @@ def describe(path):
         raise ValueError(f"{path}: a checkpoint of the model zoo with tensors of shapes that no network has") from None
 
 
-def _describe(shapes, relative):
+def _describe(shapes: Mapping[str, tuple[int, ...]], relative: bool) -> dict[str, Any]:
     vocab_size, hidden_size = shapes["bert.embeddings.word.weight"]
     layers = {int(match[1]) for name in shapes if (match := re.match(r"bert\.encoder\.layers\.(\d+)\.", name))}
     if absent := set(range(len(layers))) - layers:
         raise KeyError(f"bert.encoder.layers.{min(absent)}")
-    model = {
+    model: dict[str, Any] = {
         "vocab_size": vocab_size,
         "hidden_size": hidden_size,
         "num_hidden_layers": len(layers),
@@ -115,20 +119,21 @@ def _describe(shapes, relative):
     return model
 
 
-def convert_crf(transitions):
-    """The three parameters of our Crf from the zoo's one.
+def convert_crf(transitions: np.ndarray) -> dict[str, np.ndarray]:
+    """The three parameters of our Crf, from the zoo's single one.
 
-    The zoo's path goes over [CLS], [SEP] and padding too, all trained to be O; ours is of the tokens between. So our first tag
-    comes from O, and from our last one it goes to O; from <START> and to <STOP> nothing but O was ever trained.
+    The zoo's paths include [CLS], [SEP] and padding, all trained to be O; ours cover only the tokens between. Therefore the scores of
+    our first tag are those of coming from O, and the scores of our last tag those of going to O. <START> and <STOP> are dropped: they
+    were never trained beside any tag but O.
 
     Args:
-        transitions: float [C + 2, C + 2], score of going [to, from]; the last two tags are <START> and <STOP>.
+        transitions: float [C + 2, C + 2], scores [to, from]; the last two tags are <START> and <STOP>.
 
     Returns:
-        dict of transitions [C, C] from -> to, start [C], end [C].
+        transitions [C, C], scores [from, to]; start [C]; end [C].
 
     Raises:
-        ValueError: not square, or no tag beside the two.
+        ValueError: the matrix is not square, or has no tag beside the two.
     """
     transitions = np.asarray(transitions)
     if transitions.ndim != 2 or transitions.shape[0] != transitions.shape[1] or len(transitions) < 3:

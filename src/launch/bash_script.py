@@ -1,27 +1,30 @@
-"""The processes of a host as a bash script that starts them and waits for them: what --dry_run prints."""
+"""A bash script that starts a host's processes and waits for them, as --dry_run prints it."""
 
 import os
 import shlex
+from pathlib import Path
 from signal import SIGINT, SIGTERM
+
+from src.launch.commands import Job, Process
 
 _START = """\
 #!/usr/bin/env bash
 # {title}
 cd {folder} || exit 2
-unset -v {unset} # of another launcher
+unset -v {unset} # another launcher's
 """
 
 _LISTENING = """
-# ranks that come before the scheduler listens find it late; 0A: listening
+# ranks that start before the scheduler listens are slow to find it; 0A: listening
 for _ in {{1..120}}; do
     grep -qiE ":{port:04X} [0-9A-F]+:0000 0A" /proc/net/tcp /proc/net/tcp6 2>/dev/null && break
     sleep 0.5
 done
 """
 
-# a rank that hangs in a call of the framework does not act on SIGTERM
+# a rank that hangs in a framework call ignores SIGTERM, hence SIGKILL at the deadline
 _WAIT = """
-# waits for all; returns the first failing code; ends the others when one fails
+# wait for all; when one fails, end the others and return its code
 asked=0 code=0 deadline=
 trap 'asked=143; kill -{term} "${{!ranks[@]}}"' TERM
 trap 'asked=130; kill -{interrupt} "${{!ranks[@]}}"' INT
@@ -53,13 +56,12 @@ wait "$scheduler" 2>/dev/null
 _WAIT_FOR_OTHER_HOSTS = '[ "$code" -ne 0 ] || wait "$scheduler" # ranks of other hosts may still need it\n'
 
 
-def as_script(job, folder, title):
-    """A runnable script.
+def as_script(job: Job, folder: Path | str, title: str) -> str:
+    """The script that runs a job.
 
     Args:
-        job: a Job of src.launch.commands.
-        folder: where paths start.
-        title: one line for its head.
+        folder: the folder that relative paths start from.
+        title: one line for the script's head.
     """
     parts = [_START.format(title=title, folder=shlex.quote(str(folder)), unset=" ".join(job.unset))]
     if job.scheduler:
@@ -67,7 +69,8 @@ def as_script(job, folder, title):
     for process in job.ranks:
         parts += [_start(process), f"ranks[$!]={shlex.quote(process.name)}\n"]
     signals = job.ranks[0].signals
-    term, interrupt = (signals.get(number, number).name.removeprefix("SIG") for number in (SIGTERM, SIGINT))
+    term = signals.get(SIGTERM, SIGTERM).name.removeprefix("SIG")
+    interrupt = signals.get(SIGINT, SIGINT).name.removeprefix("SIG")
     parts.append(_WAIT.format(term=term, interrupt=interrupt))
     if signals:
         parts.append(_HIDDEN_CODES)
@@ -77,9 +80,10 @@ def as_script(job, folder, title):
     return "".join([*parts, 'exit "$code"\n'])
 
 
-def _start(process):
+def _start(process: Process) -> str:
     """Lines that start one process in the background."""
-    folder, words = os.path.dirname(process.log), shlex.join(process.command)
+    folder = os.path.dirname(process.log)
+    words = shlex.join(process.command)
     variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in process.environment.items())
     lines = ["", f"# {process.name}"]
     if folder:

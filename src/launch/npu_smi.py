@@ -1,27 +1,25 @@
-"""Numbers of Ascend devices in their super pod, as npu-smi tells them (Atlas A3).
+"""Numbers of Ascend devices in their super pod, from npu-smi (Atlas A3).
 
-`npu-smi info -m` says which chip of which card a device is; `npu-smi info -t spod-info -i CARD -c CHIP` prints `SDID : 16777216` and
+`npu-smi info -m` lists the card and chip of each device; `npu-smi info -t spod-info -i CARD -c CHIP` prints `SDID : 16777216` and
 `Super Pod ID : 0`. Source: CANN 9.0, HCCL user guide, "Rank Table Configuration (Atlas A3 training product)", super_device_id.
 """
 
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 
-_SECONDS = 20  # that a device may take to answer
+TIMEOUT = 20  # until npu-smi must have answered
 _ADVICE = "--super_device_ids and --super_pod_id give the numbers"
 _HEAD = re.compile(r"^\s*NPU ID\s+Chip ID\s+Chip Logic ID\s+Chip Phy-ID\s", re.MULTILINE)
-_ROW = re.compile(r"^\s*(\d+)\s+(\d+)\s+(?:\d+|-)\s+(\d+)\s", re.MULTILINE)  # other chips of a card have no number as devices
+_ROW = re.compile(r"^\s*(\d+)\s+(\d+)\s+(?:\d+|-)\s+(\d+)\s", re.MULTILINE)  # a card's other chips have no device number
 
 
-def find_super_devices(device_ids):
-    """Device id -> (number in its super pod, number of the super pod), both texts, of all devices.
-
-    Args:
-        device_ids: physical ids.
+def find_super_devices(device_ids: Iterable[int]) -> dict[int, tuple[str, str]]:
+    """Physical device id -> (number in its super pod, number of the super pod), for all devices.
 
     Raises:
-        ValueError: npu-smi is not there, or does not tell them; naming the command.
+        ValueError: npu-smi is absent, or does not print the numbers; naming the command.
     """
     mapping = _ask("info", "-m")
     chips = {int(device): (card, chip) for card, chip, device in _ROW.findall(mapping)} if _HEAD.search(mapping) else {}
@@ -38,13 +36,13 @@ def find_super_devices(device_ids):
     return found
 
 
-def _ask(*words):
-    """What npu-smi prints, also where it fails."""
+def _ask(*words: str) -> str:
+    """The output of npu-smi, even if it fails."""
     tool = shutil.which("npu-smi")
     if tool is None:
         raise ValueError(f"npu-smi is not on PATH; {_ADVICE}")
     try:
-        result = subprocess.run([tool, *words], capture_output=True, stdin=subprocess.DEVNULL, timeout=_SECONDS)
+        result = subprocess.run([tool, *words], capture_output=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ValueError(f"`npu-smi {' '.join(words)}`: {error}; {_ADVICE}") from None
     return result.stdout.decode("utf-8", errors="replace")

@@ -1,16 +1,19 @@
-"""Rank tables: which devices of which servers train together, for training on Ascend without msrun.
+"""Rank tables, which list the devices and servers that train together on Ascend without msrun.
 
     python -m src.launch.rank_table generate --device_num "[0,8)"      # on each server; prints the file that it writes
     python -m src.launch.rank_table merge A.json B.json                # one table for all servers, to be copied to each
     python -m src.launch.rank_table validate hccl_2s_16p.json
 
 `generate --version 1.2` writes the table of a server in a super pod (Atlas A3), `upgrade` turns tables of version 0.x into 1.0, `show`
-lists the devices of a table. What the model zoo calls hccl_tools.py and merge_hccl.py, with their flags and file names.
+lists the devices of a table. Flags and file names are those of the model zoo's hccl_tools.py and merge_hccl.py.
 """
 
+import argparse
 import re
 import sys
+from collections.abc import Callable, Collection, Iterable, Sequence, Sized
 from pathlib import Path
+from typing import Any
 
 from src.cli import Parser, bad_input_exits
 from src.files import write_text
@@ -38,11 +41,11 @@ _VISIBLE = (
 )
 
 
-def generate(options):
+def generate(options: argparse.Namespace) -> tuple[Table, str]:
     """The Table of this server alone, and the name of its file.
 
     Args:
-        options: of the command; what is None is found out.
+        options: those of the command; addresses and numbers that are None are found on this machine.
 
     Raises:
         ValueError: a value is not allowed, or an address or number is not found.
@@ -51,31 +54,31 @@ def generate(options):
     server_ip = options.server_ip
     if server_ip is None:
         server_ip = find_server_ip()
-    elif parse_address(server_ip) is None or not is_reachable(parse_address(server_ip)):
+    elif not ((address := parse_address(server_ip)) and is_reachable(address)):
         raise ValueError(f"--server_ip={server_ip}: an IP address is expected by which other servers reach this one")
     numbers, super_pod_id = _find_super_devices(physical, options)
     addresses = dict.fromkeys(physical, "") if options.no_device_ip else hccn.require_addresses(physical, options.hccn_config_file)
     devices = tuple(Device(device, addresses[device], rank, numbers[device]) for rank, device in enumerate(physical))
-    table = check("what is found makes no table", Table((Server(server_ip, devices, super_pod_id),)))
+    table = check("the generated table", Table((Server(server_ip, devices, super_pod_id),)))
     return table, f"hccl_{len(devices)}p_{''.join(map(str, logical))}_{server_ip}.json"
 
 
-def _parse_devices(device_num, visible_devices):
-    """The logical and the physical ids."""
+def _parse_devices(device_num: str, visible_devices: str | None) -> tuple[range, list[int]]:
+    """The logical and the physical ids of the devices."""
     match = re.fullmatch(r"\s*\[\s*([0-9]{1,4})\s*,\s*([0-9]{1,4})\s*\)\s*", device_num)
-    logical = range(int(match[1]), int(match[2])) if match else ()
+    logical = range(int(match[1]), int(match[2])) if match else range(0)
     if not logical:
         raise ValueError(f'--device_num={device_num}: a range is expected, such as "[0,8)" for the devices 0 to 7')
     return logical, _parse_visible(visible_devices, logical) if visible_devices is not None else list(logical)
 
 
-def _find_super_devices(physical, options):
-    """Device id -> number in the super pod, and the super pod's id; each None in version 1.0."""
+def _find_super_devices(physical: Sequence[int], options: argparse.Namespace) -> tuple[dict[int, Any], str | None]:
+    """Device id -> number in the super pod, and the super pod's id; all None in version 1.0."""
     given = {"super_device_ids": options.super_device_ids, "super_pod_id": options.super_pod_id}
     if options.version != "1.2":
         for name, value in given.items():
             if value is not None:
-                raise ValueError(f"--{name}={value}: super pods stand in tables of --version 1.2")
+                raise ValueError(f"--{name}={value}: only tables of --version 1.2 have super pods")
         return dict.fromkeys(physical), None
     if None not in given.values():
         numbers = options.super_device_ids.split(",")
@@ -92,7 +95,7 @@ def _find_super_devices(physical, options):
     return {device: number for device, (number, _) in found.items()}, pods[0]
 
 
-def _parse_visible(text, logical):
+def _parse_visible(text: str, logical: range) -> list[int]:
     """The physical ids of the logical ones."""
     parts = [part.strip() for part in text.split(",")]
     if not all(re.fullmatch("[0-9]{1,4}", part) for part in parts) or len(set(map(int, parts))) < len(parts):
@@ -103,34 +106,37 @@ def _parse_visible(text, logical):
     return [int(parts[index]) for index in logical]
 
 
-def are_connected(physical):
-    """Whether devices of an Ascend 910 server form a group: its two rings of four are taken singly, in parts, or both whole.
+def are_connected(physical: Collection[int]) -> bool:
+    """Whether devices of an Ascend 910 server form a group: part or all of one of its two rings of four, or all of both.
 
-    hccl_tools.py refuses other groups. Here they are only warned of: servers since the 910B connect each device with all
-    others, and from the ids alone the two cannot be told apart, unless one is above 7.
+    hccl_tools.py refuses other groups. Here they only cause a warning: servers since the 910B connect each device with all others,
+    and the ids do not tell the two kinds apart, unless one is above 7.
     """
     return max(physical) > 7 or len(physical) == 8 or len({device // 4 for device in physical}) == 1
 
 
-def _run_generate(options):
+def _run_generate(options: argparse.Namespace) -> int:
     table, name = generate(options)
     physical = [device.device_id for device in table.servers[0].devices]
     if table.version == "1.0" and not are_connected(physical):
         ids = ", ".join(map(str, physical))
-        _warn(f"devices {ids}: an Ascend 910 server connects only groups within 0 to 3, within 4 to 7, or all eight; newer servers all")
+        _warn(
+            f"devices {ids}: an Ascend 910 server connects only groups within 0 to 3, within 4 to 7, or all eight; newer ones connect any"
+        )
     return _write(table, Path(options.output_dir, name))
 
 
-def _run_validate(options):
+def _run_validate(options: argparse.Namespace) -> int:
     try:
         tree = checked_json.load(options.file)
     except ValueError as error:
         print(error)
         return 1
     rows, faults = read_rows(tree)
-    device_ips = []
+    device_ips: list[str] = []
     if any(row.device_ip for row in rows) and (options.hccn_config_file or not options.server_ip):
-        device_ips = hccn.find_own_addresses(sorted({row.device_id for row in rows} - {None}), options.hccn_config_file)
+        device_ids = sorted({row.device_id for row in rows if row.device_id is not None})
+        device_ips = hccn.find_own_addresses(device_ids, options.hccn_config_file)
     faults = find_faults(tree, options.server_ip, device_ips)
     for fault in faults:
         print(f"{options.file}: {fault}")
@@ -150,7 +156,7 @@ def _run_validate(options):
     return 0
 
 
-def _run_merge(options):
+def _run_merge(options: argparse.Namespace) -> int:
     trees = [(path, checked_json.load(path)) for path in options.files]
     merged = merge([(path, make_table(path, *read_rows(tree))) for path, tree in trees])
     for path, tree in trees:
@@ -160,58 +166,59 @@ def _run_merge(options):
     return _write(merged, Path(options.output_dir, f"hccl_{len(merged.servers)}s_{merged.world_size}p.json"), options.files)
 
 
-def _run_upgrade(options):
-    table, old = read_legacy_table(options.file), Path(options.file)
+def _run_upgrade(options: argparse.Namespace) -> int:
+    table = read_legacy_table(options.file)
+    old = Path(options.file)
     folder = old.parent if options.output_dir is None else Path(options.output_dir)
     return _write(table, folder / f"{old.stem}_v1.json")
 
 
-def _run_show(options):
+def _run_show(options: argparse.Namespace) -> int:
     table = read_table(options.file)
     print(to_text(table))
     _tell_notes(options.file, table)
     return 0
 
 
-def _write(table, path, inputs=()):
+def _write(table: Table, path: Path, inputs: Iterable[str] = ()) -> int:
     for name in inputs:
         if path.exists() and path.samefile(name):
-            raise ValueError(f"{path}: the new table would take the place of one that is read; see --output_dir")
+            raise ValueError(f"{path}: the new table would overwrite one that is read; see --output_dir")
     write_text(path, to_json(table))
     print(path)
     _tell_notes(path, table)
     return 0
 
 
-def _tell_notes(path, table):
+def _tell_notes(path: Path | str, table: Table) -> None:
     for note in find_notes(table):
         _warn(f"{path}: {note}")
 
 
-def _count(things, name):
+def _count(things: Sized, name: str) -> str:
     return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
-def _warn(text):
+def _warn(text: str) -> None:
     print(f"warning: {text}", file=sys.stderr)
 
 
-def _make_parser():
+def _make_parser() -> Parser:
     parser = Parser(prog="python -m src.launch.rank_table", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
 
-    def add(run, text):
+    def add(run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(run.__name__.removeprefix("_run_"), help=text, description=text, allow_abbrev=False)
         command.set_defaults(run=run)
         return command
 
-    hccn_file = {"metavar": "FILE", "help": f"a hccn.conf, lines address_N=IP [hccn_tool is asked, then {hccn.CONFIG}]"}
+    hccn_file: dict[str, Any] = {"metavar": "FILE", "help": f"a hccn.conf, lines address_N=IP [hccn_tool is asked, then {hccn.CONFIG}]"}
     generated = add(_run_generate, "write the table of this server: hccl_{n}p_{ids}_{ip}.json")
     generated.add_argument("--device_num", metavar="[A,B)", default="[0,8)", help="devices from A up to, but without, B [[0,8)]")
     generated.add_argument("--visible_devices", metavar="IDS", help=_VISIBLE)
     generated.add_argument("--server_ip", metavar="IP", help="address by which other servers reach this one [that of the route out]")
     generated.add_argument("--hccn_config_file", **hccn_file)
-    generated.add_argument("--no_device_ip", action="store_true", help="leave out the addresses: one server or super pod needs none")
+    generated.add_argument("--no_device_ip", action="store_true", help="leave out device addresses: one server or super pod needs none")
     generated.add_argument("--version", choices=VERSIONS, default=VERSIONS[0], help="1.2 for a server of a super pod (Atlas A3) [1.0]")
     generated.add_argument("--super_device_ids", metavar="IDS", help="numbers of the devices in the super pod [npu-smi is asked]")
     generated.add_argument("--super_pod_id", metavar="ID", help="number or name of the super pod [npu-smi is asked]")
@@ -225,12 +232,12 @@ def _make_parser():
     merged.add_argument("--output_dir", metavar="FOLDER", default=".", help="for the new table [.]")
     upgraded = add(_run_upgrade, "write a table of version 0.x as 1.0: {name}_v1.json")
     upgraded.add_argument("file", metavar="FILE")
-    upgraded.add_argument("--output_dir", metavar="FOLDER", help="for the new table [that of FILE]")
+    upgraded.add_argument("--output_dir", metavar="FOLDER", help="for the new table [the folder of FILE]")
     add(_run_show, "print rank, server, device and address").add_argument("file", metavar="FILE")
     return parser
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     with bad_input_exits():
         options = _make_parser().parse_args(argv)

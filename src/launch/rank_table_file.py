@@ -1,18 +1,27 @@
-"""The devices of a rank table as objects: read, written, merged, searched for the own server."""
+"""Rank tables as objects: reading, writing, merging, and finding this server."""
 
 import json
 from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from src.launch import checked_json
 from src.launch.addresses import identify
 from src.launch.rank_table_faults import read_rows
+from src.launch.rank_table_row import Row
 from src.launch.rank_table_upgrade import read_legacy_rows
 
 
 @dataclass(frozen=True)
 class Device:
-    """device_id: physical, on its server; device_ip: of its own network card, "" for none; super_device_id: in its super pod."""
+    """A device of a server.
+
+    device_id: the physical id on the server.
+    device_ip: the address of the device's network card, "" for none.
+    super_device_id: the number in the super pod, None without one.
+    """
 
     device_id: int
     device_ip: str
@@ -22,54 +31,58 @@ class Device:
 
 @dataclass(frozen=True)
 class Server:
-    """server_id: its address, or a name; devices: tuple of Device, in the order of the file; super_pod_id: None for a table without."""
+    """A server and its devices in file order.
+
+    server_id: an address or a name.
+    super_pod_id: None in a table without super pods.
+    """
 
     server_id: str
-    devices: tuple
+    devices: tuple[Device, ...]
     super_pod_id: str | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """servers: tuple of Server, in the order of the file."""
+    """A good rank table: its servers in file order."""
 
-    servers: tuple
+    servers: tuple[Server, ...]
 
     @property
-    def world_size(self):
+    def world_size(self) -> int:
         """Number of ranks."""
         return sum(len(server.devices) for server in self.servers)
 
     @property
-    def version(self):
-        """Version in which it is written: super pods need 1.2."""
+    def version(self) -> str:
+        """The version that the table is written in: super pods need 1.2."""
         return "1.0" if self.servers[0].super_pod_id is None else "1.2"
 
     @property
-    def has_addresses(self):
-        """Whether its devices have a device_ip: all or none."""
+    def has_addresses(self) -> bool:
+        """Whether the devices have a device_ip: all do, or none."""
         return bool(self.servers[0].devices[0].device_ip)
 
 
-def read_table(path):
+def read_table(path: Path | str) -> Table:
     """The Table of a file.
 
     Raises:
-        OSError: it cannot be read. ValueError: it is no good table; with file, key, value and what is allowed.
+        OSError: it cannot be read. ValueError: the table has faults; naming the file, the key, its value and what is allowed.
     """
     return make_table(path, *read_rows(checked_json.load(path)))
 
 
-def read_legacy_table(path):
-    """The Table of a file of version 0.x; raises what `read_table` does."""
+def read_legacy_table(path: Path | str) -> Table:
+    """The Table of a file of version 0.x; raises the errors of `read_table`."""
     return make_table(path, *read_legacy_rows(checked_json.load(path)))
 
 
-def make_table(name, rows, faults):
-    """The Table of what `read_rows` gives.
+def make_table(name: Path | str, rows: Sequence[Row], faults: Sequence[str]) -> Table:
+    """The Table made of the results of `read_rows`.
 
     Raises:
-        ValueError: with the name of the table and the first of its faults.
+        ValueError: there are faults; with the table's name and the first of them.
     """
     if faults:
         raise ValueError(f"{name}: {faults[0]}" + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""))
@@ -84,8 +97,8 @@ def _make_server(rows):
     return Server(rows[0].server_id, devices, rows[0].super_pod_id)
 
 
-def check(name, table):
-    """The Table as a file of it would be read again.
+def check(name: Path | str, table: Table) -> Table:
+    """The Table as it would be read back from its file.
 
     Raises:
         ValueError: the file would have faults.
@@ -93,13 +106,13 @@ def check(name, table):
     return make_table(name, *read_rows(json.loads(to_json(table))))
 
 
-def to_json(table):
-    """The text of a file."""
+def to_json(table: Table) -> str:
+    """The text of the table's file."""
     servers = [
         {"server_id": server.server_id, "device": [_to_tree(device) for device in server.devices], "host_nic_ip": "reserve"}
         for server in table.servers
     ]
-    tree = {"version": table.version, "server_count": str(len(servers)), "server_list": servers, "status": "completed"}
+    tree: dict[str, Any] = {"version": table.version, "server_count": str(len(servers)), "server_list": servers, "status": "completed"}
     if table.version == "1.2":
         members = defaultdict(list)
         for server in table.servers:
@@ -108,7 +121,7 @@ def to_json(table):
     return json.dumps(tree, indent=4) + "\n"
 
 
-def _to_tree(device):
+def _to_tree(device: Device) -> dict[str, str]:
     values = {
         "device_id": device.device_id,
         "super_device_id": device.super_device_id,
@@ -118,8 +131,8 @@ def _to_tree(device):
     return {key: str(value) for key, value in values.items() if value is not None}
 
 
-def find_notes(table):
-    """What is to be known of a good table: list of str."""
+def find_notes(table: Table) -> list[str]:
+    """Remarks on a good table that its user should know."""
     if table.has_addresses:
         return []
     joined = "one server" if len(table.servers) == 1 else "one super pod"
@@ -129,17 +142,18 @@ def find_notes(table):
     ]
 
 
-def find_own_server(table, hccn_addresses, host_addresses):
-    """The Server of a table that this machine is.
+def find_own_server(table: Table, device_addresses: Collection[str], host_addresses: Collection[str]) -> Server:
+    """The Server of a table that is this machine.
 
     Args:
-        hccn_addresses: addresses of this machine's devices; they decide, as in the model zoo.
+        device_addresses: addresses of this machine's devices; they decide, as in the model zoo.
         host_addresses: addresses and names of the machine itself, compared with server_id if no device address is in the table.
 
     Raises:
-        ValueError: it is none or several of them; naming the addresses.
+        ValueError: no server matches, or several do; naming the addresses.
     """
-    devices, hosts = {identify(text) for text in hccn_addresses}, {identify(text) for text in host_addresses}
+    devices = {identify(text) for text in device_addresses}
+    hosts = {identify(text) for text in host_addresses}
     found = [server for server in table.servers if devices & {identify(device.device_ip) for device in server.devices}]
     found = found or [server for server in table.servers if identify(server.server_id) in hosts]
     if len(found) == 1:
@@ -150,35 +164,37 @@ def find_own_server(table, hccn_addresses, host_addresses):
     raise ValueError(f"this server is not in the rank table: no device_ip or server_id is one of its addresses: {looked_for}")
 
 
-def merge(named_tables):
-    """One Table of several, ranks counted on from table to table; super pods of one super_pod_id become one.
+def merge(named_tables: Sequence[tuple[Any, Table]]) -> Table:
+    """One Table made of several; ranks continue from table to table, and super pods of one super_pod_id become one.
 
     Args:
-        named_tables: list of (file name for errors, Table).
+        named_tables: pairs of a name for error messages and a Table.
 
     Raises:
-        ValueError: their versions differ; a server, or what is of one device, is in two of them; IPv4 and IPv6 are mixed; the tables of
-            a super pod do not follow each other; an address is missing that several servers need.
+        ValueError: versions differ; a server, or what belongs to one device, is in two tables; IPv4 and IPv6 are mixed; tables of one
+            super pod are not adjacent; an address is missing that several servers need.
     """
-    servers, seen, first_rank = [], {}, 0
-    first_name, version = named_tables[0][0], named_tables[0][1].version
-    for number, (name, table) in enumerate(named_tables):
-        if table.version != version:
-            raise ValueError(f"{name}: version {table.version}, but {first_name} has {version}: all with super pods, or none")
+    servers = []
+    owners: dict[tuple[str, Any], int] = {}  # (key, identity) -> index of the table
+    first_rank = 0
+    first_name, first_table = named_tables[0]
+    for index, (name, table) in enumerate(named_tables):
+        if table.version != first_table.version:
+            raise ValueError(f"{name}: version {table.version}, but {first_name} has {first_table.version}: all with super pods, or none")
         for server in table.servers:
-            for key, text, identity in _find_own(server):
-                other = seen.setdefault((key, identity), number)
-                if other != number:
+            for key, text, identity in _list_unique(server):
+                owner = owners.setdefault((key, identity), index)
+                if owner != index:
                     hint = "; `generate --server_ip` sets it" if key == "server_id" else ""
-                    raise ValueError(f"{name}: {key}={text} is in {named_tables[other][0]} too; each server has its own{hint}")
+                    raise ValueError(f"{name}: {key}={text} is in {named_tables[owner][0]} too; each server has its own{hint}")
             devices = tuple(replace(device, rank_id=first_rank + device.rank_id) for device in server.devices)
             servers.append(replace(server, devices=devices))
         first_rank += table.world_size
     return check("the merged table", Table(tuple(servers)))
 
 
-def _find_own(server):
-    """(key, value, identity) of what no other server may have."""
+def _list_unique(server: Server) -> Iterator[tuple[str, Any, Any]]:
+    """(key, value, identity) of each value that no other server may have."""
     yield "server_id", server.server_id, identify(server.server_id)
     for device in server.devices:
         if device.device_ip:
@@ -187,14 +203,14 @@ def _find_own(server):
             yield "super_device_id", device.super_device_id, (server.super_pod_id, device.super_device_id)
 
 
-def to_text(table):
-    """Lines of rank, server, device and address, by rank; of super pod and number in it, where there are super pods."""
+def to_text(table: Table) -> str:
+    """The devices as lines in the order of ranks: rank, server, device and address; with super pods also theirs and the number in it."""
     names = ["rank", "server", "device", "address"] + (["super_pod", "super_device"] if table.version == "1.2" else [])
     rows = [
         (device.rank_id, server.server_id, device.device_id, device.device_ip or "-", server.super_pod_id, device.super_device_id)
         for server in table.servers
         for device in server.devices
     ]
-    cells = [names, *(tuple(map(str, row[: len(names)])) for row in sorted(rows))]
+    cells = [names, *([str(value) for value in row[: len(names)]] for row in sorted(rows, key=lambda row: row[0]))]
     widths = [max(map(len, column)) for column in zip(*cells)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells)

@@ -1,31 +1,33 @@
-"""Run the processes of a job: follow one log, pass on signals, end all ranks when one fails."""
+"""Running the processes of a job: one log is shown, signals are passed on, and all ranks are ended when one fails."""
 
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from src.launch.children import Child
+from src.launch.commands import Job
 from src.launch.follower import Follower, read_tail
 from src.launch.ports import is_listening
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 # seconds
 _TICK = 0.1
-_PATIENCE = 10  # between SIGTERM and SIGKILL for the ranks that are left when one has failed: in a call of the framework they hang
-_LAST_RANKS = 60  # after the first that has ended as it was asked to
+PATIENCE = 10  # from SIGTERM to SIGKILL after one rank has failed: the others may hang in a framework call
+_LAST_RANKS = 60  # from the end of the first rank that was asked to end, for the others
 _SCHEDULER_START = 60
-_SCHEDULER_END = 60  # behind the ranks of this host, for those of other hosts
+_SCHEDULER_END = 60  # from the end of this host's ranks, for those of other hosts
 
 
-def run(job):
+def run(job: Job) -> int:
     """Run all processes of a job to their end.
 
     The first SIGINT or SIGTERM is passed on to the ranks, which save and end in their own time; a second one kills them.
 
     Returns:
-        0, or the first code of a rank that was not: 128 + number where a signal ended it.
+        0, or the first other code of a rank: 128 + number if a signal ended it.
 
     Raises:
         OSError: a process cannot be started, or its log cannot be written; the others are ended.
@@ -46,8 +48,8 @@ def run(job):
 
 
 @contextmanager
-def _noted_signals():
-    received = []
+def _noted_signals() -> Iterator[list[int]]:
+    received: list[int] = []
     earlier = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in _STOPPING}
     try:
         yield received
@@ -57,38 +59,37 @@ def _noted_signals():
 
 
 class _Crew:
-    """The running processes of a job.
+    """The running processes of a job."""
 
-    Args:
-        job: of src.launch.commands.
-        received: list of the signals that this process got; it grows.
-    """
-
-    def __init__(self, job, received):
-        self.job, self.received = job, received
-        self.ranks, self.scheduler = [], None
-        Path(job.followed).unlink(missing_ok=True)  # what an earlier run left there is not to be shown
+    def __init__(self, job: Job, received: list[int]):
+        self.job = job
+        self.received = received  # signals that this process got; the list grows
+        self.ranks: list[Child] = []
+        self.scheduler: Child | None = None
+        Path(job.followed).unlink(missing_ok=True)  # an earlier run's log must not be shown
         self.follower = Follower(job.followed)
         self.failed = 0  # the first code other than 0
-        self.noted = set()  # children whose end is accounted for
-        self.passed_on = self.killed = False
-        self.deadline = None  # of the ranks that were told to end because one failed
+        self.noted: set[Child] = set()  # children whose end is accounted for
+        self.passed_on = False
+        self.killed = False
+        self.deadline: float | None = None  # for ranks that were told to end because one failed
 
-    def start_scheduler(self):
-        """Start it and wait until it listens; it may end before."""
+    def start_scheduler(self) -> None:
+        """Start the scheduler and wait until it listens, or ends."""
+        assert self.job.scheduler is not None and self.job.port is not None
         self.scheduler = Child(self.job.scheduler, self.job.unset)
         limit = time.monotonic() + _SCHEDULER_START
         while not is_listening(self.job.port) and not self.received and self.scheduler.code is None and time.monotonic() < limit:
             time.sleep(_TICK)
             self._note(self.scheduler)
 
-    def start_ranks(self):
-        """Start all."""
+    def start_ranks(self) -> None:
+        """Start all ranks."""
         for process in self.job.ranks:
             self.ranks.append(Child(process, self.job.unset))
 
-    def look(self):
-        """Act on what happened since the last look; whether any rank still runs."""
+    def look(self) -> bool:
+        """React to what happened since the last call; returns whether any rank still runs."""
         for child in self.ranks:
             self._note(child)
         if self.scheduler and any(child not in self.noted for child in self.ranks):
@@ -102,55 +103,56 @@ class _Crew:
             self.kill()
         return any(child not in self.noted for child in self.ranks)
 
-    def wait_for_other_hosts(self):
-        """Leave the scheduler to the ranks of other hosts until it ends by itself."""
+    def wait_for_other_hosts(self) -> None:
+        """Keep the scheduler running for the ranks of other hosts until it ends by itself."""
         limit = time.monotonic() + _SCHEDULER_END
         while self.scheduler and self.job.serves_others and not self.failed and not self.received and time.monotonic() < limit:
             if self.scheduler.look() is not None:
                 break
             time.sleep(_TICK)
 
-    def kill(self):
-        """End at once what is left of all processes and of what they started."""
+    def kill(self) -> None:
+        """Kill all processes and everything they started, as far as they still run."""
         self.killed = self.killed or any(child.look() is None for child in self.ranks)
         for child in [*self.ranks, *filter(None, [self.scheduler])]:
             child.kill()
             self.noted.add(child)
         self.follower.copy()
 
-    def code(self):
-        """The exit code, once all have ended."""
+    def code(self) -> int:
+        """The exit code, once all processes have ended."""
         silent = self.killed or not self.ranks or any(child.process.signals for child in self.ranks)  # mpirun hides its ranks' codes
         return self.failed or (128 + self.received[0] if self.received and silent else 0)
 
-    def _note(self, child):
-        """Take note of an end, once; one that was not asked for ends all."""
-        if child in self.noted or child.look() is None:
+    def _note(self, child: Child) -> None:
+        """Account for the end of a child, once; a failure ends all ranks."""
+        code = child.look()
+        if child in self.noted or code is None:
             return
         self.noted.add(child)
         asked = 128 + self.received[0] if self.received else None
-        if child.code == 0 or self.deadline is not None or asked and child is self.scheduler:
+        if code == 0 or self.deadline is not None or asked and child is self.scheduler:
             return
-        self.failed = self.failed or child.code
-        if child.code != asked:
+        self.failed = self.failed or code
+        if code != asked:
             self.follower.copy()
             self._report(child)
         if asked is None:
             self._send(signal.SIGTERM)
-            self.deadline = time.monotonic() + _PATIENCE
-        else:  # none ends before rank 0 has saved
+            self.deadline = time.monotonic() + PATIENCE
+        else:  # no rank ends before rank 0 has saved
             self.deadline = time.monotonic() + _LAST_RANKS
 
-    def _send(self, number):
+    def _send(self, number: int) -> None:
         for child in self.ranks:
             child.send(number)
 
-    def _report(self, child):
+    def _report(self, child: Child) -> None:
         process = child.process
         ending = f" (signal {child.signal_name})" if child.signal_name else ""
         tail = read_tail(process.log) if process.log != self.job.followed else ""
         _tell(f"{process.name} ended with code {child.code}{ending}; its log: {process.log}\n{tail}")
 
 
-def _tell(text):
+def _tell(text: str) -> None:
     print(text, end="", file=sys.stderr, flush=True)

@@ -24,8 +24,8 @@ from src.cli import EXIT_BAD_INPUT, EXIT_CHECK_FAILED, Parser, bad_input_exits
 from src.files import write_text
 from src.launch import cann_stand_ins
 from src.launch.children import end_with_parent
-from src.launch.commands import PLACE_VARIABLES
-from src.ranks import find_place
+from src.launch.commands import RANK_VARIABLES
+from src.ranks import find_rank_info
 from src.report.ascend_log import LOG_LEVELS, DryRun
 
 EXIT_TIMED_OUT = 124  # that of `timeout`
@@ -106,8 +106,8 @@ def environment(folder, libraries, environ=os.environ):
 
     One process compiles what a rank of several runs; it waits for no others, and no rank table is read.
     """
-    place = find_place(environ)
-    alone = {name: value for name, value in environ.items() if name not in (*PLACE_VARIABLES, *_SCHEDULER)}
+    place = find_rank_info(environ)
+    alone = {name: value for name, value in environ.items() if name not in (*RANK_VARIABLES, *_SCHEDULER)}
     levels = ",".join(f"{module}:{level}" for module, level in LOG_LEVELS.items())
     toolkit = libraries.parent
     paths = {"LD_LIBRARY_PATH": libraries, "PYTHONPATH": toolkit / "python"}

@@ -1,25 +1,26 @@
-"""The encoder of src/models as a tape, op by op in the order of its `construct`; heads and losses stand in memory.py of each task.
+"""The ops of the encoder of src/models, recorded on a tape; memory.py of each task adds those of its head and loss.
 
 Shapes of one sequence: S its length, H hidden, N heads, D head size, F feed-forward.
 """
 
-from src.report.memory_tape import Tape, Tensor
+from typing import Any
+
+from src.report.memory_tape import Form, Tape, Tensor
+from src.tasks.task import Task
 
 
-def record(options, form, task, seq_length):
+def record(options: Any, form: Form, task: Task, seq_length: int) -> Tape:
     """The Tape of a task's network and loss.
 
     Args:
-        options: of the task's run script.
-        form: Form of the ops.
-        task: Task.
-        seq_length: S.
+        options: those of the task's run script.
 
     Raises:
-        ValueError: a head that is not planned.
+        ValueError: the planner does not know the head.
     """
     task.memory.check(options, form)
-    tape, model = Tape(form), options.model
+    tape = Tape(form)
+    model = options.model
     tape.part = "embeddings"
     if form.aclnn:
         tape.draw_masks(model, seq_length)
@@ -35,7 +36,7 @@ def record(options, form, task, seq_length):
 
 
 def _embeddings(tape, model, seq_length):
-    """Embeddings of bert.py: float32 [S, H], and the word table. A gradient of rows of a table needs the ids alone."""
+    """Embeddings of bert.py: float32 [S, H], and the word table. The gradient of a lookup needs only the ids."""
     shape = (seq_length, model.hidden_size)
     ids = Tensor("ids", shape[:1], learned=False)
     words = tape.parameter("word.weight", model.vocab_size, model.hidden_size)
@@ -59,9 +60,11 @@ def _layer(tape, model, x, relations):
 
 
 def _attention(tape, model, x, relations):
-    """SelfAttention of bert.py: [S, H] -> [S, H]; `relations` for relative positions."""
-    (seq_length, size), heads = x.shape, model.num_attention_heads
-    by_head, pairs = (heads, seq_length, size // heads), (heads, seq_length, seq_length)
+    """SelfAttention of bert.py: [S, H] -> [S, H]; `relations` is None for absolute positions."""
+    seq_length, size = x.shape
+    heads = model.num_attention_heads
+    by_head = (heads, seq_length, size // heads)
+    pairs = (heads, seq_length, seq_length)
     if tape.form.takes_flash(model, seq_length):
         projected = [tape.linear(name, x, size) for name in ("query", "key", "value")]
         return tape.linear("attention.output", tape.flash_attention(*projected, model), size)
@@ -81,15 +84,17 @@ def _attention(tape, model, x, relations):
 
 
 def _relations(tape, model, seq_length):
-    """RelativePositions.relations of positions.py: [S, S, D]; the framework makes one of those that are equal in all layers."""
+    """RelativePositions.relations of positions.py: [S, S, D]. The framework merges the layers' where they are equal (sinusoidal)."""
     size = model.hidden_size // model.num_attention_heads
-    rows, name = 2 * model.max_relative_position + 1, "attention.positions.table"
-    is_learned = model.position_embedding_type == "learned"
-    table = tape.parameter(name, rows, size) if is_learned else Tensor(name, (rows, size), per_row=False, learned=False)
+    rows = 2 * model.max_relative_position + 1
+    if model.position_embedding_type == "learned":
+        table = tape.parameter("attention.positions.table", rows, size)
+    else:
+        table = Tensor("sinusoids", (rows, size), per_row=False, learned=False)
     return tape.cast(tape.add("relations", [table], (seq_length, seq_length, size)), tape.form.compute_type)
 
 
 def _relative(tape, name, x, relations, shape):
-    """key_scores and value_context of positions.py: x by place, the product, and back by head."""
-    y = tape.product(name, tape.swap(f"{name}: by place", x, x.shape), relations, shape)
+    """key_scores and value_context of positions.py: x rearranged by token, the product, and back by head."""
+    y = tape.product(name, tape.swap(f"{name}: by token", x, x.shape), relations, shape)
     return tape.swap(f"{name}: by head", y, shape)

@@ -17,9 +17,9 @@ from src import framework, signals
 from src.config.training import DeviceSettings
 from src.log import logger
 from src.models import native
-from src.ranks import Place, find_place
+from src.ranks import RankInfo, find_rank_info
 
-_ALONE = Place()
+_ALONE = RankInfo()
 _CHIPS = {"ascend910": "910A", "ascend910b": "910B", "ascend910_93": "A3"}  # by the framework's names
 _SCHEDULER_PORT = 8118  # msrun's
 _FIRST_PORT, _PORTS = 20000, 10000  # below those that systems hand out themselves
@@ -107,7 +107,7 @@ def start(options):
     Raises:
         ValueError: the device is not there, or lacks the compute type.
     """
-    place = find_place()
+    place = find_rank_info()
     if place.is_scheduler:
         _schedule()
     present = available_devices()
@@ -202,7 +202,7 @@ def _join(place, target):
     """Start the device of one rank, and its communication with the others: HCCL, NCCL or MCCL.
 
     Returns:
-        the Place with the rank that the framework tells.
+        the RankInfo with the rank that the framework tells.
     """
     if target == "CPU":
         place = dataclasses.replace(place, device_id=0)

@@ -573,11 +573,11 @@ def test_a_training_checkpoint_gives_its_weights(tmp_path):
 
 def write_zoo(path, arrays, **others):
     """A pretrained checkpoint with the model zoo's names."""
-    theirs = {ours: theirs for ours, _, _, theirs in names._ALL} | {names._POSITIONS: names._ZOOS_POSITIONS}
+    theirs = {ours: theirs for ours, _, _, theirs in names.ALL} | {names.POSITIONS: names.ZOOS_POSITIONS}
 
     def to_zoo(name):
-        number = names._NUMBER.search(name)
-        name = theirs[names._NUMBER.sub("{}", name)]
+        number = names.NUMBER.search(name)
+        name = theirs[names.NUMBER.sub("{}", name)]
         name = name.format(number[0]) if number else name
         return ("bert." if name.startswith("cls") else "bert.bert.") + name
 

@@ -51,7 +51,7 @@ def make_weights(model, seed=1):
 
 
 def make_inputs(extra=0):
-    """ids, mask, types of two rows, the second shorter, with `extra` places of padding."""
+    """ids, mask, types of two rows, the second shorter; both get `extra` positions of padding."""
     ids, mask = np.arange(1, 15, dtype=np.int32).reshape(2, 7), np.array([[1] * 7, [1] * 4 + [0] * 3])
     types = (np.arange(7) >= 3) * np.ones_like(ids)
     return [np.pad(array, ((0, 0), (0, extra)), constant_values=fill) for array, fill in ((ids, 9), (mask, 0), (types, 1))]

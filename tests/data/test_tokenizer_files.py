@@ -86,7 +86,7 @@ def test_ids_are_the_numbers_of_lines_as_google_and_hugging_face_count_them(name
     ("tokens", "expected", "told"),
     [
         (["a", "", "b", ""], {"a": 5, "b": 7}, "2 blank lines, whose ids have no token"),
-        (["a", "b", "a", "c"], {"b": 6, "a": 7, "c": 8}, "1 tokens stand there again, and have the id of their last line: a"),
+        (["a", "b", "a", "c"], {"b": 6, "a": 7, "c": 8}, "1 tokens are repeated, and have the id of their last line: a"),
         (["\u2028", "\u00a0", "\u3000"], {"\u2028": 5, "\u00a0": 6, "\u3000": 7}, None),
         (["a ", "a", " b", "c\u00a0"], {"a ": 5, "a": 6, "b": 7, "c": 8}, None),
         ([" a", "a "], {" a": 5, "a ": 6}, None),
@@ -143,9 +143,9 @@ def test_offsets_of_an_added_token_are_its_own(tmp_path):
         ),
         (
             {"config": {"tokenizer_class": "RobertaTokenizer"}},
-            "config.json: tokenizer_class=RobertaTokenizer: BERT's tokenizer is supported",
+            "config.json: tokenizer_class=RobertaTokenizer: only BERT's tokenizer is supported",
         ),
-        ({"tokenizer_config": {"tokenizer_class": "PreTrainedTokenizerFast"}}, "without a tokenizer.json nothing tells what it does"),
+        ({"tokenizer_config": {"tokenizer_class": "PreTrainedTokenizerFast"}}, "without a tokenizer.json nothing defines it"),
         ({"tokenizer_config": {"word_tokenizer_type": "mecab"}}, "word_tokenizer_type='mecab'"),
         ({"tokenizer_config": {"do_basic_tokenize": False}}, "do_basic_tokenize=False"),
         ({"tokenizer_config": {"never_split": ["x"]}}, "never_split="),

@@ -28,7 +28,7 @@ LABELS = list_labels(("PER", "LOC"), "BIOES")
 
 
 def make_inputs(batch_size, seq_length, vocab_size=60):
-    """Rows of falling length, padded with ids and segments that would show."""
+    """Rows of decreasing length; padding has random ids and segments, so that using it would change the outputs."""
     rng = np.random.default_rng(batch_size * 100 + seq_length)
     ids = rng.integers(0, vocab_size, (batch_size, seq_length)).astype(np.int32)
     lengths = np.maximum(seq_length - 2 * np.arange(batch_size), 2)
@@ -37,7 +37,7 @@ def make_inputs(batch_size, seq_length, vocab_size=60):
 
 
 def start(graph, **settings):
-    """A session of a graph that onnx's checker accepts: takes arrays in the order of the inputs, gives a list of arrays."""
+    """Check a graph with onnx's checker and run it: a function from arrays, in the order of the inputs, to a list of arrays."""
     onnx.checker.check_model(graph, full_check=True)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
@@ -54,7 +54,7 @@ def assert_close(found, expected, tolerance=TOLERANCE):
 
 
 def make_network(cell, seed=3):
-    """A MindSpore network whose parameters are random and of order one, and these by name."""
+    """The MindSpore network with random parameters of order one, and its parameters by name."""
     rng = np.random.default_rng(seed)
     for name, parameter in cell.parameters_dict().items():
         values = rng.standard_normal(parameter.shape) * 0.3
@@ -80,9 +80,9 @@ def test_graph_equals_the_numpy_network_at_every_size(kind, positions):
             assert_close(run(*inputs)[0], expected["head"])
         elif kind == "span":
             bias = (1.0 - inputs[1]) * -10000.0
-            for place, found in enumerate(run(*inputs)):  # float32 has steps of 0.001 at 10000
-                assert_close(found, expected["span"][:, :, place] + bias, 1e-3)
-                assert np.abs(found - expected["span"][:, :, place])[inputs[1] > 0].max() <= TOLERANCE
+            for logits, found in zip(np.moveaxis(expected["span"], 2, 0), run(*inputs), strict=True):
+                assert_close(found, logits + bias, 1e-3)  # float32 has steps of 0.001 at 10000
+                assert np.abs(found - logits)[inputs[1] > 0].max() <= TOLERANCE
         else:
             positions = np.sort(np.random.default_rng(0).integers(0, seq_length, (batch_size, 3))).astype(np.int32)
             found = run(*inputs, positions)
@@ -130,9 +130,8 @@ def test_crf_without_constraints_forbids_nothing():
     arrays = tiny_models.make_weights(model, "tagger")
     settings = {"labels": ("O", "B-A", "I-A", "B-B", "I-B")}
     for constraints in (True, False):
-        transitions = start(onnx_graph.build(model, arrays, TASKS["ner"], settings | {"crf_constraints": constraints}))(*make_inputs(1, 4))[
-            1
-        ]
+        graph = onnx_graph.build(model, arrays, TASKS["ner"], settings | {"crf_constraints": constraints})
+        transitions = start(graph)(*make_inputs(1, 4))[1]
         assert (transitions < -1000).any() == constraints
 
 

@@ -1,4 +1,4 @@
-"""Damaged copies of files, and what a reader may do with them."""
+"""Damaged copies of files, and checks of how a reader treats them."""
 
 import random
 
@@ -8,8 +8,9 @@ COUNT = 2000
 
 
 def mutate(rng, data, other):
-    """`data` with flipped bits, cut off, with a part replaced, moved or repeated, or with a number bumped."""
-    data, (start, end) = bytearray(data), sorted(rng.choices(range(len(data) + 1), k=2))
+    """A copy of `data` that is truncated, or has flipped bits, a part replaced, moved or repeated, or changed numbers."""
+    data = bytearray(data)
+    start, end = sorted(rng.choices(range(len(data) + 1), k=2))
     kind = rng.randrange(5)
     if kind == 0:
         for _ in range(rng.choice((1, 1, 1, 2, 8))):
@@ -19,18 +20,19 @@ def mutate(rng, data, other):
     elif kind == 2:
         data[start:end] = rng.choice((b"", bytes(end - start), other[start:end], data[start:end] * 2, rng.randbytes(end - start)))
     elif kind == 3:
-        place = rng.randrange(len(data))
-        data[place : place + 48] = data[start : start + 48]
+        target = rng.randrange(len(data))
+        data[target : target + 48] = data[start : start + 48]
     else:
         for _ in range(rng.choice((1, 1, 3))):
-            place, size = rng.randrange(len(data)), rng.choice((1, 1, 2, 4, 8))
-            number = int.from_bytes(data[place : place + size], "little") + rng.choice((1, -1, 16, 127, 128, 1 << 31, 1 << 62))
-            data[place : place + size] = (number % (1 << 8 * size)).to_bytes(size, "little")
+            offset = rng.randrange(len(data))
+            size = rng.choice((1, 1, 2, 4, 8))
+            number = int.from_bytes(data[offset : offset + size], "little") + rng.choice((1, -1, 16, 127, 128, 1 << 31, 1 << 62))
+            data[offset : offset + size] = (number % (1 << 8 * size)).to_bytes(size, "little")
     return bytes(data)
 
 
 def overwrite(path, data):
-    """As write_bytes; where a file that is first emptied goes to the disk each time, a hundred times as fast."""
+    """Write a file without emptying it first: a hundred times faster where an emptied file is flushed to disk each time."""
     if not path.exists():
         path.touch()
     with open(path, "r+b") as file:
@@ -39,13 +41,14 @@ def overwrite(path, data):
 
 
 def read_damaged(path, read, seed, count=COUNT):
-    """Yield (data, arrays) of each of many damaged copies of a file; None for the arrays if the copy was refused as it should be.
+    """Yield (data, arrays) for many damaged copies of a file; the arrays are None if the copy was properly refused.
 
     Args:
         path: the file, restored at the end.
-        read: () -> dict of arrays.
+        read: returns a dict of arrays.
     """
-    original, rng = path.read_bytes(), random.Random(seed)
+    original = path.read_bytes()
+    rng = random.Random(seed)
     other = rng.randbytes(len(original))
     for _ in range(count):
         data = mutate(rng, original, other)
@@ -61,7 +64,7 @@ def read_damaged(path, read, seed, count=COUNT):
 
 
 def assert_bits(found, expected):
-    """Same names, types, shapes and bits."""
+    """Assert equal names, types, shapes and bits."""
     assert list(found) == list(expected)
     for name, array in expected.items():
         assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape), name

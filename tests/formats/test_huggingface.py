@@ -26,7 +26,7 @@ def write_shards(folder, shards, weight_map=None):
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
 
 
-def test_safetensors_come_by_our_names(tmp_path):
+def test_safetensors_are_read_under_our_names(tmp_path):
     save_file(WEIGHTS, tmp_path / "model.safetensors")
     for path in (tmp_path, tmp_path / "model.safetensors"):
         found = weights.read(path).arrays
@@ -62,7 +62,7 @@ def test_sharded_bin_is_read(tmp_path):
     assert set(weights.read(tmp_path).arrays) == {"weight", "bias"}
 
 
-def test_bfloat16_comes_as_float32(tmp_path):
+def test_bfloat16_becomes_float32(tmp_path):
     values = np.array([1.0, -2.5, 0.15625, 0.0], np.float32)  # exact in bfloat16
     header = {
         "a": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]},
@@ -124,7 +124,7 @@ def test_broken_index_is_refused(text, tmp_path):
         weights.read(tmp_path)
 
 
-def test_empty_folder_says_what_is_looked_for(tmp_path):
+def test_an_empty_folder_is_reported_with_the_names_looked_for(tmp_path):
     with pytest.raises(FileNotFoundError, match="pytorch_model.bin"):
         weights.read(tmp_path)
 

@@ -25,7 +25,7 @@ ARRAYS = {
 
 @pytest.fixture
 def written(tmp_path):
-    """Write arrays by MindSpore; gives the path."""
+    """`written(arrays)`: write them with MindSpore; returns the path."""
 
     def write(arrays, crc_check=True):
         path = tmp_path / "a.ckpt"
@@ -59,7 +59,7 @@ def test_files_are_mindspores_to_the_byte(written, tmp_path):
     assert (tmp_path / "ours.ckpt").read_bytes() == written(ARRAYS, crc_check=True).read_bytes()
 
 
-def test_mindspore_reads_what_is_written(tmp_path):
+def test_mindspore_reads_our_files(tmp_path):
     arrays = ARRAYS | {"empty": np.zeros((0, 3), np.float32), "transposed": ARRAYS["weight"].T, "größe": np.ones((1, 1), np.uint16)}
     arrays |= {kind: np.array([[1, 0]], kind) for kind in ("int8", "int16", "uint16", "uint32", "uint64", "float64", "bool")}
     mindspore_checkpoint.write(tmp_path / "a.ckpt", arrays)
@@ -70,7 +70,7 @@ def test_mindspore_reads_what_is_written(tmp_path):
 
 @pytest.mark.parametrize("part_bytes", [1, 8, 40, 96])
 def test_large_tensors_are_written_in_parts(part_bytes, tmp_path, monkeypatch):
-    monkeypatch.setattr(mindspore_checkpoint, "_PART_BYTES", part_bytes)
+    monkeypatch.setattr(mindspore_checkpoint, "PART_BYTES", part_bytes)
     mindspore_checkpoint.write(tmp_path / "a.ckpt", ARRAYS)
     message = Checkpoint()
     message.ParseFromString((tmp_path / "a.ckpt").read_bytes()[:-17])
@@ -80,7 +80,7 @@ def test_large_tensors_are_written_in_parts(part_bytes, tmp_path, monkeypatch):
     assert_bits({name: parameter.asnumpy() for name, parameter in theirs.items()}, ARRAYS)
 
 
-def test_no_element_in_one_dimension_is_no_scalar(tmp_path):
+def test_an_empty_vector_is_not_a_scalar(tmp_path):
     arrays = {"empty": np.zeros(0, np.float32), "scalar": np.array(1.5, np.float32)}
     mindspore_checkpoint.write(tmp_path / "a.ckpt", arrays)
     assert_bits(mindspore_checkpoint.read(tmp_path / "a.ckpt"), arrays)
@@ -102,12 +102,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_bfloat16_scalars_come_as_float32(written):
+def test_bfloat16_scalars_become_float32(written):
     found = mindspore_checkpoint.read(written({"scale": Tensor(1.5, mindspore.bfloat16)}))
     assert_bits(found, {"scale": np.array(1.5, np.float32)})
 
 
-def test_bfloat16_comes_as_float32(written):
+def test_bfloat16_becomes_float32(written):
     values = np.array([[1.5, -2.0], [3e38, 0.1]], np.float32)
     found = mindspore_checkpoint.read(written({"weight": Tensor(values).astype(mindspore.bfloat16)}))["weight"]
     assert found.dtype == np.float32
@@ -126,7 +126,7 @@ def test_parts_of_a_large_tensor_are_joined(tmp_path):
     np.testing.assert_array_equal(found["large"], whole)
 
 
-def test_what_does_not_fit_is_refused(tmp_path):
+def test_inconsistent_values_are_refused(tmp_path):
     values = np.ones(6, np.float32)
     cases = {
         r"shape \(7,\) and type Float32 has 24 bytes": [("a", values, "Float32", (7,))],
@@ -153,7 +153,7 @@ def test_a_truncated_file_is_refused(written):
     for size in range(len(data) - 1):
         overwrite(path, data[:size])
         try:
-            found = mindspore_checkpoint.read(path)  # without its check sum a file may end behind any of its values
+            found = mindspore_checkpoint.read(path)  # without its checksum a file may end after any of its values
         except ValueError:
             continue
         assert found.keys() < ARRAYS.keys() or size >= len(data) - 17
@@ -166,12 +166,12 @@ def test_a_flipped_byte_is_refused(written):
         data = bytearray(original)
         data[generator.randrange(len(data) - 17)] ^= generator.randrange(1, 256)
         overwrite(path, data)
-        with pytest.raises(ValueError, match="check sum"):
+        with pytest.raises(ValueError, match="checksum"):
             mindspore_checkpoint.read(path)
 
 
-def test_damage_is_told_by_the_check_sum(written):
-    path = written({"weight": ARRAYS["weight"]})  # a file of several may be cut off behind one of them
+def test_the_checksum_reveals_damage(written):
+    path = written({"weight": ARRAYS["weight"]})  # a file of several arrays may be cut off after one of them
     mark = len(path.read_bytes()) - 17
     outcomes = {"refused": 0, "right": 0, "without its mark": 0}
     for data, found in read_damaged(path, lambda: mindspore_checkpoint.read(path), 2):
@@ -186,7 +186,7 @@ def test_damage_is_told_by_the_check_sum(written):
     assert all(outcomes.values()) and outcomes["refused"] > 1800
 
 
-def test_damage_without_check_sum_gives_arrays_or_value_error(written):
+def test_damage_without_checksum_gives_arrays_or_value_error(written):
     path, outcomes = written(ARRAYS, crc_check=False), set()
     for data, found in read_damaged(path, lambda: mindspore_checkpoint.read(path), 3):
         outcomes.add(found is None)

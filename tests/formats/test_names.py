@@ -20,7 +20,7 @@ PRETRAINING = [
 PRETRAINING.append("cls.predictions.bias")
 
 
-def test_every_hugging_face_name_has_its_own_of_ours():
+def test_hugging_faces_names_map_one_to_one_to_ours():
     theirs = HUGGINGFACE + PRETRAINING + SPAN
     ours = [names.from_huggingface(name) for name in theirs]
     assert len(set(ours)) == len(theirs)
@@ -139,7 +139,7 @@ def list_networks():
     [(names.to_tensorflow, names.from_tensorflow), (names.to_huggingface, names.from_huggingface)],
     ids=["tensorflow", "huggingface"],
 )
-def test_every_parameter_has_its_own_name_elsewhere(there, back, positions, network):
+def test_our_names_map_one_to_one_to_those_of_other_systems(there, back, positions, network):
     ours = list_parameters(list_networks()[network], position_embedding_type=positions)
     theirs = {there(name) for name in ours}
     assert len(theirs) == len(ours) and not theirs & ours
@@ -147,7 +147,7 @@ def test_every_parameter_has_its_own_name_elsewhere(there, back, positions, netw
     assert all(names.is_ours(name) for name in ours) and not any(names.is_ours(name) for name in theirs)
 
 
-def test_what_no_other_system_has_keeps_its_name():
+def test_parameters_that_only_we_have_keep_their_names():
     for name in ("bert.encoder.layers.3.attention.positions.table", "head.crf.transitions", "head.contexts.bias", "head.filters.0.weight"):
         assert names.to_huggingface(name) == names.to_tensorflow(name) == name
         assert names.is_ours(name)
@@ -156,7 +156,7 @@ def test_what_no_other_system_has_keeps_its_name():
 
 
 def test_the_zoos_names_are_a_bijection():
-    theirs = [name for _, _, _, name in names._ALL] + [names._ZOOS_POSITIONS]
+    theirs = [name for _, _, _, name in names.ALL] + [names.ZOOS_POSITIONS]
     ours = [names.from_zoo(f"bert.bert.{name.format(11)}") for name in theirs]
     assert len(set(ours)) == len(theirs)
     assert all(names.is_ours(name) and not name.startswith("bert.bert.") for name in ours)
@@ -165,5 +165,5 @@ def test_the_zoos_names_are_a_bijection():
 @pytest.mark.parametrize(
     "name", ["adam_m.bert.bert.dense.weight", "global_step", "bert.lstm.weight_ih_l0", "bert.bert.dense", "loss_scale"]
 )
-def test_what_the_zoo_has_beside_keeps_its_name(name):
+def test_the_zoos_other_tensors_keep_their_names(name):
     assert names.from_zoo(name) == name

@@ -29,7 +29,7 @@ def sort(arrays):
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_what_the_library_writes_is_read(kind, tmp_path):
+def test_files_of_the_library_are_read(kind, tmp_path):
     arrays = make_arrays(kind)
     save_file(arrays, tmp_path / "a.safetensors", metadata={"format": "pt"})
     found = safetensors_file.read(tmp_path / "a.safetensors")
@@ -37,7 +37,7 @@ def test_what_the_library_writes_is_read(kind, tmp_path):
     assert not any(array.flags.writeable for array in found.values())
 
 
-def test_bfloat16_of_the_library_comes_as_float32(tmp_path):
+def test_bfloat16_of_the_library_becomes_float32(tmp_path):
     bits = np.array([[0x3F80, 0xC020], [0x7F80, 0x0001]], np.uint16)  # 1, -2.5, infinity, the least above 0
     data = serialize({"a": TensorSpec(dtype="bfloat16", shape=bits.shape, data_ptr=bits.ctypes.data, data_len=bits.nbytes)})
     (tmp_path / "a.safetensors").write_bytes(data)
@@ -53,7 +53,7 @@ def test_files_of_one_type_are_the_librarys_to_the_byte(kind, tmp_path):
     assert (tmp_path / "ours.safetensors").read_bytes() == (tmp_path / "theirs.safetensors").read_bytes()
 
 
-def test_the_library_reads_what_is_written(tmp_path):
+def test_the_library_reads_our_files(tmp_path):
     arrays = {f"{kind} {name}": array for kind in TYPES for name, array in make_arrays(kind).items()}
     safetensors_file.write(tmp_path / "a.safetensors", arrays)
     assert_bits(sort(load_file(tmp_path / "a.safetensors")), sort(arrays))
@@ -135,7 +135,7 @@ def test_a_header_larger_than_the_file_is_refused(tmp_path):
             safetensors_file.read(path)
 
 
-def test_what_has_no_name_in_the_format_is_not_written(tmp_path):
+def test_types_that_the_format_lacks_are_not_written(tmp_path):
     safetensors_file.write(tmp_path / "a.safetensors", SMALL)
     for array in (np.array(["x"]), np.array([None]), np.zeros(1, np.complex128)):
         with pytest.raises(ValueError, match="a.safetensors: parameter a is of type"):
@@ -144,7 +144,7 @@ def test_what_has_no_name_in_the_format_is_not_written(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_damage_is_told_or_gives_arrays_no_larger_than_the_file(tmp_path):
+def test_damage_is_reported_or_gives_arrays_no_larger_than_the_file(tmp_path):
     path, outcomes = tmp_path / "a.safetensors", set()
     safetensors_file.write(path, SMALL)
     for data, found in read_damaged(path, lambda: safetensors_file.read(path), 1):

@@ -53,7 +53,7 @@ def write_pairs(prefix, pairs):
 
 
 def change_entry(prefix, name, change):
-    """Replace the fields of a variable's entry; the index stays whole, check sums too."""
+    """Replace a variable's entry in the index, whose checksums stay right."""
     pairs = dict(read_pairs(prefix))
     pairs[name] = change(pairs[name])
     write_pairs(prefix, pairs.items())
@@ -99,7 +99,7 @@ def test_the_other_byte_order_is_written_as_little_endian(tmp_path):
 def test_many_names_stand_in_several_blocks(tmp_path):
     arrays = {f"{'scope/' * (number % 9)}layer_{number}/kernel": np.float32(number) for number in range(20_000)}
     tensorflow.write(tmp_path / "one", arrays)
-    assert os.path.getsize(tmp_path / "one.index") > 2 * sorted_table._BLOCK_BYTES
+    assert os.path.getsize(tmp_path / "one.index") > 2 * sorted_table.BLOCK_BYTES
     assert_same(tensorflow.read(tmp_path / "one"), arrays)
 
 
@@ -112,11 +112,11 @@ def test_arrays_are_mapped_and_large_ones_checked_in_parts(tmp_path):
         file.seek(-8, 2)
         file.write(np.float64(0.5).tobytes())
     assert found["b"][-1] == 0.5
-    with pytest.raises(ValueError, match="one.data-00000-of-00001: variable b: the check sum does not fit"):
+    with pytest.raises(ValueError, match="one.data-00000-of-00001: variable b: the checksum does not match"):
         tensorflow.read(tmp_path / "one")
 
 
-def test_an_array_at_a_time_is_asked_for(tmp_path):
+def test_one_array_at_a_time_is_requested(tmp_path):
     class Lazy(dict):
         def __getitem__(self, name):
             return np.full(2, len(name), np.float32)
@@ -128,14 +128,14 @@ def test_an_array_at_a_time_is_asked_for(tmp_path):
 @pytest.mark.parametrize(
     "arrays", [{"a": np.array(["x"])}, {"a": np.array([None])}, {"a": np.zeros(1, "f4,f4")}, {"": np.zeros(1)}, {"a" * 5000: np.zeros(1)}]
 )
-def test_what_cannot_be_written_leaves_the_old_files(small, arrays):
+def test_a_failed_write_leaves_the_old_files(small, arrays):
     with pytest.raises(ValueError, match="variable"):
         tensorflow.write(small, {"0": np.zeros(1)} | arrays)
     assert_same(tensorflow.read(small), SMALL)
     assert len(list(small.parent.iterdir())) == 2
 
 
-def test_a_path_means_a_prefix(small):
+def test_paths_refer_to_a_prefix(small):
     small.with_name("model.ckpt-1000.meta").touch()
     for ending in ("", *ENDINGS, ".meta"):
         assert tensorflow.find_prefix(f"{small}{ending}") == small
@@ -147,7 +147,7 @@ def test_a_path_means_a_prefix(small):
     assert_same(tensorflow.read(small.parent), SMALL)
 
 
-def test_other_paths_mean_none(tmp_path):
+def test_other_paths_have_no_prefix(tmp_path):
     for name in ("absent", "", "model.safetensors.index.json", "absent.index", "absent.data-00000-of-00001", "..index"):
         assert tensorflow.find_prefix(tmp_path / name) is None
     with pytest.raises(FileNotFoundError, match="absent.index"):
@@ -167,7 +167,7 @@ def test_a_partitioned_variable_is_refused_by_name():
         tensorflow.read(GOLDEN / "slices.ckpt")
 
 
-def test_damage_is_told_or_harmless(small):
+def test_damage_is_reported_or_harmless(small):
     rng = random.Random(0)
     whole = {ending: Path(f"{small}{ending}").read_bytes() for ending in ENDINGS}
     refused = 0
@@ -201,8 +201,8 @@ FIELDS = {
     "huge dimension": protobuf.encode_field(2, protobuf.encode_field(2, protobuf.encode_field(1, (1 << 64) - 1)) + b"\x12\x00"),
     "many dimensions": protobuf.encode_field(2, protobuf.encode_field(2, protobuf.encode_field(1, 1)) * 40),
     "huge shape": protobuf.encode_field(2, protobuf.encode_field(2, protobuf.encode_field(1, 1 << 62)) * 9000),
-    "no check sum": protobuf.encode_field(6, b""),
-    "check sum as a number": protobuf.encode_field(6, 5),
+    "no checksum": protobuf.encode_field(6, b""),
+    "checksum as a number": protobuf.encode_field(6, 5),
     "slices": protobuf.encode_field(7, b""),
     "truncated": b"\x12\x40",
 }
@@ -217,7 +217,7 @@ def test_contradicting_entries_are_refused(small, added):
 
 def test_variables_that_overlap_are_refused(small):
     pairs = read_pairs(small)
-    entry = dict(pairs)[b"embeddings/table"]  # thousands of names for the same gigabytes would keep the check sums busy for hours
+    entry = dict(pairs)[b"embeddings/table"]  # thousands of names for the same gigabytes would keep the checksums busy for hours
     write_pairs(small, [*pairs, (b"another", entry)])
     with pytest.raises(ValueError, match="data-00000-of-00001: variable .* overlaps another"):
         tensorflow.read(small)
@@ -245,15 +245,15 @@ def test_an_index_without_header_is_refused(small, pairs):
         tensorflow.read(small)
 
 
-def test_texts_alone_are_no_weights(tmp_path, small):
+def test_texts_alone_are_not_weights(tmp_path, small):
     pairs = read_pairs(small)
     write_pairs(small, [pairs[0], (b"text", protobuf.encode_field(1, 7))])
-    with pytest.raises(ValueError, match="no variables of numbers"):
+    with pytest.raises(ValueError, match="no numeric variables"):
         tensorflow.read(small)
 
 
-def test_a_compressed_block_is_told(small, monkeypatch):
-    monkeypatch.setattr(sorted_table, "_NO_COMPRESSION", b"\1")
+def test_a_compressed_block_is_reported(small, monkeypatch):
+    monkeypatch.setattr(sorted_table, "NO_COMPRESSION", b"\1")
     write_pairs(small, read_pairs_of(SMALL))
     monkeypatch.undo()
     with pytest.raises(ValueError, match="compressed"):
@@ -266,13 +266,13 @@ def read_pairs_of(arrays):
 
 def test_names_that_unpack_without_end_are_refused(tmp_path):
     """Each of 100,000 names repeats the 100,000 letters before it: 400 kB would become 10 GB."""
-    block = sorted_table._Block(16)
+    block = sorted_table.Block(16)
     block.data += b"\0" + protobuf.encode_varint(100_000) + b"\0" + b"a" * 100_000
     block.data += b"".join(protobuf.encode_varint(100_000 + number) + b"\1\0a" for number in range(100_000))
-    index, table = sorted_table._Block(1), bytearray()
-    index.add(b"b", sorted_table._append(table, block))
-    footer = sorted_table._append(table, sorted_table._Block(16)) + sorted_table._append(table, index)
-    (tmp_path / "table").write_bytes(table + footer.ljust(40, b"\0") + sorted_table._MAGIC)
+    index, table = sorted_table.Block(1), bytearray()
+    index.add(b"b", sorted_table.append_block(table, block))
+    footer = sorted_table.append_block(table, sorted_table.Block(16)) + sorted_table.append_block(table, index)
+    (tmp_path / "table").write_bytes(table + footer.ljust(40, b"\0") + sorted_table.MAGIC)
     with open(tmp_path / "table", "rb") as file, pytest.raises(ValueError, match="keys of more than 64 MiB"):
         for _ in sorted_table.read_table(file):
             pass
@@ -296,7 +296,7 @@ def test_a_very_long_name_is_refused_and_not_shown(small):
         (f'model_checkpoint_path: "{"x" * 5000}"', None),
     ],
 )
-def test_the_file_checkpoint_tells_which_of_several_is_meant(state, found, tmp_path):
+def test_the_file_checkpoint_names_the_one_to_read(state, found, tmp_path):
     for name in ("old.ckpt", "new.ckpt"):
         tensorflow.write(tmp_path / name, {"a": np.zeros(1, np.float32)})
     (tmp_path / "checkpoint").write_text(state)

@@ -35,9 +35,9 @@ def test_state_dict_is_found_under_its_key():
 
 
 @pytest.mark.parametrize("name", ["nvidia_zip.pt", "nvidia_legacy.pt"])
-def test_what_is_no_weight_is_not_read(name, monkeypatch):
-    read, sizes = torch_pickle._Storage.array.func, []
-    monkeypatch.setattr(torch_pickle._Storage, "array", property(lambda storage: sizes.append(storage.count) or read(storage)))
+def test_storages_without_a_weight_are_not_read(name, monkeypatch):
+    read, sizes = torch_pickle.Storage.array.func, []
+    monkeypatch.setattr(torch_pickle.Storage, "array", property(lambda storage: sizes.append(storage.count) or read(storage)))
     found = torch_pickle.read(GOLDEN / name)
     assert "bert.pooler.dense_act.weight" in found and len(sizes) == len(found)
 
@@ -70,7 +70,7 @@ def write_zip(path, data):
 
 
 def write_legacy(path, data):
-    headers = [pickle.dumps(part, 2) for part in (torch_pickle._LEGACY_MAGIC, torch_pickle._LEGACY_PROTOCOL, {})]
+    headers = [pickle.dumps(part, 2) for part in (torch_pickle.LEGACY_MAGIC, torch_pickle.LEGACY_PROTOCOL, {})]
     path.write_bytes(b"".join([*headers, data, pickle.dumps([], 2)]))
 
 
@@ -92,7 +92,7 @@ def test_payload_does_not_run(write, function, nested, tmp_path, monkeypatch):
 
 
 def read_or_refuse(path, data):
-    """Whether the data were read; fails on any error but a ValueError that names the file."""
+    """Whether the data were read; any error but a ValueError that names the file fails the test."""
     overwrite(path, data)
     try:
         found = torch_pickle.read(path)
@@ -113,7 +113,7 @@ def test_truncated_file_is_refused(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_damage_is_told_or_gives_arrays_of_bounded_size(name, tmp_path, expected):
+def test_damage_is_reported_or_gives_arrays_of_bounded_size(name, tmp_path, expected):
     path, outcomes = tmp_path / name, set()
     path.write_bytes((GOLDEN / name).read_bytes())
     for data, found in read_damaged(path, lambda: torch_pickle.read(path), 3):
@@ -123,9 +123,9 @@ def test_damage_is_told_or_gives_arrays_of_bounded_size(name, tmp_path, expected
     assert_bits(torch_pickle.read(path), expected)
 
 
-TEXT = b"X%c\0\0\0%s"  # its length, itself
+TEXT = b"X%c\0\0\0%s"  # a string: its length and its letters
 STORAGE = b"(" + TEXT % (7, b"storage") + b"ctorch\nFloatStorage\n" + TEXT % (1, b"0") + TEXT % (3, b"cpu") + b"K\x01tQ"
-TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + b"K\0%s%s\x89NtR"  # from place 0, of a shape, with strides, no gradient
+TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + b"K\0%s%s\x89NtR"  # offset 0, a shape, strides, no gradient
 LARGE = TENSOR % (b"J\0\0\xff\0\x85", b"K\0\x85")  # 64 MB of one repeated element
 SMALL = TENSOR % (b"K\x01\x85", b"K\x01\x85")
 HUGE = b"\x8b\0\0\x10\0" + b"\1" * (1 << 20)  # an int of a megabyte
@@ -133,7 +133,7 @@ NESTED = b")" + b"\x85" * 200_000  # tuples in each other, whose hash overflows 
 
 
 def write_state_dict(path, *items, compression=zipfile.ZIP_STORED):
-    """A PyTorch file of a dict of the pickled items, keys and values in turn."""
+    """Write a PyTorch file holding a dict made of pickled items, keys and values in turn."""
     with zipfile.ZipFile(path, "w", compression) as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02}(" + b"".join(items) + b"u.")
         archive.writestr("archive/data/0", np.ones(1, np.float32).tobytes())
@@ -144,7 +144,7 @@ def name(text):
     return TEXT % (len(text), text)
 
 
-def test_what_is_no_name_or_no_tensor_is_left_out(tmp_path):
+def test_keys_that_are_not_names_and_values_that_are_not_tensors_are_left_out(tmp_path):
     path = write_state_dict(tmp_path / "a.bin", b"K\5", SMALL, name(b"a"), SMALL, b"N", SMALL, name(b"b"), b"K\5", b"K\1\x85", SMALL)
     assert_bits(torch_pickle.read(path), {"a": np.ones(1, np.float32)})
 
@@ -179,7 +179,7 @@ def test_state_changes_nothing(tmp_path):
     ordered = b"ccollections\nOrderedDict\n)R}" + name(b"_metadata") + b"K\1sb"
     path = write_state_dict(tmp_path / "a.bin", name(b"a"), changed, name(b"f"), function, name(b"o"), ordered)
     assert_bits(torch_pickle.read(path), {"a": np.ones(1, np.float32)})
-    assert torch_pickle._rebuild_tensor.__defaults__ is None
+    assert torch_pickle.rebuild_tensor.__defaults__ is None
 
 
 def test_a_compressed_archive_is_refused(tmp_path):
@@ -194,8 +194,8 @@ def test_an_element_may_be_repeated(tmp_path):
 
 
 def make_tensor(shape, stride, offset):
-    storage = torch_pickle._Storage("FloatStorage", 4, np.arange(4, dtype=np.float32).tobytes)
-    return torch_pickle._Tensor(storage, offset, shape, stride)
+    storage = torch_pickle.Storage("FloatStorage", 4, np.arange(4, dtype=np.float32).tobytes)
+    return torch_pickle.StoredTensor(storage, offset, shape, stride)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_file_without_tensors_is_refused(data, tmp_path):
     assert not read_or_refuse(tmp_path / "weights.bin", data)
 
 
-def test_absent_file_is_told_as_absent(tmp_path):
+def test_an_absent_file_is_reported_as_absent(tmp_path):
     with pytest.raises(FileNotFoundError):
         torch_pickle.read(tmp_path / "none.bin")
 

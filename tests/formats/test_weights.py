@@ -39,7 +39,7 @@ def age(path, seconds):
 
 
 @pytest.mark.parametrize("write", [write_huggingface, write_tensorflow, write_ours])
-def test_a_file_a_prefix_and_their_folder_mean_the_same(write, tmp_path):
+def test_a_file_a_prefix_and_their_folder_refer_to_the_same_weights(write, tmp_path):
     path = write(tmp_path)
     assert weights.find(path) == weights.find(str(path)) == weights.find(tmp_path) == path
     found = weights.read(tmp_path)
@@ -47,14 +47,14 @@ def test_a_file_a_prefix_and_their_folder_mean_the_same(write, tmp_path):
     assert_bits(dict(sorted(found.arrays.items())), dict(sorted(POOLER.items())))
 
 
-def test_each_file_of_a_tensorflow_checkpoint_means_its_prefix(tmp_path):
+def test_each_file_of_a_tensorflow_checkpoint_refers_to_its_prefix(tmp_path):
     prefix = write_tensorflow(tmp_path)
     Path(f"{prefix}.meta").touch()
     for ending in (".index", ".meta", ".data-00000-of-00001"):
         assert weights.find(f"{prefix}{ending}") == prefix
 
 
-def test_a_shard_index_means_itself(tmp_path):
+def test_a_shard_index_refers_to_itself(tmp_path):
     write_huggingface(tmp_path)
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"pooler.dense.weight": "model.safetensors"}}))
@@ -62,7 +62,7 @@ def test_a_shard_index_means_itself(tmp_path):
     assert len(weights.read(index).arrays) == 2
 
 
-def test_of_several_the_order_is_huggingface_tensorflow_ours(tmp_path):
+def test_the_order_among_several_is_huggingface_tensorflow_ours(tmp_path):
     ours, prefix, theirs = write_ours(tmp_path), write_tensorflow(tmp_path), write_huggingface(tmp_path)
     shutil.copy(GOLDEN / "under_state_dict.pt", tmp_path / "pytorch_model.bin")
     assert weights.find(tmp_path) == theirs
@@ -76,7 +76,7 @@ def test_of_several_the_order_is_huggingface_tensorflow_ours(tmp_path):
 
 
 @pytest.mark.parametrize("seconds", [1000, 3000])
-def test_of_several_checkpoints_that_of_the_last_step_is_taken_whatever_the_clock_says(seconds, tmp_path):
+def test_the_checkpoint_of_the_last_step_is_taken_whatever_the_clock_says(seconds, tmp_path):
     first, second = write_ours(tmp_path, "classifier-9_90.ckpt"), write_ours(tmp_path, "classifier-10_100.ckpt")
     age(first, 2000)
     age(second, seconds)
@@ -92,7 +92,7 @@ def test_checkpoints_of_several_trainings_are_told_apart_by_the_user(name, tmp_p
     assert weights.find(second) == second
 
 
-def test_half_written_files_and_folders_are_none(tmp_path):
+def test_unfinished_files_and_folders_are_ignored(tmp_path):
     for name in (".model.17.ckpt", ".bert_model.ckpt.17.index", ".model.17.safetensors"):
         (tmp_path / name).touch()
     for name in ("more.ckpt", "model.safetensors", "pytorch_model.bin", "x.index"):
@@ -105,7 +105,7 @@ def test_half_written_files_and_folders_are_none(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["absent", "absent.ckpt", "absent.safetensors", "absent/bert_model.ckpt", "absent.index"])
-def test_what_is_not_there_is_told(name, tmp_path):
+def test_an_absent_path_is_reported(name, tmp_path):
     with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path / name))):
         weights.read(tmp_path / name)
 
@@ -122,7 +122,7 @@ def test_weights_of_paddle_are_refused_by_their_file_and_their_folders(name, tmp
     assert weights.find(tmp_path) == prefix
 
 
-def test_data_without_their_index_are_told(tmp_path):
+def test_data_without_an_index_are_reported(tmp_path):
     prefix = write_tensorflow(tmp_path)
     Path(f"{prefix}.index").unlink()
     for path, told in {prefix: "no such file", f"{prefix}.data-00000-of-00001": "whose .index is absent", tmp_path: "looked for"}.items():
@@ -130,7 +130,7 @@ def test_data_without_their_index_are_told(tmp_path):
             weights.read(path)
 
 
-def test_the_kind_is_told_from_the_names_inside(tmp_path):
+def test_the_kind_follows_from_the_names_inside(tmp_path):
     zoo = {"bert.bert.bert_embedding_lookup.embedding_table": WORDS}
     mindspore_checkpoint.write(tmp_path / "a.ckpt", zoo)
     assert weights.read(tmp_path).kind == "zoo"
@@ -139,7 +139,7 @@ def test_the_kind_is_told_from_the_names_inside(tmp_path):
     assert weights.read(GOLDEN / "under_model.pt").kind == "huggingface"
 
 
-def test_ours_come_as_they_are_without_the_state_of_a_training(tmp_path):
+def test_our_parameters_are_read_unchanged_without_the_state_of_a_training(tmp_path):
     state = {"moment1.bert.pooler.bias": BIAS, "global_step": np.array(3), "loss_scale": np.array(1.0, np.float32)}
     mindspore_checkpoint.write(tmp_path / "a.ckpt", {**state, **POOLER, "head.dense.bias": BIAS})
     found = weights.read(tmp_path)
@@ -190,28 +190,28 @@ def test_the_decoder_is_a_second_name(tensors, added, remark, tmp_path):
 
 
 @pytest.mark.parametrize("other", [{f"{DECODER}weight": WORDS + 1}, {f"{DECODER}bias": -BIAS}])
-def test_a_head_with_an_output_matrix_of_its_own_is_left_out_and_told(other, tmp_path):
+def test_a_head_with_an_output_matrix_of_its_own_is_left_out_with_a_warning(other, tmp_path):
     head = {"cls.predictions.bias": BIAS, "cls.predictions.transform.dense.bias": BIAS}
     write_huggingface(tmp_path, {TABLE: WORDS, **head, **other})
     found = weights.read(tmp_path)
     assert_bits(found.arrays, {"bert.embeddings.word.weight": WORDS})
-    assert {origin.name for origin in found.origins if origin.remark == "of a head whose output layer is its own"} == head.keys()
+    assert {origin.name for origin in found.origins if origin.remark == "part of a head with an output layer of its own"} == head.keys()
     (warning,) = found.warnings
     assert warning.startswith(f"the masked language model is left out: {next(iter(other))} is not ")
 
 
-def test_the_same_numbers_under_a_second_name_may_be_none(tmp_path):
+def test_equal_arrays_under_a_second_name_may_hold_nan(tmp_path):
     words = np.where(WORDS.mean() < WORDS, np.nan, WORDS).astype(np.float32)
     write_huggingface(tmp_path, {TABLE: words, f"{DECODER}weight": words})
     assert weights.read(tmp_path).warnings == ()
 
 
 @pytest.mark.filterwarnings("error")
-def test_what_float32_cannot_hold_becomes_infinite():
+def test_numbers_beyond_the_range_of_float32_become_infinite():
     assert weights.to_float32({"a": np.array([1e300, 1.5])})["a"].tolist() == [np.inf, 1.5]
 
 
-def test_names_that_are_no_unicode_are_refused(tmp_path):
+def test_names_that_are_not_unicode_are_refused(tmp_path):
     mapped = json.dumps({"\ud800": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
     (tmp_path / "model.safetensors").write_bytes(len(mapped).to_bytes(8, "little") + mapped + bytes(4))
     with pytest.raises(ValueError, match=rf"^{re.escape(str(tmp_path))}/model.safetensors: .*surrogates not allowed"):
@@ -228,13 +228,13 @@ DUPLICATES = {
 
 
 @pytest.mark.parametrize(("write", "tensors"), DUPLICATES.values(), ids=DUPLICATES)
-def test_a_parameter_that_occurs_twice_is_told_with_its_file(write, tensors, tmp_path):
+def test_a_parameter_that_occurs_twice_is_reported_with_its_file(write, tensors, tmp_path):
     path = write(tmp_path, tensors)
     with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: parameter .* occurs twice: .* is there already"):
         weights.read(tmp_path)
 
 
-def test_a_file_with_nothing_of_ours_is_told(tmp_path):
+def test_a_file_without_our_parameters_is_reported(tmp_path):
     mindspore_checkpoint.write(tmp_path / "a.ckpt", {"global_step": np.array(1)})
     with pytest.raises(ValueError, match="a.ckpt: no weights in it"):
         weights.read(tmp_path)
@@ -251,7 +251,7 @@ def test_rows_that_fill_up_the_vocabulary_are_cut_where_the_number_fits():
     assert weights.cut_vocabulary(name, np.array(1.0), 1).shape == ()
 
 
-def test_damage_of_a_shard_index_is_told_or_harmless(tmp_path):
+def test_damage_of_a_shard_index_is_reported_or_harmless(tmp_path):
     write_huggingface(tmp_path)
     index, outcomes = tmp_path / "model.safetensors.index.json", set()
     index.write_text(json.dumps({"metadata": {}, "weight_map": {"pooler.dense.weight": "model.safetensors"}}))

@@ -22,7 +22,7 @@ def norm(name):
 
 
 def list_encoder(prefix, layers=2, relative=False, version="master"):
-    """Name -> shape of the parameters of the zoo's BertModel of a version: r0.x, r1.x, master."""
+    """Name -> shape of the parameters of the zoo's BertModel in a version: r0.x, r1.x, master."""
     old = version != "master"
     post = f"{prefix}bert_embedding_postprocessor"
     shapes = {f"{prefix}bert_embedding_lookup.embedding_table": (V, H)}
@@ -53,7 +53,7 @@ LSTM = {
     for part, shape in {"weight_ih": (2 * H, H), "weight_hh": (2 * H, H // 2), "bias_ih": (2 * H,), "bias_hh": (2 * H,)}.items()
     for way in ("", "_reverse")
 }
-HEADS = {  # network of the zoo: its parameters beside the encoder's, how many ours are
+HEADS = {  # network of the zoo -> (parameters beside the encoder's, number of ours)
     "BertNetworkWithLoss": (PRETRAINING, 7),
     "BertCLS": (dense("bert.dense_1", 3, H), 2),
     "BertNER": (dense("bert.dense_1", 5, H), 2),
@@ -193,7 +193,7 @@ CONTRADICTIONS = {
 
 
 @pytest.mark.parametrize("added", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
-def test_contradictions_are_told_with_the_file(added, path):
+def test_contradictions_are_reported_with_the_file(added, path):
     write(path, list_encoder("bert.bert.", 1), added)
     with pytest.raises(ValueError, match=re.escape(str(path))):
         weights.read(path)
@@ -249,17 +249,17 @@ def test_a_partial_checkpoint_says_what_is_absent(absent, told, path):
         ("bert_encoder.layers.0.attention.attention._generate_relative_positions_embeddings.embeddings_table", (5,)),
     ],
 )
-def test_shapes_of_no_network_are_told(name, shape, path):
+def test_impossible_shapes_are_reported(name, shape, path):
     write(path, list_encoder("bert.bert.", 1, True) | {f"bert.bert.{name}": shape})
     with pytest.raises(ValueError, match=f"{re.escape(str(path))}: .* of shapes that no network has"):
         zoo.describe(path)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # two damaged biases are added
-def test_damage_is_told(path):
+def test_damage_is_reported(path):
     lookup = "bert.bert.bert_embedding_lookup.embedding_table"
     theirs = fill({lookup: (2, 2), **dict.fromkeys(LSTM, (3,)), "loss.transitions": (3, 3)})
-    mindspore.save_checkpoint([{"name": name, "data": Tensor(array)} for name, array in theirs.items()], str(path))  # no check sum
+    mindspore.save_checkpoint([{"name": name, "data": Tensor(array)} for name, array in theirs.items()], str(path))  # no checksum
     outcomes = {found is None for _, found in read_damaged(path, lambda: weights.read(path).arrays, 4)}
     assert outcomes == {True, False}
     write(path, {name: shape for name, shape in list_encoder("bert.bert.", 1, True).items() if "attention.attention.q" not in name})

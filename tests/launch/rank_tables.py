@@ -1,4 +1,4 @@
-"""Rank tables for tests, ways to spoil them, and the commands."""
+"""Rank tables for tests, changes that spoil them, and a way to run the commands."""
 
 import json
 from dataclasses import replace
@@ -41,7 +41,7 @@ GOLDEN = """\
 
 @pytest.fixture
 def no_ascend(monkeypatch, tmp_path):
-    """The same on a machine with Ascend devices as on one without."""
+    """Hide Ascend devices that this machine may have."""
     monkeypatch.setattr(hccn, "CONFIG", tmp_path / "etc" / "hccn.conf")
     monkeypatch.setattr(hccn, "TOOL", tmp_path / "driver" / "hccn_tool")
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
@@ -49,7 +49,7 @@ def no_ascend(monkeypatch, tmp_path):
 
 
 def make_table(*counts):
-    """One server 10.0.0.N for each number of devices."""
+    """A table with a server 10.0.0.N for each number of devices."""
     servers, rank = [], 0
     for number, count in enumerate(counts, 1):
         servers.append(Server(f"10.0.0.{number}", tuple(Device(i, f"192.168.{number}.{i + 1}", rank + i) for i in range(count))))
@@ -58,7 +58,7 @@ def make_table(*counts):
 
 
 def make_super_pods(*pods):
-    """For each super pod the numbers of devices of its servers; the devices of a pod are numbered from 16777216."""
+    """A table of super pods, given as the numbers of devices of their servers; a pod numbers its devices from 16777216."""
     names = [(f"pod_{number}", start) for number, counts in enumerate(pods) for start in accumulate(counts[:-1], initial=1 << 24)]
     table = make_table(*(count for counts in pods for count in counts))
     servers = []
@@ -80,7 +80,7 @@ def make_tree(*counts):
 
 
 def make_legacy(*counts):
-    """The shape of hccl_single_machine_multi_rank.json and hccl_multi_machine_multi_rank.json."""
+    """A table in the form of hccl_single_machine_multi_rank.json and hccl_multi_machine_multi_rank.json."""
     devices = [(server.server_id, device) for server in make_table(*counts).servers for device in server.devices]
     instances = [
         {

@@ -1,4 +1,4 @@
-"""Commands of each launcher, against scripts that were read line by line."""
+"""The commands of each launcher, compared with scripts that were reviewed line by line."""
 
 import subprocess
 from collections import namedtuple
@@ -88,7 +88,7 @@ def test_the_first_host_has_the_scheduler_on_all_cores():
     assert (scheduler.command, scheduler.log) == (("python", "run_pretrain.py", *FLAGS), "scheduler.log")
 
 
-def test_what_the_caller_has_set_stays():
+def test_variables_that_the_caller_has_set_stay():
     job = msrun_job(program(environ={"OMP_NUM_THREADS": "3", "HCCL_CONNECT_TIMEOUT": "1800"}), 2, ("127.0.0.1", 8118))
     assert [(rank.environment["OMP_NUM_THREADS"], rank.environment["HCCL_CONNECT_TIMEOUT"]) for rank in job.ranks] == [("3", "1800")] * 2
 
@@ -116,14 +116,14 @@ def test_format_cores_names_runs():
 def test_variables_of_other_launchers_are_unset(make):
     job = make()
     given = {name for process in job.ranks for name in process.environment}
-    places = {"MS_WORKER_NUM", "OMPI_COMM_WORLD_SIZE", "RANK_SIZE", "DEVICE_ID"}  # what src/ranks.py looks at first
-    assert places <= given | set(job.unset)
+    first = {"MS_WORKER_NUM", "OMPI_COMM_WORLD_SIZE", "RANK_SIZE", "DEVICE_ID"}  # what src/ranks.py looks at first
+    assert first <= given | set(job.unset)
     assert not given & set(job.unset)
 
 
 @pytest.mark.parametrize("cores", [[0], range(8)])
 def test_the_bash_of_mpirun_takes_any_name_and_flag(cores, tmp_path):
-    """Its text is quoted twice; run here as mpirun runs it, with taskset as a program that runs the rest."""
+    """The command is quoted twice; it runs here as under mpirun, with a taskset that runs its remaining arguments."""
     words = ("python3", "-c", "import os, sys; print(sys.argv[1:], os.getcwd())", "it's", 'a "b" $HOME `id`', "{0}")
     folder = tmp_path / "it's a $folder"
     process = mpirun_job(Program(words, str(folder), "a log.txt", tuple(cores), environ={}), 2).ranks[0]

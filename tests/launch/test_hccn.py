@@ -18,7 +18,7 @@ esac
 
 
 @pytest.fixture(autouse=True)
-def places(monkeypatch, tmp_path):
+def hccn_in_tmp_path(monkeypatch, tmp_path):
     """hccn_tool and hccn.conf are looked for in tmp_path alone."""
     monkeypatch.setattr(hccn, "CONFIG", tmp_path / "hccn.conf")
     monkeypatch.setattr(hccn, "TOOL", tmp_path / "driver" / "hccn_tool")
@@ -42,7 +42,7 @@ def test_hccn_tool_is_found_where_the_driver_puts_it():
     assert hccn.find_addresses([1]) == {1: "192.168.3.2"}
 
 
-def test_what_the_tool_does_not_tell_is_read_from_hccn_conf(tmp_path):
+def test_addresses_that_the_tool_lacks_are_read_from_hccn_conf(tmp_path):
     write_tool(tmp_path / "hccn_tool")
     hccn.CONFIG.write_text("address_0=10.1.1.0\naddress_2=10.1.1.2\n")
     assert hccn.require_addresses([2, 0]) == {0: "192.168.3.1", 2: "10.1.1.2"}
@@ -57,13 +57,13 @@ def test_a_file_that_is_named_is_read_instead_of_asking_the_tool(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["#!/no/such/interpreter\n", "\0\0", "#!/bin/sh\nexec sleep 60\n"])
-def test_a_tool_that_does_not_run_counts_as_none(tmp_path, monkeypatch, text):
-    monkeypatch.setattr(hccn, "_SECONDS", 0.2)
+def test_a_tool_that_does_not_run_counts_as_absent(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(hccn, "TIMEOUT", 0.2)
     write_tool(tmp_path / "hccn_tool", text)
     assert hccn.find_addresses([0, 1]) == {}
 
 
-def test_an_address_that_is_not_found_is_told_with_the_places(tmp_path):
+def test_a_missing_address_is_reported_with_where_it_was_looked_for(tmp_path):
     with pytest.raises(ValueError) as caught:
         hccn.require_addresses([3])
     assert str(caught.value) == (
@@ -101,7 +101,7 @@ def test_lines_of_hccn_conf(tmp_path):
         ("address_0=10.1.1.1", "a second address of device 0"),
     ],
 )
-def test_a_bad_line_of_hccn_conf_is_told_with_its_number(tmp_path, line, fault):
+def test_a_bad_line_of_hccn_conf_is_reported_with_its_number(tmp_path, line, fault):
     path = tmp_path / "hccn.conf"
     path.write_text(f"address_0=10.1.1.0\n{line}\n")
     with pytest.raises(ValueError) as caught:
@@ -128,9 +128,9 @@ def test_addresses_of_the_machine_are_its_interfaces_and_its_name(monkeypatch, t
     (tmp_path / "if_inet6").write_text(
         "fd000000000000000000000000000002 04 40 00 82     eth0\n00000000000000000000000000000001 01 80 10 80       lo\n"
     )
-    monkeypatch.setattr(addresses, "_ROUTES", tmp_path / "fib_trie")
-    monkeypatch.setattr(addresses, "_INTERFACES_6", tmp_path / "if_inet6")
-    monkeypatch.setattr(addresses, "_find_route", lambda: "10.2.0.6")
+    monkeypatch.setattr(addresses, "ROUTES", tmp_path / "fib_trie")
+    monkeypatch.setattr(addresses, "INTERFACES_6", tmp_path / "if_inet6")
+    monkeypatch.setattr(addresses, "find_route", lambda: "10.2.0.6")
     assert addresses.find_host_addresses() == {"10.2.0.5", "10.2.0.6", "fd00::2", socket.gethostname()}
 
 

@@ -14,7 +14,7 @@ from src.launch.hyper_parameters import find_folder, read_flags
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "scripts/ascend_distributed_launcher"
-SEED = {
+ZOO = {
     "distribute": "true",
     "epoch_size": "40",
     "enable_save_ckpt": "true",
@@ -40,11 +40,11 @@ def ini(tmp_path):
     return write
 
 
-def test_the_file_has_the_seeds_keys_and_values():
-    flags = [f"--{key}={'LOG0/ckpt_0' if value == './' else value}" for key, value in SEED.items()]
+def test_the_file_has_the_model_zoos_keys_and_values():
+    flags = [f"--{key}={'LOG0/ckpt_0' if value == './' else value}" for key, value in ZOO.items()]
     assert read_flags(FOLDER / "hyper_parameter_config.ini") == flags
     lines = (FOLDER / "hyper_parameter_config.ini").read_text().splitlines()
-    assert [line for line in lines if not line.startswith("#")] == ["[config]", *(f"{key}={value}" for key, value in SEED.items())]
+    assert [line for line in lines if not line.startswith("#")] == ["[config]", *(f"{key}={value}" for key, value in ZOO.items())]
 
 
 def test_further_keys_are_passed_on(ini):
@@ -82,7 +82,7 @@ def test_bad_files_are_named_with_the_line(text, message, ini, capsys):
     assert (out, err.replace(str(path), "FILE")) == ("", f"error: {message}\n")
 
 
-def test_a_file_that_is_no_text_or_absent_is_named(tmp_path, capsys):
+def test_a_binary_or_absent_file_is_named(tmp_path, capsys):
     (tmp_path / "a.ini").write_bytes(b"[config]\n\xff=1\n")
     assert [exit_code(hyper_parameters.main, [f"{tmp_path}/{name}.ini"]) for name in "ab"] == [2, 2]
     assert exit_code(hyper_parameters.main, []) == 2

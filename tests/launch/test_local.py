@@ -17,7 +17,7 @@ from src.launch import local, supervision
 from src.launch.ports import find_free_port, is_listening
 
 ROOT = Path(__file__).resolve().parents[2]
-# msrun's scheduler listens; a rank finds its number, and `say` writes to its log at once
+# the scheduler of msrun listens; a rank finds its number, and `say` writes to its log without delay
 PRELUDE = """
 import os, signal, socket, subprocess, sys, time
 if os.environ.get("MS_ROLE") == "MS_SCHED":
@@ -39,10 +39,10 @@ def on_signals(action):
 """
 MPIRUN = f"""#!{sys.executable}
 import os, signal, subprocess, sys
-def place(rank): return {{**os.environ, "OMPI_COMM_WORLD_SIZE": words[2], "OMPI_COMM_WORLD_RANK": rank, "OMPI_COMM_WORLD_LOCAL_RANK": rank}}
+def env(rank): return {{**os.environ, "OMPI_COMM_WORLD_SIZE": words[2], "OMPI_COMM_WORLD_RANK": rank, "OMPI_COMM_WORLD_LOCAL_RANK": rank}}
 words = sys.argv[1:]
 assert words[:2] == ["--allow-run-as-root", "-n"] and words[3:5] == ["--bind-to", "none"], words
-ranks = [subprocess.Popen(words[5:], env=place(str(rank)), preexec_fn=os.setpgrp) for rank in range(int(words[2]))]
+ranks = [subprocess.Popen(words[5:], env=env(str(rank)), preexec_fn=os.setpgrp) for rank in range(int(words[2]))]
 def pass_on(number, frame):
     for rank in ranks: rank.send_signal(number)
 for number in (signal.SIGUSR1, signal.SIGUSR2): signal.signal(number, pass_on)
@@ -84,7 +84,7 @@ def start(tmp_path, write_script):
 
 @pytest.fixture
 def run(start):
-    """The same to its end; returns (exit code, stdout, stderr)."""
+    """The launcher run to its end; returns (exit code, stdout, stderr)."""
 
     def finish(*arguments, **changes):
         process = start(*arguments, **changes)
@@ -100,7 +100,7 @@ def log(tmp_path):
 
 
 def wait_for(condition, seconds=15):
-    """Until a condition holds; fails when it does not come to hold."""
+    """Wait until a condition holds; fail when time runs out."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -155,7 +155,7 @@ def test_a_killed_rank_ends_the_others(run):
 
 
 def test_a_rank_that_does_not_end_is_killed(write_script, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(supervision, "_PATIENCE", 1)
+    monkeypatch.setattr(supervision, "PATIENCE", 1)
     monkeypatch.chdir(tmp_path)
     write_script("on_signals(lambda number, frame: say('no')); rank == 1 and (wait_for_file('ready0'), sys.exit(3)); wait()")
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
@@ -281,7 +281,7 @@ def test_this_servers_ranks_of_a_table_are_started(own, run, log, table, tmp_pat
 
 @pytest.fixture(params=["stub", "installed"])
 def mpirun(request, tmp_path, monkeypatch):
-    """A small program in place of mpirun, then the one of this machine."""
+    """A stub of mpirun, then the one installed on this machine."""
     if request.param == "stub":
         (tmp_path / "bin").mkdir()
         (tmp_path / "bin/mpirun").write_text(MPIRUN)
@@ -392,8 +392,8 @@ ERRORS = {
     "--device_num 2 --server_ip 10.0.0.1": "--server_ip: only --launcher=rank_table takes it, not msrun",
     "--launcher mpirun --device_num 2 --num_hosts 2": "--num_hosts: only --launcher=msrun takes it, not mpirun",
     "--device_num 2 --num_hosts 2": "--num_hosts=2: give --host_rank, and --scheduler HOST:PORT with the address of the host of rank 0",
-    "--device_num 2 --num_hosts 2 --host_rank 2 --scheduler a:1": "--host_rank=2: below --num_hosts=2 is allowed",
-    "--device_num 2 --host_rank 1": "--host_rank=1: below --num_hosts=1 is allowed",
+    "--device_num 2 --num_hosts 2 --host_rank 2 --scheduler a:1": "--host_rank=2: a number below --num_hosts=2 is expected",
+    "--device_num 2 --host_rank 1": "--host_rank=1: a number below --num_hosts=1 is expected",
     "--device_num 2 --scheduler 10.0.0.1": "argument --scheduler: 10.0.0.1: HOST:PORT is expected, such as 10.0.0.1:8118; "
     "see `python -m src.launch.local --help`",
     "--device_num 2 --log_name a/b": "--log_name=a/b: the name of a file is expected; --log_dir says where",

@@ -1,4 +1,4 @@
-"""The commands of src.launch.rank_table, and what stands behind them."""
+"""The commands of src.launch.rank_table, and the functions behind them."""
 
 import subprocess
 import sys
@@ -49,14 +49,14 @@ def test_the_range_counts_in_the_visible_devices(capsys):
 @pytest.mark.parametrize(
     "text", ["8", "[0,8]", "(0,8)", "[0;8)", "[8,8)", "[5,3)", "[-1,3)", "[0,)", "", "[0,8)x", "[٠,٨)", "0,8", "[0,99999)"]
 )
-def test_a_range_that_is_none_is_refused(capsys, text):
+def test_a_malformed_range_is_refused(capsys, text):
     code, out, err = run(capsys, "generate", f"--device_num={text}", "--server_ip", "10.0.0.1")
     assert (code, out) == (2, [])
     assert err == [f'error: --device_num={text}: a range is expected, such as "[0,8)" for the devices 0 to 7']
 
 
 @pytest.mark.parametrize("text", ["", "a", "0,0", "0,1,", "0 1", "-1,2", "1,01", "0,1.5"])
-def test_visible_devices_that_are_none_are_refused(capsys, text):
+def test_malformed_visible_devices_are_refused(capsys, text):
     code, out, err = run(capsys, "generate", "--device_num", "[0,1)", f"--visible_devices={text}", "--server_ip", "10.0.0.1")
     assert (code, out) == (2, [])
     assert err == [f"error: --visible_devices={text}: different device ids are expected, separated by commas, such as 4,5,6,7"]
@@ -73,7 +73,7 @@ def test_a_range_beyond_the_visible_devices_is_refused(capsys):
     [
         (("--device_num", "[0,4)"), False),
         (("--device_num", "[5,8)"), False),
-        (("--device_num", "[2,9)"), False),  # a server with a device 8 is none of the classical ones
+        (("--device_num", "[2,9)"), False),  # a device 8 means a newer server
         (("--device_num", "[8,16)"), False),
         (("--device_num", "[1,8)"), True),
         (("--device_num", "[3,5)"), True),
@@ -81,7 +81,7 @@ def test_a_range_beyond_the_visible_devices_is_refused(capsys):
         (("--device_num", "[0,4)", "--visible_devices", "2,3,4,5"), True),
     ],
 )
-def test_devices_that_a_910_server_does_not_connect_are_warned_of(capsys, words, warned):
+def test_devices_that_a_910_server_does_not_connect_cause_a_warning(capsys, words, warned):
     write_conf(ids=range(1, 17))
     write("hccn.conf", "address_0=192.168.8.1\n" + Path("hccn.conf").read_text())
     code, _, err = run(capsys, "generate", *words, "--server_ip", "10.0.0.1", "--hccn_config_file", "hccn.conf")
@@ -89,7 +89,7 @@ def test_devices_that_a_910_server_does_not_connect_are_warned_of(capsys, words,
     assert [line.split(":")[0] for line in err] == (["warning"] if warned else [])
 
 
-def test_one_address_of_two_devices_makes_no_table(capsys):
+def test_an_address_of_two_devices_is_refused(capsys):
     write("hccn.conf", "address_0=192.168.7.1\naddress_1=192.168.7.1\n")
     code, _, err = run(capsys, "generate", "--device_num", "[0,2)", "--server_ip", "10.0.0.1", "--hccn_config_file", "hccn.conf")
     assert code == 2
@@ -105,9 +105,9 @@ def test_a_server_address_that_others_cannot_reach_is_refused(capsys, text):
 
 def test_the_address_of_the_server_is_that_of_the_route_out_else_of_its_name(monkeypatch, capsys):
     write_conf(hccn.CONFIG.parent.mkdir() or hccn.CONFIG, range(1, 3))
-    monkeypatch.setattr(addresses, "_find_route", lambda: "10.1.2.3")
+    monkeypatch.setattr(addresses, "find_route", lambda: "10.1.2.3")
     assert run(capsys, "generate", "--device_num", "[1,3)")[1] == ["hccl_2p_12_10.1.2.3.json"]
-    monkeypatch.setattr(addresses, "_find_route", lambda: None)
+    monkeypatch.setattr(addresses, "find_route", lambda: None)
     monkeypatch.setattr(addresses.socket, "gethostbyname", lambda name: "10.1.2.4")
     assert run(capsys, "generate", "--device_num", "[1,3)")[1] == ["hccl_2p_12_10.1.2.4.json"]
     monkeypatch.setattr(addresses.socket, "gethostbyname", lambda name: "127.0.1.1")
@@ -148,7 +148,7 @@ def test_the_own_server_is_found_by_a_device_before_its_name():
     assert find_own_server(table, [], {"10.0.0.2"}) is table.servers[1]
 
 
-def test_a_server_that_is_not_in_the_table_is_told_its_addresses():
+def test_the_addresses_of_a_server_that_is_not_in_the_table_are_reported():
     with pytest.raises(ValueError, match=r"not in the rank table: .*: 10\.0\.0\.9, 192\.168\.9\.1"):
         find_own_server(make_table(2, 2), ["192.168.9.1"], ["10.0.0.9"])
     with pytest.raises(ValueError, match="none is known"):
@@ -195,11 +195,11 @@ def test_keys_that_merging_drops_are_named_in_one_warning(capsys):
     assert run(capsys, "merge", "a.json") == (0, ["hccl_1s_1p.json"], ["warning: a.json: not kept: device_port, host_ip, host_nic_ip"])
 
 
-def test_a_merged_table_does_not_take_the_place_of_one_that_is_read(capsys):
+def test_a_merged_table_does_not_overwrite_one_that_is_read(capsys):
     path = write("hccl_1s_1p.json", GOLDEN)
     write("hccl_1s_2p.json", GOLDEN)
     code, _, err = run(capsys, "merge", "hccl_1s_2p.json")
-    assert (code, err) == (2, ["error: hccl_1s_2p.json: the new table would take the place of one that is read; see --output_dir"])
+    assert (code, err) == (2, ["error: hccl_1s_2p.json: the new table would overwrite one that is read; see --output_dir"])
     assert run(capsys, "merge", path, "--output_dir", "out")[:2] == (0, ["out/hccl_1s_2p.json"])
 
 
@@ -226,7 +226,7 @@ def test_the_program_runs_by_itself(tmp_path):
 
 
 @pytest.mark.parametrize("words", [(), ("generat",), ("show",), ("show", "a", "b"), ("generate", "--devices", "8"), ("merge",)])
-def test_wrong_words_are_told_in_one_line(capsys, words):
+def test_wrong_arguments_are_reported_in_one_line(capsys, words):
     code, out, err = run(capsys, *words)
     assert (code, out, len(err)) == (2, [], 1)
     assert err[0].startswith("error: ")

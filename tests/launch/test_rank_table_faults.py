@@ -1,4 +1,4 @@
-"""What is said of tables that are wrong, and of files that are none."""
+"""Messages about faulty tables, and about files that are not tables."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from src.launch.rank_table_faults import find_faults
 
 pytestmark = pytest.mark.usefixtures("no_ascend")
 
-# what is changed in a good table of 2 + 2 devices, and all that is said of it
+# name -> a change to a good table of 2 + 2 devices, and all resulting faults
 FIRST, LAST = ("server_list", 0, "device", 0), ("server_list", 1, "device", 1)
 FAULTS = {
     "an unknown version": (set_value(["version"], "1.1"), ['version="1.1": "1.0" or "1.2" is expected']),
@@ -19,11 +19,11 @@ FAULTS = {
     "a wrong server_count": (set_value(["server_count"], "1"), ['server_count="1": server_list has 2']),
     "a server_count that is a number": (set_value(["server_count"], 2), ["server_count=2: a string is expected"]),
     "servers that are no list": (set_value(["server_list"], {"a": 1}), ["server_list={...}: a list is expected"]),
-    "no servers": (set_value(["server_list"], []), ["server_list=[]: a list with something in it is expected"]),
+    "no servers": (set_value(["server_list"], []), ["server_list=[]: a non-empty list is expected"]),
     "a server that is none": (set_value(["server_list", 1], "x"), ['server_list[1]="x": an object is expected']),
     "a server without devices": (
         set_value(["server_list", 1, "device"], []),
-        ["server_list[1].device=[]: a list with something in it is expected"],
+        ["server_list[1].device=[]: a non-empty list is expected"],
     ),
     "a device that is none": (set_value(LAST, None), ["server_list[1].device[1]=null: an object is expected"]),
     "a server that is there twice": (
@@ -81,7 +81,7 @@ FAULTS = {
     ),
     "super pods of version 1.0": (
         set_value(["super_pod_list"], []),
-        ['super_pod_list: HCCL reads it in version "1.2" alone, this is "1.0"'],
+        ['super_pod_list: HCCL reads it only in version "1.2", this is "1.0"'],
     ),
     "addresses of both kinds": (
         set_value([*FIRST, "device_ip"], "fd00::1"),
@@ -119,7 +119,7 @@ def test_a_good_table_has_no_fault():
     assert find_faults(make_tree(8, 8)) == []
 
 
-def test_all_faults_are_told_at_once(capsys):
+def test_all_faults_are_reported_at_once(capsys):
     tree = make_tree(2, 2)
     for name in ("an unknown version", "a table that is not completed", "a device that is there twice", "an address that is none"):
         FAULTS[name][0](tree)
@@ -130,12 +130,12 @@ def test_all_faults_are_told_at_once(capsys):
     assert run(capsys, "show", path) == (2, [], ['error: table.json: version="1.1": "1.0" or "1.2" is expected (and 3 more)'])
 
 
-def test_a_key_that_stands_there_twice_is_named(capsys):
+def test_a_repeated_key_is_named(capsys):
     write("table.json", GOLDEN.replace('"rank_id": "0"', '"rank_id": "0", "rank_id": "0"'))
-    assert run(capsys, "validate", "table.json")[1] == ["table.json: server_list[0].device[0].rank_id stands there more than once"]
+    assert run(capsys, "validate", "table.json")[1] == ["table.json: server_list[0].device[0].rank_id occurs more than once"]
 
 
-def test_other_keys_order_and_names_of_servers_are_no_faults():
+def test_other_keys_another_order_and_names_of_servers_are_allowed():
     tree = make_tree(2, 2)
     tree["server_list"][0] |= {"server_id": "node_0", "host_ip": "172.16.0.1"}
     tree["server_list"][1]["device"].reverse()
@@ -173,7 +173,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_is_no_table_is_told_in_short_lines(capsys, name):
+def test_files_that_are_not_tables_are_reported_in_short_lines(capsys, name):
     Path("table.json").write_bytes(HOSTILE[name])
     code, out, err = run(capsys, "validate", "table.json")
     assert (code, err) == (1, [])
@@ -185,11 +185,11 @@ def test_what_is_no_table_is_told_in_short_lines(capsys, name):
 
 
 @pytest.mark.parametrize("command", ["validate", "show", "merge", "upgrade"])
-def test_a_file_that_cannot_be_read_is_told_in_one_line(capsys, tmp_path, command):
+def test_an_unreadable_file_is_reported_in_one_line(capsys, tmp_path, command):
     assert run(capsys, command, "none.json") == (2, [], ["error: none.json: No such file or directory"])
     assert run(capsys, command, tmp_path) == (2, [], [f"error: {tmp_path}: Is a directory"])
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero")
 def test_a_file_without_end_is_not_read_to_its_end(capsys):
-    assert run(capsys, "validate", "/dev/zero") == (1, ["/dev/zero: more than 4 MiB; that is no rank table"], [])
+    assert run(capsys, "validate", "/dev/zero") == (1, ["/dev/zero: more than 4 MiB, too large for a rank table"], [])

@@ -1,4 +1,4 @@
-"""What holds of random tables, good and spoiled."""
+"""Properties of random tables, good and spoiled."""
 
 import contextlib
 import copy
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("no_ascend")
 
 
 def make_random_table(rng):
-    """Servers of any number, ids, ranks in any order, addresses and names."""
+    """A table with random numbers of servers and devices, ids, ranks, addresses and names."""
     counts = [rng.randint(1, 8) for _ in range(rng.randint(1, 5))]
     ranks = rng.sample(range(sum(counts)), sum(counts))
     ips = iter(rng.sample(range(1, 1 << 16), sum(counts)))
@@ -40,7 +40,7 @@ def make_random_table(rng):
     return Table(tuple(servers))
 
 
-def test_what_is_written_is_read_again():
+def test_a_written_table_is_read_back():
     rng = random.Random(2)
     for _ in range(50):
         table = make_random_table(rng)
@@ -72,7 +72,7 @@ JUNK += ["reserve", "0.0.0.0"]
 
 
 def find_nodes(tree):
-    """(container, key) of everything in it."""
+    """(container, key) of every value in a tree."""
     for key in list(tree) if isinstance(tree, dict) else range(len(tree)):
         yield tree, key
         if isinstance(tree[key], (dict, list)):
@@ -117,7 +117,7 @@ def find_super_pods(tree, servers):
 
 
 def is_good(tree):
-    """The rules once more, by other means than the program's."""
+    """Whether a tree is a good table, checked independently of the program."""
     try:
         servers = tree["server_list"]
         assert type(servers) is list and servers
@@ -149,7 +149,7 @@ def is_good(tree):
     return True
 
 
-def test_of_many_changed_tables_exactly_the_good_ones_are_read():
+def test_exactly_the_good_ones_of_many_changed_tables_are_read():
     rng, verdicts = random.Random(4), []
     for _ in range(2000):
         counts = [rng.randint(1, 3) for _ in range(rng.randint(1, 3))]
@@ -167,10 +167,10 @@ def test_of_many_changed_tables_exactly_the_good_ones_are_read():
             assert good, tree
             assert table.world_size == sum(len(server["device"]) for server in tree["server_list"])
         verdicts.append(good)
-    assert 100 < sum(verdicts) < 1900  # both kinds are there
+    assert 100 < sum(verdicts) < 1900  # both kinds occur
 
 
-def test_what_is_changed_in_a_table_of_version_0_is_refused_or_upgraded_to_a_good_one():
+def test_a_changed_table_of_version_0_is_refused_or_upgraded_to_a_good_one():
     rng, read = random.Random(5), 0
     for _ in range(300):
         tree = make_legacy(*(rng.randint(1, 3) for _ in range(rng.randint(1, 3))))
@@ -183,10 +183,10 @@ def test_what_is_changed_in_a_table_of_version_0_is_refused_or_upgraded_to_a_goo
         else:
             read += 1
             assert is_good(json.loads(text))
-    assert 30 < read < 270  # both kinds are there
+    assert 30 < read < 270  # both kinds occur
 
 
-def test_bytes_that_are_changed_make_no_other_error():
+def test_changed_bytes_raise_no_other_error():
     rng = random.Random(6)
     for _ in range(300):
         data = bytearray(GOLDEN.encode())

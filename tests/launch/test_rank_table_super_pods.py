@@ -1,4 +1,4 @@
-"""Rank tables of version 1.2, whose servers are in super pods, and tables without addresses of devices."""
+"""Rank tables of version 1.2, whose servers are in super pods, and tables without device addresses."""
 
 import json
 from pathlib import Path
@@ -51,7 +51,7 @@ def npu_smi(tmp_path, monkeypatch):
 GENERATE = ("generate", "--version", "1.2", "--server_ip", "10.0.0.1", "--device_num")
 
 
-def test_numbers_in_the_super_pod_are_asked_of_npu_smi(capsys, npu_smi):
+def test_npu_smi_is_asked_for_numbers_in_the_super_pod(capsys, npu_smi):
     write("hccn.conf", "address_0=192.168.7.1\naddress_1=192.168.7.2\n")
     assert run(capsys, *GENERATE, "[0,2)", "--hccn_config_file", "hccn.conf") == (0, ["hccl_2p_01_10.0.0.1.json"], [])
     tree = json.loads(Path("hccl_2p_01_10.0.0.1.json").read_text())
@@ -60,7 +60,7 @@ def test_numbers_in_the_super_pod_are_asked_of_npu_smi(capsys, npu_smi):
     assert tree["server_list"][0]["device"] == [first, {**first, **dict(zip(first, ("1", "16777217", "192.168.7.2", "1")))}]
 
 
-def test_a_table_without_addresses_is_made_when_asked_for_and_told(capsys):
+def test_a_table_without_addresses_is_made_on_request_with_a_warning(capsys):
     words = ("--no_device_ip", "--super_device_ids", "4294967294, 5", "--super_pod_id", "rack_1")
     code, out, err = run(capsys, *GENERATE, "[3,5)", *words)
     assert (code, err) == (0, [f"warning: {out[0]}: {ALONE.format('server')}"])
@@ -77,25 +77,25 @@ def test_a_table_without_addresses_is_made_when_asked_for_and_told(capsys):
         (("[3,4)",), "`npu-smi info -t spod-info -i 1 -c 1` prints no SDID and Super Pod ID: no device of a super pod? --super_device_ids"),
         (("[4,5)",), "`npu-smi info -m` has no Chip Phy-ID 4; --super_device_ids and --super_pod_id give the numbers"),
         (("[0,1)", "--super_pod_id", "0"), "--super_pod_id=0: --super_device_ids and --super_pod_id are given both, or neither"),
-        (("[0,1)", "--version", "1.0", "--super_pod_id", "0"), "--super_pod_id=0: super pods stand in tables of --version 1.2"),
+        (("[0,1)", "--version", "1.0", "--super_pod_id", "0"), "--super_pod_id=0: only tables of --version 1.2 have super pods"),
         (("[0,2)", "--super_pod_id", "0", "--super_device_ids", "7"), "--super_device_ids=7: one number for each of 2 devices is expected"),
         (
             ("[0,2)", "--super_pod_id", "0", "--super_device_ids", "7,7"),
-            'what is found makes no table: server_list[0].device[1].super_device_id="7": server_list[0].device[0].super_device_id has it',
+            'the generated table: server_list[0].device[1].super_device_id="7": server_list[0].device[0].super_device_id has it',
         ),
         (
             ("[0,1)", "--super_pod_id", "0", "--super_device_ids", "4294967295"),
-            'what is found makes no table: server_list[0].device[0].super_device_id="4294967295": a whole number from "0" to "4294967294"',
+            'the generated table: server_list[0].device[0].super_device_id="4294967295": a whole number from "0" to "4294967294"',
         ),
     ],
 )
-def test_what_makes_no_table_of_a_super_pod_is_told(capsys, npu_smi, words, expected):
+def test_bad_options_for_a_super_pod_are_reported(capsys, npu_smi, words, expected):
     code, out, err = run(capsys, *GENERATE, *words, "--no_device_ip")
     assert (code, out, len(err)) == (2, [], 1)
     assert err[0].startswith(f"error: {expected}")
 
 
-def test_without_npu_smi_the_numbers_are_to_be_given(capsys):
+def test_without_npu_smi_the_numbers_are_required(capsys):
     advice = "--super_device_ids and --super_pod_id give the numbers"
     assert run(capsys, *GENERATE, "[0,2)", "--no_device_ip")[2] == [f"error: npu-smi is not on PATH; {advice}"]
 
@@ -117,7 +117,7 @@ def test_a_table_of_super_pods_is_shown_with_their_numbers(capsys):
     ]
 
 
-def test_tables_of_one_super_pod_are_merged_into_one_and_others_stand_beside_it(capsys):
+def test_tables_of_one_super_pod_are_merged_and_other_pods_kept(capsys):
     whole = make_super_pods((2, 1), (2,))
     for index, server in enumerate(json.loads(to_json(whole))["server_list"]):
         for rank, device in enumerate(server["device"]):
@@ -127,7 +127,7 @@ def test_tables_of_one_super_pod_are_merged_into_one_and_others_stand_beside_it(
         write(f"{index}.json", tree)
     assert run(capsys, "merge", "0.json", "1.json", "2.json") == (0, ["hccl_3s_5p.json"], [])
     assert read_table("hccl_3s_5p.json") == whole
-    expected = 'error: the merged table: super pod "pod_0": ranks of others stand between its own'
+    expected = 'error: the merged table: super pod "pod_0": its ranks are not consecutive'
     assert run(capsys, "merge", "0.json", "2.json", "1.json") == (2, [], [expected])
     write("plain.json", to_json(make_table(1)))
     expected = "error: plain.json: version 1.0, but 2.json has 1.2: all with super pods, or none"
@@ -137,7 +137,7 @@ def test_tables_of_one_super_pod_are_merged_into_one_and_others_stand_beside_it(
     assert run(capsys, "merge", "2.json", write("twice.json", twice)) == (2, [], [expected])
 
 
-def test_the_example_of_hccls_guide_is_good_and_what_merging_drops_is_named(capsys):
+def test_the_example_of_hccls_guide_is_good_and_keys_that_merging_drops_are_named(capsys):
     tree = json.loads(to_json(make_super_pods((4, 4), (4, 4))))
     for server in tree["server_list"]:
         server["host_ip"] = "172.16.0.1"
@@ -157,7 +157,7 @@ FAULTS = {
     "an empty list": (
         set_value([PODS], []),
         [
-            "super_pod_list=[]: a list with something in it is expected",
+            "super_pod_list=[]: a non-empty list is expected",
             *(f'server_list[{n}].server_id="10.0.0.{n + 1}": no super pod of super_pod_list has it' for n in range(3)),
         ],
     ),
@@ -192,7 +192,7 @@ FAULTS = {
     ),
     "ranks across servers": (
         lambda tree: [set_value(["server_list", n, "device", 1 - n, "rank_id"], text)(tree) for n, text in enumerate("21")],
-        [f"server_list[{n}]: ranks of others stand between its own" for n in range(2)],
+        [f"server_list[{n}]: its ranks are not consecutive" for n in range(2)],
     ),
     "no address in one of two super pods": (
         remove("server_list", 2, "device", 0, "device_ip"),
@@ -213,7 +213,7 @@ def test_a_fault_of_super_pods_is_named(name):
 
 
 @pytest.mark.parametrize(("table", "joined"), [(make_table(8), "server"), (make_super_pods((2, 2)), "super pod")])
-def test_one_server_and_one_super_pod_need_no_addresses_which_is_told(capsys, table, joined):
+def test_one_server_and_one_super_pod_need_no_addresses_but_cause_a_warning(capsys, table, joined):
     table = without_addresses(table)
     path = write("table.json", to_json(table))
     assert "device_ip" not in Path(path).read_text()
@@ -234,13 +234,13 @@ def test_several_servers_and_several_super_pods_need_addresses(table):
     assert find_faults(json.loads(to_json(without_addresses(table)))) == faults
 
 
-def test_an_address_that_one_device_of_a_server_lacks_is_missed():
+def test_an_address_that_only_one_device_lacks_is_a_fault():
     tree = make_tree(3)
     del tree["server_list"][0]["device"][1]["device_ip"]
     assert find_faults(tree) == ["server_list[0].device[1].device_ip is missing: other devices have theirs"]
 
 
-def test_version_1_2_without_super_pods_is_told_to_be_read_like_1_0(capsys):
+def test_version_1_2_without_super_pods_causes_a_warning(capsys):
     tree = make_tree(1, 1) | {"version": "1.2"}
     path = write("table.json", tree)
     code, out, err = run(capsys, "validate", path, "--server_ip", "10.0.0.1")

@@ -60,7 +60,7 @@ LEGACY_FAULTS = {
     "an instance that is none": (set_value(INSTANCE, 5), "group_list[0].instance_list[1]=5: an object is expected"),
     "an instance without device": (
         set_value([*INSTANCE, "devices"], []),
-        "group_list[0].instance_list[1].devices=[]: a list with something in it is expected",
+        "group_list[0].instance_list[1].devices=[]: a non-empty list is expected",
     ),
     "an instance of two devices": (
         lambda tree: tree["group_list"][0]["instance_list"][1]["devices"].append({}),
@@ -73,7 +73,7 @@ LEGACY_FAULTS = {
     "a wrong number of servers": (set_value(["group_list", 0, "server_num"], "2"), 'group_list[0].server_num="2": "1" is expected'),
     "two groups": (
         lambda tree: tree["group_list"].append({}),
-        "group_list has 2 groups: one of all devices is expected, version 1.0 knows no groups",
+        "group_list has 2 groups: a single group of all devices is expected, as version 1.0 has no groups",
     ),
     "a group that is none": (set_value(["group_list", 0], []), "group_list[0]=[]: an object is expected"),
     "no groups": (set_value(["group_list"], None), "group_list=null: a list is expected"),
@@ -91,6 +91,4 @@ def test_a_fault_stops_an_upgrade(capsys, name):
 
 
 def test_version_1_needs_no_upgrade(capsys):
-    assert run(capsys, "upgrade", write("new.json", GOLDEN))[2] == [
-        "error: new.json: group_list is missing: this is no table of version 0.x"
-    ]
+    assert run(capsys, "upgrade", write("new.json", GOLDEN))[2] == ["error: new.json: group_list is missing: not a table of version 0.x"]

@@ -1,4 +1,4 @@
-"""The launchers in scripts/, with small programs in place of devices and run scripts."""
+"""The launchers in scripts/, with stubs of devices and run scripts."""
 
 import json
 import os
@@ -48,12 +48,12 @@ def call(home):
 
 
 def find_command(text, program):
-    """The words behind the program's name in a printed script, of its first rank."""
+    """The arguments of a program in a printed script, for its first rank."""
     line = next(line for line in text.splitlines() if f" {program} " in line and "MS_SCHED" not in line)
     return line.split(f" {program} ")[1].removesuffix(" \\").split(") >")[0]
 
 
-# what every launcher for many devices does
+# all launchers for many devices
 
 
 def test_ranks_run_and_the_first_one_is_on_the_terminal_and_in_the_log(call, home):
@@ -140,7 +140,7 @@ def test_ascends_are_started_by_the_rank_table_with_the_flags_of_the_ini(call, t
 
 
 def test_ascends_without_a_rank_table_are_started_by_msruns_variables(call):
-    devices = {"BASH_FUNC_compgen%%": "() { echo /dev/davinci4; echo /dev/davinci5; }"}  # in the builtin's stead
+    devices = {"BASH_FUNC_compgen%%": "() { echo /dev/davinci4; echo /dev/davinci5; }"}  # replaces the builtin
     done = call("run_distributed_pretrain_ascend.sh", "/data", "--dry_run", **devices)
     assert (done.returncode, done.stderr) == (0, "")
     assert "RANK_TABLE_FILE=" not in done.stdout
@@ -225,7 +225,7 @@ def test_paddles_pretraining_is_of_records(shell, call, home):
         ("run_standalone_pretrain_cpu.sh", ["0", "1"], "DEVICE_ID EPOCH_SIZE DATA_DIR [SCHEMA_DIR]", "0 1 /path/cn-wiki-128"),
     ],
 )
-def test_too_few_arguments_are_told(name, arguments, usage, example, call):
+def test_too_few_arguments_are_reported(name, arguments, usage, example, call):
     done = call(name, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (

@@ -11,7 +11,7 @@ from src.config.training import WEIGHT_FORMS, OptimizerConfig, PrecisionConfig, 
 from src.formats import weights
 from src.formats.tokenizer_files import count_ids, read_tokenizer_files
 from src.log import logger
-from src.ranks import find_place
+from src.ranks import find_rank_info
 
 NETWORKS = ("base", "nezha", "large", "tiny")
 _NETWORK_FILES = {"base": "bert_base", "nezha": "nezha_zoo", "large": "bert_large", "tiny": "bert_tiny"}
@@ -118,7 +118,7 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
             raise ValueError("no data: give --data_dir, a folder or file of records (python -m src.build_records makes them)")
         if self.train_with_eval and not self.eval_data_dir:
             raise ValueError("train_with_eval=true: give --eval_data_dir")
-        place = find_place()
+        place = find_rank_info()
         if self.distribute and place.launcher is None:
             how = "start it by scripts/run_distributed_pretrain_*.sh, python -m src.launch.local, mpirun or msrun"
             raise ValueError(f"distribute=true, but this process was started alone; {how} (docs/distributed.md)")

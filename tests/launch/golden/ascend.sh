@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # golden
 cd /opt/bert || exit 2
-unset -v MS_ROLE MS_WORKER_NUM MS_NODE_ID OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_RANK # of another launcher
+unset -v MS_ROLE MS_WORKER_NUM MS_NODE_ID OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_RANK # another launcher's
 
 # rank 8
 mkdir -p LOG8
@@ -31,7 +31,7 @@ RANK_ID=11 RANK_SIZE=12 DEVICE_ID=7 RANK_TABLE_FILE=/data/hccl_2s_12p.json HCCL_
     >LOG11/pretraining_log.txt 2>&1 &
 ranks[$!]='rank 11'
 
-# waits for all; returns the first failing code; ends the others when one fails
+# wait for all; when one fails, end the others and return its code
 asked=0 code=0 deadline=
 trap 'asked=143; kill -TERM "${!ranks[@]}"' TERM
 trap 'asked=130; kill -INT "${!ranks[@]}"' INT

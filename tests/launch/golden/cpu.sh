@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # golden
 cd /opt/bert || exit 2
-unset -v OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_RANK RANK_SIZE RANK_ID RANK_TABLE_FILE # of another launcher
+unset -v OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_RANK RANK_SIZE RANK_ID RANK_TABLE_FILE # another launcher's
 
 # scheduler
 MS_ROLE=MS_SCHED MS_WORKER_NUM=2 MS_SCHED_HOST=127.0.0.1 MS_SCHED_PORT=8118 \
@@ -9,7 +9,7 @@ MS_ROLE=MS_SCHED MS_WORKER_NUM=2 MS_SCHED_HOST=127.0.0.1 MS_SCHED_PORT=8118 \
     >scheduler.log 2>&1 &
 scheduler=$!
 
-# ranks that come before the scheduler listens find it late; 0A: listening
+# ranks that start before the scheduler listens are slow to find it; 0A: listening
 for _ in {1..120}; do
     grep -qiE ":1FB6 [0-9A-F]+:0000 0A" /proc/net/tcp /proc/net/tcp6 2>/dev/null && break
     sleep 0.5
@@ -29,7 +29,7 @@ MS_ROLE=MS_WORKER MS_NODE_ID=1 DEVICE_ID=1 MS_WORKER_NUM=2 MS_SCHED_HOST=127.0.0
     >LOG1/pretraining_log.txt 2>&1 &
 ranks[$!]='rank 1'
 
-# waits for all; returns the first failing code; ends the others when one fails
+# wait for all; when one fails, end the others and return its code
 asked=0 code=0 deadline=
 trap 'asked=143; kill -TERM "${!ranks[@]}"' TERM
 trap 'asked=130; kill -INT "${!ranks[@]}"' INT

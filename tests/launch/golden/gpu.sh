@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # golden
 cd /opt/bert || exit 2
-unset -v MS_ROLE MS_WORKER_NUM MS_NODE_ID OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_RANK RANK_SIZE RANK_ID RANK_TABLE_FILE DEVICE_ID # of another launcher
+unset -v MS_ROLE MS_WORKER_NUM MS_NODE_ID OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_RANK RANK_SIZE RANK_ID RANK_TABLE_FILE DEVICE_ID # another launcher's
 
 # mpirun
 mkdir -p /var/log/bert
@@ -20,7 +20,7 @@ exit ${asked:-$code}' \
     >/var/log/bert/mpirun.log 2>&1 &
 ranks[$!]=mpirun
 
-# waits for all; returns the first failing code; ends the others when one fails
+# wait for all; when one fails, end the others and return its code
 asked=0 code=0 deadline=
 trap 'asked=143; kill -USR1 "${!ranks[@]}"' TERM
 trap 'asked=130; kill -USR2 "${!ranks[@]}"' INT

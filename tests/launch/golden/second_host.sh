@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # golden
 cd /opt/bert || exit 2
-unset -v OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_RANK RANK_SIZE RANK_ID RANK_TABLE_FILE # of another launcher
+unset -v OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_RANK RANK_SIZE RANK_ID RANK_TABLE_FILE # another launcher's
 
 # rank 2
 mkdir -p LOG2
@@ -17,7 +17,7 @@ MS_ROLE=MS_WORKER MS_NODE_ID=3 DEVICE_ID=1 MS_WORKER_NUM=4 MS_SCHED_HOST=10.0.0.
     >LOG3/pretraining_log.txt 2>&1 &
 ranks[$!]='rank 3'
 
-# waits for all; returns the first failing code; ends the others when one fails
+# wait for all; when one fails, end the others and return its code
 asked=0 code=0 deadline=
 trap 'asked=143; kill -TERM "${!ranks[@]}"' TERM
 trap 'asked=130; kill -INT "${!ranks[@]}"' INT
