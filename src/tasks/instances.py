@@ -1,8 +1,8 @@
-"""What a client asks about: texts taken out of JSON, and refused by their place in it."""
+"""What a client asks about: texts taken out of JSON, and refused by their path in it."""
 
 
 class BadInstance(ValueError):
-    """An instance of which no rows can be made; the message begins with its place, such as instances[3].text_a."""
+    """An instance of which no rows can be made; the message begins with its path, such as instances[3].text_a."""
 
     def __init__(self, number, told, key=None):
         super().__init__(f"instances[{number}]{f'.{key}' if key else ''}: {told}")

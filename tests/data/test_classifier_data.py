@@ -3,12 +3,13 @@ import math
 
 import pytest
 
+from src.tasks.classifier.data_sets import DATA_SETS, Columns, make_data_set, parse_columns, usual_files
 from src.tasks.classifier.options import ClassifierOptions
-from src.tasks.classifier.rows import TASKS, Columns, collect_labels, encode_examples, make_task, parse_columns, read_examples, usual_files
+from src.tasks.classifier.rows import collect_labels, encode_examples, read_examples
 from src.tasks.splits import find_file
 from src.text.tokenization import Tokenizer
 
-COLA, SST2 = make_task("cola", None), make_task("sst2", None)
+COLA, SST2 = make_data_set("cola", None), make_data_set("sst2", None)
 
 
 def write(path, data):
@@ -70,7 +71,7 @@ MNLI = "index\tsentence1\tsentence2\tlabel1\tgold_label\n0\tOne.\tTwo.\tneutral\
     ],
 )
 def test_known_task_finds_its_columns(name, file, data, expected, tmp_path):
-    task = make_task(name, None)
+    task = make_data_set(name, None)
     assert read(write(tmp_path / file, data), task) == expected
     assert read(write(tmp_path / f"{file}.gz", gzip.compress(data.encode())), task) == expected
 
@@ -89,31 +90,31 @@ def test_known_task_finds_its_columns(name, file, data, expected, tmp_path):
 )
 def test_file_without_labels_is_for_prediction_only(name, file, data, expected, tmp_path):
     path = write(tmp_path / file, data)
-    assert read(path, make_task(name, None), with_labels=False) == [expected]
+    assert read(path, make_data_set(name, None), with_labels=False) == [expected]
     with pytest.raises(ValueError, match=f"^{path}:"):
-        read(path, make_task(name, None))
+        read(path, make_data_set(name, None))
 
 
 def test_rows_of_other_languages_are_left_out(tmp_path):
     path = write(tmp_path / "xnli.dev.tsv", XNLI)
-    assert read(path, make_task("xnli", None, language="zh")) == [("一", "二", "neutral", 2)]
+    assert read(path, make_data_set("xnli", None, language="zh")) == [("一", "二", "neutral", 2)]
     with pytest.raises(ValueError, match="xnli.dev.tsv: no row of language=fr; found 'en', 'zh'"):
-        read(path, make_task("xnli", None, language="fr"))
+        read(path, make_data_set("xnli", None, language="fr"))
 
 
 def test_rows_without_consensus_are_skipped_and_counted(tmp_path, capsys):
     row = MNLI.split("\n")[1]
     path = write(tmp_path / "dev.tsv", MNLI + f"{row[:-10]}-\n" * 2 + f"{row}\n")
-    assert [line for *_, line in read(path, make_task("mnli", None))] == [2, 5]
+    assert [line for *_, line in read(path, make_data_set("mnli", None))] == [2, 5]
     assert capsys.readouterr().out == f"{path}: skipped 2 rows labelled '-'\n"
     with pytest.raises(ValueError, match="dev.tsv: all rows are labelled '-'"):
-        read(write(path, MNLI.replace("entailment", "-")), make_task("mnli", None))
+        read(write(path, MNLI.replace("entailment", "-")), make_data_set("mnli", None))
 
 
 def test_custom_columns_name_keys_of_json_lines(tmp_path):
     path = write(tmp_path / "a.txt", '{"q": "x", "r": ["y", 1], "n": 3}\n{"n": 4.50, "other": 1, "r": "", "q": "é"}\n')
     expected = [("x", '["y", 1]', "3", 1), ("é", "", "4.5", 2)]
-    assert read(path, make_task("custom", "text_a=q,text_b=r,label=n")) == expected
+    assert read(path, make_data_set("custom", "text_a=q,text_b=r,label=n")) == expected
 
 
 def test_files_are_named_by_language():
@@ -121,7 +122,7 @@ def test_files_are_named_by_language():
     assert train[0] == "multinli.train.zh.tsv"
     assert train[-2:] == ("XNLI-MT-1.0/multinli/multinli.train.zh.tsv", "train.tsv")
     assert (dev[0], test[0]) == ("xnli.dev.tsv", "xnli.test.tsv")
-    assert all(len(task.files) == 3 and all(isinstance(names, tuple) for names in task.files) for task in TASKS.values())
+    assert all(len(task.files) == 3 and all(isinstance(names, tuple) for names in task.files) for task in DATA_SETS.values())
 
 
 XNLI_HEADER = (
@@ -149,7 +150,7 @@ def write_xnli(folder, rows, training):
 def find_xnli(folder, split, language):
     options = ClassifierOptions(do_train=True, task_name="xnli", data_dir=str(folder), language=language)
     path = find_file(options, split, usual_files("xnli", language))
-    return read(path, make_task("xnli", None, language))
+    return read(path, make_data_set("xnli", None, language))
 
 
 @pytest.mark.parametrize("inside", ["", "XNLI-1.0"])
@@ -170,7 +171,7 @@ def test_the_unzipped_folders_of_xnli_are_read_by_language(inside, tmp_path):
 
 def test_the_chinese_pairs_of_xnli_are_the_same_in_the_published_layout(tmp_path, shared_file):
     path = shared_file("xnli_zh/dev.tsv")
-    pairs = [(a, b, label) for a, b, label, _ in read(path, make_task("xnli", None))]
+    pairs = [(a, b, label) for a, b, label, _ in read(path, make_data_set("xnli", None))]
     between = [row for a, b, label in pairs for row in (("en", "Not", "this", "neutral"), ("zh", a, b, label))]
     spelt = [(a, b, "contradictory" if label == "contradiction" else label) for a, b, label in pairs]
     folder = write_xnli(tmp_path, between, {"zh": spelt})
@@ -181,9 +182,9 @@ def test_the_chinese_pairs_of_xnli_are_the_same_in_the_published_layout(tmp_path
 
 def test_custom_columns_by_name_and_by_index_agree(tmp_path):
     table = "spam\tfirst\tsecond\nham\tthird\tfourth\n"
-    by_index = read(write(tmp_path / "a.tsv", table), make_task("custom", "text_a=1,text_b=2,label=0"))
-    by_name = read(write(tmp_path / "b.tsv", "y\tq\tr\n" + table), make_task("custom", "label=y, text_a=q, text_b=r"))
-    mixed = read(write(tmp_path / "b.tsv", "y\tq\tr\n" + table), make_task("custom", "label=0,text_a=q,text_b=2"))
+    by_index = read(write(tmp_path / "a.tsv", table), make_data_set("custom", "text_a=1,text_b=2,label=0"))
+    by_name = read(write(tmp_path / "b.tsv", "y\tq\tr\n" + table), make_data_set("custom", "label=y, text_a=q, text_b=r"))
+    mixed = read(write(tmp_path / "b.tsv", "y\tq\tr\n" + table), make_data_set("custom", "label=0,text_a=q,text_b=2"))
     assert by_index == [("first", "second", "spam", 1), ("third", "fourth", "ham", 2)]
     assert [row[:3] for row in by_name] == [row[:3] for row in by_index]
     assert mixed == by_name
@@ -202,7 +203,7 @@ def test_wrong_columns_are_refused(text):
 @pytest.mark.parametrize("columns", [None, ""])
 def test_custom_task_needs_columns(columns):
     with pytest.raises(ValueError, match="--columns"):
-        make_task("custom", columns)
+        make_data_set("custom", columns)
 
 
 @pytest.mark.parametrize(
@@ -216,10 +217,10 @@ def test_custom_task_needs_columns(columns):
         (SST2, "sentence\tlabel\n", r"a.tsv: a header and no rows"),
         (COLA, "label\ttext\n1\tx\n", r"a.tsv:1: no column 'sentence'"),
         (SST2, "sentence\ttruth\nfine\t1\n", r"a.tsv: no label column"),
-        (make_task("custom", "text_a=t,text_b=u,label=l"), "t\tl\nx\t1\n", r"a.tsv:1: no column 'u'"),
-        (make_task("custom", "text_a=0,label=7"), "x\t1\n", r"a.tsv:1: 2 columns, at least 8"),
-        (make_task("custom", "text_a=0,label=l"), "x\t1\n", r"a.tsv: no label column"),
-        (make_task("xnli", None), "text_a\tlabel\nx\ty\n", r"a.tsv:1: no column 'text_b': expected .* or 'premise', "),
+        (make_data_set("custom", "text_a=t,text_b=u,label=l"), "t\tl\nx\t1\n", r"a.tsv:1: no column 'u'"),
+        (make_data_set("custom", "text_a=0,label=7"), "x\t1\n", r"a.tsv:1: 2 columns, at least 8"),
+        (make_data_set("custom", "text_a=0,label=l"), "x\t1\n", r"a.tsv: no label column"),
+        (make_data_set("xnli", None), "text_a\tlabel\nx\ty\n", r"a.tsv:1: no column 'text_b': expected .* or 'premise', "),
         (SST2, "sentence\tlabel\tlabel\nx\t1\t0\n", r"a.tsv:1: two columns 'label' in the header"),
         (SST2, "sentence\tlabel\nx\t \n", r"a.tsv:2: empty label"),
         (SST2, '{"sentence": "x", "label": 1}\n{"label": 1}\n', r"a.tsv:2: a text is missing or null"),
@@ -233,7 +234,7 @@ def test_defect_names_file_and_line(task, data, message, tmp_path):
 
 
 def make_examples(path, labels):
-    return read_examples(write(path, "".join(f"the cat\t{label}\n" for label in labels)), make_task("custom", "text_a=0,label=1"), True)
+    return read_examples(write(path, "".join(f"the cat\t{label}\n" for label in labels)), make_data_set("custom", "text_a=0,label=1"), True)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +258,7 @@ def test_labels_of_one_value_have_one_order(tmp_path):
 def test_rows_hold_tokens_segments_and_label(vocab_file, tmp_path):
     tokenizer = Tokenizer(vocab_file, True)
     path = write(tmp_path / "a.tsv", "The cat\tsat on\tno\nThe dog ran fast\tslow\tyes\n")
-    examples = read_examples(path, make_task("custom", "text_a=0,text_b=1,label=2"), True)
+    examples = read_examples(path, make_data_set("custom", "text_a=0,text_b=1,label=2"), True)
     rows = encode_examples(path, examples, tokenizer, ("no", "yes"), 7)
     words = [[tokenizer.tokens[number] for number in row["input_ids"]] for row in rows]
     assert words == [["[CLS]", "the", "cat", "[SEP]", "sat", "on", "[SEP]"], ["[CLS]", "the", "dog", "ran", "[SEP]", "slow", "[SEP]"]]
@@ -272,7 +273,7 @@ def test_row_without_label_has_minus_one(vocab_file, tmp_path):
 
 
 def test_regression_rows_hold_numbers(vocab_file, tmp_path):
-    task, tokenizer = make_task("stsb", None), Tokenizer(vocab_file, True)
+    task, tokenizer = make_data_set("stsb", None), Tokenizer(vocab_file, True)
     path = write(tmp_path / "sts-dev.csv", STSB)
     examples = read_examples(path, task, True)
     assert [row["label_ids"] for row in encode_examples(path, examples, tokenizer, None, 8)] == [5.0, 0.0]
@@ -283,7 +284,7 @@ def test_regression_rows_hold_numbers(vocab_file, tmp_path):
 @pytest.mark.parametrize("score", ["nan", "NaN", "inf", "-Infinity", "1e999", "4,5", "good", "5.0.0", "0x1", "9" * 5000])
 def test_score_that_is_no_finite_number_names_file_and_line(score, vocab_file, tmp_path):
     path = write(tmp_path / "a.tsv", f"the cat\t1\nthe dog\t{score}\n")
-    examples = read_examples(path, make_task("custom", "text_a=0,label=1"), True)
+    examples = read_examples(path, make_data_set("custom", "text_a=0,label=1"), True)
     with pytest.raises(ValueError, match=rf"a.tsv:2: the score '{score[:80]}' is no finite number"):
         encode_examples(path, examples, Tokenizer(vocab_file, True), None, 8)
 
@@ -317,7 +318,7 @@ def test_unknown_label_names_file_and_line(vocab_file, tmp_path):
     ],
 )
 def test_published_file_is_read_whole(name, file, rows, label, count, shared_file):
-    task = make_task(name, "text_a=review,label=label" if name == "custom" else None)
+    task = make_data_set(name, "text_a=review,label=label" if name == "custom" else None)
     examples = read_examples(shared_file(file), task, True)
     assert len(examples) == rows
     assert sum(example.label == label for example in examples) == count
@@ -327,7 +328,7 @@ def test_published_file_is_read_whole(name, file, rows, label, count, shared_fil
 
 def read_labels(path, labels, with_labels=True):
     path = write(path, "".join(f"the cat\tthe dog\t{label}\n" for label in labels))
-    return [label for *_, label, _ in read(path, make_task("custom", "text_a=0,text_b=1,label=2"), with_labels)]
+    return [label for *_, label, _ in read(path, make_data_set("custom", "text_a=0,text_b=1,label=2"), with_labels)]
 
 
 def test_a_row_of_inference_without_agreement_is_skipped_in_any_table(tmp_path, capsys):
@@ -340,7 +341,7 @@ def test_a_row_of_inference_without_agreement_is_skipped_in_any_table(tmp_path, 
 
 
 def test_rows_of_ocnli_without_agreement_are_not_scored(shared_file):
-    task = make_task("custom", "text_a=sentence1,text_b=sentence2,label=label")
+    task = make_data_set("custom", "text_a=sentence1,text_b=sentence2,label=label")
     examples = read_examples(shared_file("more/ocnli/dev.json"), task, True)
     assert (len(examples), collect_labels(examples)) == (2950, ("contradiction", "entailment", "neutral"))
 
@@ -362,4 +363,4 @@ def test_labels_are_matched_without_regard_to_case_where_one_alone_fits(vocab_fi
 def test_another_spelling_of_a_label_may_have_capital_letters(tmp_path):
     path = tmp_path / "multinli.train.en.tsv"
     path.write_text("premise\thypo\tlabel\na\tb\tContradictory\nc\td\tcontradictory\n", encoding="utf-8")
-    assert [example.label for example in read_examples(path, make_task("xnli", None), True)] == ["contradiction"] * 2
+    assert [example.label for example in read_examples(path, make_data_set("xnli", None), True)] == ["contradiction"] * 2

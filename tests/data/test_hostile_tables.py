@@ -9,7 +9,8 @@ import random
 
 import pytest
 
-from src.tasks.classifier.rows import encode_examples, make_task, read_examples
+from src.tasks.classifier.data_sets import make_data_set
+from src.tasks.classifier.rows import encode_examples, read_examples
 
 
 def write(path, data):
@@ -234,7 +235,7 @@ class LetterTokenizer:
 
 def read_outcome(path, layout, with_labels):
     """(text_a, text_b, label) of each row, or None where the file is refused; each label must be encoded or refused as well."""
-    task = make_task("custom", layout) if "=" in layout else make_task(layout, None)
+    task = make_data_set("custom", layout) if "=" in layout else make_data_set(layout, None)
     try:
         examples = read_examples(path, task, with_labels)
     except ValueError as error:

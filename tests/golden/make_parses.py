@@ -13,6 +13,7 @@ import os
 import sys
 from pathlib import Path
 
+from src.tasks.classifier import data_sets
 from src.tasks.classifier import rows as classifier
 from src.tasks.ner import tagged_text
 from src.tasks.pretrain.corpus import text as corpus
@@ -49,9 +50,9 @@ def _table(path):
 def _examples(path, with_labels=True):
     folder = path.parent.name
     columns, name = _COLUMNS.get(folder), _NAMES.get(folder, folder)
-    if not columns and name not in classifier.TASKS:
+    if not columns and name not in data_sets.DATA_SETS:
         raise ValueError(f"{folder}: no task")
-    task = classifier.make_task("custom" if columns else name, columns)
+    task = data_sets.make_data_set("custom" if columns else name, columns)
     return [(each.text_a, each.text_b, each.label, each.line) for each in classifier.read_examples(path, task, with_labels)]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from src.formats import weights
 from src.log import logger, shorten
 from src.tasks import fine_tuning
-from src.tasks.classifier.rows import make_task
+from src.tasks.classifier.data_sets import make_data_set
 
 HEAD = ("head.dense",)
 _SETTINGS = ("task_name", "seq_length", "head", "cnn_batch_norm")
@@ -38,7 +38,7 @@ def settle(config, path):
 
 
 def _guess_labels(config, path):
-    known = () if config.task_name == "custom" else make_task(config.task_name, None, config.language).labels
+    known = () if config.task_name == "custom" else make_data_set(config.task_name, None, config.language).labels
     count = len(weights.read(path).arrays.get("head.dense.bias", (0, 0)))  # load_weights tells what to do where there is none
     if len(known) != count:
         return tuple(f"LABEL_{number}" for number in range(count))
@@ -48,7 +48,7 @@ def _guess_labels(config, path):
 
 def make_settings(config):
     """What the bundle tells of the task: dict."""
-    data_set = make_task(config.task_name, config.columns or "text_a=0", config.language)
+    data_set = make_data_set(config.task_name, config.columns or "text_a=0", config.language)
     columns = data_set.indexed or data_set.named[0]
     settings = {key: getattr(config, key) for key in _SETTINGS}
     return settings | {"regression": config.is_regression, "pairs": columns.text_b is not None}
@@ -90,7 +90,7 @@ def _find_strongest(graph, encoder, x):
     filters = [_fold_norm(graph, number) for number in numbers]
     num_filters = len(filters[0][1])
     widths = [weight.shape[1] // size for weight, _ in filters]
-    parts = [weight[:, place * size : (place + 1) * size].T for (weight, _), width in zip(filters, widths) for place in range(width)]
+    parts = [weight[:, offset * size : (offset + 1) * size].T for (weight, _), width in zip(filters, widths) for offset in range(width)]
     mask = graph.op("Unsqueeze", graph.op("Cast", encoder.input_mask, to=1, scope=scope), graph.integers(2), scope=scope)  # [B, S, 1]
     products = graph.op("MatMul", graph.op("Mul", x, mask, scope=scope), graph.weight(scope, np.concatenate(parts, 1)), scope=scope)
     behind = graph.integers(0, 0, 0, 0, max(widths) - 1, 0)
@@ -100,9 +100,9 @@ def _find_strongest(graph, encoder, x):
     strongest, parts = [], iter(products)
     for (_, bias), width, number in zip(filters, widths, numbers):
         y = graph.weight(f"{scope}.{number}.bias.folded", bias)
-        for place in range(width):
-            end = graph.op("Add", length, graph.integers(place), scope=scope)
-            y = graph.op("Add", graph.op("Slice", next(parts), graph.integers(place), end, graph.integers(1), scope=scope), y, scope=scope)
+        for offset in range(width):
+            end = graph.op("Add", length, graph.integers(offset), scope=scope)
+            y = graph.op("Add", graph.op("Slice", next(parts), graph.integers(offset), end, graph.integers(1), scope=scope), y, scope=scope)
         y = graph.op("Mul", graph.op("Relu", y, scope=scope), mask, scope=scope)  # [B, S, F]
         strongest.append(graph.op("ReduceMax", y, axes=[1], keepdims=0, scope=scope))
     return graph.op("Concat", *strongest, axis=1, scope=scope)

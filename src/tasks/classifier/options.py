@@ -4,8 +4,8 @@ import dataclasses
 
 from src.config.fields import setting
 from src.config.finetune import FineTuneOptions
+from src.tasks.classifier.data_sets import DATA_SETS
 
-TASKS = ("custom", "cola", "sst2", "mrpc", "stsb", "mnli", "xnli", "tnews", "news", "info", "chnsenticorp")
 ASSESSMENT_METHODS = ("accuracy", "f1", "mcc", "spearman_correlation", "auc")
 HEADS = ("linear", "cnn", "rcnn")
 _OWN_METHODS = {"cola": "mcc", "mrpc": "f1", "stsb": "spearman_correlation", "info": "auc"}
@@ -18,7 +18,7 @@ class ClassifierOptions(FineTuneOptions):
     # what evaluation and prediction need to know of the training; written into the checkpoint folder
     TRAINED_WITH = ("task_name", "columns", "language", "seq_length", "num_class", "head", "cnn_batch_norm")
 
-    task_name: str = setting("custom", "which columns the files have; custom goes with --columns", TASKS)
+    task_name: str = setting("custom", "which columns the files have; custom goes with --columns", ("custom", *DATA_SETS))
     columns: str | None = setting(None, "for custom: text_a=NAME_OR_INDEX[,text_b=…][,label=…], indices from 0")
     language: str | None = setting(None, "of xnli: which rows and which training file are taken; default: en")
     assessment_method: str | None = setting(

@@ -49,6 +49,6 @@ def _decide(labels, logits, top_k):
     shares = np.exp(logits.astype(np.float64) - logits.max())
     shares /= shares.sum()
     order = np.argsort(-shares, kind="stable") if top_k else range(len(labels))
-    probabilities = {labels[place]: float(shares[place]) for place in list(order)[: top_k or None]}
+    probabilities = {labels[number]: float(shares[number]) for number in list(order)[: top_k or None]}
     best = int(shares.argmax())
     return {"label": labels[best], "probability": float(shares[best]), "probabilities": probabilities}

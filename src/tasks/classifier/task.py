@@ -11,9 +11,10 @@ from src.models.losses import ClassificationLoss, RegressionLoss
 from src.records.files import check_tokens, is_record_file, read_record_file
 from src.records.record_set import join_rows
 from src.tasks import fine_tuning
+from src.tasks.classifier.data_sets import make_data_set, usual_files
 from src.tasks.classifier.network import Classifier
 from src.tasks.classifier.results import report_evaluation, report_predictions, score
-from src.tasks.classifier.rows import collect_labels, encode_examples, make_task, read_examples, usual_files
+from src.tasks.classifier.rows import collect_labels, encode_examples, read_examples
 from src.tasks.fine_tuning import cached_rows, check_inputs
 from src.tasks.splits import find_file, wanted_splits
 from src.tasks.task import Prepared
@@ -61,7 +62,7 @@ class _Table:
     def examples(self):
         if is_record_file(self.path):
             return None
-        data_set = make_task(self._config.task_name, self._config.columns, self._config.language)
+        data_set = make_data_set(self._config.task_name, self._config.columns, self._config.language)
         return read_examples(self.path, data_set, self.with_labels)
 
 
@@ -118,9 +119,9 @@ def _find_labels(config, tables):
     """Label names of the task, else of the training file (of the evaluation file where nothing is trained)."""
     table = tables.get("train") or next(iter(tables.values()))
     if not is_record_file(table.path):
-        known = make_task(config.task_name, config.columns, config.language).labels
+        known = make_data_set(config.task_name, config.columns, config.language).labels
         return known or collect_labels((table if table.with_labels else _Table(table.path, config, True)).examples)
-    known = () if config.task_name == "custom" else make_task(config.task_name, None, config.language).labels
+    known = () if config.task_name == "custom" else make_data_set(config.task_name, None, config.language).labels
     if not known and config.num_class is None:
         raise ValueError(f"{table.path}: holds label numbers only: give --num_class")
     return known or tuple(str(number) for number in range(config.num_class))

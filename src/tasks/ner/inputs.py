@@ -87,7 +87,7 @@ def make_chunks(config, split, path, sentences):
 
 def _complete(path, chunk, first, tag_set, tokenizer, untagged):
     """Ready-made rows as `encode_sentences` makes them: no label at [CLS], [SEP] and tokens that are `untagged`, tags that make entities,
-    places for characters.
+    positions instead of characters.
 
     Entities are tagged as `make_labels` tags them.
     """
@@ -111,6 +111,6 @@ def _complete(path, chunk, first, tag_set, tokenizer, untagged):
         rows = f"rows {first} to {first + len(starts) - 1}"
         logger.warning(f"{path}: {changed} tags of {rows} are not those that {tag_set.scheme} has for their entities; mended")
     labels[starts] = labels[ends - 1] = -1
-    places = np.arange(len(ids)) - np.repeat(starts, chunk.lengths) - 1
-    tokens = {**chunk.tokens, "label_ids": labels, "starts": places, "ends": places + 1}
+    positions = np.arange(len(ids)) - np.repeat(starts, chunk.lengths) - 1
+    tokens = {**chunk.tokens, "label_ids": labels, "starts": positions, "ends": positions + 1}
     return Chunk(chunk.lengths, tokens, {"sentence": np.arange(first, first + len(starts))})

@@ -71,7 +71,7 @@ def legacy_metrics(label_ids, predicted_ids):
 
 
 def legacy_entity_metrics(gold, predicted):
-    """CLUENER's own score, which compares the text of entities, not their place.
+    """CLUENER's own score, which compares the text of entities, not their position.
 
     Args:
         gold, predicted: for each sentence an iterable of (type, text); a text that occurs twice counts once.

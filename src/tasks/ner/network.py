@@ -1,6 +1,6 @@
 """BERT that labels tokens: logits of every token, with or without a BiLSTM and a CRF; its losses; what evaluation needs.
 
-[CLS] and [SEP] are not tagged: the tags of a row are those of places 1 to length - 2.
+[CLS] and [SEP] are not tagged: the tags of a row are those of positions 1 to length - 2.
 
 Shapes: B batch, S sequence, T = B * S tokens, H hidden, C tags.
 """
@@ -115,7 +115,7 @@ class TaggerScores(nn.Cell):
         network: Tagger. loss: its TaggingLoss or CrfLoss.
 
     Returns:
-        int32 [B, S] tags, of no meaning at places that are not tagged; float32 [B] loss and what it counts, see `rows` of the loss.
+        int32 [B, S] tags, of no meaning at positions that are not tagged; float32 [B] loss and what it counts, see `rows` of the loss.
     """
 
     def __init__(self, network, loss):
@@ -133,8 +133,8 @@ class TaggerScores(nn.Cell):
         return tags, losses, counts
 
     def decode(self, emissions, transitions, start, end, input_mask):
-        """The best path over places 1 to length - 2."""
+        """The best path over positions 1 to length - 2."""
         ends = ops.zeros_like(input_mask[:, :1])
-        tagged = ops.concat((input_mask[:, 2:], ends), 1) > 0  # of places 1 to S - 1; the next one is real too
+        tagged = ops.concat((input_mask[:, 2:], ends), 1) > 0  # of positions 1 to S - 1; the next one is real too
         tags = self.best_path(emissions[:, 1:], tagged, transitions, start, end)
         return ops.concat((ends, tags), 1)

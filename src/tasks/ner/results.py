@@ -100,7 +100,7 @@ def _split(records, name):
 
 
 def _score_as_the_zoo(config, tags, records, sentences, gold, predicted):
-    """The model zoo's measures: of every place of the padded rows, and of the entities' texts where there are texts.
+    """The model zoo's measures: of every position of the padded rows, and of the entities' texts where there are texts.
 
     The zoo trains [CLS], [SEP] and padding to be O; here they are not tagged, and count as O.
     """

@@ -98,11 +98,11 @@ def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<
             _cut(labels, spans, room, losses)
             row_starts = [0] if ids else []
         for first in row_starts:
-            place = slice(first, first + room)
-            own = labels[place] if len(row_starts) == 1 else _label_window(tag_set, spans, first, tagged[place])
-            input_ids, token_type_ids = tokenizer.join(ids[place], None, seq_length)
+            window = slice(first, first + room)
+            own = labels[window] if len(row_starts) == 1 else _label_window(tag_set, spans, first, tagged[window])
+            input_ids, token_type_ids = tokenizer.join(ids[window], None, seq_length)
             row = {"input_ids": input_ids, "token_type_ids": token_type_ids, "label_ids": [-1, *own, -1]}
-            rows.append(row | {"starts": [0, *starts[place], 0], "ends": [0, *ends[place], 0], "sentence": number})
+            rows.append(row | {"starts": [0, *starts[window], 0], "ends": [0, *ends[window], 0], "sentence": number})
     if not rows:
         raise ValueError(f"{path}: no sentence has a token")
     return rows, losses
@@ -150,12 +150,12 @@ def _split_unknown(text, ids, offsets, unknown, encode_character):
     for token, (start, end) in zip(ids, offsets):
         if token == unknown and end - start > 1:
             num_before = len(new_ids)
-            for place in range(start, end):
-                pieces = encode_character(text[place])
+            for position in range(start, end):
+                pieces = encode_character(text[position])
                 new_ids += pieces
-                new_offsets += [(place, place + 1)] * len(pieces)
+                new_offsets += [(position, position + 1)] * len(pieces)
                 if not pieces and len(new_ids) > num_before:
-                    new_offsets[-1] = (new_offsets[-1][0], place + 1)
+                    new_offsets[-1] = (new_offsets[-1][0], position + 1)
         else:
             new_ids.append(token)
             new_offsets.append((start, end))
@@ -265,6 +265,6 @@ def merge_windows(sentence_ids, lengths, starts, ends, values):
 def find_entities(tag_set, starts, ends, label_ids):
     """Entities over characters, from the start of the first token to the end of the last, by the labels of a sentence's tokens; those of
     -1 are passed over."""
-    tagged = [place for place, label_id in enumerate(label_ids) if label_id >= 0]
-    spans = tag_set.find_spans([label_ids[place] for place in tagged])
+    tagged = [position for position, label_id in enumerate(label_ids) if label_id >= 0]
+    spans = tag_set.find_spans([label_ids[window] for place in tagged])
     return [Entity(name, int(starts[tagged[first]]), int(ends[tagged[behind - 1]])) for name, first, behind in spans]

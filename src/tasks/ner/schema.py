@@ -4,7 +4,7 @@ from pydantic import BaseModel, Field
 
 
 class Entity(BaseModel):
-    """A place in the text, counted in characters (code points)."""
+    """A span of the text, counted in characters (code points)."""
 
     type: str
     start: int

@@ -133,8 +133,8 @@ def _read_entities(found):
     if not isinstance(label, dict) or not all(map(clean_name, label)) or not all(isinstance(names, dict) for names in label.values()):
         raise ValueError('"label" is not of the form {type: {entity text: [[start, last], …]}}')
     check_escapes([text, *label])
-    places = [(clean_name(entity_type), name, spans) for entity_type, names in label.items() for name, spans in names.items()]
-    entities = {_check_span(text, entity_type, name, span) for entity_type, name, spans in places for span in _as_list(spans)}
+    named = [(clean_name(entity_type), name, spans) for entity_type, names in label.items() for name, spans in names.items()]
+    entities = {_check_span(text, entity_type, name, span) for entity_type, name, spans in named for span in _as_list(spans)}
     return text, tuple(sorted(entities, key=lambda entity: (entity.start, entity.end, entity.type)))
 
 
@@ -144,7 +144,7 @@ def _as_list(spans):
 
 def _check_span(text, entity_type, name, span):
     where = f'"label", {entity_type}, {name[:40]!r}:'
-    if not isinstance(span, list) or [type(place) for place in span] != [int, int]:
+    if not isinstance(span, list) or [type(number) for number in span] != [int, int]:
         raise ValueError(f"{where} found {str(span)[:40]}, expected [start, last]")
     start, last = span
     if not 0 <= start <= last < len(text):

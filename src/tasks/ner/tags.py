@@ -137,7 +137,7 @@ class TagSet:
 
     def find_spans(self, label_ids):
         """The entities of a sequence of label ids (0 to C-1), over its positions."""
-        assert min(label_ids, default=0) >= 0, "label ids of unlabelled places are not to be decoded"
+        assert min(label_ids, default=0) >= 0, "label ids of unlabelled positions are not to be decoded"
         return find_spans([self._tags[label_id] for label_id in label_ids])
 
     def make_labels(self, length, spans):

@@ -1,0 +1,146 @@
+"""The data sets that run_classifier.py knows: their columns, labels and file names."""
+
+from dataclasses import dataclass, field, replace
+
+_LANGUAGE = "en"  # of the rows of xnli, unless another is asked for
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where a table keeps its texts, label and language: names of header fields, or indices from 0."""
+
+    text_a: str | int
+    text_b: str | int | None = None
+    label: str | int | None = None
+    language: str | int | None = None
+
+    @property
+    def names(self):
+        return [column for column in vars(self).values() if isinstance(column, str)]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A known data set.
+
+    Args:
+        named: Columns of a table with a header, one for each spelling that goes round.
+        indexed: Columns of a table without a header; None where it must have one.
+        labels: label names in id order; empty where the training file decides.
+        files: the names to look for in data_dir, for train, eval and predict; the first that exists is taken, plain or .gz.
+        aliases: other spelling of a label, in small letters -> its name; the file's may have capital ones.
+        skipped_label: what stands for a label where the annotators did not agree; such rows count neither in training nor in evaluation.
+            None: `-`, if all other labels of a file are those of inference.
+        separators: as `read_rows` takes them.
+        regression: the label is a number.
+        ragged: rows may have further columns behind those of the first row.
+        language: of the rows to read, where the table names languages.
+    """
+
+    named: tuple
+    indexed: Columns | None
+    labels: tuple = ()
+    files: tuple = (("train.tsv",), ("dev.tsv",), ("test.tsv",))
+    aliases: dict = field(default_factory=dict)
+    skipped_label: str | None = None
+    separators: tuple | None = None
+    regression: bool = False
+    ragged: bool = False
+    language: str = _LANGUAGE
+
+
+ENTAILMENT = ("contradiction", "entailment", "neutral")  # Google's order
+NO_AGREEMENT = "-"  # stands for one of these where the annotators did not agree
+
+DATA_SETS = {
+    "cola": DataSet((Columns("sentence", None, "label"),), Columns(3, None, 1), ("0", "1")),
+    "sst2": DataSet((Columns("sentence", None, "label"),), None, ("0", "1")),
+    "mrpc": DataSet(
+        (Columns("#1 String", "#2 String", "Quality"),),
+        None,
+        ("0", "1"),
+        files=(("train.tsv", "msr_paraphrase_train.txt"), ("dev.tsv", "msr_paraphrase_test.txt"), ("test.tsv",)),
+    ),
+    "stsb": DataSet(
+        (Columns("sentence1", "sentence2", "score"),),
+        Columns(5, 6, 4),
+        files=(("train.tsv", "sts-train.csv"), ("dev.tsv", "sts-dev.csv"), ("test.tsv", "sts-test.csv")),
+        separators=("\t",),
+        regression=True,
+        ragged=True,
+    ),
+    "mnli": DataSet(
+        (Columns("sentence1", "sentence2", "gold_label"),),
+        None,
+        ENTAILMENT,
+        files=(("train.tsv",), ("dev_matched.tsv", "dev.tsv"), ("test_matched.tsv", "test.tsv")),
+        skipped_label=NO_AGREEMENT,
+    ),
+    "xnli": DataSet(
+        (
+            Columns("sentence1", "sentence2", "gold_label", "language"),
+            Columns("premise", "hypo", "label"),
+            Columns("text_a", "text_b", "label"),
+        ),
+        None,
+        ENTAILMENT,
+        files=(
+            (*(f"{folder}multinli.train.{{language}}.tsv" for folder in ("", "multinli/", "XNLI-MT-1.0/multinli/")), "train.tsv"),
+            ("xnli.dev.tsv", "XNLI-1.0/xnli.dev.tsv", "dev.tsv"),
+            ("xnli.test.tsv", "XNLI-1.0/xnli.test.tsv", "test.tsv"),
+        ),
+        aliases={"contradictory": "contradiction"},
+        skipped_label=NO_AGREEMENT,
+    ),
+    "tnews": DataSet(
+        (Columns("sentence", None, "label"),),
+        None,
+        tuple(str(code) for code in range(100, 117) if code not in (105, 111)),
+        files=(("train.json",), ("dev.json",), ("test.json",)),
+    ),
+    "news": DataSet((Columns("title", None, "label"),), Columns(3, None, 2), separators=("\t", "_!_")),
+    "info": DataSet(
+        (Columns("title", None, "label"),),
+        Columns(1, None, 2),
+        ("0", "1"),
+        files=(("train.csv",), ("eval.csv",), ("test.csv",)),
+    ),
+    "chnsenticorp": DataSet((Columns("text_a", None, "label"),), None, ("0", "1")),
+}
+
+
+def parse_columns(text):
+    """`text_a=NAME_OR_INDEX[,text_b=…][,label=…]` as Columns.
+
+    Raises:
+        ValueError: another key, a key twice, or no text_a.
+    """
+    found = {}
+    for part in text.split(","):
+        key, _, column = part.partition("=")
+        key = key.strip()
+        column = column.strip()
+        if key not in ("text_a", "text_b", "label") or not column or key in found:
+            raise ValueError(f"columns={text}: expected text_a=NAME_OR_INDEX[,text_b=…][,label=…], found {part!r}")
+        found[key] = int(column) if column.isdecimal() else column
+    if "text_a" not in found:
+        raise ValueError(f"columns={text}: text_a is missing")
+    if len(set(found.values())) < len(found):
+        raise ValueError(f"columns={text}: two of them are the same column")
+    return Columns(**found)
+
+
+def usual_files(name, language=None):
+    """The file names of a task in data_dir, for train, eval and predict; the first that exists is taken, plain or .gz."""
+    files = DATA_SETS[name].files if name in DATA_SETS else DataSet.files
+    return tuple(tuple(file.format(language=language or _LANGUAGE) for file in names) for names in files)
+
+
+def make_data_set(name, columns, language=None):
+    """The DataSet of a known name, or one for `custom` with its columns given as text; `language` chooses the rows and files of xnli."""
+    if name != "custom":
+        return replace(DATA_SETS[name], language=language or _LANGUAGE)
+    if not columns:
+        raise ValueError("task_name=custom needs --columns text_a=NAME_OR_INDEX[,text_b=…][,label=…]")
+    parsed = parse_columns(columns)
+    return DataSet((parsed,), parsed)
