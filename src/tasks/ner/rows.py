@@ -266,5 +266,5 @@ def find_entities(tag_set, starts, ends, label_ids):
     """Entities over characters, from the start of the first token to the end of the last, by the labels of a sentence's tokens; those of
     -1 are passed over."""
     tagged = [position for position, label_id in enumerate(label_ids) if label_id >= 0]
-    spans = tag_set.find_spans([label_ids[window] for place in tagged])
+    spans = tag_set.find_spans([label_ids[position] for position in tagged])
     return [Entity(name, int(starts[tagged[first]]), int(ends[tagged[behind - 1]])) for name, first, behind in spans]
