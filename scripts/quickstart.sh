@@ -59,7 +59,7 @@ for split in train dev; do
 done
 if [ ! -f "$text/eval/eval_results.json" ]; then
     $python run_pretrain.py --config_path configs/quickstart_pretrain.yaml --resume true --vocab_file_path "$text/vocab.txt" \
-        --data_dir "$text/train" --eval_data_dir "$text/dev" --save_checkpoint_path "$text/run"
+        --data_dir "$text/train" --eval_data_dir "$text/dev" --output_dir "$text/run"
     $python pretrain_eval.py --eval_data_dir "$text/dev" --eval_ckpt "$text/run" --output_dir "$text/eval"
 fi
 $python scripts/quickstart_summary.py "$run"
