@@ -1,4 +1,4 @@
-"""The largest batch that trains within a memory limit, without and with recompute, and the speed at each: the tables of seed 004's kind.
+"""The largest batch that trains within a memory limit, without and with recompute, and the speed at each: as PaddleFleetX tabulates them.
 
     .venv/bin/python benchmarks/max_batch.py --config configs/networks/bert_base.json --seq_length 128 --memory 4 --output max_batch.md
 

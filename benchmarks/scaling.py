@@ -218,7 +218,7 @@ def summarise(cells):
 
 
 def make_tables(summary, target):
-    """The seeds' table, and mean, slowest and fastest stretch between two step lines of each cell.
+    """A table of the cells, and the mean, slowest and fastest stretch between two step lines of each cell.
 
     Args:
         summary: dict of (method, count) -> what `summarise` gives, methods and counts in order.

@@ -1,4 +1,4 @@
-"""Fixtures that all tests share: the data folder of the workplace, the pretrained encoder, tiny vocabularies."""
+"""Fixtures that all tests share: the folder of real data, the pretrained encoder, tiny vocabularies."""
 
 import importlib.util
 import json
