@@ -17,7 +17,7 @@ def load(*flags):
     return loader.load(PretrainOptions, ["--data_dir=/data", *flags])
 
 
-def test_the_seeds_command_is_understood():
+def test_the_published_command_is_understood():
     """run_standalone_pretrain_ascend.sh of the model zoo."""
     options = load(
         "--device_target=Ascend", "--distribute=false", "--epoch_size=40", "--device_id=3", "--device_num=1", "--enable_save_ckpt=true",
