@@ -694,7 +694,6 @@ BAD_FLAGS = {
     "no_best": ({"n_best_size": "0"}, "n_best_size=0"),
     "chinese_version_2": ({"language": "zh", "version_2_with_negative": "true"}, "language=zh: "),
     "unknown_language": ({"language": "fr"}, "language=fr"),
-    "three_classes": ({"num_class": "3"}, "num_class=3"),
     "one_segment": ({"model.type_vocab_size": "1"}, "model.type_vocab_size=1"),
     "too_long": ({"seq_length": "40", "bucket_list": None}, "seq_length=40 is above model.max_position_embeddings=32"),
     "no_room": ({"seq_length": "8", "bucket_list": None}, "seq_length=8 and max_query_length=4 leave no room for a text"),

@@ -171,6 +171,7 @@ class PretrainEvalOptions(_PretrainingOptions):
     """Evaluation of a pretrained network: masked language model and next sentence."""
 
     splits = ("eval",)
+    enable_data_sink = False
     WEIGHTS = "eval_ckpt"
     BATCH_SIZES = ("eval_batch_size",)
 
