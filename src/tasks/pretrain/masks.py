@@ -52,9 +52,8 @@ def draw_masks(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Choose tokens to predict, and hide them.
 
-    A row's masks depend only on its key and its tokens. min(max_predictions, max(1, round(length * probability))) of its
-    candidates are chosen, or fewer if whole words do not fill that number. Of the chosen tokens 80 % become [MASK], 10 % stay,
-    and 10 % become a random token.
+    A row's masks depend only on its key and its tokens. The number of chosen tokens is min(max_predictions, max(1, round(length *
+    probability))), or less if whole words do not fill it. 80 % of them become [MASK], 10 % stay, and 10 % become a random token.
 
     Args:
         input_ids: int32 [B, S], padded with 0.

@@ -84,7 +84,7 @@ def _read_training_rows(config, path):
 
 
 def _compare(config, path, source, rows):
-    """Check that records to evaluate equal the rows made from `source`; if only a few differ, warn, as the rows of `source` are used.
+    """Check that records to evaluate equal the rows made from `source`, which are used where a few differ.
 
     Raises:
         ValueError: too many rows differ.

@@ -33,17 +33,17 @@ def make_pairs(store: TokenStore, first: int, last: int, max_seq_length: int, sh
     Returns:
         PAIR array, in the order of the text.
     """
-    rows = _cut_chunks(store, first, last, max_seq_length - SPECIAL_TOKENS, short_seq_prob, random.Random(repr(seed)))
-    documents, a_start, a_end, b_end, targets = (np.frombuffer(column, np.int64) for column in rows)
+    room = max_seq_length - SPECIAL_TOKENS
+    documents, a_start, a_end, b_end, targets = _cut_chunks(store, first, last, room, short_seq_prob, random.Random(repr(seed)))
     generator = np.random.default_rng(seed)
     is_random = b_end < 0
     a_length, b_start, b_length = a_end - a_start, a_end.copy(), b_end - a_end
     wanted = np.maximum(1, (targets - a_length)[is_random])
     b_start[is_random], b_length[is_random] = _draw_others(store, documents[is_random], wanted, generator)
     pairs = np.empty(len(documents), PAIR)
-    room = max_seq_length - SPECIAL_TOKENS
     keep_a = np.minimum(a_length, np.maximum(room - b_length, room - room // 2))
-    for name, start, length, keep in (("a", a_start, a_length, keep_a), ("b", b_start, b_length, np.minimum(b_length, room - keep_a))):
+    keep_b = np.minimum(b_length, room - keep_a)
+    for name, start, length, keep in (("a", a_start, a_length, keep_a), ("b", b_start, b_length, keep_b)):
         pairs[f"{name}_start"] = start + generator.binomial(length - keep, 0.5)  # each cut removes the first or the last token
         pairs[f"{name}_length"] = keep
     pairs["is_random_next"] = is_random
@@ -54,10 +54,10 @@ def _cut_chunks(store, first, last, room, short_seq_prob, generator):
     """Cut chunks of sentences, each divided in two.
 
     Returns:
-        five arrays: document; begin and end of A; end of B, or -1 for a random next; the length aimed at.
+        five int64 arrays [pairs]: document; begin and end of A; end of B, or -1 for a random next; the length aimed at.
     """
-    columns = tuple(array("q") for _ in range(5))
-    add_document, add_start, add_a_end, add_b_end, add_target = (column.append for column in columns)
+    documents, a_starts, a_ends = array("q"), array("q"), array("q")
+    b_ends, targets = array("q"), array("q")
     uniform = generator.random
     sentences = memoryview(store.sentences)
     borders = store.documents[first : last + 1].tolist()
@@ -68,20 +68,20 @@ def _cut_chunks(store, first, last, room, short_seq_prob, generator):
             stop = bisect_left(sentences, start + target, begin + 1, min(end, begin + target))  # no sentence is empty
             middle = begin + 1 + int(uniform() * (stop - begin - 1))
             is_random = stop == begin + 1 or uniform() < 0.5
-            add_document(document)
-            add_start(start)
-            add_a_end(sentences[middle])
-            add_b_end(-1 if is_random else sentences[stop])
-            add_target(target)
+            documents.append(document)
+            a_starts.append(start)
+            a_ends.append(sentences[middle])
+            b_ends.append(-1 if is_random else sentences[stop])
+            targets.append(target)
             begin = middle if is_random else stop
-    return columns
+    return [np.frombuffer(column, np.int64) for column in (documents, a_starts, a_ends, b_ends, targets)]
 
 
 def _draw_others(store, documents, targets, generator):
-    """Draw runs of sentences from other documents, each as long as its target or up to its document's end.
+    """Draw runs of sentences from other documents, each until its target length or the end of its document is reached.
 
     Returns:
-        their begins and lengths: int64 [pairs] each.
+        their first tokens and their lengths: int64 [pairs] each.
     """
     others = generator.integers(0, store.num_documents - 1, len(documents))
     others += others >= documents
