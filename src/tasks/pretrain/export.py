@@ -26,7 +26,7 @@ def make_examples(texts: list[list[int]], questions: list[list[int]], settings: 
 
 
 def split_outputs(outputs: Sequence[np.ndarray], rows: int, lengths: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """(outputs by row, other outputs): the masked-LM logits, which the network gives for all rows in one axis, are split; no others."""
+    """The outputs by row, with the masked-LM logits [B * P, V] reshaped to [B, P, V]; there are no other outputs."""
     return [outputs[0].reshape(rows, -1, outputs[0].shape[-1]), outputs[1]], []
 
 

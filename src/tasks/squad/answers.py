@@ -63,11 +63,11 @@ def find_answers(
     """The best answers to the questions, by the rules of SQuAD 1.1 or, with a threshold, of SQuAD 2.0.
 
     An answer is any span of context tokens inside the window that gives its first token the most context. Its text is the context's,
-    unchanged, from the first token to the last; spans with equal texts are one answer, with the logits of the best. Equal scores
-    are ordered by the earlier window, then the higher start_logit, then the earlier token; no answer comes last.
+    unchanged, from the first token to the last; spans with equal texts are one answer, with the logits of the best. Among equal
+    scores the earlier window comes first, then the higher start_logit, then the earlier token; no answer comes last.
 
-    Google's order is the same. Google considers only spans whose ends are among the n_best_size best starts and the n_best_size best
-    ends of a window (all spans, if rows are no longer), and puts texts together from tokens, so that they may begin or end elsewhere.
+    Google's order is the same, but Google's spans begin at one of the n_best_size best starts of a window and end at one of its
+    n_best_size best ends, and its texts are put together from tokens, so that they may begin or end elsewhere.
 
     Args:
         records: the rows of `encode_questions` with training=False.

@@ -27,7 +27,7 @@ class EncodingReport:
 
     Args:
         num_moved: answers that are not at their answer_start and were found elsewhere in the context.
-        not_located: ids of questions with answers, none of which is found in the context, on characters that have tokens.
+        not_located: ids of questions none of whose answers is found in the context, on characters that have tokens.
         split_answers: ids of questions whose answer is whole in no window.
         cut_questions: ids of questions longer than max_query_length.
         no_tokens: ids of questions whose context has no token.
