@@ -95,17 +95,22 @@ def find_answers(
         logits = [np.array([values[row][: records.lengths[row]] for values in (start_logits, end_logits)], np.float64) for row in rows]
         if not all(np.isfinite(pair).all() for pair in logits):
             raise FloatingPointError(f"question {question.id}: a logit is not finite")
-        offsets, best = _choose(question.context, _find_spans(records, row_starts, rows, logits, max_answer_length), n_best_size)
         null = min((tuple(pair[:, 0].tolist()) for pair in logits), key=sum)
-        text, (start_logit, end_logit) = next(iter(best.items()), ("", (0.0, 0.0)))
-        odds = null[0] + null[1] - start_logit - end_logit
-        is_null = null_threshold is not None and odds > null_threshold
-        answers.predictions[question.id] = "" if is_null else text
-        answers.nbest[question.id] = _list_best(best, None if null_threshold is None else null, n_best_size)
-        answers.offsets[question.id] = [offsets.get(entry["text"]) for entry in answers.nbest[question.id]]
-        answers.null_odds[question.id] = odds
-        answers.non_null[question.id] = text
+        offsets, best = _choose(question.context, _find_spans(records, row_starts, rows, logits, max_answer_length), n_best_size)
+        _add(answers, question.id, offsets, best, null, n_best_size, null_threshold)
     return answers
+
+
+def _add(answers, key, offsets, best, null, n_best_size, null_threshold):
+    """Store what was found for a question; null: logits of no answer."""
+    text, (start_logit, end_logit) = next(iter(best.items()), ("", (0.0, 0.0)))
+    odds = null[0] + null[1] - start_logit - end_logit
+    is_null = null_threshold is not None and odds > null_threshold
+    answers.predictions[key] = "" if is_null else text
+    answers.nbest[key] = _list_best(best, None if null_threshold is None else null, n_best_size)
+    answers.offsets[key] = [offsets.get(entry["text"]) for entry in answers.nbest[key]]
+    answers.null_odds[key] = odds
+    answers.non_null[key] = text
 
 
 def _find_spans(records, row_starts, rows, logits, max_answer_length):

@@ -2,6 +2,12 @@
 
 The windows are those of Google's run_squad.py. The labels are the tokens that contain the answer's characters; Google starts from
 the answer's whole words and narrows them to the pieces that spell it, where it finds them.
+
+Columns by token: input_ids; token_type_ids, 1 from the window on; except in training also starts and ends, the characters of the
+window's tokens in the context, end exclusive, 0 elsewhere.
+Columns by row: question, its number; context_start, the position of the window's first token in the row; window_start, its index in
+the context; start_positions and end_positions, the positions of the answer's first and last token in the row: 0 where there is no
+answer or the window does not hold all of it, -1 where there is no label.
 """
 
 from collections.abc import Sequence
@@ -88,8 +94,7 @@ def encode_questions(
     """Encode questions as rows, each [CLS] question [SEP] window [SEP].
 
     The question is cut to max_query_length tokens; the window gets the remaining room. Windows begin at the context's token 0,
-    doc_stride, 2 * doc_stride and so on (or side by side, where a window is shorter than that) until one reaches the end. A context
-    without tokens has one window.
+    doc_stride, 2 * doc_stride … (or side by side, if a window is shorter) until one reaches the end; no tokens make one window.
 
     Args:
         seq_length: longest row in tokens, more than max_query_length + 3.
@@ -98,32 +103,21 @@ def encode_questions(
         path: named in errors.
 
     Returns:
-        Chunk of int columns, in which the rows of a question are neighbours and in order.
-            tokens: input_ids; token_type_ids, 1 from the window on; except in training also starts and ends, the characters of the
-            window's tokens in the context, end exclusive, 0 elsewhere.
-            rows: question, its number; context_start, the position of the window's first token in the row; window_start, its index in
-            the context; start_positions and end_positions, the positions of the answer's first and last token in the row: 0 where there
-            is no answer or the window does not hold all of it, -1 where there is no label.
-        EncodingReport.
+        Chunk of the int columns above, in which the rows of a question are neighbours and in order; EncodingReport.
 
     Raises:
         ValueError: a question without a text, a context or a required answer; no room for a window; no row.
 
     Source: convert_examples_to_features of BERT's run_squad.py.
     """
-    if doc_stride < 1 or max_query_length < 1 or seq_length < max_query_length + 4:
-        lengths = f"seq_length={seq_length}, max_query_length={max_query_length}, doc_stride={doc_stride}"
-        raise ValueError(f"{lengths}: seq_length must exceed max_query_length + 3, and the others must be at least 1")
-    _check(questions, training, version_2, path)
+    _check_lengths(seq_length, doc_stride, max_query_length)
+    _check_questions(questions, training, version_2, path)
     texts = list(dict.fromkeys(question.context for question in questions))
     contexts = dict(zip(texts, _encode(texts, tokenizer)))
     rows: list[_Row] = []
     report = EncodingReport()
-    for number, (question, query) in enumerate(zip(questions, _encode_queries(questions, tokenizer))):
+    for number, (question, query) in enumerate(zip(questions, _encode_queries(questions, tokenizer, max_query_length, report))):
         context = contexts[question.context]
-        if len(query) > max_query_length:
-            report.cut_questions.append(question.id)
-            query = query[:max_query_length]
         if not len(context.ids):
             report.no_tokens.append(question.id)
         answer = _find_answer(question, context, version_2, report)
@@ -138,7 +132,13 @@ def encode_questions(
     return _join(rows, tokenizer, with_offsets=not training), report
 
 
-def _check(questions, training, version_2, path):
+def _check_lengths(seq_length, doc_stride, max_query_length):
+    if doc_stride < 1 or max_query_length < 1 or seq_length < max_query_length + 4:
+        lengths = f"seq_length={seq_length}, max_query_length={max_query_length}, doc_stride={doc_stride}"
+        raise ValueError(f"{lengths}: seq_length must exceed max_query_length + 3, and the others must be at least 1")
+
+
+def _check_questions(questions, training, version_2, path):
     for question in questions:
         if question.text is None or question.context is None:
             raise ValueError(f'{path}: question {question.id}: "{"question" if question.text is None else "context"}" is missing')
@@ -156,10 +156,14 @@ def _encode(texts, tokenizer):
             yield _Tokens(np.array(ids, np.int32), starts, ends)
 
 
-def _encode_queries(questions, tokenizer):
+def _encode_queries(questions, tokenizer, max_length, report):
+    """The ids of each question, cut to max_length."""
     for begin in range(0, len(questions), _CHUNK):
-        for ids in tokenizer.encode([question.text for question in questions[begin : begin + _CHUNK]]):
-            yield np.array(ids, np.int32)
+        some = questions[begin : begin + _CHUNK]
+        for question, ids in zip(some, tokenizer.encode([question.text for question in some])):
+            if len(ids) > max_length:
+                report.cut_questions.append(question.id)
+            yield np.array(ids[:max_length], np.int32)
 
 
 def _find_answer(question, context, version_2, report):
