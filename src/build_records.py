@@ -8,19 +8,20 @@ The flags of Google's create_pretraining_data.py keep their names and defaults. 
 import os
 import signal
 import sys
+from types import FrameType
 
 from src import cli
 from src.config import loader
 from src.tasks.pretrain.corpus.options import BuilderOptions
 
 
-def main(argv=None):
-    """Parse, build, print."""
+def main(argv: list[str] | None = None) -> None:
+    """Build records, or print those of an existing file."""
     options = loader.load(BuilderOptions, argv)
     with cli.bad_input_exits():
         signal.signal(signal.SIGTERM, _exit)
         signal.signal(signal.SIGINT, _exit)
-        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # processes share the cores, not threads
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # worker processes share the cores instead
         if options.input_file:
             from src.tasks.pretrain.corpus.builder import build
 
@@ -31,8 +32,8 @@ def main(argv=None):
             print_records(options.output_file, options.vocab_file, options.inspect)
 
 
-def _exit(number, frame):
-    """Leave by way of the blocks that remove temporary files."""
+def _exit(number: int, frame: FrameType | None) -> None:
+    """Exit by an exception, so that temporary files are removed."""
     sys.exit(128 + number)
 
 

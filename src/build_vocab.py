@@ -2,10 +2,12 @@
 
     python -m src.build_vocab --input_file 'text/*.txt' --vocab_file vocab.txt --vocab_size 8000
 
-Reads what `python -m src.build_records` reads. The same text and flags give the same file.
+Reads the input of `python -m src.build_records`. The same text and flags give the same file.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from tokenizers import Tokenizer, models, trainers
 from tokenizers.pre_tokenizers import BertPreTokenizer
@@ -20,19 +22,25 @@ from src.tasks.pretrain.corpus.tokens import cut_lines
 from src.text.tokenization import CLS, MASK, PAD, SEP, UNKNOWN, make_normalizer
 
 _SPECIAL = [PAD, UNKNOWN, CLS, SEP, MASK]
-_CHARS = 1 << 20  # of a block of text
+_CHARS = 1 << 20  # characters of a block of text
 
 
-def train(paths, vocab_size, lower_case=True, min_frequency=2, input_format=None):
-    """Tokens in the order of their ids: special tokens, letters, pieces in the order they were merged.
+def train(
+    paths: Sequence[Path | str],
+    vocab_size: int,
+    lower_case: bool = True,
+    min_frequency: int = 2,
+    input_format: str | None = None,
+) -> list[str]:
+    """Train a vocabulary: the tokens in the order of their ids, which are special tokens, letters, and pieces in the order of merging.
 
     Args:
-        paths, input_format: for `read_corpus`.
-        vocab_size: most tokens. The most frequent letters are kept if not all fit.
-        min_frequency: of a letter, and of a pair of pieces that is merged.
+        paths, input_format: see `read_corpus`.
+        vocab_size: largest number of tokens. The most frequent letters are kept if not all fit.
+        min_frequency: lowest frequency of a letter, and of a pair of pieces to be merged.
 
     Raises:
-        ValueError: the text has no letter of that frequency.
+        ValueError: no letter has that frequency.
     """
     pipeline = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
     pipeline.normalizer, pipeline.pre_tokenizer = make_normalizer(lower_case), BertPreTokenizer()
@@ -41,19 +49,19 @@ def train(paths, vocab_size, lower_case=True, min_frequency=2, input_format=None
     kept = sorted(ranked[: vocab_size - len(_SPECIAL)], key=lambda letter: (letter.startswith("##"), letter))
     if not kept:
         raise ValueError(f"no letter occurs {min_frequency} times in {', '.join(map(str, paths))}")
-    # given as special tokens the letters get these ids; the trainer's own numbering follows a random order of words
+    # as special tokens the letters get these ids; the trainer's own numbering depends on a random order of words
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=_SPECIAL + kept, limit_alphabet=0, show_progress=False
     )
     pipeline.train_from_iterator(read_corpus(paths, input_format), trainer)
     vocabulary = pipeline.get_vocab()
-    return sorted(vocabulary, key=vocabulary.get)
+    return sorted(vocabulary, key=vocabulary.__getitem__)
 
 
-def _count_letters(text, pipeline):
-    """How often each letter occurs, and "##" with each that continues a word."""
-    letters = Counter()
-    for lines in cut_lines(text, _CHARS):
+def _count_letters(corpus: Iterable[str], pipeline: Tokenizer) -> Counter[str]:
+    """The frequency of each letter, and of "##" with each letter that continues a word."""
+    letters: Counter[str] = Counter()
+    for lines in cut_lines(corpus, _CHARS):
         for text, count in Counter(" ".join(lines).split(" ")).items():
             for word, _ in pipeline.pre_tokenizer.pre_tokenize_str(pipeline.normalizer.normalize_str(text)):
                 for letter, times in Counter(list(word) + [f"##{letter}" for letter in word[1:]]).items():
@@ -61,8 +69,8 @@ def _count_letters(text, pipeline):
     return letters
 
 
-def main(argv=None):
-    """Parse, train, write."""
+def main(argv: list[str] | None = None) -> None:
+    """Train a vocabulary and write it."""
     options = loader.load(VocabularyOptions, argv)
     with cli.bad_input_exits():
         paths = find_files(options.input_file)

@@ -44,8 +44,8 @@ def preprocess(options):
     for note in tokenizer.notes:
         logger.warning(note)
     sentences = _choose(options, read_tagged(options.data_dir, options.class_filter).labelled_sentences(options.data_dir))
-    found, lost = encode_sentences(sentences, tokenizer, tag_set, options.max_seq_len, windows=False, path=options.data_dir)
-    for line in lost.report(options.data_dir, sentences):
+    found, report = encode_sentences(sentences, tokenizer, tag_set, options.max_seq_len, windows=False, path=options.data_dir)
+    for line in report.describe(options.data_dir, sentences):
         logger.info(line)
     rows = [row for row in map(_lay_out, found) if row]
     if len(rows) < len(found):

@@ -124,8 +124,8 @@ def test_statistics_are_those_of_the_rows(flags, tmp_path, vocab_file):
 
 @pytest.mark.parametrize("file_format", ["tfrecord", "mindrecord"])
 def test_any_number_of_workers_gives_the_same_bytes(flags, tmp_path, monkeypatch, file_format):
-    monkeypatch.setattr("src.tasks.pretrain.corpus.builder._CHARS", 500)  # several blocks; workers get theirs as tasks
-    monkeypatch.setattr("src.tasks.pretrain.corpus.builder._ROWS", 16)
+    monkeypatch.setattr("src.tasks.pretrain.corpus.builder.BLOCK_CHARS", 500)  # several blocks; workers get theirs as tasks
+    monkeypatch.setattr("src.tasks.pretrain.corpus.builder.BLOCK_ROWS", 16)
     for workers in (1, 3):
         main(flags(output_file=tmp_path / f"out{workers}" / f"x.{file_format}", workers=workers, shards=2))
     first = bytes_of(tmp_path / "out1")
@@ -168,9 +168,9 @@ def test_whole_words_come_with_their_borders(flags, tmp_path, vocab_file):
         chosen = row["masked_lm_positions"][:count]
         ids[chosen] = row["masked_lm_ids"][:count]
         np.testing.assert_array_equal(row["word_continues"], [tokens[number].startswith("##") for number in ids])
-        for place in range(1, 32):
-            if row["word_continues"][place] and ids[place - 1] not in (tokens.index("[CLS]"), tokens.index("[SEP]")):
-                assert (place in chosen) == (place - 1 in chosen)
+        for position in range(1, 32):
+            if row["word_continues"][position] and ids[position - 1] not in (tokens.index("[CLS]"), tokens.index("[SEP]")):
+                assert (position in chosen) == (position - 1 in chosen)
 
 
 def test_the_description_is_kept_in_the_file(flags, tmp_path, vocab_file):
@@ -243,8 +243,8 @@ def test_records_are_printed_as_text(flags, tmp_path, capsys, name, vocab_file):
     assert text.endswith(capsys.readouterr().out)
     row, tokens = read_rows(tmp_path / name)[0], list(read_vocabulary(vocab_file))
     shown = text[text.index("record 0") : text.index("record 1")]
-    place, number = row["masked_lm_positions"][0], row["masked_lm_ids"][0]
-    assert f"masked: {place}={tokens[number]}" in shown and "segment 0: [CLS]" in shown
+    position, number = row["masked_lm_positions"][0], row["masked_lm_ids"][0]
+    assert f"masked: {position}={tokens[number]}" in shown and "segment 0: [CLS]" in shown
     assert f"next_sentence_label: {row['next_sentence_labels'][0]}" in shown
 
 
@@ -291,7 +291,7 @@ def test_damaged_records_are_not_printed(flags, tmp_path, capsys, vocab_file):
         ({"output_file": None}, "--output_file is missing"),
         ({"vocab_file": None}, "--vocab_file is missing"),
         ({"vocab_file": "nothing.txt"}, "nothing.txt: no such vocabulary"),
-        ({"shards": 1000}, "shards=1000: there are"),
+        ({"shards": 1000}, "shards=1000: there are only"),
         ({"dupe": 3}, "--dupe; --help lists them (unknown flag)"),
     ],
 )
@@ -305,7 +305,7 @@ def test_bad_flags_are_one_line(flags, capsys, tmp_path, changes, message):
     [
         (b"", "no text"),
         (b"\n \n", "no text"),
-        (b"One. Two.\nThree.\n", "one document only, but next-sentence pairs need two documents"),
+        (b"One. Two.\nThree.\n", "only one document, but next-sentence pairs need two documents"),
         (b'{"text": "the cat"}\n{"text": "the dog"}\n{"text"', "text.txt:3: not JSON"),
         (b"the cat\n\n\xff\n", "text.txt:3: not UTF-8"),
         (b"\x1f\x8b\x08\x00\x00", "text.txt:1: damaged gzip file"),

@@ -526,10 +526,10 @@ def test_chinese_is_learnt_and_measured_as_cmrc_does(chinese):
 def test_answers_that_stand_nowhere_are_counted_and_survive(chinese):
     train, dev = (list_questions(paragraphs) for paragraphs in (chinese.train, chinese.dev))
     lost, folder = ", ".join(question["id"] for _, question in train[:3]), chinese.out.parent
-    fault = "questions have answers, but none stands in the context; neither trained on nor part of the loss"
+    fault = "questions have answers, but none is in the context; excluded from training and from the loss"
     assert chinese.said.count(f"{folder}/cmrc2018_train.json: 3 of {len(train)} {fault}: {lost}") == 2
     assert chinese.said.count(f"{folder}/cmrc2018_dev.json: 1 of {len(dev)} {fault}: {dev[4][1]['id']}") == 2
-    moved = "1 answers do not stand at answer_start; the nearest place of their text is taken"
+    moved = "1 answers are not at answer_start; the nearest occurrence of their text is taken"
     assert chinese.said.count(f"{folder}/cmrc2018_train.json: {moved}") == 2
     assert dev[4][1]["id"] in read_json(chinese.out / "seed-1/predictions.json")
 
@@ -642,23 +642,23 @@ def make_question(key="q1", start=4, text="cat", **changes):
 
 UNANSWERED = {"id": "q1", "question": "was it good"}
 BAD_FILES = {  # content of the training file, and what follows its name
-    "no_json": (b'{"data": [', ": no JSON: "),
-    "nothing": (b"", ": no JSON: "),
-    "latin_1": ('{"data": "é"}'.encode("latin-1"), ": no JSON: "),
+    "no_json": (b'{"data": [', ": not JSON: "),
+    "nothing": (b"", ": not JSON: "),
+    "latin_1": ('{"data": "é"}'.encode("latin-1"), ": not JSON: "),
     "a_cut_gz": (gzip.compress(make_file(make_question()))[:-9], ": damaged gzip file: "),
-    "a_list": (b"[1, 2]", ': "data" is missing or no list'),
-    "no_paragraphs": (b'{"data": [{"title": "t"}]}', ': data[0]: "paragraphs" is missing or no list'),
+    "a_list": (b"[1, 2]", ': "data" is missing or not a list'),
+    "no_paragraphs": (b'{"data": [{"title": "t"}]}', ': data[0]: "paragraphs" is missing or not a list'),
     "no_questions": (b'{"data": []}', ": no questions"),
-    "an_id_that_is_a_number": (make_file(make_question(7)), ': data[0].paragraphs[0].qas[0]: "id" is missing or no string'),
+    "an_id_that_is_a_number": (make_file(make_question(7)), ': data[0].paragraphs[0].qas[0]: "id" is missing or not a string'),
     "a_start_beyond_the_context": (make_file(make_question(start=12)), ": question q1: an answer starts at 12, but its context ends at 11"),
-    "a_start_that_is_text": (make_file(make_question(start="4")), ': question q1: "answer_start" is missing or no whole number'),
+    "a_start_that_is_text": (make_file(make_question(start="4")), ': question q1: "answer_start" is missing or not a whole number'),
     "one_id_twice": (make_file(make_question(), make_question()), ": two questions have the id q1"),
-    "half_a_character": (make_file(make_question(text="\ud83d")), ': question q1: "text" is no Unicode text'),
+    "half_a_character": (make_file(make_question(text="\ud83d")), ': question q1: "text" is not Unicode text'),
     "no_answers_key": (make_file(UNANSWERED), ': question q1: "answers" is missing; training needs them'),
     "no_answer": (make_file(make_question(answers=[])), ": question q1 has no answers; --version_2_with_negative true"),
     "no_question": (make_file({"id": "q1", "answers": []}), ': question q1: "question" is missing'),
     "no_context": (json.dumps({"data": [{"paragraphs": [{"qas": [make_question()]}]}]}).encode(), ': question q1: "context" is missing'),
-    "answers_that_stand_nowhere": (make_file(make_question(text="dog")), ": no question has an answer that stands in its context"),
+    "answers_that_stand_nowhere": (make_file(make_question(text="dog")), ": no question has an answer that is in its context"),
 }
 
 
@@ -673,7 +673,7 @@ def test_bad_files_end_in_one_line(job, untrained, tmp_path, capsys, case):
 BAD_EVALUATIONS = {
     "no_answers_key": (make_file(UNANSWERED), ": question q1 has no answers to compare with"),
     "no_answer": (make_file(make_question(answers=[])), ": question q1 has no answer; --version_2_with_negative true allows that"),
-    "no_json": (b"{", ": no JSON: "),
+    "no_json": (b"{", ": not JSON: "),
     "no_context": (json.dumps({"data": [{"paragraphs": [{"qas": [make_question()]}]}]}).encode(), ': question q1: "context" is missing'),
 }
 

@@ -42,9 +42,9 @@ def find(contexts, rows, n_best_size=20, max_answer_length=30, null_threshold=No
 
 
 def make_offsets(context):
-    """Of the words between spaces."""
-    places = [0, *(place + 1 for place, character in enumerate(context) if character == " ")]
-    return [(place, place + len(word)) for place, word in zip(places, context.split(" "))]
+    """The (start, end) of the words between spaces."""
+    starts = [0, *(index + 1 for index, character in enumerate(context) if character == " ")]
+    return [(start, start + len(word)) for start, word in zip(starts, context.split(" "))]
 
 
 def find_one(context, start, end, offsets=None, null=(0.0, 0.0), **options):
@@ -194,7 +194,7 @@ TEXTS = {
 def test_text_is_the_contexts_where_googles_is_that_of_whole_words(saved, tokenizer):
     context, (first, last) = saved["context"], saved["span"]
     offsets = offsets_of(tokenizer, context)
-    start, end = ([20.0 if token == place else 0.0 for token in range(len(offsets))] for place in (first, last))
+    start, end = ([20.0 if token == answer else 0.0 for token in range(len(offsets))] for answer in (first, last))
     answers = find_one(context, start, end, offsets)
     assert (answers.predictions["q0"], saved["google"]) == TEXTS[context]
 
@@ -276,7 +276,7 @@ def test_no_answer_needs_odds_above_the_threshold():
 def test_logits_of_no_answer_are_of_the_window_where_their_sum_is_least():
     offsets = make_offsets("a b c")
     nulls = [(5.0, 1.0), (-1.0, 6.0), (6.0, -1.0)]
-    rows = [make_row(0, offsets[place : place + 1], place, [0], [0], null) for place, null in enumerate(nulls)]
+    rows = [make_row(0, offsets[number : number + 1], number, [0], [0], null) for number, null in enumerate(nulls)]
     answers = find(["a b c"], rows, null_threshold=0.0)
     assert list_best(answers)[0] == ("", -1.0, 6.0)
     assert answers.null_odds == {"q0": 5.0}
@@ -317,10 +317,10 @@ def test_values_can_be_written_as_json():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("place", [0, 5])
-def test_logit_that_is_not_finite_is_an_error_with_the_question(value, place):
+@pytest.mark.parametrize("position", [0, 5])
+def test_logit_that_is_not_finite_is_an_error_with_the_question(value, position):
     rows = [make_row(0, [(0, 1)], 0, [0.0], [0.0]), make_row(1, make_offsets("a b"), 0, [0.0, 1.0], [0.0, 1.0])]
-    rows[1].logits[1][place] = value
+    rows[1].logits[1][position] = value
     with pytest.raises(FloatingPointError, match="question q1: a logit is not finite"):
         find(["a", "a b"], rows)
 

@@ -50,8 +50,8 @@ def test_windows_change_no_entity_of_whole_words(seq_length, tokenizer):
 
 def encode(tokenizer, text, *entities, seq_length=32, windows=True):
     sentence = Sentence(text, tuple(Entity(*entity) for entity in entities), 1)
-    rows, losses = encode_sentences([sentence], tokenizer, BIOES, seq_length, windows, tagged_pieces="first")
-    return rows, [reason for *_, reason in losses.unaligned]
+    rows, report = encode_sentences([sentence], tokenizer, BIOES, seq_length, windows, tagged_pieces="first")
+    return rows, [reason for *_, reason in report.unaligned]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 from src.records.record_set import join_rows
 from src.tasks.ner import rows as ner
-from src.tasks.ner.rows import INSIDE, NO_TAGS, NO_TOKENS, OVERLAP, SHORTER, Losses, encode_sentences, find_entities, merge_windows
+from src.tasks.ner.rows import INSIDE, NO_TAGS, NO_TOKENS, OVERLAP, SHORTER, EncodingReport, encode_sentences, find_entities, merge_windows
 from src.tasks.ner.tagged_text import Sentence, read_tagged
 from src.tasks.ner.tags import Entity, list_labels, make_tag_set
 from src.text.tokenization import Tokenizer
@@ -31,7 +31,7 @@ def make_sentence(text, *entities):
 
 def encode(tokenizer, text, *entities, tag_set=BIO, seq_length=32, windows=False):
     """Tokens, labels and characters of the only row without [CLS] and [SEP], and the reasons of what is unaligned."""
-    (row,), losses = encode_sentences([make_sentence(text, *entities)], tokenizer, tag_set, seq_length, windows)
+    (row,), report = encode_sentences([make_sentence(text, *entities)], tokenizer, tag_set, seq_length, windows)
     tokens = [tokenizer.tokens[number] for number in row["input_ids"]]
     assert (tokens[0], tokens[-1]) == ("[CLS]", "[SEP]")
     assert row["label_ids"][0] == row["label_ids"][-1] == -1
@@ -40,7 +40,7 @@ def encode(tokenizer, text, *entities, tag_set=BIO, seq_length=32, windows=False
     assert set(row["token_type_ids"]) == {0}
     labels = [tag_set.labels[number] if number >= 0 else None for number in row["label_ids"][1:-1]]
     parts = [text[start:end] for start, end in zip(row["starts"][1:-1], row["ends"][1:-1])]
-    return tokens[1:-1], labels, parts, [reason for _, _, reason in losses.unaligned]
+    return tokens[1:-1], labels, parts, [reason for _, _, reason in report.unaligned]
 
 
 def decode(tag_set, row):
@@ -97,9 +97,9 @@ def test_entity_that_tokens_cannot_tell_is_listed_with_its_reason(text, entity, 
 
 
 def test_shortened_entity_ends_at_its_outer_tokens(tokenizer):
-    rows, losses = encode_sentences([make_sentence(" 中国 人", ("ORG", 0, 4))], tokenizer, BIO, 8, False)
+    rows, report = encode_sentences([make_sentence(" 中国 人", ("ORG", 0, 4))], tokenizer, BIO, 8, False)
     assert decode(BIO, rows[0]) == [Entity("ORG", 1, 3)]
-    assert losses.unaligned == [(0, Entity("ORG", 0, 4), SHORTER)]
+    assert report.unaligned == [(0, Entity("ORG", 0, 4), SHORTER)]
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,9 @@ def test_shortened_entity_ends_at_its_outer_tokens(tokenizer):
 )
 def test_of_overlapping_entities_the_longer_wins_then_the_earlier(entities, labels, lost, tokenizer):
     sentences = [make_sentence("一二三"), make_sentence("中国人民银", *entities)]
-    rows, losses = encode_sentences(sentences, tokenizer, BMES, 32, False)
+    rows, report = encode_sentences(sentences, tokenizer, BMES, 32, False)
     assert [BMES.labels[number] for number in rows[1]["label_ids"][1:-1]] == labels.split()
-    assert losses.unaligned == [(1, Entity(*entities[number]), OVERLAP) for number in lost]
+    assert report.unaligned == [(1, Entity(*entities[number]), OVERLAP) for number in lost]
 
 
 def test_sentence_without_entities_is_outside(tokenizer):
@@ -127,17 +127,17 @@ def test_cut_entity_has_no_label_where_it_is_left(tokenizer):
     entities = [("PER", 0, 1), ("ORG", 3, 6), ("PER", 6, 8)]
     assert encode(tokenizer, "一二三中国人民银", *entities, seq_length=7)[1] == ["B-PER", "O", "O", None, None]
     sentences = [make_sentence("中国人民银", ("PER", 3, 5)), make_sentence("一二三中国人民银", *entities), make_sentence("中国")]
-    losses = encode_sentences(sentences, tokenizer, BIO, 7, False)[1]
-    assert losses == Losses(num_cut_sentences=1, num_cut_entities=2)
-    assert losses.report("a.txt", sentences) == ["a.txt: 1 of 3 sentences cut, and 2 entities"]
+    report = encode_sentences(sentences, tokenizer, BIO, 7, False)[1]
+    assert report == EncodingReport(num_cut_sentences=1, num_cut_entities=2)
+    assert report.describe("a.txt", sentences) == ["a.txt: 1 of 3 sentences cut, and 2 entities"]
 
 
 @pytest.mark.parametrize("text", ["", " \u3000", "\u200b"])
 def test_sentence_without_tokens_has_a_row_in_evaluation_only(text, tokenizer):
     assert encode(tokenizer, text, windows=True) == ([], [], [], [])
-    rows, losses = encode_sentences([make_sentence(text), make_sentence("中")], tokenizer, BIO, 8, False)
+    rows, report = encode_sentences([make_sentence(text), make_sentence("中")], tokenizer, BIO, 8, False)
     assert [row["sentence"] for row in rows] == [1]
-    assert losses.report("a.txt", ["", ""]) == ["a.txt: 1 of 2 sentences left out: they have no token"]
+    assert report.describe("a.txt", ["", ""]) == ["a.txt: 1 of 2 sentences left out: they have no token"]
     with pytest.raises(ValueError, match="a.txt: no sentence has a token"):
         encode_sentences([make_sentence(text)], tokenizer, BIO, 8, False, "a.txt")
 
@@ -157,10 +157,10 @@ def test_entity_that_the_labels_cannot_tell_is_counted_in_evaluation_and_refused
 def test_report_names_line_type_and_text_of_the_first_few(tokenizer):
     sentences = [Sentence("3d 中国", (Entity("PER", 0, 1), Entity("ORG", 3, 5)), 10 * line) for line in range(1, 8)]
     sentences.append(Sentence("中国", (Entity("PER", 0, 2), Entity("ORG", 1, 2)), 80))
-    report = encode_sentences(sentences, tokenizer, BIO, 8, False)[1].report("a.txt", sentences)
+    report = encode_sentences(sentences, tokenizer, BIO, 8, False)[1].describe("a.txt", sentences)
     assert report[0] == "a.txt: 8 of 16 entities cannot be labelled exactly: inside a token (7), overlaps another (1)"
     assert report[1:] == [f"a.txt:{10 * line}: PER '3': inside a token" for line in range(1, 6)]
-    assert Losses().report("a.txt", sentences) == []
+    assert EncodingReport().describe("a.txt", sentences) == []
 
 
 def merge(rows, values):
@@ -172,8 +172,8 @@ def merge(rows, values):
 def test_merged_value_is_that_of_the_window_with_most_context(seq_length, tokenizer):
     random, room = np.random.default_rng(seq_length), seq_length - 2
     sentences = [make_sentence("一" * length) for length in [0, 1, room, room + 1, 0, *random.integers(1, 60, 12)]]
-    rows, losses = encode_sentences(sentences, tokenizer, BIO, seq_length, True)
-    assert losses == Losses()
+    rows, report = encode_sentences(sentences, tokenizer, BIO, seq_length, True)
+    assert report == EncodingReport()
     values = [random.integers(0, 9999, len(row["starts"]) + random.integers(0, 5)) for row in rows]
     merged = merge(rows, values)
     for number, (sentence, (starts, ends, chosen)) in enumerate(zip(sentences, merged, strict=True)):
@@ -231,10 +231,10 @@ def test_published_entities_survive_tokens_and_labels(name, scheme, sentences, e
     assert (len(read), sum(len(sentence.entities) for sentence in read)) == (sentences, entities)
     types = dict.fromkeys(entity.type for sentence in read for entity in sentence.entities)
     tag_set = make_tag_set(list_labels(types, scheme))
-    rows, losses = encode_sentences(read, chinese, tag_set, 3000, False)
-    assert Counter(reason for *_, reason in losses.unaligned) == reasons
-    assert (losses.num_cut_sentences, losses.num_empty) == (0, 0)
-    lost = {(number, entity) for number, entity, _ in losses.unaligned}
+    rows, report = encode_sentences(read, chinese, tag_set, 3000, False)
+    assert Counter(reason for *_, reason in report.unaligned) == reasons
+    assert (report.num_cut_sentences, report.num_empty) == (0, 0)
+    lost = {(number, entity) for number, entity, _ in report.unaligned}
     for number, (row, sentence) in enumerate(zip(rows, read, strict=True)):
         assert decode(tag_set, row) == [entity for entity in sentence.entities if (number, entity) not in lost]
 
@@ -252,13 +252,13 @@ def test_longest_published_sentence_is_labelled_at_every_character(shared_file, 
     longest = max(read, key=lambda sentence: len(sentence.text))
     assert len(longest.text) == 2427
     tag_set = make_tag_set(list_labels(("PER", "ORG", "LOC"), "BIO"))
-    rows, losses = encode_sentences([longest], chinese, tag_set, 128, True)
+    rows, report = encode_sentences([longest], chinese, tag_set, 128, True)
     assert max(len(row["input_ids"]) for row in rows) == 128
     ((starts, ends, labels),) = merge(rows, [row["label_ids"] for row in rows])
     covered = {place for start, end in zip(starts, ends) for place in range(start, end)}
     assert covered == {place for place, character in enumerate(longest.text) if not character.isspace()}
     assert tuple(find_entities(tag_set, starts, ends, labels)) == longest.entities
-    assert losses == Losses()
+    assert report == EncodingReport()
 
 
 def test_characters_without_tokens_at_the_beginning_of_an_unknown_word_have_none():

@@ -74,7 +74,7 @@ def test_epochs_and_seeds_give_other_masks():
         assert (found[a] == found[b]).mean() < 0.2
 
 
-def test_places_and_replacements_have_their_shares():
+def test_positions_and_replacements_have_their_shares():
     lengths = np.full(20_000, 64)
     rows = make_rows(lengths, 64)
     masked, positions, true_ids, weights = draw_masks(rows, lengths, make_keys(3, 0, np.arange(20_000)), MASKING)
@@ -87,9 +87,9 @@ def test_places_and_replacements_have_their_shares():
     assert abs((found == true).mean() - 0.1) < 0.0028
     other = found[(found != MASK) & (found != true)]
     assert other.min() < 10 and other.max() > 990 and abs(other.mean() - 499.5) < 10
-    per_place = np.bincount(positions[real], minlength=64)
-    assert not per_place[[0, 32, 63]].any()
-    inner = np.delete(per_place, [0, 32, 63])
+    per_position = np.bincount(positions[real], minlength=64)
+    assert not per_position[[0, 32, 63]].any()
+    inner = np.delete(per_position, [0, 32, 63])
     assert np.abs(inner / count - 1 / 61).max() < 5 * (1 / 61 / count) ** 0.5
 
 
@@ -101,7 +101,7 @@ def test_the_number_of_masks_is_googles(length, limit, expected):
     assert draw_masks(rows, np.array([length]), make_keys(0, 0, [0]), masking)[3].sum() == expected
 
 
-def test_more_predictions_than_places_are_padded():
+def test_more_predictions_than_positions_are_padded():
     masking = Masking(MASK, 1000, (0, CLS, SEP), 1.0, 12)
     rows = make_rows([8], 8)
     _, positions, _, weights = draw_masks(rows, np.array([8]), make_keys(0, 0, [0]), masking)
@@ -110,13 +110,13 @@ def test_more_predictions_than_places_are_padded():
 
 def words_of(row, length, continues):
     words = []
-    for place in range(length):
-        if row[place] in (0, CLS, SEP):
+    for position in range(length):
+        if row[position] in (0, CLS, SEP):
             words.append(None)
-        elif continues[place] and words and words[-1]:
-            words[-1].append(place)
+        elif continues[position] and words and words[-1]:
+            words[-1].append(position)
         else:
-            words.append([place])
+            words.append([position])
     return [word for word in words if word]
 
 
@@ -160,9 +160,9 @@ def test_permutations_are_bijections(count):
 
 
 def test_permutations_are_even():
-    places = np.array([permute(np.arange(10), 10, seed) for seed in range(4000)])
-    for place in range(10):  # five standard errors
-        assert np.abs(np.bincount(places[:, place], minlength=10) - 400).max() < 5 * (4000 * 0.09) ** 0.5
+    images = np.array([permute(np.arange(10), 10, seed) for seed in range(4000)])
+    for index in range(10):  # five standard errors
+        assert np.abs(np.bincount(images[:, index], minlength=10) - 400).max() < 5 * (4000 * 0.09) ** 0.5
 
 
 def test_fingerprint_follows_the_order_of_ids():
@@ -190,21 +190,21 @@ def draw_as_google(documents, room, short_seq_prob, generator):
     """(length of A, length of B, random next) by a literal reading of Google's procedure, a token at a time."""
     for number, document in enumerate(documents):
         target = generator.randint(2, room) if generator.random() < short_seq_prob else room
-        chunk, place = [], 0
-        while place < len(document):
-            chunk.append(document[place])
-            if place == len(document) - 1 or sum(chunk) >= target:
+        chunk, index = [], 0
+        while index < len(document):
+            chunk.append(document[index])
+            if index == len(document) - 1 or sum(chunk) >= target:
                 end = generator.randint(1, len(chunk) - 1) if len(chunk) > 1 else 1
                 a, b = sum(chunk[:end]), sum(chunk[end:])
                 is_random = len(chunk) == 1 or generator.random() < 0.5
                 if is_random:
-                    other = generator.choice([index for index in range(len(documents)) if index != number])
+                    other = generator.choice([candidate for candidate in range(len(documents)) if candidate != number])
                     b, start = 0, generator.randint(0, len(documents[other]) - 1)
                     for length in documents[other][start:]:
                         b += length
                         if b >= target - a:
                             break
-                    place -= len(chunk) - end
+                    index -= len(chunk) - end
                 while a + b > room:
                     if a > b:
                         a -= 1
@@ -212,7 +212,7 @@ def draw_as_google(documents, room, short_seq_prob, generator):
                         b -= 1
                 yield a, b, is_random
                 chunk = []
-            place += 1
+            index += 1
 
 
 def describe(pairs):
@@ -359,7 +359,7 @@ def test_pieces_continue_words(vocab_file, tmp_path):
 
 def split_pairs(text):
     """A segmenter for tests: Chinese words of two characters; leaves spaces out as some segmenters do."""
-    return [text[place : place + 2].strip() for place in range(0, len(text), 2)]
+    return [text[start : start + 2].strip() for start in range(0, len(text), 2)]
 
 
 def test_later_characters_of_chinese_words_continue_them(shared_file):

@@ -38,15 +38,15 @@ def make_plan(records, **settings):
 
 def assert_masks_hide(found, true, batch):
     """Masked columns belong to the true tokens of the batch's rows."""
-    for place, row in enumerate(batch.row_ids):
-        ids, real = true[row], found["masked_lm_weights"][place] > 0
-        positions = found["masked_lm_positions"][place][real]
+    for index, row in enumerate(batch.row_ids):
+        ids, real = true[row], found["masked_lm_weights"][index] > 0
+        positions = found["masked_lm_positions"][index][real]
         assert len(set(positions)) == real.sum() == min(5, max(1, round(len(ids) * 0.15)))
-        np.testing.assert_array_equal(found["masked_lm_ids"][place][real], ids[positions])
+        np.testing.assert_array_equal(found["masked_lm_ids"][index][real], ids[positions])
         assert not set(ids[positions]) & {CLS, SEP}
         others = np.setdiff1d(np.arange(len(ids)), positions)
-        np.testing.assert_array_equal(found["input_ids"][place][others], ids[others])
-        assert not found["input_ids"][place][len(ids) :].any()
+        np.testing.assert_array_equal(found["input_ids"][index][others], ids[others])
+        assert not found["input_ids"][index][len(ids) :].any()
 
 
 def test_drawn_masks_hide_the_tokens_below_the_records_own():
@@ -99,10 +99,10 @@ def test_whole_words_stay_whole():
     for number in range(len(plan)):
         batch = plan[number]
         found = columns(rows, batch)
-        for place, row in enumerate(batch.row_ids):
+        for index, row in enumerate(batch.row_ids):
             continues = records.tokens["word_continues"][starts[row] :][: records.lengths[row]].astype(bool)
             chosen = np.zeros(records.lengths[row], bool)
-            chosen[found["masked_lm_positions"][place][found["masked_lm_weights"][place] > 0]] = True
+            chosen[found["masked_lm_positions"][index][found["masked_lm_weights"][index] > 0]] = True
             inner = np.arange(2, records.lengths[row] - 1)  # the first token behind [CLS] begins a word in any case
             joined = inner[continues[inner]]
             np.testing.assert_array_equal(chosen[joined], chosen[joined - 1])

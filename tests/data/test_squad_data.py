@@ -7,7 +7,7 @@ import pytest
 
 from src.records.record_set import cached_records
 from src.tasks.squad.file import Answer, Question, read_squad
-from src.tasks.squad.windows import Losses, encode_questions
+from src.tasks.squad.windows import EncodingReport, encode_questions
 from src.text.tokenization import Tokenizer
 
 GOLDEN = json.loads(gzip.decompress((Path(__file__).parent.parent / "golden" / "squad_windows.json.gz").read_bytes()))
@@ -46,14 +46,14 @@ def split(chunk):
 
 
 def encode(questions, tokenizer, lengths=(32, 8, 8), training=False, version_2=False):
-    chunk, losses = encode_questions(questions, tokenizer, *lengths, training, version_2, "a.json")
-    return split(chunk), losses
+    chunk, report = encode_questions(questions, tokenizer, *lengths, training, version_2, "a.json")
+    return split(chunk), report
 
 
 def encode_one(tokenizer, context, *answers, **options):
-    """The only row of a question, and Losses."""
-    (row,), losses = encode([make_question(context, *answers)], tokenizer, **options)
-    return row, losses
+    """The only row of a question, and the EncodingReport."""
+    (row,), report = encode([make_question(context, *answers)], tokenizer, **options)
+    return row, report
 
 
 def labels(row):
@@ -92,14 +92,14 @@ def test_rows_and_labels_are_googles(number, golden, google_tokenizer):
 
 @pytest.mark.parametrize("saved", GOLDEN["others"], ids=lambda saved: saved["text"])
 def test_label_covers_the_characters_of_the_answer_where_googles_does_not(saved, google_tokenizer):
-    row, losses = encode_one(google_tokenizer, saved["context"], (saved["text"], saved["answer_start"]), lengths=(64, 16, 8))
-    first, last = (place - row["context_start"] for place in labels(row))
-    assert losses == Losses()
+    row, report = encode_one(google_tokenizer, saved["context"], (saved["text"], saved["answer_start"]), lengths=(64, 16, 8))
+    first, last = (position - row["context_start"] for position in labels(row))
+    assert report == EncodingReport()
     assert (first, last) != (saved["first"], saved["last"])
     begin, end = row["starts"][labels(row)[0]], row["ends"][labels(row)[1]]
     assert begin <= saved["answer_start"] < saved["answer_start"] + len(saved["text"]) <= end
     for shorter in ((first + 1, last), (first, last - 1)):
-        start, stop = (row[name][place + row["context_start"]] for name, place in zip(("starts", "ends"), shorter))
+        start, stop = (row[name][token + row["context_start"]] for name, token in zip(("starts", "ends"), shorter))
         assert shorter[0] > shorter[1] or start > saved["answer_start"] or stop < saved["answer_start"] + len(saved["text"])
 
 
@@ -145,31 +145,31 @@ def test_answer_is_labelled_where_a_window_has_all_of_it(tokenizer):
     assert [(row["window_start"], *labels(row)) for row in rows] == [(0, 0, 0), (2, 6, 7), (4, 4, 5)]
 
 
-def test_answer_that_no_window_has_all_of_is_told(tokenizer):
+def test_answer_that_is_whole_in_no_window_is_reported(tokenizer):
     questions = [make_question("x x the cat x", ("the cat", 4), key="a"), make_question("x x the", ("the", 4), key="b")]
     for training in (True, False):
-        rows, losses = encode(questions, tokenizer, (5, 1, 1), training)  # windows of 1
+        rows, report = encode(questions, tokenizer, (5, 1, 1), training)  # windows of 1
         assert [labels(row) for row in rows] == [(0, 0)] * 7 + [(3, 3)]
-        assert losses == Losses(split_answers=["a"])
+        assert report == EncodingReport(split_answers=["a"])
 
 
-def test_long_question_is_cut_and_told(tokenizer):
+def test_long_question_is_cut_and_reported(tokenizer):
     questions = [make_question("a cat", ("cat", 2), text="the dog sat on", key=key) for key in ("q1", "q2")]
     questions.append(make_question("a cat", ("cat", 2), text="the dog sat"))
-    rows, losses = encode(questions, tokenizer, (16, 4, 3))
+    rows, report = encode(questions, tokenizer, (16, 4, 3))
     assert [tokenizer.tokens[number] for number in rows[0]["input_ids"]] == ["[CLS]", "the", "dog", "sat", "[SEP]", "a", "cat", "[SEP]"]
     assert rows[0] | {"question": 2} == rows[2]
-    assert losses == Losses(cut_questions=["q1", "q2"])
+    assert report == EncodingReport(cut_questions=["q1", "q2"])
 
 
 @pytest.mark.parametrize("context", ["", " \u3000\n", "\u200b"])
 def test_context_without_tokens_has_one_window(context, tokenizer):
     questions = [make_question(context, key="empty"), make_question("a cat", ("cat", 2))]
-    rows, losses = encode(questions, tokenizer)
+    rows, report = encode(questions, tokenizer)
     assert [tokenizer.tokens[number] for number in rows[0]["input_ids"]] == ["[CLS]", "the", "[SEP]", "[SEP]"]
     assert rows[0] == rows[0] | {"token_type_ids": [0, 0, 0, 1], "starts": [0] * 4, "ends": [0] * 4, "context_start": 3, "window_start": 0}
     assert labels(rows[0]) == (-1, -1)
-    assert losses == Losses(no_tokens=["empty"])
+    assert report == EncodingReport(no_tokens=["empty"])
 
 
 def test_training_has_the_rows_of_evaluation_without_offsets(tokenizer):
@@ -232,9 +232,9 @@ def test_columns_go_into_the_records(tokenizer, tmp_path):
     ],
 )
 def test_answer_is_labelled_on_the_tokens_that_its_characters_lie_in(context, answer, start, tokens, text, tokenizer):
-    row, losses = encode_one(tokenizer, context, (answer, start))
+    row, report = encode_one(tokenizer, context, (answer, start))
     assert answer_of(row, context, tokenizer) == (tokens.split(), text)
-    assert losses == Losses()
+    assert report == EncodingReport()
 
 
 @pytest.mark.parametrize(
@@ -250,39 +250,39 @@ def test_answer_is_labelled_on_the_tokens_that_its_characters_lie_in(context, an
     ],
 )
 def test_chinese_answer_is_labelled_without_spaces(context, answer, start, tokens, text, chinese):
-    row, losses = encode_one(chinese, context, (answer, start))
+    row, report = encode_one(chinese, context, (answer, start))
     assert answer_of(row, context, chinese) == (tokens.split(), text)
-    assert losses == Losses()
+    assert report == EncodingReport()
 
 
 @pytest.mark.parametrize(
-    ("start", "place"),
+    ("start", "expected"),
     [(0, 4), (3, 4), (6, 4), (10, 9), (11, 9), (12, 13), (17, 13), (20, 13), (-1, 4), (-9, 4), (None, 4), (21, 13)],
 )
-def test_moved_answer_is_the_nearest_of_its_text(start, place, tokenizer):
+def test_moved_answer_is_the_nearest_of_its_text(start, expected, tokenizer):
     context = "the cat, cat cat sat!"
-    row, losses = encode_one(tokenizer, context, ("cat", start))
-    assert row["starts"][labels(row)[0]] == place
-    assert losses == Losses(num_moved=1)
+    row, report = encode_one(tokenizer, context, ("cat", start))
+    assert row["starts"][labels(row)[0]] == expected
+    assert report == EncodingReport(num_moved=1)
 
 
-def test_of_two_places_equally_near_the_earlier_is_taken(tokenizer):
-    row, losses = encode_one(tokenizer, "cat the cat", ("cat", 4))
+def test_of_two_equally_near_occurrences_the_earlier_is_taken(tokenizer):
+    row, report = encode_one(tokenizer, "cat the cat", ("cat", 4))
     assert row["starts"][labels(row)[0]] == 0
-    assert losses == Losses(num_moved=1)
+    assert report == EncodingReport(num_moved=1)
 
 
 def test_last_character_is_not_taken_for_an_answer_that_stands_nowhere(tokenizer):
-    row, losses = encode_one(tokenizer, "x, x", ("x", -1))
+    row, report = encode_one(tokenizer, "x, x", ("x", -1))
     assert row["starts"][labels(row)[0]] == 0
-    assert losses == Losses(num_moved=1)
+    assert report == EncodingReport(num_moved=1)
 
 
 def test_label_is_the_first_answer_that_can_be_located(tokenizer):
     context = "the cat sat, the dog ran"
-    row, losses = encode_one(tokenizer, context, ("mat", 4), ("", 5), (" ", 3), ("dog", 14), ("cat", 4))
+    row, report = encode_one(tokenizer, context, ("mat", 4), ("", 5), (" ", 3), ("dog", 14), ("cat", 4))
     assert answer_of(row, context, tokenizer) == (["dog"], "dog")
-    assert losses == Losses(num_moved=1)
+    assert report == EncodingReport(num_moved=1)
 
 
 @pytest.mark.parametrize(
@@ -291,12 +291,12 @@ def test_label_is_the_first_answer_that_can_be_located(tokenizer):
 )
 def test_answer_that_stands_nowhere_has_no_label_and_no_row_in_training(answers, tokenizer):
     questions = [make_question("the cat sat\u200b", *answers, key="lost"), make_question("the cat", ("cat", 4))]
-    rows, losses = encode(questions, tokenizer)
+    rows, report = encode(questions, tokenizer)
     assert [labels(row) for row in rows] == [(-1, -1), (4, 4)]
-    assert losses == Losses(not_located=["lost"])
-    rows, losses = encode(questions, tokenizer, training=True)
+    assert report == EncodingReport(not_located=["lost"])
+    rows, report = encode(questions, tokenizer, training=True)
     assert [row["question"] for row in rows] == [1]
-    assert losses == Losses(not_located=["lost"])
+    assert report == EncodingReport(not_located=["lost"])
 
 
 def test_version_2_labels_no_answer_at_cls(tokenizer):
@@ -309,18 +309,18 @@ def test_version_2_labels_no_answer_at_cls(tokenizer):
         make_question("", is_impossible=True),
     ]
     for training in (False, True):
-        rows, losses = encode(questions, tokenizer, training=training, version_2=True)
+        rows, report = encode(questions, tokenizer, training=training, version_2=True)
         assert [labels(row) for row in rows if row["question"] != 3] == [(0, 0)] * 7
         assert [labels(row) for row in rows if row["question"] == 3] == [(4, 4)]
-        assert losses == Losses(no_tokens=["q"])
+        assert report == EncodingReport(no_tokens=["q"])
 
 
 @pytest.mark.parametrize("version_2", [False, True])
 def test_question_to_predict_has_no_label(version_2, tokenizer):
     questions = [Question("q", "the", "the cat", None)] + [make_question("the cat")] * (not version_2)
-    rows, losses = encode(questions, tokenizer, version_2=version_2)
+    rows, report = encode(questions, tokenizer, version_2=version_2)
     assert [labels(row) for row in rows] == [(-1, -1)] * len(questions)
-    assert losses == Losses()
+    assert report == EncodingReport()
 
 
 # Errors and reports
@@ -335,7 +335,7 @@ def test_question_to_predict_has_no_label(version_2, tokenizer):
         (Question("q", "the", "the cat", None), True, True, 'question q: "answers" is missing; training needs them'),
         (make_question("the cat"), True, False, "question q has no answers; --version_2_with_negative true"),
         (make_question("the cat", is_impossible=True), True, False, "question q has no answers; --version_2_with_negative true"),
-        (make_question("the cat", ("dog", 0)), True, True, "no question has an answer that stands in its context"),
+        (make_question("the cat", ("dog", 0)), True, True, "no question has an answer that is in its context"),
     ],
 )
 def test_defect_of_a_question_names_file_and_id(question, training, version_2, message, tokenizer):
@@ -353,12 +353,12 @@ def test_lengths_without_room_for_a_window_are_refused(lengths, tokenizer):
 
 def test_report_tells_counts_and_the_first_ids():
     ids = [f"q{number}" for number in range(7)]
-    assert Losses().report("a.json", 9) == []
-    assert Losses(2, ids, ["split"], ["cut"], ["empty"]).report("a.json", 9) == [
-        "a.json: 2 answers do not stand at answer_start; the nearest place of their text is taken",
-        "a.json: 7 of 9 questions have answers, but none stands in the context; neither trained on nor part of the loss: "
+    assert EncodingReport().describe("a.json", 9) == []
+    assert EncodingReport(2, ids, ["split"], ["cut"], ["empty"]).describe("a.json", 9) == [
+        "a.json: 2 answers are not at answer_start; the nearest occurrence of their text is taken",
+        "a.json: 7 of 9 questions have answers, but none is in the context; excluded from training and from the loss: "
         "q0, q1, q2, q3, q4 and 2 more",
-        "a.json: 1 of 9 questions have an answer that no window has all of; labelled as having none: split",
+        "a.json: 1 of 9 questions have an answer that is whole in no window; labelled as having none: split",
         "a.json: 1 of 9 questions are longer than max_query_length tokens, and cut: cut",
         "a.json: 1 of 9 questions have a context without tokens: empty",
     ]
@@ -378,8 +378,8 @@ def test_report_tells_counts_and_the_first_ids():
 )
 def test_published_answers_are_spelt_by_their_labels(name, rows, num_moved, num_split, not_spelt, shared_file, encoder, chinese):
     questions, read, spelt = read_squad(shared_file(name)), {}, {}
-    found, losses = encode(questions, Tokenizer(encoder / "vocab.txt") if name.startswith("squad") else chinese, (384, 128, 64))
-    assert (len(found), losses) == (rows, Losses(num_moved=num_moved, split_answers=losses.split_answers))
+    found, report = encode(questions, Tokenizer(encoder / "vocab.txt") if name.startswith("squad") else chinese, (384, 128, 64))
+    assert (len(found), report) == (rows, EncodingReport(num_moved=num_moved, split_answers=report.split_answers))
     for row in found:
         question, (first, last) = questions[row["question"]], labels(row)
         assert row["window_start"] <= read.get(question.id, 0)  # no token is left out
@@ -387,5 +387,5 @@ def test_published_answers_are_spelt_by_their_labels(name, rows, num_moved, num_
         if last:
             assert row["context_start"] <= first <= last < len(row["input_ids"]) - 1
             spelt[question.id] = question.context[row["starts"][first] : row["ends"][last]] == question.answers[0].text.strip()
-    assert {question.id for question in questions} - spelt.keys() == set(losses.split_answers)
-    assert (len(losses.split_answers), sum(not equal for equal in spelt.values())) == (num_split, not_spelt)
+    assert {question.id for question in questions} - spelt.keys() == set(report.split_answers)
+    assert (len(report.split_answers), sum(not equal for equal in spelt.values())) == (num_split, not_spelt)

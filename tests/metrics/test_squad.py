@@ -129,7 +129,7 @@ def test_command_prints_one_line_and_tells_of_ids_that_are_not_shared(tmp_path):
     code, out, err = run(tmp_path, gold=gold, predictions={"one": "x", "three": "z"})
     assert (code, out) == (0, '{"exact_match": 50.0, "f1": 50.0}\n')
     assert "no prediction for 1 of 2 questions, which score 0: two" in err
-    assert "1 predictions for unknown questions, without effect: three" in err
+    assert "1 predictions for unknown questions, which have no effect: three" in err
     assert len(err.splitlines()) == 2
 
 
@@ -156,18 +156,22 @@ def test_command_has_the_other_measures_and_reads_gzip(tmp_path, capsys):
 
 GOOD = make_file(one=["x"], two=[])
 BAD = [  # files, flags, what the error names
-    ({"gold": "no JSON"}, (), "gold: no JSON: Expecting value"),
-    ({"gold": ""}, (), "gold: no JSON"),
-    ({"gold": [1]}, (), 'gold: "data" is missing or no list'),
-    ({"gold": {"data": 3}}, (), 'gold: "data" is missing or no list'),
+    ({"gold": "not JSON text"}, (), "gold: not JSON: Expecting value"),
+    ({"gold": ""}, (), "gold: not JSON"),
+    ({"gold": [1]}, (), 'gold: "data" is missing or not a list'),
+    ({"gold": {"data": 3}}, (), 'gold: "data" is missing or not a list'),
     ({"gold": {"data": [{}]}}, (), 'gold: data[0]: "paragraphs" is missing'),
-    ({"gold": {"data": [{"paragraphs": [{"qas": [{"id": 5}]}]}]}}, (), 'gold: data[0].paragraphs[0].qas[0]: "id" is missing or no string'),
+    (
+        {"gold": {"data": [{"paragraphs": [{"qas": [{"id": 5}]}]}]}},
+        (),
+        'gold: data[0].paragraphs[0].qas[0]: "id" is missing or not a string',
+    ),
     ({"gold": {"data": [{"paragraphs": [{"qas": [{"id": "q5"}]}]}]}}, (), 'gold: "answers" is missing in 1 of 1 questions: q5'),
     ({"gold": {"data": [{"paragraphs": [{"qas": [{"id": "q5", "answers": ["x"]}]}]}]}}, (), 'gold: question q5: "text" is missing'),
     ({"gold": {"data": GOOD["data"] * 2}}, (), "gold: two questions have the id one"),
     ({"gold": {"data": []}}, (), "no questions"),
     ({}, (), "gold, predictions: question two has no answers; the measure of SQuAD 2.0 (--version_2) allows that"),
-    ({"predictions": "{"}, (), "predictions: no JSON"),
+    ({"predictions": "{"}, (), "predictions: not JSON"),
     ({"predictions": [{"id": "one"}]}, (), 'predictions: a JSON list; expected {"question id": "answer text"}'),
     ({"predictions": {"one": ["x"]}}, (), "predictions: question one: \"['x']\"; expected"),
     ({"predictions": {"one": None}}, (), "predictions: question one: 'None'; expected"),

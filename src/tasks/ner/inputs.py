@@ -79,8 +79,8 @@ def make_chunks(config, split, path, sentences):
         return
     if split == "predict":
         sentences = [dataclasses.replace(sentence, entities=()) for sentence in sentences]
-    rows, lost = encode_sentences(sentences, tokenizer, tag_set, config.seq_length, split != "train", path, config.tagged_pieces)
-    for line in lost.report(path, sentences):
+    rows, report = encode_sentences(sentences, tokenizer, tag_set, config.seq_length, split != "train", path, config.tagged_pieces)
+    for line in report.describe(path, sentences):
         logger.info(line)
     yield join_rows(rows)
 

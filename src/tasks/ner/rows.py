@@ -22,8 +22,8 @@ _SHOWN = 5  # entities that a report names
 
 
 @dataclass
-class Losses:
-    """What the rows of some sentences do not tell as the sentences do.
+class EncodingReport:
+    """What encoding lost or could not express.
 
     Args:
         num_cut_sentences, num_cut_entities: longer than a row; entities of which a token at least is behind the cut.
@@ -39,7 +39,7 @@ class Losses:
     num_empty: int = 0
     unaligned: list = field(default_factory=list)
 
-    def report(self, path, sentences):
+    def describe(self, path, sentences):
         """Lines for the log: counts, and the first unaligned entities by file, line, type and text."""
         lines = []
         if self.num_cut_sentences:
@@ -58,7 +58,7 @@ class Losses:
 
 
 def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<text>", tagged_pieces="all"):
-    """Rows for the records, each [CLS] tokens [SEP], and Losses.
+    """Rows for the records, each [CLS] tokens [SEP], and an EncodingReport.
 
     Args:
         sentences: list of Sentence.
@@ -73,29 +73,29 @@ def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<
     Returns:
         list of dicts: input_ids, token_type_ids, label_ids (-1: no label), starts and ends (of the token, or of its word where first
         pieces alone are tagged, in the sentence's characters, end exclusive; 0 at [CLS] and [SEP]) lists of int; sentence, its
-        number. Losses.
+        number. EncodingReport.
 
     Raises:
         ValueError: an entity of a type that the tag set has not; without `windows` also one that it cannot tell; or no row at all.
     """
-    rows, losses, room = [], Losses(), seq_length - 2
+    rows, report, room = [], EncodingReport(), seq_length - 2
     encoded = _encode_words(sentences, tokenizer) if tagged_pieces == "first" else _encode(sentences, tokenizer)
     for number, (sentence, (ids, starts, ends, tagged)) in enumerate(zip(sentences, encoded)):
         _check_types(path, sentence, tag_set)
         spans, unaligned = _align(sentence.entities, starts, ends)
-        losses.unaligned += [(number, entity, reason) for entity, reason in unaligned]
+        report.unaligned += [(number, entity, reason) for entity, reason in unaligned]
         try:
             labels = _label(tag_set, spans, tagged)
         except ValueError as error:
             if not windows:
                 raise ValueError(f"{path}:{sentence.line}: {error}") from None
             spans, untold = _choose_told(tag_set, spans, tagged)
-            losses.unaligned += [(number, Entity(kind, starts[first], ends[end - 1]), NO_TAGS) for kind, first, end in untold]
+            report.unaligned += [(number, Entity(kind, starts[first], ends[end - 1]), NO_TAGS) for kind, first, end in untold]
             labels = _label(tag_set, spans, tagged)
         if windows:
             row_starts = _window_starts(len(ids), room)
         else:
-            _cut(labels, spans, room, losses)
+            _cut(labels, spans, room, report)
             row_starts = [0] if ids else []
         for first in row_starts:
             window = slice(first, first + room)
@@ -105,7 +105,7 @@ def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<
             rows.append(row | {"starts": [0, *starts[window], 0], "ends": [0, *ends[window], 0], "sentence": number})
     if not rows:
         raise ValueError(f"{path}: no sentence has a token")
-    return rows, losses
+    return rows, report
 
 
 def _check_types(path, sentence, tag_set):
@@ -181,14 +181,14 @@ def _align(entities, starts, ends):
     return spans, unaligned
 
 
-def _cut(labels, spans, room, losses):
+def _cut(labels, spans, room, report):
     """Count what does not fit into `room` tokens, and take the labels of the entities that end behind it away."""
     cut = [span for span in spans if span.end > room]
     for span in cut:
         labels[span.start : span.end] = [-1] * (span.end - span.start)
-    losses.num_cut_sentences += len(labels) > room
-    losses.num_cut_entities += len(cut)
-    losses.num_empty += not labels
+    report.num_cut_sentences += len(labels) > room
+    report.num_cut_entities += len(cut)
+    report.num_empty += not labels
 
 
 def _stride(window):

@@ -1,42 +1,54 @@
-"""An exported pretrained network: its heads as ONNX nodes. Shapes: B batch, S sequence, H hidden, P masked positions, V vocabulary."""
+"""Export of a pretrained network: its heads as ONNX nodes. Shapes: B batch, S sequence, H hidden, P masked positions, V vocabulary."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from src.tasks.pretrain.options import PretrainOptions
 
 HEAD = ("masked_lm.dense", "next_sentence")
 
 
-def settle(config, path):
-    """The options as they are."""
+def settle(config: PretrainOptions, path: str) -> PretrainOptions:
+    """The options unchanged: nothing depends on the weights."""
     return config
 
 
-def make_settings(config):
-    """What the bundle tells of the task: nothing."""
+def make_settings(config: PretrainOptions) -> dict[str, Any]:
+    """The settings that the bundle keeps: none."""
     return {}
 
 
-def make_examples(texts, questions, settings):
+def make_examples(texts: list[list[int]], questions: list[list[int]], settings: dict[str, Any]) -> list[tuple[list[int], list[int]]]:
     """Pairs of tokenised texts on which graph and network are compared."""
     return list(zip(texts, texts[1:]))
 
 
-def split_outputs(outputs, rows, lengths):
-    """(arrays whose first axis is the rows', arrays of no row); the masked language model's of all rows are one in the network."""
+def split_outputs(outputs: Sequence[np.ndarray], rows: int, lengths: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The outputs by row, with the masked-LM logits [B * P, V] reshaped to [B, P, V]; there are no other outputs."""
     return [outputs[0].reshape(rows, -1, outputs[0].shape[-1]), outputs[1]], []
 
 
-def add_head(graph, encoder, x, settings):
-    """Logits of the masked tokens [B, P, V], the last matrix the word embeddings, and of the next sentence [B, 2].
+def add_head(graph: Any, encoder: Any, x: str, settings: dict[str, Any]) -> dict[str, tuple[str, tuple[Any, ...]]]:
+    """Add logits of the masked tokens [B, P, V], whose last matrix is the word embeddings, and of the next sentence [B, 2].
+
+    Args:
+        graph, encoder: Builder and Encoder of src/export. The graph gets another input, masked_lm_positions [B, P].
+        x: name of the hidden states.
 
     Returns:
-        the outputs: name -> (value, sizes). The graph has one input more, masked_lm_positions [B, P].
+        the outputs: name -> (value, sizes).
     """
-    model, scope, words = encoder.model, "masked_lm", "bert.embeddings.word.weight"
+    model = encoder.model
+    scope, words = "masked_lm", "bert.embeddings.word.weight"
     positions = graph.add_input("masked_lm_positions", "batch", "predictions")
-    places = graph.op("Cast", graph.op("Unsqueeze", positions, graph.integers(-1), scope=scope), to=7, scope=scope)  # [B, P, 1]
-    masked = graph.op("GatherND", x, places, batch_dims=1, scope=scope)  # [B, P, H]
+    indices = graph.op("Cast", graph.op("Unsqueeze", positions, graph.integers(-1), scope=scope), to=7, scope=scope)  # [B, P, 1]
+    masked = graph.op("GatherND", x, indices, batch_dims=1, scope=scope)  # [B, P, H]
     masked = graph.op("Reshape", masked, graph.integers(-1, model.hidden_size), scope=scope)
     masked = graph.activate(model.hidden_act, graph.linear(f"{scope}.dense", masked), scope)
     masked = graph.normalise(f"{scope}.norm", masked, model.layer_norm_eps)
-    table = graph.op("Transpose", graph.weight(words), perm=(1, 0), scope=scope)  # a Gemm's own would be lost on onnxruntime's quantiser
+    table = graph.op("Transpose", graph.weight(words), perm=(1, 0), scope=scope)  # onnxruntime's quantiser would ignore a Gemm's transB
     logits = graph.op("Add", graph.op("MatMul", masked, table, scope=scope), graph.weight("masked_lm.bias"), scope=scope)  # [B * P, V]
     num_words = len(graph.array(words))
     shape = graph.op("Concat", graph.op("Shape", positions, scope=scope), graph.integers(num_words), axis=0, scope=scope)

@@ -1,14 +1,21 @@
-"""The planner's tape of pretraining's heads and losses."""
+"""The memory planner's record of pretraining's heads and losses."""
 
 import math
+from typing import Any
+
+from src.tasks.pretrain.options import PretrainOptions
 
 
-def check(options, form):
-    """Every head is planned."""
+def check(options: PretrainOptions, form: Any) -> None:
+    """Accept all options: the planner knows both heads."""
 
 
-def record_head(tape, options, x, words):
-    """Pretraining and PretrainingLoss of network.py: logits of P masked tokens."""
+def record_head(tape: Any, options: PretrainOptions, x: Any, words: Any) -> None:
+    """Record the heads of Pretraining, with logits of P masked tokens, and PretrainingLoss.
+
+    Args:
+        tape: Tape of src/report. x, words: its tensors of the hidden states and of the word embeddings.
+    """
     model, kind = options.model, tape.form.compute_type
     predictions = min(options.max_predictions_per_seq or count_predictions(x.shape[0]), x.shape[0])
     pooled = tape.pooler(model, x)
@@ -24,6 +31,6 @@ def record_head(tape, options, x, words):
     tape.cross_entropy(sentence_logits)
 
 
-def count_predictions(seq_length):
-    """Masked tokens of a row where neither settings nor records tell: 15 %, as in BERT's own records."""
+def count_predictions(seq_length: int) -> int:
+    """The masked tokens of a row where neither settings nor records give them: 15 %, as in BERT's own records."""
     return math.ceil(0.15 * seq_length)

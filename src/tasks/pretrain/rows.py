@@ -1,35 +1,36 @@
-"""Pretraining rows for the pipeline: with the masks of the records, or with masks drawn anew each epoch."""
+"""Pretraining rows for the pipeline, with the masks of the records or with masks drawn anew each epoch."""
 
 import numpy as np
 
-from src.records.record_set import make_key
+from src.records.plan import Batch
+from src.records.record_set import RecordSet, make_key
 from src.tasks.pretrain.keyed_random import make_keys
-from src.tasks.pretrain.masks import draw_masks
+from src.tasks.pretrain.masks import Masking, draw_masks
 
 _DRAWN = ("input_ids", "masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
 
 
 class PretrainRows:
-    """A RecordSet of pretraining rows, with one column more and perhaps other masks.
+    """A RecordSet of pretraining rows with an additional column and, optionally, masks of its own.
 
     The column is `rows_per_token`: the rows of a batch's update divided by their masked tokens (float32 scalar).
 
     Args:
-        records: RecordSet.
-        masking: Masking of masks that are drawn anew each epoch, in place of the records' own; they follow from seed,
-            epoch and row alone. None keeps the records'.
-        seed: of the draws.
+        masking: settings of the masks that are drawn anew each epoch instead of the records' own; they depend only on seed, epoch
+            and row. None keeps the records' masks.
+        seed: starts the random masks.
     """
 
-    def __init__(self, records, masking=None, seed=0):
+    def __init__(self, records: RecordSet, masking: Masking | None = None, seed: int = 0) -> None:
         self.records, self.masking, self.seed = records, masking, seed
         self.lengths, self.key = records.lengths, records.key
         if masking is not None:
             self.key = int(make_key(records.key, masking)[:15], 16)
-        self._update, self._parts = None, {}
+        self._update: tuple[tuple[int, bytes], ...] | None = None
+        self._parts: dict[int, tuple[np.ndarray, dict[str, np.ndarray]]] = {}
 
-    def column(self, name, batch):
-        """As RecordSet.column."""
+    def column(self, name: str, batch: Batch) -> np.ndarray | np.float32:
+        """One column of a Batch, as by `RecordSet.column`."""
         if name == "rows_per_token":
             if self.masking is not None:
                 self._draw(batch.update)
@@ -51,11 +52,11 @@ class PretrainRows:
         return columns["masked_lm_weights"][np.searchsorted(drawn, row_ids)]
 
     def _draw(self, update):
-        """epoch -> (ascending row numbers, masked columns) for all rows of an update; kept until the next one."""
-        which = tuple((epoch, row_ids.tobytes()) for epoch, row_ids in update)
-        if self._update != which:
+        """epoch -> (ascending row numbers, masked columns) for all rows of an update; the last result is kept."""
+        wanted = tuple((epoch, row_ids.tobytes()) for epoch, row_ids in update)
+        if self._update != wanted:
             self._parts = {epoch: self._draw_epoch(epoch, row_ids) for epoch, row_ids in update}
-            self._update = which
+            self._update = wanted
         return self._parts
 
     def _draw_epoch(self, epoch, row_ids):
@@ -70,11 +71,11 @@ class PretrainRows:
         return row_ids, dict(zip(_DRAWN, drawn))
 
     def _gather(self, name, row_ids, lengths):
-        places = np.minimum(np.arange(lengths.max()), lengths[:, None] - 1)
-        return self.records.tokens[name][self.records.starts[row_ids, None] + places]
+        offsets = np.minimum(np.arange(lengths.max()), lengths[:, None] - 1)
+        return self.records.tokens[name][self.records.starts[row_ids, None] + offsets]
 
     def _restore(self, row_ids, ids):
-        """The rows' tokens before the records' masks, in place: int32 [rows, longest]."""
+        """Undo the records' masks in `ids`, int32 [rows, longest]."""
         positions, true_ids, weights = (self.records.rows[name][row_ids] for name in _DRAWN[1:])
         row, slot = np.nonzero(weights)
         ids[row, positions[row, slot]] = true_ids[row, slot]

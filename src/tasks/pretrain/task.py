@@ -1,8 +1,12 @@
-"""Pretraining: masked language model and next sentence; data, network, loss, score."""
+"""Pretraining as a task, masked language model and next sentence: data, network, loss, score."""
 
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mindspore import nn
 
 from src.files import make_folder
 from src.formats.tokenizer_files import count_ids
@@ -12,6 +16,7 @@ from src.records.record_set import cached_records, fingerprint_file, make_key
 from src.tasks.pretrain.masks import make_masking
 from src.tasks.pretrain.measures import pretraining_metrics
 from src.tasks.pretrain.network import Pretraining, PretrainingLoss, PretrainingScores
+from src.tasks.pretrain.options import PretrainEvalOptions, PretrainOptions
 from src.tasks.pretrain.rows import PretrainRows
 from src.tasks.task import Prepared
 from src.text.tokenization import Tokenizer, fingerprint, read_vocabulary
@@ -21,18 +26,15 @@ INPUTS = ("input_ids", "input_mask", "token_type_ids", "masked_lm_positions")
 TARGETS = ("masked_lm_ids", "masked_lm_weights", "next_sentence_labels", "rows_per_token", "weights")
 LOSS_PARTS = ("masked_lm_loss", "next_sentence_loss")
 _SCORED = (*INPUTS, "masked_lm_ids", "masked_lm_weights", "next_sentence_labels")
-_ALIKE = ("vocabulary", "tokenizer")  # of all records of a split
+_ALIKE = ("vocabulary", "tokenizer")  # equal in all records of a split
 _FOLDER_FLAGS = {"train": "data_dir", "eval": "eval_data_dir"}
 
 
-def prepare(config):
-    """Read the records; settle the lengths that depend on them; check that records, vocabulary and network fit.
-
-    Args:
-        config: PretrainOptions or PretrainEvalOptions.
+def prepare(config: PretrainOptions | PretrainEvalOptions) -> Prepared:
+    """Read the records, decide the lengths that depend on them, and check that records, vocabulary and network fit.
 
     Returns:
-        Prepared. config: with seq_length and bucket_list filled in.
+        Prepared, whose config has seq_length and bucket_list filled in.
 
     Raises:
         ValueError, FileNotFoundError: naming what is missing or does not fit.
@@ -55,28 +57,32 @@ def prepare(config):
         config.check_length("bucket_list", max(config.bucket_list))
         if max(config.bucket_list) < longest:
             raise ValueError(f"bucket_list={','.join(map(str, config.bucket_list))}: the longest row has {longest} tokens")
-    rows = config.train_batch_size * config.device.world_size if "train" in found else 0
-    if rows and len(found["train"].lengths) < rows:
-        asked = f"train_batch_size={config.train_batch_size}"
-        raise ValueError(f"{asked}: a step has {rows} rows, {config.data_dir} has {len(found['train'].lengths)}")
+    if "train" in found:
+        _check_batch(config, len(found["train"].lengths))
     return Prepared(dataclasses.replace(config, seq_length=seq_length, bucket_list=config.bucket_list or (seq_length,)), found)
+
+
+def _check_batch(config, num_rows):
+    needed = config.train_batch_size * config.device.world_size
+    if num_rows < needed:
+        raise ValueError(f"train_batch_size={config.train_batch_size}: a step has {needed} rows, {config.data_dir} has {num_rows}")
 
 
 def _check_training(config):
     if config.masking == "dynamic" and not config.vocab_file_path:
         raise ValueError("masking=dynamic: give --vocab_file_path, which names [MASK] and the special tokens")
     if config.masking == "static" and config.masked_lm_prob != type(config).masked_lm_prob:
-        logger.warning(f"masked_lm_prob={config.masked_lm_prob} is ignored: it is for masking=dynamic")
+        logger.warning(f"masked_lm_prob={config.masked_lm_prob} is ignored: it applies only to masking=dynamic")
     if config.eval_steps and not config.train_with_eval:
         logger.warning(f"eval_steps={config.eval_steps} is ignored: train_with_eval is false")
 
 
 def _find_records(config, split):
-    """The rows of a split; read once and kept memory-mapped in the cache folder."""
+    """The rows of a split, read once and kept in the cache folder, memory-mapped."""
     paths = find_record_files(getattr(config, _FOLDER_FLAGS[split]))
     about = (*map(fingerprint_file, paths), config.num_samples)
     if config.schema_dir and all(map(is_mindrecord, paths)):
-        logger.warning(f"schema_dir={config.schema_dir} is ignored: it is for TFRecord files")
+        logger.warning(f"schema_dir={config.schema_dir} is ignored: it applies only to TFRecord files")
     elif config.schema_dir:
         about += (fingerprint_file(config.schema_dir),)
     cache = Path(config.cache_dir or f"{config.output_dir}/cache") / f"{split}-{make_key('pretraining', *about)}"
@@ -85,54 +91,55 @@ def _find_records(config, split):
     _check_rows(config, split, found)
     if split == "eval" or config.masking == "static":
         return PretrainRows(found)
-    vocabulary, width = read_vocabulary(config.vocab_file_path), found.rows["masked_lm_positions"].shape[1]
+    vocabulary = read_vocabulary(config.vocab_file_path)
+    width = found.rows["masked_lm_positions"].shape[1]
     return PretrainRows(found, make_masking(config.vocab_file_path, vocabulary, config.masked_lm_prob, width), config.seed)
 
 
-def network(config):
-    """Network from token ids and masked positions to both heads' logits."""
+def network(config: PretrainOptions | PretrainEvalOptions) -> nn.Cell:
+    """The network from token ids and masked positions to the logits of both heads."""
     return Pretraining(config.model, config.device)
 
 
-def loss(config):
+def loss(config: PretrainOptions | PretrainEvalOptions) -> nn.Cell:
     """Masked-LM plus next-sentence cross-entropy."""
     return PretrainingLoss(config.device.aclnn)
 
 
-def describe(config):
-    """What later use of the weights needs to know: no labels, vocabulary and casing where they are known, no settings."""
+def describe(config: PretrainOptions) -> tuple[Any, ...]:
+    """What is written beside a checkpoint: no labels, the vocabulary and tokenizer if known, no settings."""
     tokenizer = _describe_records(config, "train").get("tokenizer")
     if config.vocab_file_path and not tokenizer:
         tokenizer = Tokenizer(config.vocab_file_path).description
     return (), config.vocab_file_path, tokenizer, {}
 
 
-def for_evaluation(config, network):
+def for_evaluation(config: PretrainOptions | PretrainEvalOptions, network: nn.Cell) -> tuple[nn.Cell, tuple[str, ...]]:
     """The cell whose outputs are scored, and its input columns."""
     return PretrainingScores(network), _SCORED
 
 
-def score(prepared, outputs):
-    """Accuracy and loss of both tasks, from PretrainingScores' rows."""
+def score(prepared: Prepared, outputs: tuple[list[np.ndarray], ...]) -> dict[str, float]:
+    """Accuracy and loss of both objectives, from the rows of PretrainingScores."""
     return pretraining_metrics(outputs[0])
 
 
 def _describe_records(config, split):
-    """What the builder tells of a split's records, {} where it is not known; all must be made alike."""
+    """The builder's description of a split's records, equal for all of them; {} where there is none."""
     paths = find_record_files(getattr(config, _FOLDER_FLAGS[split]))
     found = {}
     for path in paths:
-        if told := read_description(path):
-            # older records tell the casing alone: they were made with Google's other settings, whatever lay beside the vocabulary
-            told = {"tokenizer": {"do_lower_case": told.get("do_lower_case")}} | told
-            found[json.dumps({name: told.get(name) for name in _ALIKE})] = path
+        if description := read_description(path):
+            # older records name only the casing: they were made with Google's other settings, whatever lay beside the vocabulary
+            description = {"tokenizer": {"do_lower_case": description.get("do_lower_case")}} | description
+            found[json.dumps({name: description.get(name) for name in _ALIKE})] = path
     if len(found) > 1:
         raise ValueError(f"{' and '.join(map(str, found.values()))}: made with different vocabularies or tokenizers")
     return json.loads(next(iter(found))) if found else {}
 
 
 def _check_vocabulary(config, split):
-    """Records made here tell the vocabulary that they were made with."""
+    """Check that records that name their vocabulary were made with this one."""
     theirs = _describe_records(config, split).get("vocabulary")
     if theirs and config.vocab_file_path and theirs != fingerprint(read_vocabulary(config.vocab_file_path)):
         raise ValueError(f"{getattr(config, _FOLDER_FLAGS[split])}: made with another vocabulary than {config.vocab_file_path}")
@@ -154,19 +161,19 @@ def _read(config, paths):
 
 
 def _check_masks(path, chunk):
-    positions, ids, weights = (chunk.rows[name] for name in ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights"))
-    if not positions.shape == ids.shape == weights.shape:
+    positions, weights = chunk.rows["masked_lm_positions"], chunk.rows["masked_lm_weights"]
+    if not positions.shape == chunk.rows["masked_lm_ids"].shape == weights.shape:
         raise ValueError(f"{path}: masked_lm_positions, masked_lm_ids and masked_lm_weights have different numbers of values")
     real = weights != 0
     if (real & ((positions < 0) | (positions >= chunk.lengths[:, None]))).any():
-        raise ValueError(f"{path}: a masked position lies behind its row's tokens")
+        raise ValueError(f"{path}: a masked position lies outside its row's tokens")
     labels = chunk.rows["next_sentence_labels"]
     if labels.min() < 0 or labels.max() > 1:
         raise ValueError(f"{path}: next_sentence_labels {labels.min()} to {labels.max()}: 0 and 1 are expected")
 
 
 def _check_rows(config, split, found):
-    """Rows must fit the network; also those that another run has put into the cache."""
+    """Check that rows, which may come from the cache of another run, fit the network."""
     path = getattr(config, _FOLDER_FLAGS[split])
     maxima = found.maxima()
     longest = config.seq_length or int(maxima["lengths"])

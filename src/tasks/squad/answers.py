@@ -1,111 +1,129 @@
-"""Answers to questions from the logits of their windows: the best spans of each context, and how likely it is that there is none."""
+"""Answers from the logits of a question's windows: the best spans of its context, and how likely it is that there is no answer."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from src.records.record_set import Chunk
+from src.tasks.squad.file import Question
+
 
 @dataclass(frozen=True)
 class Answers:
-    """What is found for each question that has rows; all are dicts by question id.
+    """The answers to all questions that have rows; every field is a dict by question id.
 
     Args:
-        predictions: text of the answer; "" says that there is none.
+        predictions: the text of the answer; "" means no answer.
         nbest: list of dicts by falling score, which is start_logit + end_logit: text, probability (softmax over the list),
             start_logit, end_logit.
-        null_odds: float, score of no answer less that of the best text.
+        null_odds: score of no answer minus the score of the best text.
         non_null: the best text, whatever the odds.
-        places: for each entry of nbest, the characters of the context where it begins and ends, end exclusive; None of "".
+        offsets: (start, end) in the characters of the context for each entry of nbest, end exclusive; None for "".
 
-    In a context without tokens the best text is "", of score 0.
+    In a context without tokens the best text is "", with score 0.
     """
 
-    predictions: dict
-    nbest: dict
-    null_odds: dict
-    non_null: dict
-    places: dict
+    predictions: dict[str, str] = field(default_factory=dict)
+    nbest: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    null_odds: dict[str, float] = field(default_factory=dict)
+    non_null: dict[str, str] = field(default_factory=dict)
+    offsets: dict[str, list[tuple[int, int] | None]] = field(default_factory=dict)
 
 
 class _Spans(NamedTuple):
-    """The spans of one context, of T tokens, by their first token and their length from 1 to L tokens.
+    """The spans of a context of T tokens, by their first token and their length from 1 to L tokens.
 
     Args:
         starts, ends: lists of int [T], characters of the tokens.
-        windows: int64 [T], the window where the spans from this token get their logits.
+        windows: int64 [T], the window that gives the logits of the spans from this token.
         start_logits: float64 [T].
-        end_logits: float64 [T, L]; -inf for spans that reach out of the window.
+        end_logits: float64 [T, L]; -inf for spans that end outside the window.
     """
 
-    starts: list
-    ends: list
+    starts: list[int]
+    ends: list[int]
     windows: np.ndarray
     start_logits: np.ndarray
     end_logits: np.ndarray
 
 
-def find_answers(questions, records, start_logits, end_logits, n_best_size, max_answer_length, null_threshold=None):
-    """The best answers to the questions, as SQuAD 1.1 or, with a threshold, as SQuAD 2.0 asks for them.
+def find_answers(
+    questions: Sequence[Question],
+    records: Chunk,
+    start_logits: Sequence[np.ndarray],
+    end_logits: Sequence[np.ndarray],
+    n_best_size: int,
+    max_answer_length: int,
+    null_threshold: float | None = None,
+) -> Answers:
+    """The best answers to the questions, by the rules of SQuAD 1.1 or, with a threshold, of SQuAD 2.0.
 
-    An answer is any span of context tokens inside a window that is the one where its first token has most context; its text is the
-    context's from the first token to the last, as it stands, and spans of one text are one answer, of the best one's logits. Of
-    equal scores that of the earlier window comes first, then the higher start_logit, then the earlier token; no answer comes last.
+    An answer is any span of context tokens inside the window that gives its first token the most context. Its text is the context's,
+    unchanged, from the first token to the last; spans with equal texts are one answer, with the logits of the best. Among equal
+    scores the earlier window comes first, then the higher start_logit, then the earlier token; no answer comes last.
 
-    Google's order is the same. Its spans are those alone whose ends are among the n_best_size best starts and the n_best_size best
-    ends of a window (all spans, if rows are no longer); its texts are put together from tokens, and may begin or end elsewhere.
+    Google's order is the same, but Google's spans begin at one of the n_best_size best starts of a window and end at one of its
+    n_best_size best ends, and its texts are put together from tokens, so that they may begin or end elsewhere.
 
     Args:
-        questions: list of Question.
-        records: Chunk or RecordSet of `encode_questions` with training=False.
-        start_logits, end_logits: for each row an array of float, at least as long as the row.
+        records: the rows of `encode_questions` with training=False.
+        start_logits, end_logits: a float array for each row, at least as long as the row.
         n_best_size: texts in a list of best answers, at least 1.
         max_answer_length: tokens of an answer, at least 1.
-        null_threshold: where null_odds are above it, the prediction is "", and the list of best answers has "" with the logits of
-            [CLS] (of the window where they are lowest) at its rank, or behind all; None: every question has an answer.
+        null_threshold: where null_odds are above it, the prediction is "". The list of best answers then has "" at its rank or at the
+            end, with the logits of [CLS] in the window where their sum is lowest. None: every question has an answer.
 
     Returns:
-        Answers. In a context without tokens the only one of the best answers is "", without a threshold with logits 0.
+        Answers. In a context without tokens the only best answer is "", with logits 0 if there is no threshold.
 
     Raises:
         FloatingPointError: a logit of a row is not finite.
 
     Source: write_predictions of BERT's run_squad.py.
     """
-    answers = Answers({}, {}, {}, {}, {})
+    answers = Answers()
     numbers = np.asarray(records.rows["question"])
     row_starts = np.cumsum(records.lengths, dtype=np.int64) - records.lengths
     borders = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
     assert len(borders) - 1 == len(np.unique(numbers)), "the rows of a question are not neighbours"
-    for rows in (range(*pair) for pair in pairwise(borders)):
-        question = questions[numbers[rows[0]]]
+    for begin, end in pairwise(borders):
+        rows, question = range(begin, end), questions[numbers[begin]]
         logits = [np.array([values[row][: records.lengths[row]] for values in (start_logits, end_logits)], np.float64) for row in rows]
         if not all(np.isfinite(pair).all() for pair in logits):
             raise FloatingPointError(f"question {question.id}: a logit is not finite")
-        places, best = _choose(question.context, _find_spans(records, row_starts, rows, logits, max_answer_length), n_best_size)
         null = min((tuple(pair[:, 0].tolist()) for pair in logits), key=sum)
-        text, (start_logit, end_logit) = next(iter(best.items()), ("", (0.0, 0.0)))
-        odds = null[0] + null[1] - start_logit - end_logit
-        is_null = null_threshold is not None and odds > null_threshold
-        answers.predictions[question.id] = "" if is_null else text
-        answers.nbest[question.id] = _list_best(best, None if null_threshold is None else null, n_best_size)
-        answers.places[question.id] = [places.get(entry["text"]) for entry in answers.nbest[question.id]]
-        answers.null_odds[question.id] = odds
-        answers.non_null[question.id] = text
+        offsets, best = _choose(question.context, _find_spans(records, row_starts, rows, logits, max_answer_length), n_best_size)
+        _add(answers, question.id, offsets, best, null, n_best_size, null_threshold)
     return answers
 
 
-def _find_spans(records, row_starts, rows, logits, max_answer_length):
-    """_Spans of a context from its rows; logits: of each, float64 [2, length].
+def _add(answers, key, offsets, best, null, n_best_size, null_threshold):
+    """Store what was found for a question; null: logits of no answer."""
+    text, (start_logit, end_logit) = next(iter(best.items()), ("", (0.0, 0.0)))
+    odds = null[0] + null[1] - start_logit - end_logit
+    is_null = null_threshold is not None and odds > null_threshold
+    answers.predictions[key] = "" if is_null else text
+    answers.nbest[key] = _list_best(best, None if null_threshold is None else null, n_best_size)
+    answers.offsets[key] = [offsets.get(entry["text"]) for entry in answers.nbest[key]]
+    answers.null_odds[key] = odds
+    answers.non_null[key] = text
 
-    A token's context in a window is the smaller number of tokens on its two sides, plus a hundredth of the window's length; of
-    windows where it is equal the first one counts.
+
+def _find_spans(records, row_starts, rows, logits, max_answer_length):
+    """The _Spans of a context from its rows; logits: float64 [2, length] for each row.
+
+    A token's context in a window is the smaller number of tokens on its two sides, plus a hundredth of the window's length; among
+    windows with equal context the first one counts.
     """
-    context_starts, window_starts = (records.rows[name][rows.start : rows.stop].tolist() for name in ("context_start", "window_start"))
+    context_starts = records.rows["context_start"][rows.start : rows.stop].tolist()
+    window_starts = records.rows["window_start"][rows.start : rows.stop].tolist()
     counts = [pair.shape[1] - start - 1 for pair, start in zip(logits, context_starts)]
-    num_tokens, longest = window_starts[-1] + counts[-1], max(1, min(max_answer_length, max(counts)))
+    num_tokens = window_starts[-1] + counts[-1]
+    longest = max(1, min(max_answer_length, max(counts)))
     characters, windows, most = np.zeros((2, num_tokens), np.int64), np.zeros(num_tokens, np.int64), np.full(num_tokens, -1.0)
     start_logits, end_logits = np.zeros(num_tokens), np.zeros((num_tokens, longest))
     for number, (row, begin, first, count) in enumerate(zip(rows, context_starts, window_starts, counts)):
@@ -125,19 +143,19 @@ def _find_spans(records, row_starts, rows, logits, max_answer_length):
 
 
 def _choose(context, spans, n_best_size):
-    """The best texts by falling score: dicts of text -> its (start, end) in the context, and -> (start_logit, end_logit)."""
-    places, best = {}, {}
+    """The best texts by falling score, as two dicts: text -> (start, end) in the context, and text -> (start_logit, end_logit)."""
+    offsets, best = {}, {}
     for first, last, start_logit, end_logit in _rank(spans, 2 * n_best_size):
         start, end = spans.starts[first], spans.ends[last]
-        places.setdefault(context[start:end], (start, end))
+        offsets.setdefault(context[start:end], (start, end))
         best.setdefault(context[start:end], (start_logit, end_logit))
         if len(best) == n_best_size:
             break
-    return places, best
+    return offsets, best
 
 
-def _rank(spans, count):
-    """(first token, last token, start_logit, end_logit) of all spans by falling score; the first `count` come at the cost of few."""
+def _rank(spans: _Spans, count: int) -> Iterator[tuple[int, int, float, float]]:
+    """Yield (first token, last token, start_logit, end_logit) of all spans by falling score; only batches from `count` up are sorted."""
     scores = (spans.start_logits[:, None] + spans.end_logits).ravel()
     total, num_done = np.count_nonzero(scores > -np.inf), 0
     while num_done < total:

@@ -1,19 +1,24 @@
-"""Files of questions in SQuAD's form: SQuAD 1.1 and 2.0, CMRC 2018 and what users make like them.
+"""Question files in SQuAD's form: SQuAD 1.1 and 2.0, CMRC 2018, and users' own in the same form.
 
 {"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}], "is_impossible"}]}]}]}
 """
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from src.files import read_bytes
 
-_NAMES = {list: "list", str: "string", int: "whole number", bool: "boolean"}
+_NAMES = {list: "a list", str: "a string", int: "a whole number", bool: "a boolean"}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """text; start: its first character in the context as the file tells, -1 in CMRC 2018 where it stands nowhere; None: not told."""
+    """An answer of the file.
+
+    start: index of its first character in the context; -1 in CMRC 2018 where the context lacks it; None where the file has none.
+    """
 
     text: str
     start: int | None
@@ -21,50 +26,47 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question of a file; text and context are None where the file has none.
+    """A question of a file; text and context are None where the file lacks them.
 
-    answers: tuple of Answer, empty in SQuAD 2.0 where there is none; None where nothing is told: a question to predict.
-    is_impossible: what SQuAD 2.0 says of a question that its context does not answer.
+    answers: empty where SQuAD 2.0 has none; None where the file gives no answers, which is a question to predict.
+    is_impossible: SQuAD 2.0's mark of a question that its context does not answer.
     """
 
     id: str
     text: str | None
     context: str | None
-    answers: tuple | None
+    answers: tuple[Answer, ...] | None
     is_impossible: bool = False
 
 
-def read_json(path):
-    """A parsed file, plain or gzip.
+def read_json(path: Path | str) -> Any:
+    """Parse a JSON file, plain or gzip.
 
     Raises:
-        OSError: it cannot be read. ValueError: damaged gzip, or no JSON.
+        OSError: it cannot be read. ValueError: damaged gzip, or not JSON.
     """
     data = read_bytes(path)
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: no JSON: {error}") from None
+        raise ValueError(f"{path}: not JSON: {error}") from None
 
 
-def read_squad(path):
+def read_squad(path: Path | str) -> list[Question]:
     """The questions of a file, in its order.
 
-    Returns:
-        list of Question.
-
     Raises:
-        OSError: it cannot be read. ValueError: another form, two questions of one id, an answer that starts behind its context, a
-            text that is no Unicode, no question at all; in one line with path and place.
+        OSError: it cannot be read. ValueError: another form, two questions with one id, an answer that starts after the end of its
+            context, a text that is not Unicode, or no question at all; one line with path and location.
     """
     questions, seen = [], set()
     for i, article in enumerate(_take(read_json(path), "data", list, path)):
         for j, paragraph in enumerate(_take(article, "paragraphs", list, f"{path}: data[{i}]")):
-            place = f"{path}: data[{i}].paragraphs[{j}]"
-            given = _take(paragraph, "qas", list, place)
-            context = _take(paragraph, "context", str, place, optional=True)
+            location = f"{path}: data[{i}].paragraphs[{j}]"
+            given = _take(paragraph, "qas", list, location)
+            context = _take(paragraph, "context", str, location, optional=True)
             for k, fields in enumerate(given):
-                question = _read_question(fields, context, path, f"{place}.qas[{k}]")
+                question = _read_question(fields, context, path, f"{location}.qas[{k}]")
                 if question.id in seen:
                     raise ValueError(f"{path}: two questions have the id {question.id}")
                 seen.add(question.id)
@@ -74,36 +76,36 @@ def read_squad(path):
     return questions
 
 
-def _take(owner, key, kind, place, optional=False):
-    """A value of this kind; None where it is optional and absent."""
+def _take(owner, key, kind, location, optional=False):
+    """The value of a key, checked to be of this type; None where it is optional and absent."""
     if optional and isinstance(owner, dict) and key not in owner:
         return None
     value = owner.get(key) if isinstance(owner, dict) else None
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ValueError(f'{place}: "{key}" is missing or no {_NAMES[kind]}; expected SQuAD\'s form')
+        raise ValueError(f'{location}: "{key}" is missing or not {_NAMES[kind]}; expected SQuAD\'s form')
     if kind is str:
         try:
             value.encode()
         except UnicodeEncodeError as error:
             fault = f"half of a surrogate pair, \\u{ord(value[error.start]):04x}, at character {error.start}"
-            raise ValueError(f'{place}: "{key}" is no Unicode text: {fault}') from None
+            raise ValueError(f'{location}: "{key}" is not Unicode text: {fault}') from None
     return value
 
 
-def _read_question(fields, context, path, place):
-    key = _take(fields, "id", str, place)
-    place = f"{path}: question {key}"
-    text = _take(fields, "question", str, place, optional=True)
-    answers = _take(fields, "answers", list, place, optional=True)
-    is_impossible = _take(fields, "is_impossible", bool, place, optional=True) or False
+def _read_question(fields, context, path, location):
+    key = _take(fields, "id", str, location)
+    location = f"{path}: question {key}"
+    text = _take(fields, "question", str, location, optional=True)
+    answers = _take(fields, "answers", list, location, optional=True)
+    is_impossible = _take(fields, "is_impossible", bool, location, optional=True) or False
     if answers is not None or is_impossible:
-        answers = tuple(_read_answer(answer, context, place) for answer in answers or ())
+        answers = tuple(_read_answer(answer, context, location) for answer in answers or ())
     return Question(key, text, context, answers, is_impossible)
 
 
-def _read_answer(fields, context, place):
-    text = _take(fields, "text", str, place)
-    start = _take(fields, "answer_start", int, place, optional=True)
+def _read_answer(fields, context, location):
+    text = _take(fields, "text", str, location)
+    start = _take(fields, "answer_start", int, location, optional=True)
     if start is not None and context is not None and start > len(context):
-        raise ValueError(f"{place}: an answer starts at {start}, but its context ends at {len(context)}")
+        raise ValueError(f"{location}: an answer starts at {start}, but its context ends at {len(context)}")
     return Answer(text, start)

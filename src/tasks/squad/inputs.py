@@ -1,12 +1,16 @@
-"""Questions of a run: which files, which rows of the records."""
+"""The data of a run on questions: its files, and the rows made from them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from src.log import logger
 from src.records.files import check_tokens, is_record_file, read_record_file
+from src.records.record_set import Chunk
 from src.tasks.splits import find_file
+from src.tasks.squad.file import Question
+from src.tasks.squad.options import SquadOptions
 from src.tasks.squad.windows import encode_questions
 from src.text.tokenization import Tokenizer
 
@@ -16,47 +20,49 @@ _FILES = (
     ("test.json", "cmrc2018_test.json"),
 )
 _FILES_OF_VERSION_2 = (("train-v2.0.json", "train.json"), ("dev-v2.0.json", "dev.json"), ("test.json",))
-_MOST_DIFFERENT = 0.01  # share of ready-made rows that another tokenizer may have made otherwise
+_MOST_DIFFERENT = 0.01  # share of ready-made rows that may differ, as another tokenizer may treat rare characters otherwise
 
 
-def find(config, split):
-    """The data file of a split, in SQuAD's form or records."""
+def find(config: SquadOptions, split: str) -> Path:
+    """The data file of a split: records, or in SQuAD's form."""
     return find_file(config, split, _FILES_OF_VERSION_2 if config.version_2_with_negative else _FILES)
 
 
-def find_questions(config, split):
-    """The file in SQuAD's form that a split's texts stand in: its data file, or --eval_json_path where that is records.
+def find_questions(config: SquadOptions, split: str) -> Path:
+    """The file in SQuAD's form that holds a split's texts: its data file or, if that is records, --eval_json_path.
 
     Raises:
-        ValueError: records without it, or two different files for one evaluation.
+        ValueError: records without --eval_json_path, or two different files for one evaluation.
+        FileNotFoundError: --eval_json_path does not exist.
     """
-    path, told = find(config, split), config.eval_json_path
+    path, json_path = find(config, split), config.eval_json_path
     if not is_record_file(path):
-        if split == "eval" and told and not (Path(told).exists() and path.samefile(told)):
-            raise ValueError(f"--eval_json_path {told} and the development data {path} are two files of questions: give one of them")
+        if split == "eval" and json_path and not (Path(json_path).exists() and path.samefile(json_path)):
+            raise ValueError(f"--eval_json_path {json_path} and the development data {path} are two files of questions: give one of them")
         return path
-    if not told or split == "predict" and path != find(config, "eval"):
-        flag = "--predict_data_file_path takes SQuAD's form" if told else "give --eval_json_path, the file that they were made of"
+    if not json_path or split == "predict" and path != find(config, "eval"):
+        flag = "--predict_data_file_path takes SQuAD's form" if json_path else "give --eval_json_path, the file that they were made from"
         raise ValueError(f"{path}: records hold no texts; {flag}")
-    if not Path(told).is_file():
-        raise FileNotFoundError(f"{told}: no such file; --eval_json_path takes the development data in SQuAD's form")
-    return Path(told)
+    if not Path(json_path).is_file():
+        raise FileNotFoundError(f"{json_path}: no such file; --eval_json_path takes the development data in SQuAD's form")
+    return Path(json_path)
 
 
-def make_chunks(config, split, path, source, questions):
-    """The rows of a split for `cached_records`.
+def make_chunks(config: SquadOptions, split: str, path: Path, source: Path | None, questions: list[Question] | None) -> Iterator[Chunk]:
+    """Yield the rows of a split for `cached_records`.
 
     Args:
-        path: the data file of the split. source, questions: the file in SQuAD's form and what it holds; None of records to train on.
+        path: the data file of the split.
+        source, questions: the file in SQuAD's form and its content; None when training on records.
     """
-    if questions is None:
+    if source is None or questions is None:
         yield from _read_training_rows(config, path)
         return
     tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
     lengths = config.seq_length, config.doc_stride, config.max_query_length
-    rows, losses = encode_questions(questions, tokenizer, *lengths, split == "train", config.version_2_with_negative, source)
+    rows, report = encode_questions(questions, tokenizer, *lengths, split == "train", config.version_2_with_negative, source)
     logger.info(f"{split} {source}: {len(questions)} questions, {len(rows.lengths)} rows")
-    for line in losses.report(source, len(questions)):
+    for line in report.describe(source, len(questions)):
         logger.warning(line)
     if path != source:
         _compare(config, path, source, rows)
@@ -71,17 +77,17 @@ def _read_training_rows(config, path):
         wrong = (starts < 0) | (ends < starts) | (ends >= chunk.lengths)
         if wrong.any():
             row = int(wrong.argmax())
-            told = f"an answer from token {starts[row]} to {ends[row]} of {chunk.lengths[row]}"
-            raise ValueError(f"{path}: row {first + row} has {told}")
+            span = f"token {starts[row]} to {ends[row]} of {chunk.lengths[row]}"
+            raise ValueError(f"{path}: row {first + row} has an answer from {span}")
         first += len(starts)
         yield chunk
 
 
 def _compare(config, path, source, rows):
-    """Check that records to evaluate are the rows that `source` gives; those of a few that differ are taken from `source`.
+    """Check that records to evaluate equal the rows made from `source`, which are used where a few differ.
 
     Raises:
-        ValueError: they are others.
+        ValueError: too many rows differ.
     """
     made = np.split(rows.tokens["input_ids"], np.cumsum(rows.lengths)[:-1])
     found = []

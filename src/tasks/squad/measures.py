@@ -1,10 +1,10 @@
-"""Measures of question answering, equal to the official scripts' to the last digit: SQuAD 1.1, SQuAD 2.0, CMRC 2018.
+"""Measures of question answering, equal to those of the official scripts to the last digit: SQuAD 1.1, SQuAD 2.0, CMRC 2018.
 
     python -m src.metrics.squad GOLD.json PREDICTIONS.json [--version_2 [--null_odds NULL_ODDS.json]] [--language zh]
 
-Gold is {question id: [texts of its answers]}, in the order of the file (src/tasks/squad/file.py reads it); predictions are {question
-id: answer text}. All scores are percentages. They are added from left to right, each sum rounded, as the official scripts did
-before Python 3.12 gave its `sum` more digits.
+Gold is {question id: [texts of its answers]}, in the order of the file (see src/tasks/squad/file.py); predictions are {question id:
+answer text}. All scores are percentages. They are added from left to right with rounding at each step, as the official scripts did
+before `sum` of Python 3.12 became more exact.
 """
 
 import json
@@ -12,6 +12,7 @@ import re
 import string
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from itertools import accumulate
 
@@ -20,15 +21,17 @@ from src.log import shorten
 from src.tasks.squad.file import read_json, read_squad
 from src.tasks.squad.segmentation import fold, segment
 
+Gold = Mapping[str, Sequence[str]]  # question id -> texts of its answers
+
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = str.maketrans("", "", string.punctuation)  # of ASCII alone
+_PUNCTUATION = str.maketrans("", "", string.punctuation)  # ASCII only
 
 
-def squad_v1(gold, predictions):
-    """The measure of SQuAD 1.1: each question's best score over its answers; 0 where it has no prediction.
+def squad_v1(gold: Gold, predictions: Mapping[str, str]) -> dict[str, float]:
+    """The measure of SQuAD 1.1: the mean of each question's best score over its answers; 0 where there is no prediction.
 
     Returns:
-        dict: exact_match; f1, of the words in common. An answer of articles alone has no words, and f1 0 whatever is predicted.
+        dict: exact_match; f1, over the common words. An answer of only articles has no words, and f1 0 whatever is predicted.
 
     Raises:
         ValueError: a question with a prediction but no answer, or no question at all.
@@ -39,16 +42,18 @@ def squad_v1(gold, predictions):
     return {"exact_match": exact, "f1": f1}
 
 
-def squad_v2(gold, predictions, null_odds=None, threshold=1.0):
-    """The measure of SQuAD 2.0, where a question may have no answer and "" predicts that it has none.
+def squad_v2(
+    gold: Gold, predictions: Mapping[str, str], null_odds: Mapping[str, float] | None = None, threshold: float = 1.0
+) -> dict[str, float]:
+    """The measure of SQuAD 2.0, where a question may have no answer, which the prediction "" stands for.
 
     Args:
-        null_odds: {question id: number}, the larger, the likelier that there is no answer.
-        threshold: of null_odds; a prediction above it counts as "".
+        null_odds: {question id: number}; a larger number makes no answer more likely.
+        threshold: a prediction whose null odds exceed it counts as "".
 
     Returns:
-        dict: exact, f1, total; the same as HasAns_… and NoAns_… of the questions with and without answers, if there are any.
-        With null_odds also best_exact, best_f1, and the thresholds best_exact_thresh, best_f1_thresh, which reach them.
+        dict: exact, f1, total; the same as HasAns_… and NoAns_… for the questions with and without answers, if there are any.
+        With null_odds also best_exact and best_f1, and the thresholds that reach them, best_exact_thresh and best_f1_thresh.
 
     Raises:
         ValueError: a question without prediction or null odds; no question at all.
@@ -73,11 +78,11 @@ def squad_v2(gold, predictions, null_odds=None, threshold=1.0):
     return metrics
 
 
-def cmrc(gold, predictions):
-    """The measure of CMRC 2018: like that of SQuAD 1.1, but F1 is of the longest run of characters and words in common.
+def cmrc(gold: Gold, predictions: Mapping[str, str]) -> dict[str, float]:
+    """The measure of CMRC 2018: like that of SQuAD 1.1, but F1 is over the longest common run of characters and words.
 
     Returns:
-        dict: AVERAGE of the two, F1, EM; TOTAL questions, SKIP of them without prediction, which score 0.
+        dict: AVERAGE of the other two, F1, EM; TOTAL questions, and SKIP, the number without a prediction, which score 0.
 
     Raises:
         ValueError: as `squad_v1`.
@@ -90,7 +95,7 @@ def cmrc(gold, predictions):
 
 
 def _score_each(gold, predictions, prepare, f1):
-    """(exact, f1) of each question, the best over its answers; both 0 without a prediction."""
+    """Yield (exact, f1) for each question, the best over its answers; both are 0 without a prediction."""
     for key, answers in gold.items():
         if key not in predictions:
             yield 0, 0
@@ -102,14 +107,14 @@ def _score_each(gold, predictions, prepare, f1):
 
 
 def _require_all(questions, given, name):
-    lacking = [key for key in questions if key not in given]
-    if lacking:
-        count = f"{len(lacking)} of {len(questions)} questions"
-        raise ValueError(f"no {name} for {count}, but the measure of SQuAD 2.0 needs all: {shorten(lacking, 3)}")
+    missing = [key for key in questions if key not in given]
+    if missing:
+        count = f"{len(missing)} of {len(questions)} questions"
+        raise ValueError(f"no {name} for {count}, but the measure of SQuAD 2.0 needs all: {shorten(missing, 3)}")
 
 
 def _average(pairs):
-    """The mean (exact, f1) in percent."""
+    """The means of exact and of f1, in percent."""
     pairs = list(pairs)
     if not pairs:
         raise ValueError("no questions")
@@ -141,7 +146,7 @@ def _run_f1(answer, predicted):
 
 
 def _score_v2(answers, prediction):
-    """(exact, f1) of a prediction, the best over the answers; answers without words count as no answer."""
+    """(exact, f1) of a prediction, the best over the answers; an answer without words counts as no answer."""
     answers = [words for words in map(_normalize, answers) if words] or [[]]
     predicted = _normalize(prediction)
     f1 = max(_word_f1(answer, predicted) if answer and predicted else int(answer == predicted) for answer in answers)
@@ -154,14 +159,14 @@ def _summarize_v2(pairs):
 
 
 def _gain(answers, prediction, score):
-    """What it changes in the sum of scores to give a prediction instead of none."""
+    """The change in the sum of scores if the prediction is given instead of none."""
     return score if answers else -bool(prediction)
 
 
 def _find_threshold(gains, null_odds, sum_without_predictions):
-    """(best percentage, the smallest odds up to which predictions are given to reach it; 0.0 if none is given).
+    """(best percentage, threshold): the smallest null odds up to which giving predictions reaches it; 0.0 if none is given.
 
-    Predictions are given one by one, by rising odds; the threshold may cut between equal odds, as the official one does.
+    Predictions are given one by one, by rising odds; the threshold may separate equal odds, as in the official script.
     """
     keys = sorted((key for key in null_odds if key in gains), key=null_odds.get)
     sums = list(accumulate((gains[key] for key in keys), initial=sum_without_predictions))
@@ -171,24 +176,25 @@ def _find_threshold(gains, null_odds, sum_without_predictions):
 
 
 def _describe_ids(gold, predictions, path):
-    """Lines that tell which ids gold and predictions do not share."""
-    lacking, unknown = [key for key in gold if key not in predictions], predictions.keys() - gold.keys()
-    if lacking:
-        yield f"{path}: no prediction for {len(lacking)} of {len(gold)} questions, which score 0: {shorten(lacking)}"
+    """Yield lines about ids that only gold or only predictions have."""
+    missing = [key for key in gold if key not in predictions]
+    unknown = predictions.keys() - gold.keys()
+    if missing:
+        yield f"{path}: no prediction for {len(missing)} of {len(gold)} questions, which score 0: {shorten(missing)}"
     if unknown:
-        yield f"{path}: {len(unknown)} predictions for unknown questions, without effect: {shorten(sorted(unknown))}"
+        yield f"{path}: {len(unknown)} predictions for unknown questions, which have no effect: {shorten(sorted(unknown))}"
 
 
 def _read_gold(path):
     questions = read_squad(path)
-    lacking = [question.id for question in questions if question.answers is None]
-    if lacking:
-        raise ValueError(f'{path}: "answers" is missing in {len(lacking)} of {len(questions)} questions: {shorten(lacking, 3)}')
+    missing = [question.id for question in questions if question.answers is None]
+    if missing:
+        raise ValueError(f'{path}: "answers" is missing in {len(missing)} of {len(questions)} questions: {shorten(missing, 3)}')
     return {question.id: [answer.text for answer in question.answers] for question in questions}
 
 
 def _read_values(path, kind, form):
-    """A parsed file {question id: value of this kind}; `form` describes it."""
+    """Parse a file {question id: value of this type}; `form` describes it in errors."""
     values = read_json(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path}: a JSON {type(values).__name__}; expected {form}")
@@ -198,18 +204,19 @@ def _read_values(path, kind, form):
     return values
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
+    """Print the measures of a file of predictions as one line of JSON."""
     parser = Parser(prog="python -m src.metrics.squad", description=__doc__)
     parser.add_argument("gold", metavar="GOLD.json", help="questions and answers, plain or .gz")
     parser.add_argument("predictions", metavar="PREDICTIONS.json", help="answers by question id")
     parser.add_argument("--version_2", action="store_true", help="the measure of SQuAD 2.0")
-    parser.add_argument("--null_odds", metavar="FILE", help="odds of no answer by question id, for the best thresholds of --version_2")
-    parser.add_argument("--null_odds_threshold", type=float, default=1.0, help="above it a prediction counts as no answer [%(default)s]")
+    parser.add_argument("--null_odds", metavar="FILE", help="odds of no answer by question id, to find the best thresholds for --version_2")
+    parser.add_argument("--null_odds_threshold", type=float, default=1.0, help="above it, a prediction counts as no answer [%(default)s]")
     parser.add_argument("--language", choices=("en", "zh"), default="en", help="zh: the measure of CMRC 2018 [%(default)s]")
     with bad_input_exits():
         options = parser.parse_args(argv)
         if options.version_2 and options.language == "zh":
-            raise ValueError("--version_2 and --language zh: CMRC 2018 has no measure with questions that have no answer")
+            raise ValueError("--version_2 and --language zh: the measure of CMRC 2018 does not allow questions without answers")
         if (options.null_odds or options.null_odds_threshold != 1.0) and not options.version_2:
             raise ValueError("--null_odds and --null_odds_threshold have no effect without --version_2")
         gold = _read_gold(options.gold)

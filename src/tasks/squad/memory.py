@@ -1,12 +1,20 @@
-"""The planner's tape of the head and loss for questions."""
+"""The memory planner's record of the head and loss for questions."""
+
+from typing import Any
+
+from src.tasks.squad.options import SquadOptions
 
 
-def check(options, form):
-    """Every head is planned."""
+def check(options: SquadOptions, form: Any) -> None:
+    """Accept all options: the planner knows the only head."""
 
 
-def record_head(tape, options, x, words):
-    """SpanFinder of network.py with SpanLoss: two logits a token."""
+def record_head(tape: Any, options: SquadOptions, x: Any, words: Any) -> None:
+    """Record the head of SpanFinder, two logits for each token, and SpanLoss.
+
+    Args:
+        tape: Tape of src/report. x, words: its tensors of the hidden states and of the word embeddings.
+    """
     tape.part = "head"
     logits = tape.cast(tape.linear("span", x, 2), "float32")
     for end in ("first", "last"):

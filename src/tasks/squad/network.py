@@ -1,42 +1,40 @@
-"""BERT that marks an answer in a row: logits of its first and of its last token, and the loss.
+"""BERT with a head that finds the answer in a row: logits of its first and of its last token, and the loss.
 
 Shapes: B batch, S sequence, T = B * S tokens, H hidden.
 """
 
 import mindspore
-from mindspore import nn
+from mindspore import Tensor, nn
 
-from src.config.model import MASK_BIAS
+from src.config.model import MASK_BIAS, ModelConfig
+from src.config.training import DeviceSettings
 from src.models.bert import Bert
 from src.models.layers import Linear
 from src.models.losses import cross_entropy
 
 
 class SpanHead(nn.Cell):
-    """A dense layer on every token, and padding taken out: float32 [B, S, H] -> start and end logits, float32 [B, S] each."""
+    """A dense layer on every token, with padding excluded: float32 [B, S, H] -> start and end logits, float32 [B, S] each."""
 
-    def __init__(self, config, device):
+    def __init__(self, config: ModelConfig, device: DeviceSettings) -> None:
         super().__init__()
         self.span = Linear(config.hidden_size, 2, config.initializer_range, getattr(mindspore, device.compute_type))
 
-    def construct(self, x, input_mask):
+    def construct(self, x: Tensor, input_mask: Tensor) -> tuple[Tensor, Tensor]:
         batch_size, seq_length, hidden_size = x.shape
         logits = self.span(x.reshape((-1, hidden_size))).astype(mindspore.float32)  # [T, 2]
         logits = logits.reshape((batch_size, seq_length, 2))
-        bias = (1.0 - input_mask.astype(mindspore.float32)) * MASK_BIAS  # [B, S]; no answer holds padding
+        bias = (1.0 - input_mask.astype(mindspore.float32)) * MASK_BIAS  # [B, S]; no answer contains padding
         return logits[:, :, 0] + bias, logits[:, :, 1] + bias
 
 
 class SpanFinder(nn.Cell):
-    """A batch of token ids -> (start logits, end logits), float32 [B, S] each.
-
-    Args:
-        config: ModelConfig. device: DeviceSettings.
+    """BERT and a SpanHead: a batch of token ids -> (start logits, end logits), float32 [B, S] each.
 
     Source: Devlin et al. 2018, section 4.2.
     """
 
-    def __init__(self, config, device):
+    def __init__(self, config: ModelConfig, device: DeviceSettings) -> None:
         super().__init__()
         self.bert = Bert(config, device, pooled=False)
         self.head = SpanHead(config, device)
@@ -46,16 +44,18 @@ class SpanFinder(nn.Cell):
 
 
 class SpanLoss(nn.Cell):
-    """The mean of the cross-entropies of first and last token, each over the places of the row.
+    """The mean of the cross-entropies of first and last token, each over the positions of the row.
 
     Args of construct:
-        logits: what the SpanFinder returns. start_positions, end_positions: int32 [B]. weights: float32 [B], 0 for filler rows.
+        logits: the output of SpanFinder. start_positions, end_positions: int32 [B]. weights: float32 [B], 0 for filler rows.
 
     Returns:
         float32 scalars: sum over rows of weight * loss, and the sum of weights.
     """
 
-    def construct(self, logits, start_positions, end_positions, weights):
+    def construct(
+        self, logits: tuple[Tensor, Tensor], start_positions: Tensor, end_positions: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
         start_logits, end_logits = logits
         losses = cross_entropy(start_logits, start_positions) + cross_entropy(end_logits, end_positions)  # [B]
         return (losses * 0.5 * weights).sum(), weights.sum()

@@ -1,6 +1,7 @@
-"""What a run on questions tells and leaves: the result line, eval_results, predictions with their best alternatives."""
+"""Results of a run on questions: the result line, eval_results, and the predictions with their best alternatives."""
 
 import json
+from typing import Any
 
 import numpy as np
 
@@ -10,27 +11,29 @@ from src.log import logger
 from src.tasks.results import write_results
 from src.tasks.squad.answers import find_answers
 from src.tasks.squad.measures import cmrc, squad_v1, squad_v2
+from src.tasks.task import Prepared
+
+Outputs = tuple[list[np.ndarray], list[np.ndarray]]  # start logits and end logits, a float32 [S] array for each row
 
 
-def score(prepared, outputs):
-    """Measures of an evaluation.
+def score(prepared: Prepared, outputs: Outputs) -> dict[str, Any]:
+    """The measures of an evaluation.
 
     Args:
-        prepared: Prepared, with rows and Questions of the eval split.
-        outputs: lists of start logits and of end logits, float32 [S] a row each.
+        prepared: holds rows and Questions of the eval split.
 
     Returns:
-        dict of eval_loss (of the rows whose answer is known; None without any), num_examples (questions), exact_match and f1 in
-        percent, and what else the measure of the language and version gives.
+        dict of eval_loss (over the rows whose answer is known; None if there are none), num_examples (questions), exact_match and f1
+        in percent, and whatever else the measure of the language and version gives.
     """
     return _measure(prepared, outputs, _answer(prepared, "eval", outputs))
 
 
-def report_evaluation(prepared, outputs, global_step):
+def report_evaluation(prepared: Prepared, outputs: Outputs, global_step: int | None) -> dict[str, Any]:
     """Print the result as one line of JSON; write the predictions, eval_results.json and .txt.
 
     Returns:
-        what eval_results.json holds.
+        the content of eval_results.json.
     """
     config, answers = prepared.config, _answer(prepared, "eval", outputs)
     metrics = _measure(prepared, outputs, answers)
@@ -41,8 +44,8 @@ def report_evaluation(prepared, outputs, global_step):
     return results
 
 
-def report_predictions(prepared, outputs):
-    """Write the predictions; their names begin with test_ where the run evaluates other questions too."""
+def report_predictions(prepared: Prepared, outputs: Outputs) -> None:
+    """Write the predictions; the file names begin with test_ where the run also evaluates other questions."""
     config, answers = prepared.config, _answer(prepared, "predict", outputs)
     _write(config, "test_" if config.do_eval else "", answers)
 
@@ -60,7 +63,7 @@ def _measure(prepared, outputs, answers):
     metrics = {"eval_loss": _mean_loss(outputs, prepared.records["eval"]), "num_examples": len(gold)}
     if config.version_2_with_negative:
         found = squad_v2(gold, answers.predictions)
-        best = squad_v2(gold, answers.non_null, answers.null_odds)  # which threshold would have been best
+        best = squad_v2(gold, answers.non_null, answers.null_odds)  # with the thresholds that would have been best
         found |= {name: value for name, value in best.items() if name.startswith("best_")}
         del found["total"]  # num_examples
         return metrics | {"exact_match": found.pop("exact"), "f1": found.pop("f1")} | found
@@ -71,14 +74,18 @@ def _measure(prepared, outputs, answers):
 
 
 def _mean_loss(outputs, records):
-    """The training loss over the rows with a label."""
+    """The training loss, averaged over the rows with a label."""
     losses = []
     labels = records.rows["start_positions"], records.rows["end_positions"]
-    for length, *logits, start, end in zip(records.lengths, *outputs, *labels):
+    for length, start_logits, end_logits, start, end in zip(records.lengths, *outputs, *labels):
         if start >= 0:
-            pair = (values[:length].astype(np.float64) for values in logits)
-            losses.append(sum(np.logaddexp.reduce(values) - values[place] for values, place in zip(pair, (start, end))) / 2)
+            pairs = ((start_logits, start), (end_logits, end))
+            losses.append(sum(_cross_entropy(logits[:length].astype(np.float64), position) for logits, position in pairs) / 2)
     return float(np.mean(losses)) if losses else None
+
+
+def _cross_entropy(logits, position):
+    return np.logaddexp.reduce(logits) - logits[position]
 
 
 def _write(config, prefix, answers):

@@ -1,10 +1,13 @@
-"""The form of answers to questions in replies of the server."""
+"""The form of answers in the server's responses."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import BaseModel, Field
 
 
 class Span(BaseModel):
-    """A candidate answer; the empty one, with neither start nor end, says that the context holds none."""
+    """A candidate answer; the empty text, without start and end, means that the context has no answer."""
 
     text: str
     start: int | None
@@ -13,7 +16,7 @@ class Span(BaseModel):
 
 
 class Answer(BaseModel):
-    """The most probable answer and the next best."""
+    """The most probable answer, and the list of the best."""
 
     answer: str
     start: int | None
@@ -22,6 +25,6 @@ class Answer(BaseModel):
     n_best: list[Span]
 
 
-def result_model(settings):
-    """The model of one prediction."""
+def result_model(settings: Mapping[str, Any]) -> type[BaseModel]:
+    """The Pydantic model of one prediction."""
     return Answer

@@ -1,49 +1,50 @@
-"""Text as CMRC 2018's measure counts it: Chinese by character, the rest by words as NLTK's `word_tokenize` splits them.
+"""Segmentation of text for CMRC 2018's measure: Chinese by character, the rest by words as NLTK's `word_tokenize` splits them.
 
-NLTK first finds sentences by Punkt, a model of English, and then splits each by the rules of the Penn Treebank. What the
-measure hands to it has neither capitals nor hyphens, colons and the like; here are the rules that can still apply, and give
-the same words as NLTK 3.3 to 3.9.2 (later ones also split at dashes). Of Punkt's model only the abbreviations matter then,
-but for this: behind an initial or a number, Punkt lets a word begin a sentence if it knows it at the beginning of sentences
-in small letters, and nowhere with a capital. Here no word does, which spares a list of 20,000.
+NLTK first finds sentences with Punkt, a model of English, and then splits each by the rules of the Penn Treebank. The measure
+passes it text without capitals, hyphens, colons and the like. This module has the rules that can still apply, and gives the same
+words as NLTK 3.3 to 3.9.2 (later versions also split at dashes). Of Punkt's model only the abbreviations are needed, with one
+difference: after an initial or a number, Punkt lets a word begin a sentence if it has seen it in small letters at the beginning
+of sentences and nowhere with a capital. Here no word does, which saves a list of 20,000.
 
 Source: Kiss and Strunk, Unsupervised Multilingual Sentence Boundary Detection (2006), and the abbreviations of NLTK's
-English model; the tokeniser of the Penn Treebank (MacIntyre, 1995), as NLTK changed it.
+English model; the tokenizer of the Penn Treebank (MacIntyre, 1995) with NLTK's changes.
 """
 
 import re
 import string
+from collections.abc import Iterator
 from itertools import pairwise
 
-# An ellipsis of two … is in the official list, which is compared by character: it has no effect, … is kept.
+# The official list contains "……" but is compared by character, so that it has no effect: … is kept.
 _IGNORED = str.maketrans("", "", "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
 _UNIT = re.compile(r"[\u4e00-\u9fa5]|[^\u4e00-\u9fa5]+")
 
 
-def fold(text):
-    """Text in lower case without spaces at its ends and without the punctuation that does not count."""
+def fold(text: str) -> str:
+    """Lower-case a text, and remove outer white space and the punctuation that does not count."""
     return text.lower().strip().translate(_IGNORED)
 
 
-def segment(folded):
-    """The characters and words of a text that `fold` made, a list of str."""
+def segment(folded: str) -> list[str]:
+    """The Chinese characters and the words of a text returned by `fold`."""
     return [word for unit in _UNIT.findall(folded) for word in ([unit] if "\u4e00" <= unit[0] <= "\u9fa5" else split_words(unit))]
 
 
-def split_words(text):
-    """The words and punctuation marks of folded text without Chinese characters, a list of str; quotes become `` and ''."""
+def split_words(text: str) -> list[str]:
+    """The words and punctuation marks of folded text without Chinese characters; quotes become `` and ''."""
     return [word for sentence in split_sentences(text) for word in _split_sentence(sentence)]
 
 
-# Words of a sentence: each rule adds spaces; their order matters
+# Words of a sentence: each rule adds spaces, and their order matters.
 
 _RULES = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"[«‘„]", r" \g<0> "),
-        (r'^"', " `` "),  # a quote opens at the beginning, and after a space or bracket
+        (r'^"', " `` "),  # a quote opens at the beginning and after a space or bracket
         (r"([ (\[{<])(?:\"|'')", r"\1 `` "),
         (r"'(?!re|ve|ll|m|t|s|d|n)(\w)\b", r"' \1"),
-        (r"([^.])\.([\])}>\"'» ]*)\s*$", r"\1 . \2 "),  # only the last period of a sentence is not part of a word
+        (r"([^.])\.([\])}>\"'» ]*)\s*$", r"\1 . \2 "),  # only the last period of a sentence is separate from its word
         (r",(\D)", r" , \1"),
         (r",$", " , "),
         (r"\.{2,}|[;@#$%&?!]", r" \g<0> "),
@@ -78,29 +79,29 @@ _PUNKT_LIST = """
 """
 _ABBREVIATIONS = frozenset(_PUNKT_LIST.split())
 _INITIAL_OR_NUMBER = re.compile(r"[^\W\d]\.|[.,]?\d[\d,.]*\.")
-_BEHIND_WORD = r"[)\"};\]@'({\[?!]"  # a mark that ends the word before it, besides spaces
-_END = re.compile(rf"[.?!](?=({_BEHIND_WORD}|\s+(\S+)))")  # what may end a sentence, and what follows
-_TOKEN = re.compile(rf"\.{{2,}}|(?=[^(\"{{\[;&#@)}}\],])\S+?(?=,?(?:\s|$|{_BEHIND_WORD}|\.{{2,}}))|\S")
+_AFTER_WORD = r"[)\"};\]@'({\[?!]"  # marks that end the word before them, as spaces do
+_END = re.compile(rf"[.?!](?=({_AFTER_WORD}|\s+(\S+)))")  # a possible end of a sentence, and what follows it
+_TOKEN = re.compile(rf"\.{{2,}}|(?=[^(\"{{\[;&#@)}}\],])\S+?(?=,?(?:\s|$|{_AFTER_WORD}|\.{{2,}}))|\S")
 _CLOSING = re.compile(r"[\"')\]}]+?(?:\s+|$)", re.MULTILINE)
 
 
-def split_sentences(text):
-    """The sentences of folded text, without the spaces between them; a list of str."""
+def split_sentences(text: str) -> list[str]:
+    """The sentences of folded text, without the spaces between them."""
     starts, ends = [0], []
     for match in _find_ends(text):
         ends.append(match.end())
         starts.append(match.start(2) if match[2] else match.end())
     ends.append(len(text.rstrip()))
-    for after in range(1, len(starts)):  # closing quotes and brackets go with the sentence before them
-        closing = _CLOSING.match(text[starts[after] : ends[after]])
+    for index in range(1, len(starts)):  # closing quotes and brackets belong to the sentence before them
+        closing = _CLOSING.match(text[starts[index] : ends[index]])
         if closing:
-            ends[after - 1] = starts[after] + len(closing[0].rstrip())
-            starts[after] += closing.end()
+            ends[index - 1] = starts[index] + len(closing[0].rstrip())
+            starts[index] += closing.end()
     return [text[start:end] for start, end in zip(starts, ends) if start < end]
 
 
-def _find_ends(text):
-    """Matches of _END that do end a sentence; of several in one word the last may."""
+def _find_ends(text: str) -> Iterator[re.Match[str]]:
+    """Yield the matches of _END that do end a sentence; among several in one word only the last can."""
     matches = list(_END.finditer(text))
     begins = [_find_word(text, match.start()) for match in matches]
     for match, begin, next_begin in zip(matches, begins, [*begins[1:], len(text)]):
@@ -110,11 +111,11 @@ def _find_ends(text):
 
 def _find_word(text, end):
     begin = max(text.rfind(space, 0, end) for space in string.whitespace) + 1
-    return begin if begin > 1 else 0  # a space before the first word counts as its part
+    return begin if begin > 1 else 0  # a space before the first word counts as part of it
 
 
 def _has_end(context):
-    """Whether a sentence ends inside of a word and what follows it."""
+    """Whether a sentence ends inside `context`, which is a word and what follows it."""
     for token, following in pairwise(_TOKEN.findall(context)):
         if token in (".", "?", "!"):
             return True

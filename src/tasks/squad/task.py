@@ -1,15 +1,21 @@
-"""Question answering: windows of texts, network, loss; files and rows in inputs.py, results in squad_results.py."""
+"""Question answering as a task: data, network and loss; files and rows in inputs.py, results in results.py."""
 
 import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from mindspore import nn
 
 from src.log import logger
 from src.records.files import is_record_file
+from src.records.record_set import Chunk
 from src.tasks import fine_tuning
 from src.tasks.fine_tuning import cached_rows, check_inputs
 from src.tasks.splits import wanted_splits
 from src.tasks.squad import inputs
 from src.tasks.squad.file import read_squad
 from src.tasks.squad.network import SpanFinder, SpanLoss
+from src.tasks.squad.options import SquadOptions
 from src.tasks.squad.results import report_evaluation, report_predictions, score
 from src.tasks.task import Prepared
 
@@ -19,20 +25,22 @@ __all__ += ["report_evaluation", "report_predictions", "score"]
 NAME = "squad"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")
 TARGETS = ("start_positions", "end_positions", "weights")
-LOSS_PARTS = ()
+LOSS_PARTS: tuple[str, ...] = ()
 
 
-def prepare(options):
-    """Read the questions; settle the casing; check that data, vocabulary and network fit.
+def prepare(options: SquadOptions) -> Prepared:
+    """Read the questions, decide the casing, and check that data, vocabulary and network fit.
 
     Returns:
-        Prepared. config: with vocab_file_path and do_lower_case filled in; do_predict is false where prediction would only repeat the
-        evaluation. sources: the Questions of the eval and predict splits.
+        Prepared.
+            config: do_lower_case is filled in; do_predict is false where prediction would only repeat the evaluation.
+            sources: the Questions of the eval and predict splits.
 
     Raises:
         ValueError, FileNotFoundError: naming what is missing or does not fit.
     """
-    config, paths = options, {split: inputs.find(options, split) for split in wanted_splits(options)}
+    config = options
+    paths = {split: inputs.find(options, split) for split in wanted_splits(options)}
     if "eval" in paths and paths.get("predict") == paths["eval"]:
         logger.info(f"{paths['eval']}: evaluation and prediction run once, and leave one predictions.json")
         config = dataclasses.replace(config, do_predict=False)
@@ -49,44 +57,44 @@ def prepare(options):
 
 
 def _find_origin(config, split, path):
-    """The file in SQuAD's form that a split's texts stand in; None of records to train on."""
+    """The file in SQuAD's form that holds a split's texts; None when training on records."""
     return None if split == "train" and is_record_file(path) else inputs.find_questions(config, split)
 
 
 def _make_records(config, split, path, origin, questions):
-    """The RecordSet of a split; tokenised once and kept in {output_dir}/cache. The questions of the train split are read if need be."""
+    """The RecordSet of a split, kept in {output_dir}/cache; the training questions are read only if it is not there yet."""
     files = [path] if origin in (None, path) else [path, origin]
     lengths = (config.seq_length, config.doc_stride, config.max_query_length)
     about = (NAME, config.version_2_with_negative, split == "train")
 
-    def make_chunks():
+    def make_chunks() -> Iterator[Chunk]:
         return inputs.make_chunks(config, split, path, origin, read_squad(origin) if origin and questions is None else questions)
 
     return cached_rows(config, split, files, make_chunks, lengths, about)
 
 
-def network(config):
-    """Network from token ids to the logits of an answer's first and last token, [B, S] each."""
+def network(config: SquadOptions) -> nn.Cell:
+    """The network from token ids to the logits of an answer's first and last token, [B, S] each."""
     return SpanFinder(config.model, config.device)
 
 
-def loss(config):
-    """Cross-entropy of both over the places of the row."""
+def loss(config: SquadOptions) -> nn.Cell:
+    """The mean cross-entropy of an answer's first and last token over the positions of the row."""
     return SpanLoss()
 
 
-def describe(config):
-    """What goes beside a checkpoint, see `fine_tuning.describe`; no labels."""
+def describe(config: SquadOptions) -> tuple[Any, ...]:
+    """What is written beside a checkpoint, as by `fine_tuning.describe`; no labels."""
     return fine_tuning.describe(config, ())
 
 
-def for_evaluation(config, network):
+def for_evaluation(config: SquadOptions, network: nn.Cell) -> tuple[nn.Cell, tuple[str, ...]]:
     """The cell whose outputs are scored, and its input columns."""
     return network, INPUTS
 
 
 def _check_answers(config, path, questions):
-    """A question to evaluate must have an answer, or be allowed to have none."""
+    """Check that every question to evaluate has an answer, or may have none."""
     for question in questions:
         if question.answers is None:
             raise ValueError(f"{path}: question {question.id} has no answers to compare with; --do_predict true does without them")

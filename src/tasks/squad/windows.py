@@ -1,49 +1,58 @@
-"""Questions and their contexts as rows of tokens for the records: one row for each window of the context.
+"""Questions and their contexts as rows of tokens: one row for each window of the context.
 
-The windows are those of Google's run_squad.py. The labels are the tokens that the answer's characters lie in; Google starts from
-its whole words and narrows them to the pieces that spell the answer, where there are such.
+The windows are those of Google's run_squad.py. The labels are the tokens that contain the answer's characters; Google starts from
+the answer's whole words and narrows them to the pieces that spell it, where it finds them.
+
+Columns by token: input_ids; token_type_ids, 1 from the window on; except in training also starts and ends, the characters of the
+window's tokens in the context, end exclusive, 0 elsewhere.
+Columns by row: question, its number; context_start, the position of the window's first token in the row; window_start, its index in
+the context; start_positions and end_positions, the positions of the answer's first and last token in the row: 0 where there is no
+answer or the window does not hold all of it, -1 where there is no label.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from src.log import shorten
 from src.records.record_set import Chunk
-from src.text.tokenization import CLS, SEP
+from src.tasks.squad.file import Question
+from src.text.tokenization import CLS, SEP, Tokenizer
 
-_CHUNK = 1000  # texts that the tokenizer takes at once; what it holds for each is far larger than the tokens
-_SHOWN = 5  # ids that a report names
-_NO_ANSWER = (-1, -1)  # tokens that no window has
+_CHUNK = 1000  # texts tokenised at once; the tokenizer holds far more for each than its tokens
+_SHOWN = 5  # ids named in a line of the report
+_NO_ANSWER = (-1, -1)  # tokens outside every window
 
 
 @dataclass
-class Losses:
-    """What the rows do not tell as the file does.
+class EncodingReport:
+    """What encoding lost or could not express.
 
     Args:
-        num_moved: answers that do not stand at their answer_start, and are taken from elsewhere in the context.
-        not_located: ids of questions of whose answers none stands in the context, on characters that have tokens.
-        split_answers: ids of questions whose answer no window has all of.
+        num_moved: answers that are not at their answer_start and were found elsewhere in the context.
+        not_located: ids of questions none of whose answers is found in the context, on characters that have tokens.
+        split_answers: ids of questions whose answer is whole in no window.
         cut_questions: ids of questions longer than max_query_length.
         no_tokens: ids of questions whose context has no token.
     """
 
     num_moved: int = 0
-    not_located: list = field(default_factory=list)
-    split_answers: list = field(default_factory=list)
-    cut_questions: list = field(default_factory=list)
-    no_tokens: list = field(default_factory=list)
+    not_located: list[str] = field(default_factory=list)
+    split_answers: list[str] = field(default_factory=list)
+    cut_questions: list[str] = field(default_factory=list)
+    no_tokens: list[str] = field(default_factory=list)
 
-    def report(self, path, total):
-        """Lines for the log: counts, of `total` questions, and the first few ids."""
+    def describe(self, path: Path | str, total: int) -> list[str]:
+        """Lines for the log: counts, out of `total` questions, and the first few ids."""
         lines = []
         if self.num_moved:
-            lines.append(f"{path}: {self.num_moved} answers do not stand at answer_start; the nearest place of their text is taken")
+            lines.append(f"{path}: {self.num_moved} answers are not at answer_start; the nearest occurrence of their text is taken")
         for ids, fault in (
-            (self.not_located, "have answers, but none stands in the context; neither trained on nor part of the loss"),
-            (self.split_answers, "have an answer that no window has all of; labelled as having none"),
+            (self.not_located, "have answers, but none is in the context; excluded from training and from the loss"),
+            (self.split_answers, "have an answer that is whole in no window; labelled as having none"),
             (self.cut_questions, "are longer than max_query_length tokens, and cut"),
             (self.no_tokens, "have a context without tokens"),
         ):
@@ -53,7 +62,7 @@ class Losses:
 
 
 class _Tokens(NamedTuple):
-    """Of a text, int32 [tokens]: ids, and the characters where each token begins and ends."""
+    """The tokens of a text, int32 [tokens] each: ids, and the characters where each token begins and ends."""
 
     ids: np.ndarray
     starts: np.ndarray
@@ -61,7 +70,7 @@ class _Tokens(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """Number, ids of the question; tokens of its context, of which the window goes from `begin` to `end`; places of the answer."""
+    """A window of a context, the tokens from `begin` to `end`; number and ids of its question; the answer's positions in the row."""
 
     number: int
     query: np.ndarray
@@ -72,61 +81,64 @@ class _Row(NamedTuple):
     end_position: int
 
 
-def encode_questions(questions, tokenizer, seq_length, doc_stride, max_query_length, training, version_2=False, path="<json>"):
-    """Rows, each [CLS] question [SEP] window [SEP], and Losses.
+def encode_questions(
+    questions: Sequence[Question],
+    tokenizer: Tokenizer,
+    seq_length: int,
+    doc_stride: int,
+    max_query_length: int,
+    training: bool,
+    version_2: bool = False,
+    path: Path | str = "<json>",
+) -> tuple[Chunk, EncodingReport]:
+    """Encode questions as rows, each [CLS] question [SEP] window [SEP].
 
-    The question is cut to max_query_length tokens; the window takes what room is left. Windows begin at the context's token 0,
-    doc_stride, 2 * doc_stride and so on (or side by side, where a window is shorter than that) until one reaches the end. A context
-    without tokens has one window.
+    The question is cut to max_query_length tokens; the window gets the remaining room. Windows begin at the context's token 0,
+    doc_stride, 2 * doc_stride … (or side by side, if a window is shorter) until one reaches the end; no tokens make one window.
 
     Args:
-        questions: list of Question.
-        tokenizer: Tokenizer.
         seq_length: longest row in tokens, more than max_query_length + 3.
-        training: whether questions without a label are left out, and the columns that only evaluation needs.
+        training: leave out questions without a label, and the columns that only evaluation needs.
         version_2: whether a question may have no answer, as in SQuAD 2.0.
         path: named in errors.
 
     Returns:
-        Chunk of int columns. tokens: input_ids; token_type_ids, 1 from the window on; but in training also starts and ends of
-        the window's tokens in the characters of the context, end exclusive, 0 elsewhere. rows: question, its number;
-        context_start, the place of the window's first token in the row; window_start, its place in the context;
-        start_positions and end_positions, the places of the answer's first and last token in the row: 0 where there is no
-        answer or the window has not all of it, -1 where there is no label. Rows of a question are neighbours, in order.
-        Losses.
+        Chunk of the int columns above, in which the rows of a question are neighbours and in order; EncodingReport.
 
     Raises:
-        ValueError: a question without a text, a context or, where one is needed, an answer; no room for a window; no row.
+        ValueError: a question without a text, a context or a required answer; no room for a window; no row.
 
     Source: convert_examples_to_features of BERT's run_squad.py.
     """
-    if doc_stride < 1 or max_query_length < 1 or seq_length < max_query_length + 4:
-        lengths = f"seq_length={seq_length}, max_query_length={max_query_length}, doc_stride={doc_stride}"
-        raise ValueError(f"{lengths}: seq_length must exceed max_query_length + 3, and the others must be at least 1")
-    _check(questions, training, version_2, path)
+    _check_lengths(seq_length, doc_stride, max_query_length)
+    _check_questions(questions, training, version_2, path)
     texts = list(dict.fromkeys(question.context for question in questions))
     contexts = dict(zip(texts, _encode(texts, tokenizer)))
-    rows, losses = [], Losses()
-    for number, (question, query) in enumerate(zip(questions, _encode_queries(questions, tokenizer))):
+    rows: list[_Row] = []
+    report = EncodingReport()
+    for number, (question, query) in enumerate(zip(questions, _encode_queries(questions, tokenizer, max_query_length, report))):
         context = contexts[question.context]
-        if len(query) > max_query_length:
-            losses.cut_questions.append(question.id)
-            query = query[:max_query_length]
         if not len(context.ids):
-            losses.no_tokens.append(question.id)
-        answer = _find_answer(question, context, version_2, losses)
+            report.no_tokens.append(question.id)
+        answer = _find_answer(question, context, version_2, report)
         if answer is None and training:
             continue
         windows = _make_rows(number, query, context, answer, seq_length - len(query) - 3, doc_stride)
         if answer not in (None, _NO_ANSWER) and not any(row.end_position for row in windows):
-            losses.split_answers.append(question.id)
+            report.split_answers.append(question.id)
         rows += windows
     if not rows:
-        raise ValueError(f"{path}: no question has an answer that stands in its context")
-    return _join(rows, tokenizer, with_offsets=not training), losses
+        raise ValueError(f"{path}: no question has an answer that is in its context")
+    return _join(rows, tokenizer, with_offsets=not training), report
 
 
-def _check(questions, training, version_2, path):
+def _check_lengths(seq_length, doc_stride, max_query_length):
+    if doc_stride < 1 or max_query_length < 1 or seq_length < max_query_length + 4:
+        lengths = f"seq_length={seq_length}, max_query_length={max_query_length}, doc_stride={doc_stride}"
+        raise ValueError(f"{lengths}: seq_length must exceed max_query_length + 3, and the others must be at least 1")
+
+
+def _check_questions(questions, training, version_2, path):
     for question in questions:
         if question.text is None or question.context is None:
             raise ValueError(f'{path}: question {question.id}: "{"question" if question.text is None else "context"}" is missing')
@@ -144,64 +156,71 @@ def _encode(texts, tokenizer):
             yield _Tokens(np.array(ids, np.int32), starts, ends)
 
 
-def _encode_queries(questions, tokenizer):
+def _encode_queries(questions, tokenizer, max_length, report):
+    """The ids of each question, cut to max_length."""
     for begin in range(0, len(questions), _CHUNK):
-        for ids in tokenizer.encode([question.text for question in questions[begin : begin + _CHUNK]]):
-            yield np.array(ids, np.int32)
+        some = questions[begin : begin + _CHUNK]
+        for question, ids in zip(some, tokenizer.encode([question.text for question in some])):
+            if len(ids) > max_length:
+                report.cut_questions.append(question.id)
+            yield np.array(ids[:max_length], np.int32)
 
 
-def _find_answer(question, context, version_2, losses):
-    """The first and the last token of the first answer that can be located, or _NO_ANSWER; None: no label."""
+def _find_answer(question, context, version_2, report):
+    """The first and last token of the first answer that can be located, or _NO_ANSWER; None means no label."""
     if version_2 and (question.is_impossible or question.answers == ()):
         return _NO_ANSWER
     for answer in question.answers or ():
         start, end, moved = _locate(answer, question.context)
-        first, last = context.ends.searchsorted(start, "right"), context.starts.searchsorted(end) - 1
+        first, last = int(context.ends.searchsorted(start, "right")), int(context.starts.searchsorted(end)) - 1
         if first <= last:
-            losses.num_moved += moved
-            return int(first), int(last)
+            report.num_moved += moved
+            return first, last
     if question.answers:
-        losses.not_located.append(question.id)
+        report.not_located.append(question.id)
     return None
 
 
 def _locate(answer, context):
-    """The characters of an answer, (start, end, whether they are not where it says); end 0 if it stands nowhere.
+    """(start, end, moved): the answer's characters without surrounding white space, and whether they are not at its `start`.
 
-    White space around it is left out.
+    The end is 0 where the context does not contain the answer.
     """
     text = answer.text.strip()
     if not text:
         return 0, 0, True
-    said = (answer.start or 0) + len(answer.text) - len(answer.text.lstrip())
-    if answer.start is not None and answer.start >= 0 and context.startswith(text, said):
-        return said, said + len(text), False
-    places = context.rfind(text, 0, max(said, 0) + len(text)), context.find(text, max(said, 0))
-    start = min((place for place in places if place >= 0), key=lambda place: abs(place - said), default=None)
+    expected = (answer.start or 0) + len(answer.text) - len(answer.text.lstrip())
+    if answer.start is not None and answer.start >= 0 and context.startswith(text, expected):
+        return expected, expected + len(text), False
+    before = context.rfind(text, 0, max(expected, 0) + len(text))
+    after = context.find(text, max(expected, 0))
+    start = min((found for found in (before, after) if found >= 0), key=lambda found: abs(found - expected), default=None)
     return (0, 0, True) if start is None else (start, start + len(text), True)
 
 
 def _make_rows(number, query, context, answer, room, stride):
     """The _Row of each window of a question."""
-    rows, count, step, context_start = [], len(context.ids), min(room, stride), len(query) + 2
+    rows, count, step = [], len(context.ids), min(room, stride)
+    context_start = len(query) + 2
     for begin in range(0, max(count - room, 0) + step, step):
         end = min(begin + room, count)
         if answer is None:
-            places = -1, -1
+            positions = -1, -1
         elif begin <= answer[0] and answer[1] < end:
-            places = answer[0] - begin + context_start, answer[1] - begin + context_start
+            positions = answer[0] - begin + context_start, answer[1] - begin + context_start
         else:
-            places = 0, 0
-        rows.append(_Row(number, query, context, begin, end, *places))
+            positions = 0, 0
+        rows.append(_Row(number, query, context, begin, end, *positions))
     return rows
 
 
 def _join(rows, tokenizer, with_offsets):
-    cls, sep = (np.array([tokenizer.vocabulary[token]], np.int32) for token in (CLS, SEP))
+    cls = np.array([tokenizer.vocabulary[CLS]], np.int32)
+    sep = np.array([tokenizer.vocabulary[SEP]], np.int32)
     context_starts = np.array([len(row.query) + 2 for row in rows])
-    behind = np.array([row.end - row.begin + 1 for row in rows])  # tokens from the window on
-    lengths = (context_starts + behind).astype(np.int32)
-    types = np.repeat(np.tile(np.array([0, 1], np.int32), len(rows)), np.stack([context_starts, behind], axis=1).ravel())
+    window_lengths = np.array([row.end - row.begin + 1 for row in rows])  # with the last [SEP]
+    lengths = (context_starts + window_lengths).astype(np.int32)
+    types = np.repeat(np.tile(np.array([0, 1], np.int32), len(rows)), np.stack([context_starts, window_lengths], axis=1).ravel())
     ids = [piece for row in rows for piece in (cls, row.query, sep, row.context.ids[row.begin : row.end], sep)]
     tokens = {"input_ids": np.concatenate(ids), "token_type_ids": types}
     if with_offsets:

@@ -1,7 +1,7 @@
-"""Text files to pretraining records, in three stages: tokens, pairs, rows. The bytes do not depend on the number of workers.
+"""Text files to pretraining records in three stages: tokens, pairs, rows. The bytes do not depend on the number of workers.
 
-The first two stages write memory-mapped files into a temporary folder beside the output; the third reads them in the order
-of a seeded permutation. Each stage works on blocks and forgets them, so that memory does not grow with the corpus.
+The first two stages write files into a temporary folder beside the output; the third maps them into memory and reads them in the
+order of a seeded permutation. Each stage works on blocks and keeps none, so that memory does not grow with the corpus.
 """
 
 import functools
@@ -9,14 +9,17 @@ import json
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from src.files import make_folder, move_whole
 from src.log import format_fields, logger, progress
 from src.records.writers import open_writer, pack
+from src.tasks.pretrain.corpus.options import BuilderOptions
 from src.tasks.pretrain.corpus.sentence_pairs import PAIR, cut_documents, lay_out, make_pairs
 from src.tasks.pretrain.corpus.text import find_files, read_corpus
 from src.tasks.pretrain.corpus.token_store import MappedArray, TokenStore, TokenStoreWriter
@@ -27,18 +30,20 @@ from src.tasks.pretrain.masks import KEEP_SHARE, MASK_SHARE, draw_masks, make_ma
 from src.text.tokenization import CLS, SEP, Tokenizer, fingerprint
 
 _PAIRS = "pairs.bin"
-_CHARS, _ROWS, _ROWS_AT_ONCE = 1 << 18, 4096, 512  # of a block of text, of a block of rows, of what is in the cache of a core
-_ORDER_STREAM = 1 << 32  # of the seed: the order of the rows is drawn apart from all else
+BLOCK_CHARS = 1 << 18  # characters of a block of text
+BLOCK_ROWS = 4096
+_ROWS_AT_ONCE = 512  # rows of a part of a block, few enough for the cache of a core
+_ORDER_STREAM = 1 << 32  # added to the seed, so that the order of the rows is independent of all other random numbers
 
 
-def build(options):
-    """Make the files that BuilderOptions ask for.
+def build(options: BuilderOptions) -> dict[str, Any]:
+    """Write the files of records and their statistics.
 
     Returns:
-        dict of statistics, also written beside the output.
+        the statistics.
 
     Raises:
-        ValueError, OSError: about the input, naming file and line.
+        ValueError, OSError: bad input, with file and line.
     """
     started = time.perf_counter()
     paths = find_files(options.input_file)
@@ -47,14 +52,14 @@ def build(options):
     for note in tokenizer.notes:
         logger.warning(note)
     if options.do_whole_word_mask and not options.segmenter and "的" in tokenizer.vocabulary:
-        logger.warning("do_whole_word_mask: Chinese characters are words of their own without --segmenter")
-    _make_masking(options)  # fails on a vocabulary that is none for it, before anything is read
+        logger.warning("do_whole_word_mask: without --segmenter each Chinese character is a word")
+    _make_masking(options)  # fails on an unsuitable vocabulary before anything is read
     description = describe(options, tokenizer)
     output = Path(options.output_file)
     make_folder(output.parent)
     with (
         tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder,
-        _named(output, folder),
+        _naming(output, folder),
         open_workers(options.num_workers) as run,
     ):
         try:
@@ -74,8 +79,8 @@ def build(options):
 
 
 @contextmanager
-def _named(output, folder):
-    """Let an OSError about a temporary file name the output instead."""
+def _naming(output: Path, folder: str) -> Iterator[None]:
+    """Make an OSError about a temporary file name the output instead."""
     try:
         yield
     except OSError as error:
@@ -84,8 +89,8 @@ def _named(output, folder):
         raise OSError(error.errno, error.strerror, str(output)) from error
 
 
-def describe(options, tokenizer):
-    """What records are made of, as kept in MindRecord files and in the statistics."""
+def describe(options: BuilderOptions, tokenizer: Tokenizer) -> dict[str, Any]:
+    """The settings that records were made with, as stored in MindRecord files and in the statistics."""
     names = ("max_seq_length", "max_predictions_per_seq", "do_whole_word_mask", "segmenter", "masked_lm_prob", "short_seq_prob")
     return {
         "vocabulary": fingerprint(tokenizer.vocabulary),
@@ -99,7 +104,7 @@ def describe(options, tokenizer):
 
 
 @functools.lru_cache(maxsize=1)
-def _load(options):
+def _load(options: BuilderOptions) -> CorpusTokenizer:
     """The CorpusTokenizer of this process."""
     tokenizer = Tokenizer(options.vocab_file, options.do_lower_case)
     return CorpusTokenizer(tokenizer, options.do_whole_word_mask, load_segmenter(options.segmenter) if options.segmenter else None)
@@ -120,8 +125,8 @@ def _make_masking(options):
 
 
 def _write_tokens(run, options, paths, folder):
-    """Stage 1, text to the TokenStore in `folder`."""
-    blocks = ((options, lines) for lines in cut_lines(read_corpus(paths, options.input_format), _CHARS))
+    """Stage 1: text to the TokenStore in `folder`."""
+    blocks = ((options, lines) for lines in cut_lines(read_corpus(paths, options.input_format), BLOCK_CHARS))
     with TokenStoreWriter(folder) as writer, progress(desc="tokens", unit=" tokens", unit_scale=True) as bar:
         for block in run(_tokenize, blocks):
             writer.append(block)
@@ -134,9 +139,9 @@ def _write_tokens(run, options, paths, folder):
     }
     logger.info(f"stage=tokens {format_fields(found)}")
     if writer.num_documents < 2:
-        found = "one document only" if writer.num_documents else "no text"
-        hint = "; a blank line divides documents of plain text" if writer.num_documents else ""
-        raise ValueError(f"{options.input_file}: {found}, but next-sentence pairs need two documents{hint}")
+        content = "only one document" if writer.num_documents else "no text"
+        hint = "; a blank line separates documents of plain text" if writer.num_documents else ""
+        raise ValueError(f"{options.input_file}: {content}, but next-sentence pairs need two documents{hint}")
     return found
 
 
@@ -145,7 +150,7 @@ def _tokenize(options, lines):
 
 
 def _write_pairs(run, options, folder):
-    """Stage 2, the TokenStore to pairs of ranges in its tokens."""
+    """Stage 2: the TokenStore to pairs of ranges of its tokens."""
     vocab_size = len(_load(options).tokenizer.tokens)
     borders = cut_documents(_open_store(folder, vocab_size)).tolist()
     tasks = ((options, folder, vocab_size, dupe, *block) for dupe in range(options.dupe_factor) for block in zip(borders, borders[1:]))
@@ -168,12 +173,12 @@ def _pair(options, folder, vocab_size, dupe, first, last):
 
 
 def _write_rows(run, options, folder, num_rows, path, description):
-    """Stage 3, pairs to records in the order of a seeded permutation."""
+    """Stage 3: pairs to records, in the order of a seeded permutation."""
     if num_rows < options.shards:
-        raise ValueError(f"shards={options.shards}: there are {num_rows} instances only")
+        raise ValueError(f"shards={options.shards}: there are only {num_rows} instances")
     writer = open_writer(options.format, path, list_columns(options), num_rows, options.shards, description)
     counts = Counter()
-    tasks = ((options, folder, num_rows, first, min(first + _ROWS, num_rows)) for first in range(0, num_rows, _ROWS))
+    tasks = ((options, folder, num_rows, first, min(first + BLOCK_ROWS, num_rows)) for first in range(0, num_rows, BLOCK_ROWS))
     with progress(desc="rows", unit=" rows", unit_scale=True, total=num_rows) as bar:
         for parts, found in run(_make_rows, tasks):
             for part in parts:
@@ -187,9 +192,9 @@ def _write_rows(run, options, folder, num_rows, path, description):
 
 
 def _make_rows(options, folder, num_rows, first, last):
-    """Some rows ready to be written, in parts, and counts of what they hold."""
+    """Some rows, packed for the writer in parts, and counts of their content."""
     tokenizer, masking = _load(options).tokenizer, _make_masking(options)
-    cls, sep = (tokenizer.vocabulary[token] for token in (CLS, SEP))
+    cls, sep = tokenizer.vocabulary[CLS], tokenizer.vocabulary[SEP]
     store, pairs = _open_store(folder, len(tokenizer.tokens)), _open_pairs(folder)
     order = permute(np.arange(first, last), num_rows, options.random_seed + _ORDER_STREAM)
     keys = make_keys(options.random_seed, 0, np.arange(first, last))
@@ -202,8 +207,8 @@ def _make_rows(options, folder, num_rows, first, last):
     return parts, counts
 
 
-def list_columns(options):
-    """Name -> (dtype, values a row) of each column; Google's names, and word_continues for whole words."""
+def list_columns(options: BuilderOptions) -> dict[str, tuple[str, int]]:
+    """Name -> (dtype, values a row) of each column: Google's names, and word_continues for whole words."""
     length, predictions = options.max_seq_length, options.max_predictions_per_seq
     columns = dict.fromkeys(("input_ids", "input_mask", "segment_ids"), ("int32", length))
     columns |= dict.fromkeys(("masked_lm_positions", "masked_lm_ids"), ("int32", predictions))
@@ -212,17 +217,17 @@ def list_columns(options):
 
 
 def _make_columns(store, pairs, keys, max_seq_length, cls, sep, masking):
-    """name -> array [B, values] for some pairs."""
+    """The columns of some pairs: name -> array [B, values]."""
     rows = lay_out(store, pairs, max_seq_length, cls, sep)
     continues = rows["word_continues"]
-    masked = draw_masks(rows["input_ids"], rows["lengths"], keys, masking, continues)
+    input_ids, positions, true_ids, weights = draw_masks(rows["input_ids"], rows["lengths"], keys, masking, continues)
     columns = {
-        "input_ids": masked[0],
+        "input_ids": input_ids,
         "input_mask": (np.arange(max_seq_length) < rows["lengths"][:, None]).astype(np.int32),
         "segment_ids": rows["segment_ids"],
-        "masked_lm_positions": masked[1],
-        "masked_lm_ids": masked[2],
-        "masked_lm_weights": masked[3],
+        "masked_lm_positions": positions,
+        "masked_lm_ids": true_ids,
+        "masked_lm_weights": weights,
         "next_sentence_labels": pairs["is_random_next"][:, None].astype(np.int32),
     }
     return columns if continues is None else {**columns, "word_continues": continues.astype(np.int32)}

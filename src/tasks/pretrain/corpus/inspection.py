@@ -2,6 +2,7 @@
 
 import glob
 import os
+from collections.abc import Mapping, Sequence
 
 import mindspore.dataset as ds
 import numpy as np
@@ -14,11 +15,11 @@ from src.text.tokenization import fingerprint, read_vocabulary
 _COLUMNS = ("input_ids", "input_mask", "segment_ids", "masked_lm_positions", "masked_lm_ids", "masked_lm_weights", "next_sentence_labels")
 
 
-def print_records(path, vocab_file, count):
-    """Print the first `count` records of a file, or of the first shard.
+def print_records(path: str, vocab_file: str, count: int) -> None:
+    """Print the first `count` records of a file, or of its first shard.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: no such records, damaged, or made with another vocabulary.
+        FileNotFoundError: no such file. ValueError: not such records, damaged, or made with another vocabulary.
     """
     path = _find(path)
     vocabulary = read_vocabulary(vocab_file)
@@ -30,12 +31,12 @@ def print_records(path, vocab_file, count):
         print(f"record {number}\n{describe_record(row, tokens)}\n")
 
 
-def describe_record(row, tokens):
-    """Lines of text for a record.
+def describe_record(row: Mapping[str, np.ndarray], tokens: Sequence[str]) -> str:
+    """Lines of text that show a record.
 
     Args:
-        row: name -> array of one record, as stored.
-        tokens: list of str, the vocabulary.
+        row: name -> array, as stored.
+        tokens: the vocabulary.
     """
     length = np.count_nonzero(row["input_mask"])
     ids, segments = row["input_ids"][:length], row["segment_ids"][:length]
@@ -43,7 +44,7 @@ def describe_record(row, tokens):
     pairs = zip(row["masked_lm_positions"][real], row["masked_lm_ids"][real])
     is_random = int(row["next_sentence_labels"][0])
     lines = [f"segment {segment}: {' '.join(tokens[number] for number in ids[segments == segment])}" for segment in (0, 1)]
-    lines.append(f"masked: {' '.join(f'{place}={tokens[number]}' for place, number in pairs)}")
+    lines.append(f"masked: {' '.join(f'{position}={tokens[number]}' for position, number in pairs)}")
     lines.append(f"next_sentence_label: {is_random} ({'random' if is_random else 'the actual next'})")
     if "word_continues" in row:
         lines.append(f"word_continues: {' '.join(map(str, np.flatnonzero(row['word_continues'])))}")
@@ -59,7 +60,7 @@ def _find(path):
 
 
 def _read(path, vocabulary, vocab_file, count):
-    """Rows as dicts of one-dimensional arrays."""
+    """The first `count` rows as dicts of one-dimensional arrays."""
     with open(path, "rb") as file:
         is_tfrecord = check_length(file.read(12)) is not None
     if not is_tfrecord and read_description(path).get("vocabulary", fingerprint(vocabulary)) != fingerprint(vocabulary):
@@ -73,10 +74,10 @@ def _read(path, vocabulary, vocab_file, count):
     except RuntimeError:
         if is_tfrecord:
             _check_frames(path)
-        raise ValueError(f"{path}: damaged: not readable as records") from None
+        raise ValueError(f"{path}: damaged, not readable as records") from None
     missing = [name for name in _COLUMNS if rows and name not in rows[0]]
     if missing or not rows:
-        raise ValueError(f"{path}: no pretraining records: {'no column ' + ', '.join(missing) if missing else 'empty'}")
+        raise ValueError(f"{path}: not pretraining records: {'no column ' + ', '.join(missing) if missing else 'empty'}")
     return [{name: value.reshape(-1) for name, value in row.items()} for row in rows]
 
 

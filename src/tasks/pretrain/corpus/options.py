@@ -1,39 +1,40 @@
-"""Options of `python -m src.build_records` (Google's create_pretraining_data.py's by their own names, and ours) and `src.build_vocab`."""
+"""Options of `python -m src.build_records`, which include those of Google's create_pretraining_data.py, and of `src.build_vocab`."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from src.config.fields import check_fields, setting
 
 FORMATS = ("mindrecord", "tfrecord")
 INPUT_FORMATS = ("plain", "wikitext", "doc", "json")
-_FORMAT_HELP = "form of input_file: plain text, WikiText, WikiExtractor's doc or json; default: recognised for each file"
+_FORMAT_HELP = "format of input_file: plain text, WikiText, WikiExtractor's doc or json; default: recognised for each file"
 
 
 @dataclass(frozen=True)
 class BuilderOptions:
     """Make records for pretraining from raw text."""
 
-    input_file: str = setting("", "text files, globs, separated by commas")
+    input_file: str = setting("", "text files or globs, separated by commas")
     input_format: str | None = setting(None, _FORMAT_HELP, INPUT_FORMATS)
     output_file: str = setting("", "the file of records to write")
-    vocab_file: str = setting("", "vocab.txt, a token a line")
-    do_lower_case: bool | None = setting(None, "lower-case the text; decided by the vocabulary where it is not given")
+    vocab_file: str = setting("", "vocab.txt, one token a line")
+    do_lower_case: bool | None = setting(None, "lower-case the text; default: decided by the vocabulary")
     do_whole_word_mask: bool = setting(False, "mask all pieces of a word together")
-    max_seq_length: int = setting(128, "tokens a row", minimum=5, maximum=32768)
-    max_predictions_per_seq: int = setting(20, "most masked tokens a row", minimum=1)
-    random_seed: int = setting(12345, "all randomness follows from it", minimum=0)
-    dupe_factor: int = setting(10, "times that the text is used, each with other pairs and masks", minimum=1)
+    max_seq_length: int = setting(128, "tokens in a row", minimum=5, maximum=32768)
+    max_predictions_per_seq: int = setting(20, "largest number of masked tokens in a row", minimum=1)
+    random_seed: int = setting(12345, "seed of all random numbers", minimum=0)
+    dupe_factor: int = setting(10, "passes over the text, each with other pairs and masks", minimum=1)
     masked_lm_prob: float = setting(0.15, "share of tokens that are masked", above=0, maximum=1)
     short_seq_prob: float = setting(0.1, "share of documents cut into shorter rows", minimum=0, maximum=1)
-    workers: int = setting(0, "processes; 0 takes one for each usable core", minimum=0)
-    file_format: str | None = setting(None, "format of output_file; by its ending where not given", FORMATS)
+    workers: int = setting(0, "worker processes; 0 means one for each usable core", minimum=0)
+    file_format: str | None = setting(None, "format of output_file; default: by its ending", FORMATS)
     shards: int = setting(1, "number of output files", minimum=1, maximum=1000)
-    segmenter: str | None = setting(None, "Chinese words for do_whole_word_mask: jieba, or module:function from text to a list of words")
-    inspect: int = setting(0, "print so many records as text", minimum=0)
+    segmenter: str | None = setting(None, "finds Chinese words for do_whole_word_mask: jieba, or module:function (text -> list of words)")
+    inspect: int = setting(0, "print this many records as text", minimum=0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_fields(self)
         for name in ("output_file", "vocab_file"):
             if not getattr(self, name):
@@ -50,17 +51,18 @@ class BuilderOptions:
             raise ValueError(f"segmenter={self.segmenter} has no use without --do_whole_word_mask true")
 
     @classmethod
-    def complete(cls, tree):
-        """Nothing is taken from elsewhere."""
+    def complete(cls, tree: Any) -> None:
+        """Do nothing: no setting is filled in from others."""
 
     @property
-    def format(self):
+    def format(self) -> str:
         """mindrecord or tfrecord."""
-        by_ending = "tfrecord" if Path(self.output_file).suffix.lower() in (".tfrecord", ".tf_record", ".tfrecords") else "mindrecord"
-        return self.file_format or by_ending
+        is_tfrecord = Path(self.output_file).suffix.lower() in (".tfrecord", ".tf_record", ".tfrecords")
+        return self.file_format or ("tfrecord" if is_tfrecord else "mindrecord")
 
     @property
-    def num_workers(self):
+    def num_workers(self) -> int:
+        """The number of worker processes."""
         return self.workers or len(os.sched_getaffinity(0))
 
 
@@ -68,19 +70,19 @@ class BuilderOptions:
 class VocabularyOptions:
     """Make a WordPiece vocabulary from raw text."""
 
-    input_file: str = setting("", "text files, globs, separated by commas")
+    input_file: str = setting("", "text files or globs, separated by commas")
     input_format: str | None = setting(None, _FORMAT_HELP, INPUT_FORMATS)
     vocab_file: str = setting("", "the file to write")
-    vocab_size: int = setting(30522, "most tokens; the five special ones are among them", minimum=6)
-    min_frequency: int = setting(2, "of a letter, and of a pair of pieces that is merged", minimum=1)
+    vocab_size: int = setting(30522, "largest number of tokens, including the five special ones", minimum=6)
+    min_frequency: int = setting(2, "lowest frequency of a letter, and of a pair of pieces to be merged", minimum=1)
     do_lower_case: bool = setting(True, "lower-case the text and strip accents")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_fields(self)
         for name in ("input_file", "vocab_file"):
             if not getattr(self, name):
                 raise ValueError(f"--{name} is missing")
 
     @classmethod
-    def complete(cls, tree):
-        """Nothing is taken from elsewhere."""
+    def complete(cls, tree: Any) -> None:
+        """Do nothing: no setting is filled in from others."""

@@ -1,11 +1,12 @@
-"""Raw text that every Python brings along: the reference manual's topics behind `help()`, as input of src.build_records.
+"""Raw text that comes with every Python: the topics of the reference manual in `help()`, as input for src.build_records.
 
     python -m src.data.python_docs --output_dir quickstart/pretrain
 
-Writes train.txt and dev.txt (every tenth topic), a paragraph a line and a blank line between topics.
+Writes train.txt and dev.txt (every tenth topic), one paragraph a line, with a blank line between topics.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -13,17 +14,17 @@ from src.cli import Parser, bad_input_exits
 from src.files import write_text
 from src.log import logger
 
-_RULE = re.compile(r"^[*=\-~^\"+]+$")  # under headings and in tables
+_RULE = re.compile(r"^[*=\-~^\"+]+$")  # lines under headings and in tables
 _MIN_WORDS = 6
 
 
-def read_topics():
-    """The prose of each topic in alphabetical order: list of lists of paragraphs, code and headings left out."""
+def read_topics() -> list[list[str]]:
+    """The paragraphs of prose of each topic, in alphabetical order of topics; code and headings are left out."""
     documents = [list(_find_prose(topics[name])) for name in sorted(topics)]
     return [document for document in documents if len(document) > 1]
 
 
-def _find_prose(text):
+def _find_prose(text: str) -> Iterator[str]:
     for paragraph in re.split(r"\n\s*\n", text):
         lines = [line.strip() for line in paragraph.split("\n")]
         joined = " ".join(line for line in lines if not _RULE.match(line))
@@ -31,7 +32,8 @@ def _find_prose(text):
             yield joined
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
+    """Write the two files."""
     parser = Parser(prog="python -m src.data.python_docs", description=__doc__)
     parser.add_argument("--output_dir", default="quickstart/pretrain")
     with bad_input_exits():

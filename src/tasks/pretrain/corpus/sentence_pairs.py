@@ -1,85 +1,87 @@
-"""Pairs of sentence runs for next-sentence prediction, drawn from a TokenStore as Google's create_pretraining_data.py draws them.
+"""Pairs of runs of sentences for next-sentence prediction, sampled from a TokenStore as in Google's create_pretraining_data.py.
 
-A pair is two ranges of tokens: sentences of a document lie behind each other, and truncation only narrows a range.
+A pair is two ranges of tokens: the sentences of a document are contiguous, and truncation only narrows a range.
 """
 
 import random
 from array import array
 from bisect import bisect_left
+from typing import Any
 
 import numpy as np
 
+from src.tasks.pretrain.corpus.token_store import TokenStore
+
 PAIR = np.dtype([("a_start", "i8"), ("b_start", "i8"), ("a_length", "i4"), ("b_length", "i4"), ("is_random_next", "i8")])
 SPECIAL_TOKENS = 3  # [CLS] a [SEP] b [SEP]
-_SENTENCES = 4096  # of a block
+_SENTENCES = 4096  # sentences of a block
 
 
-def cut_documents(store):
-    """Borders of blocks of documents of about equal size: int64 [blocks + 1]."""
-    places = np.arange(0, store.num_sentences, _SENTENCES)
-    return np.unique(np.append(np.searchsorted(store.documents, places), store.num_documents))
+def cut_documents(store: TokenStore) -> np.ndarray:
+    """The borders of blocks of documents of about equal size: int64 [blocks + 1]."""
+    sentences = np.arange(0, store.num_sentences, _SENTENCES)
+    return np.unique(np.append(np.searchsorted(store.documents, sentences), store.num_documents))
 
 
-def make_pairs(store, first, last, max_seq_length, short_seq_prob, seed):
-    """Pairs that begin in the documents first to last - 1; every sentence is in some pair.
+def make_pairs(store: TokenStore, first: int, last: int, max_seq_length: int, short_seq_prob: float, seed: tuple[int, ...]) -> np.ndarray:
+    """Make the pairs that begin in the documents first to last - 1; every sentence is in some pair.
 
     Args:
-        store: TokenStore with two documents at least.
-        seed: tuple of non-negative ints; the pairs follow from it.
+        store: has at least two documents.
+        seed: non-negative ints that determine the pairs.
 
     Returns:
         PAIR array, in the order of the text.
     """
-    rows = _cut_chunks(store, first, last, max_seq_length - SPECIAL_TOKENS, short_seq_prob, random.Random(repr(seed)))
-    documents, a_start, a_end, b_end, targets = (np.frombuffer(column, np.int64) for column in rows)
+    room = max_seq_length - SPECIAL_TOKENS
+    documents, a_start, a_end, b_end, targets = _cut_chunks(store, first, last, room, short_seq_prob, random.Random(repr(seed)))
     generator = np.random.default_rng(seed)
     is_random = b_end < 0
     a_length, b_start, b_length = a_end - a_start, a_end.copy(), b_end - a_end
-    b_start[is_random], b_length[is_random] = _draw_others(
-        store, documents[is_random], np.maximum(1, (targets - a_length)[is_random]), generator
-    )
+    wanted = np.maximum(1, (targets - a_length)[is_random])
+    b_start[is_random], b_length[is_random] = _draw_others(store, documents[is_random], wanted, generator)
     pairs = np.empty(len(documents), PAIR)
-    room = max_seq_length - SPECIAL_TOKENS
     keep_a = np.minimum(a_length, np.maximum(room - b_length, room - room // 2))
-    for name, start, length, keep in (("a", a_start, a_length, keep_a), ("b", b_start, b_length, np.minimum(b_length, room - keep_a))):
-        pairs[f"{name}_start"] = start + generator.binomial(length - keep, 0.5)  # each token cut is the first or the last
+    keep_b = np.minimum(b_length, room - keep_a)
+    for name, start, length, keep in (("a", a_start, a_length, keep_a), ("b", b_start, b_length, keep_b)):
+        pairs[f"{name}_start"] = start + generator.binomial(length - keep, 0.5)  # each cut removes the first or the last token
         pairs[f"{name}_length"] = keep
     pairs["is_random_next"] = is_random
     return pairs
 
 
 def _cut_chunks(store, first, last, room, short_seq_prob, generator):
-    """Chunks of sentences, each divided in two.
+    """Cut chunks of sentences, each divided in two.
 
     Returns:
-        five arrays: the document; where A begins and ends; where B ends, or -1 for a random next; the length aimed at.
+        five int64 arrays [pairs]: document; begin and end of A; end of B, or -1 for a random next; the length aimed at.
     """
-    columns = tuple(array("q") for _ in range(5))
-    add_document, add_start, add_a_end, add_b_end, add_target = (column.append for column in columns)
-    draw = generator.random
+    documents, a_starts, a_ends = array("q"), array("q"), array("q")
+    b_ends, targets = array("q"), array("q")
+    uniform = generator.random
     sentences = memoryview(store.sentences)
     borders = store.documents[first : last + 1].tolist()
     for document, begin, end in zip(range(first, last), borders, borders[1:]):
-        target = generator.randint(2, room) if draw() < short_seq_prob else room
+        target = generator.randint(2, room) if uniform() < short_seq_prob else room
         while begin < end:
             start = sentences[begin]
             stop = bisect_left(sentences, start + target, begin + 1, min(end, begin + target))  # no sentence is empty
-            middle = begin + 1 + int(draw() * (stop - begin - 1))
-            is_random = stop == begin + 1 or draw() < 0.5
-            add_document(document)
-            add_start(start)
-            add_a_end(sentences[middle])
-            add_b_end(-1 if is_random else sentences[stop])
-            add_target(target)
+            middle = begin + 1 + int(uniform() * (stop - begin - 1))
+            is_random = stop == begin + 1 or uniform() < 0.5
+            documents.append(document)
+            a_starts.append(start)
+            a_ends.append(sentences[middle])
+            b_ends.append(-1 if is_random else sentences[stop])
+            targets.append(target)
             begin = middle if is_random else stop
-    return columns
+    return [np.frombuffer(column, np.int64) for column in (documents, a_starts, a_ends, b_ends, targets)]
 
 
 def _draw_others(store, documents, targets, generator):
-    """Runs of sentences from other documents, each long enough for its target or up to its document's end.
+    """Draw runs of sentences from other documents, each until its target length or the end of its document is reached.
 
     Returns:
-        where they begin and their lengths: int64 [pairs] each.
+        their first tokens and their lengths: int64 [pairs] each.
     """
     others = generator.integers(0, store.num_documents - 1, len(documents))
     others += others >= documents
@@ -89,25 +91,26 @@ def _draw_others(store, documents, targets, generator):
     return starts, store.sentences[stops] - starts
 
 
-def lay_out(store, pairs, max_seq_length, cls_id, sep_id):
-    """[CLS] a [SEP] b [SEP] for each pair.
+def lay_out(store: TokenStore, pairs: np.ndarray, max_seq_length: int, cls_id: int, sep_id: int) -> dict[str, Any]:
+    """Lay out each pair as a row [CLS] a [SEP] b [SEP].
 
     Returns:
         dict: input_ids, segment_ids int32 [B, S] padded with 0; lengths int64 [B]; word_continues bool [B, S] or None.
     """
-    places = np.arange(max_seq_length)
-    a_length, b_length = pairs["a_length"][:, None].astype(np.int64), pairs["b_length"][:, None].astype(np.int64)
-    first_sep, last_sep = a_length + 1, a_length + b_length + 2
-    is_second = places > first_sep
-    sources = places + np.where(is_second, pairs["b_start"][:, None] - first_sep - 1, pairs["a_start"][:, None] - 1)  # [B, S]
-    is_text = (places > 0) & (places != first_sep) & (places < last_sep)
+    columns = np.arange(max_seq_length)
+    a_length = pairs["a_length"][:, None].astype(np.int64)
+    first_sep = a_length + 1
+    last_sep = first_sep + pairs["b_length"][:, None].astype(np.int64) + 1
+    is_second = columns > first_sep
+    sources = columns + np.where(is_second, pairs["b_start"][:, None] - first_sep - 1, pairs["a_start"][:, None] - 1)  # [B, S]
+    is_text = (columns > 0) & (columns != first_sep) & (columns < last_sep)
     input_ids = np.where(is_text, store.tokens.take(sources), 0).astype(np.int32)
     input_ids[:, 0] = cls_id
     np.put_along_axis(input_ids, first_sep, sep_id, 1)
     np.put_along_axis(input_ids, last_sep, sep_id, 1)
     return {
         "input_ids": input_ids,
-        "segment_ids": (is_second & (places <= last_sep)).astype(np.int32),
+        "segment_ids": (is_second & (columns <= last_sep)).astype(np.int32),
         "lengths": last_sep[:, 0] + 1,
         "word_continues": None if store.continues is None else is_text & store.continues.take(sources),
     }

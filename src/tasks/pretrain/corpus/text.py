@@ -1,4 +1,4 @@
-"""Raw text in the formats that pretraining corpora come in, as one stream of lines in which an empty line ends a document.
+"""Raw text in the usual formats of pretraining corpora, as one stream of lines in which an empty line ends a document.
 
 Formats, their detection and the sentence rules: docs/pretraining_data.md.
 """
@@ -8,21 +8,22 @@ import html
 import itertools
 import json
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from src.log import logger
 from src.tasks.pretrain.corpus.options import INPUT_FORMATS
 from src.text.lines import read_lines
 
-_HEAD_LINES = 2000  # of a file, that tell its format
+_HEAD_LINES = 2000  # lines of a file from which its format is recognised
 _LINE_END = re.compile(r"\r\n?|\n")
-_MAX_CHARS = 10_000  # of a sentence; far beyond any sequence length, and it bounds memory
+_MAX_CHARS = 10_000  # longest sentence; far beyond any sequence length, and it bounds memory
 _HEADING = re.compile(r"= (.*) =")
 _DOCUMENT = re.compile(r'<doc\b(?:.*\btitle="(.*)")?.*>')
 _OPEN, _CLOSE = "\"'“‘«「『（(《〈[", "\"'”’»」』）)》〉]"
 _SENTENCE_END = re.compile(
     rf"[。！？；…]+[。！？；…{re.escape(_CLOSE)}]*"
-    rf"|(?<![.!?])[.!?]+[{re.escape(_CLOSE)}]*(?=\s+[{re.escape(_OPEN)}]*[^\Wa-z_])"  # the next word begins with no small letter
+    rf"|(?<![.!?])[.!?]+[{re.escape(_CLOSE)}]*(?=\s+[{re.escape(_OPEN)}]*[^\Wa-z_])"  # the next word does not begin with a small letter
 )
 _ABBREVIATION = re.compile(
     r"(?i:mrs?|ms|dr|prof|rev|hon|st|sr|jr|gen|col|maj|capt|cmdr|lt|sgt|gov|sen|rep|pres|vs|figs?|vol|pp|eds?|cf|al|approx|ca)"
@@ -30,13 +31,13 @@ _ABBREVIATION = re.compile(
 )
 
 
-def find_files(patterns):
+def find_files(patterns: str) -> list[str]:
     """Sorted paths of comma-separated glob patterns.
 
     Raises:
-        FileNotFoundError: a pattern that no file matches.
+        FileNotFoundError: a pattern that no file matches. ValueError: no pattern.
     """
-    paths = []
+    paths: list[str] = []
     for pattern in filter(None, (part.strip() for part in patterns.split(","))):
         found = sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
         if not found:
@@ -47,30 +48,30 @@ def find_files(patterns):
     return list(dict.fromkeys(paths))
 
 
-def read_corpus(paths, input_format=None):
-    """Lines of text files behind each other; an empty string ends a document, as every file does.
+def read_corpus(paths: Iterable[Path | str], input_format: str | None = None) -> Iterator[str]:
+    """Yield the lines of text files, one file after another; an empty string ends a document, as the end of a file does.
 
     Args:
-        input_format: one of INPUT_FORMATS, of all files. None: that of each is recognised, and told where it changes.
+        input_format: the one of INPUT_FORMATS that all files have. None: the format of each is recognised, and logged when it changes.
 
     Raises:
-        ValueError: naming file and line: not UTF-8, a damaged .gz or .bz2, a line that is no JSON object with a `text`.
+        ValueError: naming file and line: not UTF-8, a damaged .gz or .bz2, a line that is not a JSON object with a `text`.
     """
-    told = input_format
+    logged = input_format
     for path in paths:
         found = _recognise(path)
         if found is None:
             logger.warning(f"{path}: the file is empty; skipped")
             continue
-        if not input_format and found != told:
+        if not input_format and found != logged:
             others = ", ".join(name for name in INPUT_FORMATS if name != found)
             logger.info(f"{path}: input_format={found}, recognised by its beginning; --input_format gives another: {others}")
-            told = found
+            logged = found
         yield from _READERS[input_format or found](path)
 
 
 def _recognise(path):
-    """One of INPUT_FORMATS, None of a file without text."""
+    """One of INPUT_FORMATS; None for a file without text."""
     head = [line for _, line in itertools.islice(_number_lines(path), _HEAD_LINES)]
     first = next(filter(None, head), None)
     if first is None:
@@ -85,12 +86,12 @@ def _recognise(path):
 
 
 def _number_lines(path):
-    """(number from 1, stripped text) of each line."""
+    """Yield (number from 1, stripped text) of each line."""
     return ((number, line.strip()) for number, line in read_lines(path))
 
 
 def _read_plain(path):
-    """A sentence or a paragraph a line, blank lines between documents."""
+    """Read text with a sentence or a paragraph a line, and blank lines between documents."""
     previous = ""
     for _, line in _number_lines(path):
         if line or previous:
@@ -101,7 +102,7 @@ def _read_plain(path):
 
 
 def _read_headed(path):
-    """Paragraphs under ` = Title = ` lines (WikiText): a title begins a document, other headings are no sentences."""
+    """Read paragraphs under ` = Title = ` lines (WikiText): a title begins a document, other headings are skipped."""
     has_text = False
     for _, line in _number_lines(path):
         if _is_title(line):
@@ -120,7 +121,7 @@ def _is_title(line):
 
 
 def _read_doc(path):
-    """WikiExtractor's <doc> elements."""
+    """Read WikiExtractor's <doc> elements."""
     title, is_open = None, False
     for _, line in _number_lines(path):
         if match := _DOCUMENT.fullmatch(line):
@@ -131,17 +132,17 @@ def _read_doc(path):
             yield ""
             is_open = False
         elif line:
-            is_open = True  # also of text outside of the elements, where the format was given for another file
+            is_open = True  # also for text outside the elements, in a file of another format
             line = html.unescape(line)
             if line != title:
                 yield line
-            title = None  # only a first line repeats it
+            title = None  # only the first line may repeat it
     if is_open:
         yield ""
 
 
 def _read_json(path):
-    """WikiExtractor's --json lines."""
+    """Read WikiExtractor's --json lines."""
     for number, line in _number_lines(path):
         if not line:
             continue
@@ -164,11 +165,11 @@ def _read_json(path):
 _READERS = {"plain": _read_plain, "wikitext": _read_headed, "doc": _read_doc, "json": _read_json}
 
 
-def split_sentences(line):
-    """Sentences of a line, Chinese or English; a line that is one sentence stays one.
+def split_sentences(line: str) -> list[str]:
+    """The sentences of a line, Chinese or English.
 
-    A sentence ends after 。！？；… with closing quotes, and after . ! ? with closing quotes where white space follows and the
-    next word begins with no small letter; a full stop after an abbreviation or an initial ends none.
+    A sentence ends after 。！？；… with closing quotes, and after . ! ? with closing quotes if white space follows and the next
+    word does not begin with a small letter; a full stop after an abbreviation or an initial does not end a sentence.
     """
     sentences, start = [], 0
     for match in _SENTENCE_END.finditer(line):
@@ -186,7 +187,7 @@ def _is_abbreviation(line, start, end):
 
 
 def _cut(sentence):
-    """The sentence, in parts if it is beyond _MAX_CHARS; nothing if it is empty."""
+    """Yield the sentence, in parts if it is longer than _MAX_CHARS; nothing if it is empty."""
     while len(sentence) > _MAX_CHARS:
         end = sentence.rfind(" ", 1, _MAX_CHARS)
         end = end if end > 0 else _MAX_CHARS

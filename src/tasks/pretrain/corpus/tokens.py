@@ -1,22 +1,28 @@
-"""Blocks of a corpus's lines to token ids, sentence by sentence, and which tokens continue a word."""
+"""Blocks of a corpus's lines to token ids, sentence by sentence, with marks of tokens that continue a word."""
 
 import importlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 
 from src.tasks.pretrain.corpus.text import split_sentences
+from src.text.tokenization import Tokenizer
 
-_CACHED_CHARS = 1 << 19  # of the words whose ids are remembered
+_CACHED_CHARS = 1 << 19  # largest total length of the words whose ids are cached
+
+Segmenter = Callable[[str], list[str]]  # text -> its words
 
 
 @dataclass(frozen=True)
 class TokenBlock:
     """A piece of the corpus.
 
-    tokens: uint16 or int32 [all tokens]. lengths: int64 [sentences], none 0. ends: int64 [documents that end in the piece], the
-    number of its sentences before each end. continues: bool [all tokens], the token continues a word; or None.
+    tokens: uint16 or int32 [all tokens].
+    lengths: int64 [sentences], none 0.
+    ends: int64 [documents that end in the piece], the number of its sentences before each end.
+    continues: bool [all tokens], whether the token continues a word; or None.
     """
 
     tokens: np.ndarray
@@ -25,14 +31,15 @@ class TokenBlock:
     continues: np.ndarray | None
 
 
-def id_type(vocab_size):
+def id_type(vocab_size: int) -> type[np.integer]:
     """The smallest type that holds all ids."""
     return np.uint16 if vocab_size <= 1 << 16 else np.int32
 
 
-def cut_lines(lines, num_chars):
-    """Lists of lines with about `num_chars` characters each."""
-    block, size = [], 0
+def cut_lines(lines: Iterable[str], num_chars: int) -> Iterator[list[str]]:
+    """Yield lists of lines with about `num_chars` characters each."""
+    block: list[str] = []
+    size = 0
     for line in lines:
         block.append(line)
         size += len(line) + 1
@@ -46,33 +53,34 @@ def cut_lines(lines, num_chars):
 class CorpusTokenizer:
     """Tokenises blocks of lines.
 
-    Words between spaces are tokenised once and remembered: BERT's tokenizer divides at white space first and looks at
-    nothing beyond it, so the ids are the same.
+    The ids of words between spaces are cached: BERT's tokenizer splits at white space first and never looks across it, so the
+    ids are the same.
 
     Args:
-        tokenizer: src.text.tokenization.Tokenizer.
         whole_words: mark tokens that continue a word.
-        segment: text -> list of its words, makes the later characters of a Chinese word continue it; None: ## pieces only.
+        segment: finds Chinese words, whose later characters then continue them; None: only ## pieces continue a word.
     """
 
-    def __init__(self, tokenizer, whole_words=False, segment=None):
+    def __init__(self, tokenizer: Tokenizer, whole_words: bool = False, segment: Segmenter | None = None) -> None:
         self.tokenizer = tokenizer
         self._type = id_type(len(tokenizer.tokens))
         self._is_piece = np.array([token.startswith("##") for token in tokenizer.tokens]) if whole_words else None
         self._segment = segment
-        self._cache, self._num_chars = {}, 0
+        self._cache: dict[str, list[int]] = {}
+        self._num_chars = 0
 
-    def tokenize(self, lines):
-        """TokenBlock of some lines of `read_corpus`; sentences without any token are left out."""
-        sentences, ends = [], []
+    def tokenize(self, lines: list[str]) -> TokenBlock:
+        """Tokenise some lines of `read_corpus`; sentences without any token are left out."""
+        sentences: list[str] = []
+        ends: list[int] = []
         for line in lines:
             if line:
                 sentences += split_sentences(line)
             else:
                 ends.append(len(sentences))
+        inside_words: bool | np.ndarray = False
         if self._segment is None:
             ids = self._encode(sentences)
-            inside_words = False
         else:
             found = self.tokenizer.encode_with_offsets(sentences)
             ids = [numbers for numbers, _ in found]
@@ -95,10 +103,10 @@ class CorpusTokenizer:
         return [list(chain.from_iterable(map(self._cache.__getitem__, sentence.split(" ")))) for sentence in sentences]
 
     def _mark(self, sentence, offsets):
-        """For each token, whether it lies in the same Chinese word as the one before."""
+        """For each token, whether it is in the same Chinese word as the one before."""
         words = _number_words(sentence, self._segment(sentence))
-        own = [words[start] for start, _ in offsets]
-        return [word >= 0 and word == previous for word, previous in zip(own, [-1, *own])]
+        numbers = [words[start] for start, _ in offsets]
+        return [word >= 0 and word == previous for word, previous in zip(numbers, [-1, *numbers])]
 
 
 def _number_words(sentence, words):
@@ -107,7 +115,7 @@ def _number_words(sentence, words):
     for number, word in enumerate(words):
         start = sentence.find(word, end)
         if start < 0:
-            raise ValueError(f"the segmenter gives {word!r}, which does not follow in {sentence[:60]!r}")
+            raise ValueError(f"the segmenter gives {word!r}, which is not in the rest of {sentence[:60]!r}")
         end = start + len(word)
         if all(map(_is_chinese, word)):
             numbers[start:end] = [number] * len(word)
@@ -118,8 +126,8 @@ def _is_chinese(character):
     return "\u4e00" <= character <= "\u9fff" or "\u3400" <= character <= "\u4dbf" or "\U00020000" <= character <= "\U0003134f"
 
 
-def load_segmenter(name):
-    """A function from text to the list of its words.
+def load_segmenter(name: str) -> Segmenter:
+    """Import a function from text to the list of its words.
 
     Args:
         name: `jieba`, or `module:function`.

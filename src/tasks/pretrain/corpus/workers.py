@@ -1,20 +1,24 @@
-"""Worker processes that take tasks and give results in order."""
+"""Worker processes that run tasks and return the results in order."""
 
 import multiprocessing
 import os
 import signal
 import threading
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from typing import Any
+
+Run = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Iterator[Any]]
 
 
 @contextmanager
-def open_workers(count):
+def open_workers(count: int) -> Iterator[Run]:
     """Yield `run(function, tasks)`, which yields function(*task) in the order of the tasks.
 
-    At most a few tasks more than workers are taken ahead. With one worker all is done in this process.
+    It takes only a few more tasks ahead than there are workers. With one worker everything runs in this process.
 
     Raises:
         MemoryError: the system killed a worker.
@@ -22,12 +26,12 @@ def open_workers(count):
     if count == 1:
         yield lambda function, tasks: (function(*task) for task in tasks)
         return
-    # fresh processes: a fork would copy the threads' locks of libraries that are loaded
+    # fresh processes: a fork would copy the locks of threads of loaded libraries
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start_worker)
     try:
         yield lambda function, tasks: _run(pool, function, tasks, 2 * count)
     except BrokenProcessPool:
-        raise MemoryError("a worker process was killed; fewer --workers need less") from None
+        raise MemoryError("a worker process was killed; fewer --workers need less memory") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -43,11 +47,13 @@ def _run(pool, function, tasks, ahead):
 
 
 def _start_worker():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent, which ends its workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_follow_parent, daemon=True).start()
 
 
 def _follow_parent():
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
     os._exit(1)
