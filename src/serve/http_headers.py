@@ -1,24 +1,24 @@
-"""Connections whose request heads have a limit, which uvicorn has not, and whose errors are JSON."""
+"""HTTP connections with a limit on the size of request headers, which uvicorn lacks, and with errors in JSON."""
 
 import json
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-_MAX_BYTES = 64 << 10  # of a head, and of what follows a body in parts; the read that a head begins in does not count
+_MAX_BYTES = 64 << 10  # headers, or trailers of a chunked body; the read in which headers begin does not count
 
 
-class LimitedHeads(HttpToolsProtocol):
-    """uvicorn's protocol; a head that grows too large is answered 431, and the connection closed."""
+class LimitedHeaders(HttpToolsProtocol):
+    """uvicorn's protocol; headers that grow too large are answered with 431, and the connection is closed."""
 
-    _unfinished = 0  # bytes read since a head, a piece of a body or a request was whole
+    _unfinished = 0  # bytes read since headers, a piece of a body or a request were complete
 
-    def data_received(self, data):
+    def data_received(self, data: bytes) -> None:
         self._unfinished += len(data)
         super().data_received(data)
         if self._unfinished > _MAX_BYTES and not self.transport.is_closing():
             self._refuse("431 Request Header Fields Too Large", f"the head of the request is larger than {_MAX_BYTES} bytes")
 
-    def send_400_response(self, msg):
+    def send_400_response(self, msg: str) -> None:
         self._refuse("400 Bad Request", "the request is not HTTP")
 
     def _refuse(self, status, message):
@@ -27,14 +27,14 @@ class LimitedHeads(HttpToolsProtocol):
         self.transport.write((head + body).encode())
         self.transport.close()
 
-    def on_headers_complete(self):
+    def on_headers_complete(self) -> None:
         self._unfinished = 0
         super().on_headers_complete()
 
-    def on_body(self, body):
+    def on_body(self, body: bytes) -> None:
         self._unfinished = 0
         super().on_body(body)
 
-    def on_message_complete(self):
+    def on_message_complete(self) -> None:
         self._unfinished = 0
         super().on_message_complete()
