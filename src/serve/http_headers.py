@@ -4,7 +4,7 @@ import json
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-_MAX_BYTES = 64 << 10  # headers, or trailers of a chunked body; the read in which headers begin does not count
+MAX_BYTES = 64 << 10  # headers, or trailers of a chunked body; the read in which headers begin does not count
 
 
 class LimitedHeaders(HttpToolsProtocol):
@@ -15,8 +15,8 @@ class LimitedHeaders(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._unfinished += len(data)
         super().data_received(data)
-        if self._unfinished > _MAX_BYTES and not self.transport.is_closing():
-            self._refuse("431 Request Header Fields Too Large", f"the head of the request is larger than {_MAX_BYTES} bytes")
+        if self._unfinished > MAX_BYTES and not self.transport.is_closing():
+            self._refuse("431 Request Header Fields Too Large", f"the head of the request is larger than {MAX_BYTES} bytes")
 
     def send_400_response(self, msg: str) -> None:
         self._refuse("400 Bad Request", "the request is not HTTP")

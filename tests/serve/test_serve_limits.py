@@ -7,7 +7,7 @@ import time
 import pytest
 from serving import PREDICT, body_of, serving, wait_until
 
-from src.serve import bodies, heads, limits
+from src.serve import bodies, http_headers, limits
 from src.serve.limits import Limits
 
 
@@ -177,7 +177,7 @@ def test_a_head_that_does_not_end_is_refused(served):
             connection.sendall(begin)
             if part == trailer:  # the head is whole, and was another read
                 wait_until(lambda: served.predictor.gate.inside == 1)
-            connection.sendall((part * heads._MAX_BYTES)[: heads._MAX_BYTES + 1])
+            connection.sendall((part * http_headers.MAX_BYTES)[: http_headers.MAX_BYTES + 1])
             answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
         assert answer.startswith(b"HTTP/1.1 431 ") and answer.endswith(b'{"error": "the head of the request is larger than 65536 bytes"}')
     assert served.send(get + b"a: " + b"a" * 60_000 + b"\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200 ")
