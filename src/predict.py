@@ -45,7 +45,8 @@ def main(argv: list[str] | None = None) -> None:
             raise ValueError(f"{path}: no instance in it")
         with written_whole(options.output) as temporary, open(temporary, "w", encoding="utf-8") as file:
             bar = progress(unit="rows")
-            bar.total = None if bar.disable else len(ids) if ids else count_instances(path)
+            if not bar.disable:
+                bar.total = len(ids) if ids else count_instances(path)
             for batch in chain([first], iter(lambda: list(islice(instances, options.batch_size)), [])):
                 for number, result in enumerate(_ask(predict, batch, options.top_k, path, count, ids)):
                     result = {"id": ids[count + number], **result} if ids else result

@@ -133,7 +133,10 @@ class Bundle:
     def _cut(self, outputs: list[np.ndarray], number: int, length: int) -> Iterator[np.ndarray]:
         """One row's part of each output."""
         for output, per_token in zip(outputs, self._task.PER_TOKEN):
-            yield output if per_token is None else output[number, :length] if per_token else output[number]
+            if per_token is None:
+                yield output
+            else:
+                yield output[number, :length] if per_token else output[number]
 
     def _check(self, path):
         model = self._description.model

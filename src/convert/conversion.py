@@ -73,10 +73,8 @@ def convert(
     report.missing = parameters.find_missing(description.model, arrays)
     if not report.missing:
         _check_heads(found, description, arrays)
-    # the shape of the zoo's position table tells the number of heads
-    is_known = config_file or description.model.position_embedding_type == "learned"
-    if found.kind == "zoo" and not is_known and not any((found.path.parent / name).is_file() for name in CONFIG_NAMES):
-        report.warnings.append(f"num_attention_heads={description.model.num_attention_heads} is a guess; --bert_config_file tells it")
+    if not config_file:
+        report.warnings += _find_guess(found, description.model)
     with hidden_folder(output) as hidden:
         _check_output(output, found.path, target, description)  # again, now that no other process can write there
         if not report.missing:
@@ -88,6 +86,15 @@ def convert(
     if report.missing:
         raise MissingParameters(f"{found.path}: is not whole: {shorten(report.missing, _SHOWN)} missing", report)
     return report
+
+
+def _find_guess(found, model):
+    """A warning if the number of heads is known neither from a configuration nor from the shape of the zoo's position table."""
+    if found.kind != "zoo" or model.position_embedding_type == "learned":
+        return []
+    if any((found.path.parent / name).is_file() for name in CONFIG_NAMES):
+        return []
+    return [f"num_attention_heads={model.num_attention_heads} is a guess; --bert_config_file tells it"]
 
 
 def _list_weights(target):

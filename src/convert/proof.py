@@ -35,23 +35,16 @@ def prove(
     """Compare a source with the result of its conversion.
 
     Args:
-        source: the weights as they were read.
-        description: the files beside them.
+        source, description: the weights as they were read, and the files beside them.
         arrays: our name -> array, as written.
-        target: format of the result.
-        folder: the result.
+        target, folder: format and folder of the result.
         tolerance: largest allowed difference of an output; in a layer with outputs above 1, multiplied by the largest.
         by_library: whether Transformers, which reads the configuration beside the weights, may compute the source.
 
     Returns:
-        A dict of
-            source, converted: the program that computed each side.
-            read_by: another program that read the result, or None.
-            differences: output -> largest difference.
-            changed: names of arrays that differ in any bit.
-            not_compared: outputs that only one side has.
-            refusal: the error of the library that refused the result, or None.
-            passed: whether the proof held.
+        The report's entries: source and converted, the programs that computed each side; read_by, another program that read the
+        result; differences, the largest of each output; changed, names of arrays that differ in any bit; not_compared, outputs that
+        only one side has; refusal, the error of a library that refused the result; tolerance; passed.
     """
     inputs = make_inputs(description.model)
     back = weights.read(folder)
@@ -65,7 +58,7 @@ def prove(
     differences = {name: _compare(outputs[name], others[name]) for name in outputs if name in others}
     within = [value <= tolerance * max(1.0, _find_largest(outputs[name])) for name, value in differences.items()]
     lacking = outputs.keys() - differences.keys()
-    by_nobody = {"head"} if _has_other_head(arrays) else set()
+    not_computed = {"head"} if _has_other_head(arrays) else set()
     return {
         "source": by,
         "converted": by_converted,
@@ -73,9 +66,9 @@ def prove(
         "tolerance": tolerance,
         "differences": differences,
         "changed": changed,
-        "not_compared": sorted(lacking | by_nobody),
+        "not_compared": sorted(lacking | not_computed),
         "refusal": refusal,
-        "passed": not changed and not refusal and all(within) and not lacking - _MAY_LACK,
+        "passed": not changed and not refusal and all(within) and lacking <= _MAY_LACK,
     }
 
 

@@ -57,8 +57,9 @@ class Report:
                 remarks.append(f"as {array.dtype}")
             if origin.target in OF_WORDS and array.shape != origin.shape:
                 remarks.append("without the rows that fill up the vocabulary")
-            is_transposed = origin.transposed != target_name.endswith("/kernel")
-            status = "transposed" if is_transposed else "renamed" if target_name != origin.name else "mapped"
+            status = "renamed" if target_name != origin.name else "mapped"
+            if origin.transposed != target_name.endswith("/kernel"):
+                status = "transposed"
             tensor |= {"target": target_name, "status": status, "remark": "; ".join(remarks)}
         self.tensors.append(tensor)
 

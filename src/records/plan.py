@@ -195,19 +195,20 @@ def choose_buckets(row_lengths: np.ndarray, batch_size: int, seed: int, shuffle:
     below = np.concatenate([[0.0], np.cumsum(counts)])
     cost = below[1:] * lengths  # with one bucket for all batches up to each length
     choice = [[length] for length in lengths]
-    best_cost, best = cost[-1], choice[-1]
     for _ in range(MAX_BUCKETS - 1):
-        new_cost, new_choice = cost.copy(), list(choice)
+        new_cost = cost.copy()
+        new_choice = list(choice)
         for last in range(1, len(lengths)):
             totals = cost[:last] + (below[last + 1] - below[1 : last + 1]) * lengths[last]
             split = int(totals.argmin())
             if totals[split] < new_cost[last]:
-                new_cost[last], new_choice[last] = totals[split], [*choice[split], lengths[last]]
-        cost, choice = new_cost, new_choice
-        if cost[-1] > best_cost * (1 - _WORTHWHILE_SAVING):
+                new_cost[last] = totals[split]
+                new_choice[last] = [*choice[split], lengths[last]]
+        if new_cost[-1] > cost[-1] * (1 - _WORTHWHILE_SAVING):
             break
-        best_cost, best = cost[-1], choice[-1]
-    return tuple(int(length) for length in best)
+        cost = new_cost
+        choice = new_choice
+    return tuple(int(length) for length in choice[-1])
 
 
 def _cut(keys, batch_size, seed, epoch, shuffle):

@@ -167,7 +167,7 @@ class _GrowingArray:
     def append(self, array: np.ndarray) -> None:
         if array.shape[1:] != self.shape:
             name = Path(self.file.name).stem.partition("-")[2]
-            raise ValueError(f"rows with {array.shape[1:]} values in {name} behind rows with {self.shape}")
+            raise ValueError(f"rows with {array.shape[1:]} values in {name} after rows with {self.shape}")
         self.file.write(np.ascontiguousarray(array, self.dtype).data)
         self.count += len(array)
 

@@ -27,7 +27,8 @@ def check_tfrecord(path: Path | str) -> int:
             length = check_length(header)
             if length is None:
                 raise ValueError(f"record {number}: damaged header: not a TFRecord file, or cut or altered")
-            data, footer = file.read(length), file.read(4)
+            data = file.read(length)
+            footer = file.read(4)
             if len(data) < length or len(footer) < 4:
                 raise ValueError(f"record {number}: the file ends inside it")
             if masked_crc(data) != struct.unpack("<I", footer)[0]:

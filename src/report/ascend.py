@@ -100,7 +100,9 @@ def run(command: list[str], folder: Path, libraries: Path, time_limit: float) ->
         finally:
             timer.cancel()
             _kill(process)
-    return (EXIT_TIMED_OUT if expired.is_set() else code if code >= 0 else 128 - code), found
+    if expired.is_set():
+        return EXIT_TIMED_OUT, found
+    return code if code >= 0 else 128 - code, found
 
 
 def environment(folder: Path, libraries: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:

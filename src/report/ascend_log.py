@@ -119,8 +119,10 @@ class DryRun:
         elif not graphs:
             return
         elif found := _KINDS.search(line):
-            internal, aclnn, aclop, *others = (int(number) for number in found[1].split())
-            graphs[-1].aclnn, graphs[-1].aclop, graphs[-1].other = aclnn, aclop, internal + sum(others)
+            counts = [int(number) for number in found[1].split()]  # internal, aclnn, aclop, others
+            graphs[-1].aclnn = counts[1]
+            graphs[-1].aclop = counts[2]
+            graphs[-1].other = sum(counts) - counts[1] - counts[2]
         elif found := _ORDER.search(line):
             graphs[-1].operators[_operator(found[1])] += 1
         elif _NOP in line:

@@ -55,16 +55,19 @@ def compute_panel(evaluation: Evaluation) -> dict[str, int | float | None]:
 
 def plot_metrics(evaluation: Evaluation) -> Figure:
     """The panel of measures as a table."""
-    cells = [
-        [_PANEL_NAMES.get(name, name), "–" if value is None else f"{value}" if isinstance(value, int) else f"{value:.4f}"]
-        for name, value in compute_panel(evaluation).items()
-    ]
+    cells = [[_PANEL_NAMES.get(name, name), _format(value)] for name, value in compute_panel(evaluation).items()]
     figure = Figure(figsize=(4, 4))
     axes = figure.subplots()
     axes.axis("off")
     axes.table(cells, bbox=Bbox.unit(), edges="horizontal")
     axes.set_title(f"Evaluation, positive class: {evaluation.classes[1]}")
     return figure
+
+
+def _format(value):
+    if value is None:
+        return "–"
+    return f"{value}" if isinstance(value, int) else f"{value:.4f}"
 
 
 def plot_roc(evaluation: Evaluation) -> Figure:

@@ -144,14 +144,12 @@ def _save(figure, folder, name):
         for suffix, metadata in (("png", None), ("svg", {"Date": None})):
             with written_whole(folder / f"{name}.{suffix}") as temporary:
                 figure.savefig(temporary, dpi=120, bbox_inches="tight", metadata=metadata)
-    missing, others = set(), set()
-    for warning in caught:
-        text = str(warning.message)
-        (missing if "missing from" in text else others).add(text)
-    if missing:
+    texts = sorted({str(warning.message) for warning in caught})
+    if any("missing from" in text for text in texts):
         logger.warning(f"{folder / name}.png: no font has all its characters; install one, such as fonts-noto-cjk, or see the .svg")
-    for text in sorted(others):
-        logger.warning(f"{folder / name}: {text}")
+    for text in texts:
+        if "missing from" not in text:
+            logger.warning(f"{folder / name}: {text}")
     logger.info(f"wrote {folder / name}.png and .svg")
 
 

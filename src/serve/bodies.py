@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -114,8 +115,7 @@ def _to_dict(pairs):
     if any(not key.isascii() and not _is_text(key) for key in result):
         raise Refusal(422, "the body is not UTF-8: a key holds half of a surrogate pair")
     if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for number, key in enumerate(keys) if key in keys[:number])
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise Refusal(422, f"the key {json.dumps(twice[:40])} stands twice in one object")
     return result
 

@@ -40,8 +40,8 @@ def read_lines(path: Path | str) -> Iterator[tuple[int, str]]:
     """
     number = num_inside = first_inside = 0
     with io.BufferedReader(open(path, "rb", buffering=0), _HEAD) as raw:
-        magic = raw.peek(len(_BZIP2))
-        kind = gzip if magic.startswith(GZIP) else bz2 if magic.startswith(_BZIP2) else None
+        head = raw.peek(len(_BZIP2))
+        kind = next((module for magic, module in {GZIP: gzip, _BZIP2: bz2}.items() if head.startswith(magic)), None)
         try:
             for number, line in enumerate(_cut(io.BufferedReader(kind.open(raw), _HEAD) if kind else raw), 1):
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")

@@ -57,8 +57,8 @@ def _decide_lower_case(path, files, do_lower_case):
         return files.do_lower_case, f"as {files.casing_file} says"
     tokens = [token for token in files.vocabulary if _LETTER.search(token) and token[:1] + token[-1:] not in _MARKERS]
     share = sum(token.lower() != token for token in tokens) / max(len(tokens), 1)
-    told = f"as {share:.2%} of the tokens of letters in {path} have a capital one"
-    return share < _CASED_SHARE, f"{told}; from {_CASED_SHARE:.0%} on it is cased"
+    reason = f"as {share:.2%} of the tokens with letters in {path} have a capital; from {_CASED_SHARE:.0%} on a vocabulary is cased"
+    return share < _CASED_SHARE, reason
 
 
 def make_normalizer(lower_case: bool, strip_accents: bool | None = None, split_ideographs: bool = True) -> Sequence:
