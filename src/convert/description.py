@@ -73,7 +73,7 @@ def _read_vocabulary(path, model):
     if not path:
         return None, {}, ("no vocab.txt or tokenizer.json beside the weights; --vocab_file_path names one",)
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file; it should be a vocabulary, a token a line")
+        raise FileNotFoundError(f"{path}: no such file; it should be a vocabulary with one token per line")
     config = Path(path).with_name(tokenizer_files.CONFIG)
     theirs = read_json_object(config) if config.is_file() else {}
     try:
