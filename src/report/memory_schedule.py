@@ -36,7 +36,7 @@ class Step:
     name: str
     reads: tuple[Tensor, ...]
     writes: tuple[Tensor, ...]
-    scratch: float = 0
+    scratch: int = 0
     scratch_fixed: int = 0
 
 

@@ -1,12 +1,12 @@
-"""A tape: the ops of a forward pass in order, each with its result and the tensors that its gradient needs; without MindSpore.
+"""The tape: the ops of a forward pass in order, the tensors that each makes, and those that its gradient needs. Nothing is run.
 
-The ops are those of src/models/layers.py in its three forms: the kernels of native.cpp on the CPU, the framework's on a GPU, and
-those of src/models/ascend.py. A tensor's shape is that of one sequence; a reshape makes no new tensor.
+The ops are those of src/models/layers.py in three forms: the kernels of native.cpp on the CPU, the framework's on a GPU, and those of
+src/models/ascend.py. Shapes are those of one sequence, without the batch; a reshape makes no tensor.
 """
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from src.config.model import ModelConfig
 
@@ -15,12 +15,11 @@ BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "bit": 1 / 8}
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """The settings that determine a device's form of the ops: see `settings` of src/train/runtime.py.
+    """The form that the ops take on a device: see `settings` of src/train/runtime.py.
 
-    Attributes:
-        target: CPU, GPU or Ascend.
-        compute_type: type of the matrix products.
-        recompute: whether layers are recomputed in the backward pass.
+    Args:
+        target: CPU, GPU or Ascend. compute_type: type of the matrix products. recompute: whether each layer is computed again for the
+            backward pass.
     """
 
     target: str
@@ -29,55 +28,53 @@ class Form:
 
     @property
     def native(self) -> bool:
-        """Whether the kernels of native.cpp are used."""
+        """Whether the ops are the kernels of native.cpp."""
         return self.target == "CPU"
 
     @property
     def aclnn(self) -> bool:
-        """Whether the forms of src/models/ascend.py are used."""
+        """Whether the ops are those of src/models/ascend.py."""
         return self.target == "Ascend"
 
     @property
     def hashed_dropout(self) -> bool:
-        """Whether dropout is made of plain ops, which recomputed layers need on a GPU."""
+        """Whether dropout is made of plain ops, as recomputing layers on a GPU requires."""
         return self.recompute and self.target == "GPU"
 
     def takes_flash(self, model: ModelConfig, seq_length: int) -> bool:
-        """Whether FlashAttention of src/models/ascend.py is used; it needs multiples of 16."""
+        """Whether attention is FlashAttention of src/models/ascend.py, whose sizes must be multiples of 16."""
         suits = seq_length % 16 == 0 and model.hidden_size // model.num_attention_heads % 16 == 0
         return self.aclnn and self.compute_type != "float32" and model.position_embedding_type == "absolute" and suits
 
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """A tensor.
-
-    Attributes:
-        shape: for one sequence, or of the whole tensor if it does not grow with the batch (`per_row` is False).
-        learned: whether it has a gradient.
-    """
+    """A tensor. `shape` is that of one sequence; that of the whole tensor if it does not grow with the batch (`per_row` False)."""
 
     name: str
     shape: tuple[int, ...]
     type: str = "float32"
     per_row: bool = True
-    learned: bool = True
+    learned: bool = True  # whether it has a gradient
 
     @property
     def bytes(self) -> int:
         return int(math.prod(self.shape) * BYTES[self.type])
 
 
+_DROPOUT_KEY = Tensor("dropout key", (), learned=False)
+
+
 @dataclasses.dataclass(frozen=True)
 class Op:
     """One op.
 
-    Attributes:
-        part: embeddings, layer.0 and so on, pooler, head, loss.
-        saved: tensors made beside the result for the gradient alone.
-        needs: tensors that the gradient reads; each of a product's two gradients reads the other factor.
-        passes: inputs whose gradient is the result's gradient, in the same memory.
-        scratch: temporary bytes per sequence while it runs.
+    Args:
+        part: the part of the network it belongs to: embeddings, layer.0 and so on, pooler, head, loss.
+        saved: tensors besides the result that are made only for the gradient.
+        needs: tensors that the gradient reads. A product has two gradients, each of which reads the other factor.
+        passes: inputs whose gradient is the result's, in the same memory.
+        scratch: bytes for each sequence that are taken only while the op runs.
     """
 
     name: str
@@ -87,28 +84,23 @@ class Op:
     saved: tuple[Tensor, ...]
     needs: tuple[Tensor, ...]
     passes: tuple[Tensor, ...]
-    scratch: float
+    scratch: int
     is_product: bool
 
 
 class Tape:
-    """Ops in the order in which they run, and the parameters that they read.
-
-    Attributes:
-        part: the part of the network whose ops are being added.
-        masks: dropout masks made in advance, in the order of their use.
-    """
+    """Ops in the order in which they run, and the parameters that they read. New ones belong to the part named in `part`."""
 
     def __init__(self, form: Form):
         self.form = form
         self.ops: list[Op] = []
         self.parameters: list[Tensor] = []
         self.part = ""
-        self.masks: list[Tensor] = []
+        self.masks: list[Tensor] = []  # dropout masks that are made but not used yet
         self._casts: dict[tuple[Tensor, str], Tensor] = {}
 
     def parameter(self, name: str, *shape: int) -> Tensor:
-        """Add a float32 parameter to the current part."""
+        """Add a float32 parameter."""
         self.parameters.append(Tensor(f"{self.part}.{name}", shape, per_row=False))
         return self.parameters[-1]
 
@@ -116,46 +108,48 @@ class Tape:
         self,
         name: str,
         inputs: Sequence[Tensor],
-        shape: tuple[int, ...],
+        shape: Iterable[int],
         type: str | None = None,
-        needs: Sequence[Tensor] = (),
+        needs: Iterable[Tensor] = (),
         needs_result: bool = False,
-        saved: Sequence[tuple[str, tuple[int, ...], str]] = (),
-        passes: Sequence[Tensor] = (),
-        scratch: float = 0,
+        saved: Iterable[tuple[str, Iterable[int], str]] = (),
+        passes: Iterable[Tensor] = (),
+        scratch: int = 0,
         is_product: bool = False,
     ) -> Tensor:
-        """Append an op; returns its result, by default of the first input's type.
+        """Append an op: see Op.
 
         Args:
-            saved: (name, shape, type) of each tensor made for the gradient alone.
-            needs_result: whether the gradient reads the result.
-            needs, passes, scratch, is_product: see Op.
+            type: type of the result; default: the first input's. needs_result: whether the gradient reads the result.
+            saved: (name, shape, type) of each tensor.
+
+        Returns:
+            its result.
         """
         number = len(self.ops)
         per_row = any(x.per_row for x in inputs)
         learned = any(x.learned for x in inputs)
-        result = Tensor(f"{number} {name}", shape, type or inputs[0].type, per_row, learned)
-        kept = tuple(Tensor(f"{number} {name}, {part}", size, kind, per_row, False) for part, size, kind in saved)
+        result = Tensor(f"{number} {name}", tuple(shape), type or inputs[0].type, per_row, learned)
+        kept = tuple(Tensor(f"{number} {name}, {what}", tuple(size), kind, per_row, False) for what, size, kind in saved)
         read = (*needs, *kept, *((result,) if needs_result else ())) if learned else ()
         self.ops.append(Op(name, self.part, tuple(inputs), result, kept, read, tuple(passes), scratch, is_product))
         return result
 
     def cast(self, x: Tensor, type: str) -> Tensor:
-        """x in a type; equal casts are one op, as in the framework."""
+        """x in another type; x itself if it has the type already. Of equal casts there is one, as in the framework."""
         if x.type == type:
             return x
         if (x, type) not in self._casts:
             self._casts[x, type] = self.add(f"cast {'of a weight' if x in self.parameters else ''}".strip(), [x], x.shape, type)
         return self._casts[x, type]
 
-    def product(self, name: str, left: Tensor, right: Tensor, shape: tuple[int, ...]) -> Tensor:
+    def product(self, name: str, left: Tensor, right: Tensor, shape: Iterable[int]) -> Tensor:
         """A matrix product."""
         needs = [x for x, other in ((left, right), (right, left)) if other.learned]
         return self.add(name, [left, right], shape, needs=needs, is_product=True)
 
     def linear(self, name: str, x: Tensor, size_out: int) -> Tensor:
-        """Linear of layers.py: x and the weight in the compute type; _AddBias passes the gradient on."""
+        """Linear of layers.py, whose product takes x and the weight in the compute type; adding the bias passes the gradient on."""
         kind = self.form.compute_type
         weight = self.parameter(f"{name}.weight", size_out, x.shape[-1])
         bias = self.parameter(f"{name}.bias", size_out)
@@ -164,7 +158,7 @@ class Tape:
         return self.add(f"{name} + bias", [y, bias], shape, passes=[y])
 
     def sum(self, name: str, x: Tensor, y: Tensor) -> Tensor:
-        """x + y of one shape; different types are cast to float32, as at the residual connections."""
+        """x + y of one shape. Where their types differ, as those of residual and dropout, the framework casts both to float32."""
         kind = x.type if x.type == y.type else "float32"
         x = self.cast(x, kind)
         y = self.cast(y, kind)
@@ -175,7 +169,7 @@ class Tape:
         return self.add(name, [x], x.shape)
 
     def norm(self, name: str, x: Tensor) -> Tensor:
-        """LayerNorm of layers.py, in float32: the native gradient needs x, the framework's also mean and variance."""
+        """LayerNorm of layers.py, in float32. The native kernel's gradient needs only x, the framework's also mean and variance."""
         x = self.cast(x, "float32")
         weight = self.parameter(f"{name}.weight", x.shape[-1])
         bias = self.parameter(f"{name}.bias", x.shape[-1])
@@ -184,53 +178,48 @@ class Tape:
         return self.add(name, [x, weight, bias], x.shape, needs=[x], saved=saved)
 
     def activation(self, kind: str, x: Tensor) -> Tensor:
-        """Activation of layers.py: relu keeps its result, all others x. On a GPU the erf form of GELU is several ops."""
+        """Activation of activations.py: relu keeps its result, all others x. On a GPU the erf form of GELU is several ops."""
         if kind == "relu":
             return self.add("relu", [x], x.shape, needs_result=True)
         scratch = 0 if self.form.target != "GPU" or kind != "gelu" else 2 * x.bytes
         return self.add(kind, [x], x.shape, needs=[x], scratch=scratch)
 
     def softmax(self, scores: Tensor, mask_bias: Tensor) -> Tensor:
-        """MaskedSoftmax of layers.py, in float32: keeps its result. The native kernel adds the mask itself."""
+        """MaskedSoftmax of layers.py, in float32; keeps its result. The native kernel adds the mask itself."""
         scores = self.cast(scores, "float32")
         if not self.form.native:
             scores = self.add("scores + mask", [scores, mask_bias], scores.shape, passes=[scores])
         return self.add("softmax", [scores], scores.shape, needs_result=True)
 
-    def swap(self, name: str, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    def swap(self, name: str, x: Tensor, shape: Iterable[int]) -> Tensor:
         """SwapMiddle of layers.py: a copy."""
         return self.add(name, [x], shape)
 
     def dropout(self, x: Tensor, rate: float) -> Tensor:
-        """Dropout of dropout.py.
-
-        _NativeDropout draws its mask again in the backward pass. _HashedDropout keeps a mask of x's type and uses three int32 arrays
-        while it draws, before mask and result exist. The framework's dropout on a GPU keeps a mask of x's type. On Ascend the mask is
-        of bits; in the encoder it comes from `draw_masks`.
-        """
+        """Dropout of dropout.py. The native form keeps nothing and computes its mask again. On a GPU both forms keep a mask of x's
+        type; the hashed one holds three int32 arrays before mask and result exist. On Ascend the mask is bits: the next one of
+        `draw_masks`, or, behind the encoder, one of its own."""
         if rate == 0:
             return x
         if self.form.native:
             return self.add("dropout", [x], x.shape)
         if self.form.aclnn:
-            mask = self.masks.pop(0) if self.masks else self.add("mask", [Tensor("draw", (), learned=False)], x.shape, "bit")
+            mask = self.masks.pop(0) if self.masks else self.add("mask", [_DROPOUT_KEY], x.shape, "bit")
             return self.add("dropout", [x, mask], x.shape, needs=[mask])
-        scratch = max(3 * 4 - 2 * BYTES[x.type], 0) * math.prod(x.shape) if self.form.hashed_dropout else 0
+        scratch = int(max(3 * 4 - 2 * BYTES[x.type], 0) * math.prod(x.shape)) if self.form.hashed_dropout else 0
         return self.add("dropout", [x], x.shape, saved=[("mask", x.shape, x.type)], scratch=scratch)
 
     def draw_masks(self, model: ModelConfig, seq_length: int) -> None:
-        """DropoutMasks of ascend.py: all masks of the encoder, drawn before it in the order of their use."""
-        hidden = (seq_length, model.hidden_size)
-        probs = (model.num_attention_heads, seq_length, seq_length)
-        shapes: list[tuple[tuple[int, ...], float]]
-        shapes = [(hidden, model.hidden_dropout_prob)]
+        """EncoderMasks of ascend.py: all masks of the encoder are drawn before it, in the order in which its Dropouts use them."""
+        hidden = (seq_length, model.hidden_size), model.hidden_dropout_prob
+        probs = (model.num_attention_heads, seq_length, seq_length), model.attention_probs_dropout_prob
+        shapes: list[tuple[tuple[int, ...], float]] = [hidden]
         for _ in range(model.num_hidden_layers):
-            shapes += [(probs, model.attention_probs_dropout_prob), *[(hidden, model.hidden_dropout_prob)] * 2]
-        draw = Tensor("draw", (1,), learned=False)
-        self.masks = [self.add("mask", [draw], shape, "bit") for shape, rate in shapes if rate > 0]
+            shapes += [probs, hidden, hidden]
+        self.masks = [self.add("mask", [_DROPOUT_KEY], shape, "bit") for shape, rate in shapes if rate > 0]
 
     def flash_attention(self, query: Tensor, key: Tensor, value: Tensor, model: ModelConfig) -> Tensor:
-        """FlashAttention of ascend.py: keeps its result, and 8 copies of the maximum and the sum of each row of scores."""
+        """FlashAttention of ascend.py: keeps its result, and maximum and sum of each row of scores, stored 8 times each."""
         rows = (model.num_attention_heads, query.shape[0], 8)
         saved = [("largest scores", rows, "float32"), ("sums", rows, "float32")]
         masks = [self.masks.pop(0)] if model.attention_probs_dropout_prob > 0 else []
@@ -238,16 +227,18 @@ class Tape:
         return self.add("flash attention", [query, key, value, *masks], query.shape, needs=needs, needs_result=True, saved=saved)
 
     def tanh(self, x: Tensor) -> Tensor:
+        """tanh, which keeps its result."""
         return self.add("tanh", [x], x.shape, needs_result=True)
 
     def pooler(self, model: ModelConfig, x: Tensor) -> Tensor:
-        """The end of Bert in bert.py: [S, H] -> float32 [H]."""
+        """The pooler of Bert in bert.py: [S, H] -> float32 [H]. The part becomes "pooler"."""
         self.part = "pooler"
         cls = self.add("[CLS]", [x], (model.hidden_size,))
         return self.tanh(self.cast(self.linear("pooler", cls, model.hidden_size), "float32"))
 
     def cross_entropy(self, logits: Tensor) -> None:
-        """The loss of each label: ops.logsumexp, op by op as in the framework, minus the label's logit; on Ascend by log_softmax."""
+        """ops.logsumexp, with the framework's ops, minus the label's logit; on Ascend the log of softmax at the label. The part becomes
+        "loss"."""
         self.part = "loss"
         rows = logits.shape[:-1]
         if self.form.aclnn:
