@@ -1,18 +1,20 @@
-"""Predictions for a file, by a bundle or by a server that has one: a line of JSON for each instance, in the order of the file.
+"""Predict the instances of a file with a bundle or a running server; writes a line of JSON for each, in the order of the file.
 
     python -m src.predict --bundle cola_bundle --input sentences.txt --output predictions.jsonl --top_k 2
     python -m src.predict --server http://127.0.0.1:8000/v1/models/cola --input sentences.txt --output predictions.jsonl
 
-The file, plain or .gz, has an instance a line: JSON, as a client sends it, where it ends in .jsonl, whose blank lines do not count; else
-a text, and where the model takes pairs the second one behind a tab. Questions may also come in SQuAD's form (.json); their answers then
-have the id of the question.
+The file, plain or .gz, has one instance per line. In a .jsonl file that is JSON, as a client would send it, and blank lines are skipped;
+in any other it is a text, followed by a tab and a second text if the model takes pairs. Questions may also be in SQuAD's format (.json);
+their answers then have the question's id.
 """
 
 import json
 import re
 import time
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 from src import signals
 from src.cli import Parser, bad_input_exits
@@ -21,26 +23,30 @@ from src.log import logger, progress
 from src.tasks.squad.file import read_squad
 from src.text.lines import read_lines
 
-_SECONDS = 120  # that a server may take for a call
+_SECONDS = 120  # time limit of a call to a server
 _MAX_BATCH = 1_000_000  # instances
-_TRIES = 20  # of a call to a server that is busy
+_TRIES = 20  # calls to a busy server
+Predict = Callable[[list[Any], int | None], list[dict[str, Any]]]  # (instances, top_k) -> results
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
     """Parse, read, predict, write."""
     with bad_input_exits():
         options = _parse(argv)
-        path, started, count = Path(options.input), time.perf_counter(), 0
+        path = Path(options.input)
+        started = time.perf_counter()
+        count = 0
         path.stat()  # an absent file is named before a model is opened
         _check_output(Path(options.output), path)
         predict, takes_pairs = _open_server(options.server) if options.server else _open_bundle(options.bundle, options.graph)
-        instances, ids = _read_questions(path) if _is_squad(path) else (_read_lines(path, takes_pairs), None)
+        instances, ids = _read_questions(path) if _is_squad(path) else (read_instances(path, takes_pairs), None)
         first = list(islice(instances, options.batch_size))
         if not first:
             raise ValueError(f"{path}: no instance in it")
         with written_whole(options.output) as temporary, open(temporary, "w", encoding="utf-8") as file:
             bar = progress(unit="rows")
-            bar.total = None if bar.disable else len(ids) if ids else _count_lines(path)
+            if not bar.disable:
+                bar.total = len(ids) if ids else count_instances(path)
             for batch in chain([first], iter(lambda: list(islice(instances, options.batch_size)), [])):
                 for number, result in enumerate(_ask(predict, batch, options.top_k, path, count, ids)):
                     result = {"id": ids[count + number], **result} if ids else result
@@ -55,19 +61,19 @@ def main(argv=None):
 def _parse(argv):
     parser = Parser(prog="python -m src.predict", description=__doc__)
     by = parser.add_mutually_exclusive_group(required=True)
-    by.add_argument("--bundle", metavar="FOLDER", help="of python -m src.export")
-    by.add_argument("--server", metavar="URL", help="of a model, such as http://127.0.0.1:8000/v1/models/NAME")
+    by.add_argument("--bundle", metavar="FOLDER", help="written by python -m src.export")
+    by.add_argument("--server", metavar="URL", help="address of a served model, such as http://127.0.0.1:8000/v1/models/NAME")
     parser.add_argument("--input", required=True, metavar="FILE")
     parser.add_argument("--output", required=True, metavar="FILE", help="JSON lines")
-    parser.add_argument("--top_k", type=int, metavar="K", help="classes, or answers, to tell of, the most probable first")
-    parser.add_argument("--graph", choices=("onnx", "int8", "mindir"), help="of the bundle; default: the first it has")
-    parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="instances of a call [%(default)s]")
+    parser.add_argument("--top_k", type=int, metavar="K", help="number of classes or answers to report, the most probable first")
+    parser.add_argument("--graph", choices=("onnx", "int8", "mindir"), help="which of the bundle's graphs to run; default: its first")
+    parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="instances per call [%(default)s]")
     options = parser.parse_args(argv)
     for name in ("bundle", "server", "input", "output"):
         if getattr(options, name) == "":
             raise ValueError(f"--{name} is empty")
     if options.server and options.graph:
-        raise ValueError("--graph is of --bundle; a server has chosen its own")
+        raise ValueError("--graph is for --bundle; a server has chosen its own")
     if not 1 <= options.batch_size <= _MAX_BATCH:
         raise ValueError(f"--batch_size must be 1 to {_MAX_BATCH}")
     if options.top_k is not None and options.top_k < 1:
@@ -76,7 +82,7 @@ def _parse(argv):
 
 
 def _check_output(output, path):
-    """Raises: ValueError: results cannot be written there, or in the place of what they are made of."""
+    """Check that results can be written to `output` without replacing the input."""
     if output.is_dir():
         raise ValueError(f"--output {output}: is a folder; a file is expected")
     if output.exists() and output.samefile(path):
@@ -88,16 +94,17 @@ def _is_squad(path):
 
 
 def _read_questions(path):
-    """Instances of a file in SQuAD's form, and the ids of its questions."""
+    """The instances of a file in SQuAD's format, and the ids of its questions."""
     questions = read_squad(path)
     return ({"question": each.text or "", "context": each.context or ""} for each in questions), [each.id for each in questions]
 
 
-def _read_lines(path, takes_pairs):
-    """Instances of a file of lines: of .jsonl what is not blank, else each.
+def read_instances(path: Path, takes_pairs: bool) -> Iterator[Any]:
+    """The instance in each line of a file; blank lines of .jsonl are skipped.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: with the line: no JSON, or not UTF-8.
+        FileNotFoundError: no such file.
+        ValueError: not JSON, or not UTF-8; with the line.
     """
     is_json = path.name.removesuffix(".gz").endswith(".jsonl")
     for number, line in read_lines(path):
@@ -114,16 +121,14 @@ def _read_lines(path, takes_pairs):
 def _parse_json(path, number, line):
     try:
         instance = json.loads(line)
-        json.dumps(
-            instance, ensure_ascii=False, allow_nan=False
-        ).encode()  # raises where no server could be asked: NaN, half a surrogate pair
+        json.dumps(instance, ensure_ascii=False, allow_nan=False).encode()  # raises on NaN or a lone surrogate, which no request can hold
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}:{number}: not JSON: {error}") from None
     return instance
 
 
-def _count_lines(path):
-    """As many instances as a file of lines has; None where only reading it all would tell, or where it can be read once."""
+def count_instances(path: Path) -> int | None:
+    """The number of instances in a file of lines; None if it is compressed, or a pipe, which can be read only once."""
     if not path.is_file():
         return None
     with open(path, "rb") as file:
@@ -135,30 +140,31 @@ def _count_lines(path):
 def _ask(predict, batch, top_k, path, done, ids):
     try:
         return predict(batch, top_k)
-    except (ValueError, FloatingPointError, RuntimeError) as error:  # the last two: the bundle's graph fails on these texts
-        place = re.search(r"instances\[(\d+)\]", str(error))
-        question = f", question {ids[done + int(place[1])]}" if ids and place else ""
+    except (ValueError, FloatingPointError, RuntimeError) as error:  # the last two mean that the graph fails on these texts
+        index = re.search(r"instances\[(\d+)\]", str(error))
+        question = f", question {ids[done + int(index[1])]}" if ids and index else ""
         raise ValueError(f"{path}, instances {done} to {done + len(batch) - 1}{question}: {error}") from error
 
 
-def _open_bundle(folder, graph):
-    """(What predicts, whether the model takes pairs)."""
-    from src.bundle.model import Bundle  # its libraries are not needed to ask a server
+def _open_bundle(folder: str, graph: str | None) -> tuple[Predict, bool]:
+    """A function that predicts, and whether the model takes pairs."""
+    from src.bundle.model import Bundle  # whose libraries a client of a server does not need
 
     bundle = Bundle(folder, graph)
     return lambda instances, top_k: bundle.predict(instances, top_k=top_k), bundle.settings.get("pairs", False)
 
 
-def _open_server(url):
-    """(What predicts, whether the model takes pairs)."""
+def _open_server(url: str) -> tuple[Predict, bool]:
+    """A function that predicts, and whether the model takes pairs."""
     try:
         import httpx
     except ImportError:
         raise ValueError("--server: httpx is not installed: pip install -r requirements-serve.txt") from None
 
-    url, client = url.rstrip("/"), httpx.Client(timeout=_SECONDS)
+    url = url.rstrip("/")
+    client = httpx.Client(timeout=_SECONDS)
 
-    def ask(method, address, **body):
+    def ask(method: str, address: str, **body: Any) -> dict[str, Any]:
         for _ in range(_TRIES):
             try:
                 answer = client.request(method, address, **body)
@@ -173,7 +179,7 @@ def _open_server(url):
             raise ValueError(f"{url}: {answer.status_code}: {reason}")
         return content
 
-    def predict(instances, top_k):
+    def predict(instances: list[Any], top_k: int | None) -> list[dict[str, Any]]:
         body = {"instances": instances} | ({"parameters": {"top_k": top_k}} if top_k else {})
         predictions = ask("POST", f"{url}:predict", json=body).get("predictions")
         if (
@@ -181,7 +187,7 @@ def _open_server(url):
             or len(predictions) != len(instances)
             or not all(isinstance(each, dict) for each in predictions)
         ):
-            raise ValueError(f"{url}: its answer has not one prediction for each of {len(instances)} instances")
+            raise ValueError(f"{url}: its answer does not have one prediction for each of {len(instances)} instances")
         return predictions
 
     return predict, ask("GET", url).get("pairs", False)

@@ -1,4 +1,4 @@
-"""The folder of an exported model: graphs, vocabulary, shape of the network, and bundle.json, which tells what is what.
+"""The folder of an exported model: graphs, vocabulary, the network's configuration, and bundle.json, which describes them.
 
 bundle.json: format (1), name, task, settings of the task, labels, graphs (kind -> file), sha256 (file -> hexadecimal).
 """
@@ -6,8 +6,10 @@ bundle.json: format (1), name, task, settings of the task, labels, graphs (kind 
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from src.config import loader
 from src.config.model import ModelConfig, describe_weights, refuse_several_labels
@@ -17,7 +19,7 @@ from src.tasks.task import TASKS
 
 NAME = "bundle.json"
 FORMAT = 1
-GRAPHS = ("onnx", "int8", "mindir")  # in the order in which one is chosen
+GRAPHS = ("onnx", "int8", "mindir")  # in order of preference
 _NAME_OF_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CHUNK = 1 << 20
 _KINDS = {str: "a text", dict: "an object", list: "a list"}
@@ -25,30 +27,40 @@ _KINDS = {str: "a text", dict: "an object", list: "a list"}
 
 @dataclass(frozen=True)
 class Description:
-    """What bundle.json and the files beside it tell.
+    """The contents of bundle.json and of the files beside it.
 
-    folder: Path. name, task: str. settings: of the task, by the names of the run script's flags. labels: in id order.
-    graphs: kind -> Path. model: ModelConfig. vocab_file: path.
+    Attributes:
+        settings: the task's settings, by the names of the run script's flags.
+        labels: in the order of their ids.
+        graphs: kind -> file.
     """
 
     folder: Path
     name: str
     task: str
-    settings: dict
-    labels: tuple
-    graphs: dict
+    settings: dict[str, Any]
+    labels: tuple[str, ...]
+    graphs: dict[str, Path]
     model: ModelConfig
     vocab_file: str
 
 
-def check_name(name):
-    """Raises: ValueError: it cannot stand in an address."""
+def check_name(name: str) -> None:
+    """Check the name of a model.
+
+    Raises:
+        ValueError: the name does not fit into a URL.
+    """
     if not _NAME_OF_MODEL.fullmatch(name):
         raise ValueError(f"name={name[:80]}: letters, digits, dots, dashes and underscores are allowed, 100 at most")
 
 
-def check_target(folder):
-    """Raises: ValueError: no place for a bundle: files of something else lie there, some of which it might replace."""
+def check_target(folder: Path | str) -> None:
+    """Check that a bundle may be written to a folder.
+
+    Raises:
+        ValueError: a file, or a folder with files other than a bundle's, which a bundle might replace.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         if folder.exists():
@@ -59,11 +71,12 @@ def check_target(folder):
         raise ValueError(f"--output {folder}: holds other files and no bundle ({NAME}); give a new or an empty folder")
 
 
-def write(folder, name, task, settings, labels, graphs):
-    """Write bundle.json for the files that lie in a folder: last, as a folder with it is whole.
+def write(folder: Path | str, name: str, task: str, settings: dict[str, Any], labels: Iterable[str], graphs: dict[str, str]) -> None:
+    """Write bundle.json for the files in a folder; written last, as it marks the folder as complete.
 
     Args:
-        folder: with config.json, vocab.txt and the graphs. graphs: kind -> name of the file.
+        folder: has config.json, vocab.txt and the graphs.
+        graphs: kind -> file name.
     """
     check_name(name)
     files = sorted(
@@ -74,11 +87,12 @@ def write(folder, name, task, settings, labels, graphs):
     write_text(Path(folder) / NAME, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
 
 
-def read(folder):
-    """What a bundle is, checked: every file is there, unaltered, and beside bundle.json.
+def read(folder: Path | str) -> Description:
+    """The Description of a bundle; checks that every file lies beside bundle.json and is unaltered.
 
     Raises:
-        FileNotFoundError: no bundle, or a file of it is absent. ValueError: altered, contradicting, or of another format.
+        FileNotFoundError: no bundle, or one of its files is absent.
+        ValueError: altered, inconsistent, or of another format.
     """
     folder = Path(folder)
     path = folder / NAME
@@ -88,24 +102,32 @@ def read(folder):
     if type(content.get("format")) is not int or content["format"] != FORMAT:
         raise ValueError(f"{path}: format={content.get('format')!r}: this program reads {FORMAT}")
     _check(path, content)
-    digests, graphs = content["sha256"], content["graphs"]
+    digests = content["sha256"]
+    graphs = content["graphs"]
     casing = folder / tokenizer_files.CONFIG
     for file in {*digests, *graphs.values(), *(name for name in tokenizer_files.BESIDE if (folder / name).is_file())}:
         if Path(file).name != file or file in ("", ".", ".."):
             raise ValueError(f"{path}: {file} does not lie beside it")
         if file not in digests:
-            raise ValueError(f"{path}: sha256 tells nothing of {file}")
+            raise ValueError(f"{path}: sha256 has no entry for {file}")
         if not (folder / file).is_file():
             raise FileNotFoundError(f"{folder / file}: absent; {NAME} names it")
         if _digest(folder / file) != digests[file]:
-            raise ValueError(f"{folder / file}: is not the file that {NAME} was written for: its sha256 is another")
+            raise ValueError(f"{folder / file}: is not the file that {NAME} was written for: its sha256 differs")
     if not {"config.json", "vocab.txt"} <= set(digests):
         raise ValueError(f"{path}: config.json and vocab.txt belong to a bundle")
     if casing.name in digests and type(read_json_object(casing).get("do_lower_case")) is not bool:
         raise ValueError(f"{casing}: do_lower_case must be true or false")
-    graphs, labels = {kind: folder / file for kind, file in graphs.items()}, tuple(content["labels"])
-    model = _read_model(folder / "config.json")
-    return Description(folder, content["name"], content["task"], content["settings"], labels, graphs, model, str(folder / "vocab.txt"))
+    return Description(
+        folder,
+        content["name"],
+        content["task"],
+        content["settings"],
+        tuple(content["labels"]),
+        {kind: folder / file for kind, file in graphs.items()},
+        _read_model(folder / "config.json"),
+        str(folder / "vocab.txt"),
+    )
 
 
 def _read_model(path):

@@ -1,4 +1,9 @@
-"""A graph that runs: ONNX by onnxruntime, MINDIR by MindSpore."""
+"""Exported graphs that can be run: ONNX by onnxruntime, MINDIR by MindSpore."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
 
 TEXT_INPUTS = ("input_ids", "input_mask", "token_type_ids")
 
@@ -7,14 +12,13 @@ class OnnxGraph:
     """Runs an ONNX file on the CPU.
 
     Args:
-        path: the file.
-        threads: of one run; 0 takes as many as there are cores.
+        threads: number of threads for a run; 0 takes one per core.
 
     Raises:
-        ValueError: not a graph that onnxruntime can run; or onnxruntime is not installed.
+        ValueError: onnxruntime cannot run the graph, or is not installed.
     """
 
-    def __init__(self, path, threads=0):
+    def __init__(self, path: Path | str, threads: int = 0):
         try:
             import onnxruntime
         except ImportError:
@@ -24,13 +28,13 @@ class OnnxGraph:
         options.log_severity_level = 3  # errors
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # of several classes of its own, without a common one
+        except Exception as error:  # onnxruntime's errors have no common class
             raise ValueError(f"{path}: onnxruntime cannot run it: {error}") from None
         self.inputs = tuple(value.name for value in self._session.get_inputs())
         self.outputs = tuple(value.name for value in self._session.get_outputs())
 
-    def run(self, *arrays):
-        """Outputs, a list of arrays, of int32 arrays in the order of `inputs`.
+    def run(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        """The outputs for int32 arrays given in the order of `inputs`.
 
         Raises:
             RuntimeError: onnxruntime failed.
@@ -45,14 +49,13 @@ class MindirGraph:
     """Runs a MINDIR file by MindSpore on the CPU.
 
     Args:
-        path: the file.
-        inputs: names of its inputs.
+        inputs: names of the graph's inputs.
 
     Raises:
-        ValueError: not a graph that MindSpore can run; or MindSpore is not installed.
+        ValueError: MindSpore cannot run the graph, or is not installed.
     """
 
-    def __init__(self, path, inputs=TEXT_INPUTS):
+    def __init__(self, path: Path | str, inputs: Sequence[str] = TEXT_INPUTS):
         try:
             import mindspore
             from mindspore import Tensor, nn
@@ -61,21 +64,23 @@ class MindirGraph:
 
             framework.run_as_graphs()
             mindspore.set_device("CPU")
-            self._graph, self._tensor = nn.GraphCell(mindspore.load(str(path))), Tensor
+            self._graph = nn.GraphCell(mindspore.load(str(path)))
+            self._tensor = Tensor
             self._graph.set_inputs(*(Tensor(shape=[None, None], dtype=mindspore.int32) for _ in inputs))  # compiled once for all sizes
         except ImportError:
             raise ValueError(f"{path}: MindSpore is not installed: pip install -r requirements.txt") from None
         except (RuntimeError, ValueError, TypeError) as error:
             raise ValueError(f"{path}: MindSpore cannot run it: {error}") from None
-        self.inputs, self.outputs = tuple(inputs), None  # MindSpore has no names for outputs
+        self.inputs = tuple(inputs)
+        self.outputs = None  # MindSpore has no names for outputs
 
-    def run(self, *arrays):
-        """Outputs, a list of arrays."""
+    def run(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        """The outputs for int32 arrays given in the order of `inputs`."""
         outputs = self._graph(*map(self._tensor, arrays))
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return [output.asnumpy() for output in outputs]
 
 
-def open_graph(kind, path, threads=0):
-    """The graph of a kind: onnx, int8 or mindir."""
+def open_graph(kind: str, path: Path | str, threads: int = 0) -> OnnxGraph | MindirGraph:
+    """The graph in a file of the given kind: onnx, int8 or mindir."""
     return MindirGraph(path) if kind == "mindir" else OnnxGraph(path, threads)

@@ -1,7 +1,9 @@
-"""An exported model that answers: instances to rows, rows through the graph, outputs to results."""
+"""An exported model that makes predictions: instances to rows, rows through the graph, outputs to results."""
 
+from collections.abc import Iterator
 from itertools import zip_longest
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,37 +14,41 @@ from src.text.tokenization import Tokenizer
 
 
 class Row(NamedTuple):
-    """One row for the graph: lists of int."""
+    """One row for the graph."""
 
-    input_ids: list
-    token_type_ids: list
+    input_ids: list[int]
+    token_type_ids: list[int]
 
 
 class Work(NamedTuple):
-    """Instances on their way: their rows, and what decoding needs."""
+    """Encoded instances: their rows, and the data that decoding needs."""
 
-    rows: list
-    memory: object
+    rows: list[Row]
+    memory: Any
 
 
 class Bundle:
-    """A bundle that was opened.
+    """An opened bundle.
 
     Args:
         path: its folder.
-        graph: onnx, int8 or mindir; None takes the first that it has.
-        threads: of one computation; 0 takes as many as there are cores.
+        graph: onnx, int8 or mindir; None takes the first that the bundle has.
+        threads: number of threads for a computation; 0 takes one per core.
 
-    name, task, settings, labels: see `folder.Description`.
-    graph: kind of the one that runs.
+    Attributes:
+        name, task, settings, labels: see `folder.Description`.
+        graph: kind of the graph that runs.
 
     Raises:
-        FileNotFoundError, ValueError: no bundle, altered, its parts do not fit, or its task answers no instances.
+        FileNotFoundError, ValueError: no bundle, altered, inconsistent, or of a task that answers no instances.
     """
 
-    def __init__(self, path, graph=None, threads=0):
-        self._description = found = folder.read(path)
-        self.name, self.task, self.settings, self.labels = found.name, found.task, found.settings, found.labels
+    def __init__(self, path: Path | str, graph: str | None = None, threads: int = 0):
+        self._description = folder.read(path)
+        self.name = self._description.name
+        self.task = self._description.task
+        self.settings = self._description.settings
+        self.labels = self._description.labels
         if not TASKS[self.task].answers:
             raise ValueError(f"{path}: task={self.task}: its graph can be run by other programs, it answers no texts")
         graphs = self._description.graphs
@@ -58,12 +64,12 @@ class Bundle:
         self._try(path)
 
     @property
-    def takes_top_k(self):
-        """Whether results are a choice among several, so that top_k means something."""
+    def takes_top_k(self) -> bool:
+        """Whether results are a choice among several, so that top_k has a meaning."""
         return self._task.takes_top_k(self.settings)
 
-    def describe(self):
-        """What a client may know: dict."""
+    def describe(self) -> dict[str, Any]:
+        """The information for clients."""
         keys, bare = self._task.describe(self.settings)
         instance = {"required": list(keys), "text_stands_for": bare}
         return self.settings | {
@@ -74,8 +80,8 @@ class Bundle:
             "instance": instance,
         }
 
-    def encode(self, instances):
-        """Work of some instances.
+    def encode(self, instances: list[Any]) -> Work:
+        """The Work of some instances.
 
         Raises:
             ValueError: naming the instance and key.
@@ -83,8 +89,8 @@ class Bundle:
         rows, memory = self._task.encode(self._description, self._tokenizer, instances)
         return Work([Row(*row) for row in rows], memory)
 
-    def compute(self, rows):
-        """The outputs of some rows, run as one batch: for each a tuple of float32 arrays without padding."""
+    def compute(self, rows: list[Row]) -> list[tuple[np.ndarray, ...]]:
+        """The outputs of rows run as one batch: for each row its float32 arrays without padding."""
         outputs = self._run(rows)
         return [tuple(self._cut(outputs, number, len(row.input_ids))) for number, row in enumerate(rows)]
 
@@ -97,35 +103,40 @@ class Bundle:
             columns["input_mask"][number, :count] = 1
         return self._graph.run(*(columns[name] for name in self._graph.inputs))
 
-    def decode(self, work, outputs, top_k=None):
-        """A result for each instance: dict.
+    def decode(self, work: Work, outputs: list[tuple[np.ndarray, ...]], top_k: int | None = None) -> list[dict[str, Any]]:
+        """A result for each instance.
 
         Args:
-            work: of `encode`. outputs: of `compute`, for each of its rows. top_k: classes, or answers, to tell of.
+            work: from `encode`.
+            outputs: from `compute`, for each of its rows.
+            top_k: number of classes or answers in a result.
 
         Raises:
-            FloatingPointError: the graph gave infinity or NaN.
+            FloatingPointError: an output is infinite or NaN.
         """
         if not all(np.isfinite(array).all() for arrays in outputs for array in arrays):
             raise FloatingPointError("an output of the graph is not finite")
         return self._task.decode(self._description, work.memory, outputs, top_k)
 
-    def predict(self, instances, batch_size=32, top_k=None):
+    def predict(self, instances: list[Any], batch_size: int = 32, top_k: int | None = None) -> list[dict[str, Any]]:
         """Results of some instances, computed in batches of rows of similar length."""
         if top_k and not self.takes_top_k:
-            raise ValueError(f"top_k={top_k}: is of classes and answers")
+            raise ValueError(f"top_k={top_k}: is for classes and answers only")
         work = self.encode(instances)
-        outputs = [None] * len(work.rows)
+        outputs: dict[int, tuple[np.ndarray, ...]] = {}
         order = sorted(range(len(work.rows)), key=lambda number: len(work.rows[number].input_ids))
         for start in range(0, len(order), batch_size):
             numbers = order[start : start + batch_size]
-            for number, found in zip(numbers, self.compute([work.rows[number] for number in numbers])):
-                outputs[number] = found
-        return self.decode(work, outputs, top_k)
+            outputs |= zip(numbers, self.compute([work.rows[number] for number in numbers]))
+        return self.decode(work, [outputs[number] for number in range(len(order))], top_k)
 
-    def _cut(self, outputs, number, length):
+    def _cut(self, outputs: list[np.ndarray], number: int, length: int) -> Iterator[np.ndarray]:
+        """One row's part of each output."""
         for output, per_token in zip(outputs, self._task.PER_TOKEN):
-            yield output if per_token is None else output[number, :length] if per_token else output[number]
+            if per_token is None:
+                yield output
+            else:
+                yield output[number, :length] if per_token else output[number]
 
     def _check(self, path):
         model = self._description.model
@@ -141,7 +152,7 @@ class Bundle:
             raise ValueError(f"{path}: {error}") from None
 
     def _try(self, path):
-        """Run two short rows and the longest one through: settings, labels, shape of the network and graph fit."""
+        """Check that settings, labels, network and graph fit, by running two short rows and the longest possible one."""
         keys, _ = self._task.describe(self.settings)
         longest = min(self.settings["seq_length"], self._description.model.max_position_embeddings)
         try:
@@ -153,7 +164,7 @@ class Bundle:
             raise ValueError(f"{path}: its parts do not fit: {type(error).__name__}: {error}") from None
 
     def _check_outputs(self, rows):
-        """Raises: ValueError: the graph's outputs for rows of one length are not those of the task."""
+        """Check that the graph's outputs for rows of one length are those of the task."""
         expected = self._task.shapes(self.settings, len(self.labels), len(rows), len(rows[0].input_ids))
         names = self._graph.outputs or tuple(expected)
         found = dict(zip_longest(names, (output.shape for output in self._run(rows))))

@@ -1,21 +1,22 @@
-"""Weights, configuration and vocabulary of BERT and NEZHA from one system's form into another's, with a proof.
+"""Convert weights, configuration and vocabulary of BERT and NEZHA from one system's format into another's, with a proof.
 
     python -m src.convert --from tensorflow --to mindspore --input chinese_L-12_H-768_A-12 --output bert_chinese
 
-Prints what became of every tensor, and by how much each layer's output differs between source and result on the same input; the same is
-written to conversion_report.json. Exit code 0: proved; 1: the proof failed, nothing but the report is written; 2: bad input.
+Prints what became of every tensor, and how much each layer's output differs between source and result on the same input; the same is
+written to conversion_report.json. Exit code 0: proved; 1: the proof failed, and only the report is written; 2: bad input.
 """
 
 import sys
 import time
+from collections.abc import Iterable
 
 from src import signals
 from src.cli import EXIT_CHECK_FAILED, Parser, bad_input_exits, printable
 from src.convert import conversion, proof
 
 
-def main(argv=None):
-    """Parse, convert, report."""
+def main(argv: list[str] | None = None) -> None:
+    """Convert and print the report."""
     started = time.perf_counter()
     with bad_input_exits():
         options = _parse(argv)
@@ -38,7 +39,7 @@ def main(argv=None):
         sys.exit(EXIT_CHECK_FAILED)
 
 
-def _print(lines):
+def _print(lines: Iterable[str]) -> None:
     print("\n".join(map(printable, lines)), flush=True)
 
 
@@ -50,9 +51,9 @@ def _parse(argv):
         "--input", required=True, metavar="PATH", help="folder or file of the weights, or prefix of a TensorFlow checkpoint"
     )
     parser.add_argument("--output", required=True, metavar="FOLDER", help="where to write; files of the same names are replaced")
-    parser.add_argument("--bert_config_file", metavar="FILE", help="in place of the config.json or bert_config.json beside the weights")
-    parser.add_argument("--vocab_file_path", "--vocab_file", metavar="FILE", help="in place of the vocab.txt beside the weights")
-    parser.add_argument("--tolerance", type=float, default=proof.TOLERANCE, help="largest difference of an output [%(default)s]")
+    parser.add_argument("--bert_config_file", metavar="FILE", help="replaces the config.json or bert_config.json beside the weights")
+    parser.add_argument("--vocab_file_path", "--vocab_file", metavar="FILE", help="replaces the vocab.txt beside the weights")
+    parser.add_argument("--tolerance", type=float, default=proof.TOLERANCE, help="largest allowed difference of an output [%(default)s]")
     options = parser.parse_args(argv)
     if not options.input or not options.output:
         raise ValueError("--input and --output must not be empty")

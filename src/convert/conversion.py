@@ -1,5 +1,6 @@
-"""A conversion: read, check, write into a hidden folder, prove what was written, then put it in place."""
+"""A conversion: read, check, write into a hidden folder, prove the result, then move it to the output folder."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from src.config.model import CONFIG_NAMES
 from src.convert import parameters, proof
 from src.convert.description import (
     READ_BESIDE,
+    Description,
     choose_architecture,
     find_changed_class,
     find_departures,
@@ -21,35 +23,45 @@ from src.formats import mindspore_checkpoint, names, safetensors_file, tensorflo
 from src.log import shorten
 
 TARGETS = ("huggingface", "tensorflow", "mindspore")
-# what --from calls a format: the kind of Weights
+# format named by --from -> kind of Weights
 SOURCES = {"huggingface": "huggingface", "tensorflow": "tensorflow", "nvidia": "huggingface", "zoo": "zoo", "mindspore": "mindspore"}
 _WEIGHTS = {"huggingface": "model.safetensors", "tensorflow": "bert_model.ckpt", "mindspore": "model.ckpt"}
 _SHOWN = 4  # names of parameters in a message
 
 
 class MissingParameters(ValueError):
-    """The weights lack parameters of their network; `report` lists them all."""
+    """The weights lack parameters of their network; `report` lists all of them."""
 
-    def __init__(self, message, report):
+    def __init__(self, message: str, report: Report):
         super().__init__(message)
         self.report = report
 
 
-def convert(source, target, path, output, config_file=None, vocab_file=None, tolerance=proof.TOLERANCE):
-    """Convert weights, configuration and vocabulary, and prove it.
+def convert(
+    source: str,
+    target: str,
+    path: Path | str,
+    output: Path | str,
+    config_file: Path | str | None = None,
+    vocab_file: Path | str | None = None,
+    tolerance: float = proof.TOLERANCE,
+) -> Report:
+    """Convert weights, configuration and vocabulary, and prove the result.
 
     Args:
-        source: key of SOURCES. target: of TARGETS.
+        source: key of SOURCES.
+        target: one of TARGETS.
         path: weights, see `weights.find`.
-        output: folder, made if absent; its other files stay. Nothing is put into it but the report if the proof fails.
-        config_file, vocab_file: in place of those beside the weights.
+        output: folder, made if absent; its other files stay. If the proof fails, only the report is put there.
+        config_file, vocab_file: replace those beside the weights.
         tolerance: see `proof.prove`.
 
     Returns:
-        Report, written to conversion_report.json too; its `passed` tells whether the proof held.
+        The report, also written to conversion_report.json; its `passed` says whether the proof held.
 
     Raises:
-        FileNotFoundError, ValueError: of the input. MissingParameters: weights that are not whole.
+        FileNotFoundError, ValueError: bad input.
+        MissingParameters: incomplete weights.
     """
     output = Path(output)
     description = read_description(path, config_file, vocab_file)
@@ -61,29 +73,37 @@ def convert(source, target, path, output, config_file=None, vocab_file=None, tol
     report.missing = parameters.find_missing(description.model, arrays)
     if not report.missing:
         _check_heads(found, description, arrays)
-    is_told = config_file or description.model.position_embedding_type == "learned"  # by the shape of a table of the zoo's
-    if found.kind == "zoo" and not is_told and not any((found.path.parent / name).is_file() for name in CONFIG_NAMES):
-        report.warnings.append(f"num_attention_heads={description.model.num_attention_heads} is a guess; --bert_config_file tells it")
+    if not config_file:
+        report.warnings += _find_guess(found, description.model)
     with hidden_folder(output) as hidden:
-        _check_output(output, found.path, target, description)  # once more: now nobody else writes there
+        _check_output(output, found.path, target, description)  # again, now that no other process can write there
         if not report.missing:
             write(hidden, target, description, arrays)
             report.proof = proof.prove(found, description, arrays, target, hidden, tolerance, by_library=not config_file)
         report.write(hidden)
-        if report.passed or not any((output / name).exists() for name in _list_weights(target)):  # the report of those that stand stays
+        if report.passed or not any((output / name).exists() for name in _list_weights(target)):  # earlier weights keep their report
             move_whole(sorted(hidden.iterdir()) if report.passed else [hidden / NAME], output)
     if report.missing:
         raise MissingParameters(f"{found.path}: is not whole: {shorten(report.missing, _SHOWN)} missing", report)
     return report
 
 
+def _find_guess(found, model):
+    """A warning if the number of heads is known neither from a configuration nor from the shape of the zoo's position table."""
+    if found.kind != "zoo" or model.position_embedding_type == "learned":
+        return []
+    if any((found.path.parent / name).is_file() for name in CONFIG_NAMES):
+        return []
+    return [f"num_attention_heads={model.num_attention_heads} is a guess; --bert_config_file tells it"]
+
+
 def _list_weights(target):
-    """Names of the files of weights that are written."""
+    """Names of the weights files to be written."""
     return [str(file) for file in tensorflow.list_files(_WEIGHTS[target])] if target == "tensorflow" else [_WEIGHTS[target]]
 
 
 def _check_output(output, path, target, description):
-    """See that nothing that is to be kept would be replaced."""
+    """Check that no file worth keeping would be replaced, and that no other weights would be read with the result."""
     if output.resolve() in (path.parent.resolve(), path.resolve().parent):
         raise ValueError(f"--output {output}: the weights to convert are there; give another folder")
     if output.exists() and not output.is_dir():
@@ -99,8 +119,8 @@ def _check_output(output, path, target, description):
             raise ValueError(f"{output / name}: a folder stands where a file is to be written")
 
 
-def _find_weights(folder):
-    """The weights of each form in a folder; the folder itself where they are of a program that is not read."""
+def _find_weights(folder: Path) -> Iterator[Path]:
+    """The weights of each format in a folder; the folder itself if it has weights that cannot be read here."""
     for kind in _WEIGHTS:
         try:
             yield weights.find(folder, kind)
@@ -116,12 +136,13 @@ def _check_kind(source, found):
 
 
 def _collect(source, target, found, description):
-    """Our arrays in float32, of the vocabulary's size, and the report of what they were made of."""
+    """Our arrays in float32, cut to the vocabulary's size, and the report on where they came from."""
     arrays = {}
     for name, array in weights.to_float32(found.arrays).items():
         if names.is_ours(name):
             arrays[name] = weights.cut_vocabulary(name, array, description.model.vocab_size)
-    report, architecture = Report({"from": source, "to": target, "input": str(found.path)}), choose_architecture(description, arrays)
+    report = Report({"from": source, "to": target, "input": str(found.path)})
+    architecture = choose_architecture(description, arrays)
     for origin in found.origins:
         if origin.target in arrays:
             report.add(origin, arrays[origin.target], to_target(target, origin.target, architecture))
@@ -154,9 +175,9 @@ def _check_heads(found, description, arrays):
         raise ValueError(f"{found.path}: does not fit its configuration: {names_and_values}")
 
 
-def to_target(target, name, architecture):
-    """The target's name of one of our parameters; `architecture` is Hugging Face's class."""
-    if name.startswith("head.dense.") and not architecture.endswith("Classification"):  # a part of a head that others do not have
+def to_target(target: str, name: str, architecture: str) -> str:
+    """The target's name for one of our parameters; `architecture` is Hugging Face's class."""
+    if name.startswith("head.dense.") and not architecture.endswith("Classification"):  # part of a head that other programs lack
         return name
     if target == "tensorflow":
         return names.to_tensorflow(name)
@@ -168,13 +189,8 @@ def to_target(target, name, architecture):
     return name
 
 
-def write(folder, target, description, arrays):
-    """Write weights, configuration and vocabulary in the target's form.
-
-    Args:
-        folder: that exists. target: of TARGETS.
-        description: Description. arrays: our name -> array.
-    """
+def write(folder: Path | str, target: str, description: Description, arrays: dict[str, np.ndarray]) -> None:
+    """Write weights, configuration and vocabulary in the target's format into an existing folder."""
     folder = Path(folder)
     architecture = choose_architecture(description, arrays)
     theirs = {to_target(target, name, architecture): array for name, array in arrays.items()}

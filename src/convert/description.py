@@ -1,8 +1,12 @@
-"""What stands beside weights: the configuration in each system's form, the vocabulary, the casing."""
+"""The files beside weights: the configuration in each system's format, the vocabulary, the tokenizer's settings."""
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from src.config import loader
 from src.config.model import ModelConfig, describe_weights, own_description
@@ -17,42 +21,44 @@ _GOOGLES = (
     *("max_position_embeddings", "num_attention_heads", "num_hidden_layers", "type_vocab_size", "vocab_size", "layer_norm_eps"),
 )
 _CONFIG_NAMES = {"huggingface": "config.json", "mindspore": "config.json", "tensorflow": "bert_config.json"}
-READ_BESIDE = (  # weights, by one program or another
-    *("config.json", "bert_config.json", "vocab.txt"),
-    *tokenizer_files.BESIDE,
-)
+READ_BESIDE = ("config.json", "bert_config.json", "vocab.txt", *tokenizer_files.BESIDE)  # by one program or another
 _GOOGLES_EPS = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What belongs to weights.
+    """The information that goes with weights.
 
-    model: ModelConfig. labels: class names or tags in id order. trained_with: settings of a fine-tuned task.
-    architecture: Hugging Face's class that wrote them, empty if none did. problem_type: its kind of classification, or None.
-    vocabulary: content of vocab.txt, None if there is none. tokenizer: content of tokenizer_config.json.
-    warnings: what a user should know.
+    Attributes:
+        labels: class names or tags in the order of their ids.
+        trained_with: settings of a fine-tuned task.
+        architecture: Hugging Face's class that wrote the weights, or empty.
+        problem_type: Hugging Face's kind of classification.
+        vocabulary: content of vocab.txt, None if there is none.
+        tokenizer: content of tokenizer_config.json.
+        warnings: lines of text for the user.
     """
 
     model: ModelConfig
-    labels: tuple
-    trained_with: dict
+    labels: tuple[str, ...]
+    trained_with: dict[str, Any]
     architecture: str
     problem_type: str | None
     vocabulary: bytes | None
-    tokenizer: dict
-    warnings: tuple
+    tokenizer: dict[str, Any]
+    warnings: tuple[str, ...]
 
 
-def read_description(path, config_file=None, vocab_file=None):
-    """What stands beside weights.
+def read_description(path: Path | str, config_file: Path | str | None = None, vocab_file: Path | str | None = None) -> Description:
+    """The Description from the files beside weights.
 
     Args:
         path: see `weights.find`.
-        config_file, vocab_file: in place of those beside the weights.
+        config_file, vocab_file: replace those beside the weights.
 
     Raises:
-        FileNotFoundError: a file that is named is absent. ValueError: no configuration, or one that is none of ours.
+        FileNotFoundError: a given file is absent.
+        ValueError: no configuration, or one of another kind of network.
     """
     found = describe_weights(path, config_file)
     if not found.model:
@@ -63,11 +69,11 @@ def read_description(path, config_file=None, vocab_file=None):
 
 
 def _read_vocabulary(path, model):
-    """Content of vocab.txt, made of a tokenizer.json or with added tokens if need be; of tokenizer_config.json; warnings."""
+    """Content of vocab.txt (with added tokens, or made from tokenizer.json, if needed) and of tokenizer_config.json; warnings."""
     if not path:
         return None, {}, ("no vocab.txt or tokenizer.json beside the weights; --vocab_file_path names one",)
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file; it should be a vocabulary, a token a line")
+        raise FileNotFoundError(f"{path}: no such file; it should be a vocabulary with one token per line")
     config = Path(path).with_name(tokenizer_files.CONFIG)
     theirs = read_json_object(config) if config.is_file() else {}
     try:
@@ -85,22 +91,24 @@ def _read_vocabulary(path, model):
     return content, ({} if tokenizer.is_generic else theirs) | tokenizer.description, tuple(warnings)
 
 
-def list_files(target, description):
-    """Names of the files that `write_description` writes."""
+def list_files(target: str, description: Description) -> list[str]:
+    """Names of the files written by `write_description`."""
     files = [_CONFIG_NAMES[target]]
     files += ["vocab.txt"] if description.vocabulary is not None else []
     return files + ([tokenizer_files.CONFIG] if description.tokenizer else [])
 
 
-def write_description(folder, target, description, arrays):
-    """Write the configuration in the target's form, and the vocabulary as it is.
+def write_description(folder: Path | str, target: str, description: Description, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write the configuration in the target's format, and the vocabulary unchanged, beside the converted weights.
 
     Args:
-        folder: of the converted weights.
         target: huggingface, tensorflow or mindspore.
-        description: Description. arrays: our name -> array.
+        arrays: our name -> array.
     """
-    config = {"huggingface": _to_huggingface, "tensorflow": _to_tensorflow, "mindspore": _to_mindspore}[target](description, arrays)
+    if target == "huggingface":
+        config = _to_huggingface(description, arrays)
+    else:
+        config = _to_tensorflow(description) if target == "tensorflow" else _to_mindspore(description)
     folder = Path(folder)
     write_text(folder / _CONFIG_NAMES[target], json.dumps(config, ensure_ascii=False, indent=2) + "\n")
     if description.vocabulary is not None:
@@ -109,15 +117,15 @@ def write_description(folder, target, description, arrays):
         write_text(folder / tokenizer_files.CONFIG, json.dumps(description.tokenizer, ensure_ascii=False, indent=2) + "\n")
 
 
-def _to_mindspore(description, arrays):
+def _to_mindspore(description):
     config = own_description(dataclasses.asdict(description.model), description.labels, description.trained_with)
     theirs = {"architectures": [description.architecture], "problem_type": description.problem_type}
     return config | {key: value for key, value in theirs.items() if value not in (None, [""])}
 
 
 def _to_huggingface(description, arrays):
-    """Settings of transformers' BertConfig or NezhaConfig; what those do not know stays as an attribute."""
-    config = _to_mindspore(description, arrays)
+    """The settings of transformers' BertConfig or NezhaConfig, and others, which those keep as attributes."""
+    config = _to_mindspore(description)
     model = description.model
     config["architectures"] = [choose_architecture(description, arrays)]
     if model.hidden_act == "gelu_tanh":
@@ -131,8 +139,8 @@ def _to_huggingface(description, arrays):
     return config if description.trained_with else {key: value for key, value in config.items() if key != "trained_with"}
 
 
-def choose_architecture(description, arrays):
-    """The class of transformers that has just these parameters."""
+def choose_architecture(description: Description, arrays: Mapping[str, np.ndarray]) -> str:
+    """The transformers class that has exactly these parameters."""
     prefix = "Bert" if description.model.position_embedding_type == "absolute" else "Nezha"
     has = {part: any(name.startswith(part) for name in arrays) for part in ("masked_lm", "next_sentence", "head.span")}
     tagger = "TokenClassification" in description.architecture or "bert.pooler.weight" not in arrays
@@ -146,11 +154,11 @@ def choose_architecture(description, arrays):
     return f"{prefix}ForNextSentencePrediction" if has["next_sentence"] else f"{prefix}Model"
 
 
-def _to_tensorflow(description, arrays):
-    """Google's bert_config.json, and what this program needs to read it back; Google's programs pass that over."""
-    ours = _to_mindspore(description, arrays)
+def _to_tensorflow(description):
+    """Google's bert_config.json, with settings that this program needs to read it back and Google's programs ignore."""
+    ours = _to_mindspore(description)
     config = {key: ours[key] for key in _GOOGLES}
-    if description.model.hidden_act in ("gelu_tanh", "gelu_new"):  # Google's gelu, which has no other name there
+    if description.model.hidden_act in ("gelu_tanh", "gelu_new"):  # Google's programs know both as gelu
         config |= {"hidden_act": "gelu", "exact_hidden_act": description.model.hidden_act}
     if description.model.position_embedding_type == "sinusoidal":
         config |= {"use_relative_position": True, "max_relative_position": description.model.max_relative_position}
@@ -158,8 +166,8 @@ def _to_tensorflow(description, arrays):
     return config | others
 
 
-def find_changed_class(source, description, arrays):
-    """What the weights are taken for, where nothing tells it or it is another class of transformers: list of lines of text."""
+def find_changed_class(source: str, description: Description, arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """A warning if the transformers class had to be guessed or changes in the conversion."""
     chosen = choose_architecture(description, arrays)
     if source != "mindspore" and not description.architecture and chosen.endswith("ForSequenceClassification"):
         return ["taken for a classifier of texts; a tagger with a pooler has parameters of the same names"]
@@ -168,11 +176,12 @@ def find_changed_class(source, description, arrays):
     return [f"{description.architecture} becomes {chosen}: what these do alike is converted"]
 
 
-def find_departures(source, target, model):
-    """What the programs of source and target compute otherwise than this network: list of lines of text.
+def find_departures(source: str, target: str, model: ModelConfig) -> list[str]:
+    """Warnings on computations in which the source's or target's programs differ from this network.
 
     Args:
-        source: kind of Weights. target: huggingface, tensorflow or mindspore. model: ModelConfig.
+        source: kind of Weights.
+        target: huggingface, tensorflow or mindspore.
     """
     departures = []
     if source == "zoo" and (model.hidden_act == "gelu" or model.layer_norm_eps != ZOOS_EPS):

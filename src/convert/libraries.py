@@ -1,4 +1,4 @@
-"""What the library that a checkpoint was made for computes with it: Hugging Face's Transformers on PyTorch, both optional."""
+"""Reference outputs from the library that a checkpoint was made for: Transformers on PyTorch, both optional; TensorFlow's reader."""
 
 import contextlib
 import importlib.metadata
@@ -9,24 +9,32 @@ from pathlib import Path
 
 import numpy as np
 
-_HEADS = ("ForPreTraining", "ForMaskedLM", "ForNextSentencePrediction", "ForSequenceClassification", "ForTokenClassification")
-_HEADS += ("ForQuestionAnswering",)
-_OLDEST, _WITHOUT_NEZHA = (4, 40), (5, 0)  # some versions before 4.40 run code that is hidden in a .bin file
+_HEADS = (
+    "ForPreTraining",
+    "ForMaskedLM",
+    "ForNextSentencePrediction",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+)
+_OLDEST = (4, 40)  # some earlier versions run code hidden in a .bin file
+_WITHOUT_NEZHA = (5, 0)
 _ON_POOLER = ("ForPreTraining", "ForNextSentencePrediction", "ForSequenceClassification")
 
 
-def find_transformers(folder):
+def find_transformers(folder: Path | str) -> str | None:
     """The installed libraries that can run the network of a Hugging Face folder, such as "transformers 5.23.0, torch 2.13.0".
 
     Returns:
-        str; None where one is not installed, Transformers is too old, or it has no such network: NEZHA since version 5;
-        learned relative positions and the name gelu_tanh in any.
+        None if one is not installed, Transformers is too old, or it lacks the network: NEZHA since version 5; learned relative
+        positions and the name gelu_tanh in all versions.
     """
     try:
         versions = {name: importlib.metadata.version(name) for name in ("transformers", "torch")}
     except importlib.metadata.PackageNotFoundError:
         return None
-    number, config = _parse(versions["transformers"]), _read_config(folder)
+    number = _parse(versions["transformers"])
+    config = _read_config(folder)
     is_nezha = _family(config) == "Nezha"
     relative = config.get("use_relative_positions") is True or (config.get("use_relative_position") is True and not is_nezha)
     unknown = relative or config.get("position_embedding_type", "absolute") == "learned" or config.get("hidden_act") == "gelu_tanh"
@@ -35,16 +43,19 @@ def find_transformers(folder):
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def run_transformers(folder, input_ids, input_mask, token_type_ids):
-    """Everything that the network of a Hugging Face folder computes on the way, in float32.
+def run_transformers(
+    folder: Path | str, input_ids: np.ndarray, input_mask: np.ndarray, token_type_ids: np.ndarray
+) -> dict[str, np.ndarray]:
+    """All hidden states and outputs of the network in a Hugging Face folder, in float32.
 
-    The class is the one that config.json names; without one that is known here, BertModel or NezhaModel.
+    The class is the one named in config.json, or BertModel or NezhaModel if that is not known here.
 
     Args:
-        folder: with config.json and weights. input_ids, input_mask, token_type_ids: int [B, S].
+        folder: has config.json and weights.
+        input_ids, input_mask, token_type_ids: int [B, S].
 
     Returns:
-        dict of float32 arrays by the keys of src/convert/network.py.
+        float32 arrays by the keys of src/convert/network.py.
 
     Raises:
         ValueError: parameters that the class needs are missing or of another shape.
@@ -71,19 +82,19 @@ def run_transformers(folder, input_ids, input_mask, token_type_ids):
 
 
 def _load(folder, class_name):
-    """The network in evaluation mode, and what it misses: nothing, or the pooler that a bare encoder can do without.
+    """The network in evaluation mode, and the names it lacks: none, or those of a pooler that it does not need.
 
-    With these classes no code of the folder runs, and Transformers reads .bin files by PyTorch's restricted unpickler.
+    These classes run no code from the folder, and Transformers reads .bin files by PyTorch's restricted unpickler.
     """
     import torch
     import transformers
 
     dtype = "dtype" if _parse(transformers.__version__) >= (5,) else "torch_dtype"
     options = {"local_files_only": True, "attn_implementation": "eager", dtype: torch.float32}
-    options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # they are named below, with what is missing
+    options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # the error below names them
     try:
         network, report = getattr(transformers, class_name).from_pretrained(folder, **options)
-    except Exception as error:  # of any kind: it reads what others wrote
+    except Exception as error:  # the file is untrusted and may cause any error
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise ValueError(f"{folder}: Transformers cannot load it as {class_name}: {reason}") from error
     mismatched = {each if isinstance(each, str) else each[0] for each in report["mismatched_keys"]}
@@ -100,7 +111,7 @@ def _name_states(number):
 
 
 def _name_logits(head, found):
-    """What stands on the encoder, by the names of network.py."""
+    """The heads' outputs, by the names of network.py."""
     if head == "ForPreTraining":
         return {"masked_lm": found.prediction_logits, "next_sentence": found.seq_relationship_logits}
     if head == "ForQuestionAnswering":
@@ -110,7 +121,7 @@ def _name_logits(head, found):
 
 
 def _parse(version):
-    """Major and minor number."""
+    """Major and minor version number."""
     return tuple(int(part) for part in version.split(".")[:2])
 
 
@@ -124,10 +135,11 @@ def _read_config(folder):
 
 @contextlib.contextmanager
 def _silence():
-    """No progress bars and notices: what matters of them is raised, or in the report of the conversion."""
+    """Turn off progress bars and notices; errors are raised, and the rest is in the conversion report."""
     from transformers.utils import logging
 
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
@@ -140,8 +152,8 @@ def _silence():
             logging.enable_progress_bar()
 
 
-def find_tensorflow():
-    """The installed TensorFlow, such as "tensorflow 2.21.0"; None where it is not."""
+def find_tensorflow() -> str | None:
+    """The installed TensorFlow, such as "tensorflow 2.21.0"; None if there is none."""
     if importlib.util.find_spec("tensorflow") is None:
         return None
     import tensorflow
@@ -149,8 +161,8 @@ def find_tensorflow():
     return f"tensorflow {tensorflow.__version__}"
 
 
-def read_tensorflow(prefix):
-    """The variables of a checkpoint as TensorFlow reads them: name -> array."""
+def read_tensorflow(prefix: Path | str) -> dict[str, np.ndarray]:
+    """The variables of a checkpoint as read by TensorFlow: name -> array."""
     import tensorflow
 
     reader = tensorflow.train.load_checkpoint(str(prefix))

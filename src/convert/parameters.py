@@ -1,38 +1,38 @@
-"""Which parameters a network has, and of what shapes: whether weights fit a configuration, found without MindSpore."""
+"""The parameters of a network and their shapes, to check without MindSpore that weights fit a configuration."""
 
 import re
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from src.config.model import ModelConfig
+
+Sizes = tuple[str | int, ...] | None  # each a setting of ModelConfig or a number; None if no setting gives them
 _LAYER = re.compile(r"bert\.encoder\.layers\.(\d+)\.")
 
 
-def _dense(name, size_in, size_out):
+def _dense(name: str, size_in: str | int, size_out: str | int) -> dict[str, Sizes]:
     return {f"{name}.weight": (size_out, size_in), f"{name}.bias": (size_out,)}
 
 
-def _norm(name):
+def _norm(name: str) -> dict[str, Sizes]:
     return {f"{name}.weight": ("hidden_size",), f"{name}.bias": ("hidden_size",)}
 
 
-# what a network may lack, as a whole; a size is a setting of ModelConfig, or a number
-_OPTIONAL = (
+# parts that a network may lack as a whole
+_OPTIONAL: tuple[dict[str, Sizes], ...] = (
     _dense("bert.pooler", "hidden_size", "hidden_size"),
     _dense("masked_lm.dense", "hidden_size", "hidden_size") | _norm("masked_lm.norm") | {"masked_lm.bias": ("vocab_size",)},
     _dense("next_sentence", "hidden_size", 2),
     _dense("head.span", "hidden_size", 2),
-    {"head.dense.weight": None, "head.dense.bias": None},  # its sizes follow from no setting
+    {"head.dense.weight": None, "head.dense.bias": None},
 )
 POOLER = tuple(_OPTIONAL[0])
 
 
-def encoder_shapes(model):
-    """Parameters that every network of this shape has: our name -> sizes, each a setting of ModelConfig or a number.
-
-    Args:
-        model: ModelConfig.
-    """
-    shapes = {
+def encoder_shapes(model: ModelConfig) -> dict[str, Sizes]:
+    """The encoder's parameters: our name -> sizes."""
+    shapes: dict[str, Sizes] = {
         "bert.embeddings.word.weight": ("vocab_size", "hidden_size"),
         "bert.embeddings.token_type.weight": ("type_vocab_size", "hidden_size"),
         **_norm("bert.embeddings.norm"),
@@ -44,6 +44,7 @@ def encoder_shapes(model):
         for part in ("query", "key", "value", "output"):
             shapes |= _dense(f"{layer}.attention.{part}", "hidden_size", "hidden_size")
         if model.position_embedding_type == "learned":
+            assert model.max_relative_position is not None  # ModelConfig fills it in
             table = (2 * model.max_relative_position + 1, model.hidden_size // model.num_attention_heads)
             shapes[f"{layer}.attention.positions.table"] = table
         shapes |= _norm(f"{layer}.attention_norm") | _norm(f"{layer}.output_norm")
@@ -52,8 +53,8 @@ def encoder_shapes(model):
     return shapes
 
 
-def find_missing(model, arrays):
-    """Names of the parameters that weights lack: of the encoder, and of other parts that are there by halves."""
+def find_missing(model: ModelConfig, arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """Names of the missing parameters of the encoder, and of other parts that are present but incomplete."""
     expected = list(encoder_shapes(model))
     for part in _OPTIONAL:
         if any(name in arrays for name in part):
@@ -61,11 +62,11 @@ def find_missing(model, arrays):
     return [name for name in expected if name not in arrays]
 
 
-def check_shapes(model, arrays):
-    """See that weights are of this network.
+def check_shapes(model: ModelConfig, arrays: Mapping[str, np.ndarray]) -> None:
+    """Check that weights fit a network.
 
     Raises:
-        ValueError: a shape differs, or there is more of an encoder; with the setting that says otherwise.
+        ValueError: a shape differs, or the encoder has more parameters; names the setting that disagrees.
     """
     shapes = encoder_shapes(model)
     for part in _OPTIONAL:
@@ -76,21 +77,22 @@ def check_shapes(model, arrays):
             raise ValueError(f"num_hidden_layers={model.num_hidden_layers}, and the weights have {name}")
         if name.startswith("bert.") and name not in shapes:
             raise ValueError(f"position_embedding_type={model.position_embedding_type}, and the weights have {name}")
-        for place, size in enumerate(shapes.get(name) or ()):
+        sizes = shapes.get(name) or ()
+        for axis, size in enumerate(sizes):
             number = getattr(model, size) if isinstance(size, str) else size
-            if len(array.shape) != len(shapes[name]) or array.shape[place] != number:
+            if len(array.shape) != len(sizes) or array.shape[axis] != number:
                 setting = f"{size}={number}" if isinstance(size, str) else f"the network has {number} there"
                 raise ValueError(f"{setting}, and {name} is of shape {array.shape}")
 
 
-def has_plain_head(arrays):
-    """Whether the task's head is one dense layer, with or without a CRF behind it, as other programs have them; not CNN, RCNN, BiLSTM."""
+def has_plain_head(arrays: Iterable[str]) -> bool:
+    """Whether the task's head is one dense layer, possibly with a CRF, as in other programs; not CNN, RCNN or BiLSTM."""
     head = [name for name in arrays if name.startswith("head.") and not name.startswith("head.span.")]
     return bool(head) and all(name.startswith(("head.dense.", "head.crf.")) for name in head)
 
 
-def check_heads(model, arrays):
-    """See that the arrays of a head belong together, and that all are numbers of one type.
+def check_heads(model: ModelConfig, arrays: Mapping[str, np.ndarray]) -> None:
+    """Check that the arrays of a head fit together, and that all arrays are float32.
 
     Raises:
         ValueError: naming the array.

@@ -1,12 +1,16 @@
-"""What became of every tensor in a conversion, as lines of text and as conversion_report.json."""
+"""The report of a conversion, tensor by tensor, as lines of text and as conversion_report.json."""
 
 import json
 import math
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from src.files import write_text
-from src.formats.weights import OF_WORDS
+from src.formats.weights import OF_WORDS, Origin
 from src.log import format_fields, shorten
 
 NAME = "conversion_report.json"
@@ -14,28 +18,35 @@ _SHOWN = 4  # names in a line
 
 
 class Report:
-    """Filled in as the conversion goes.
+    """The report, filled in as the conversion proceeds.
 
     Args:
-        head: dict of what stands first in the file.
+        head: the first entries of the file.
 
-    tensors: a dict for each tensor of the source. missing: our names of parameters without which the weights are not whole.
-    left_random: of those that a network with a pooler will not find. not_finite: of those that hold infinity or NaN.
-    warnings: lines of text.
-    proof: see `proof.prove`; None if the conversion did not come so far.
+    Attributes:
+        tensors: a dict for each tensor of the source.
+        missing: our names of required parameters that the weights lack.
+        left_random: our names of the pooler's parameters if the weights lack them.
+        not_finite: our names of arrays with infinity or NaN.
+        warnings: lines of text.
+        proof: see `proof.prove`; None if the conversion did not get that far.
     """
 
-    def __init__(self, head):
+    def __init__(self, head: dict[str, Any]):
         self.head = head
-        self.tensors, self.missing, self.left_random, self.not_finite, self.warnings, self.proof = [], [], [], [], [], None
+        self.tensors: list[dict[str, Any]] = []
+        self.missing: list[str] = []
+        self.left_random: list[str] = []
+        self.not_finite: list[str] = []
+        self.warnings: list[str] = []
+        self.proof: dict[str, Any] | None = None
 
-    def add(self, origin, array=None, target_name=None):
+    def add(self, origin: Origin, array: np.ndarray | None = None, target_name: str = "") -> None:
         """Record a tensor of the source.
 
         Args:
-            origin: Origin.
-            array: what is written of it; None if nothing is.
-            target_name: its name there.
+            array: the array written; None if the tensor is dropped.
+            target_name: its name in the target.
         """
         tensor = {"source": origin.name, "shape": list(origin.shape), "dtype": origin.dtype}
         if array is None:
@@ -46,17 +57,18 @@ class Report:
                 remarks.append(f"as {array.dtype}")
             if origin.target in OF_WORDS and array.shape != origin.shape:
                 remarks.append("without the rows that fill up the vocabulary")
-            is_transposed = origin.transposed != target_name.endswith("/kernel")
-            status = "transposed" if is_transposed else "renamed" if target_name != origin.name else "mapped"
+            status = "renamed" if target_name != origin.name else "mapped"
+            if origin.transposed != target_name.endswith("/kernel"):
+                status = "transposed"
             tensor |= {"target": target_name, "status": status, "remark": "; ".join(remarks)}
         self.tensors.append(tensor)
 
     @property
-    def passed(self):
-        """Whether the conversion was proved."""
+    def passed(self) -> bool:
+        """Whether the proof held."""
         return self.proof is not None and self.proof["passed"]
 
-    def write(self, folder):
+    def write(self, folder: Path | str) -> None:
         """Write conversion_report.json into a folder, made if absent."""
         lists = {name: getattr(self, name) for name in ("warnings", "missing", "left_random", "not_finite", "proof")}
         if self.proof:  # JSON has no infinity
@@ -70,8 +82,8 @@ class Report:
         lists = {name: len(getattr(self, name)) for name in ("missing", "left_random", "not_finite")}
         return {status: counts[status] for status in ("mapped", "transposed", "renamed", "dropped")} | lists
 
-    def lines(self):
-        """The report as text: a line for each tensor, then what concerns the whole."""
+    def lines(self) -> Iterator[str]:
+        """The report as text: a line for each tensor, then a summary."""
         yield f"source     {self.head['input']}"
         for tensor in self.tensors:
             target = f" -> {tensor['target']}" if "target" in tensor else ""
@@ -84,12 +96,11 @@ class Report:
         yield format_fields(self._count())
         yield from (f"warning: {warning}" for warning in self.warnings)
         if self.proof:
-            yield from self._describe_proof()
+            yield from self._describe_proof(self.proof)
 
-    def _describe_proof(self):
-        for name, difference in self.proof["differences"].items():
+    def _describe_proof(self, proof):
+        for name, difference in proof["differences"].items():
             yield f"{name} difference={difference:.3g}"
-        proof = self.proof
         if proof["changed"]:
             yield f"not the same bits: {shorten(proof['changed'], _SHOWN)}"
         if proof["not_compared"]:

@@ -4,32 +4,39 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mindspore.dataset as ds
 import numpy as np
 
+from src.config.model import ModelConfig
 from src.log import logger
 from src.records import mindrecord
 from src.records.record_set import Chunk
 from src.records.tfrecord import check_length, check_tfrecord
 
-_ROWS_A_CHUNK = 4096
+_ROWS_PER_CHUNK = 4096
 _SHARD = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})$")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A task's columns by the files' names -> the network's names.
+    """A task's columns: their names in the files -> their names in the network.
 
-    tokens: one value a token. numbers: one value a row. lists: a fixed number of values a row. optional: may be absent.
+    Attributes:
+        tokens: columns with one value per token.
+        numbers: columns with one value per row.
+        lists: columns with a fixed number of values per row.
+        optional: columns that may be absent.
     """
 
-    tokens: dict
-    numbers: dict
-    lists: dict
-    optional: tuple = ()
+    tokens: dict[str, str]
+    numbers: dict[str, str]
+    lists: dict[str, str]
+    optional: tuple[str, ...] = ()
 
 
 _INPUTS = {"input_ids": "input_ids", "segment_ids": "token_type_ids"}
@@ -38,7 +45,7 @@ LAYOUTS = {
     "classifier": Layout(_INPUTS, {"label_ids": "label_ids"}, {}),
     "ner": Layout({**_INPUTS, "label_ids": "label_ids"}, {}, {}),
     "squad": Layout(_INPUTS, {name: name for name in ("start_positions", "end_positions")}, {}),
-    "squad_windows": Layout(_INPUTS, {}, {}),  # to be evaluated
+    "squad_windows": Layout(_INPUTS, {}, {}),  # for evaluation
     "bert": Layout(
         {**_INPUTS, "word_continues": "word_continues"},
         {"next_sentence_labels": "next_sentence_labels"},
@@ -48,12 +55,13 @@ LAYOUTS = {
 }
 
 
-def find_record_files(path):
-    """The record files that a path means: itself, or those in a folder.
+def find_record_files(path: Path | str) -> list[Path]:
+    """The file itself, or the record files in a folder.
 
     Raises:
-        FileNotFoundError: no such path. ValueError: no records there; shards of a set are missing, or are there with another
-            count too; or MindRecords and TFRecords lie side by side, which would be the same rows twice.
+        FileNotFoundError: no such path.
+        ValueError: no records; an incomplete set of shards; shards of one name from sets of different sizes; or MindRecords beside
+            TFRecords, which would be the same rows twice.
     """
     path = Path(path)
     if path.is_file():
@@ -90,8 +98,8 @@ def _check_shards(folder, files):
                 raise ValueError(f"{folder}: of the {count} shards of {name}, number {', '.join(map(str, missing))} is missing")
 
 
-def read_description(path):
-    """What src.build_records tells of records: from the MindRecord itself, or from the statistics beside a TFRecord; {} of others.
+def read_description(path: Path | str) -> dict[str, Any]:
+    """The description that src.build_records wrote into a MindRecord or into the statistics beside a TFRecord; {} if it wrote neither.
 
     Raises:
         ValueError: a MindRecord's header is damaged.
@@ -103,36 +111,35 @@ def read_description(path):
     statistics = path.with_name(f"{Path(match['name'] if match else path.name).stem}.statistics.json")
     try:
         return json.loads(statistics.read_text(encoding="utf-8"))["description"]
-    except (OSError, ValueError, KeyError, TypeError):  # not ours
+    except (OSError, ValueError, KeyError, TypeError):  # not written by src.build_records
         return {}
 
 
-def is_record_file(path):
-    """Whether a data file is a MindRecord or a TFRecord rather than a text table; told by its content."""
+def is_record_file(path: Path | str) -> bool:
+    """Whether a data file is a MindRecord or a TFRecord rather than a text table, judged by its content."""
     with open(path, "rb") as file:
         return is_mindrecord(path) or check_length(file.read(12)) is not None
 
 
-def is_mindrecord(path):
-    """Whether `path` is a MindRecord, by its name or by the index that lies beside it."""
+def is_mindrecord(path: Path | str) -> bool:
+    """Whether `path` is a MindRecord, judged by its name or by the index beside it."""
     return Path(path).suffix == ".mindrecord" or Path(f"{path}.db").is_file()
 
 
-def read_record_file(path, task, schema_file=None):
-    """All rows of a ready-made MindRecord or TFRecord, padding stripped by input_mask.
+def read_record_file(path: Path | str, task: str, schema_file: str | None = None) -> Iterator[Chunk]:
+    """All rows of a ready-made MindRecord or TFRecord, as Chunks without the padding that input_mask shows.
 
     Args:
         path: made for the model zoo or for Google's programs.
-        task: key of LAYOUTS; its columns must be there.
+        task: key of LAYOUTS; its columns must be present.
         schema_file: the model zoo's schema JSON, for TFRecord.
 
-    Yields:
-        Chunks for `cached_records`.
-
     Raises:
-        FileNotFoundError: no such file. ValueError: damaged, truncated, or without the columns.
+        FileNotFoundError: no such file.
+        ValueError: damaged, truncated, or without the columns.
     """
-    layout, count = LAYOUTS[task], 0
+    layout = LAYOUTS[task]
+    count = 0
     try:
         for batch in _open(path, layout, schema_file):
             chunk = _strip(batch, layout)
@@ -164,15 +171,15 @@ def _open(path, layout, schema_file):
         rows = dataset.get_dataset_size()
         if rows < count:
             logger.warning(f"{schema_file}: numRows takes {rows} of the {count} rows of {path}")
-    dataset = dataset.padded_batch(_ROWS_A_CHUNK, drop_remainder=False, pad_info={})
+    dataset = dataset.padded_batch(_ROWS_PER_CHUNK, drop_remainder=False, pad_info={})
     return dataset.create_dict_iterator(output_numpy=True, num_epochs=1)
 
 
 def _check_mindrecord(path):
-    """Open the file in a process of its own: some damage in its header makes the framework abort.
+    """Open the file in another process first, because some damaged headers make the framework abort.
 
     Raises:
-        ValueError: it did not survive.
+        ValueError: that process aborted.
     """
     code = "import sys; from mindspore.dataset import MindDataset; MindDataset([sys.argv[1]], shuffle=False).get_dataset_size()"
     if subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True).returncode < 0:
@@ -197,16 +204,21 @@ def _strip(batch, layout):
     )
 
 
-def check_tokens(path, maxima, model, seq_length):
-    """Check that rows read from `path` fit a ModelConfig and a length, by what `Chunk.maxima` gives.
+def check_tokens(path: Path | str, maxima: dict[str, float], model: ModelConfig, seq_length: int) -> None:
+    """Check that the rows read from `path` fit a network and a length.
+
+    Args:
+        maxima: what `Chunk.maxima` returns for the rows.
 
     Raises:
-        ValueError: a token or segment beyond the tables, or a row that is too long.
+        ValueError: a token or segment id outside its embedding table, or a row that is too long.
     """
-    largest, segments, longest = (int(maxima[name]) for name in ("input_ids", "token_type_ids", "lengths"))
-    if largest >= model.vocab_size:
-        raise ValueError(f"{path}: token id {largest} does not fit model.vocab_size={model.vocab_size}")
-    if segments >= model.type_vocab_size:
-        raise ValueError(f"{path}: segment {segments} does not fit model.type_vocab_size={model.type_vocab_size}")
-    if longest > seq_length:
-        raise ValueError(f"{path}: a row has {longest} tokens, seq_length={seq_length}")
+    token = int(maxima["input_ids"])
+    segment = int(maxima["token_type_ids"])
+    length = int(maxima["lengths"])
+    if token >= model.vocab_size:
+        raise ValueError(f"{path}: token id {token} does not fit model.vocab_size={model.vocab_size}")
+    if segment >= model.type_vocab_size:
+        raise ValueError(f"{path}: segment {segment} does not fit model.type_vocab_size={model.type_vocab_size}")
+    if length > seq_length:
+        raise ValueError(f"{path}: a row has {length} tokens, seq_length={seq_length}")

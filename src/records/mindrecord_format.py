@@ -1,14 +1,16 @@
 """The MindRecord format without the framework: rows as bytes, the header, the index.
 
-A file is a JSON header, then pages; a BLOB_DATA page holds arrays, a RAW_DATA page scalars, each row behind its length (uint64).
-The index beside it is an SQLite data base that tells where each row lies. The framework's own generator gives the same tables,
-but holds all of them in memory, 1.4 kB a row, while it writes them.
-Source: mindspore/ccsrc/minddata/mindrecord/io, and files that it made; tests compare both.
+A file is a JSON header, then pages; a BLOB_DATA page holds arrays, a RAW_DATA page scalars, each row preceded by its length (uint64).
+The index beside it is an SQLite database of the rows' offsets. The framework's own generator makes the same tables,
+but holds all of them in memory, 1.4 kB per row, while it writes them.
+Source: mindspore/ccsrc/minddata/mindrecord/io, and files that it wrote; tests compare both.
 """
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,11 +19,11 @@ _TABLE = (
     "ROW_GROUP_ID INT NOT NULL, PAGE_ID_BLOB INT NOT NULL, PAGE_OFFSET_BLOB INT NOT NULL, PAGE_OFFSET_BLOB_END INT NOT NULL, "
     "PRIMARY KEY(ROW_ID))"
 )
-_LARGEST_HEADER = 1 << 27  # that the format allows
+_LARGEST_HEADER = 1 << 27  # the format's limit, in bytes
 
 
-def merge_columns(columns):
-    """Each row's bytes as a MindRecord holds them: the columns by name, each behind its size (uint64, the highest byte first).
+def merge_columns(columns: dict[str, np.ndarray]) -> np.ndarray:
+    """Each row's bytes in a MindRecord: its columns in alphabetical order, each preceded by its size (big-endian uint64).
 
     Args:
         columns: name -> int32 or float32 array [B, values].
@@ -37,11 +39,11 @@ def merge_columns(columns):
     return np.concatenate(parts, 1)
 
 
-def read_header(path):
+def read_header(path: Path | str) -> dict[str, Any]:
     """The JSON header of a MindRecord file.
 
     Raises:
-        ValueError: the file does not begin with one.
+        ValueError: the file does not begin with a header.
     """
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -54,8 +56,8 @@ def read_header(path):
     return header
 
 
-def write_index(path):
-    """Write {path}.db for a file that is complete."""
+def write_index(path: Path | str) -> None:
+    """Write {path}.db, the index of a complete file."""
     header = read_header(path)
     connection = sqlite3.connect(f"{path}.db")
     with connection:
@@ -68,12 +70,13 @@ def write_index(path):
     connection.close()
 
 
-def _walk(path, header, kind):
-    """(page, start, end, number of the page among its kind) of each row."""
+def _walk(path: Path | str, header: dict[str, Any], kind: str) -> Iterator[tuple[int, int, int, int]]:
+    """(page number, start, end, number of the page within its kind) of each row."""
     with open(path, "rb") as file:
         for page in sorted((page for page in header["page"] if page["page_type"] == kind), key=lambda page: page["page_type_id"]):
             file.seek(header["header_size"] + page["page_id"] * header["page_size"])
-            data, start = file.read(page["page_size"]), 0
+            data = file.read(page["page_size"])
+            start = 0
             while start < len(data):
                 end = start + 8 + int.from_bytes(data[start : start + 8], "little")
                 yield page["page_id"], start, end, page["page_type_id"]

@@ -1,15 +1,30 @@
 """Batches for the network: rows of a RecordSet in the plan's order, padded to the plan's lengths."""
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import mindspore.dataset as ds
 import numpy as np
 
+from src.records.plan import Batch, EpochPlan, TrainingPlan
+
+
+class Rows(Protocol):
+    """A RecordSet, or rows that make their columns as one does."""
+
+    def column(self, name: str, batch: Batch) -> np.ndarray: ...
+
 
 class _Batches:
-    """Random access to one rank's share of every global batch of a plan, from batch `first` on."""
+    """Random access to one rank's share of every global batch of a plan, starting with batch `first`."""
 
-    def __init__(self, records, plan, columns, first, rank, world_size):
-        self.records, self.plan, self.columns = records, plan, columns
-        self.first, self.rank, self.world_size = first, rank, world_size
+    def __init__(self, records: Rows, plan: EpochPlan | TrainingPlan, columns: Sequence[str], first: int, rank: int, world_size: int):
+        self.records = records
+        self.plan = plan
+        self.columns = columns
+        self.first = first
+        self.rank = rank
+        self.world_size = world_size
 
     def __len__(self):
         return len(self.plan) - self.first
@@ -26,15 +41,15 @@ class _Batches:
         return self.records.column(name, batch)
 
 
-def make_dataset(records, plan, columns, first=0, rank=0, world_size=1):
+def make_dataset(
+    records: Rows, plan: EpochPlan | TrainingPlan, columns: Sequence[str], first: int = 0, rank: int = 0, world_size: int = 1
+) -> ds.GeneratorDataset:
     """A MindSpore dataset of one rank's share of every global batch, in order.
 
     Args:
-        records: RecordSet, or rows with the same `column`.
-        plan: EpochPlan or TrainingPlan.
         columns: names to deliver: the records' own, or `weights` (float32, 0 for filler rows) or `row_id` (int32, -1 for
             filler rows).
-        first: batches of the plan that are left out.
+        first: number of batches to skip at the beginning of the plan.
         rank, world_size: rank r takes rows r::world_size.
     """
     return ds.GeneratorDataset(_Batches(records, plan, columns, first, rank, world_size), list(columns), shuffle=False)

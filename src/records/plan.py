@@ -1,44 +1,46 @@
-"""Which rows go into which batch, and how long each batch is padded: decided in NumPy before anything runs.
+"""The rows and the padded length of each batch, planned in NumPy before anything runs.
 
-Shuffled rows are taken in windows, grouped there by the length, one of a few, that each needs, and cut into batches of that
-length, each compiled once. Inside a group the order stays random: rows of equal length are often alike (questions on one text).
-A plan is made of *global* batches and knows nothing of ranks: rank r takes rows r::W of each.
+The shuffled rows are split into windows. In each window, rows are grouped by the shortest bucket length that holds them and cut
+into batches of that length; each length is compiled once. Within a group the order stays random, as rows of exactly equal length
+are often alike (questions on one text). A plan consists of *global* batches and is independent of ranks: rank r takes rows r::W of each.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 MAX_BUCKETS = 4
-_WINDOW_BATCHES = 50  # rows grouped together: enough for even lengths, few enough to keep the order random
-_WORTHWHILE_SAVING = 0.04  # a bucket more must save this share of all tokens: each costs a compilation
+_WINDOW_BATCHES = 50  # window size in batches: enough for even lengths, few enough to keep the order random
+_WORTHWHILE_SAVING = 0.04  # share of all tokens that another bucket must save, as each costs a compilation
 
 
 @dataclass(frozen=True)
 class Batch:
     """One global (micro-)batch.
 
-    row_ids: int64 [batch size]; a short batch is filled with its last real row.
-    num_real: rows that are not filler.
-    length: tokens the batch is padded to.
-    epoch: passes over the rows finished before it.
-    update: pairs of an epoch and its rows (int64, no filler) in all micro-batches of the update that it belongs to.
+    Attributes:
+        row_ids: int64 [batch size]; a short batch is filled with copies of its last real row.
+        num_real: number of rows that are not filler.
+        length: tokens that each row is padded to.
+        epoch: number of passes over the rows completed before it.
+        update: (epoch, row ids without filler) pairs over all micro-batches of the batch's update.
     """
 
     row_ids: np.ndarray
     num_real: int
     length: int
     epoch: int = 0
-    update: tuple = ()
+    update: tuple[tuple[int, np.ndarray], ...] = ()
 
     @property
-    def is_real(self):
-        """bool [batch size], False for filler rows."""
+    def is_real(self) -> np.ndarray:
+        """bool [batch size]; False marks filler rows."""
         return np.arange(len(self.row_ids)) < self.num_real
 
-    def share(self, rank, world_size):
-        """The rows of one rank: rank r takes rows r::world_size."""
+    def share(self, rank: int, world_size: int) -> "Batch":
+        """One rank's part of the batch: rows rank::world_size."""
         num_real = len(range(rank, self.num_real, world_size))
         return dataclasses.replace(self, row_ids=self.row_ids[rank::world_size], num_real=num_real)
 
@@ -47,58 +49,74 @@ class Batch:
 class EpochPlan:
     """The batches of one pass over the rows, in order.
 
-    row_ids: int64 [number of batches, batch size]. num_real, lengths: int64 [number of batches]. As in Batch.
+    Attributes:
+        row_ids: int64 [number of batches, batch size], as in Batch.
+        num_real, lengths: int64 [number of batches], as in Batch.
     """
 
     row_ids: np.ndarray
     num_real: np.ndarray
     lengths: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.num_real)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Batch:
         return Batch(self.row_ids[index], int(self.num_real[index]), int(self.lengths[index]))
 
-    def drop_short(self):
-        """The plan without the batch that filler rows complete."""
+    def drop_short(self) -> "EpochPlan":
+        """The plan without the batch that has filler rows."""
         whole = self.num_real == self.row_ids.shape[1]
         return EpochPlan(self.row_ids[whole], self.num_real[whole], self.lengths[whole])
 
-    def part(self, rank, world_size):
-        """The batches of one rank where each runs whole batches: rank r takes batches r::W."""
+    def part(self, rank: int, world_size: int) -> "EpochPlan":
+        """One rank's batches where ranks take whole batches: batches rank::world_size."""
         taken = slice(rank, None, world_size)
         return EpochPlan(self.row_ids[taken], self.num_real[taken], self.lengths[taken])
 
-    def padding_share(self, row_lengths):
-        """Share of all token places that hold no token of a real row."""
-        places = (self.lengths * self.row_ids.shape[1]).sum()
+    def padding_share(self, row_lengths: np.ndarray) -> float:
+        """Fraction of all padded tokens that belong to no real row."""
+        padded = (self.lengths * self.row_ids.shape[1]).sum()
         is_real = np.arange(self.row_ids.shape[1]) < self.num_real[:, None]
-        return float(1.0 - row_lengths[self.row_ids][is_real].sum() / max(places, 1))
+        return float(1.0 - row_lengths[self.row_ids][is_real].sum() / max(padded, 1))
 
 
 class TrainingPlan:
-    """All batches of a training; each epoch's order is made when its first batch is asked for.
+    """All batches of a training run; each epoch is planned when its first batch is requested.
 
     Args:
         row_lengths: int [rows], tokens of each row.
         buckets: ascending lengths; the last must hold the longest row.
         batch_size: rows of a global batch.
-        seed: decides every epoch's order.
-        updates, epochs: where the training ends: after so many updates, or as many whole ones as fit into so many epochs.
-        shuffle: a new order each epoch; False keeps the rows of a length in their order, the shorter lengths first.
-        drop_short: leave out each epoch's batch that filler rows complete.
-        accumulation_steps: batches that make one update.
+        seed: determines every epoch's order.
+        updates: number of updates; None takes as many whole updates as fit into `epochs`.
+        shuffle: a new order each epoch; False sorts rows by bucket and otherwise keeps their order.
+        drop_short: leave out the batch of each epoch that has filler rows.
+        accumulation_steps: batches per update.
 
     Raises:
-        ValueError: not one whole update comes together.
+        ValueError: fewer rows or batches than one whole update needs.
     """
 
     def __init__(
-        self, row_lengths, buckets, batch_size, seed, updates=None, epochs=1, shuffle=True, drop_short=False, accumulation_steps=1
+        self,
+        row_lengths: np.ndarray,
+        buckets: Sequence[int],
+        batch_size: int,
+        seed: int,
+        updates: int | None = None,
+        epochs: float = 1,
+        shuffle: bool = True,
+        drop_short: bool = False,
+        accumulation_steps: int = 1,
     ):
-        self.row_lengths, self.buckets, self.batch_size, self.seed = row_lengths, buckets, batch_size, seed
-        self.shuffle, self.drop_short, self.accumulation_steps = shuffle, drop_short, accumulation_steps
+        self.row_lengths = row_lengths
+        self.buckets = buckets
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.drop_short = drop_short
+        self.accumulation_steps = accumulation_steps
         count = len(row_lengths)
         self.batches_per_epoch = count // batch_size if drop_short else -(-count // batch_size)
         if not self.batches_per_epoch:
@@ -107,31 +125,32 @@ class TrainingPlan:
         self.updates = batches // accumulation_steps
         if not self.updates:
             raise ValueError(f"accumulation_steps={accumulation_steps}, but the whole training has {batches} batches")
-        self._epochs, self._last_update = {}, (None, ())
+        self._epochs: dict[int, EpochPlan] = {}
+        self._last_update: tuple[int | None, tuple[tuple[int, np.ndarray], ...]] = (None, ())
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.updates * self.accumulation_steps
 
-    def __getitem__(self, index):
-        """Batch number `index` of the whole training."""
-        epoch, place = divmod(index, self.batches_per_epoch)
-        return dataclasses.replace(self.epoch(epoch)[place], epoch=epoch, update=self._update(index // self.accumulation_steps))
+    def __getitem__(self, index: int) -> Batch:
+        """Batch number `index` of the whole training run."""
+        epoch, index_in_epoch = divmod(index, self.batches_per_epoch)
+        return dataclasses.replace(self.epoch(epoch)[index_in_epoch], epoch=epoch, update=self._update(index // self.accumulation_steps))
 
-    def _update(self, number):
-        """The rows of update `number` by epoch; the last one is kept."""
+    def _update(self, number: int) -> tuple[tuple[int, np.ndarray], ...]:
+        """The rows of update `number` by epoch; the latest result is kept."""
         known, update = self._last_update
         if known != number:
-            rows = {}
+            rows: dict[int, list[np.ndarray]] = {}
             for index in range(number * self.accumulation_steps, (number + 1) * self.accumulation_steps):
-                epoch, place = divmod(index, self.batches_per_epoch)
-                batch = self.epoch(epoch)[place]
+                epoch, index_in_epoch = divmod(index, self.batches_per_epoch)
+                batch = self.epoch(epoch)[index_in_epoch]
                 rows.setdefault(epoch, []).append(batch.row_ids[: batch.num_real])
             update = tuple((epoch, np.concatenate(parts)) for epoch, parts in rows.items())
             self._last_update = number, update
         return update
 
-    def epoch(self, number):
-        """The EpochPlan of one epoch; the last few are kept."""
+    def epoch(self, number: int) -> EpochPlan:
+        """The plan of one epoch; the last two are kept."""
         plan = self._epochs.get(number)
         if plan is None:
             plan = plan_epoch(self.row_lengths, self.buckets, self.batch_size, self.seed, number, self.shuffle)
@@ -141,28 +160,28 @@ class TrainingPlan:
         return plan
 
 
-def plan_epoch(row_lengths, buckets, batch_size, seed, epoch, shuffle=True):
+def plan_epoch(row_lengths: np.ndarray, buckets: Sequence[int], batch_size: int, seed: int, epoch: int, shuffle: bool = True) -> EpochPlan:
     """The plan of one pass over all rows, each row exactly once.
 
     Args:
         row_lengths: int [rows], tokens of each row.
-        buckets: ascending lengths; the last must hold the longest row. With a single one no row is moved for its length.
+        buckets: ascending lengths; the last must hold the longest row. With only one, lengths do not affect the order.
         batch_size: rows of a global batch.
-        seed, epoch: they alone decide the order.
-        shuffle: False makes one window of all rows: the best packing, for evaluation.
+        seed, epoch: alone determine the order.
+        shuffle: False makes one window of all rows, which packs best, for evaluation.
     """
     row_ids, num_real = _cut(np.searchsorted(buckets, row_lengths), batch_size, seed, epoch, shuffle)
     longest = row_lengths[row_ids].max(1)
-    places = np.searchsorted(buckets, longest)
-    if places.max() >= len(buckets):
+    choice = np.searchsorted(buckets, longest)
+    if choice.max() >= len(buckets):
         raise ValueError(f"bucket_list={tuple(buckets)}: a row has {longest.max()} tokens")
-    return EpochPlan(row_ids, num_real, np.asarray(buckets)[places])
+    return EpochPlan(row_ids, num_real, np.asarray(buckets)[choice])
 
 
-def choose_buckets(row_lengths, batch_size, seed, shuffle=True, multiple=1):
-    """At most MAX_BUCKETS lengths that make the padding least, fewer where one more would save little.
+def choose_buckets(row_lengths: np.ndarray, batch_size: int, seed: int, shuffle: bool = True, multiple: int = 1) -> tuple[int, ...]:
+    """The at most MAX_BUCKETS lengths with the least padding; fewer where another would save little.
 
-    Exact for the plan of the first epoch, by dynamic programming over the longest rows of its batches.
+    Exact for the first epoch's plan, by dynamic programming over the longest row of each batch.
 
     Args:
         multiple: lengths are rounded up to a multiple of it.
@@ -174,24 +193,26 @@ def choose_buckets(row_lengths, batch_size, seed, shuffle=True, multiple=1):
     counts = counts.astype(np.float64)
     counts[-1] -= 1  # appended above only to be a candidate: another epoch may put the longest row anywhere
     below = np.concatenate([[0.0], np.cumsum(counts)])
-    cost, choice = below[1:] * lengths, [[length] for length in lengths]  # one bucket for all batches up to each length
-    best_cost, best = cost[-1], choice[-1]
+    cost = below[1:] * lengths  # with one bucket for all batches up to each length
+    choice = [[length] for length in lengths]
     for _ in range(MAX_BUCKETS - 1):
-        new_cost, new_choice = cost.copy(), list(choice)
+        new_cost = cost.copy()
+        new_choice = list(choice)
         for last in range(1, len(lengths)):
             totals = cost[:last] + (below[last + 1] - below[1 : last + 1]) * lengths[last]
             split = int(totals.argmin())
             if totals[split] < new_cost[last]:
-                new_cost[last], new_choice[last] = totals[split], [*choice[split], lengths[last]]
-        cost, choice = new_cost, new_choice
-        if cost[-1] > best_cost * (1 - _WORTHWHILE_SAVING):
+                new_cost[last] = totals[split]
+                new_choice[last] = [*choice[split], lengths[last]]
+        if new_cost[-1] > cost[-1] * (1 - _WORTHWHILE_SAVING):
             break
-        best_cost, best = cost[-1], choice[-1]
-    return tuple(int(length) for length in best)
+        cost = new_cost
+        choice = new_choice
+    return tuple(int(length) for length in choice[-1])
 
 
 def _cut(keys, batch_size, seed, epoch, shuffle):
-    """Row ids [batches, batch size], in each window by rising key, and the number of real rows of each batch."""
+    """Row ids [batches, batch size], sorted by key within each window, and the number of real rows in each batch."""
     count = len(keys)
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(count) if shuffle else np.arange(count)

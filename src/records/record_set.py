@@ -1,43 +1,48 @@
-"""Rows on disk, ready for the pipeline: a RecordSet, memory-mapped, and the cache folder that it lies in.
+"""Rows ready for the pipeline: a memory-mapped RecordSet and its cache folder.
 
 Rows are stored without padding in flat arrays. (MindSpore's MindDataset cannot serve a plan of several epochs: its
-samplers take no more row numbers than the file has rows.) The folder is written whole, so a folder that exists is complete.
+samplers take no more row numbers than the file has rows.) The folder is written whole, so an existing folder is complete.
 """
 
 import dataclasses
 import functools
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from src.files import locked, write_text, written_whole
+from src.records.plan import Batch
 
-_FORMAT = 6  # of the cache; a change in what the rows are made of gets a new number
-_PADDING = {"label_ids": -1}  # no label; all else is padded with 0
-_SAMPLE = 1 << 20  # bytes at both ends of a large file that stand for all of it in a key
+_FORMAT = 6  # cache version; a change in how rows are made gets a new number
+_PADDING = {"label_ids": -1}  # -1 means no label; all other columns are padded with 0
+_SAMPLE = 1 << 20  # bytes at each end of a large file that represent it in a key
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows: what readers deliver and the cache appends.
+    """Some rows, as readers deliver them and the cache appends them.
 
-    lengths: int32 [rows], tokens of each row. tokens: name -> [all tokens], values of the rows behind each other.
-    rows: name -> [rows, ...].
+    Attributes:
+        lengths: int32 [rows], tokens of each row.
+        tokens: name -> [all tokens], the rows' values, concatenated.
+        rows: name -> [rows, ...].
     """
 
     lengths: np.ndarray
-    tokens: dict
-    rows: dict
+    tokens: dict[str, np.ndarray]
+    rows: dict[str, np.ndarray]
 
-    def maxima(self):
-        """The largest value of each column, and of `lengths`: dict of name -> float."""
+    def maxima(self) -> dict[str, float]:
+        """The largest value of each column, `lengths` included."""
         columns = {"lengths": self.lengths, **self.tokens, **self.rows}
         return {name: float(np.max(values)) for name, values in columns.items()}
 
-    def head(self, count):
+    def head(self, count: int) -> "Chunk":
         """The first `count` rows."""
         end = int(self.lengths[:count].sum(dtype=np.int64))
         tokens = {name: values[:end] for name, values in self.tokens.items()}
@@ -46,34 +51,39 @@ class Chunk:
 
 @dataclass(frozen=True)
 class RecordSet(Chunk):
-    """All rows of a data set. largest: what `maxima` gives. key: tells data sets apart."""
+    """All rows of a data set.
 
-    largest: dict = dataclasses.field(default_factory=dict)
+    Attributes:
+        largest: the result of `maxima`.
+        key: a fingerprint of the data set.
+    """
+
+    largest: dict[str, float] = dataclasses.field(default_factory=dict)
     key: int = 0
 
-    def maxima(self):
+    def maxima(self) -> dict[str, float]:
         return self.largest
 
     @functools.cached_property
-    def starts(self):
-        """int64 [rows], where each row begins in the flat columns."""
+    def starts(self) -> np.ndarray:
+        """int64 [rows], each row's start in the flat columns."""
         return np.cumsum(self.lengths, dtype=np.int64) - self.lengths
 
-    def column(self, name, batch):
-        """One column of a Batch: int32 [B, batch.length], padded, or [B, ...]; `input_mask` follows from the lengths."""
+    def column(self, name: str, batch: Batch) -> np.ndarray:
+        """One column of a Batch: int32 [B, batch.length], padded, or [B, ...]; `input_mask` is made from the lengths."""
         if name in self.rows:
             return self.rows[name][batch.row_ids]
         lengths = self.lengths[batch.row_ids, None]
-        places = np.arange(batch.length)[None, :]
+        positions = np.arange(batch.length)[None, :]
         if name == "input_mask":
-            return (places < lengths).astype(np.int32)
+            return (positions < lengths).astype(np.int32)
         starts = self.starts[batch.row_ids, None]
-        values = self.tokens[name][starts + np.minimum(places, lengths - 1)]
-        return np.where(places < lengths, values, _PADDING.get(name, 0)).astype(np.int32)
+        values = self.tokens[name][starts + np.minimum(positions, lengths - 1)]
+        return np.where(positions < lengths, values, _PADDING.get(name, 0)).astype(np.int32)
 
 
-def join_rows(rows):
-    """A Chunk of a list of dicts; lists in them are token columns, of one length in a row, and numbers are not."""
+def join_rows(rows: list[dict[str, Any]]) -> Chunk:
+    """A Chunk of rows given as dicts: lists, of equal length within a row, become token columns, and numbers row columns."""
     tokens = [name for name, value in rows[0].items() if np.ndim(value)]
     return Chunk(
         np.array([len(row[tokens[0]]) for row in rows], np.int32),
@@ -82,8 +92,8 @@ def join_rows(rows):
     )
 
 
-def make_key(*parts):
-    """A short name for what follows from `parts`: files by their bytes, all else by its text."""
+def make_key(*parts: Any) -> str:
+    """A short hash of `parts`: of a Path, the file's bytes; of anything else, its repr."""
     digest = hashlib.sha256(str(_FORMAT).encode())
     for part in parts:
         digest.update(Path(part).read_bytes() if isinstance(part, Path) else repr(part).encode())
@@ -91,8 +101,8 @@ def make_key(*parts):
     return digest.hexdigest()[:16]
 
 
-def fingerprint_file(path):
-    """Name, size and both ends of a file that may be too large to be read for a key."""
+def fingerprint_file(path: Path | str) -> tuple[str, int, str]:
+    """Name, size and a hash of both ends of a file that may be too large to hash whole."""
     with open(path, "rb") as file:
         size = file.seek(0, 2)
         file.seek(0)
@@ -101,16 +111,16 @@ def fingerprint_file(path):
         return Path(path).name, size, hashlib.sha256(head + file.read()).hexdigest()
 
 
-def cached_records(folder, make_chunks):
-    """The RecordSet in `folder`, made from `make_chunks()` where it does not exist yet.
+def cached_records(folder: Path | str, make_chunks: Callable[[], Iterable[Chunk]]) -> RecordSet:
+    """The RecordSet in `folder`, made from `make_chunks()` if the folder does not exist yet.
 
     Args:
-        folder: named by everything that the rows follow from.
-        make_chunks: () -> iterable of Chunks with the same columns.
+        folder: its name is a hash of everything that determines the rows.
+        make_chunks: makes Chunks that all have the same columns.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        with locked(folder.parent):  # of several ranks that come here together one makes the rows
+        with locked(folder.parent):  # if several ranks get here together, one makes the rows
             if not folder.is_dir():
                 with written_whole(folder) as temporary:
                     temporary.mkdir()
@@ -125,8 +135,9 @@ def cached_records(folder, make_chunks):
     return RecordSet(lengths, **parts, largest=largest, key=int(hashlib.sha256(folder.name.encode()).hexdigest()[:15], 16))
 
 
-def _write(folder, chunks):
-    files, largest = {}, {}
+def _write(folder: Path, chunks: Iterable[Chunk]) -> None:
+    files: dict[str, _GrowingArray] = {}
+    largest: dict[str, float] = {}
     try:
         for chunk in chunks:
             for name, value in chunk.maxima().items():
@@ -146,24 +157,25 @@ def _write(folder, chunks):
 class _GrowingArray:
     """A .npy file whose first axis grows; int64 is stored as int32, float64 as float32."""
 
-    def __init__(self, path, first):
+    def __init__(self, path: Path, first: np.ndarray):
         self.dtype = np.dtype({"int64": "int32", "float64": "float32"}.get(first.dtype.name, first.dtype))
-        self.shape, self.count = first.shape[1:], 0
+        self.shape = first.shape[1:]
+        self.count = 0
         self.file = open(path, "wb")  # noqa: SIM115 (closed by close)
         self._write_header()
 
-    def append(self, array):
+    def append(self, array: np.ndarray) -> None:
         if array.shape[1:] != self.shape:
             name = Path(self.file.name).stem.partition("-")[2]
-            raise ValueError(f"rows with {array.shape[1:]} values in {name} behind rows with {self.shape}")
+            raise ValueError(f"rows with {array.shape[1:]} values in {name} after rows with {self.shape}")
         self.file.write(np.ascontiguousarray(array, self.dtype).data)
         self.count += len(array)
 
     def _write_header(self):
         header = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.count, *self.shape)}
-        np.lib.format.write_array_header_1_0(self.file, header)  # pads, so that a larger count fits into the same place
+        np.lib.format.write_array_header_1_0(self.file, header)  # padded, so that a larger count fits too
 
-    def close(self):
+    def close(self) -> None:
         self.file.seek(0)
         self._write_header()
         self.file.close()

@@ -1,14 +1,22 @@
-"""Pretraining records to MindRecord or TFRecord files, one or more shards."""
+"""Writers of records to MindRecord or TFRecord files, in one or more shards."""
 
 import gc
 import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from src.records.mindrecord_format import merge_columns
 from src.records.tfrecord import encode_examples
 
+Layout = dict[str, tuple[str, int]]  # name of each column -> ("int32" or "float32", values per row)
+Rows = np.ndarray | list[bytes]  # MindRecord's uint8 [B, bytes], or TFRecord's frames
 
-def pack(file_format, columns):
-    """Rows as they are written, a sequence of bytes: the costly part, which a worker does.
+
+def pack(file_format: str, columns: dict[str, np.ndarray]) -> Rows:
+    """The bytes of rows as they are written; the costly part, done by worker processes.
 
     Args:
         columns: name -> int32 or float32 array [B, values].
@@ -16,59 +24,60 @@ def pack(file_format, columns):
     return encode_examples(columns) if file_format == "tfrecord" else merge_columns(columns)
 
 
-def open_writer(file_format, path, layout, num_rows, num_shards, description):
+def open_writer(
+    file_format: str, path: Path, layout: Layout, num_rows: int, num_shards: int, description: dict[str, Any]
+) -> "ShardedWriter":
     """A ShardedWriter of new files.
 
     Args:
-        path: a Path, the file, or what the names of the shards begin with: path-00000-of-00004.
-        layout: name of each column -> (dtype "int32" or "float32", values a row).
-        description: dict, kept in MindRecords.
+        path: the file, or the prefix of the shards: path-00000-of-00004.
+        description: kept in the header of MindRecords.
     """
     names = [path.name] if num_shards == 1 else [f"{path.name}-{shard:05d}-of-{num_shards:05d}" for shard in range(num_shards)]
     paths = [path.with_name(name) for name in names]
     if file_format == "tfrecord":
         write_schema(path.with_name(f"{path.stem}.schema.json"), layout, num_rows)
         return ShardedWriter([TFRecordWriter(part) for part in paths])
-    from src.records.mindrecord import MindRecordWriter  # takes seconds to import, and TFRecords do without it
+    from src.records.mindrecord import MindRecordWriter  # takes seconds to import, and TFRecords do not need it
 
-    gc.freeze()  # else each collection walks all that the import left behind
+    gc.freeze()  # or each collection walks everything that was imported
     return ShardedWriter([MindRecordWriter(part, {name: kind for name, (kind, _) in layout.items()}, description) for part in paths])
 
 
 class ShardedWriter:
-    """Deals rows out to the files in turn, as Google's script does. (MindSpore's own division into shards varies from run to run.)"""
+    """Distributes rows over the files in turn, as Google's script does. (MindSpore's own sharding varies from run to run.)"""
 
-    def __init__(self, writers):
+    def __init__(self, writers: Sequence[Any]):
         self._writers = writers
         self._num_rows = 0
 
-    def write(self, rows):
+    def write(self, rows: Rows) -> None:
         for number, writer in enumerate(self._writers):
             own = rows[(number - self._num_rows) % len(self._writers) :: len(self._writers)]
             if len(own):
                 writer.write(own)
         self._num_rows += len(rows)
 
-    def close(self):
+    def close(self) -> None:
         for writer in self._writers:
             writer.close()
 
 
 class TFRecordWriter:
-    """Writes frames."""
+    """Writes frames to one file."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path | str):
         self._file = open(path, "wb")  # noqa: SIM115 (closed by close)
 
-    def write(self, frames):
+    def write(self, frames: list[bytes]) -> None:
         self._file.write(b"".join(frames))
 
-    def close(self):
+    def close(self) -> None:
         self._file.close()
 
 
-def write_schema(path, layout, num_rows):
-    """The model zoo's JSON schema of TFRecords."""
-    kinds = {"int32": "int64", "float32": "float32"}  # as tf.train.Example holds them
+def write_schema(path: Path, layout: Layout, num_rows: int) -> None:
+    """Write the model zoo's JSON schema of TFRecords."""
+    kinds = {"int32": "int64", "float32": "float32"}  # types in tf.train.Example
     columns = {name: {"type": kinds[kind], "rank": 1, "shape": [size]} for name, (kind, size) in layout.items()}
     path.write_text(json.dumps({"datasetType": "TF", "numRows": num_rows, "columns": columns}, indent=1) + "\n", encoding="utf-8")

@@ -1,10 +1,10 @@
 """Try a command for Ascend on a machine without an NPU: `python -m src.report.ascend [options] COMMAND...`.
 
-MindSpore's own plugin for Ascend compiles each graph, selects its kernels and plans the memory; the launches are skipped, and every
-output is 0. What is left to find out on a real machine: numbers, speed, and what CANN alone checks. COMMAND runs in the present folder
-and chooses the device itself, by --device_target Ascend; its own outputs are worth nothing and belong into a folder to be removed.
+MindSpore's own Ascend plugin compiles each graph, selects its kernels and plans the memory; kernel launches are skipped, and every
+output is 0. Only a real machine shows numbers, speed, and the checks that CANN itself makes. COMMAND runs in the current folder
+and must select the device by --device_target Ascend; its outputs are meaningless and belong in a temporary folder.
 
-Ends as COMMAND does, or with 1 where an operator has no Ascend kernel or nothing is compiled, and with 124 after the time limit.
+The exit code is that of COMMAND, 1 if an operator has no Ascend kernel or nothing is compiled, or 124 after the time limit.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -28,16 +29,16 @@ from src.launch.commands import RANK_VARIABLES
 from src.ranks import find_rank_info
 from src.report.ascend_log import LOG_LEVELS, DryRun
 
-EXIT_TIMED_OUT = 124  # that of `timeout`
-_SCHEDULER = ("MS_SCHED_HOST", "MS_SCHED_PORT")  # by these the framework would look for msrun's
-_STATISTICS = re.compile(r"(Device MOC|MindSpore Used|MindSpore memory base|Used peak|Actual peak) .*\n|\n")  # the framework's, at exit
+EXIT_TIMED_OUT = 124  # as of the command `timeout`
+_SCHEDULER = ("MS_SCHED_HOST", "MS_SCHED_PORT")  # with these set, the framework would wait for msrun's scheduler
+_STATISTICS = re.compile(r"(Device MOC|MindSpore Used|MindSpore memory base|Used peak|Actual peak) .*\n|\n")  # printed by MindSpore at exit
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     parser = Parser(prog="python -m src.report.ascend", description=__doc__)
-    parser.add_argument("--json", metavar="FILE", help="write what is printed, and the kernels by operator, to this file")
+    parser.add_argument("--json", metavar="FILE", help="write the report, and the kernels by operator, to this file")
     parser.add_argument("--output_dir", metavar="FOLDER", help="keep the framework's files and warnings here")
-    parser.add_argument("--time_limit", type=int, default=900, metavar="SECONDS", help="a `while` on the device may never end in a dry run")
+    parser.add_argument("--time_limit", type=int, default=900, metavar="SECONDS", help="needed as a `while` on the device may never end")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND...")
     with bad_input_exits():
         options = parser.parse_args(argv)
@@ -59,11 +60,11 @@ def main(argv=None):
     return code or (EXIT_CHECK_FAILED if found.without_kernel or not found.networks else 0)
 
 
-def run(command, folder, libraries, time_limit):
-    """Run a command with the stand-ins; what it says itself goes to this process's output, the framework's warnings to FOLDER/log.txt.
+def run(command: list[str], folder: Path, libraries: Path, time_limit: float) -> tuple[int, DryRun]:
+    """Run a command with the stand-in libraries; its own output is passed on, the framework's warnings go to FOLDER/log.txt.
 
     Returns:
-        its exit code, 124 after the time limit, and the DryRun.
+        The command's exit code, 124 after the time limit; and the DryRun.
     """
     found = DryRun()
     expired = threading.Event()
@@ -80,13 +81,14 @@ def run(command, folder, libraries, time_limit):
             print(f"error: {command[0]}: {error.strerror}", file=sys.stderr)
             sys.exit(EXIT_BAD_INPUT)
 
-        def end():
+        def end() -> None:
             expired.set()
             _kill(process)
 
         timer = threading.Timer(time_limit, end)
         timer.start()
         try:
+            assert process.stderr is not None
             for raw in process.stderr:
                 line = raw.decode(errors="replace")
                 if found.read(line.rstrip("\n")):
@@ -98,13 +100,15 @@ def run(command, folder, libraries, time_limit):
         finally:
             timer.cancel()
             _kill(process)
-    return (EXIT_TIMED_OUT if expired.is_set() else code if code >= 0 else 128 - code), found
+    if expired.is_set():
+        return EXIT_TIMED_OUT, found
+    return code if code >= 0 else 128 - code, found
 
 
-def environment(folder, libraries, environ=os.environ):
-    """The variables of a dry run: stand-ins found first, launches skipped, a log that tells what is asked, files kept to a folder.
+def environment(folder: Path, libraries: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Environment of a dry run: stand-in libraries come first, launches are skipped, the log has the kernels, files go to `folder`.
 
-    One process compiles what a rank of several runs; it waits for no others, and no rank table is read.
+    One process compiles one rank's graphs; it waits for no other rank and reads no rank table.
     """
     place = find_rank_info(environ)
     alone = {name: value for name, value in environ.items() if name not in (*RANK_VARIABLES, *_SCHEDULER)}
@@ -131,8 +135,8 @@ def _kill(process):
 
 
 @contextmanager
-def _offload_folder_removed():
-    """The one folder whose path no variable sets: the framework makes ./offload, empty, where it is absent."""
+def _offload_folder_removed() -> Iterator[None]:
+    """Remove the empty folder ./offload if the framework makes it; no variable sets its path."""
     folder = Path("offload")
     existed = folder.exists()
     try:

@@ -1,10 +1,12 @@
-"""What MindSpore's log says of a compilation for Ascend: kernels of each graph, launches, memory as planned, operators without a kernel."""
+"""Reads MindSpore's log of a compilation for Ascend: each graph's kernels and launches, planned memory, operators without a kernel."""
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-# what the log must tell; the framework's modules that say it, and how loud they must be
+# modules of MindSpore whose log is read -> log level that they need
 LOG_LEVELS = {"DEVICE": 1, "RUNTIME_FRAMEWORK": 1, "SESSION": 1}
 _ENTRY = re.compile(r"\[(?:INFO|WARNING|ERROR|CRITICAL|DEBUG)\] \w+\((\d+)[,:]")
 _NETWORK = re.compile(r"start compile function graph: (\S+)")
@@ -16,7 +18,7 @@ _ORDER = re.compile(r"PrintGraphExecuteOrder\] Index\[\d+\], node name\[([^\]]*)
 _NOP = "OptimizeNopNode] The reference relation of nopnode"
 _BACKOFF = re.compile(r"Try to use backoff CPU kernel, node:(\S+)")
 _PEAK = re.compile(r"Max (peak|actual) used memory size is (\d+)")
-_EVENTS = ("StreamSend", "StreamRecv")  # by which streams wait for each other: no kernels
+_EVENTS = ("StreamSend", "StreamRecv")  # synchronisation of streams, not kernels
 _BRANCH = re.compile(r"([✓✗])(.*)$")  # the two sides of an `if`
 
 
@@ -24,9 +26,11 @@ _BRANCH = re.compile(r"([✓✗])(.*)$")  # the two sides of an `if`
 class Graph:
     """One graph of kernels; a network with an `if` on the device has several.
 
-    function: that it is compiled from, with ✓ or ✗ before the side of an `if`.
-    aclnn, aclop, other: kernels selected, by kind. unlaunched: nodes that only give a tensor another shape.
-    operators: nodes as they run, with the copies that are put in after the selection; name -> number.
+    Attributes:
+        function: the function it is compiled from; ✓ or ✗ marks a branch of an `if`.
+        aclnn, aclop, other: number of selected kernels of each kind.
+        unlaunched: number of nodes that only reshape a tensor.
+        operators: name -> number of nodes that run, including copies inserted after kernel selection.
     """
 
     number: int
@@ -38,49 +42,58 @@ class Graph:
     operators: Counter = field(default_factory=Counter)
 
     @property
-    def launches(self):
-        """0 for a graph whose compilation did not come to an end."""
+    def launches(self) -> int:
+        """Number of kernel launches; 0 for a graph whose compilation did not finish."""
         return max(0, self.operators.total() - self.unlaunched - sum(self.operators[name] for name in _EVENTS))
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         return vars(self) | {"launches": self.launches, "operators": dict(self.operators.most_common())}
 
 
 @dataclass
 class Network:
-    """What is compiled in one piece: a training step, an evaluation."""
+    """A network compiled as a unit: a training step, an evaluation."""
 
     name: str
-    graphs: list = field(default_factory=list)
+    graphs: list[Graph] = field(default_factory=list)
 
     def count_launches(self) -> tuple[int, int]:
-        """Fewest and most launches of one run: of the two sides of an `if` one is taken; a loop's body counts once."""
+        """Fewest and most launches of one run: only one branch of an `if` runs; a loop's body counts once."""
         fewest = most = 0
-        sides = {}
+        branches: dict[str, Counter] = {}
         for graph in self.graphs:
             branch = _BRANCH.search(graph.function)
             if branch is None:
-                fewest, most = fewest + graph.launches, most + graph.launches
+                fewest += graph.launches
+                most += graph.launches
             else:
-                counts = sides.setdefault(branch[2], Counter({"✓": 0, "✗": 0}))
+                counts = branches.setdefault(branch[2], Counter({"✓": 0, "✗": 0}))
                 counts[branch[1]] += graph.launches
-        for counts in sides.values():
-            fewest, most = fewest + min(counts.values()), most + max(counts.values())
+        for counts in branches.values():
+            fewest += min(counts.values())
+            most += max(counts.values())
         return fewest, most
 
 
 class DryRun:
-    """Reads a log line by line."""
+    """A log, read line by line.
 
-    def __init__(self):
-        self.networks = []
-        self.aclop, self.without_kernel = set(), set()  # names of operators
-        self.peak = {"peak": 0, "actual": 0}  # bytes: of tensors, and with gaps between them
-        self._current = {}  # process -> its Network
-        self._function = {}  # process -> name of what it compiles
+    Attributes:
+        networks: in the order of their compilation.
+        aclop, without_kernel: names of operators.
+        peak: bytes, of tensors ("peak") and with the gaps between them ("actual").
+    """
+
+    def __init__(self) -> None:
+        self.networks: list[Network] = []
+        self.aclop: set[str] = set()
+        self.without_kernel: set[str] = set()
+        self.peak = {"peak": 0, "actual": 0}
+        self._current: dict[str, Network] = {}  # by process
+        self._function: dict[str, str] = {}  # name of the function being compiled, by process
 
     def read(self, line: str) -> bool:
-        """Take in what a line tells; False where it is none of the framework's log."""
+        """Read a line; False if it is not from the framework's log."""
         entry = _ENTRY.match(line)
         if entry is None:
             return False
@@ -106,15 +119,17 @@ class DryRun:
         elif not graphs:
             return
         elif found := _KINDS.search(line):
-            internal, aclnn, aclop, *others = (int(number) for number in found[1].split())
-            graphs[-1].aclnn, graphs[-1].aclop, graphs[-1].other = aclnn, aclop, internal + sum(others)
+            counts = [int(number) for number in found[1].split()]  # internal, aclnn, aclop, others
+            graphs[-1].aclnn = counts[1]
+            graphs[-1].aclop = counts[2]
+            graphs[-1].other = sum(counts) - counts[1] - counts[2]
         elif found := _ORDER.search(line):
             graphs[-1].operators[_operator(found[1])] += 1
         elif _NOP in line:
             graphs[-1].unlaunched += 1
 
-    def describe(self) -> dict:
-        """All of it, for a JSON file."""
+    def describe(self) -> dict[str, Any]:
+        """Everything, for a JSON file."""
         networks = []
         for network in self.networks:
             fewest, most = network.count_launches()
@@ -127,8 +142,8 @@ class DryRun:
             "peak_memory": {"tensors": self.peak["peak"], "with_gaps": self.peak["actual"]},
         }
 
-    def lines(self):
-        """All of it but the counts by operator, for people."""
+    def lines(self) -> Iterator[str]:
+        """Everything but the counts by operator, as text."""
         for network in self.networks:
             fewest, most = network.count_launches()
             skipped = f", {fewest} by the shorter side of each `if`" if fewest < most else ""
@@ -144,10 +159,10 @@ class DryRun:
 
 
 def _plain(name):
-    """A function's name without the numbers of its copies: 1703_1691_1_src_train_step_TrainStep_construct_1948."""
+    """A function's name without its copies' numbers: from 1703_1691_1_src_train_step_TrainStep_construct_1948."""
     return re.sub(r"^(\d+_)+|(_\d+)+$", "", name).removesuffix("_construct")
 
 
 def _operator(node):
-    """The operator of a node: Default/optimizer-Lamb/Select-op13."""
+    """The operator of a node: Select, from Default/optimizer-Lamb/Select-op13."""
     return re.sub(r"-op\d+.*$", "", node.rsplit("/", 1)[-1])

@@ -1,10 +1,11 @@
 """Figures of a binary evaluation: ROC, rates against the threshold, precision against recall, the panel of measures.
 
-Class 1, the second class column of evaluation.csv, is the positive class. Each function takes a runs.Evaluation.
+Class 1, the second class column of evaluation.csv, is the positive class.
 """
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from scipy.special import expit
 from sklearn.metrics import (
     accuracy_score,
@@ -16,20 +17,22 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from src.report.runs import Evaluation
+
 _PANEL_NAMES = {"f1": "F1", "auc": "AUC"}
 
 
-def has_both_classes(evaluation):
-    """Whether each of the two classes occurs among the labels; without that there are no curves."""
+def has_both_classes(evaluation: Evaluation) -> bool:
+    """Whether both classes occur among the labels; otherwise there are no curves."""
     return len(set(evaluation.labels)) == 2
 
 
-def compute_panel(evaluation):
-    """Counts and measures of the decisions that the run took.
+def compute_panel(evaluation: Evaluation) -> dict[str, int | float | None]:
+    """Counts and measures of the run's own decisions.
 
     Returns:
-        dict: n, tp, tn, fp, fn (int); accuracy, precision, recall, f1, tpr, fpr: 0 where the denominator is, as in
-        eval_results.json; auc: None where only one class occurs.
+        n, tp, tn, fp, fn (int); accuracy, precision, recall, f1, tpr, fpr: 0 where the denominator is 0, as in eval_results.json;
+        auc: None if only one class occurs.
     """
     labels, predicted = evaluation.labels, evaluation.predicted
     tn, fp, fn, tp = confusion_matrix(labels, predicted, labels=[0, 1]).ravel().tolist()
@@ -50,21 +53,24 @@ def compute_panel(evaluation):
     }
 
 
-def plot_metrics(evaluation):
+def plot_metrics(evaluation: Evaluation) -> Figure:
     """The panel of measures as a table."""
-    cells = [
-        [_PANEL_NAMES.get(name, name), "–" if value is None else f"{value}" if isinstance(value, int) else f"{value:.4f}"]
-        for name, value in compute_panel(evaluation).items()
-    ]
+    cells = [[_PANEL_NAMES.get(name, name), _format(value)] for name, value in compute_panel(evaluation).items()]
     figure = Figure(figsize=(4, 4))
     axes = figure.subplots()
     axes.axis("off")
-    axes.table(cells, bbox=(0, 0, 1, 1), edges="horizontal")
+    axes.table(cells, bbox=Bbox.unit(), edges="horizontal")
     axes.set_title(f"Evaluation, positive class: {evaluation.classes[1]}")
     return figure
 
 
-def plot_roc(evaluation):
+def _format(value):
+    if value is None:
+        return "–"
+    return f"{value}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def plot_roc(evaluation: Evaluation) -> Figure:
     """True against false positive rate; both classes must occur."""
     margins = _margins(evaluation)
     false_rates, true_rates, _ = roc_curve(evaluation.labels, margins)
@@ -76,20 +82,20 @@ def plot_roc(evaluation):
     return _with_legend(figure)
 
 
-def plot_threshold(evaluation):
-    """True and false positive rate against the least probability that counts as positive; both classes must occur."""
+def plot_threshold(evaluation: Evaluation) -> Figure:
+    """True and false positive rate against the threshold on the probability; both classes must occur."""
     false_rates, true_rates, margins = roc_curve(evaluation.labels, _margins(evaluation), drop_intermediate=False)
-    thresholds = expit(margins)  # the first margin is inf, nothing is positive: the probability 1
+    thresholds = expit(margins)  # the first margin is inf: threshold 1, where nothing is positive
     figure = Figure(figsize=(6, 4))
     axes = figure.subplots()
     for rates, name in ((true_rates, "true positive rate"), (false_rates, "false positive rate")):
-        # a rate holds from its own threshold down to the next smaller one, and is 1 at 0
+        # a rate holds from its threshold down to the next smaller one, and is 1 at threshold 0
         axes.plot([0, *thresholds[::-1]], [1, *rates[::-1]], drawstyle="steps-pre", label=name)
     axes.set(xlabel="decision threshold", ylabel="rate", title="Rates by decision threshold", xlim=(0, 1))
     return _with_legend(figure)
 
 
-def plot_precision_recall(evaluation):
+def plot_precision_recall(evaluation: Evaluation) -> Figure:
     """Precision against recall; both classes must occur."""
     labels, margins = evaluation.labels, _margins(evaluation)
     precisions, recalls, _ = precision_recall_curve(labels, margins)
@@ -103,7 +109,7 @@ def plot_precision_recall(evaluation):
 
 
 def _margins(evaluation):
-    """Log-odds of class 1: unlike its probability they tell 0.99999999999 from 1, as the run's own AUC does."""
+    """Log-odds of class 1; unlike probabilities they distinguish 0.99999999999 from 1, as the run's own AUC does."""
     logs = np.log(np.maximum(evaluation.probabilities, np.finfo(float).tiny))
     return logs[:, 1] - logs[:, 0]
 

@@ -1,13 +1,15 @@
-"""What memory a training takes, and the largest batch that fits: `python -m src.report.memory --config_path RECIPE --device_memory 32GB`.
+"""Estimate a training run's memory and largest batch: `python -m src.report.memory --config_path RECIPE --device_memory 32GB`.
 
-Prints, for the network and length of a recipe (the flags of its run script are taken too): parameters, gradients and moments; the
-activations of one layer, op by op; the largest batch without and with recompute, in float32 and in mixed precision. Draws the
-estimated memory against the op into memory_plan/, as .png and .svg. Nothing is run: docs/memory.md tells how well it fits.
-GB are of 1024^3 bytes, MB of 1024^2.
+Prints, for the network and length of a recipe (the run script's flags are accepted too): parameters, gradients and moments; the
+activations of one layer, op by op; the largest batch without and with recompute, in float32 and in mixed precision. Plots the
+estimated memory against the op into memory_plan/, as .png and .svg. Nothing is run; docs/memory.md compares estimates with measurements.
+A GB is 1024^3 bytes, an MB 1024^2.
 """
 
+import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -18,42 +20,38 @@ from src.files import written_whole
 from src.log import logger
 from src.report.memory_ops import record
 from src.report.memory_schedule import Plan
-from src.report.memory_tape import Form
-from src.tasks.task import TASKS
+from src.report.memory_tape import Form, Tape
+from src.tasks.task import TASKS, Task
 
 MB, GB = 1024**2, 1024**3
 _UNITS = {"MB": MB, "MIB": MB, "GB": GB, "GIB": GB}
-_SEQ_LENGTH = 128  # where neither a flag nor the recipe says: of pretraining the records would
+_SEQ_LENGTH = 128  # default; in pretraining the records determine the length
 _PHASES = ("forward", "backward", "update")
 
 
-def parse_memory(text):
-    """Bytes of `32GB` or `512 MB`.
+def parse_memory(text: str) -> int:
+    """The number of bytes in a text such as `32GB` or `512 MB`.
 
     Raises:
-        ValueError: no number, or another unit.
+        ValueError: not a number with one of these units, or below 1 MB.
     """
-    match = re.fullmatch(r"([0-9.]+)\s*([A-Za-z]*)", text.strip())
-    unit = match and _UNITS.get(match[2].upper())
-    try:
-        size = float(match[1]) * unit
-    except (TypeError, ValueError):
-        size = 0
+    match = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)\s*([A-Za-z]*)", text.strip())
+    size = float(match[1]) * _UNITS.get(match[2].upper(), 0) if match else 0
     if size < MB:
         raise ValueError(f"--device_memory {text}: a number and MB or GB are expected, 1MB at least, such as 32GB")
     return int(size)
 
 
-def find_types(options, target):
-    """Compute types that a table compares: (float32, the mixed one), and which of them the recipe asks for.
+def find_types(options: Any, target: str) -> tuple[tuple[str, ...], str]:
+    """The compute types to compare (float32 and, except on the CPU, a mixed one), and the recipe's choice among them.
 
     Raises:
-        ValueError: the device does not compute in the type, or the planner does not know how.
+        ValueError: the device does not support the type, or the planner does not.
     """
     asked = options.precision.compute_type
     if target == "CPU":
         if asked not in ("auto", "float32"):
-            raise ValueError(f"precision.compute_type={asked}: of the CPU, float32 alone is planned")
+            raise ValueError(f"precision.compute_type={asked}: on the CPU, float32 alone is planned")
         return ("float32",), "float32"
     if asked == "bfloat16" and target != "Ascend":
         raise ValueError(f"precision.compute_type=bfloat16: {target} has no bfloat16 matrix product here; use float16 or float32")
@@ -61,18 +59,20 @@ def find_types(options, target):
     return ("float32", mixed), "float32" if asked == "float32" else mixed
 
 
-def make_plan(options, form, task, seq_length):
-    """The Plan of a training.
+def make_plan(options: Any, form: Form, task: Task, seq_length: int) -> Plan:
+    """The Plan of a training run.
 
     Args:
-        options: of the task's run script. form: Form. task: Task. seq_length: tokens of a row.
+        options: of the task's run script.
+        seq_length: tokens of a row.
     """
     return Plan(record(options, form, task, seq_length), options.optimizer.name, options.accumulation_steps)
 
 
-def describe_fixed(plan, options):
-    """Lines on what does not grow with the batch."""
-    tape, number = plan.tape, plan.parameters // 4
+def describe_fixed(plan: Plan, options: Any) -> list[str]:
+    """Lines on the memory that does not grow with the batch."""
+    tape = plan.tape
+    number = plan.parameters // 4
     copies = sum(op.result.bytes for op in tape.ops if op.name == "cast of a weight")
     rows = [
         (f"parameters: {number:,} of float32", plan.parameters),
@@ -91,16 +91,18 @@ def describe_fixed(plan, options):
     return lines
 
 
-def describe_activations(tape):
-    """Lines on the tensors of embeddings, one layer, and what stands on the encoder."""
+def describe_activations(tape: Tape) -> list[str]:
+    """Lines on the tensors of the embeddings, of one layer, and of the parts after the encoder."""
     layers = sorted({op.part for op in tape.ops if op.part.startswith("layer.")})
     needed = {tensor for op in tape.ops for tensor in op.needs}
-    rows, kept = [], {}
+    rows = []
+    kept: dict[str, int] = {}
     for op in tape.ops:
         if op.part in layers and op.part != "layer.0":
             continue
         for tensor in (op.result, *op.saved):
-            is_kept, size = tensor in needed, f"{tensor.bytes:,}{'' if tensor.per_row else ' once'}"
+            is_kept = tensor in needed
+            size = f"{tensor.bytes:,}{'' if tensor.per_row else ' once'}"
             rows.append((op.part, tensor.name.split(" ", 1)[1], list(tensor.shape), tensor.type, "yes" if is_kept else "no", size))
             kept[op.part] = kept.get(op.part, 0) + tensor.bytes * (is_kept and tensor.per_row)
     lines = _table(("part", "op", "shape of one sequence", "type", "kept for backward", "bytes"), rows, 1)
@@ -108,8 +110,13 @@ def describe_activations(tape):
     return [*lines, "", f"kept for the backward pass, MB a sequence: {', '.join(sums)}"]
 
 
-def describe_batches(plans, memory):
-    """Lines in the form of PaddleFleetX's tables: the largest batch without and with recompute, and what a sequence takes there."""
+def describe_batches(plans: dict[tuple[str, bool], Plan], memory: int) -> list[str]:
+    """Lines as in PaddleFleetX's tables: the largest batch without and with recompute, and the memory of one sequence.
+
+    Args:
+        plans: (compute type, recompute) -> Plan.
+        memory: of the device, in bytes.
+    """
     rows = []
     for kind in dict.fromkeys(kind for kind, _ in plans):
         both = [plans[kind, recompute] for recompute in (False, True)]
@@ -127,13 +134,13 @@ def _change(before, after):
 
 
 def _table(heading, rows, numbers):
-    """Markdown lines; the last columns, as many as `numbers`, are set to the right."""
+    """Lines of a Markdown table; the last `numbers` columns are right-aligned."""
     columns = ["---"] * (len(heading) - numbers) + ["---:"] * numbers
     return [f"| {' | '.join(map(str, row))} |" for row in (heading, columns, *rows)]
 
 
-def plot(baseline, recompute, batch_size, memory, title):
-    """Estimated memory against the number of the op, of two Plans."""
+def plot(baseline: Plan, recompute: Plan, batch_size: int, memory: int, title: str) -> Figure:
+    """A figure of the estimated memory against the op number, for two Plans."""
     figure = Figure(figsize=(9, 5))
     axes = figure.subplots()
     for plan, name, colour in ((baseline, "Baseline", "tab:blue"), (recompute, "Recompute", "tab:orange")):
@@ -149,7 +156,7 @@ def plot(baseline, recompute, batch_size, memory, title):
     return figure
 
 
-def save(figure, folder):
+def save(figure: Figure, folder: Path) -> None:
     """Write memory.png and memory.svg."""
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bert"}):
         for suffix, metadata in (("png", None), ("svg", {"Date": None})):
@@ -161,9 +168,9 @@ def save(figure, folder):
 def _parse(argv):
     parser = cli.Parser(prog="python -m src.report.memory", description=__doc__)
     parser.add_argument("--task", default="pretrain", choices=tuple(TASKS), help="whose network and flags [%(default)s]")
-    parser.add_argument("--device_memory", default="32GB", metavar="SIZE", help="what the training may take, in MB or GB [%(default)s]")
-    parser.add_argument("--batch_size", type=int, metavar="ROWS", help="of the figure; default: the largest without recompute")
-    parser.add_argument("--output", type=Path, default="memory_plan", metavar="FOLDER", help="of the figure [%(default)s]")
+    parser.add_argument("--device_memory", default="32GB", metavar="SIZE", help="memory for the training run, in MB or GB [%(default)s]")
+    parser.add_argument("--batch_size", type=int, metavar="ROWS", help="batch size in the figure; default: the largest without recompute")
+    parser.add_argument("--output", type=Path, default="memory_plan", metavar="FOLDER", help="where the figure is written [%(default)s]")
     parser.epilog = "All other flags are the run script's, such as --config_path, --seq_length, --device_target (default: GPU)."
     plan, rest = parser.parse_known_args(argv)
     plan.memory = parse_memory(plan.device_memory)
@@ -172,11 +179,12 @@ def _parse(argv):
     return plan, rest
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
     with cli.bad_input_exits():
         flags, rest = _parse(argv)
         task = TASKS[flags.task]
-        training = ["--do_train", "true"] if "do_train" in task.options.__dataclass_fields__ else []
+        can_train = "do_train" in {field.name for field in dataclasses.fields(task.options)}
+        training = ["--do_train", "true"] if can_train else []
         options = loader.load(task.options, [*rest, *training], run=False)
         target = "GPU" if options.device_target == "auto" else options.device_target
         seq_length = options.seq_length or _SEQ_LENGTH

@@ -1,87 +1,96 @@
-"""Which tensors live when: forward, backward and update of a Tape as steps, and the bytes that live at each of them.
+"""The lifetimes of tensors: forward, backward and update of a Tape as steps, and the bytes that are live at each step.
 
-A tensor lives from the step that makes it to the last one that reads it. The bytes at a step are a line over the batch size: what
-does not grow, and what a sequence adds. The peak is the highest of these lines, and the largest batch follows exactly.
+A tensor lives from the step that makes it to the last step that reads it. The live bytes of a step are linear in the batch size:
+a constant part, and a part per sequence. The peak is the maximum over all steps; the largest batch follows exactly.
 """
 
 import dataclasses
 import itertools
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 
 import numpy as np
 
-from src.report.memory_tape import Tensor
+from src.report.memory_tape import Op, Tape, Tensor
 
 MOMENTS = {"Lamb": 2, "AdamWeightDecay": 2, "AdamW": 2, "Momentum": 1}  # `make_moments` of src/optim
-# arrays of a parameter's size that its update has in hand besides gradient * factor and moments: `_update_one` of src/optim. LAMB's
-# are both new moments, the step, its product with the rate, the new parameter
+# temporary arrays of a parameter's size in its update, besides gradient * factor and moments: `_update_one` of src/optim. LAMB's
+# are both new moments, the step, its product with the rate, and the new parameter
 _UPDATE_SCRATCH = {"Lamb": 5, "AdamWeightDecay": 0, "AdamW": 0, "Momentum": 3}
-_GROUP_SCRATCH = 5  # arrays of a group's size that its update has in hand: `_update_one` of src/optim/lamb.py
-_CPU_PRODUCT_SCRATCH = 2  # arrays of the result's size, in hand while the CPU multiplies by a factor that is a tensor: measured
+_GROUP_SCRATCH = 5  # temporary arrays of a group's size in its update: `_update_one` of src/optim/lamb.py
+_CPU_PRODUCT_SCRATCH = 2  # temporary arrays of the result's size while the CPU multiplies by a factor that is a tensor; measured
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One op of a training step as it runs.
+    """One op as it runs in a training step.
 
-    Args:
+    Attributes:
         phase: forward, backward or update.
-        reads, writes: Tensors.
-        scratch: bytes a sequence, scratch_fixed: bytes, while it runs.
+        scratch: temporary bytes per sequence.
+        scratch_fixed: temporary bytes whatever the batch size.
     """
 
     phase: str
     name: str
-    reads: tuple
-    writes: tuple
+    reads: tuple[Tensor, ...]
+    writes: tuple[Tensor, ...]
     scratch: int = 0
     scratch_fixed: int = 0
 
 
 class _Backward:
-    """The steps of the backward pass: the ops in reverse, each layer computed again before if `recompute`."""
+    """The steps of the backward pass: the ops in reverse order, each layer preceded by its recomputation if `recompute`."""
 
-    def __init__(self, tape, recompute):
-        self.steps, self.aclnn = [], tape.form.aclnn
-        self.gradients = {}
-        for part, ops in itertools.groupby(reversed(tape.ops), lambda op: op.part):
-            ops = list(ops)
+    def __init__(self, tape: Tape, recompute: bool):
+        self.steps: list[Step] = []
+        self.aclnn = tape.form.aclnn
+        self.gradients: dict[Tensor, Tensor] = {}
+        for part, group in itertools.groupby(reversed(tape.ops), lambda op: op.part):
+            ops = list(group)
             again = self.compute_again(reversed(ops)) if recompute and part.startswith("layer.") else {}
             for op in ops:
                 self.differentiate(op, again)
 
-    def compute_again(self, ops):
-        """Run a layer's ops once more; returns their old tensors -> the new ones."""
-        again = {}
+    def compute_again(self, ops: Iterable[Op]) -> dict[Tensor, Tensor]:
+        """Recompute a layer's ops; returns old tensor -> new tensor."""
+        again: dict[Tensor, Tensor] = {}
         for op in ops:
             if self.aclnn and op.name == "cast of a weight":  # made outside the layer: Linear.weights of src/models/layers.py
                 continue
             for tensor in (op.result, *op.saved):
                 again[tensor] = dataclasses.replace(tensor, name=f"{tensor.name}, again")
-            reads, writes = (tuple(again.get(x, x) for x in tensors) for tensors in (op.inputs, (op.result, *op.saved)))
+            reads = tuple(again.get(x, x) for x in op.inputs)
+            writes = tuple(again[x] for x in (op.result, *op.saved))
             self.steps.append(Step("backward", f"{op.name}, again", reads, writes, op.scratch))
         return again
 
-    def differentiate(self, op, again):
-        """Make the gradients of an op's inputs from that of its result; the loss, which is no tensor to speak of, has none."""
+    def differentiate(self, op: Op, again: dict[Tensor, Tensor]) -> None:
+        """Make the gradients of an op's inputs from its result's; the loss itself has no gradient worth counting."""
         if not op.result.learned:
             return
         gradient = self.gradients.pop(op.result, None)
         made = [(x, self.new_gradient(x)) for x in op.inputs if x.learned and x not in op.passes]
-        groups = [[pair] for pair in reversed(made)] if op.is_product else [made] if made else []  # the CPU's runtime: the weight's first
+        if op.is_product:
+            groups = [[pair] for pair in reversed(made)]  # the CPU's runtime computes the weight's gradient first
+        else:
+            groups = [made] if made else []
         for group in groups:
             needs = [x for x in op.needs if not op.is_product or x != group[0][0]]
             reads = (*((gradient,) if gradient else ()), *(again.get(x, x) for x in needs))
             self.steps.append(Step("backward", f"{op.name}: gradient", reads, tuple(tensor for _, tensor in group)))
-        for x, tensor in [*made, *((x, gradient) for x in op.passes)]:
+        for x, tensor in made:
             self.collect(x, tensor)
+        for x in op.passes:
+            assert gradient is not None, f"{op.name} passes on a gradient that it does not get"
+            self.collect(x, gradient)
 
-    def new_gradient(self, x):
+    def new_gradient(self, x: Tensor) -> Tensor:
         return dataclasses.replace(x, name=f"{len(self.steps)} gradient of {x.name}")
 
-    def collect(self, x, gradient):
-        """A tensor that several ops read has the sum of their gradients, added as they come."""
+    def collect(self, x: Tensor, gradient: Tensor) -> None:
+        """Add a gradient to those of the other ops that read x."""
         if x in self.gradients:
             total = dataclasses.replace(gradient, name=f"{len(self.steps)} sum of gradients of {x.name}")
             self.steps.append(Step("backward", "sum of gradients", (self.gradients[x], gradient), (total,)))
@@ -89,12 +98,8 @@ class _Backward:
         self.gradients[x] = gradient
 
 
-def make_steps(tape, optimizer):
-    """All Steps of a training step: forward, backward, update.
-
-    Args:
-        tape: Tape. optimizer: name of the optimiser.
-    """
+def make_steps(tape: Tape, optimizer: str) -> list[Step]:
+    """The Steps of forward pass, backward pass and update."""
     steps = [Step("forward", op.name, op.inputs, (op.result, *op.saved), op.scratch) for op in tape.ops]
     backward = _Backward(tape, tape.form.recompute)
     steps += backward.steps
@@ -104,7 +109,7 @@ def make_steps(tape, optimizer):
     for parameter in tape.parameters:  # `_square_sum` of src/train/step.py
         steps.append(Step("update", "gradient squared", (backward.gradients[parameter],), (), 0, parameter.bytes))
     scaled = {x: dataclasses.replace(x, name=f"{x.name}: gradient * factor") for x in tape.parameters}
-    for parameter, tensor in scaled.items():  # all of them before the first update, in the CPU's order of ops
+    for parameter, tensor in scaled.items():  # the CPU runs all of these before the first update
         scratch = _CPU_PRODUCT_SCRATCH * parameter.bytes if tape.form.native else 0
         steps.append(Step("update", "gradient * factor", (backward.gradients[parameter],), (tensor,), 0, scratch))
     for parameter, tensor in scaled.items():
@@ -112,9 +117,10 @@ def make_steps(tape, optimizer):
     return steps
 
 
-def _update_groups(parameters, gradients):
-    """The update on Ascend: gradients of one size are put together, then new values of all groups are made, then copied."""
-    groups, steps = defaultdict(list), []
+def _update_groups(parameters: list[Tensor], gradients: dict[Tensor, Tensor]) -> list[Step]:
+    """The update on Ascend: gradients of equal size are stacked, then new values of all groups are computed, then copied."""
+    groups = defaultdict(list)
+    steps = []
     for parameter in parameters:
         groups[math.prod(parameter.shape)].append(parameter)
     news = {}
@@ -130,8 +136,8 @@ def _update_groups(parameters, gradients):
     return steps
 
 
-def _copy_parameters(parameters, steps):
-    """Without a loss scale the update is in the graph of the forward pass, and the framework copies the parameters that it changes."""
+def _copy_parameters(parameters: list[Tensor], steps: list[Step]) -> list[Step]:
+    """Steps with a copy of the parameters: without a loss scale one graph reads and updates them, and the framework copies them first."""
     copies = tuple(dataclasses.replace(parameter, name=f"{parameter.name}, copied") for parameter in parameters)
     last = dataclasses.replace(steps[-1], reads=(*steps[-1].reads, *copies))
     return [Step("forward", "parameters copied", (), copies), *steps[:-1], last]
@@ -141,43 +147,49 @@ class Plan:
     """The memory of one training step.
 
     Args:
-        tape: Tape. optimizer: name of the optimiser. accumulation_steps: micro-batches of an update.
+        accumulation_steps: micro-batches per update.
+
+    Attributes:
+        parameters, moments, buffers: bytes; the buffers sum gradients over micro-batches.
+        fixed, per_row: live bytes at each step: the constant part, and the part per sequence.
+        bytes_per_row: bytes that a sequence adds to the peak, if activations determine it.
     """
 
-    def __init__(self, tape, optimizer, accumulation_steps=1):
+    def __init__(self, tape: Tape, optimizer: str, accumulation_steps: int = 1):
         self.tape = tape
         self.steps = make_steps(tape, optimizer)
         self.parameters = sum(tensor.bytes for tensor in tape.parameters)
         self.moments = MOMENTS[optimizer] * self.parameters
         self.buffers = self.parameters if accumulation_steps > 1 else 0
-        self.fixed, self.per_row = self._count_live()  # bytes at each step: constant ones, and those of a sequence
+        self.fixed, self.per_row = self._count_live()
         self.fixed += self.parameters + self.moments + self.buffers
-        self.bytes_per_row = int(self.per_row.max())  # what a sequence adds to the peak where activations make it
+        self.bytes_per_row = int(self.per_row.max())
 
-    def _count_live(self):
-        first, last = {}, {}
+    def _count_live(self) -> tuple[np.ndarray, np.ndarray]:
+        first: dict[Tensor, int] = {}
+        last: dict[Tensor, int] = {}
         for number, step in enumerate(self.steps):
             for tensor in step.writes:
                 first[tensor] = last[tensor] = number
             for tensor in step.reads:
-                if tensor in first:  # parameters and inputs are always there
+                if tensor in first:  # parameters and inputs are not made by a step and always live
                     last[tensor] = number
-        changes = defaultdict(lambda: np.zeros(len(self.steps) + 1, np.int64))
+        changes = {per_row: np.zeros(len(self.steps) + 1, np.int64) for per_row in (False, True)}
         for tensor, number in first.items():
             changes[tensor.per_row][number] += tensor.bytes
             changes[tensor.per_row][last[tensor] + 1] -= tensor.bytes
         fixed, per_row = changes[False].cumsum()[:-1], changes[True].cumsum()[:-1]
         return fixed + [step.scratch_fixed for step in self.steps], per_row + [step.scratch for step in self.steps]
 
-    def live(self, batch_size):
-        """Bytes at each step."""
+    def live(self, batch_size: int) -> np.ndarray:
+        """Live bytes at each step."""
         return self.fixed + batch_size * self.per_row
 
-    def peak(self, batch_size):
+    def peak(self, batch_size: int) -> int:
         return int(self.live(batch_size).max())
 
-    def largest_batch(self, memory):
-        """The most sequences that fit into `memory` bytes; 0 where not one does."""
+    def largest_batch(self, memory: int) -> int:
+        """The largest number of sequences that fit into `memory` bytes."""
         if (self.fixed > memory).any():
             return 0
         return math.floor(min((memory - fixed) // row for fixed, row in zip(self.fixed, self.per_row) if row))

@@ -1,12 +1,14 @@
 """Figures of finished runs, drawn from their log.jsonl and evaluation.csv: `python -m src.report.plots RUN...`.
 
-Written to RUN/figures, each as .png and .svg. Every run: loss. Classification: confusion; of two classes also metrics, roc,
+Written to RUN/figures as .png and .svg. Every run: loss. Classification: confusion, and with two classes also metrics, roc,
 threshold, precision_recall. Regression: scatter.
 """
 
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,18 +21,18 @@ from src.cli import Parser, bad_input_exits
 from src.files import written_whole
 from src.log import logger
 from src.report.curves import has_both_classes, plot_metrics, plot_precision_recall, plot_roc, plot_threshold
-from src.report.runs import read_evaluation, read_losses
+from src.report.runs import Curves, Evaluation, read_evaluation, read_losses
 
 _CJK_FONT = re.compile("CJK|Noto Sans SC|Source Han|WenQuanYi|SimHei|YaHei|PingFang|Heiti|Arial Unicode|Droid Sans Fallback")
 _LARGEST = 40.0  # inches
 _FIGURES = ("loss", "confusion", "metrics", "roc", "threshold", "precision_recall", "scatter")
 
 
-def draw(run):
-    """Draw all figures that the files of a run allow; what cannot be drawn is named in an info line.
+def draw(run: Path | str) -> None:
+    """Draw all figures that a run's files allow; an info line names those that are skipped.
 
     Raises:
-        FileNotFoundError: the folder is missing, or holds neither log.jsonl nor evaluation.csv.
+        FileNotFoundError: the folder is missing, or has neither log.jsonl nor evaluation.csv.
         ValueError: one of them is damaged; with file and line.
     """
     run = Path(run)
@@ -38,13 +40,13 @@ def draw(run):
         raise FileNotFoundError(f"{run}: no such folder; the output folder of a run is expected")
     if not (run / "log.jsonl").is_file() and not (run / "evaluation.csv").is_file():
         raise FileNotFoundError(f"{run}: holds neither log.jsonl nor evaluation.csv; the output folder of a run is expected")
-    for name in _FIGURES:  # an earlier run of another kind may have left its own
+    for name in _FIGURES:  # remove those of an earlier run of another kind
         for suffix in ("png", "svg"):
             (run / "figures" / f"{name}.{suffix}").unlink(missing_ok=True)
-    style = {
+    style: dict[Any, Any] = {
         "font.family": ["sans-serif", *_find_cjk_font()],
-        "text.parse_math": False,  # a $ in the name of a class is a $
-        "svg.fonttype": "none",  # text stays text: the viewer may have a font that this machine lacks
+        "text.parse_math": False,  # a $ in a class name is a plain character
+        "svg.fonttype": "none",  # keep text as text: the viewer may have fonts that this machine lacks
         "svg.hashsalt": "bert",
     }
     with matplotlib.rc_context(style):
@@ -56,8 +58,8 @@ def draw(run):
             _save(figure, run / "figures", name)
 
 
-def plot_loss(curves):
-    """Losses against the update number: dict of name -> (update numbers, values)."""
+def plot_loss(curves: Curves) -> Figure:
+    """Losses against the update number."""
     figure = Figure(figsize=(6, 4))
     axes = figure.subplots()
     for name, (steps, losses) in curves.items():
@@ -69,8 +71,8 @@ def plot_loss(curves):
     return figure
 
 
-def plot_confusion(evaluation):
-    """True against predicted class: counts, coloured by the share of the true class."""
+def plot_confusion(evaluation: Evaluation) -> Figure:
+    """True against predicted class: counts, coloured by their share of the true class."""
     classes = evaluation.classes
     matrix = confusion_matrix(evaluation.labels, evaluation.predicted, labels=range(len(classes)))
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
@@ -87,8 +89,8 @@ def plot_confusion(evaluation):
     return figure
 
 
-def plot_scatter(evaluation):
-    """Predicted against true score; the correlations are undefined where either does not vary."""
+def plot_scatter(evaluation: Evaluation) -> Figure:
+    """Predicted against true score; the correlations are undefined if either does not vary."""
     true, predicted = evaluation.labels, evaluation.predicted
     varied = len(set(true)) > 1 and len(set(predicted)) > 1
     measures = {"Spearman": spearmanr, "Pearson": pearsonr}
@@ -104,7 +106,7 @@ def plot_scatter(evaluation):
     return figure
 
 
-def _plot_log(path, curves):
+def _plot_log(path: Path, curves: Curves) -> Iterator[tuple[str, Figure]]:
     if not path.is_file():
         logger.info(f"{path}: no such file; loss is skipped")
     elif curves:
@@ -113,7 +115,7 @@ def _plot_log(path, curves):
         logger.info(f"{path}: no training losses; loss is skipped")
 
 
-def _plot_evaluation(path):
+def _plot_evaluation(path: Path) -> Iterator[tuple[str, Figure]]:
     evaluation = read_evaluation(path)
     if not evaluation.classes:
         yield "scatter", plot_scatter(evaluation)
@@ -132,34 +134,32 @@ def _plot_evaluation(path):
 
 
 def _find_cjk_font():
-    """The name of a font with Chinese characters, simplified ones if there is a choice, in a list; an empty list if there is none."""
+    """A list with the name of a font for Chinese, preferably simplified Chinese; empty if there is none."""
     names = {font.name for font in fontManager.ttflist if _CJK_FONT.search(font.name)}
     return sorted(names, key=lambda name: ("SC" not in name, name))[:1]
 
 
 def _save(figure, folder, name):
-    with warnings.catch_warnings(record=True) as caught:  # a warning for each glyph that is missing would be many
+    with warnings.catch_warnings(record=True) as caught:  # matplotlib warns of every missing glyph
         for suffix, metadata in (("png", None), ("svg", {"Date": None})):
             with written_whole(folder / f"{name}.{suffix}") as temporary:
                 figure.savefig(temporary, dpi=120, bbox_inches="tight", metadata=metadata)
-    missing, others = set(), set()
-    for warning in caught:
-        text = str(warning.message)
-        (missing if "missing from" in text else others).add(text)
-    if missing:
+    texts = sorted({str(warning.message) for warning in caught})
+    if any("missing from" in text for text in texts):
         logger.warning(f"{folder / name}.png: no font has all its characters; install one, such as fonts-noto-cjk, or see the .svg")
-    for text in sorted(others):
-        logger.warning(f"{folder / name}: {text}")
+    for text in texts:
+        if "missing from" not in text:
+            logger.warning(f"{folder / name}: {text}")
     logger.info(f"wrote {folder / name}.png and .svg")
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
     parser = Parser(prog="python -m src.report.plots", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="output folder of a run script")
     with bad_input_exits():
         options = parser.parse_args(argv)
         for run in options.runs:
-            parts = [] if (run / "log.jsonl").is_file() else sorted(run.glob("seed-*"))  # of several seeds, each is a run
+            parts = [] if (run / "log.jsonl").is_file() else sorted(run.glob("seed-*"))  # a run of several seeds has a folder for each
             for part in parts or [run]:
                 draw(part)
 

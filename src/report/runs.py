@@ -1,16 +1,18 @@
-"""What a finished run left in its folder: losses, evaluation rows, results. A defect names its file, and its line where there are lines."""
+"""Reads the files in a finished run's folder: losses, evaluation rows, results. Every error names the file and, if possible, the line."""
 
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from src.log import logger
 from src.text.tables import read_rows, read_text
 
-_SUM_TOLERANCE = 1e-3  # probabilities are written with nine digits; a cut or shifted column is far off
+Curves = dict[str, tuple[list[float], list[float]]]  # name of a loss -> (update numbers, values)
+_SUM_TOLERANCE = 1e-3  # probabilities are written with nine digits; a cut or shifted column gives far larger errors
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,19 @@ class Evaluation:
     """
 
     path: Path
-    classes: tuple
+    classes: tuple[str, ...]
     labels: np.ndarray
     predicted: np.ndarray
     probabilities: np.ndarray
 
 
-def read_losses(path):
-    """The losses in log.jsonl by name -> (update numbers, values), two lists each.
+def read_losses(path: Path | str) -> Curves:
+    """The losses in a log.jsonl.
 
-    `loss` and its parts are those of training, `eval …` those of evaluations along the way. A resumed run goes back to its
-    checkpoint: what was logged beyond it before counts no more.
+    `loss` and its parts are from training, `eval …` from evaluations during training. After a resume, losses logged earlier for
+    updates beyond the checkpoint are dropped.
     """
-    curves = {}
+    curves: Curves = {}
     *lines, half = read_text(path).split("\n")
     if half:
         logger.warning(f"{path}:{len(lines) + 1}: the last line was written in part and is left out")
@@ -51,7 +53,8 @@ def read_losses(path):
             raise ValueError(f"{path}:{line}: a record {{…}} is expected")
         if "step" not in record:
             continue
-        step, prefix = record["step"], "eval " if record.get("event") == "eval" else ""
+        step = record["step"]
+        prefix = "eval " if record.get("event") == "eval" else ""
         for name in [name for name in record if name == "loss" or name.endswith("_loss")]:
             loss = record[name]
             if not _is_number(step) or not _is_number(loss):
@@ -64,9 +67,9 @@ def read_losses(path):
     return curves
 
 
-def read_evaluation(path):
-    """The Evaluation in an evaluation.csv; columns by position, since a class may be called "label" too."""
-    (_, header), *rows = read_rows(path)
+def read_evaluation(path: Path | str) -> Evaluation:
+    """The rows of an evaluation.csv; columns are found by position, since a class may also be called "label"."""
+    (_, header), *rows = [(line, [field or "" for field in fields]) for line, fields in read_rows(path)]
     classes = tuple(header[2:])
     if header[:2] != ["label", "predicted_label"]:
         raise ValueError(f"{path}:1: the header should begin label,predicted_label, found {','.join(header[:2])}")
@@ -76,21 +79,23 @@ def read_evaluation(path):
         raise ValueError(f"{path}: no rows below the header")
     probabilities = np.array([[_parse_number(field, path, line) for field in fields[2:]] for line, fields in rows])
     if not classes:
-        labels, predicted = ([_parse_number(fields[index], path, line) for line, fields in rows] for index in (0, 1))
+        labels = [_parse_number(fields[0], path, line) for line, fields in rows]
+        predicted = [_parse_number(fields[1], path, line) for line, fields in rows]
     else:
         ids = {name: number for number, name in enumerate(classes)}
-        labels, predicted = ([_parse_class(fields[index], ids, path, line) for line, fields in rows] for index in (0, 1))
+        labels = [_parse_class(fields[0], ids, path, line) for line, fields in rows]
+        predicted = [_parse_class(fields[1], ids, path, line) for line, fields in rows]
         for (line, _), row in zip(rows, probabilities):
             if row.min() < 0 or abs(row.sum() - 1) > _SUM_TOLERANCE:
                 raise ValueError(f"{path}:{line}: probabilities that sum to 1 are expected, their sum is {row.sum():.6g}")
     return Evaluation(Path(path), classes, np.array(labels), np.array(predicted), probabilities)
 
 
-def read_results(run):
-    """The measures of a run: of its eval_results.json, or of several seeds where the folder holds seed_results.json.
+def read_results(run: Path | str) -> dict[str, Any]:
+    """The measures of a run, from seed_results.json if it had several seeds, else from eval_results.json.
 
     Returns:
-        dict: a value per key; of several seeds {"mean", "deviation", …} per measure. Lists and other mappings are left out.
+        A value per key; with several seeds {"mean", "deviation", …} per measure. Lists and other mappings are left out.
 
     Raises:
         FileNotFoundError, ValueError: naming the folder or file.

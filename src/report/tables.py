@@ -1,29 +1,30 @@
-"""Results of finished runs side by side, as a Markdown table: `python -m src.report.tables NAME=RUN RUN... [--output FILE.md]`.
+"""Results of finished runs in a Markdown table: `python -m src.report.tables NAME=RUN RUN... [--output FILE.md]`.
 
-A row per run: its name, or that of its folder, and the measures of its eval_results.json, or `mean ± deviation` where it holds
-seed_results.json. A measure that a run does not have is –.
+Each run has a row with its name, or its folder's, and the measures of its eval_results.json, or `mean ± deviation` from its
+seed_results.json. A missing measure is shown as –.
 """
 
 from pathlib import Path
+from typing import Any
 
 from src.cli import Parser, bad_input_exits
 from src.files import write_text
 from src.report.runs import read_results
 
-# what an evaluation may hold, whether or not it is defined for the runs at hand
+# measures that an evaluation may have, whether or not the given runs do
 _MEASURES = "eval_loss eval_accuracy accuracy precision recall f1 mcc pearson_correlation spearman_correlation auc"
 _UPPER = ("auc", "f1", "mcc")
 
 
-def make_table(runs, columns):
+def make_table(runs: list[tuple[str, dict[str, Any]]], columns: list[str]) -> str:
     """Markdown table of results, ending in a newline.
 
     Args:
-        runs: list of (name, dict of read_results).
-        columns: keys of those dicts.
+        runs: (name, measures from read_results) of each run.
+        columns: names of measures.
 
     Raises:
-        ValueError: a column that is neither a measure nor a key of any run.
+        ValueError: a column that is neither a known measure nor a key of any run.
     """
     known = sorted({*_MEASURES.split(), *(key for _, results in runs for key in results)})
     for column in columns:
@@ -50,14 +51,15 @@ def _format_value(value):
 
 
 def _parse_run(text):
-    """(name, folder) of `RUN` or `NAME=RUN`; a folder with a = in its name is a folder."""
-    name, _, folder = "", "", text
+    """(name, folder) of `RUN` or `NAME=RUN`; an existing folder with a = in its name is a RUN."""
+    name = ""
+    folder = text
     if not Path(text).is_dir() and "=" in text:
         name, _, folder = text.partition("=")
     return name or Path(folder).resolve().name, Path(folder)
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
     parser = Parser(prog="python -m src.report.tables", description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="[NAME=]RUN", help="output folder of a run script, and its name in the table")
     parser.add_argument("--columns", default="auc,accuracy,eval_loss,precision", help="keys of eval_results.json [%(default)s]")

@@ -1,1 +1,1 @@
-"""One model behind HTTP: requests gathered into batches, limits, metrics, a page to try it."""
+"""An HTTP server for one model: requests gathered into batches, limits, metrics, a page to try it."""

@@ -1,6 +1,8 @@
 """The HTTP interface: TensorFlow Serving's and KServe's paths, health, metrics, documentation, the page."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
@@ -8,9 +10,11 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from src.bundle.folder import check_name
+from src.bundle.model import Bundle
 from src.serve import docs
 from src.serve.bodies import discard_body, read_body
 from src.serve.errors import Refusal
+from src.serve.limits import Limits
 from src.serve.observer import Observer
 from src.serve.page import Page
 from src.serve.predictor import Predictor
@@ -33,16 +37,14 @@ class Health(BaseModel):
     status: str
 
 
-def make_app(bundle, limits, name=None):
+def make_app(bundle: Bundle, limits: Limits, name: str | None = None) -> FastAPI:
     """An ASGI application that serves one bundle.
 
     Args:
-        bundle: a Bundle.
-        limits: Limits.
-        name: of the model in the paths; the bundle's by default.
+        name: the model's name in the paths, by default the bundle's.
 
     Returns:
-        The application; its state.predictor is to be started and closed by the caller.
+        The application; the caller starts and closes its state.predictor.
     """
     name = bundle.name if name is None else name
     check_name(name)
@@ -58,7 +60,7 @@ def make_app(bundle, limits, name=None):
     page = Page(name, bundle, predictor.form)
     app.get("/", include_in_schema=False)(lambda: HTMLResponse(page.html, headers=page.headers))
     _add_errors(app, name)
-    app.add_middleware(Observer, metrics=predictor.metrics, paths={route.path for route in app.routes})
+    app.add_middleware(Observer, metrics=predictor.metrics, paths={getattr(route, "path", "") for route in app.routes})
     return app
 
 
@@ -76,7 +78,7 @@ def _add_predict(app, predictor, path):
 
 
 def _add_model(app, predictor, name):
-    def status():
+    def status() -> dict[str, Any]:
         state = "UNLOADING" if predictor.gate.draining else "AVAILABLE"
         return {"version": "1", "state": state, "status": {"error_code": "OK", "error_message": ""}}
 
@@ -113,7 +115,7 @@ def _add_service(app, predictor):
 
 
 def _add_errors(app, name):
-    def answer(status, message, headers=None):
+    def answer(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
         return Response(json.dumps({"error": message}), status, headers, "application/json")
 
     @app.exception_handler(Refusal)

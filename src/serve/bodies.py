@@ -1,28 +1,29 @@
-"""Bodies of requests: read up to a limit, then parsed as strict JSON."""
+"""Request bodies: read up to a limit, then parsed as strict JSON."""
 
 import asyncio
 import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 
 from src.serve.errors import ClientGone, Refusal
+from src.serve.gate import Gate
 from src.serve.limits import BODY_SECONDS
 
-_DISCARDED = 64 << 20  # bytes of a refused body
+_MAX_DISCARDED = 64 << 20  # bytes read of a refused body
 _DISCARD_SECONDS = 10
 
 
-async def read_body(request, max_bytes, hold, gate):
-    """The whole body; its size is watched while it arrives, whatever Content-Length says.
+async def read_body(request: Request, max_bytes: int, hold: Callable[[int], None], gate: Gate) -> bytearray:
+    """The whole body; its size is checked as it arrives, whatever Content-Length says.
 
     Args:
-        request: Starlette's.
-        max_bytes: the limit.
         hold: called with the length of each part as it arrives; may raise Refusal.
-        gate: Gate.
 
     Raises:
-        Refusal: 408 too slow, 413 too large, 415 compressed, 503 too slow for a server that stops.
+        Refusal: 408 too slow, 413 too large, 415 compressed, 503 too slow for a server that is stopping.
         ClientGone: the connection was closed before the end.
     """
     stream = request.stream()
@@ -38,18 +39,17 @@ async def read_body(request, max_bytes, hold, gate):
         raise ClientGone from None
 
 
-async def discard_body(request, stream=None):
-    """Read a body that is refused to its end, within limits: a client that still writes may never see an answer sent before.
+async def discard_body(request: Request, stream: AsyncIterator[bytes] | None = None) -> None:
+    """Read a refused body to its end, within limits; a client still writing may not see an answer sent before it is done.
 
     Args:
-        request: Starlette's.
-        stream: of its parts, if some were read already.
+        stream: the rest of the body, if some of it was read already.
 
     Raises:
         ClientGone: the connection was closed before the end.
     """
     if request.headers.get("expect", "").lower() == "100-continue":
-        return  # such a client has not begun to write
+        return  # this client has not started writing
     try:
         await asyncio.wait_for(_discard(request.stream() if stream is None else stream), _DISCARD_SECONDS)
     except asyncio.TimeoutError:
@@ -84,12 +84,12 @@ async def _discard(stream):
     discarded = 0
     async for part in stream:
         discarded += len(part)
-        if discarded > _DISCARDED:
+        if discarded > _MAX_DISCARDED:
             return
 
 
-def parse_json(body):
-    """A JSON document, stricter than json.loads: no NaN, no infinity, no key twice, no half characters in keys.
+def parse_json(body: bytes | bytearray) -> Any:
+    """A JSON document, parsed more strictly than by json.loads: no NaN, infinity, duplicate keys or lone surrogates in keys.
 
     Raises:
         Refusal: 422, with the reason.
@@ -115,8 +115,7 @@ def _to_dict(pairs):
     if any(not key.isascii() and not _is_text(key) for key in result):
         raise Refusal(422, "the body is not UTF-8: a key holds half of a surrogate pair")
     if len(result) != len(pairs):
-        seen = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise Refusal(422, f"the key {json.dumps(twice[:40])} stands twice in one object")
     return result
 

@@ -1,9 +1,13 @@
-"""The OpenAPI description with the task's own forms, and /docs, a plain page of it that needs nothing from elsewhere."""
+"""The OpenAPI document with the task's own schemas, and /docs, a plain page of it that loads nothing from other servers."""
 
 import html
 import json
+from typing import Any
 
+from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
+
+from src.serve.schemas import Form
 
 SUMMARY = """Texts in, predictions out. Every answer other than 200 is {"error": "..."}.
 A body is JSON in UTF-8, whatever its Content-Type says; one that is not JSON or not of the form below is answered 422.
@@ -16,25 +20,26 @@ td { padding-right: 1rem; vertical-align: top }
 """
 
 
-def add(app, form, path):
-    """Describe the body of `path` in the OpenAPI document of the application, and serve /docs."""
+def add(app: FastAPI, form: Form, path: str) -> None:
+    """Add the request schema of `path` to the application's OpenAPI document, and serve /docs."""
     make = app.openapi
 
-    def openapi():
+    def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _put_form(make(), form, path)
+            app.openapi_schema = make()
+            _put_form(app.openapi_schema, form, path)
         return app.openapi_schema
 
-    app.openapi = openapi
+    setattr(app, "openapi", openapi)  # noqa: B010 (FastAPI's way to change the document; a type checker takes it for a method)
     csp = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
     @app.get("/docs", include_in_schema=False)
-    async def docs():
+    async def docs() -> HTMLResponse:
         return HTMLResponse(_page(openapi(), form, path), headers={"content-security-policy": csp})
 
 
 def _put_form(document, form, path):
-    """The request's schema, with its parts among the document's components."""
+    """Add the request's schema and its parts to the document's components."""
     schema = form.request.model_json_schema(ref_template="#/components/schemas/{model}")
     components = document["components"]["schemas"]
     components.update(schema.pop("$defs", {}))
@@ -48,9 +53,9 @@ def _page(document, form, path):
     body = json.dumps({"instances": [form.example]}, ensure_ascii=False)
     curl = f"curl -X POST http://HOST:PORT{path} -d '{body}'"
     parts = [f"<h1>{escape(document['info']['title'])}</h1><p>{escape(SUMMARY)}</p><pre>{escape(curl)}</pre>"]
-    for place, methods in document["paths"].items():
+    for address, methods in document["paths"].items():
         for method, operation in methods.items():
-            parts.append(f"<h2><code>{method.upper()} {escape(place)}</code></h2><p>{escape(operation['summary'])}</p><table>")
+            parts.append(f"<h2><code>{method.upper()} {escape(address)}</code></h2><p>{escape(operation['summary'])}</p><table>")
             for code, answer in operation["responses"].items():
                 parts.append(f"<tr><td>{escape(code)}</td><td>{escape(answer['description'])}</td></tr>")
             parts.append("</table>")

@@ -1,16 +1,16 @@
-"""Answers other than predictions, as exceptions."""
+"""Exceptions for requests that get no prediction."""
 
 
 class Refusal(Exception):
-    """A request that is answered with an error the client can act on.
+    """A request answered with an error that the client can act on.
 
     Args:
         status: HTTP status code.
-        message: goes to the client as {"error": message}.
-        headers: further headers of the answer.
+        message: sent to the client as {"error": message}.
+        headers: additional headers of the answer.
     """
 
-    def __init__(self, status, message, headers=None):
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None):
         super().__init__(message)
         self.status = status
         self.message = message
@@ -18,4 +18,4 @@ class Refusal(Exception):
 
 
 class ClientGone(Exception):
-    """The client closed its connection before the answer was ready; nobody reads one."""
+    """The client closed its connection before the answer was ready."""

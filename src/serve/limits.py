@@ -1,24 +1,24 @@
-"""What a server accepts, and how it gathers batches; each limit is answered with its own status code."""
+"""Limits on requests and batches; a request beyond a limit is answered with that limit's status code."""
 
 from dataclasses import dataclass, fields
 
-BODY_SECONDS = 60  # for a body to arrive whole; a slower one is answered 408
-LAST_BODY_SECONDS = 5  # the same, from when the server begins to stop; 503
+BODY_SECONDS = 60  # time for a body to arrive; 408 beyond
+LAST_BODY_SECONDS = 5  # the same once the server begins to stop; 503 beyond
 _LONGEST_WAIT_MS = 60_000
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Flags of the server of the same names.
+    """The server's flags of the same names.
 
-    Args:
-        max_batch_tokens: padded tokens of a batch; a single longer row is a batch of its own.
-        max_wait_ms: how long the first row of a batch waits for others that are on their way.
-        max_body_bytes: 413 above.
-        max_instances: of one request; 422 above.
-        max_text_chars: of one text; 422 above.
-        max_queue: rows that wait; 429 above. One request may make half as many, so that none fills the queue alone; 422 above.
-        max_held_bytes: bodies of all requests that are being read or answered; 429 above.
+    Attributes:
+        max_batch_tokens: padded tokens of a batch; a longer row is a batch of its own.
+        max_wait_ms: how long the first row of a batch waits for others on their way.
+        max_body_bytes: size of one body; 413 above.
+        max_instances: instances of one request; 422 above.
+        max_text_chars: characters of one text; 422 above.
+        max_queue: waiting rows; 429 above. One request may make at most half as many, so that it cannot fill the queue; 422 above.
+        max_held_bytes: size of the bodies of all requests being read or answered; 429 above.
     """
 
     max_batch_tokens: int = 1024
@@ -42,6 +42,6 @@ class Limits:
             raise ValueError(f"max_body_bytes={self.max_body_bytes} is above max_held_bytes={self.max_held_bytes}")
 
     @property
-    def max_rows(self):
-        """Rows of one request: a long passage makes several."""
+    def max_rows(self) -> int:
+        """Maximum number of rows of one request; a long passage makes several."""
         return self.max_queue // 2

@@ -1,7 +1,14 @@
-"""What /metrics tells, in a registry of its own, so that several servers fit into one process."""
+"""The metrics of one server, in a registry of its own, so that several servers fit into one process."""
+
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from src.serve.gate import Gate
+
+if TYPE_CHECKING:  # batching imports this module
+    from src.serve.batching import Batcher
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -12,7 +19,7 @@ class Metrics:
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self):
+    def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self._requests = Counter("bert_requests", "Requests by path and status code", ["path", "code"], registry=registry)
@@ -22,8 +29,8 @@ class Metrics:
         self._batch_seconds = Histogram("bert_batch_seconds", "Time to compute a batch", buckets=_SECONDS, registry=registry)
         self._tokens = Counter("bert_tokens", "Tokens computed, of texts and of padding", ["kind"], registry=registry)
 
-    def watch(self, gate, batcher):
-        """Tell of the requests inside and of the queue as they are when asked."""
+    def watch(self, gate: Gate, batcher: "Batcher") -> None:
+        """Add gauges that read the requests inside and the queue whenever the metrics are requested."""
         for name, text, value in (
             ("bert_requests_inside", "Requests accepted and not answered yet", lambda: gate.inside),
             ("bert_queue_rows", "Rows that wait for the compute thread", lambda: batcher.waiting_rows),
@@ -31,19 +38,19 @@ class Metrics:
         ):
             Gauge(name, text, registry=self._registry).set_function(value)
 
-    def observe_request(self, path, code, seconds):
+    def observe_request(self, path: str, code: int | None, seconds: float) -> None:
         self._requests.labels(path, str(code)).inc()
         self._seconds.labels(path).observe(seconds)
 
-    def observe_instances(self, number):
+    def observe_instances(self, number: int) -> None:
         self._instances.inc(number)
 
-    def observe_batch(self, rows, tokens, padded, seconds):
-        """Count a batch of `rows` rows with `tokens` real tokens of `padded`."""
+    def observe_batch(self, rows: int, tokens: int, padded: int, seconds: float) -> None:
+        """Count a batch; `tokens` of its `padded` tokens are real."""
         self._rows.observe(rows)
         self._batch_seconds.observe(seconds)
         self._tokens.labels("text").inc(tokens)
         self._tokens.labels("padding").inc(padded - tokens)
 
-    def text(self):
+    def text(self) -> bytes:
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""The page at /: one HTML document with its style and script inside, allowed by their hashes alone."""
+"""The page at /: one HTML document whose inline style and script are allowed by their hashes."""
 
 import base64
 import hashlib
@@ -6,28 +6,29 @@ import html
 import json
 from pathlib import Path
 
+from src.bundle.model import Bundle
+from src.serve.schemas import Form
+
 _FOLDER = Path(__file__).parent / "page"
 
 
 class Page:
-    """What / answers.
+    """The page and its headers.
 
     Args:
-        name: of the model, as in the paths.
-        bundle: a Bundle.
-        form: its Form.
+        name: the model's name in the paths.
 
     Attributes:
         html: the document.
         headers: its Content-Security-Policy.
     """
 
-    def __init__(self, name, bundle, form):
+    def __init__(self, name: str, bundle: Bundle, form: Form):
         style = (_FOLDER / "style.css").read_text(encoding="utf-8")
         script = (_FOLDER / "script.js").read_text(encoding="utf-8")
         about = {"name": name, "task": bundle.task, "fields": form.fields, "example": form.example}
         template = (_FOLDER / "index.html").read_text(encoding="utf-8")
-        # the template is split before anything is put in, so that nothing put in is taken for a place to fill
+        # split the template first, so that no inserted text is taken for a marker
         head, middle, tail = _split(template, "/*STYLE*/", "/*SCRIPT*/")
         start, rest = _split(middle, "ABOUT")
         self.html = head + style + start + html.escape(json.dumps(about)) + rest + script + tail

@@ -1,26 +1,30 @@
-"""Rows of TSV, CSV and JSON-lines files, plain or gzip, with the line that each came from; every defect names file and line."""
+"""Rows of TSV, CSV and JSON-lines files, plain or gzip, each with its line number; every error names file and line."""
 
 import csv
 import io
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from src.files import read_bytes
 from src.text.lines import split_lines, unify
 
 csv.field_size_limit(1 << 30)
 
-_INVISIBLE = r"[\s\u200b\u2060\ufeff]+"  # white space of any kind, and what has no width
+TableRow = tuple[int, list[str | None]]  # (line number from 1, fields)
+_INVISIBLE = r"[\s\u200b\u2060\ufeff]+"  # white space of any kind, and characters without width
 _EDGES = re.compile(f"^{_INVISIBLE}|{_INVISIBLE}$")
 
 
-def read_text(path):
-    """The UTF-8 text of a file, plain or .gz, without a byte order mark; LF or CRLF ends a line, in a file of CR alone LF.
+def read_text(path: Path | str) -> str:
+    """The UTF-8 text of a file, plain or .gz, without a byte order mark; its line ends as `unify` leaves them.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: empty, damaged gzip, or not UTF-8 (with the line).
+        FileNotFoundError: no such file.
+        ValueError: empty, damaged gzip, or not UTF-8 (with the line).
     """
     path = Path(path)
     if not path.is_file():
@@ -29,27 +33,27 @@ def read_text(path):
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1  # of the error's own bytes: they lack the byte order mark
+        line = error.object[: error.start].count(b"\n") + 1  # error.object lacks the byte order mark
         raise ValueError(f"{path}:{line}: not UTF-8: {error.reason}") from None
     if not text or text.isspace():
         raise ValueError(f"{path}: the file is empty")
     return text
 
 
-def read_rows(path, separators=None):
-    """(line number from 1, list of fields) of each row of a table or of JSON lines.
+def read_rows(path: Path | str, separators: tuple[str, ...] | None = None) -> list[TableRow]:
+    """(line number from 1, fields) of each row of a table or of JSON lines.
 
     JSON lines are recognised by the name (.json, .jsonl) or by a first line that is an object. The keys of the first object come
-    first, at line 0, as a header; the fields follow its order, None where a key is missing or null, numbers and nested values as JSON.
+    first, at line 0, as a header; the fields follow its order. A missing or null key gives None, a number or nested value its JSON.
 
     Args:
         path: plain or .gz.
-        separators: of a table. None: CSV with quoting if the name ends in .csv, else tabs without. A tuple: no quoting whatever the
-            name; of the separators the first that the first line holds.
+        separators: None for CSV with quoting if the name ends in .csv, else tabs without quoting. A tuple means no quoting whatever
+            the name, and the first of these separators that occurs in the first line.
 
     Raises:
-        As `read_text`; ValueError also for unbalanced quotes, CSV rows of different widths, damaged JSON, NUL characters and rows
-        without any text.
+        FileNotFoundError, ValueError: as `read_text`; also unbalanced quotes, CSV rows of different widths, damaged JSON, NUL
+            characters, or a row without any text.
     """
     text = read_text(path)
     if "\0" in text:
@@ -70,14 +74,14 @@ def read_rows(path, separators=None):
     return rows
 
 
-def check_widths(path, rows, needed, header=False, ragged=False):
-    """Refuse rows of another width than the first: a tab inside a text, or one too few, moves all fields behind it.
+def check_widths(path: Path | str, rows: list[TableRow], needed: int, header: bool = False, ragged: bool = False) -> None:
+    """Check that all rows are as wide as the first; an extra or missing tab would shift the fields after it.
 
     Args:
-        rows: as `read_rows` gives them.
-        needed: fewest columns.
-        header: whether the first row is one.
-        ragged: any width is good that has the columns needed.
+        rows: from `read_rows`.
+        needed: minimum number of columns.
+        header: whether the first row is a header.
+        ragged: allow different widths, as long as the needed columns are there.
 
     Raises:
         ValueError: naming file and line.
@@ -97,11 +101,12 @@ def _split_plain(path, text, separator):
 
 def _split_csv(path, text):
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    start, width = 1, None
+    start = 1
+    width = 0
     try:
         for fields in reader:
             width = width or len(fields)
-            if fields and len(fields) != width:  # a comma in a text that lacks its quotes
+            if fields and len(fields) != width:  # probably an unquoted text with a comma
                 raise ValueError(f"{path}:{start}: {len(fields)} columns, the first row has {width}")
             if fields:
                 yield start, fields
@@ -131,21 +136,26 @@ def _split_json(path, text):
         yield line, fields
 
 
-def clean_name(name):
-    """The name of a label or type without the white space around it, a no-break space too, and without marks that nobody sees."""
+def clean_name(name: str) -> str:
+    """The name of a label or type without surrounding white space (no-break space included) and invisible marks."""
     return _EDGES.sub("", name)
 
 
-def match_case(names, known):
-    """name -> the known one that differs from it in case alone, for names that are not known, where no other one does."""
-    folded = {}
+def match_case(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Unknown name -> the known name that differs from it in case alone, where exactly one does."""
+    folded: dict[str, list[str]] = {}
     for name in known:
         folded.setdefault(name.casefold(), []).append(name)
-    found = {name: folded.get(name.casefold(), ()) for name in set(names).difference(known)}
+    found = {name: folded.get(name.casefold(), []) for name in set(names).difference(known)}
     return {name: others[0] for name, others in found.items() if len(others) == 1}
 
 
-def decode_object(row):
+def decode_object(row: str) -> dict[str, Any]:
+    """The JSON object in a line.
+
+    Raises:
+        ValueError: not JSON, a key twice, or not an object with keys.
+    """
     found = _DECODER.decode(row)
     if not isinstance(found, dict) or not found:
         raise ValueError(f"found {row[:40]!r}")
@@ -159,8 +169,8 @@ def _is_object(row):
         return False
 
 
-def check_escapes(fields):
-    r"""Refuse what only a \u escape can bring past the checks of the file's own text."""
+def check_escapes(fields: Iterable[str | None]) -> None:
+    r"""Refuse characters that only a \u escape can bring past the checks of the file's text."""
     text = "".join(field for field in fields if field is not None)
     text.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair
     if "\0" in text:

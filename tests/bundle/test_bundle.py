@@ -285,7 +285,7 @@ def test_a_shape_and_a_casing_that_are_none_are_named(make):
     digests = json.loads((path / "bundle.json").read_text())["sha256"]
     del digests["tokenizer_config.json"]
     edit(path, sha256=digests)
-    with pytest.raises(ValueError, match="sha256 tells nothing of tokenizer_config.json"):
+    with pytest.raises(ValueError, match="sha256 has no entry for tokenizer_config.json"):
         Bundle(path)
 
 
@@ -366,7 +366,7 @@ def test_a_question_that_is_refused_is_named(make, tmp_path, capsys):
 def test_a_line_that_no_model_can_be_asked_is_named(line, message, tmp_path):
     (tmp_path / "in.jsonl").write_bytes(b'"word1"\n\n' + line + b'\n"word2"\n')
     with pytest.raises(ValueError, match=f"in.jsonl:3: {message}"):
-        list(predict._read_lines(tmp_path / "in.jsonl", False))
+        list(predict.read_instances(tmp_path / "in.jsonl", False))
 
 
 @pytest.mark.parametrize(
@@ -392,9 +392,9 @@ def test_each_line_is_an_instance_whatever_ends_it(tmp_path):
     path = tmp_path / "in.txt"
     for data in (b"a\r\rb\tc\r", b"\xef\xbb\xbfa\r\n\r\nb\tc", gzip.compress(b"a\r\rb\tc")):
         path.write_bytes(data)
-        assert list(predict._read_lines(path, True)) == ["a", "", {"text_a": "b", "text_b": "c"}]
+        assert list(predict.read_instances(path, True)) == ["a", "", {"text_a": "b", "text_b": "c"}]
     path.write_bytes(b"a\r\rb\tc\r")
-    assert predict._count_lines(path) == 3
+    assert predict.count_instances(path) == 3
 
 
 def test_the_bar_knows_the_lines_that_count(tmp_path):
@@ -402,9 +402,9 @@ def test_the_bar_knows_the_lines_that_count(tmp_path):
     (tmp_path / "in.jsonl").write_text('"a"\n \n"b"\n')
     (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress(b'"a"\n'))
     (tmp_path / "zipped.txt").write_bytes(gzip.compress(b"a\nb\n"))  # told by its content
-    assert list(predict._read_lines(tmp_path / "zipped.txt", False)) == ["a", "b"]
+    assert list(predict.read_instances(tmp_path / "zipped.txt", False)) == ["a", "b"]
     os.mkfifo(tmp_path / "in.fifo")
-    counts = [predict._count_lines(tmp_path / name) for name in ("in.txt", "in.jsonl", "in.jsonl.gz", "in.fifo")]
+    counts = [predict.count_instances(tmp_path / name) for name in ("in.txt", "in.jsonl", "in.jsonl.gz", "in.fifo")]
     assert counts == [3, 2, None, None]
 
 

@@ -294,7 +294,7 @@ def test_a_configuration_given_is_not_the_one_that_the_library_reads(tmp_path, m
 
 
 def test_the_inputs_of_the_proof_have_padding_and_both_segments():
-    input_ids, input_mask, token_type_ids = proof._make_inputs(make_model())
+    input_ids, input_mask, token_type_ids = proof.make_inputs(make_model())
     assert input_mask.sum(1).tolist() == [16, 8]
     assert {0, 1} == set(token_type_ids.ravel())
     assert len(set(input_ids.ravel())) == input_ids.size and input_ids.max() < 60

@@ -171,8 +171,8 @@ def test_truncated_mindrecord_is_refused(keep, mindrecord, tmp_path):
 
 def test_mindrecord_with_a_damaged_header_is_refused(mindrecord, tmp_path):
     data, index = mindrecord
-    place = data.index(b"{")
-    path = write_mindrecord(tmp_path, data[:place] + b"#" + data[place + 1 :], index)
+    start = data.index(b"{")
+    path = write_mindrecord(tmp_path, data[:start] + b"#" + data[start + 1 :], index)
     with pytest.raises(ValueError, match="train.mindrecord"):
         read_all(path, "classifier")
 

@@ -117,7 +117,7 @@ def test_a_few_capital_letters_make_no_vocabulary_cased(few, tmp_path):
     words = [f"{first}{second}" for first in "abcdefghij" for second in "klmnopqrst"]
     assert decide(write_vocabulary(tmp_path, *words, "漢", *few)) is True
     tokenizer = Tokenizer(write_vocabulary(tmp_path, *words[:50], *map(str.upper, words[:4])))
-    assert (tokenizer.do_lower_case, tokenizer.casing_reason.split(" in ")[0]) == (False, "as 7.41% of the tokens of letters")
+    assert (tokenizer.do_lower_case, tokenizer.casing_reason.split(" in ")[0]) == (False, "as 7.41% of the tokens with letters")
 
 
 def test_full_width_letters_alone_are_no_casing(tmp_path):

@@ -153,8 +153,8 @@ def test_a_file_is_predicted_line_by_line(export, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("status", "content", "message"),
     [
-        (200, {"predictions": []}, "its answer has not one prediction for each of 2 instances"),
-        (200, {"predictions": [1, 2]}, "its answer has not one prediction"),
+        (200, {"predictions": []}, "its answer does not have one prediction for each of 2 instances"),
+        (200, {"predictions": [1, 2]}, "its answer does not have one prediction"),
         (200, [], "200: []"),
         (500, ["x"], "500: ['x']"),
         (503, {"error": "the server is ending"}, "503: the server is ending"),

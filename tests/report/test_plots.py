@@ -186,7 +186,7 @@ def test_confusion_shows_the_counts_even_with_a_class_named_label(tmp_path):
     axes = plot_confusion(read_evaluation(path)).axes[0]
     shown = {tuple(map(int, text.get_position())): int(text.get_text()) for text in axes.texts}
     counts = {(p, t): sum(row[:2] == [classes[t], classes[p]] for row in rows) for p in range(3) for t in range(3)}
-    assert shown == {place: count for place, count in counts.items() if count} and len(shown) > 6
+    assert shown == {cell: count for cell, count in counts.items() if count} and len(shown) > 6
     assert [tick.get_text() for tick in axes.get_yticklabels()] == classes
 
 

@@ -49,7 +49,7 @@ class FakeBundle:
 
     @classmethod
     def open(cls, folder, graph=None, threads=0):
-        """`kind` or `kind-seconds` in the place of a folder."""
+        """`kind` or `kind-seconds` instead of a folder."""
         kind, _, seconds = folder.partition("-")
         if kind not in FIELDS:
             raise ValueError(f"bundle={folder}: no such bundle")

@@ -152,10 +152,10 @@ def test_rows_of_a_client_that_has_gone_are_not_computed():
         with socket.create_connection(("127.0.0.1", served.port)) as connection:
             head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
             connection.sendall(head + body)
-            wait_until(lambda: served.predictor.gate.inside == 1 and served.predictor._batcher.waiting_rows == 1)
+            wait_until(lambda: served.predictor.gate.inside == 1 and served.predictor.batcher.waiting_rows == 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # an abrupt end
         wait_until(lambda: served.predictor.gate.inside == 0)
-        assert (served.predictor._batcher.waiting_rows, served.predictor._batcher.waiting_tokens) == (0, 0)
+        assert (served.predictor.batcher.waiting_rows, served.predictor.batcher.waiting_tokens) == (0, 0)
         served.bundle.may_compute.set()
         assert served.predict("good").status_code == 200
         assert [len(batch) for batch in served.bundle.batches] == [1, 1]

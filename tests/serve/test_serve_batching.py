@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 from serving import serving, wait_until
 
-from src.serve.batching import PADDING, Batcher, ComputeError, _parts
+from src.serve.batching import PADDING, Batcher, ComputeError, split_window
 
 
 @dataclass
@@ -47,7 +47,7 @@ def run(recorder, requests, max_batch_tokens=64, first_batch=True, **options):
         for _ in range(1000):
             recorder.gate.release()
         results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
-        assert (batcher.waiting_rows, batcher.waiting_tokens, len(batcher._jobs)) == (0, 0, 0)
+        assert (batcher.waiting_rows, batcher.waiting_tokens, len(batcher.jobs)) == (0, 0, 0)
         batcher.close()
         return dict(zip(requests, results))
 
@@ -80,10 +80,10 @@ def test_padding_costs_less_than_calls_would():
     for _ in range(200):
         lengths = sorted((draw.randint(1, 128) for _ in range(draw.randint(1, 60))), reverse=True)
         job = type("Job", (), {"lengths": lengths})
-        parts = list(_parts([(job, place) for place in range(len(lengths))], 512))
-        assert [place for part in parts for _, place in part] == list(range(len(lengths)))
+        parts = list(split_window([(job, index) for index in range(len(lengths))], 512))
+        assert [index for part in parts for _, index in part] == list(range(len(lengths)))
         for part in parts:
-            members = [lengths[place] for _, place in part]
+            members = [lengths[index] for _, index in part]
             assert len(members) * max(members) <= 512 or len(members) == 1
             assert len(members) * max(members) - sum(members) <= PADDING
 
@@ -159,5 +159,5 @@ def test_small_requests_overtake_a_huge_one_over_http():
         wait_until(lambda: served.bundle.batches)
         for _ in range(3):
             assert served.predict("a good one").status_code == 200
-        assert served.predictor._batcher.waiting_rows > 0
+        assert served.predictor.batcher.waiting_rows > 0
         assert len(huge().json()["predictions"]) == 600

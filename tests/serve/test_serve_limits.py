@@ -7,7 +7,7 @@ import time
 import pytest
 from serving import PREDICT, body_of, serving, wait_until
 
-from src.serve import bodies, heads, limits
+from src.serve import bodies, http_headers, limits
 from src.serve.limits import Limits
 
 
@@ -177,7 +177,7 @@ def test_a_head_that_does_not_end_is_refused(served):
             connection.sendall(begin)
             if part == trailer:  # the head is whole, and was another read
                 wait_until(lambda: served.predictor.gate.inside == 1)
-            connection.sendall((part * heads._MAX_BYTES)[: heads._MAX_BYTES + 1])
+            connection.sendall((part * http_headers.MAX_BYTES)[: http_headers.MAX_BYTES + 1])
             answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
         assert answer.startswith(b"HTTP/1.1 431 ") and answer.endswith(b'{"error": "the head of the request is larger than 65536 bytes"}')
     assert served.send(get + b"a: " + b"a" * 60_000 + b"\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200 ")
@@ -207,9 +207,9 @@ def test_a_full_queue_is_told_with_the_time_to_come_back():
     with serving(max_queue=8, max_instances=4, max_batch_tokens=4) as served:
         served.bundle.may_compute.clear()
         answers = [served.send_later(*["a b c"] * 3)]
-        wait_until(lambda: served.predictor._batcher.waiting_rows == 2)  # one row at work
+        wait_until(lambda: served.predictor.batcher.waiting_rows == 2)  # one row at work
         answers += [served.send_later(*["a b c"] * 3) for _ in range(2)]
-        wait_until(lambda: served.predictor._batcher.waiting_rows == 8)
+        wait_until(lambda: served.predictor.batcher.waiting_rows == 8)
         refused = served.predict("one more")
         assert refused.status_code == 429 and refused.json() == {"error": "8 rows are waiting; try again later"}
         assert int(refused.headers["retry-after"]) >= 1
@@ -242,14 +242,16 @@ def test_altered_bodies_never_break_the_server(served):
     for _ in range(300):
         body = bytearray(draw.choice(seeds))
         for _ in range(draw.randint(1, 6)):
-            place = draw.randrange(len(body) + 1)
+            position = draw.randrange(len(body) + 1)
             kind = draw.randrange(4)
             if kind == 0 and body:
-                body[min(place, len(body) - 1)] = draw.randrange(256)
+                body[min(position, len(body) - 1)] = draw.randrange(256)
             elif kind == 1:
-                del body[place : place + draw.randint(1, 8)]
+                del body[position : position + draw.randint(1, 8)]
             elif kind == 2:
-                body[place:place] = draw.choice([b'"', b"\\u0000", b"{}", b"[[", b"1e9", b"\\ud83d", b",", b"\xff", b"null", b"instances"])
+                body[position:position] = draw.choice(
+                    [b'"', b"\\u0000", b"{}", b"[[", b"1e9", b"\\ud83d", b",", b"\xff", b"null", b"instances"]
+                )
             else:
                 body += draw.choice(seeds)
         codes.add(served.post(bytes(body))[0])
