@@ -13,6 +13,7 @@ from src.finetune_data_preprocess import main
 from src.records.files import read_record_file
 from src.records.mindrecord import read_description
 from src.tasks.ner import task as ner
+from src.tasks.ner.inputs import LAYOUT
 from tests.conftest import ROOT
 
 TOKENS = "[PAD] [UNK] [CLS] [SEP] 王 小 明 在 北 京 三 月 见 到 李 ， 中 国 人 cat ##s"
@@ -84,7 +85,7 @@ def test_run_ner_refuses_records_of_another_tokenizer(make, tmp_path, flags, set
 
 def test_run_ner_reads_the_same_rows(make, tmp_path):
     columns = make()
-    (chunk,) = read_record_file(tmp_path / "out.mindrecord", "ner")
+    (chunk,) = read_record_file(tmp_path / "out.mindrecord", LAYOUT)
     assert chunk.lengths.tolist() == [11, 9, 5, 5]
     assert chunk.tokens["label_ids"].tolist() == columns["label_ids"][columns["input_mask"] > 0].tolist()
 

@@ -39,20 +39,7 @@ class Layout:
     optional: tuple[str, ...] = ()
 
 
-_INPUTS = {"input_ids": "input_ids", "segment_ids": "token_type_ids"}
-_MASKED = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
-LAYOUTS = {
-    "classifier": Layout(_INPUTS, {"label_ids": "label_ids"}, {}),
-    "ner": Layout({**_INPUTS, "label_ids": "label_ids"}, {}, {}),
-    "squad": Layout(_INPUTS, {name: name for name in ("start_positions", "end_positions")}, {}),
-    "squad_windows": Layout(_INPUTS, {}, {}),  # for evaluation
-    "bert": Layout(
-        {**_INPUTS, "word_continues": "word_continues"},
-        {"next_sentence_labels": "next_sentence_labels"},
-        {name: name for name in _MASKED},
-        ("word_continues",),
-    ),
-}
+INPUT_TOKENS = {"input_ids": "input_ids", "segment_ids": "token_type_ids"}  # of every Layout
 
 
 def find_record_files(path: Path | str) -> list[Path]:
@@ -126,19 +113,18 @@ def is_mindrecord(path: Path | str) -> bool:
     return Path(path).suffix == ".mindrecord" or Path(f"{path}.db").is_file()
 
 
-def read_record_file(path: Path | str, task: str, schema_file: str | None = None) -> Iterator[Chunk]:
+def read_record_file(path: Path | str, layout: Layout, schema_file: str | None = None) -> Iterator[Chunk]:
     """All rows of a ready-made MindRecord or TFRecord, as Chunks without the padding that input_mask shows.
 
     Args:
         path: made for the model zoo or for Google's programs.
-        task: key of LAYOUTS; its columns must be present.
+        layout: the task's columns, which must be present unless they are optional.
         schema_file: the model zoo's schema JSON, for TFRecord.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: damaged, truncated, or without the columns.
     """
-    layout = LAYOUTS[task]
     count = 0
     try:
         for batch in _open(path, layout, schema_file):

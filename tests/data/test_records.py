@@ -7,10 +7,10 @@ import pytest
 
 from src.records import files as record_files
 from src.records import record_set as records
-from src.records.files import LAYOUTS
 from src.records.plan import Batch
 from src.records.record_set import RecordSet, join_rows
 from src.records.tfrecord import check_tfrecord, encode_examples, masked_crc
+from src.tasks.classifier.task import LAYOUT
 
 SIZE = 8
 ROWS = [
@@ -38,8 +38,8 @@ def write_tfrecord(path, rows):
     return path
 
 
-def read_all(*source):
-    return list(record_files.read_record_file(*source))
+def read_all(path, schema_file=None):
+    return list(record_files.read_record_file(path, LAYOUT, schema_file))
 
 
 def plain(chunks):
@@ -53,35 +53,35 @@ def plain(chunks):
     return rows
 
 
-COLUMNS = ["input_mask", *LAYOUTS["classifier"].tokens, "label_ids"]
+COLUMNS = ["input_mask", *LAYOUT.tokens, "label_ids"]
 EXPECTED = ROWS
 
 
 def test_tfrecord_of_the_model_zoo_is_read(tmp_path):
     path = write_tfrecord(tmp_path / "train.tf_record", map(make_zoo_row, ROWS))
     assert record_files.is_record_file(path)
-    assert plain(read_all(path, "classifier")) == EXPECTED
+    assert plain(read_all(path)) == EXPECTED
 
 
 def test_tfrecord_is_read_with_a_schema(tmp_path):
     columns = {name: {"type": "int64", "rank": 1, "shape": [1 if name == "label_ids" else SIZE]} for name in COLUMNS}
     (tmp_path / "schema.json").write_text(json.dumps({"datasetType": "TF", "numRows": 3, "columns": columns}))
     path = write_tfrecord(tmp_path / "train.tf_record", map(make_zoo_row, ROWS))
-    assert plain(read_all(path, "classifier", str(tmp_path / "schema.json"))) == EXPECTED
+    assert plain(read_all(path, str(tmp_path / "schema.json"))) == EXPECTED
 
 
 def test_rows_that_a_schema_leaves_out_are_told(tmp_path, capsys):
     columns = {name: {"type": "int64", "rank": 1, "shape": [1 if name == "label_ids" else SIZE]} for name in COLUMNS}
     (tmp_path / "schema.json").write_text(json.dumps({"datasetType": "TF", "numRows": 2, "columns": columns}))
     path = write_tfrecord(tmp_path / "train.tf_record", map(make_zoo_row, ROWS))
-    assert plain(read_all(path, "classifier", str(tmp_path / "schema.json"))) == EXPECTED[:2]
+    assert plain(read_all(path, str(tmp_path / "schema.json"))) == EXPECTED[:2]
     assert f"schema.json: numRows takes 2 of the 3 rows of {path}" in capsys.readouterr().out
 
 
 def test_a_row_with_two_labels_is_refused(tmp_path):
     rows = [{**make_zoo_row(row), "label_ids": [0, 1]} for row in ROWS]
     with pytest.raises(ValueError, match="a row has 2 values in label_ids, 1 expected"):
-        read_all(write_tfrecord(tmp_path / "train.tf_record", rows), "classifier")
+        read_all(write_tfrecord(tmp_path / "train.tf_record", rows))
 
 
 def test_truncated_tfrecord_is_refused(tmp_path):
@@ -97,7 +97,7 @@ def test_truncated_tfrecord_is_refused(tmp_path):
     for length in (0, 5, 12, 40, len(data) - 1):
         path.write_bytes(data[:length])
         with pytest.raises(ValueError, match="train.tf_record"):
-            read_all(path, "classifier")
+            read_all(path)
 
 
 def test_altered_tfrecord_is_refused(tmp_path):
@@ -110,13 +110,13 @@ def test_altered_tfrecord_is_refused(tmp_path):
         with pytest.raises(ValueError, match="record [123]: "):
             check_tfrecord(path)
     with pytest.raises(ValueError, match="train.tf_record"):
-        read_all(path, "classifier")
+        read_all(path)
 
 
 def test_tfrecord_without_a_column_is_refused(tmp_path):
     rows = [{name: values for name, values in make_zoo_row(row).items() if name != "segment_ids"} for row in ROWS]
     with pytest.raises(ValueError, match=r"train.tf_record: .*segment_ids"):
-        read_all(write_tfrecord(tmp_path / "train.tf_record", rows), "classifier")
+        read_all(write_tfrecord(tmp_path / "train.tf_record", rows))
 
 
 def test_tfrecord_of_other_messages_is_refused(tmp_path):
@@ -124,14 +124,14 @@ def test_tfrecord_of_other_messages_is_refused(tmp_path):
     frame = length + struct.pack("<I", masked_crc(length)) + data + struct.pack("<I", masked_crc(data))
     (tmp_path / "train.tf_record").write_bytes(frame)
     with pytest.raises(ValueError, match="train.tf_record"):
-        read_all(tmp_path / "train.tf_record", "classifier")
+        read_all(tmp_path / "train.tf_record")
 
 
 @pytest.mark.parametrize("wrong", [{"segment_ids": [0] * 3}, {"input_ids": [2, 3]}, {"input_mask": [0] * SIZE}])
 def test_columns_of_unlike_lengths_are_refused(wrong, tmp_path):
     rows = [{**make_zoo_row(row), **wrong} for row in ROWS]
     with pytest.raises(ValueError, match="train.tf_record"):
-        read_all(write_tfrecord(tmp_path / "train.tf_record", rows), "classifier")
+        read_all(write_tfrecord(tmp_path / "train.tf_record", rows))
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def write_mindrecord(folder, data, index):
 def test_mindrecord_of_the_model_zoo_is_read(mindrecord, tmp_path):
     path = write_mindrecord(tmp_path, *mindrecord)
     assert record_files.is_record_file(path)
-    found = sorted(plain(read_all(path, "classifier")), key=lambda row: len(row["input_ids"]))
+    found = sorted(plain(read_all(path)), key=lambda row: len(row["input_ids"]))
     assert found == sorted(EXPECTED, key=lambda row: len(row["input_ids"]))
 
 
@@ -166,7 +166,7 @@ def test_truncated_mindrecord_is_refused(keep, mindrecord, tmp_path):
     data, index = mindrecord
     path = write_mindrecord(tmp_path, data[: int(keep * len(data)) if isinstance(keep, float) else keep], index)
     with pytest.raises(ValueError, match="train.mindrecord"):
-        read_all(path, "classifier")
+        read_all(path)
 
 
 def test_mindrecord_with_a_damaged_header_is_refused(mindrecord, tmp_path):
@@ -174,14 +174,14 @@ def test_mindrecord_with_a_damaged_header_is_refused(mindrecord, tmp_path):
     start = data.index(b"{")
     path = write_mindrecord(tmp_path, data[:start] + b"#" + data[start + 1 :], index)
     with pytest.raises(ValueError, match="train.mindrecord"):
-        read_all(path, "classifier")
+        read_all(path)
 
 
 def test_mindrecord_without_its_index_is_refused(mindrecord, tmp_path):
     path = write_mindrecord(tmp_path, *mindrecord)
     path.with_name("train.mindrecord.db").unlink()
     with pytest.raises(ValueError, match="train.mindrecord"):
-        read_all(path, "classifier")
+        read_all(path)
 
 
 @pytest.mark.parametrize("data", [b"", b"label\tsentence\n1\tthe cat\n", b"\0" * 40])

@@ -8,7 +8,7 @@ import numpy as np
 
 from src.log import logger, shorten
 from src.models.losses import ClassificationLoss, RegressionLoss
-from src.records.files import check_tokens, is_record_file, read_record_file
+from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file, read_record_file
 from src.records.record_set import join_rows
 from src.tasks import fine_tuning
 from src.tasks.classifier.data_sets import make_data_set, usual_files
@@ -27,6 +27,7 @@ NAME = "classifier"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")
 TARGETS = ("label_ids", "weights")
 LOSS_PARTS = ()
+LAYOUT = Layout(INPUT_TOKENS, {"label_ids": "label_ids"}, {})
 _EXAMPLES_SHOWN = 3
 
 
@@ -155,7 +156,7 @@ def _parse_weight(text):
 def _make_chunks(config, split, table):
     path, examples = table.path, table.examples
     if examples is None:
-        for chunk in read_record_file(path, NAME, config.schema_file_path):
+        for chunk in read_record_file(path, LAYOUT, config.schema_file_path):
             _check_chunk(config, path, chunk)
             yield chunk
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from src.log import logger, shorten
-from src.records.files import check_tokens, is_record_file, read_record_file
+from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file, read_record_file
 from src.records.record_set import Chunk, join_rows
 from src.tasks.ner.rows import encode_sentences, find_continuations
 from src.tasks.ner.tagged_text import TaggedText, read_plain, read_tagged
@@ -15,6 +15,7 @@ from src.tasks.splits import find_file
 from src.text.tables import match_case
 from src.text.tokenization import CLS, SEP, Tokenizer
 
+LAYOUT = Layout({**INPUT_TOKENS, "label_ids": "label_ids"}, {}, {})
 _ENDINGS = ("json", "txt", "bio", "bmes", "conll", "xml")
 _FILES = tuple(
     (*(f"{name}.{ending}" for ending in _ENDINGS), *others)
@@ -71,7 +72,7 @@ def make_chunks(config, split, path, sentences):
     tag_set, tokenizer = make_tag_set(config.labels), Tokenizer(config.vocab_file_path, config.do_lower_case)
     if sentences is None:
         first = 0
-        for chunk in read_record_file(path, "ner", config.schema_file_path):
+        for chunk in read_record_file(path, LAYOUT, config.schema_file_path):
             check_tokens(path, chunk.maxima(), config.model, config.seq_length)
             continuations = find_continuations(tokenizer) if config.tagged_pieces == "first" else ()
             yield _complete(path, chunk, first, tag_set, tokenizer, continuations)

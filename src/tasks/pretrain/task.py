@@ -11,7 +11,7 @@ from mindspore import nn
 from src.files import make_folder
 from src.formats.tokenizer_files import count_ids
 from src.log import logger, progress
-from src.records.files import check_tokens, find_record_files, is_mindrecord, read_description, read_record_file
+from src.records.files import INPUT_TOKENS, Layout, check_tokens, find_record_files, is_mindrecord, read_description, read_record_file
 from src.records.record_set import cached_records, fingerprint_file, make_key
 from src.tasks.pretrain.masks import make_masking
 from src.tasks.pretrain.measures import pretraining_metrics
@@ -26,6 +26,12 @@ INPUTS = ("input_ids", "input_mask", "token_type_ids", "masked_lm_positions")
 TARGETS = ("masked_lm_ids", "masked_lm_weights", "next_sentence_labels", "rows_per_token", "weights")
 LOSS_PARTS = ("masked_lm_loss", "next_sentence_loss")
 _SCORED = (*INPUTS, "masked_lm_ids", "masked_lm_weights", "next_sentence_labels")
+_LAYOUT = Layout(
+    {**INPUT_TOKENS, "word_continues": "word_continues"},
+    {"next_sentence_labels": "next_sentence_labels"},
+    {name: name for name in ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")},
+    optional=("word_continues",),
+)
 _ALIKE = ("vocabulary", "tokenizer")  # equal in all records of a split
 _FOLDER_FLAGS = {"train": "data_dir", "eval": "eval_data_dir"}
 
@@ -148,7 +154,7 @@ def _check_vocabulary(config, split):
 def _read(config, paths):
     left, widths = config.num_samples, {}
     for path in progress(paths, desc="reading records", unit="file"):
-        for chunk in read_record_file(path, "bert", config.schema_dir):
+        for chunk in read_record_file(path, _LAYOUT, config.schema_dir):
             _check_masks(path, chunk)
             widths[chunk.rows["masked_lm_ids"].shape[1]] = path
             if len(widths) > 1:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from src.log import logger
-from src.records.files import check_tokens, is_record_file, read_record_file
+from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file, read_record_file
 from src.records.record_set import Chunk
 from src.tasks.splits import find_file
 from src.tasks.squad.file import Question
@@ -14,6 +14,8 @@ from src.tasks.squad.options import SquadOptions
 from src.tasks.squad.windows import encode_questions
 from src.text.tokenization import Tokenizer
 
+_TRAINING_LAYOUT = Layout(INPUT_TOKENS, {name: name for name in ("start_positions", "end_positions")}, {})
+_WINDOWS_LAYOUT = Layout(INPUT_TOKENS, {}, {})  # for evaluation
 _FILES = (
     ("train-v1.1.json", "cmrc2018_train.json", "cmrc2018_trial.json", "train.json"),
     ("dev-v1.1.json", "cmrc2018_dev.json", "dev.json"),
@@ -71,7 +73,7 @@ def make_chunks(config: SquadOptions, split: str, path: Path, source: Path | Non
 
 def _read_training_rows(config, path):
     first = 0
-    for chunk in read_record_file(path, "squad", config.schema_file_path):
+    for chunk in read_record_file(path, _TRAINING_LAYOUT, config.schema_file_path):
         check_tokens(path, chunk.maxima(), config.model, config.seq_length)
         starts, ends = chunk.rows["start_positions"], chunk.rows["end_positions"]
         wrong = (starts < 0) | (ends < starts) | (ends >= chunk.lengths)
@@ -91,7 +93,7 @@ def _compare(config, path, source, rows):
     """
     made = np.split(rows.tokens["input_ids"], np.cumsum(rows.lengths)[:-1])
     found = []
-    for chunk in read_record_file(path, "squad_windows", config.schema_file_path):
+    for chunk in read_record_file(path, _WINDOWS_LAYOUT, config.schema_file_path):
         found += np.split(chunk.tokens["input_ids"], np.cumsum(chunk.lengths)[:-1])
     settings = "made with another vocabulary, casing, seq_length, doc_stride or max_query_length?"
     if len(found) != len(made):
