@@ -321,6 +321,12 @@ def test_what_a_command_says_itself_is_no_log():
     assert not DryRun().read("[rank 0] saved out/ckpt")
 
 
+def test_the_value_of_a_tensor_is_log_to_its_end():
+    entry = "[INFO] SESSION(7,7f,python):2026 [a.cc:1] CreateNewValueNode] Data sync for Tensor Tensor(shape=[2, 1], dtype=Float32, value="
+    found = DryRun()
+    assert [found.read(line) for line in (entry, "[[ 1.0e+00]", " [ 1.0e+00]])", "saved out/ckpt")] == [True, True, True, False]
+
+
 def test_networks_of_several_processes_keep_apart():
     lines = [line for name in ("7", "8") for line in LOG.replace("(7,", f"({name},").splitlines()[:11]]
     half = len(lines) // 2

@@ -4,11 +4,14 @@ A group's tensors are stacked, [n, size], n parameters of so many values. What i
 of a row, [n].
 """
 
+from collections import Counter
+
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore.ops import auto_generate
 
 copy = auto_generate.InplaceCopy()  # in place of Assign, which on Ascend is an aclop kernel
+stack = auto_generate.StackExt()  # and of ops.stack
 _assign = ops.MultitypeFuncGraph("assign_row")
 _square_sum = ops.MultitypeFuncGraph("square_sum_rows")
 
@@ -29,11 +32,12 @@ def sum_squares(rows):
 
 
 def order(parameters, kind):
-    """The parameters in the order of their groups: those of one size and one `kind(parameter)`, in the order of their first."""
+    """The parameters in the order of their groups: those of one size and one `kind(parameter)`, those of one shape together."""
     groups = {}
     for parameter in parameters:
-        groups.setdefault((parameter.size, kind(parameter)), []).append(parameter)
-    return list(groups.values())
+        shapes = groups.setdefault((parameter.size, kind(parameter)), {})
+        shapes.setdefault(parameter.shape, []).append(parameter)
+    return [[parameter for same in shapes.values() for parameter in same] for shapes in groups.values()]
 
 
 class Groups(nn.Cell):
@@ -48,6 +52,7 @@ class Groups(nn.Cell):
         self.sizes = tuple((len(group), int(group[0].size)) for group in groups)
         self.names = [[parameter.name for parameter in group] for group in groups]
         self.shapes = [[parameter.shape for parameter in group] for group in groups]
+        self.shape_counts = tuple(tuple(Counter(shapes).values()) for shapes in self.shapes)
         self.split_rows = auto_generate.SplitWithSize()
         self.hyper_map = ops.HyperMap()
 
@@ -67,6 +72,17 @@ class Groups(nn.Cell):
                 rows += (tensor.reshape((1, size)),)
             stacked += ((rows[0] if count == 1 else ops.concat(rows)),)
             start += count
+        return stacked
+
+    def stack_parameters(self, parameters):
+        """The same of parameters, which are stacked in their own shapes: to reshape a parameter is to copy it."""
+        stacked, start = (), 0
+        for (_, size), counts in zip(self.sizes, self.shape_counts):
+            rows = ()
+            for count in counts:
+                rows += (stack(parameters[start : start + count]).reshape((count, size)),)
+                start += count
+            stacked += ((rows[0] if len(rows) == 1 else ops.concat(rows)),)
         return stacked
 
     def write_back(self, parameters, stacked):

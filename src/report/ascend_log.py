@@ -78,12 +78,16 @@ class DryRun:
         self.peak = {"peak": 0, "actual": 0}  # bytes: of tensors, and with gaps between them
         self._current = {}  # process -> its Network
         self._function = {}  # process -> name of what it compiles
+        self._value_open = False  # whether a tensor's value, on lines of its own, is not at its end
 
     def read(self, line: str) -> bool:
         """Take in what a line tells; False where it is none of the framework's log."""
         entry = _ENTRY.match(line)
         if entry is None:
-            return False
+            continues = self._value_open
+            self._value_open = continues and ")" not in line
+            return continues
+        self._value_open = line.endswith("value=")
         process = entry[1]
         if found := _NETWORK.search(line):
             self._current[process] = Network(_plain(found[1]))

@@ -1,5 +1,5 @@
-"""Updates of parameters in groups, Ascend's form, beside those of one parameter each. The op that writes a row back has no CPU kernel:
-Assign stands for it; all others are those of Ascend's form."""
+"""Updates of parameters in groups, Ascend's form, beside those of one parameter each. The ops that stack parameters and write a row
+back have no CPU kernel: ops.stack and Assign stand for them; all others are those of Ascend's form."""
 
 import mindspore
 import numpy as np
@@ -33,8 +33,9 @@ class Sums(nn.Cell):
 
 
 @pytest.fixture(autouse=True)
-def a_copy_for_the_cpu(monkeypatch):
+def ops_of_the_cpu(monkeypatch):
     monkeypatch.setattr(groups, "copy", ops.Assign())
+    monkeypatch.setattr(groups, "stack", ops.stack)
 
 
 def make_step(name, grouped, **settings):
