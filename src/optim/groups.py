@@ -12,6 +12,7 @@ from mindspore.ops import auto_generate
 
 copy = auto_generate.InplaceCopy()  # in place of Assign, which on Ascend is an aclop kernel
 stack = auto_generate.StackExt()  # and of ops.stack
+split = auto_generate.SplitWithSize()
 _assign = ops.MultitypeFuncGraph("assign_row")
 _square_sum = ops.MultitypeFuncGraph("square_sum_rows")
 
@@ -53,7 +54,6 @@ class Groups(nn.Cell):
         self.names = [[parameter.name for parameter in group] for group in groups]
         self.shapes = [[parameter.shape for parameter in group] for group in groups]
         self.shape_counts = tuple(tuple(Counter(shapes).values()) for shapes in self.shapes)
-        self.split_rows = auto_generate.SplitWithSize()
         self.hyper_map = ops.HyperMap()
 
     def zeros(self, prefix):
@@ -90,7 +90,7 @@ class Groups(nn.Cell):
         rows = ()
         for (count, size), group in zip(self.sizes, stacked):
             flat = group.reshape((count * size,))
-            rows += (flat,) if count == 1 else self.split_rows(flat, (size,) * count, 0)
+            rows += (flat,) if count == 1 else split(flat, (size,) * count, 0)
         return self.hyper_map(_assign, parameters, rows)
 
     def square_sums(self, stacked):
@@ -103,7 +103,7 @@ class Groups(nn.Cell):
             return (factors,) * len(self.sizes)
         counts = [count for count, _ in self.sizes]
         parts = ()
-        for part in self.split_rows(factors, tuple(counts), 0):
+        for part in split(factors, tuple(counts), 0):
             parts += (part.reshape((-1, 1)),)
         return parts
 
