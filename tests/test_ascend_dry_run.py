@@ -193,6 +193,14 @@ def test_pretraining_compiles(pretrain, flags):
 
 @pytest.mark.slow
 @NEEDS_TOOL
+def test_graph_fusion_makes_fewer_launches_than_kernels_selected(pretrain):
+    (step,) = find_network(pretrain(optimizer__name="AdamWeightDecay", jit_level="O1"), "TrainStep")
+    assert any(name.startswith("GraphKernel") for graph in step["graphs"] for name in graph["operators"])
+    assert step["launches"] < sum(graph["aclnn"] + graph["aclop"] for graph in step["graphs"])
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
 def test_data_sink_compiles(pretrain):
     report = pretrain(optimizer__name="AdamWeightDecay", enable_data_sink="true", data_sink_steps=2)
     (step,) = find_network(report, "DataWrapper")  # the framework's name for a step that takes its data from a queue on the device
