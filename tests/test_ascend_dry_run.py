@@ -193,6 +193,14 @@ def test_pretraining_compiles(pretrain, flags):
 
 @pytest.mark.slow
 @NEEDS_TOOL
+def test_graph_fusion_makes_fewer_launches_than_kernels_selected(pretrain):
+    (step,) = find_network(pretrain(optimizer__name="AdamWeightDecay", jit_level="O1"), "TrainStep")
+    assert any(name.startswith("GraphKernel") for graph in step["graphs"] for name in graph["operators"])
+    assert step["launches"] < sum(graph["aclnn"] + graph["aclop"] for graph in step["graphs"])
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
 def test_data_sink_compiles(pretrain):
     report = pretrain(optimizer__name="AdamWeightDecay", enable_data_sink="true", data_sink_steps=2)
     (step,) = find_network(report, "DataWrapper")  # the framework's name for a step that takes its data from a queue on the device
@@ -319,6 +327,12 @@ def test_a_log_tells_kernels_launches_memory_and_what_has_no_kernel():
 
 def test_what_a_command_says_itself_is_no_log():
     assert not DryRun().read("[rank 0] saved out/ckpt")
+
+
+def test_the_value_of_a_tensor_is_log_to_its_end():
+    entry = "[INFO] SESSION(7,7f,python):2026 [a.cc:1] CreateNewValueNode] Data sync for Tensor Tensor(shape=[2, 1], dtype=Float32, value="
+    found = DryRun()
+    assert [found.read(line) for line in (entry, "[[ 1.0e+00]", " [ 1.0e+00]])", "saved out/ckpt")] == [True, True, True, False]
 
 
 def test_networks_of_several_processes_keep_apart():

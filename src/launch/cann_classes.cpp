@@ -2,6 +2,7 @@
 // Declared as the plugin's symbols name them; only the size of an object and its strings matter.
 
 #include <cstdint>
+#include <cstdio>
 #include <map>
 #include <memory>
 #include <string>
@@ -110,3 +111,15 @@ Operator OperatorFactory::CreateOperator(const char *, const char *) { return Op
 Operator OperatorFactory::CreateOperator(const std::string &, const std::string &) { return Operator(); }
 
 }  // namespace ge
+
+// CANN's version as acl/acl_rt.h lays it out; graph fusion (O1) reads the number of the major version.
+struct aclCANNPackageVersion {
+  char version[128], major[64], minor[64], release[64], patch[64], reserved[128];
+};
+extern "C" int aclsysGetCANNVersion(int, aclCANNPackageVersion *found) {
+  std::snprintf(found->version, sizeof(found->version), "8.3.0");
+  std::snprintf(found->major, sizeof(found->major), "8");
+  std::snprintf(found->minor, sizeof(found->minor), "3");
+  std::snprintf(found->release, sizeof(found->release), "0");
+  return 0;
+}

@@ -104,7 +104,7 @@ def _make(folder: Path, library: Path, compiler: str) -> None:
         functions = wanted | runtime | kernels | {f"{name}GetWorkspaceSize" for name in kernels} | set(_CACHE.split())
         functions |= {f"aclDestroy{name}" for name in _OBJECTS.split()}
         source = Path(work, "functions.S")
-        source.write_text(_assemble(functions - objects - makers, makers, objects), encoding="ascii")
+        source.write_text(_assemble(functions - objects - makers - ours, makers - ours, objects), encoding="ascii")
         _run(compiler, _ABI, "-shared", "-fPIC", "-o", folder / "stand_in.so", source, classes)
     for name in _NAMES.split():
         (folder / f"{name}.so").symlink_to("stand_in.so")

@@ -76,7 +76,7 @@ class Optimizer(nn.Cell):
         """
         if self.groups is None:
             return self.parameters, *moments
-        return self.groups.stack(ops.depend(self.parameters, gradients)), *[ops.depend(each, gradients) for each in moments]
+        return self.groups.stack_parameters(ops.depend(self.parameters, gradients)), *[ops.depend(each, gradients) for each in moments]
 
     def finish(self, updated):
         """What the updates of all have returned by `store`, when it is kept."""

@@ -4,11 +4,15 @@ A group's tensors are stacked, [n, size], n parameters of so many values. What i
 of a row, [n].
 """
 
+from collections import Counter
+
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore.ops import auto_generate
 
 copy = auto_generate.InplaceCopy()  # in place of Assign, which on Ascend is an aclop kernel
+stack = auto_generate.StackExt()  # and of ops.stack
+split = auto_generate.SplitWithSize()
 _assign = ops.MultitypeFuncGraph("assign_row")
 _square_sum = ops.MultitypeFuncGraph("square_sum_rows")
 
@@ -29,11 +33,12 @@ def sum_squares(rows):
 
 
 def order(parameters, kind):
-    """The parameters in the order of their groups: those of one size and one `kind(parameter)`, in the order of their first."""
+    """The parameters in the order of their groups: those of one size and one `kind(parameter)`, those of one shape together."""
     groups = {}
     for parameter in parameters:
-        groups.setdefault((parameter.size, kind(parameter)), []).append(parameter)
-    return list(groups.values())
+        shapes = groups.setdefault((parameter.size, kind(parameter)), {})
+        shapes.setdefault(parameter.shape, []).append(parameter)
+    return [[parameter for same in shapes.values() for parameter in same] for shapes in groups.values()]
 
 
 class Groups(nn.Cell):
@@ -48,7 +53,7 @@ class Groups(nn.Cell):
         self.sizes = tuple((len(group), int(group[0].size)) for group in groups)
         self.names = [[parameter.name for parameter in group] for group in groups]
         self.shapes = [[parameter.shape for parameter in group] for group in groups]
-        self.split_rows = auto_generate.SplitWithSize()
+        self.shape_counts = tuple(tuple(Counter(shapes).values()) for shapes in self.shapes)
         self.hyper_map = ops.HyperMap()
 
     def zeros(self, prefix):
@@ -69,12 +74,23 @@ class Groups(nn.Cell):
             start += count
         return stacked
 
+    def stack_parameters(self, parameters):
+        """The same of parameters, which are stacked in their own shapes: to reshape a parameter is to copy it."""
+        stacked, start = (), 0
+        for (_, size), counts in zip(self.sizes, self.shape_counts):
+            rows = ()
+            for count in counts:
+                rows += (stack(parameters[start : start + count]).reshape((count, size)),)
+                start += count
+            stacked += ((rows[0] if len(rows) == 1 else ops.concat(rows)),)
+        return stacked
+
     def write_back(self, parameters, stacked):
         """Give each parameter its row."""
         rows = ()
         for (count, size), group in zip(self.sizes, stacked):
             flat = group.reshape((count * size,))
-            rows += (flat,) if count == 1 else self.split_rows(flat, (size,) * count, 0)
+            rows += (flat,) if count == 1 else split(flat, (size,) * count, 0)
         return self.hyper_map(_assign, parameters, rows)
 
     def square_sums(self, stacked):
@@ -87,7 +103,7 @@ class Groups(nn.Cell):
             return (factors,) * len(self.sizes)
         counts = [count for count, _ in self.sizes]
         parts = ()
-        for part in self.split_rows(factors, tuple(counts), 0):
+        for part in split(factors, tuple(counts), 0):
             parts += (part.reshape((-1, 1)),)
         return parts
 

@@ -30,6 +30,7 @@ from src.ranks import find_rank_info
 from src.report.ascend_log import LOG_LEVELS, DryRun
 
 EXIT_TIMED_OUT = 124  # as of the command `timeout`
+_FUSED_FOR = "Ascend910B1"  # the chip that graph fusion (jit_level O1) asks for; a dry run has none
 _SCHEDULER = ("MS_SCHED_HOST", "MS_SCHED_PORT")  # with these set, the framework would wait for msrun's scheduler
 _STATISTICS = re.compile(r"(Device MOC|MindSpore Used|MindSpore memory base|Used peak|Actual peak) .*\n|\n")  # printed by MindSpore at exit
 
@@ -120,6 +121,7 @@ def environment(folder: Path, libraries: Path, environ: Mapping[str, str] = os.e
         "RANK_SIZE": str(place.world_size),
         "RANK_ID": str(place.rank or 0),
         "MS_SIMULATION_LEVEL": "1",
+        "DVM_SOC_NAME": environ.get("DVM_SOC_NAME", _FUSED_FOR),
         **{name: ":".join(filter(None, (str(path), environ.get(name)))) for name, path in paths.items()},
         "ASCEND_HOME_PATH": str(toolkit),
         "ASCEND_OPP_PATH": str(toolkit / "opp"),

@@ -91,12 +91,16 @@ class DryRun:
         self.peak = {"peak": 0, "actual": 0}
         self._current: dict[str, Network] = {}  # by process
         self._function: dict[str, str] = {}  # name of the function being compiled, by process
+        self._value_open = False  # whether a tensor's value, printed on lines of its own, has not ended yet
 
     def read(self, line: str) -> bool:
         """Read a line; False if it is not from the framework's log."""
         entry = _ENTRY.match(line)
         if entry is None:
-            return False
+            continues = self._value_open
+            self._value_open = continues and ")" not in line
+            return continues
+        self._value_open = line.endswith("value=")
         process = entry[1]
         if found := _NETWORK.search(line):
             self._current[process] = Network(_plain(found[1]))

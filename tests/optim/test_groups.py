@@ -1,5 +1,5 @@
-"""Updates of parameters in groups, Ascend's form, beside those of one parameter each. The op that writes a row back has no CPU kernel:
-Assign stands for it; all others are those of Ascend's form."""
+"""Updates of parameters in groups, Ascend's form, beside those of one parameter each. The ops that stack parameters, split a group and
+write a row back have no CPU kernel (the second in MindSpore 2.7): others stand for them here."""
 
 import mindspore
 import numpy as np
@@ -32,9 +32,19 @@ class Sums(nn.Cell):
         return (loss * weights).sum(), weights.sum()
 
 
+def cut(x, sizes, axis):
+    parts, start = (), 0
+    for size in sizes:
+        parts += (x[start : start + size],)
+        start += size
+    return parts
+
+
 @pytest.fixture(autouse=True)
-def a_copy_for_the_cpu(monkeypatch):
+def ops_of_the_cpu(monkeypatch):
     monkeypatch.setattr(groups, "copy", ops.Assign())
+    monkeypatch.setattr(groups, "stack", ops.stack)
+    monkeypatch.setattr(groups, "split", cut)
 
 
 def make_step(name, grouped, **settings):
