@@ -105,52 +105,49 @@ def _count_bytes(size):
 
 
 class DropoutMasks(nn.Cell):
-    """Which values stay in several Dropouts, a bit each, packed in uint8: one draw for all of them.
+    """Masks of several Dropouts, a bit a value (1 keeps it), packed in uint8 and drawn together.
 
-    Drawn by the framework's generator, which `mindspore.manual_seed` starts. It counts on the host, which waits for the device each
-    time: once a pass, not once a Dropout. A layer that is computed again is given the masks of the first time.
+    The random numbers come from the framework's generator, started by `mindspore.manual_seed`. It counts on the host, which waits for
+    the device each time: once a pass, not once a Dropout. A layer that is computed again gets the same masks again.
 
     Args:
-        rate: share of values to drop, the same in all of them.
+        rate: share of values to drop, the same for all masks.
 
     Args of construct:
-        draw: of Dropout. count: masks. size: values of each. kind: type of the values.
+        dropout_key: see Dropout. count: number of masks. size: values a mask covers. kind: type of those values.
 
     Returns:
-        tuple of uint8 [size / 8], rounded up to 16 bytes; of `draw` itself where the share is 0.
+        tuple of uint8 [size / 8], rounded up to 16 bytes; where the rate is 0, of `dropout_key` itself.
     """
 
     def __init__(self, rate):
         super().__init__()
-        self.rate, self.draw, self.split = rate, auto_generate.DropoutGenMaskExt(), auto_generate.SplitWithSize()
+        self.rate = rate
+        self.generate, self.split = auto_generate.DropoutGenMaskExt(), auto_generate.SplitWithSize()
         self.step = Tensor(12, mindspore.int64)  # of the generator's count, as the framework's own ops take
 
-    def construct(self, draw, count, size, kind):
+    def construct(self, dropout_key, count, size, kind):
         if self.rate == 0.0:
-            return (draw,) * count
+            return (dropout_key,) * count
         num_bytes = _count_bytes(size)
         seed, offset = default_generator._step(self.step)
-        masks = self.draw((8 * num_bytes * count,), self.rate, seed, offset, kind)
+        masks = self.generate((8 * num_bytes * count,), self.rate, seed, offset, kind)
         return (masks,) if count == 1 else self.split(masks, (num_bytes,) * count, 0)
 
 
 class EncoderMasks(nn.Cell):
-    """The masks of all Dropouts of an encoder and its embeddings, in two draws.
-
-    Args:
-        config: ModelConfig.
-    """
+    """The masks of all Dropouts of an encoder and its embeddings: one set for probabilities, one for hidden states."""
 
     def __init__(self, config):
         super().__init__()
         self.num_layers, self.num_heads, self.hidden_size = config.num_hidden_layers, config.num_attention_heads, config.hidden_size
         self.hidden, self.probs = DropoutMasks(config.hidden_dropout_prob), DropoutMasks(config.attention_probs_dropout_prob)
 
-    def construct(self, draw, batch_size, seq_length, kind):
+    def construct(self, dropout_key, batch_size, seq_length, kind):
         """The mask of the embeddings, and of each layer those of probabilities, attention and feed-forward."""
         count = self.num_layers
-        hidden = self.hidden(draw, 1 + 2 * count, batch_size * seq_length * self.hidden_size, kind)
-        probs = self.probs(draw, count, batch_size * self.num_heads * seq_length * seq_length, kind)
+        hidden = self.hidden(dropout_key, 1 + 2 * count, batch_size * seq_length * self.hidden_size, kind)
+        probs = self.probs(dropout_key, count, batch_size * self.num_heads * seq_length * seq_length, kind)
         layers = ()
         for number in range(count):
             layers += ((probs[number], hidden[2 * number + 1], hidden[2 * number + 2]),)
@@ -172,14 +169,14 @@ class _Drop(nn.Cell):
 
 
 class FusedDropout(nn.Cell):
-    """Dropout by a mask of DropoutMasks: the one that is given as `draw`, or one of its own."""
+    """Dropout by a mask of DropoutMasks: `dropout_key` itself where it is a mask, else a new one."""
 
     def __init__(self, rate):
         super().__init__()
         self.masks, self.drop = DropoutMasks(rate), _Drop(rate)
 
-    def construct(self, x, draw):
-        return self.drop(x, draw if draw.dtype == mindspore.uint8 else self.masks(draw, 1, x.size, x.dtype)[0])
+    def construct(self, x, dropout_key):
+        return self.drop(x, dropout_key if dropout_key.dtype == mindspore.uint8 else self.masks(dropout_key, 1, x.size, x.dtype)[0])
 
 
 class FlashAttention(nn.Cell):

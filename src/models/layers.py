@@ -160,7 +160,11 @@ class LayerNorm(nn.Cell):
             self.norm = _ComposedLayerNorm(eps) if device.composed_ops else _FusedLayerNorm(eps)
 
     def construct(self, x):
-        return self.apply(x, self.weight, self.bias)
+        return self.apply(x, *self.weights())
+
+    def weights(self):
+        """Weight and bias as `apply` takes them."""
+        return self.weight, self.bias
 
     def apply(self, x, weight, bias):
         """The function alone, its weights as arguments: see RecomputedLayer of bert.py."""

@@ -46,7 +46,7 @@ class TrainStep(nn.Cell):
     """The step that `mindspore.Model` runs for every batch.
 
     Args:
-        network: WithLoss; (draw, columns of the batch) -> weighted loss sum, sum of weights.
+        network: WithLoss; (dropout_key, columns of the batch) -> weighted loss sum, sum of weights.
         optimizer: Optimizer.
         loss_scale: LossScale, or None for none.
         clip: "global_norm", "per_parameter" or "none".
@@ -100,7 +100,7 @@ class TrainStep(nn.Cell):
 
     def forward(self, scale, *batch):
         """The number to differentiate: scale * loss sum / weight; and the true sums beside it."""
-        loss_sum, weight, *parts = self.network(self.draw(), *batch)
+        loss_sum, weight, *parts = self.network(self.dropout_key(), *batch)
         if self.world_size > 1:
             weight = ops.stop_gradient(self.all_reduce(weight))
         return loss_sum * (scale / ops.maximum(weight, 1e-6)), (loss_sum, *parts), weight
@@ -138,8 +138,8 @@ class TrainStep(nn.Cell):
             return Tensor(1.0, mindspore.float32)
         return self.loss_scale.scale * 1.0
 
-    def draw(self):
-        """Seed and number of this step among all micro-batches so far: what Dropout takes."""
+    def dropout_key(self):
+        """The key of every Dropout in this step: the seed, and the number of this micro-batch among all so far."""
         number = self.optimizer.global_step + self.skipped
         if self.accumulation_steps > 1:
             number = number * self.accumulation_steps + self.micro_step

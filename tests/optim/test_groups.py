@@ -25,7 +25,7 @@ class Sums(nn.Cell):
         values = {name: rng.standard_normal(shape).astype(np.float32) * (name != "zero.weight") for name, shape in SHAPES.items()}
         self.values = mindspore.ParameterTuple([Parameter(Tensor(value), name=name) for name, value in values.items()])
 
-    def construct(self, draw, x, weights):
+    def construct(self, dropout_key, x, weights):
         loss = ops.zeros_like(x)
         for number, parameter in enumerate(self.values):
             loss = loss + x * (number + 1.0) * ((parameter * parameter).sum() + parameter.sum())

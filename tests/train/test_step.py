@@ -17,7 +17,7 @@ class Regression(nn.Cell):
         self.weight = Parameter(Tensor(np.arange(6, dtype=np.float32).reshape(3, 2) / 10), name="dense.weight")
         self.bias = Parameter(Tensor(np.array([0.5, -0.5], np.float32)), name="dense.bias")
 
-    def construct(self, draw, x, y, weights):
+    def construct(self, dropout_key, x, y, weights):
         error = x.matmul(self.weight) + self.bias - y
         return ((error * error).sum(1) * weights).sum(), weights.sum()
 
@@ -187,18 +187,19 @@ def test_an_overflow_in_one_micro_batch_skips_the_whole_update():
     assert mindspore.get_context("mode") == mindspore.GRAPH_MODE
 
 
-class TellsDraw(Regression):
-    """Has the draw as parts of its loss."""
+class TellsKey(Regression):
+    """Returns the dropout key as parts of its loss."""
 
-    def construct(self, draw, x, y, weights):
-        loss, weight = super().construct(draw, x, y, weights)
-        seed, number = (draw[place].astype(mindspore.float32) * weight for place in (0, 1))
+    def construct(self, dropout_key, x, y, weights):
+        loss, weight = super().construct(dropout_key, x, y, weights)
+        seed = dropout_key[0].astype(mindspore.float32) * weight
+        number = dropout_key[1].astype(mindspore.float32) * weight
         return loss, weight, seed, number
 
 
 @pytest.mark.parametrize("accumulation_steps", [1, 2])
-def test_every_micro_batch_has_a_draw_of_its_own_also_after_an_overflow(accumulation_steps):
-    network = TellsDraw()
+def test_every_micro_batch_has_a_key_of_its_own_also_after_an_overflow(accumulation_steps):
+    network = TellsKey()
     config = OptimizerConfig(name="Momentum", learning_rate=0.1, schedule="constant", warmup_steps=0)
     optimizer = make_optimizer(config, network.trainable_params(), 10)
     step = TrainStep(network, optimizer, LossScale(8.0, 2.0, 100), accumulation_steps=accumulation_steps, seed=5)
@@ -221,10 +222,10 @@ class SaturatingRegression(Regression):
         super().__init__()
         self.register = register
 
-    def construct(self, draw, x, y, weights):
+    def construct(self, dropout_key, x, y, weights):
         overflow = (ops.abs(x) > LARGEST).any().astype(mindspore.float32)
         x = ops.depend(ops.clamp(x, -LARGEST, LARGEST), ops.Assign()(self.register, ops.maximum(self.register, overflow)))
-        return super().construct(draw, x, y, weights)
+        return super().construct(dropout_key, x, y, weights)
 
 
 class Register(nn.Cell):
