@@ -4,6 +4,7 @@ import mindspore
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from src.config.training import DeviceSettings
 from src.models.ascend import FusedDropout
 from src.models.layers import make_kernel, zeros_like
 
@@ -27,13 +28,13 @@ def _mix(x, key=0):
 class _HashedDropout(nn.Cell):
     """Dropout from plain ops: value i is kept if the hash of dropout_key, stream and i is large enough."""
 
-    def __init__(self, stream, threshold):
+    def __init__(self, stream: int, threshold: int):
         super().__init__()
         self.stream, self.threshold = stream, threshold
         self.scale = 1.0 / (1.0 - threshold / 2**24)
         self.count = ops.Range()
 
-    def construct(self, x, dropout_key):
+    def construct(self, x: Tensor, dropout_key: Tensor) -> Tensor:
         key = _mix(ops.bitwise_xor(dropout_key[:1], _mix(dropout_key[1:] + _wrap(_GOLDEN * self.stream))))
         rows = self.count(0, x.size, x.shape[-1]).astype(mindspore.int32).reshape((-1, 1))
         columns = self.count(0, x.shape[-1], 1).astype(mindspore.int32)
@@ -51,26 +52,26 @@ def _wrap(number):
 class _NativeDropout(nn.Cell):
     """The same function by the compiled kernel; it is its own gradient, so nothing is stored for the backward pass."""
 
-    def __init__(self, library, stream, threshold):
+    def __init__(self, library: str, stream: int, threshold: int):
         super().__init__()
         self.numbers = Tensor(np.array([stream, threshold], np.int32))
         self.kernel = make_kernel(library, "dropout", lambda x, dropout_key, numbers: x)
 
-    def construct(self, x, dropout_key):
+    def construct(self, x: Tensor, dropout_key: Tensor) -> Tensor:
         return self.kernel(x, dropout_key, self.numbers)
 
-    def bprop(self, x, dropout_key, out, dout):
+    def bprop(self, x: Tensor, dropout_key: Tensor, out: Tensor, dout: Tensor) -> tuple:
         return self.kernel(dout, dropout_key, self.numbers), zeros_like(dropout_key)
 
 
 class _FrameworkDropout(nn.Cell):
     """The framework's dropout, with a random state of its own, started by `mindspore.set_seed`; it needs `set_train()`."""
 
-    def __init__(self, rate):
+    def __init__(self, rate: float):
         super().__init__()
         self.dropout = nn.Dropout(p=rate)
 
-    def construct(self, x, dropout_key):
+    def construct(self, x: Tensor, dropout_key: Tensor) -> Tensor:
         return self.dropout(x)
 
 
@@ -89,7 +90,7 @@ class Dropout(nn.Cell):
         dropout_key: int32 [2], seed and number of the step; None for no dropout. On Ascend it may be a mask instead.
     """
 
-    def __init__(self, rate, stream, device):
+    def __init__(self, rate: float, stream: int, device: DeviceSettings):
         super().__init__()
         self.rate = rate
         threshold = round(rate * 2**24)
@@ -100,5 +101,5 @@ class Dropout(nn.Cell):
         else:
             self.dropout = _HashedDropout(stream, threshold) if device.hashed_dropout else _FrameworkDropout(rate)
 
-    def construct(self, x, dropout_key):
+    def construct(self, x: Tensor, dropout_key: Tensor | None) -> Tensor:
         return x if dropout_key is None or self.rate == 0.0 else self.dropout(x, dropout_key)

@@ -2,10 +2,13 @@
 
 import signal
 import time
+from collections.abc import Callable, Sequence
 
-from mindspore.train import Callback
+from mindspore.train import Callback, RunContext
 
 from src.log import shorten
+from src.train.step import TrainStep
+from src.train.step_log import StepLog
 
 
 class OverflowGuard:
@@ -17,11 +20,11 @@ class OverflowGuard:
         limit: updates skipped in a row.
     """
 
-    def __init__(self, step, names, limit):
+    def __init__(self, step: TrainStep, names: Sequence[str], limit: int):
         self.step, self.names, self.limit = step, names, limit
         self.seen, self.in_a_row = int(step.skipped.asnumpy()), 0  # a resumed training has skipped some before
 
-    def check(self, updates, skipped, scale):
+    def check(self, updates: int, skipped: int, scale: float) -> None:
         """Take note of the next call of the step: how many updates it made or skipped, all that were skipped so far, the loss scale."""
         new, self.seen = skipped - self.seen, skipped
         self.in_a_row = self.in_a_row + new if new == updates else 0
@@ -43,17 +46,17 @@ class Saver(Callback):
         log: StepLog, which has then seen all losses up to this step.
     """
 
-    def __init__(self, log, every, save):
+    def __init__(self, log: StepLog, every: int, save: Callable[[int], None] | None):
         super().__init__()
         self.log, self.done, self.every, self._save = log, log.done, every, save
         self.is_due = False
 
-    def save(self):
+    def save(self) -> None:
         self.log.fetch()
         if self._save:
             self._save(self.done.batches)
 
-    def on_train_step_end(self, run_context):
+    def on_train_step_end(self, run_context: RunContext) -> None:
         self.is_due = self.is_due or self.done.passed(self.every) or self.done.batches == len(self.done.plan)
         if self.is_due and self.done.at_update:
             self.save()
@@ -63,11 +66,11 @@ class Saver(Callback):
 class Evaluator(Callback):
     """Calls `evaluate()` every `every` micro-batches and at the end of training; log: StepLog."""
 
-    def __init__(self, log, every, evaluate):
+    def __init__(self, log: StepLog, every: int, evaluate: Callable[[], None]):
         super().__init__()
         self.log, self.done, self.every, self.evaluate = log, log.done, every, evaluate
 
-    def on_train_step_end(self, run_context):
+    def on_train_step_end(self, run_context: RunContext) -> None:
         if self.done.passed(self.every) or self.done.batches == len(self.done.plan):
             self.log.fetch()
             self.evaluate()
@@ -84,19 +87,19 @@ class StopOnSignal(Callback):
         seconds: about how long the ranks train before they ask again, as that waits for the device; 0: until the next update.
     """
 
-    def __init__(self, saver, largest, seconds=0.0):
+    def __init__(self, saver: Saver, largest: Callable[[int], int], seconds: float = 0.0):
         super().__init__()
         self.saver, self.largest, self.seconds = saver, largest, seconds
         self.received, self.agreed, self.before = 0, None, {}
         self.updates, self.every, self.asked_at = 0, 1, 0.0
 
-    def on_train_begin(self, run_context):
+    def on_train_begin(self, run_context: RunContext) -> None:
         self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def _note(self, number, frame):
         self.received = self.received or number
 
-    def on_train_step_end(self, run_context):
+    def on_train_step_end(self, run_context: RunContext) -> None:
         self.updates += self.saver.done.at_update
         if not self.saver.done.at_update or self.updates < self.every:
             return
@@ -110,6 +113,6 @@ class StopOnSignal(Callback):
             self.every = self.largest(max(1, int(self.updates * self.seconds / (now - self.asked_at))))
         self.updates, self.asked_at = 0, now
 
-    def on_train_end(self, run_context):
+    def on_train_end(self, run_context: RunContext) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)

@@ -10,6 +10,8 @@ import io
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from src.config.training import DeviceSettings
+
 _PIECE = 4 << 20  # int32 values sent at a time: a graph is compiled for this one length
 
 
@@ -18,7 +20,7 @@ class _Broadcast(nn.Cell):
         super().__init__()
         self.broadcast = ops.Broadcast(0)
 
-    def construct(self, values):
+    def construct(self, values: np.ndarray) -> Tensor:
         return self.broadcast((values,))[0]
 
 
@@ -27,7 +29,7 @@ class _Gather(nn.Cell):
         super().__init__()
         self.gather = ops.AllGather()
 
-    def construct(self, values):
+    def construct(self, values: np.ndarray) -> Tensor:
         return self.gather(values)
 
 
@@ -35,7 +37,7 @@ _broadcast_cell = functools.cache(_Broadcast)
 _gather_cell = functools.cache(_Gather)
 
 
-def broadcast(device, values):
+def broadcast(device: DeviceSettings, values: np.ndarray) -> np.ndarray:
     """Rank 0's values for all.
 
     Args:
@@ -49,7 +51,7 @@ def broadcast(device, values):
     return values if device.simulated else _from_words(np.concatenate(pieces), values)
 
 
-def share_parameters(device, cell):
+def share_parameters(device: DeviceSettings, cell: nn.Cell) -> None:
     """Give the parameters of rank 0's cell to the same cell of all ranks."""
     if device.world_size == 1:
         return
@@ -74,7 +76,7 @@ def _share(device, parameters):
         start = end
 
 
-def gather_arrays(device, arrays):
+def gather_arrays(device: DeviceSettings, arrays: list[np.ndarray]) -> list[list[np.ndarray]]:
     """The arrays of all ranks.
 
     Args:
@@ -98,7 +100,7 @@ def gather_arrays(device, arrays):
     return [_load(row.tobytes()[:size]) for row, size in zip(rows, sizes)]
 
 
-def largest(device, number):
+def largest(device: DeviceSettings, number: int) -> int:
     """The largest int32 of all ranks; none goes on before all have asked."""
     if device.world_size == 1:
         return number

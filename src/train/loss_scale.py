@@ -1,5 +1,7 @@
 """Loss scales for float16: none, static, and dynamic with a floor."""
 
+from typing import Any
+
 import mindspore
 from mindspore import Parameter, Tensor, nn, ops
 
@@ -19,13 +21,13 @@ class LossScale(nn.Cell):
         floor: smallest scale.
     """
 
-    def __init__(self, value, factor=1.0, window=1, floor=1.0):
+    def __init__(self, value: float, factor: Tensor = 1.0, window: int = 1, floor: float = 1.0):
         super().__init__(auto_prefix=False)
         self.factor, self.window, self.floor = factor, window, floor
         self.scale = Parameter(Tensor(value, mindspore.float32), name="loss_scale", requires_grad=False)
         self.good_steps = Parameter(Tensor(0, mindspore.int32), name="good_steps", requires_grad=False)
 
-    def construct(self, finite):
+    def construct(self, finite: Tensor) -> Tensor:
         """Take note of one update's outcome (bool scalar)."""
         if self.factor != 1.0:
             good = ops.where(finite, self.good_steps + 1, ops.zeros_like(self.good_steps))
@@ -37,7 +39,7 @@ class LossScale(nn.Cell):
         return finite
 
 
-def make_loss_scale(config, compute_type):
+def make_loss_scale(config: Any, compute_type: str) -> LossScale | None:
     """The loss scale for a PrecisionConfig; None where gradients cannot overflow before the parameters would."""
     if config.loss_scale == "none" or compute_type != "float16":
         return None

@@ -17,11 +17,11 @@ class OverflowStatus(nn.Cell):
         self.clear_register, self.read_register = NPUClearFloatStatusV2(), NPUGetFloatStatusV2()
         self.argument = Tensor(np.zeros(8, np.int32))  # asked for by both operators, and not read
 
-    def clear(self, batch):
+    def clear(self, batch: Tensor) -> Tensor:
         """The same batch, whose computations come after the clearing."""
         return ops.depend(batch, self.clear_register(self.argument))
 
-    def read(self, gradients):
+    def read(self, gradients: tuple[Tensor, ...]) -> Tensor:
         """float32 scalar: 1 if something has overflowed until the gradients were there, else 0."""
         register = self.read_register(ops.depend(self.argument, gradients))
         return register.not_equal(0).any().astype(mindspore.float32)

@@ -1,18 +1,27 @@
 """Running a network over every row of a split: `predict(task, prepared, split, path)`."""
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
+from mindspore import nn
 from mindspore.train import Model
 
 from src.log import RunLog, format_fields, logger, progress
 from src.records import pipeline
 from src.records.plan import choose_buckets, plan_epoch
-from src.train import checkpoint, collectives
+from src.records.record_set import RecordSet
+from src.tasks.task import Prepared
+from src.train import collectives, model_files
 from src.train.step_log import Throughput
 
+Outputs = tuple[list[np.ndarray], ...]  # for each output of a network, the array of every row
 
-def predict(task, prepared, split, path):
+
+def predict(task: ModuleType, prepared: Prepared, split: str, path: Path | str | None) -> Outputs:
     """Outputs of a trained network for every row of a split, each row once.
 
     Args:
@@ -27,7 +36,7 @@ def predict(task, prepared, split, path):
     config, records = prepared.config, prepared.records[split]
     network = task.network(config)
     if path is not None:
-        checkpoint.load_weights(network, path, whole=True)
+        model_files.load_weights(network, path, whole=True)
     collectives.share_parameters(config.device, network)
     outputs, fields = run_network(config, task.for_evaluation(config, network), records, split)
     logger.info(f"{split} {format_fields(fields)}")
@@ -37,7 +46,7 @@ def predict(task, prepared, split, path):
     return outputs
 
 
-def run_network(config, evaluation, records, title):
+def run_network(config: Any, evaluation: tuple[nn.Cell, Sequence[str]], records: RecordSet, title: str) -> tuple[Outputs, dict[str, Any]]:
     """Run a network over all rows of a RecordSet, each rank over its share of the batches; all ranks get all outputs.
 
     A batch is the same on any number of ranks, and so are its outputs to the last bit.

@@ -4,9 +4,12 @@ import dataclasses
 import hashlib
 import itertools
 import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import yaml
@@ -14,11 +17,12 @@ import yaml
 from src.config import loader
 from src.files import locked, make_folder, move_whole, written_whole
 from src.log import logger, shorten
-from src.train import checkpoint, collectives
+from src.records.record_set import RecordSet
+from src.train import checkpoint, collectives, model_files
 
 
 @contextmanager
-def folder_taken(config):
+def folder_taken(config: Any) -> Iterator[None]:
     """Inside, no other training writes into the folder of checkpoints.
 
     Raises:
@@ -43,7 +47,7 @@ def _refuse_used(folder, config):
         raise ValueError(f"{folder}: holds {found[-1].name} of an earlier training; {ways}")
 
 
-def set_aside(task, config):
+def set_aside(task: ModuleType, config: Any) -> None:
     """Move the checkpoints of an earlier training to earlier-N in their folder, with what describes them; with `overwrite` remove them."""
     folder = Path(config.checkpoint_dir)
     found = checkpoint.find_checkpoints(folder, task.NAME)
@@ -57,14 +61,14 @@ def set_aside(task, config):
         return
     kept = next(path for number in itertools.count(1) if not (path := folder / f"earlier-{number}").exists())
     make_folder(kept)
-    for name in [name for name in checkpoint.DESCRIBED_BY if (folder / name).is_file()]:
+    for name in [name for name in model_files.DESCRIBED_BY if (folder / name).is_file()]:
         with written_whole(kept / name) as copy:  # the new training may read its vocabulary there
             shutil.copyfile(folder / name, copy)
     move_whole(found, kept)
     logger.warning(f"{folder}: holds {listed} of an earlier training, now in {kept}; --overwrite true removes such checkpoints instead")
 
 
-def describe_training(config, records):
+def describe_training(config: Any, records: RecordSet) -> dict[str, int]:
     """What a resumed training must have in common with the one that it goes on with, as numbers by name."""
     shape = dataclasses.asdict(config.model)
     dropout = ("hidden_dropout_prob", "attention_probs_dropout_prob")
@@ -111,7 +115,7 @@ class Start:
     arrays: dict | None = None
 
 
-def find_start(task, config, trained_on):
+def find_start(task: ModuleType, config: Any, trained_on: Mapping[str, int]) -> Start:
     """The Start from the newest readable checkpoint, or a fresh one; of several ranks the one that writes reads.
 
     Raises:

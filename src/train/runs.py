@@ -7,6 +7,8 @@ import statistics
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from src.files import write_text
 from src.log import logger
@@ -17,7 +19,7 @@ _SUMMARY = "seed_results.json"
 _NOT_PRINTED = ("global_step", "num_examples", "num_tokens", "num_entities", "loss", "eval_accuracy")  # the last two: by other names too
 
 
-def run(task, options):
+def run(task: ModuleType, options: Any) -> list[Any]:
     """Train, evaluate and predict as the options ask.
 
     With `seeds` each run has a folder of its own in output_dir, and seed_results.json there holds the mean, the sample
@@ -45,11 +47,11 @@ def run(task, options):
     return configs
 
 
-def summarise(results):
+def summarise(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Mean, sample deviation, maximum and values of every measure that all runs have: list of dicts -> dict of dicts."""
     summary = {}
     for name in results[0]:
-        values = [result.get(name) for result in results]
+        values: list[Any] = [result.get(name) for result in results]
         if all(isinstance(value, (int, float)) and math.isfinite(value) for value in values):
             deviation = statistics.stdev(values) if len(values) > 1 else 0.0
             summary[name] = {"mean": statistics.fmean(values), "deviation": deviation, "max": max(values), "values": values}
@@ -85,7 +87,7 @@ def _run_prepared(task, prepared):
     return results
 
 
-def find_trained(task, config):
+def find_trained(task: ModuleType, config: Any) -> Path | str:
     """The fine-tuned weights to use: after training the newest in the checkpoint folder.
 
     Without training, the first of: load_finetune_checkpoint_path, that newest one, load_pretrain_checkpoint_path (Google's way to

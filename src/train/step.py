@@ -9,6 +9,10 @@ import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src.optim.base import Optimizer
+from src.train.loss_scale import LossScale
+from src.train.overflow_status import OverflowStatus
+
 _square_sum = ops.MultitypeFuncGraph("square_sum")
 _shrink = ops.MultitypeFuncGraph("shrink")
 _constant = ops.MultitypeFuncGraph("constant")
@@ -60,16 +64,16 @@ class TrainStep(nn.Cell):
 
     def __init__(
         self,
-        network,
-        optimizer,
-        loss_scale=None,
-        clip="none",
-        clip_norm=1.0,
-        accumulation_steps=1,
-        world_size=1,
-        reduce_late=True,
-        seed=0,
-        status=None,
+        network: nn.Cell,
+        optimizer: Optimizer,
+        loss_scale: LossScale | None = None,
+        clip: str = "none",
+        clip_norm: float = 1.0,
+        accumulation_steps: int = 1,
+        world_size: int = 1,
+        reduce_late: bool = True,
+        seed: int = 0,
+        status: OverflowStatus | None = None,
     ):
         super().__init__(auto_prefix=False)
         self.network, self.optimizer, self.loss_scale = network, optimizer, loss_scale
@@ -98,14 +102,14 @@ class TrainStep(nn.Cell):
         self.hyper_map = ops.HyperMap()
         self.set_train()
 
-    def forward(self, scale, *batch):
+    def forward(self, scale: Tensor, *batch: Tensor) -> tuple:
         """The number to differentiate: scale * loss sum / weight; and the true sums beside it."""
         loss_sum, weight, *parts = self.network(self.dropout_key(), *batch)
         if self.world_size > 1:
             weight = ops.stop_gradient(self.all_reduce(weight))
         return loss_sum * (scale / ops.maximum(weight, 1e-6)), (loss_sum, *parts), weight
 
-    def construct(self, *batch):
+    def construct(self, *batch: Tensor) -> Tensor:
         """Train on one (micro-)batch.
 
         Returns:
@@ -132,20 +136,20 @@ class TrainStep(nn.Cell):
             rate = self.accumulate(gradients, weight, scale, overflows)
         return loss, rate, scale, self.skipped * 1, *parts
 
-    def scale_value(self):
+    def scale_value(self) -> Tensor:
         """The loss scale as a tensor of this step, not a reference to the parameter that the step may change."""
         if self.loss_scale is None:
             return Tensor(1.0, mindspore.float32)
         return self.loss_scale.scale * 1.0
 
-    def dropout_key(self):
+    def dropout_key(self) -> Tensor:
         """The key of every Dropout in this step: the seed, and the number of this micro-batch among all so far."""
         number = self.optimizer.global_step + self.skipped
         if self.accumulation_steps > 1:
             number = number * self.accumulation_steps + self.micro_step
         return ops.stop_gradient(ops.concat((self.seed, number.reshape((1,)))))
 
-    def accumulate(self, gradients, weight, scale, overflows):
+    def accumulate(self, gradients: tuple[Tensor, ...], weight: Tensor, scale: Tensor, overflows: Tensor) -> Tensor:
         """Add this micro-batch, weighed by its rows; update after the last of an accumulation."""
         rate = Tensor(0.0, mindspore.float32)
         added = self.hyper_map(ops.partial(_add_weighed, weight), self.buffers, gradients)
@@ -167,7 +171,7 @@ class TrainStep(nn.Cell):
             self.micro_step *= 0
         return rate
 
-    def update(self, gradients, factor, overflows):
+    def update(self, gradients: tuple[Tensor, ...], factor: Tensor, overflows: Tensor) -> Tensor:
         """Clip and apply gradients[i] * factor, unless one of them is not finite, or the chip that saturates counts overflows."""
         squares = ()
         if self.clip != "none" or (self.loss_scale is not None and self.status is None):
@@ -185,7 +189,7 @@ class TrainStep(nn.Cell):
                 self.overflowed = ops.logical_not(ops.isfinite(ops.stack(squares) if self.groups is None else squares))
         return ops.depend(rate, self.loss_scale(finite))
 
-    def is_finite(self, squares, overflows):
+    def is_finite(self, squares: Tensor, overflows: Tensor) -> Tensor:
         """Whether no gradient of any rank has overflowed: a bool scalar."""
         if self.status is None:
             return ops.isfinite(self.total(squares))
@@ -193,15 +197,15 @@ class TrainStep(nn.Cell):
             overflows = self.all_reduce(overflows)  # gradients that saturate carry no infinity to the other ranks
         return overflows == 0.0
 
-    def square_sums(self, gradients):
+    def square_sums(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...] | Tensor:
         """The sum of squares of each gradient: a tuple of scalars, or [P] where parameters are in groups."""
         return self.hyper_map(_square_sum, gradients) if self.groups is None else self.groups.square_sums(gradients)
 
-    def total(self, squares):
+    def total(self, squares: Tensor) -> Tensor:
         """The sum of squares of all gradients."""
         return ops.addn(squares) if self.groups is None else squares.sum()
 
-    def clip_factors(self, gradients, squares, factor):
+    def clip_factors(self, gradients: tuple[Tensor, ...], squares: Tensor, factor: Tensor) -> tuple[Tensor, ...]:
         """The factor of each gradient: 1 / loss scale, times clip_norm / norm where the norm is larger."""
         if self.groups is not None:
             if self.clip != "none":

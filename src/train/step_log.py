@@ -7,10 +7,17 @@ least every `_LATEST` updates, so that a training that has diverged does not go 
 
 import math
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from mindspore.train import Callback
+import numpy as np
+from mindspore.train import Callback, RunContext
 
-from src.log import format_fields, logger, progress
+from src.log import RunLog, format_fields, logger, progress
+from src.records.plan import TrainingPlan
+
+if TYPE_CHECKING:
+    from src.train.callbacks import OverflowGuard  # which imports this module
 
 _LATEST = 20  # updates after which a loss that is not finite, or overflow after overflow, is noticed
 
@@ -22,18 +29,18 @@ class Throughput:
         skip: steps at the beginning that do not count either.
     """
 
-    def __init__(self, skip=0):
+    def __init__(self, skip: int = 0):
         self.seen, self.compile_seconds = set(), 0.0
         self.left_out = skip
         self.rows = self.tokens = 0
         self.seconds = 0.0
         self.slowest, self.fastest = math.inf, 0.0  # rows per second of what was added at once
 
-    def leaves_out(self, length, is_whole):
+    def leaves_out(self, length: int, is_whole: bool) -> bool:
         """Whether the next step will not count: it is to be added by itself."""
         return length not in self.seen or self.left_out > 0 or not is_whole
 
-    def add(self, length, rows, tokens, seconds, is_whole=True):
+    def add(self, length: int, rows: int, tokens: int, seconds: float, is_whole: bool = True) -> bool:
         """Count a step, or several that all count; is_whole: without filler rows. Returns whether it was the first of its length."""
         first = length not in self.seen
         if first:
@@ -46,7 +53,7 @@ class Throughput:
         return first
 
     @property
-    def rows_per_s(self):
+    def rows_per_s(self) -> float:
         """0 where every step was a first one."""
         return self.rows / self.seconds if self.seconds else 0.0
 
@@ -54,26 +61,26 @@ class Throughput:
 class Progress:
     """Where a training stands: the plan, micro-batches done, and how many each call of the device does."""
 
-    def __init__(self, plan, first_batch, per_call=1):
+    def __init__(self, plan: TrainingPlan, first_batch: int, per_call: int = 1):
         self.plan, self.first_batch, self.per_call = plan, first_batch, per_call
         self.batches = first_batch
 
     @property
-    def step(self):
+    def step(self) -> int:
         """Updates done."""
         return self.batches // self.plan.accumulation_steps
 
     @property
-    def epoch(self):
+    def epoch(self) -> float:
         """Passes over the rows done, a fraction."""
         return self.batches / self.plan.batches_per_epoch
 
     @property
-    def at_update(self):
+    def at_update(self) -> bool:
         """Whether the last micro-batch has ended an update."""
         return self.batches % self.plan.accumulation_steps == 0
 
-    def passed(self, every):
+    def passed(self, every: int) -> bool:
         """Whether the last call reached or passed a multiple of `every` micro-batches."""
         return self.batches // every > (self.batches - self.per_call) // every
 
@@ -102,7 +109,16 @@ class StepLog(Callback):
         guard: OverflowGuard, if there is one.
     """
 
-    def __init__(self, done, row_lengths, every, run_log, part_names=(), skip=0, guard=None):
+    def __init__(
+        self,
+        done: Progress,
+        row_lengths: np.ndarray,
+        every: int,
+        run_log: RunLog,
+        part_names: Sequence[str] = (),
+        skip: int = 0,
+        guard: "OverflowGuard | None" = None,
+    ):
         super().__init__()
         self.done, self.row_lengths, self.every, self.run_log, self.guard = done, row_lengths, every, run_log, guard
         self.loss_names = ("loss", *part_names)
@@ -110,10 +126,10 @@ class StepLog(Callback):
         self.losses, self.tokens, self.places, self.rate, self.scale, self.skipped = [], 0, 0, 0.0, 1.0, 0
         self.speed, self.marked = Throughput(skip * done.plan.accumulation_steps // done.per_call), (0, 0, 0.0)
 
-    def on_train_begin(self, run_context):
+    def on_train_begin(self, run_context: RunContext) -> None:
         self.bar = progress(total=self.done.plan.updates, initial=self.done.step, desc="training", unit="step")
 
-    def on_train_step_begin(self, run_context):
+    def on_train_step_begin(self, run_context: RunContext) -> None:
         first = self.done.batches
         batches = [self.done.plan[number] for number in range(first, first + self.done.per_call)]
         self.is_left_out = self.speed.leaves_out(batches[0].length, _count_rows(batches) == _count_real(batches))
@@ -123,7 +139,7 @@ class StepLog(Callback):
             self.started = time.perf_counter()
         self.batches = batches
 
-    def on_train_step_end(self, run_context):
+    def on_train_step_end(self, run_context: RunContext) -> None:
         done, update = self.done, self.done.plan.accumulation_steps
         done.batches += done.per_call
         self.waiting.append((done.batches, run_context.original_args().net_outputs, self.batches))
@@ -136,7 +152,7 @@ class StepLog(Callback):
         if is_due:
             self._write()
 
-    def fetch(self):
+    def fetch(self) -> None:
         """Wait for the device, and take what the steps since the last wait have returned.
 
         Raises:
@@ -181,7 +197,7 @@ class StepLog(Callback):
             self.bar.set_postfix_str(f"epoch={epoch:.2f} loss={losses['loss']:.4f} samples_per_s={fields.get('samples_per_s', 0)}")
         self.losses, self.tokens, self.places, self.marked = [], 0, 0, now
 
-    def on_train_end(self, run_context):
+    def on_train_end(self, run_context: RunContext) -> None:
         self.bar.close()
         fields = {
             "compile_s": round(self.speed.compile_seconds, 1),

@@ -13,7 +13,7 @@ from src.formats import names, weights
 from src.models import native
 from src.models.bert import Bert
 from src.tasks.classifier.network import Classifier
-from src.train import checkpoint
+from src.train import model_files
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -41,7 +41,7 @@ def test_outputs_and_gradients_equal_hugging_face(form, act):
 def test_minilm_equals_hugging_face(encoder):
     golden = np.load(GOLDEN / "minilm.npz")
     network = Classifier(ModelConfig(**describe_weights(encoder).model), DeviceSettings(), 2)
-    checkpoint.load_weights(network, encoder, whole=False)
+    model_files.load_weights(network, encoder, whole=False)
     sequence, pooled = network.bert.set_train(False)(*tensors(golden["ids"], golden["mask"], np.zeros_like(golden["ids"])))
     real = golden["mask"].astype(bool)
     # the bound of docs/benchmarks/parity.md

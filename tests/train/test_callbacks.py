@@ -118,9 +118,9 @@ def test_a_resumed_run_counts_on(tmp_path):
 def test_sink_steps_divide_the_training(asked, accumulation_steps, batches, taken):
     sink = DeviceSettings(target="Ascend", data_sink=True)
     config = SimpleNamespace(device=sink, data_sink_steps=asked, accumulation_steps=accumulation_steps)
-    assert loop._choose_sink(config, batches) == taken
+    assert loop.choose_sink(config, batches) == taken
     config.device = DeviceSettings()
-    assert loop._choose_sink(config, batches) == 1
+    assert loop.choose_sink(config, batches) == 1
 
 
 def make_guard(limit, skipped=0, status=None):

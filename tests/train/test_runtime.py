@@ -92,18 +92,18 @@ def tell_chip(monkeypatch):
 )
 def test_the_chip_is_the_frameworks_or_the_one_given(told, given, chip, tell_chip, caplog):
     tell_chip(told)
-    assert runtime._find_chip(given, "Ascend") == chip
+    assert runtime.find_chip(given, "Ascend") == chip
     assert ("taken as 910B" in caplog.text) == (not told and not given)
 
 
 def test_another_chip_than_the_machines_is_refused(tell_chip):
     tell_chip("ascend910")
     with pytest.raises(ValueError, match="ascend_chip=910B: the chip of this machine is 910A"):
-        runtime._find_chip("910B", "Ascend")
+        runtime.find_chip("910B", "Ascend")
 
 
 def test_a_chip_elsewhere_has_no_effect_and_is_told(caplog):
-    assert runtime._find_chip("910A", "CPU") is None
+    assert runtime.find_chip("910A", "CPU") is None
     assert "ascend_chip=910A has no effect: the device is CPU" in caplog.text
 
 
