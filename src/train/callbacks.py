@@ -1,8 +1,9 @@
-"""What happens beside the training steps and their log: the end of a hopeless training, checkpoints, evaluations, signals."""
+"""Callbacks of a training besides its log: checkpoints, evaluations, signals, and an end to repeated overflow."""
 
 import signal
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from mindspore.train import Callback, RunContext
 
@@ -12,21 +13,31 @@ from src.train.step_log import StepLog
 
 
 class OverflowGuard:
-    """Ends a training whose updates overflow again and again, and says where.
+    """Ends a training whose updates overflow again and again, and names the parameters.
 
     Args:
-        step: TrainStep.
-        names: of its optimiser's parameters.
-        limit: updates skipped in a row.
+        names: the names of the optimiser's parameters.
+        limit: number of updates skipped in a row that ends the training.
     """
 
     def __init__(self, step: TrainStep, names: Sequence[str], limit: int):
         self.step, self.names, self.limit = step, names, limit
-        self.seen, self.in_a_row = int(step.skipped.asnumpy()), 0  # a resumed training has skipped some before
+        self.seen = int(step.skipped.asnumpy())  # a resumed training may have skipped updates before
+        self.in_a_row = 0
 
     def check(self, updates: int, skipped: int, scale: float) -> None:
-        """Take note of the next call of the step: how many updates it made or skipped, all that were skipped so far, the loss scale."""
-        new, self.seen = skipped - self.seen, skipped
+        """Take note of the next call of the step.
+
+        Args:
+            updates: number of updates it made or skipped.
+            skipped: updates skipped since the training began.
+            scale: the loss scale.
+
+        Raises:
+            FloatingPointError: `limit` updates in a row were skipped.
+        """
+        new = skipped - self.seen
+        self.seen = skipped
         self.in_a_row = self.in_a_row + new if new == updates else 0
         if self.in_a_row >= self.limit:
             raise FloatingPointError(f"{self.in_a_row} updates in a row overflowed, the loss scale is {scale:g}; {self._find()}")
@@ -40,10 +51,10 @@ class OverflowGuard:
 class Saver(Callback):
     """Calls `save(micro-batches done)` every `every` micro-batches and at the end of training; `save` may be None.
 
-    It waits for the end of an update: of one that is half accumulated each rank holds a part of its own.
+    It waits for the end of an update: before it, each rank holds its own part of the accumulated gradients.
 
     Args:
-        log: StepLog, which has then seen all losses up to this step.
+        log: it reads all losses up to this step before a checkpoint is written.
     """
 
     def __init__(self, log: StepLog, every: int, save: Callable[[int], None] | None):
@@ -64,7 +75,7 @@ class Saver(Callback):
 
 
 class Evaluator(Callback):
-    """Calls `evaluate()` every `every` micro-batches and at the end of training; log: StepLog."""
+    """Calls `evaluate()` every `every` micro-batches and at the end of training."""
 
     def __init__(self, log: StepLog, every: int, evaluate: Callable[[], None]):
         super().__init__()
@@ -77,20 +88,21 @@ class Evaluator(Callback):
 
 
 class StopOnSignal(Callback):
-    """On SIGINT or SIGTERM: finish the update, save, and end the training. Must stand behind Saver in the list.
+    """On SIGINT or SIGTERM, finishes the update, saves, and ends the training. Must come after Saver in the list.
 
     `agreed` is the signal afterwards, None if there was none.
 
     Args:
-        saver: Saver.
-        largest: (int) -> the largest of all ranks, none of which goes on before all have asked: ranks end after the same step.
-        seconds: about how long the ranks train before they ask again, as that waits for the device; 0: until the next update.
+        largest: returns the largest of the numbers of all ranks. None goes on before all have asked, so all end after the same step.
+        seconds: about how long ranks train before they ask each other again, which waits for the device; 0 asks after every update.
     """
 
     def __init__(self, saver: Saver, largest: Callable[[int], int], seconds: float = 0.0):
         super().__init__()
         self.saver, self.largest, self.seconds = saver, largest, seconds
-        self.received, self.agreed, self.before = 0, None, {}
+        self.received = 0
+        self.agreed: signal.Signals | None = None
+        self.before: dict[int, Any] = {}
         self.updates, self.every, self.asked_at = 0, 1, 0.0
 
     def on_train_begin(self, run_context: RunContext) -> None:
@@ -103,7 +115,8 @@ class StopOnSignal(Callback):
         self.updates += self.saver.done.at_update
         if not self.saver.done.at_update or self.updates < self.every:
             return
-        number, now = self.largest(self.received), time.perf_counter()
+        number = self.largest(self.received)
+        now = time.perf_counter()
         if number:
             self.agreed = signal.Signals(number)
             self.saver.save()

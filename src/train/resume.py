@@ -1,4 +1,4 @@
-"""Going on with a training: its folder, what must not have changed, and the newest checkpoint that can be read."""
+"""Resume a training: take its folder, check that it is the same training, and find the newest readable checkpoint."""
 
 import dataclasses
 import hashlib
@@ -23,10 +23,10 @@ from src.train import checkpoint, collectives, model_files
 
 @contextmanager
 def folder_taken(config: Any) -> Iterator[None]:
-    """Inside, no other training writes into the folder of checkpoints.
+    """A context in which no other training writes into the folder of checkpoints.
 
     Raises:
-        ValueError: another process holds it, or it holds checkpoints of an earlier training, which are not to be set aside.
+        ValueError: another process holds it, or it has checkpoints of an earlier training and the settings refuse that.
     """
     if not config.device.writes:
         yield
@@ -48,7 +48,7 @@ def _refuse_used(folder, config):
 
 
 def set_aside(task: ModuleType, config: Any) -> None:
-    """Move the checkpoints of an earlier training to earlier-N in their folder, with what describes them; with `overwrite` remove them."""
+    """Move the checkpoints of an earlier training and their description to earlier-N in their folder; with `overwrite`, remove them."""
     folder = Path(config.checkpoint_dir)
     found = checkpoint.find_checkpoints(folder, task.NAME)
     if not found:
@@ -62,14 +62,14 @@ def set_aside(task: ModuleType, config: Any) -> None:
     kept = next(path for number in itertools.count(1) if not (path := folder / f"earlier-{number}").exists())
     make_folder(kept)
     for name in [name for name in model_files.DESCRIBED_BY if (folder / name).is_file()]:
-        with written_whole(kept / name) as copy:  # the new training may read its vocabulary there
+        with written_whole(kept / name) as copy:  # a copy, because the new training may read its vocabulary from the original
             shutil.copyfile(folder / name, copy)
     move_whole(found, kept)
     logger.warning(f"{folder}: holds {listed} of an earlier training, now in {kept}; --overwrite true removes such checkpoints instead")
 
 
 def describe_training(config: Any, records: RecordSet) -> dict[str, int]:
-    """What a resumed training must have in common with the one that it goes on with, as numbers by name."""
+    """Fingerprints that must match the checkpoint's, by name."""
     shape = dataclasses.asdict(config.model)
     dropout = ("hidden_dropout_prob", "attention_probs_dropout_prob")
     return {
@@ -82,16 +82,17 @@ def describe_training(config: Any, records: RecordSet) -> dict[str, int]:
 
 
 def _number(value):
-    """A number that tells values apart by their text."""
+    """A fingerprint of the text of a value."""
     return int(hashlib.sha256(repr(value).encode()).hexdigest()[:15], 16)
 
 
 def _tell_changes(config):
-    """Settings that differ from those in the folder, in one line: they count from here on."""
+    """Log in one line which settings differ from those in the folder; the new ones count from here on."""
     path = Path(config.output_dir, "config.yaml")
     if not path.is_file():
         return
-    before, now = (_flatten(tree) for tree in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}, loader.to_dict(config)))
+    before = _flatten(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    now = _flatten(loader.to_dict(config))
     changed = [f"{key} {before[key]} -> {value}" for key, value in now.items() if key in before and before[key] != value]
     changed = [text for text in changed if not text.startswith(("resume ", "overwrite "))]
     if changed:
@@ -108,15 +109,15 @@ def _flatten(tree, prefix=""):
 
 @dataclass(frozen=True)
 class Start:
-    """Where a training begins: its Position; path and arrays of the checkpoint on the rank that has read one."""
+    """The start of a training: its Position, and on the rank that has read a checkpoint its path and arrays."""
 
     position: checkpoint.Position
     path: Path | None = None
-    arrays: dict | None = None
+    arrays: dict[str, np.ndarray] | None = None
 
 
 def find_start(task: ModuleType, config: Any, trained_on: Mapping[str, int]) -> Start:
-    """The Start from the newest readable checkpoint, or a fresh one; of several ranks the one that writes reads.
+    """The Start from the newest readable checkpoint, or a fresh one; only the rank that writes reads a checkpoint.
 
     Raises:
         ValueError: the checkpoint does not fit the data or the settings.
@@ -150,7 +151,7 @@ def _read_newest(task, config, trained_on):
 
 
 def _check_batch(path, position, config):
-    """On another number of ranks the rows of a step stay the same, so that the same batches come in the same order."""
+    """Refuse another batch size; on another number of ranks a step must keep its rows, so that batches stay the same."""
     now, ranks = config.train_batch_size, config.device.world_size
     if now != position.batch_size and now * ranks != position.global_batch:
         raise ValueError(f"{path}: was trained with another batch size, {position.batch_size}; --resume needs the same")

@@ -170,7 +170,7 @@ def start(options: RunOptions) -> RunOptions:
 
 
 def tell_of_settings(options: RunOptions, device: DeviceSettings) -> None:
-    """Log which settings of RunOptions have no effect, or a dangerous one, on a device with these DeviceSettings."""
+    """Log which options have no effect, or a dangerous one, on a device with these settings."""
     if device.compute_type == "float32" and options.precision.loss_scale != "none":
         logger.info("loss scaling is inactive: compute_type is float32")
     if device.composed_ops and device.recompute == "layer" and not device.native_library:
