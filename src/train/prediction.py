@@ -67,7 +67,7 @@ def run_network(config: Any, evaluation: tuple[nn.Cell, Sequence[str]], records:
     rows, seconds = zip(*(arrays[0] for arrays in gathered))
     row_id, *outputs = _join_batches([array for arrays in gathered for array in arrays[1:]], len(plan))
     order = np.argsort(row_id, kind="stable")[row_id.count(-1) :]  # filler rows, numbered -1, come first
-    fields = {"rows": len(order)}
+    fields: dict[str, Any] = {"rows": len(order)}
     if any(rows):  # 0 if every step was the first of its length
         fields["samples_per_s"] = round(sum(rows) / max(seconds), 2)
     fields |= {"compile_s": round(speed.compile_seconds, 1), "padding": round(plan.padding_share(lengths), 3)}

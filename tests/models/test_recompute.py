@@ -1,4 +1,4 @@
-"""Layers computed again in the backward pass, and the dropout that makes it exact."""
+"""Layers computed again in the backward pass, and the dropout that makes this exact."""
 
 import mindspore
 import numpy as np
@@ -29,7 +29,7 @@ def test_dropout_keeps_its_share_and_the_expectation(rate):
     dropped = found == 0
     spread = np.sqrt(rate * (1 - rate) / x.size)
     assert abs(dropped.mean() - rate) < 4 * spread
-    for other in (dropped[1:] ^ dropped[:-1], dropped[:, 1:] ^ dropped[:, :-1]):  # neighbours know nothing of each other
+    for other in (dropped[1:] ^ dropped[:-1], dropped[:, 1:] ^ dropped[:, :-1]):  # neighbours are independent
         assert abs(other.mean() - 2 * rate * (1 - rate)) < 5 * spread
 
 
@@ -70,7 +70,7 @@ def loss_and_gradients(device, positions):
     mindspore.set_seed(1)
     network = SpanFinder(ModelConfig(**SHAPE, position_embedding_type=positions), device)
     rng = np.random.default_rng(1)
-    for parameter in network.trainable_params():  # biases too: a gradient that is lost would not show at 0
+    for parameter in network.trainable_params():  # biases too: a lost gradient would not show at 0
         parameter.set_data(Tensor((rng.standard_normal(parameter.shape) * 0.3).astype(np.float32)))
     ids, mask = rng.integers(0, 50, (4, 9)).astype(np.int32), np.ones((4, 9), np.int32)
     mask[1, 6:] = 0

@@ -34,7 +34,7 @@ def of_kind(kind):
 
 
 def inputs(extra=0):
-    """ids, mask, types, with `extra` places of padding."""
+    """ids, mask, types, with `extra` positions of padding."""
     ids, types = (np.pad(GOLDEN[name], ((0, 0), (0, extra))) for name in ("ids", "types"))
     mask = np.pad(np.ones_like(GOLDEN["ids"]), ((0, 0), (0, extra)))
     return tensors(ids, mask, types)

@@ -90,7 +90,7 @@ def test_filler_rows_and_rows_without_labels_weigh_nothing():
     assert float(count.asnumpy()) == 1
 
 
-def test_only_places_between_cls_and_sep_are_decoded():
+def test_only_positions_between_cls_and_sep_are_decoded():
     network = make_tagger(False, True)
     tags = TaggerScores(network, CrfLoss())(*tensors(IDS, MASK, TYPES, LABELS))[0].asnumpy()
     assert not tags[:, 0].any()

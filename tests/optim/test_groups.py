@@ -1,5 +1,7 @@
-"""Updates of parameters in groups, Ascend's form, beside those of one parameter each. The op that writes a row back has no CPU kernel:
-Assign stands for it; all others are those of Ascend's form."""
+"""Updates of parameters in groups (the form on Ascend) compared with updates of single parameters.
+
+The op that writes rows back has no CPU kernel and is replaced by Assign; all others are those used on Ascend.
+"""
 
 import mindspore
 import numpy as np
@@ -17,7 +19,7 @@ SHAPES = {"a.weight": (3, 2), "a.bias": (2,), "b.weight": (2, 3), "zero.weight":
 
 
 class Sums(nn.Cell):
-    """A loss whose gradient of each parameter is the mean over rows of its `x` times the parameter's number and its own values."""
+    """A loss whose gradient for each parameter is the mean of `x` over rows, times the parameter's index and its values."""
 
     def __init__(self):
         super().__init__()

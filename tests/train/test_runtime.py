@@ -80,7 +80,7 @@ def test_bfloat16_is_refused_on_the_910a():
 
 @pytest.fixture
 def tell_chip(monkeypatch):
-    """`tell_chip(name)` makes the framework tell that name."""
+    """A function that makes the framework return a chip name."""
     return lambda name: monkeypatch.setattr(
         runtime, "MSContext", SimpleNamespace(get_instance=lambda: SimpleNamespace(get_ascend_soc_version=lambda: name))
     )

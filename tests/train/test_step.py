@@ -212,11 +212,11 @@ def test_every_micro_batch_has_a_key_of_its_own_also_after_an_overflow(accumulat
     assert np.round(found, 3).tolist() == [[5, number] for number in range(6)]
 
 
-LARGEST = 65504.0  # of float16
+LARGEST = 65504.0  # float16
 
 
 class SaturatingRegression(Regression):
-    """As a chip that saturates computes: what is too large becomes LARGEST, and a register remembers it."""
+    """Computes like a chip that saturates: too large values become LARGEST, and a register remembers it."""
 
     def __init__(self, register):
         super().__init__()
@@ -229,7 +229,7 @@ class SaturatingRegression(Regression):
 
 
 class Register(nn.Cell):
-    """Stands in for OverflowStatus."""
+    """A stand-in for OverflowStatus."""
 
     def __init__(self, register):
         super().__init__()
@@ -243,7 +243,7 @@ class Register(nn.Cell):
 
 
 def make_saturating_step(optimizer="AdamWeightDecay", **settings):
-    register = Parameter(Tensor(1.0, mindspore.float32), name="accumulated_register", requires_grad=False)  # left there by an evaluation
+    register = Parameter(Tensor(1.0, mindspore.float32), name="accumulated_register", requires_grad=False)  # set by an evaluation
     network = SaturatingRegression(register)
     config = OptimizerConfig(name=optimizer, learning_rate=0.1, schedule="constant", warmup_steps=0)
     optimizer = make_optimizer(config, network.trainable_params(), 10)
@@ -270,12 +270,12 @@ def test_an_update_that_saturates_is_skipped_by_the_status_of_the_chip(clip):
     assert run(step, *make_batch())[1] > 0  # one overflow skips one update
 
 
-@pytest.mark.parametrize("place", [0, 1])
-def test_the_status_of_every_micro_batch_counts_for_the_update(place):
+@pytest.mark.parametrize("overflowing", [0, 1])
+def test_the_status_of_every_micro_batch_counts_for_the_update(overflowing):
     step = make_saturating_step(accumulation_steps=2)
     before = state(step)["dense.weight"]
     for number in range(2):
-        run(step, *(with_overflow(*make_batch()) if number == place else make_batch()))
+        run(step, *(with_overflow(*make_batch()) if number == overflowing else make_batch()))
     assert np.array_equal(state(step)["dense.weight"], before) and state(step)["skipped_steps"] == 1
     for _ in range(2):
         run(step, *make_batch())
@@ -283,7 +283,7 @@ def test_the_status_of_every_micro_batch_counts_for_the_update(place):
 
 
 class OtherRank(nn.Cell):
-    """Stands in for AllReduce of float32 scalars: the other rank has the same weight, and its status."""
+    """A stand-in for AllReduce of float32 scalars with another rank of the same weight and a status of its own."""
 
     def __init__(self, overflows):
         super().__init__()

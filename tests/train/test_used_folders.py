@@ -1,4 +1,4 @@
-"""A training in a folder that another one uses, or has used."""
+"""A training in a folder that another training uses or has used."""
 
 import json
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ DESCRIBED = ("config.json", "vocab.txt", "tokenizer_config.json")
 
 @pytest.fixture
 def folder(tmp_path):
-    """Of a fine-tuning that has ended, with a checkpoint of another task beside it."""
+    """The folder of a finished fine-tuning, with a checkpoint of another task in it."""
     save(tmp_path, 1, 10, keep=2)
     save(tmp_path, 2, 20, keep=2)
     for name in (*DESCRIBED, "log.jsonl", "classifier-1_5.ckpt"):

@@ -1,4 +1,4 @@
-"""Weights with NaN or infinity are refused by the names of the tensors, whoever loads them."""
+"""Weights with NaN or infinity are refused, and the tensors named, wherever they are loaded."""
 
 from types import SimpleNamespace
 
