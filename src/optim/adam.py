@@ -101,7 +101,7 @@ class AdamW(AdamWeightDecay):
     Source: Loshchilov and Hutter 2017, algorithm 2; torch.optim.AdamW.
     """
 
-    MOMENTS = ("adamw_m", "adamw_v")  # not AdamWeightDecay's, with which it cannot go on
+    MOMENTS = ("adamw_m", "adamw_v")  # others than AdamWeightDecay, whose moments it cannot resume with
 
     def weights(self) -> tuple[Tensor | float, Tensor | float]:
         return self.moment_weight(self.logs[0]), self.moment_weight(self.logs[1])

@@ -24,8 +24,9 @@ from src.records import pipeline
 from src.records.plan import TrainingPlan, choose_buckets
 from src.tasks.task import Prepared
 from src.train import checkpoint, collectives, model_files
-from src.train.callbacks import Evaluator, OverflowGuard, Saver, StopOnSignal
+from src.train.callbacks import Evaluator, Saver, StopOnSignal
 from src.train.loss_scale import make_loss_scale
+from src.train.overflow_guard import OverflowGuard
 from src.train.overflow_status import OverflowStatus
 from src.train.prediction import run_network
 from src.train.resume import Start, describe_training, find_start, set_aside

@@ -8,16 +8,14 @@ that has diverged soon ends.
 import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from mindspore.train import Callback, RunContext
 
 from src.log import RunLog, format_fields, logger, progress
 from src.records.plan import TrainingPlan
-
-if TYPE_CHECKING:
-    from src.train.callbacks import OverflowGuard  # which imports this module
+from src.train.overflow_guard import OverflowGuard
 
 _LATEST = 20  # updates until a loss that is not finite, or repeated overflow, is noticed
 
@@ -113,7 +111,7 @@ class StepLog(Callback):
         run_log: RunLog,
         part_names: Sequence[str] = (),
         skip: int = 0,
-        guard: "OverflowGuard | None" = None,
+        guard: OverflowGuard | None = None,
     ):
         super().__init__()
         self.done, self.row_lengths, self.every, self.run_log, self.guard = done, row_lengths, every, run_log, guard

@@ -8,7 +8,8 @@ from src.config.training import DeviceSettings
 from src.log import RunLog
 from src.records.plan import TrainingPlan
 from src.train import loop
-from src.train.callbacks import Evaluator, OverflowGuard, Saver, StopOnSignal
+from src.train.callbacks import Evaluator, Saver, StopOnSignal
+from src.train.overflow_guard import OverflowGuard
 from src.train.step_log import Progress, StepLog, Throughput
 
 LENGTHS = np.full(40, 5, np.int32)
