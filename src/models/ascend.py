@@ -112,7 +112,7 @@ class FusedGelu(nn.Cell):
 
 
 @ops.constexpr
-def _count_bytes(size):
+def count_bytes(size: int) -> int:
     """Bytes of a packed mask of `size` values; computed in Python, because graphs divide integers in float32."""
     return -(-size // 128) * 16
 
@@ -142,7 +142,7 @@ class DropoutMasks(nn.Cell):
     def construct(self, dropout_key: Tensor, count: int, size: int, kind: mindspore.Type) -> tuple[Tensor, ...]:
         if self.rate == 0.0:
             return (dropout_key,) * count
-        num_bytes = _count_bytes(size)
+        num_bytes = count_bytes(size)
         seed, offset = default_generator._step(self.step)
         masks = self.generate((8 * num_bytes * count,), self.rate, seed, offset, kind)
         return (masks,) if count == 1 else self.split(masks, (num_bytes,) * count, 0)

@@ -119,7 +119,7 @@ def write_description(
         trained_with: settings of the task that evaluation and prediction need.
     """
     config = own_description(model, labels, trained_with)
-    configuration, vocabulary, settings = (Path(folder) / name for name in DESCRIBED_BY)
+    configuration, vocabulary, settings = [Path(folder) / name for name in DESCRIBED_BY]
     write_text(configuration, json.dumps(config, ensure_ascii=False, indent=2) + "\n")
     if vocab_file:
         write_text(vocabulary, "".join(f"{token}\n" for token in list_tokens(read_vocabulary(vocab_file))))

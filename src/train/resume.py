@@ -125,12 +125,17 @@ def find_start(task: ModuleType, config: Any, trained_on: Mapping[str, int]) -> 
     device = config.device
     start = Start(checkpoint.Position(0, 0, config.train_batch_size, device.world_size))
     if config.resume and device.writes:
-        start = _read_newest(task, config, trained_on) or start
+        start = read_newest(task, config, trained_on) or start
     numbers = collectives.broadcast(device, np.array(dataclasses.astuple(start.position), np.int64))
     return dataclasses.replace(start, position=checkpoint.Position(*map(int, numbers)))
 
 
-def _read_newest(task, config, trained_on):
+def read_newest(task: ModuleType, config: Any, trained_on: Mapping[str, int]) -> Start | None:
+    """The Start from the newest readable checkpoint; None if there is no checkpoint.
+
+    Raises:
+        ValueError: no checkpoint is readable, or the newest does not fit the data or the settings.
+    """
     found = checkpoint.find_checkpoints(config.checkpoint_dir, task.NAME)
     while found:
         path = found.pop()
