@@ -10,7 +10,7 @@ from mindspore import device_context
 from mindspore._c_expression import MSContext
 
 from src import framework
-from src.config.training import DeviceSettings, RunOptions
+from src.config.training import DeviceSettings
 from src.log import logger
 from src.models import native
 from src.ranks import Place, find_place
@@ -115,8 +115,11 @@ def settings(
     )
 
 
-def start(options: RunOptions) -> RunOptions:
+def start(options: Any) -> Any:
     """Choose and start the device.
+
+    Args:
+        options: RunOptions of a script.
 
     Returns:
         The options with device_target and compute type resolved and `device` filled in.
@@ -169,7 +172,7 @@ def start(options: RunOptions) -> RunOptions:
     )
 
 
-def tell_of_settings(options: RunOptions, device: DeviceSettings) -> None:
+def tell_of_settings(options: Any, device: DeviceSettings) -> None:
     """Log which options have no effect, or a dangerous one, on a device with these settings."""
     if device.compute_type == "float32" and options.precision.loss_scale != "none":
         logger.info("loss scaling is inactive: compute_type is float32")

@@ -3,7 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from src.config.training import DeviceSettings, RunOptions
+from src.config.finetune import FineTuneOptions
+from src.config.training import DeviceSettings
 from src.models import native
 from src.train import runtime
 
@@ -114,7 +115,7 @@ def test_data_sinks_everywhere_but_on_the_cpu(target):
 
 
 def test_recompute_is_told_to_save_nothing_on_a_cpu_without_a_compiler_alone(caplog):
-    options = RunOptions(use_recompute=True)
+    options = FineTuneOptions(use_recompute=True, data_dir="x")
     for target, told in (("Ascend", False), ("GPU", False), ("CPU", True)):
         caplog.clear()
         device = dataclasses.replace(runtime.settings(target, recompute=True), native_library=None)
