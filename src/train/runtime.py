@@ -86,12 +86,10 @@ def settings(
     device = dataclasses.replace(DEVICES[target], **_CHIP_DIFFERENCES.get(chip or "", {}))
     if allow_tf32 and not device.tf32:
         raise ValueError(f"allow_tf32=true: {target} has no TF32, a GPU has it")
-    if compute_type == "auto":
-        compute_type = device.compute_type
+    compute_type = device.compute_type if compute_type == "auto" else compute_type
     if compute_type == "bfloat16" and not device.bfloat16:
-        if DEVICES[target].bfloat16:
-            raise ValueError(f"precision.compute_type=bfloat16: the {target} {chip} has no bfloat16; use float16 or float32")
-        raise ValueError(f"precision.compute_type=bfloat16: {target} has no bfloat16 matrix product here; use float16 or float32")
+        lacks = f"the {target} {chip} has no bfloat16" if DEVICES[target].bfloat16 else f"{target} has no bfloat16 matrix product here"
+        raise ValueError(f"precision.compute_type=bfloat16: {lacks}; use float16 or float32")
     assert process.rank is not None  # the framework has assigned it
     told_to_saturate = device.aclnn and os.environ.get("MS_ASCEND_CHECK_OVERFLOW_MODE") == "SATURATION_MODE"
     return DeviceSettings(
@@ -115,6 +113,14 @@ def settings(
     )
 
 
+def _choose_target(asked: str) -> str:
+    present = available_devices()
+    target = present[0] if asked == "auto" else asked
+    if target not in present:
+        raise ValueError(f"device_target={target}: no such device here; found {', '.join(present)}")
+    return target
+
+
 def start(options: Any) -> Any:
     """Choose and start the device.
 
@@ -130,10 +136,7 @@ def start(options: Any) -> Any:
     process = find_place()
     if process.is_scheduler:
         cluster.run_scheduler()
-    present = available_devices()
-    target = present[0] if options.device_target == "auto" else options.device_target
-    if target not in present:
-        raise ValueError(f"device_target={target}: no such device here; found {', '.join(present)}")
+    target = _choose_target(options.device_target)
     framework.run_as_graphs()
     if process.world_size > 1 or process.launcher == "msrun":
         process = cluster.join(process, target)
