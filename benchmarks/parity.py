@@ -52,7 +52,7 @@ def differentiate(folder, batch):
     from src import framework
     from src.config.model import ModelConfig, describe_weights
     from src.tasks.classifier.network import Classifier
-    from src.train import checkpoint, runtime
+    from src.train import model_files, runtime
 
     class Objective(nn.Cell):
         def __init__(self, bert):
@@ -65,7 +65,7 @@ def differentiate(folder, batch):
 
     framework.run_as_graphs()
     network = Classifier(ModelConfig(**describe_weights(folder).model), runtime.settings("CPU"), 2)
-    checkpoint.load_weights(network, folder, whole=False)
+    model_files.load_weights(network, folder, whole=False)
     bert = network.bert.set_train(False)
     inputs = [Tensor(value) for value in (batch["ids"], batch["mask"], np.zeros_like(batch["ids"]))]
     sequence, pooled = bert(*inputs)

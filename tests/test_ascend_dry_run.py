@@ -363,7 +363,7 @@ def test_a_rank_of_a_dry_run_goes_on_with_its_own_values(monkeypatch):
     for name in ("_broadcast_cell", "_gather_cell"):
         monkeypatch.setattr(collectives, name, lambda: lambda tensor: tensor * 0)
     monkeypatch.setenv("MS_SIMULATION_LEVEL", "1")
-    device = runtime.settings("Ascend", place=RankInfo("rank_table", 0, 8))
+    device = runtime.settings("Ascend", process=RankInfo("rank_table", 0, 8))
     values = np.array([3, 5])
     assert collectives.broadcast(device, values).tolist() == [3, 5]
     assert collectives.largest(device, 15) == 15

@@ -24,7 +24,7 @@ from src.records.tfrecord import encode_examples
 from src.report import plots
 from src.tasks.pretrain import task as pretrain
 from src.tasks.pretrain.options import PretrainOptions
-from src.train import checkpoint
+from src.train import model_files
 
 SEQ_LENGTH = 16
 ZOOS = {"num_attention_heads": 1, "hidden_act": "gelu_tanh", "layer_norm_eps": 1e-7}  # what its checkpoints do not tell
@@ -343,7 +343,7 @@ def test_a_nezha_of_the_zoo_tells_its_shape(records, tmp_path, caplog):
     options = loader.load(PretrainOptions, flags_of(flags))
     assert f"bert_network=base is ignored: {zoos} tells the network's shape" in caplog.messages
     network = pretrain.network(options)
-    checkpoint.load_weights(network, zoos, whole=True)
+    model_files.load_weights(network, zoos, whole=True)
     parameters = network.parameters_dict()
     assert parameters.keys() == arrays.keys()
     assert [name for name, array in arrays.items() if not np.array_equal(parameters[name].asnumpy(), array)] == []

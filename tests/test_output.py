@@ -63,9 +63,9 @@ def refuse(*_):
 
 def test_a_user_without_a_home_folder_has_kernels_in_a_temporary_one(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert native._place_library("a.so") == tmp_path / "bert-mindspore/a.so"
+    assert native.find_library("a.so") == tmp_path / "bert-mindspore/a.so"
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
-    assert native._place_library("a.so").parent.is_dir()
+    assert native.find_library("a.so").parent.is_dir()
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", refuse)
-    assert native._place_library("a.so").parent.is_dir()
+    assert native.find_library("a.so").parent.is_dir()

@@ -13,7 +13,7 @@ from src.files import hidden_folder, move_whole
 from src.formats import weights
 from src.log import logger
 from src.text.tokenization import Tokenizer
-from src.train import checkpoint
+from src.train import model_files
 
 _FILES = {"onnx": "model.onnx", "int8": "model.int8.onnx", "mindir": "model.mindir"}
 
@@ -53,7 +53,7 @@ def export(task, config, path, output, file_format, name=None, quantised=False):
         compare(task, config, network, hidden, {kind: hidden / file for kind, file in graphs.items()}, settings)
         tokenizer = Tokenizer(config.vocab_file_path, getattr(config, "do_lower_case", None)).description
         trained_with = {key: getattr(config, key) for key in getattr(config, "TRAINED_WITH", ())}
-        checkpoint.write_description(hidden, dataclasses.asdict(config.model), labels, config.vocab_file_path, tokenizer, trained_with)
+        model_files.write_description(hidden, dataclasses.asdict(config.model), labels, config.vocab_file_path, tokenizer, trained_with)
         bundle_folder.write(hidden, name, task.name, settings, labels, graphs)
         if task.answers and file_format == "ONNX":
             for kind in kinds:
@@ -67,7 +67,7 @@ def _make_network(task, config, path):
     """The network with its weights, made of ops that every device has."""
     plain = dataclasses.replace(config.device, compute_type="float32", native_library=None)
     network = task.training.network(dataclasses.replace(config, device=plain))
-    checkpoint.load_weights(network, path, whole=True)
+    model_files.load_weights(network, path, whole=True)
     return network.set_train(False)
 
 

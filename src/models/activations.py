@@ -1,15 +1,16 @@
-"""GELU in its forms, ReLU, and tanh; which form is fast on which device: see layers.py."""
+"""GELU in several forms, ReLU, and tanh; see layers.py for the choice of a form."""
 
 import math
 
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
+from src.config.training import DeviceSettings
 from src.models import ascend
 from src.models.layers import make_kernel
 
-# log(Phi(x) / Phi(-x)) / x as a polynomial in x**2 (Phi: normal distribution function), so that sigmoid, which is fast
-# where erf is slow, gives Phi. Weighted minimax fit on |x| <= 6: the error of x Phi(x) stays below 7e-8 before rounding,
-# and the positive leading coefficient keeps the tails right.
+# log(Phi(x) / Phi(-x)) / x as a polynomial in x**2 (Phi: normal distribution function): Phi is then a sigmoid, which is fast
+# where erf is slow. Weighted minimax fit on |x| <= 6: the error of x Phi(x) is below 7e-8 before rounding, and the positive
+# leading coefficient keeps the tails right.
 _LOGIT_OF_PHI = (
     1.5957685367818392,
     0.07266829834546038,
@@ -22,7 +23,7 @@ _LOGIT_OF_PHI = (
 
 
 class _ComposedGelu(nn.Cell):
-    """x Phi(x) with Phi the normal distribution function: the erf form, to float32 rounding."""
+    """x Phi(x) with Phi the normal distribution function: the erf form, exact to float32 rounding."""
 
     def _cdf(self, x):
         square = x * x
@@ -31,56 +32,56 @@ class _ComposedGelu(nn.Cell):
             polynomial = polynomial * square + coefficient
         return ops.sigmoid(x * polynomial)
 
-    def construct(self, x):
+    def construct(self, x: Tensor) -> Tensor:
         return x * self._cdf(x)
 
-    def bprop(self, x, out, dout):
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple:
         x = ops.depend(x, dout)
         density = ops.exp(x * x * -0.5) * (1.0 / math.sqrt(2.0 * math.pi))
         return (dout * (self._cdf(x) + x * density),)
 
 
 class _ErfGelu(nn.Cell):
-    """The same function by the framework's erf; the backward pass starts from the input alone."""
+    """The same function by the framework's erf; the backward pass needs the input alone."""
 
-    def construct(self, x):
+    def construct(self, x: Tensor) -> Tensor:
         return x * self._cdf(x)
 
     def _cdf(self, x):
         return (ops.erf(x * math.sqrt(0.5)) + 1.0) * 0.5
 
-    def bprop(self, x, out, dout):
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple:
         x = ops.depend(x, dout)
         density = ops.exp(x * x * -0.5) * (1.0 / math.sqrt(2.0 * math.pi))
         return (dout * (self._cdf(x) + x * density),)
 
 
 class _NativeGelu(nn.Cell):
-    """The same function by the compiled kernels of native.cpp: one pass forward, one backward."""
+    """The same function by compiled kernels of native.cpp: one pass forward, one backward."""
 
-    def __init__(self, library):
+    def __init__(self, library: str):
         super().__init__()
         self.forward_kernel = make_kernel(library, "gelu", lambda x: x)
         self.backward_kernel = make_kernel(library, "gelu_gradient", lambda x, dout: x)
 
-    def construct(self, x):
+    def construct(self, x: Tensor) -> Tensor:
         return self.forward_kernel(x)
 
-    def bprop(self, x, out, dout):
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple:
         return (self.backward_kernel(x, dout),)
 
 
 class _ComposedTanhGelu(nn.Cell):
-    """x sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3): the tanh form, written with one sigmoid."""
+    """x sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3): the tanh form, with one sigmoid."""
 
     def _gate(self, x):
         slope = 2.0 * math.sqrt(2.0 / math.pi)
         return ops.sigmoid(x * (x * x * (slope * 0.044715) + slope))
 
-    def construct(self, x):
+    def construct(self, x: Tensor) -> Tensor:
         return x * self._gate(x)
 
-    def bprop(self, x, out, dout):
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple:
         x = ops.depend(x, dout)
         slope = 2.0 * math.sqrt(2.0 / math.pi)
         gate = self._gate(x)
@@ -89,9 +90,9 @@ class _ComposedTanhGelu(nn.Cell):
 
 
 class Activation(nn.Cell):
-    """The activation that the config names: `gelu` is erf's, `gelu_tanh` and `gelu_new` its tanh approximation, `relu`."""
+    """The activation named by the config: `relu`, `gelu` (by erf), or its tanh approximation, `gelu_tanh` or `gelu_new`."""
 
-    def __init__(self, hidden_act, device):
+    def __init__(self, hidden_act: str, device: DeviceSettings):
         super().__init__()
         if hidden_act == "relu":
             self.function = nn.ReLU()
@@ -104,10 +105,10 @@ class Activation(nn.Cell):
         else:
             self.function = _ComposedGelu() if device.composed_ops else _ErfGelu()
 
-    def construct(self, x):
+    def construct(self, x: Tensor) -> Tensor:
         return self.function(x)
 
 
-def tanh(x, composed):
-    """tanh; the CPU's own is off by 1e-4 near |x| = 5, its sigmoid is exact to 1e-6."""
+def tanh(x: Tensor, composed: bool) -> Tensor:
+    """tanh; composed of sigmoid where the device's own is inexact: the CPU's is off by 1e-4 near |x| = 5, its sigmoid by 1e-6."""
     return ops.sigmoid(x * 2.0) * 2.0 - 1.0 if composed else ops.tanh(x)

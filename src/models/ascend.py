@@ -1,7 +1,7 @@
-"""The forms of the ops on Ascend: each one kernel of CANN's aclnn library forward and one backward, as far as it has them.
+"""The ops in their Ascend form: one kernel of CANN's aclnn library forward and one backward, where it has them.
 
-The kernels that the framework picks for its older ops are of the deprecated aclop kind, or several where one would do. No op here
-has a kernel on another device.
+For its older ops the framework picks kernels of the deprecated aclop kind, or several where one would do. The ops used here have no
+kernels on other devices.
 
 Shapes: T tokens, I features in, O features out, B batch, S sequence, N heads, H hidden.
 """
@@ -11,32 +11,31 @@ from mindspore import Tensor, nn, ops
 from mindspore.common.generator import default_generator
 from mindspore.ops import auto_generate
 
-_FLASH_MULTIPLE = 16  # of a head's size, and of a length, whose masks are packed
+from src.config.model import ModelConfig
 
-_zeros_like = ops.ZerosLike()  # as in src/models/layers.py
-_embedding, _sum = auto_generate.Embedding(), auto_generate.SumExt()
+_FLASH_MULTIPLE = 16  # head sizes, and lengths (because their masks are packed), must be multiples of it
+
+_zeros_like = ops.ZerosLike()  # see src/models/layers.py
+_embedding = auto_generate.Embedding()
+_sum = auto_generate.SumExt()
 
 
-def take_rows(table, ids):
-    """Rows of [V, H] by their numbers: int32 [...] -> [..., H]."""
+def take_rows(table: Tensor, ids: Tensor) -> Tensor:
+    """Rows of a table [V, H] by index: int32 [...] -> [..., H]."""
     return _embedding(ids, table, None, None, 2.0, False)
 
 
 class Branches(nn.Cell):
-    """x twice, as it is and in the compute type. The framework itself would sum both gradients by an aclop kernel.
+    """x as it is, and x in the compute type. The framework itself would sum the two gradients by an aclop kernel."""
 
-    Args:
-        compute_type: of the second.
-    """
-
-    def __init__(self, compute_type):
+    def __init__(self, compute_type: mindspore.Type):
         super().__init__()
         self.compute_type = compute_type
 
-    def construct(self, x):
+    def construct(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return x, x.astype(self.compute_type)
 
-    def bprop(self, x, out, dout):
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple:
         return (dout[0] + dout[1].astype(x.dtype),)
 
 
@@ -46,26 +45,40 @@ class FusedLinear(nn.Cell):
     def __init__(self):
         super().__init__()
         self.dense = auto_generate.Dense()
-        self.by_weight, self.by_input = ops.MatMul(), ops.MatMul(transpose_a=True)
+        self.by_weight = ops.MatMul()
+        self.by_input = ops.MatMul(transpose_a=True)
 
-    def construct(self, x, weight, bias):
+    def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return self.dense(x, weight, bias.astype(x.dtype))
 
-    def bprop(self, x, weight, bias, out, dout):
+    def bprop(self, x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, dout: Tensor) -> tuple:
         return self.by_weight(dout, weight), self.by_input(dout, x), _sum(dout, 0, False, mindspore.float32)
 
 
 class FusedProjections(nn.Cell):
-    """Three FusedLinears of one x, whose gradients are summed here: see Branches."""
+    """Three FusedLinears of one x; the gradients of x are summed here, see Branches."""
 
     def __init__(self):
         super().__init__()
         self.linear = FusedLinear()
 
-    def construct(self, x, weight1, bias1, weight2, bias2, weight3, bias3):
+    def construct(
+        self, x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor, weight3: Tensor, bias3: Tensor
+    ) -> Tensor:
         return self.linear(x, weight1, bias1), self.linear(x, weight2, bias2), self.linear(x, weight3, bias3)
 
-    def bprop(self, x, weight1, bias1, weight2, bias2, weight3, bias3, out, dout):
+    def bprop(
+        self,
+        x: Tensor,
+        weight1: Tensor,
+        bias1: Tensor,
+        weight2: Tensor,
+        bias2: Tensor,
+        weight3: Tensor,
+        bias3: Tensor,
+        out: Tensor,
+        dout: Tensor,
+    ) -> tuple:
         first = self.linear.bprop(x, weight1, bias1, out[0], dout[0])
         second = self.linear.bprop(x, weight2, bias2, out[1], dout[1])
         third = self.linear.bprop(x, weight3, bias3, out[2], dout[2])
@@ -75,11 +88,11 @@ class FusedProjections(nn.Cell):
 class FusedLayerNorm(nn.Cell):
     """Layer normalisation of the last axis."""
 
-    def __init__(self, eps):
+    def __init__(self, eps: float):
         super().__init__()
         self.eps, self.norm = eps, auto_generate.LayerNormExt()
 
-    def construct(self, x, weight, bias):
+    def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return self.norm(x, weight.shape, weight, bias, self.eps)[0]
 
 
@@ -87,121 +100,121 @@ class FusedGelu(nn.Cell):
     """GELU.
 
     Args:
-        form: none for erf's, or tanh.
+        form: "none" for the erf form, or "tanh".
     """
 
-    def __init__(self, form):
+    def __init__(self, form: str):
         super().__init__()
         self.form, self.gelu = form, auto_generate.GeluExt()
 
-    def construct(self, x):
+    def construct(self, x: Tensor) -> Tensor:
         return self.gelu(x, self.form)
 
 
 @ops.constexpr
-def _count_bytes(size):
-    """Bytes of a packed mask of so many values; in Python, because graphs divide integers in float32."""
+def count_bytes(size: int) -> int:
+    """Bytes of a packed mask of `size` values; computed in Python, because graphs divide integers in float32."""
     return -(-size // 128) * 16
 
 
 class DropoutMasks(nn.Cell):
-    """Which values stay in several Dropouts, a bit each, packed in uint8: one draw for all of them.
+    """Masks of several Dropouts, a bit a value (1 keeps it), packed in uint8 and drawn together.
 
-    Drawn by the framework's generator, which `mindspore.manual_seed` starts. It counts on the host, which waits for the device each
-    time: once a pass, not once a Dropout. A layer that is computed again is given the masks of the first time.
+    The random numbers come from the framework's generator, started by `mindspore.manual_seed`. It counts on the host, which waits for
+    the device each time: once a pass, not once a Dropout. A layer that is computed again gets the same masks again.
 
     Args:
-        rate: share of values to drop, the same in all of them.
+        rate: share of values to drop, the same for all masks.
 
     Args of construct:
-        draw: of Dropout. count: masks. size: values of each. kind: type of the values.
+        dropout_key: see Dropout. count: number of masks. size: values a mask covers. kind: type of those values.
 
     Returns:
-        tuple of uint8 [size / 8], rounded up to 16 bytes; of `draw` itself where the share is 0.
+        tuple of uint8 [size / 8], rounded up to 16 bytes; where the rate is 0, of `dropout_key` itself.
     """
 
-    def __init__(self, rate):
+    def __init__(self, rate: float):
         super().__init__()
-        self.rate, self.draw, self.split = rate, auto_generate.DropoutGenMaskExt(), auto_generate.SplitWithSize()
-        self.step = Tensor(12, mindspore.int64)  # of the generator's count, as the framework's own ops take
+        self.rate = rate
+        self.generate, self.split = auto_generate.DropoutGenMaskExt(), auto_generate.SplitWithSize()
+        self.step = Tensor(12, mindspore.int64)  # by which the framework's own ops advance the generator
 
-    def construct(self, draw, count, size, kind):
+    def construct(self, dropout_key: Tensor, count: int, size: int, kind: mindspore.Type) -> tuple[Tensor, ...]:
         if self.rate == 0.0:
-            return (draw,) * count
-        num_bytes = _count_bytes(size)
+            return (dropout_key,) * count
+        num_bytes = count_bytes(size)
         seed, offset = default_generator._step(self.step)
-        masks = self.draw((8 * num_bytes * count,), self.rate, seed, offset, kind)
+        masks = self.generate((8 * num_bytes * count,), self.rate, seed, offset, kind)
         return (masks,) if count == 1 else self.split(masks, (num_bytes,) * count, 0)
 
 
 class EncoderMasks(nn.Cell):
-    """The masks of all Dropouts of an encoder and its embeddings, in two draws.
+    """The masks of all Dropouts of an encoder and its embeddings: one set for probabilities, one for hidden states."""
 
-    Args:
-        config: ModelConfig.
-    """
-
-    def __init__(self, config):
+    def __init__(self, config: ModelConfig):
         super().__init__()
         self.num_layers, self.num_heads, self.hidden_size = config.num_hidden_layers, config.num_attention_heads, config.hidden_size
         self.hidden, self.probs = DropoutMasks(config.hidden_dropout_prob), DropoutMasks(config.attention_probs_dropout_prob)
 
-    def construct(self, draw, batch_size, seq_length, kind):
-        """The mask of the embeddings, and of each layer those of probabilities, attention and feed-forward."""
+    def construct(self, dropout_key: Tensor, batch_size: int, seq_length: int, kind: mindspore.Type) -> tuple[Tensor, tuple]:
+        """The mask of the embeddings, then for each layer the masks of probabilities, attention and feed-forward."""
         count = self.num_layers
-        hidden = self.hidden(draw, 1 + 2 * count, batch_size * seq_length * self.hidden_size, kind)
-        probs = self.probs(draw, count, batch_size * self.num_heads * seq_length * seq_length, kind)
-        layers = ()
+        hidden = self.hidden(dropout_key, 1 + 2 * count, batch_size * seq_length * self.hidden_size, kind)
+        probs = self.probs(dropout_key, count, batch_size * self.num_heads * seq_length * seq_length, kind)
+        layers = ()  # type: tuple[tuple[Tensor, Tensor, Tensor], ...]
         for number in range(count):
             layers += ((probs[number], hidden[2 * number + 1], hidden[2 * number + 2]),)
         return hidden[0], layers
 
 
 class _Drop(nn.Cell):
-    """Zero the values that the mask leaves out and scale the others; it is its own gradient."""
+    """Zero the values that the mask drops and scale the others; it is its own gradient."""
 
-    def __init__(self, rate):
+    def __init__(self, rate: float):
         super().__init__()
         self.rate, self.drop = rate, auto_generate.DropoutDoMaskExt()
 
-    def construct(self, x, mask):
+    def construct(self, x: Tensor, mask: Tensor) -> Tensor:
         return self.drop(x, mask, self.rate)
 
-    def bprop(self, x, mask, out, dout):
+    def bprop(self, x: Tensor, mask: Tensor, out: Tensor, dout: Tensor) -> tuple:
         return self.drop(dout, mask, self.rate), _zeros_like(mask)
 
 
 class FusedDropout(nn.Cell):
-    """Dropout by a mask of DropoutMasks: the one that is given as `draw`, or one of its own."""
+    """Dropout by a mask of DropoutMasks: `dropout_key` itself where it is a mask, else a new one."""
 
-    def __init__(self, rate):
+    def __init__(self, rate: float):
         super().__init__()
         self.masks, self.drop = DropoutMasks(rate), _Drop(rate)
 
-    def construct(self, x, draw):
-        return self.drop(x, draw if draw.dtype == mindspore.uint8 else self.masks(draw, 1, x.size, x.dtype)[0])
+    def construct(self, x: Tensor, dropout_key: Tensor) -> Tensor:
+        return self.drop(x, dropout_key if dropout_key.dtype == mindspore.uint8 else self.masks(dropout_key, 1, x.size, x.dtype)[0])
 
 
 class FlashAttention(nn.Cell):
-    """softmax(Q K^T scale) V of all heads in one kernel, without padding; scores are never in memory: [T, H] x 3 -> [T, H].
+    """softmax(Q K^T scale) V of all heads in one kernel that never stores the scores; padding is masked: [T, H] x 3 -> [T, H].
 
     Args:
-        num_heads: N. scale: of the scores. rate: of dropout on the probabilities.
+        num_heads: N.
+        scale: factor of the scores.
+        rate: share of the probabilities to drop.
 
     Args of construct:
-        query, key, value: float16 or bfloat16. padding: bool [B, 1, S, S], true where the key is padding.
-        mask: of DropoutMasks for [B, N, S, S]; None for no dropout.
+        query, key, value: float16 or bfloat16.
+        padding: bool [B, 1, S, S], true where the key is padding.
+        mask: made by DropoutMasks for [B, N, S, S]; None for no dropout.
 
     Source: Dao et al. 2022, "FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness".
     """
 
-    def __init__(self, num_heads, scale, rate):
+    def __init__(self, num_heads: int, scale: float, rate: float):
         super().__init__()
         self.num_heads, self.rate = num_heads, rate
         self.attention = auto_generate.FlashAttentionScore(num_heads, scale_value=scale)
         self.dropped = auto_generate.FlashAttentionScore(num_heads, keep_prob=1.0 - rate, scale_value=scale)
 
-    def construct(self, query, key, value, padding, mask):
+    def construct(self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor, mask: Tensor | None) -> Tensor:
         batch_size, _, seq_length, _ = padding.shape
         shape = (batch_size, seq_length, -1)
         query, key, value = query.reshape(shape), key.reshape(shape), value.reshape(shape)
@@ -213,12 +226,12 @@ class FlashAttention(nn.Cell):
         return context.reshape((batch_size * seq_length, -1))
 
 
-def flash_takes(size):
-    """Whether FlashAttention takes a head's size, or a length."""
+def flash_takes(size: int) -> bool:
+    """Whether FlashAttention takes a head size, or a length."""
     return size % _FLASH_MULTIPLE == 0
 
 
-def make_padding(input_mask):
-    """The mask of FlashAttention: [B, S] -> bool [B, 1, S, S]."""
+def make_padding(input_mask: Tensor) -> Tensor:
+    """The padding mask of FlashAttention: [B, S] -> bool [B, 1, S, S]."""
     batch_size, seq_length = input_mask.shape
     return (input_mask == 0).reshape((batch_size, 1, 1, seq_length)).broadcast_to((batch_size, 1, seq_length, seq_length))

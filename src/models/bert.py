@@ -8,23 +8,26 @@ Matrix products run in `compute_type`; parameters, softmax and normalisation in 
 """
 
 import math
+from typing import Any
 
 import mindspore
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
+from src.config.model import ModelConfig
+from src.config.training import DeviceSettings
 from src.models.activations import Activation, tanh
 from src.models.ascend import Branches, EncoderMasks, FlashAttention, FusedProjections, flash_takes, make_padding, take_rows
 from src.models.dropout import Dropout
 from src.models.layers import Embedding, LayerNorm, Linear, MaskedSoftmax, SwapMiddle, make_mask_bias, zeros_like
 from src.models.positions import make_positions
 
-EMBEDDINGS_PLACE, HEAD_PLACE = 0, 1  # of Dropout; the layers' come behind
+EMBEDDINGS_STREAM, HEAD_STREAM = 0, 1  # Dropout streams; layer i uses 2 + 3i to 4 + 3i
 
 
 class Embeddings(nn.Cell):
     """Sum of word, segment and absolute position embeddings, normalised."""
 
-    def __init__(self, config, device):
+    def __init__(self, config: ModelConfig, device: DeviceSettings):
         super().__init__()
         self.word = Embedding(config.vocab_size, config.hidden_size, config.initializer_range, device.aclnn)
         self.absolute = config.position_embedding_type == "absolute"
@@ -32,28 +35,36 @@ class Embeddings(nn.Cell):
             self.position = Embedding(config.max_position_embeddings, config.hidden_size, config.initializer_range, device.aclnn)
         self.token_type = Embedding(config.type_vocab_size, config.hidden_size, config.initializer_range, device.aclnn)
         self.norm = LayerNorm(config.hidden_size, config.layer_norm_eps, device)
-        self.dropout = Dropout(config.hidden_dropout_prob, EMBEDDINGS_PLACE, device)
+        self.dropout = Dropout(config.hidden_dropout_prob, EMBEDDINGS_STREAM, device)
         self.hidden_size, self.aclnn = config.hidden_size, device.aclnn
 
-    def construct(self, input_ids, token_type_ids, draw):
+    def construct(self, input_ids: Tensor, token_type_ids: Tensor, dropout_key: Tensor | None) -> Tensor:
         x = self.word(input_ids) + self.token_type(token_type_ids)  # [B, S, H]
         if self.absolute:
             length = input_ids.shape[1]
             x = x + (self.position(ops.arange(length).astype(mindspore.int32)) if self.aclnn else self.position.weight[:length])
         x = x.reshape((-1, self.hidden_size))  # [T, H]
-        return self.dropout(self.norm(x), draw)
+        return self.dropout(self.norm(x), dropout_key)
 
 
-def takes_flash(config, device):
-    """Whether attention is FlashAttention, for lengths that it takes; it has no part for the values of relative positions."""
+def takes_flash(config: ModelConfig, device: DeviceSettings) -> bool:
+    """Whether attention is FlashAttention at lengths that it takes; it cannot add relative positions to the values."""
     head_size = config.hidden_size // config.num_attention_heads
     return device.flash_attention and config.position_embedding_type == "absolute" and flash_takes(head_size)
+
+
+def split_pairs(weights: tuple[Tensor, ...], count: int) -> tuple[tuple[Tensor, ...], ...]:
+    """The first `count` pairs of weight and bias in a flat tuple, then what follows them, as one tuple."""
+    pairs = ()  # type: tuple[tuple[Tensor, ...], ...]
+    for index in range(count):
+        pairs += (weights[2 * index : 2 * index + 2],)
+    return *pairs, weights[2 * count :]
 
 
 class SelfAttention(nn.Cell):
     """softmax((Q K^T + positions) / sqrt D + mask) (V + positions) for every head, then the output projection: [T, H] -> [T, H]."""
 
-    def __init__(self, config, device, place):
+    def __init__(self, config: ModelConfig, device: DeviceSettings, stream: int):
         super().__init__()
         compute_type = getattr(mindspore, device.compute_type)
         size, spread = config.hidden_size, config.initializer_range
@@ -64,7 +75,7 @@ class SelfAttention(nn.Cell):
         self.positions = make_positions(config, device)
         self.swap = SwapMiddle(device)
         self.softmax = MaskedSoftmax(device)
-        self.dropout = Dropout(config.attention_probs_dropout_prob, place, device)
+        self.dropout = Dropout(config.attention_probs_dropout_prob, stream, device)
         self.num_heads = config.num_attention_heads
         self.head_size = size // config.num_attention_heads
         self.scale = 1.0 / math.sqrt(self.head_size)
@@ -75,104 +86,109 @@ class SelfAttention(nn.Cell):
         if takes_flash(config, device):
             self.flash = FlashAttention(self.num_heads, self.scale, config.attention_probs_dropout_prob)
 
-    def weights(self):
-        """The parameters, as `construct` takes them."""
+    def weights(self) -> tuple[Tensor, ...]:
+        """The parameters as `construct` takes them, in one flat tuple."""
         return self.query.weights() + self.key.weights() + self.value.weights() + self.output.weights() + self.positions.weights()
 
-    def project(self, x, weights):
-        """Queries, keys and values: [T, H] -> three of [T, H]."""
+    def project(self, x: Tensor, query: tuple, key: tuple, value: tuple) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values by their pairs of weight and bias: [T, H] -> three of [T, H]."""
         if self.projections is not None:
-            return self.projections(x, *weights[0:6])
-        return self.query.apply(x, *weights[0:2]), self.key.apply(x, *weights[2:4]), self.value.apply(x, *weights[4:6])
+            return self.projections(x, *query, *key, *value)
+        return self.query.apply(x, *query), self.key.apply(x, *key), self.value.apply(x, *value)
 
-    def split_heads(self, x, batch_size, seq_length):
+    def split_heads(self, x: Tensor, batch_size: int, seq_length: int) -> Tensor:
         x = x.reshape((batch_size, seq_length, self.num_heads, self.head_size))
         return self.swap(x)  # [B, N, S, D]
 
-    def construct(self, x, mask_bias, draw, weights):
-        query, key, value = self.project(x, weights)
+    def construct(self, x: Tensor, mask_bias: Tensor, dropout_key: Tensor | None, weights: tuple[Tensor, ...]) -> Tensor:
+        query_pair, key_pair, value_pair, output_pair, table = split_pairs(weights, 4)
+        query, key, value = self.project(x, query_pair, key_pair, value_pair)
         if mask_bias.dtype == mindspore.bool_:
-            return self.output.apply(self.flash(query, key, value, mask_bias, draw), *weights[6:8])
+            return self.output.apply(self.flash(query, key, value, mask_bias, dropout_key), *output_pair)
         batch_size, seq_length = mask_bias.shape[0], mask_bias.shape[3]
-        table = weights[8:]
         query = self.split_heads(query * self.scale, batch_size, seq_length)
         key = self.split_heads(key, batch_size, seq_length)
         value = self.split_heads(value, batch_size, seq_length)
         scores = self.scores(query, key) + self.positions.key_scores(query, *table)  # [B, N, S, S]; 0 for absolute positions
-        probs = self.dropout(self.softmax(scores, mask_bias), draw).astype(self.compute_type)
+        probs = self.dropout(self.softmax(scores, mask_bias), dropout_key).astype(self.compute_type)
         context = self.context(probs, value) + self.positions.value_context(probs, *table)  # [B, N, S, D]
         context = self.swap(context).reshape((batch_size * seq_length, -1))  # [T, H]
-        return self.output.apply(context, *weights[6:8])
+        return self.output.apply(context, *output_pair)
 
 
 class Layer(nn.Cell):
     """One transformer layer: attention and feed-forward, each with dropout, residual and normalisation; a function of its weights.
 
     Args:
-        config: ModelConfig. device: DeviceSettings.
-        number: of the layer, from 0.
+        number: index of the layer, from 0.
     """
 
-    def __init__(self, config, device, number):
+    def __init__(self, config: ModelConfig, device: DeviceSettings, number: int):
         super().__init__()
         compute_type = getattr(mindspore, device.compute_type)
         size, inner, spread = config.hidden_size, config.intermediate_size, config.initializer_range
-        place = HEAD_PLACE + 1 + 3 * number
-        self.attention = SelfAttention(config, device, place)
+        stream = HEAD_STREAM + 1 + 3 * number
+        self.attention = SelfAttention(config, device, stream)
         self.attention_norm = LayerNorm(size, config.layer_norm_eps, device)
         self.intermediate = Linear(size, inner, spread, compute_type, device.aclnn)
         self.activation = Activation(config.hidden_act, device)
         self.output = Linear(inner, size, spread, compute_type, device.aclnn)
         self.output_norm = LayerNorm(size, config.layer_norm_eps, device)
-        self.attention_dropout = Dropout(config.hidden_dropout_prob, place + 1, device)
-        self.output_dropout = Dropout(config.hidden_dropout_prob, place + 2, device)
+        self.attention_dropout = Dropout(config.hidden_dropout_prob, stream + 1, device)
+        self.output_dropout = Dropout(config.hidden_dropout_prob, stream + 2, device)
         self.branches = Branches(compute_type) if device.aclnn else None
 
-    def weights(self):
-        """The parameters, as `construct` takes them."""
-        norms = (self.attention_norm.weight, self.attention_norm.bias), (self.output_norm.weight, self.output_norm.bias)
-        return norms[0] + self.intermediate.weights() + self.output.weights() + norms[1] + self.attention.weights()
+    def weights(self) -> tuple[Tensor, ...]:
+        """The parameters as `construct` takes them, in one flat tuple."""
+        attention_norm, output_norm = self.attention_norm.weights(), self.output_norm.weights()
+        return attention_norm + self.intermediate.weights() + self.output.weights() + output_norm + self.attention.weights()
 
-    def branch(self, x):
+    def branch(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x for the residual path and for the matrix products."""
         return (x, x) if self.branches is None else self.branches(x)
 
-    def construct(self, x, mask_bias, draw, weights):
-        attention_draw, hidden_draw, draw = draw if self.branches is not None and draw is not None else (draw, draw, draw)
+    def construct(self, x: Tensor, mask_bias: Tensor, dropout_key: Tensor | tuple | None, weights: tuple[Tensor, ...]) -> Tensor:
+        probs_key, attention_key, output_key = dropout_key, dropout_key, dropout_key
+        if self.branches is not None and dropout_key is not None:
+            probs_key, attention_key, output_key = dropout_key
+        attention_norm, intermediate, output, output_norm, attention = split_pairs(weights, 4)
         x, y = self.branch(x)
-        y = self.attention(y, mask_bias, attention_draw, weights[8:])
-        x = self.attention_norm.apply(x + self.attention_dropout(y, hidden_draw), *weights[0:2])
+        y = self.attention(y, mask_bias, probs_key, attention)
+        x = self.attention_norm.apply(x + self.attention_dropout(y, attention_key), *attention_norm)
         x, y = self.branch(x)
-        y = self.activation(self.intermediate.apply(y, *weights[2:4]))  # [T, F]
-        y = self.output.apply(y, *weights[4:6])
-        return self.output_norm.apply(x + self.output_dropout(y, draw), *weights[6:8])
+        y = self.activation(self.intermediate.apply(y, *intermediate))  # [T, F]
+        y = self.output.apply(y, *output)
+        return self.output_norm.apply(x + self.output_dropout(y, output_key), *output_norm)
 
 
 class RecomputedLayer(Layer):
-    """A Layer that keeps its input alone for the backward pass, which computes the layer again.
+    """A Layer that stores only its input and computes the layer again in the backward pass.
 
-    Its backward pass waits for the gradient: otherwise the CPU's runtime would compute the layer again as soon as its input
-    is there, in the forward pass. The framework allows no Parameters in such a pass, so that the weights are arguments.
+    The second computation waits for the gradient: otherwise the CPU's runtime would do it in the forward pass, as soon as the input is
+    there. The framework allows no Parameters in a `bprop`, so the weights are arguments.
     Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
     """
 
-    def __init__(self, config, device, number):
+    def __init__(self, config: ModelConfig, device: DeviceSettings, number: int):
         super().__init__(config, device, number)
         self.gradient = ops.GradOperation(get_all=True, sens_param=True)
 
-    def bprop(self, x, mask_bias, draw, weights, out, dout):
-        def run(x, *weights):  # the framework differentiates tensors, not tuples of them
-            return self.construct(x, mask_bias, draw, weights)
+    def bprop(self, x: Tensor, mask_bias: Tensor, dropout_key: Any, weights: tuple[Tensor, ...], out: Tensor, dout: Tensor) -> tuple:
+        def run(x: Tensor, *weights: Tensor) -> Tensor:  # the framework differentiates tensors, not tuples
+            return self.construct(x, mask_bias, dropout_key, weights)
 
         gradients = self.gradient(run)(ops.depend(x, dout), *weights, dout)
-        no_gradient = zeros_like(draw) if self.branches is None else (zeros_like(draw[0]), zeros_like(draw[1]), zeros_like(draw[2]))
+        if self.branches is None:
+            no_gradient = zeros_like(dropout_key)
+        else:  # a mask for each Dropout
+            no_gradient = (zeros_like(dropout_key[0]), zeros_like(dropout_key[1]), zeros_like(dropout_key[2]))
         return gradients[0], zeros_like(mask_bias), no_gradient, gradients[1:]
 
 
 class Encoder(nn.Cell):
     """The stack of layers: [T, H] -> [T, H]."""
 
-    def __init__(self, config, device):
+    def __init__(self, config: ModelConfig, device: DeviceSettings):
         super().__init__()
         make_layer = RecomputedLayer if device.recompute == "layer" else Layer
         self.layers = nn.CellList([make_layer(config, device, number) for number in range(config.num_hidden_layers)])
@@ -180,9 +196,9 @@ class Encoder(nn.Cell):
             for layer in self.layers:
                 layer.recompute()
 
-    def construct(self, x, mask_bias, draws):
-        for layer, draw in zip(self.layers, draws):
-            x = layer(x, mask_bias, draw, layer.weights())
+    def construct(self, x: Tensor, mask_bias: Tensor, dropout_keys: tuple) -> Tensor:
+        for layer, dropout_key in zip(self.layers, dropout_keys):
+            x = layer(x, mask_bias, dropout_key, layer.weights())
         return x
 
 
@@ -190,12 +206,10 @@ class Bert(nn.Cell):
     """Embeddings, encoder and pooler.
 
     Args:
-        config: ModelConfig.
-        device: DeviceSettings; compute type and form of the ops.
-        pooled: False leaves the pooler out, for tasks that label tokens.
+        pooled: whether there is a pooler; tasks that label tokens have none.
     """
 
-    def __init__(self, config, device, pooled=True):
+    def __init__(self, config: ModelConfig, device: DeviceSettings, pooled: bool = True):
         super().__init__()
         self.embeddings = Embeddings(config, device)
         self.encoder = Encoder(config, device)
@@ -204,32 +218,34 @@ class Bert(nn.Cell):
             compute_type = getattr(mindspore, device.compute_type)
             self.pooler = Linear(config.hidden_size, config.hidden_size, config.initializer_range, compute_type, device.aclnn)
         self.hidden_size = config.hidden_size
-        self.composed, self.aclnn, self.flash = device.composed_ops, device.aclnn, takes_flash(config, device)
-        self.masks, self.compute_type = EncoderMasks(config) if device.aclnn else None, getattr(mindspore, device.compute_type)
+        self.composed, self.aclnn = device.composed_ops, device.aclnn
+        self.flash = takes_flash(config, device)
+        self.masks = EncoderMasks(config) if device.aclnn else None
+        self.compute_type = getattr(mindspore, device.compute_type)
 
-    def make_draws(self, draw, batch_size, seq_length):
-        """What the Dropout of the embeddings takes, and those of each layer."""
-        if self.masks is not None and draw is not None:
-            return self.masks(draw, batch_size, seq_length, self.compute_type)
-        return draw, (draw,) * len(self.encoder.layers)
+    def make_dropout_keys(self, dropout_key: Tensor | None, batch_size: int, seq_length: int) -> tuple[Any, tuple]:
+        """The dropout_key of the embeddings and that of each layer: on Ascend a mask, and three masks a layer."""
+        if self.masks is not None and dropout_key is not None:
+            return self.masks(dropout_key, batch_size, seq_length, self.compute_type)
+        return dropout_key, (dropout_key,) * len(self.encoder.layers)
 
-    def make_mask(self, input_mask):
-        """The mask in the form that attention takes."""
+    def make_mask(self, input_mask: Tensor) -> Tensor:
+        """The mask in the form that attention takes: bool for FlashAttention, else a bias."""
         return make_padding(input_mask) if self.flash and flash_takes(input_mask.shape[1]) else make_mask_bias(input_mask)
 
-    def construct(self, input_ids, input_mask, token_type_ids, draw=None):
+    def construct(self, input_ids: Tensor, input_mask: Tensor, token_type_ids: Tensor, dropout_key: Tensor | None = None) -> Any:
         """Encode a batch.
 
         Args:
             input_ids: int32 [B, S]. input_mask: int32 [B, S], 1 for real tokens. token_type_ids: int32 [B, S].
-            draw: of Dropout; None for none.
+            dropout_key: see Dropout.
 
         Returns:
-            sequence_output float32 [B, S, H]; and pooled_output float32 [B, H], tanh of a projection of [CLS], if there is a pooler.
+            sequence_output float32 [B, S, H]; with a pooler also pooled_output float32 [B, H], tanh of a projection of [CLS].
         """
         batch_size, seq_length = input_ids.shape
-        draw, draws = self.make_draws(draw, batch_size, seq_length)
-        x = self.encoder(self.embeddings(input_ids, token_type_ids, draw), self.make_mask(input_mask), draws)
+        dropout_key, dropout_keys = self.make_dropout_keys(dropout_key, batch_size, seq_length)
+        x = self.encoder(self.embeddings(input_ids, token_type_ids, dropout_key), self.make_mask(input_mask), dropout_keys)
         sequence_output = x.reshape((batch_size, seq_length, self.hidden_size))  # [B, S, H]
         if not self.pooled:
             return sequence_output

@@ -1,18 +1,18 @@
-"""The CRF's sums and maxima with every step written into the graph: for devices that wait for the host at each turn of a loop.
+"""The CRF's sums and maxima without loops, for devices that wait for the host at each turn of one.
 
-All of it is float32 and goes over every pair of tags, so that no path that counts is lost: src/models/crf.py tells what products lose.
+All is float32 and covers every pair of tags, so that no path is lost as in a product of matrices: see _ProductRecursion of crf.py.
 
 Shapes: B batch, S sequence (of tagged positions), C tags, L steps, R rows.
 """
 
 import mindspore
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
-_NEVER = -1e30  # added to the score of what cannot be
+_NEVER = -1e30  # added to the score of impossible moves
 
 
-def make_moves(emissions, mask, transitions):
-    """What each step adds to the score of a path, by the tags from and to which it goes; behind a row's end every tag stays.
+def make_moves(emissions: Tensor, mask: Tensor, transitions: Tensor) -> Tensor:
+    """The score that each step adds to a path from one tag to another; after the end of a row every tag stays.
 
     Args:
         emissions: float32 [S, B, C]. mask: float32 [S, B, 1], 1 at tagged positions. transitions: float32 [C, C].
@@ -33,15 +33,16 @@ class _LogSums(nn.Cell):
         start: float32 [R, C]. moves: float32 [L, R, C, C].
 
     Returns:
-        float32 [R, C], behind the last step; float32 [L + 1, R, C] of all steps, for the backward pass, which takes no gradient of it.
+        float32 [R, C], after the last step; float32 [L + 1, R, C], after every step: it is for the backward pass alone and has no gradient.
     """
 
     def __init__(self):
         super().__init__()
         self.largest = ops.ReduceMax(keep_dims=True)
 
-    def construct(self, start, moves):
-        value, values = start, (start,)
+    def construct(self, start: Tensor, moves: Tensor) -> tuple[Tensor, Tensor]:
+        value = start
+        values = (start,)  # type: tuple[Tensor, ...]
         for move in ops.unstack(moves):
             ways = value.expand_dims(2) + move  # [R, C, C]
             largest = self.largest(ways, 1)
@@ -49,9 +50,10 @@ class _LogSums(nn.Cell):
             values += (value,)
         return value, ops.stack(values)
 
-    def bprop(self, start, moves, out, dout):
-        shares = ops.softmax(out[1][:-1].expand_dims(3) + moves, 2)  # [L, R, C, C], of each way in the sum
-        gradient, gradients = dout[0], ()
+    def bprop(self, start: Tensor, moves: Tensor, out: Tensor, dout: Tensor) -> tuple:
+        shares = ops.softmax(out[1][:-1].expand_dims(3) + moves, 2)  # [L, R, C, C], of each path in the sum
+        gradient = dout[0]
+        gradients = ()  # type: tuple[Tensor, ...]
         for share in ops.unstack(shares)[::-1]:
             gradients = (gradient, *gradients)
             gradient = (share * gradient.expand_dims(1)).sum(2)
@@ -59,10 +61,10 @@ class _LogSums(nn.Cell):
 
 
 class Partition(nn.Cell):
-    """Log of the sum over all paths: the sums go from both ends to the middle, side by side, in half as many steps.
+    """Log of the sum over all paths, summed from both ends to the middle side by side: half as many steps.
 
     Args of construct:
-        emissions: float32 [S, B, C], the first with the start scores. mask: float32 [S, B, 1]. transitions: [C, C]. end: [C].
+        emissions: float32 [S, B, C], the first including the start scores. mask: float32 [S, B, 1]. transitions: [C, C]. end: [C].
 
     Returns:
         float32 [B].
@@ -72,7 +74,7 @@ class Partition(nn.Cell):
         super().__init__()
         self.sums = _LogSums()
 
-    def construct(self, emissions, mask, transitions, end):
+    def construct(self, emissions: Tensor, mask: Tensor, transitions: Tensor, end: Tensor) -> Tensor:
         seq_length, batch_size, num_tags = emissions.shape
         if seq_length % 2 == 0:  # an even number of steps
             emissions = ops.concat((emissions, ops.zeros_like(emissions[:1])))
@@ -86,20 +88,21 @@ class Partition(nn.Cell):
 
 
 class BestTags(nn.Cell):
-    """The tags of the most probable path (Viterbi 1967): int32 [S, B], behind a row's end its last tag. Arguments as Partition's.
+    """The tags of the most probable path (Viterbi 1967): int32 [S, B], after the end of a row its last tag. Arguments as for Partition.
 
-    The way back composes the pointers of neighbouring steps, then of pairs of them, and so on: as many turns as log2 of the steps.
+    The backward search composes the pointers of neighbouring steps, then of pairs of steps, and so on: log2 of the steps turns.
     """
 
-    def construct(self, emissions, mask, transitions, end):
-        score, pointers = emissions[0], ()
+    def construct(self, emissions: Tensor, mask: Tensor, transitions: Tensor, end: Tensor) -> Tensor:
+        score = emissions[0]
+        steps = ()  # type: tuple[Tensor, ...]
         for move in ops.unstack(make_moves(emissions, mask, transitions)):
             score, origin = ops.max(score.expand_dims(2) + move, 1)
-            pointers += (origin.astype(mindspore.int32),)
+            steps += (origin.astype(mindspore.int32),)
         last = (score + end).argmax(-1).astype(mindspore.int32).reshape((1, -1, 1))  # [1, B, 1]
-        pointers = ops.stack(pointers)  # [S - 1, B, C]: the tag at a position by that at the next one
+        pointers = ops.stack(steps)  # [S - 1, B, C]: the tag at a position, given the tag at the next one
         num_steps, width = pointers.shape[0], 1
-        while width < num_steps:  # now by that `width` positions on, or at the last one
+        while width < num_steps:  # pointers now start `width` positions later, or at the last one
             near = ops.gather_elements(pointers[:-width], 2, pointers[width:])
             pointers = ops.concat((near, pointers[-width:]))
             width = width * 2

@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from src.files import cache_folder, make_folder, written_whole
@@ -19,12 +20,12 @@ _LINK = ("-shared",)
 
 
 @functools.cache
-def build():
-    """Path of the compiled library, kept in ~/.cache/bert-mindspore if it can be; None where there is no C++ compiler that works.
+def build() -> str | None:
+    """Path of the compiled library, in ~/.cache/bert-mindspore if possible; None without a working C++ compiler.
 
-    `$CXX` names the compiler (default g++); BERT_NATIVE=0 asks for plain ops. The file's name follows from source,
-    flags, compiler and processor, so a home folder that several machines share serves each of them. Compiled and linked apart:
-    linked with -ffast-math, GCC before 13 adds code that takes the smallest numbers for 0 in the whole process.
+    `$CXX` names the compiler (default g++); BERT_NATIVE=0 asks for plain ops. The file name is a hash of source, flags, compiler and
+    processor, so that machines can share a home folder. Compiling and linking are separate steps: linked with -ffast-math, GCC
+    before 13 adds code that makes the smallest numbers 0 in the whole process.
     """
     compiler = shutil.which(os.environ.get("CXX", "g++"))
     if compiler is None or os.environ.get("BERT_NATIVE") == "0":
@@ -32,7 +33,7 @@ def build():
         return None
     flags = (own_processor(platform.machine()), *FLAGS)
     key = hashlib.sha256(repr((_SOURCE.read_bytes(), flags, _LINK, compiler, _processor())).encode()).hexdigest()[:16]
-    library = _place_library(f"native-{key}.so")
+    library = find_library(f"native-{key}.so")
     if not library.is_file():
         try:
             with written_whole(library) as temporary:
@@ -43,24 +44,26 @@ def build():
     return str(library)
 
 
-def compile_library(compiler, flags, path):
-    """Compile native.cpp with the flags, and link it.
+def compile_library(compiler: str, flags: Sequence[str], path: Path | str) -> None:
+    """Compile native.cpp and link it.
 
     Raises:
-        OSError, subprocess.SubprocessError: the compiler is not there, or fails.
+        OSError, subprocess.SubprocessError: the compiler is missing, or fails.
     """
     with tempfile.TemporaryDirectory() as folder:
-        for command in ((*flags, "-o", f"{folder}/native.o", _SOURCE), (*_LINK, "-o", path, f"{folder}/native.o")):
+        compiling = [*flags, "-o", f"{folder}/native.o", str(_SOURCE)]
+        linking = [*_LINK, "-o", str(path), f"{folder}/native.o"]
+        for command in (compiling, linking):
             subprocess.run([compiler, *command], check=True, capture_output=True, timeout=120)
 
 
-def own_processor(machine):
-    """The flag for all that the processor of a machine can; on ARM -march would choose the instructions alone, and tune for any."""
+def own_processor(machine: str) -> str:
+    """The flag that compiles for the processor of this machine; on ARM, -march would choose instructions but not tune for it."""
     return "-mcpu=native" if machine in ("aarch64", "arm64") else "-march=native"
 
 
-def _place_library(name):
-    """Its path; where the user has no home, or none that can be written to, in a folder that lasts as long as the process."""
+def find_library(name: str) -> Path:
+    """The path of a library in the cache; without a home folder that can be written to, in one that lasts as long as the process."""
     try:
         library = cache_folder() / name
         if not library.is_file():
@@ -73,7 +76,7 @@ def _place_library(name):
 
 
 def _processor():
-    """What the flag depends on."""
+    """A description of the processor, on which `own_processor` compiles."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

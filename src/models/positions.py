@@ -1,6 +1,6 @@
-"""What tells the encoder the order of tokens: absolute embeddings, or NEZHA's relative positions (Wei et al. 2019).
+"""The order of tokens: absolute embeddings, or NEZHA's relative positions (Wei et al. 2019).
 
-Relative positions enter attention twice, by one vector a_ij for each pair of places, the same for every head:
+Relative positions enter attention twice, by one vector a_ij for each pair of positions, the same for every head:
     score_ij = (q_i . k_j + q_i . a_ij) / sqrt D        context_i = sum_j p_ij (v_j + a_ij)
 where a_ij is the row of a table for the distance j - i, clipped to +-M. Absolute positions add 0 to both.
 
@@ -10,20 +10,22 @@ Shapes: B batch, S sequence, N heads, D head size, M max_relative_position.
 import mindspore
 from mindspore import Parameter, Tensor, nn, ops
 
+from src.config.model import ModelConfig
+from src.config.training import DeviceSettings
 from src.formats.positions import make_sinusoids
 from src.models.layers import SwapMiddle, make_weight, take_rows
 
 
 class AbsolutePositions(nn.Cell):
-    """Nothing to add in attention: the embeddings know the positions."""
+    """Nothing is added in attention: the embeddings contain the positions."""
 
-    def weights(self):
+    def weights(self) -> tuple[Tensor, ...]:
         return ()
 
-    def key_scores(self, query):
+    def key_scores(self, query: Tensor) -> float:
         return 0.0
 
-    def value_context(self, probs):
+    def value_context(self, probs: Tensor) -> float:
         return 0.0
 
 
@@ -31,13 +33,12 @@ class RelativePositions(nn.Cell):
     """The terms of a_ij in scores and context.
 
     Args:
-        table: float32 [2M + 1, D], row M + d for the distance d: a Parameter is learned, and given as an argument of the other
-            methods; a Tensor is fixed.
+        table: float32 [2M + 1, D], row M + d for the distance d. A Parameter is learned, and passed to the other methods as their
+            last argument; a Tensor is fixed.
         max_relative_position: M.
-        device: DeviceSettings; type of the matrix products and form of the ops.
     """
 
-    def __init__(self, table, max_relative_position, device):
+    def __init__(self, table: Tensor, max_relative_position: int, device: DeviceSettings):
         super().__init__()
         self.table = table
         self.learned = isinstance(table, Parameter)
@@ -47,18 +48,18 @@ class RelativePositions(nn.Cell):
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.context = ops.BatchMatMul()
 
-    def weights(self):
-        """The parameters, as the methods below take them."""
+    def weights(self) -> tuple[Tensor, ...]:
+        """The parameters as the methods below take them: the table if it is learned."""
         return (self.table,) if self.learned else ()
 
-    def relations(self, seq_length, table):
+    def relations(self, seq_length: int, table: Tensor) -> Tensor:
         """The vectors a_ij: [S, S, D]."""
-        places = ops.arange(seq_length)
-        distances = places.reshape((1, -1)) - places.reshape((-1, 1))
+        positions = ops.arange(seq_length)
+        distances = positions.reshape((1, -1)) - positions.reshape((-1, 1))
         rows = ops.clamp(distances, -self.max_distance, self.max_distance) + self.max_distance
         return take_rows(table[0] if self.learned else self.table, rows, self.aclnn).astype(self.compute_type)
 
-    def key_scores(self, query, *table):
+    def key_scores(self, query: Tensor, *table: Tensor) -> Tensor:
         """q_i . a_ij: [B, N, S, D] -> [B, N, S, S]."""
         batch_size, num_heads, seq_length, head_size = query.shape
         query = self.swap(query.reshape((1, batch_size * num_heads, seq_length, head_size)))
@@ -66,7 +67,7 @@ class RelativePositions(nn.Cell):
         scores = self.scores(query, self.relations(seq_length, table))  # [S, B * N, S]
         return self.swap(scores.reshape((1, seq_length, -1, seq_length))).reshape((batch_size, num_heads, seq_length, seq_length))
 
-    def value_context(self, probs, *table):
+    def value_context(self, probs: Tensor, *table: Tensor) -> Tensor:
         """sum_j p_ij a_ij: [B, N, S, S] -> [B, N, S, D]."""
         batch_size, num_heads, seq_length, _ = probs.shape
         probs = self.swap(probs.reshape((1, batch_size * num_heads, seq_length, seq_length)))
@@ -75,14 +76,14 @@ class RelativePositions(nn.Cell):
         return self.swap(context).reshape((batch_size, num_heads, seq_length, -1))
 
 
-def make_positions(config, device):
-    """One attention layer's part in the positions that `config.position_embedding_type` names.
+def make_positions(config: ModelConfig, device: DeviceSettings) -> AbsolutePositions | RelativePositions:
+    """What one attention layer adds for `config.position_embedding_type`.
 
-    `learned` has a table of its own in every layer, shared by keys and values, as the model zoo's NEZHA.
+    With `learned`, every layer has its own table, shared by keys and values, as in the model zoo's NEZHA.
     """
-    if config.position_embedding_type == "absolute":
-        return AbsolutePositions()
     distance, head_size = config.max_relative_position, config.hidden_size // config.num_attention_heads
+    if config.position_embedding_type == "absolute" or distance is None:
+        return AbsolutePositions()
     if config.position_embedding_type == "learned":
         table = make_weight((2 * distance + 1, head_size), config.initializer_range, "table")
     else:

@@ -1,9 +1,12 @@
 """Adam with decoupled weight decay, in Google's form and in PyTorch's."""
 
+from collections.abc import Sequence
+
 import numpy as np
-from mindspore import ops
+from mindspore import Parameter, Tensor, ops
 
 from src.optim.base import Optimizer, logarithm
+from src.optim.schedule import Schedule
 
 _update_rows = ops.MultitypeFuncGraph("adam_update_rows")
 _update = ops.MultitypeFuncGraph("adam_update")
@@ -14,8 +17,17 @@ def _update_one(apply, rate, eps, beta1, beta2, decay_factor, decay, parameter, 
     return apply(parameter, moment1, moment2, rate, beta1, beta2, eps, decay * decay_factor, gradient * factor)
 
 
-def adam_step(weight1, weight2, beta1, beta2, eps, moment1, moment2, gradient):
-    """Update the moments; returns m' / weight1 / (sqrt(v' / weight2) + eps), and what is done when they are."""
+def adam_step(
+    weight1: Tensor | float,
+    weight2: Tensor | float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    moment1: Tensor,
+    moment2: Tensor,
+    gradient: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Update the moments; returns m' / weight1 / (sqrt(v' / weight2) + eps), and a value that depends on the updates."""
     new_moment1 = moment1 * beta1 + gradient * (1.0 - beta1)
     new_moment2 = moment2 * beta2 + gradient * gradient * (1.0 - beta2)
     step = new_moment1 / weight1 / (ops.sqrt(new_moment2 / weight2) + eps)
@@ -36,31 +48,41 @@ class AdamWeightDecay(Optimizer):
 
     No bias correction, as BERT was trained. Source: google-research/bert, optimization.py.
 
-    The framework's primitive of the same name does it in one pass over memory; groups take plain ops. `divisors()` are two
-    numbers d1, d2 by which its moments are to be divided first; with d = sqrt(d2) it gets rate d / d1, eps d and
-    decay d1 / d:  rate d/d1 (m / (sqrt(v) + eps d) + decay d1/d p) = rate (m/d1 / (sqrt(v)/d + eps) + decay p).
+    The framework's primitive of the same name needs one pass over memory; groups take plain ops. The primitive's moments are to be
+    divided by d1, d2 = `divisors()` first. With d = sqrt(d2), that is done by rate d / d1, eps d and decay d1 / d:
+        rate d/d1 (m / (sqrt(v) + eps d) + decay d1/d p) = rate (m/d1 / (sqrt(v)/d + eps) + decay p)
     """
 
-    MOMENTS = ("adam_m", "adam_v")  # their names in checkpoints
+    MOMENTS = ("adam_m", "adam_v")
 
-    def __init__(self, parameters, schedule, weight_decay, beta1, beta2, eps, grouped=False):
+    def __init__(
+        self,
+        parameters: Sequence[Parameter],
+        schedule: Schedule,
+        weight_decay: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        grouped: bool = False,
+    ):
         super().__init__(parameters, schedule, weight_decay, grouped)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
         self.logs = logarithm(beta1), logarithm(beta2)
         self.used_logs = logarithm(np.float32(beta1)), logarithm(np.float32(beta2))  # the primitive computes in float32
-        self.moments1, self.moments2 = map(self.make_moments, self.MOMENTS)
+        self.moments1 = self.make_moments(self.MOMENTS[0])
+        self.moments2 = self.make_moments(self.MOMENTS[1])
         self.primitive = ops.AdamWeightDecay()
 
-    def divisors(self):
-        """1 up to rounding: the primitive's 1 - 0.999 is off by 1e-5."""
+    def divisors(self) -> tuple[Tensor, Tensor]:
+        """The divisors of the primitive's moments: 1 but for the primitive's 1 - beta, which is off by 1e-5 for 0.999."""
         weight1, weight2 = self.moment_weight(self.used_logs[0]), self.moment_weight(self.used_logs[1])
         return weight1 / self.moment_weight(self.logs[0]), weight2 / self.moment_weight(self.logs[1])
 
-    def weights(self):
-        """By what `adam_step` divides the moments."""
+    def weights(self) -> tuple[Tensor | float, Tensor | float]:
+        """The divisors of the moments in `adam_step`."""
         return 1.0, 1.0
 
-    def apply(self, gradients, factors, rate):
+    def apply(self, gradients: tuple[Tensor, ...], factors: tuple[Tensor, ...], rate: Tensor) -> tuple:
         if self.groups is not None:
             weight1, weight2 = self.weights()
             update = ops.partial(_update_rows, self.store, rate, weight1, weight2, self.beta1, self.beta2, self.eps)
@@ -79,10 +101,10 @@ class AdamW(AdamWeightDecay):
     Source: Loshchilov and Hutter 2017, algorithm 2; torch.optim.AdamW.
     """
 
-    MOMENTS = ("adamw_m", "adamw_v")  # of another optimiser: a training does not go on with those of AdamWeightDecay
+    MOMENTS = ("adamw_m", "adamw_v")  # others than AdamWeightDecay, whose moments it cannot resume with
 
-    def weights(self):
+    def weights(self) -> tuple[Tensor | float, Tensor | float]:
         return self.moment_weight(self.logs[0]), self.moment_weight(self.logs[1])
 
-    def divisors(self):
+    def divisors(self) -> tuple[Tensor, Tensor]:
         return self.moment_weight(self.used_logs[0]), self.moment_weight(self.used_logs[1])

@@ -1,27 +1,30 @@
-"""What all optimisers share: the parameters, the update count, the schedule, and which parameters decay."""
+"""The base of all optimisers: parameters, number of updates, schedule, and which parameters decay."""
+
+from collections.abc import Sequence
 
 import mindspore
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from src.optim.groups import Groups, order, sum_squares
+from src.optim.schedule import Schedule
 
 _NO_DECAY = ("bias", "norm")
 assign = ops.Assign()
 
 
-def decays(name):
-    """Whether weight decay applies to a parameter: to all but biases and layer (or batch) normalisation."""
+def decays(name: str) -> bool:
+    """Whether weight decay applies to the parameter of this name: to all but biases and layer (or batch) normalisation."""
     return not any(part in word for word in name.lower().split(".") for part in _NO_DECAY)
 
 
-def logarithm(beta):
+def logarithm(beta: float | np.float32) -> Tensor:
     """log(beta) as a float32 constant."""
     return Tensor(np.log(np.float64(beta)), mindspore.float32)
 
 
 def _hand_on(parameter, value):
-    """The new value of a group, which `finish` keeps after the updates of all."""
+    """The new value of a group, which `finish` stores after all updates."""
     return value
 
 
@@ -38,19 +41,17 @@ def _row_norms(x):
 class Optimizer(nn.Cell):
     """Base of the optimisers; a subclass defines `apply(gradients, factors, rate)`.
 
-    Subclasses map one small function over all parameters with HyperMap: a Python loop over them compiles ten times
-    slower.
+    Subclasses map one small function over all parameters with HyperMap: a Python loop over them compiles ten times slower.
 
     Args:
-        parameters: list of float32 Parameters.
-        schedule: Schedule.
-        weight_decay: decoupled decay of the parameters that `decays` names.
-        grouped: whether parameters of one size are updated as one tensor: see Groups, whose order `self.parameters` then has.
+        parameters: float32.
+        weight_decay: decay of the parameters for which `decays` is true.
+        grouped: whether parameters of one size are updated as one tensor; `self.parameters` is then in the order of the groups.
     """
 
-    MOMENTS = ()  # their names in checkpoints
+    MOMENTS: tuple[str, ...] = ()  # prefixes of the moments' names in checkpoints
 
-    def __init__(self, parameters, schedule, weight_decay, grouped=False):
+    def __init__(self, parameters: Sequence[Parameter], schedule: Schedule, weight_decay: float, grouped: bool = False):
         super().__init__(auto_prefix=False)
         groups = order(parameters, lambda parameter: decays(parameter.name)) if grouped else [[parameter] for parameter in parameters]
         self.groups = Groups(groups) if grouped else None
@@ -64,37 +65,37 @@ class Optimizer(nn.Cell):
         self.norm = _whole_norm if self.groups is None else _row_norms
         self.hyper_map = ops.HyperMap()
 
-    def make_moments(self, prefix):
-        """Zeros shaped as the parameters, named `{prefix}.{parameter}` in checkpoints."""
+    def make_moments(self, prefix: str) -> ParameterTuple:
+        """Zeros in the shapes of the parameters, named `{prefix}.{parameter}` in checkpoints."""
         return self.parameters.clone(prefix=prefix, init="zeros") if self.groups is None else self.groups.zeros(prefix)
 
-    def states(self, gradients, *moments):
-        """Parameters and moments in the form of the gradients.
+    def states(self, gradients: tuple[Tensor, ...], *moments: ParameterTuple) -> tuple:
+        """Parameters and moments in the form of the gradients: one tensor a parameter, or a group.
 
-        Groups wait for the gradients: where nothing else keeps it, the framework orders what needs no gradient, such as moment * beta,
-        before the forward pass.
+        Groups wait for the gradients. Otherwise the framework computes what does not depend on them, such as moment * beta, before
+        the forward pass, and keeps it.
         """
         if self.groups is None:
             return self.parameters, *moments
         return self.groups.stack_parameters(ops.depend(self.parameters, gradients)), *[ops.depend(each, gradients) for each in moments]
 
-    def finish(self, updated):
-        """What the updates of all have returned by `store`, when it is kept."""
+    def finish(self, updated: tuple) -> tuple:
+        """Store the new values that the updates of groups have returned; of single parameters they are stored already."""
         return updated if self.groups is None else self.groups.write_back(self.parameters, updated)
 
-    def split_state(self, arrays):
-        """NumPy arrays of a TrainStep's parameters as a checkpoint has them: moments of one parameter each."""
+    def split_state(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """NumPy arrays of a TrainStep's parameters by name, as in a checkpoint: moments of one parameter each."""
         return arrays if self.groups is None else self.groups.split(arrays, self.MOMENTS)
 
-    def join_state(self, arrays):
-        """The other way round."""
+    def join_state(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The inverse of `split_state`."""
         return arrays if self.groups is None else self.groups.join(arrays, self.MOMENTS)
 
-    def moment_weight(self, log_beta):
+    def moment_weight(self, log_beta: Tensor) -> Tensor:
         """1 - beta^t: the sum of a moment's weights after t updates.
 
-        By the series of 1 - exp(x) while beta^t is near 1, where the difference would cancel in float32. Takes the
-        logarithm, which tells 0.999 from the nearest float32 where beta itself could not.
+        While beta^t is near 1, the difference would cancel in float32, and the series of 1 - exp(x) is summed instead. The argument is
+        the logarithm because beta itself, such as 0.999, is rounded in float32.
         """
         x = (self.global_step + 1).astype(mindspore.float32) * log_beta
         series = ops.zeros_like(x)
@@ -102,13 +103,13 @@ class Optimizer(nn.Cell):
             series = (series + 1.0) * x / power
         return ops.where(x > -0.5, -series, 1.0 - ops.pow(self.e, x))  # the CPU's exp is off by 5e-6
 
-    def construct(self, gradients, factors):
+    def construct(self, gradients: tuple[Tensor, ...], factors: tuple[Tensor, ...]) -> Tensor:
         """Update every parameter once.
 
         Args:
-            gradients: tuple of float32 tensors, as the parameters; or as the groups.
-            factors: tuple of float32 scalars, or [n, 1] for the rows of a group; gradient i counts as gradients[i] * factors[i]
-                (loss scale and clipping).
+            gradients: float32, one a parameter, or one a group.
+            factors: float32 scalars, or [n, 1] for the rows of a group; gradient i counts as gradients[i] * factors[i] (loss scale
+                and clipping).
 
         Returns:
             float32 scalar, the learning rate used.

@@ -1,7 +1,13 @@
-"""From OptimizerConfig to an optimiser with its schedule."""
+"""Make an optimiser and its schedule from an OptimizerConfig."""
 
+from collections.abc import Sequence
+
+from mindspore import Parameter
+
+from src.config.training import OptimizerConfig
 from src.log import logger
 from src.optim.adam import AdamW, AdamWeightDecay
+from src.optim.base import Optimizer
 from src.optim.lamb import Lamb
 from src.optim.momentum import Momentum
 from src.optim.schedule import Schedule
@@ -9,7 +15,7 @@ from src.optim.schedule import Schedule
 _ADAPTIVE = {"AdamWeightDecay": AdamWeightDecay, "AdamW": AdamW, "Lamb": Lamb}
 
 
-def make_schedule(config, total_steps):
+def make_schedule(config: OptimizerConfig, total_steps: int) -> Schedule:
     """The learning-rate schedule of a run of `total_steps` updates."""
     warmup = config.warmup_steps
     if warmup is None:
@@ -22,12 +28,10 @@ def make_schedule(config, total_steps):
     return Schedule(config.schedule, config.learning_rate, config.end_learning_rate, warmup, decay, config.power)
 
 
-def make_optimizer(config, parameters, total_steps, grouped=False):
-    """The optimiser that `config.name` names.
+def make_optimizer(config: OptimizerConfig, parameters: Sequence[Parameter], total_steps: int, grouped: bool = False) -> Optimizer:
+    """The optimiser named by the config.
 
     Args:
-        config: OptimizerConfig.
-        parameters: list of Parameters to train.
         total_steps: updates of the whole run, on which warm-up and decay depend.
         grouped: whether parameters of one size are updated as one tensor.
     """

@@ -1,10 +1,13 @@
-"""LAMB: Adam whose step is scaled, parameter by parameter, to the norm of the parameter."""
+"""LAMB: Adam with the step of each parameter scaled to the norm of the parameter."""
+
+from collections.abc import Sequence
 
 import numpy as np
-from mindspore import ops
+from mindspore import Parameter, Tensor, ops
 
 from src.optim.adam import adam_step
 from src.optim.base import Optimizer, logarithm
+from src.optim.schedule import Schedule
 
 _update = ops.MultitypeFuncGraph("lamb_update")
 
@@ -19,7 +22,7 @@ def _update_one(norm, store, rate, weight1, weight2, beta1, beta2, eps, decay, a
 
 
 def _trust_ratio(parameter_norm, step_norm):
-    """|p| / |u|, or 1 where one of them is 0."""
+    """|p| / |u|, or 1 where either norm is 0."""
     both = ops.logical_and(parameter_norm > 0.0, step_norm > 0.0)
     return ops.where(both, parameter_norm / ops.maximum(step_norm, 1e-30), ops.ones_like(step_norm))
 
@@ -27,19 +30,29 @@ def _trust_ratio(parameter_norm, step_norm):
 class Lamb(Optimizer):
     """u = m' / (sqrt(v') + eps) + decay p with bias-corrected m', v'; p -= rate |p| / |u| u.
 
-    The ratio is 1 where either norm is 0, and for biases and normalisation, which do not decay either.
+    The ratio |p| / |u| is 1 where either norm is 0, and for biases and normalisation, which do not decay either.
     Source: You et al. 2019, algorithm 2; the exclusion follows Google's and NVIDIA's BERT.
     """
 
     MOMENTS = ("lamb_m", "lamb_v")
 
-    def __init__(self, parameters, schedule, weight_decay, beta1, beta2, eps, grouped=False):
+    def __init__(
+        self,
+        parameters: Sequence[Parameter],
+        schedule: Schedule,
+        weight_decay: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        grouped: bool = False,
+    ):
         super().__init__(parameters, schedule, weight_decay, grouped)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
         self.logs = logarithm(np.float32(beta1)), logarithm(np.float32(beta2))  # as 1 - beta is computed
-        self.moments1, self.moments2 = map(self.make_moments, self.MOMENTS)
+        self.moments1 = self.make_moments(self.MOMENTS[0])
+        self.moments2 = self.make_moments(self.MOMENTS[1])
 
-    def apply(self, gradients, factors, rate):
+    def apply(self, gradients: tuple[Tensor, ...], factors: tuple[Tensor, ...], rate: Tensor) -> tuple:
         weight1, weight2 = self.moment_weight(self.logs[0]), self.moment_weight(self.logs[1])
         update = ops.partial(_update, self.norm, self.store, rate, weight1, weight2, self.beta1, self.beta2, self.eps)
         states = self.states(gradients, self.moments1, self.moments2)

@@ -1,8 +1,11 @@
 """Stochastic gradient descent with momentum."""
 
-from mindspore import ops
+from collections.abc import Sequence
+
+from mindspore import Parameter, Tensor, ops
 
 from src.optim.base import Optimizer
+from src.optim.schedule import Schedule
 
 _update = ops.MultitypeFuncGraph("momentum_update")
 
@@ -18,12 +21,12 @@ class Momentum(Optimizer):
 
     MOMENTS = ("momentum",)
 
-    def __init__(self, parameters, schedule, weight_decay, momentum, grouped=False):
+    def __init__(self, parameters: Sequence[Parameter], schedule: Schedule, weight_decay: float, momentum: float, grouped: bool = False):
         super().__init__(parameters, schedule, weight_decay, grouped)
         self.momentum = momentum
         self.moments = self.make_moments(*self.MOMENTS)
 
-    def apply(self, gradients, factors, rate):
+    def apply(self, gradients: tuple[Tensor, ...], factors: tuple[Tensor, ...], rate: Tensor) -> tuple:
         update = ops.partial(_update, self.store, rate, self.momentum)
         states = self.states(gradients, self.moments)
         return self.finish(self.hyper_map(update, self.decay_rates, *states, gradients, factors))

@@ -1,7 +1,7 @@
-"""Learning-rate schedules: cells from update number (int32 scalar, from 0) to learning rate (float32 scalar)."""
+"""Learning-rate schedules: cells that map the update number (int32 scalar, from 0) to the learning rate (float32 scalar)."""
 
 import mindspore
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
 
 class Schedule(nn.Cell):
@@ -15,14 +15,14 @@ class Schedule(nn.Cell):
         constant: l
     """
 
-    def __init__(self, kind, learning_rate, end_learning_rate, warmup_steps, decay_steps, power):
+    def __init__(self, kind: str, learning_rate: float, end_learning_rate: float, warmup_steps: int, decay_steps: int, power: float):
         super().__init__()
         self.kind = kind
         self.learning_rate, self.end_learning_rate = learning_rate, end_learning_rate
         self.warmup_steps, self.decay_steps, self.power = warmup_steps, decay_steps, power
         self.linear_steps = max(1, decay_steps - warmup_steps)
 
-    def construct(self, global_step):
+    def construct(self, global_step: Tensor) -> Tensor:
         step = global_step.astype(mindspore.float32)
         if self.kind == "polynomial":
             left = 1.0 - ops.minimum(step, float(self.decay_steps)) / self.decay_steps

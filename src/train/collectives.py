@@ -1,14 +1,16 @@
-"""What the ranks tell each other outside of the training step: every rank calls each function at the same point.
+"""Communication between ranks outside of the training step: all ranks must call each function at the same point.
 
-With a single rank each function gives back what it got; so it does in a dry run, after the collective is compiled. Data travel as
-int32, which HCCL, NCCL and MCCL all carry.
+With a single rank, each function returns its argument; in a dry run too, after compiling the collective. Data are sent as int32,
+which HCCL, NCCL and MCCL all support.
 """
 
 import functools
 import io
 
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
+
+from src.config.training import DeviceSettings
 
 _PIECE = 4 << 20  # int32 values sent at a time: a graph is compiled for this one length
 
@@ -18,7 +20,7 @@ class _Broadcast(nn.Cell):
         super().__init__()
         self.broadcast = ops.Broadcast(0)
 
-    def construct(self, values):
+    def construct(self, values: np.ndarray) -> Tensor:
         return self.broadcast((values,))[0]
 
 
@@ -27,7 +29,7 @@ class _Gather(nn.Cell):
         super().__init__()
         self.gather = ops.AllGather()
 
-    def construct(self, values):
+    def construct(self, values: np.ndarray) -> Tensor:
         return self.gather(values)
 
 
@@ -35,12 +37,11 @@ _broadcast_cell = functools.cache(_Broadcast)
 _gather_cell = functools.cache(_Gather)
 
 
-def broadcast(device, values):
-    """Rank 0's values for all.
+def broadcast(device: DeviceSettings, values: np.ndarray) -> np.ndarray:
+    """The values of rank 0, on all ranks.
 
     Args:
-        device: DeviceSettings.
-        values: NumPy array; of other ranks only shape and dtype count, which must be rank 0's.
+        values: on other ranks any array of the same shape and dtype.
     """
     if device.world_size == 1:
         return values
@@ -49,22 +50,24 @@ def broadcast(device, values):
     return values if device.simulated else _from_words(np.concatenate(pieces), values)
 
 
-def share_parameters(device, cell):
-    """Give the parameters of rank 0's cell to the same cell of all ranks."""
+def share_parameters(device: DeviceSettings, cell: nn.Cell) -> None:
+    """Copy the parameters of the cell on rank 0 to the same cell on all ranks."""
     if device.world_size == 1:
         return
-    waiting, size = [], 0
+    waiting: list[Parameter] = []
+    size = 0
     for parameter in cell.get_parameters():
         waiting.append(parameter)
         size += parameter.size
         if size >= _PIECE:
             _share(device, waiting)
-            waiting, size = [], 0
+            waiting = []
+            size = 0
     _share(device, waiting)
 
 
 def _share(device, parameters):
-    """A few parameters at once: most are small."""
+    """Copy several parameters at once, because most are small."""
     arrays = [parameter.asnumpy() for parameter in parameters]
     shared = broadcast(device, np.concatenate([_to_words(array) for array in arrays] or [np.zeros(0, np.int32)]))
     start = 0
@@ -74,15 +77,8 @@ def _share(device, parameters):
         start = end
 
 
-def gather_arrays(device, arrays):
-    """The arrays of all ranks.
-
-    Args:
-        arrays: list of NumPy arrays of any shapes.
-
-    Returns:
-        list of such lists, in the order of the ranks.
-    """
+def gather_arrays(device: DeviceSettings, arrays: list[np.ndarray]) -> list[list[np.ndarray]]:
+    """The lists of arrays of all ranks, in the order of the ranks; the arrays may have any shapes."""
     if device.world_size == 1:
         return [arrays]
     file = io.BytesIO()
@@ -98,8 +94,8 @@ def gather_arrays(device, arrays):
     return [_load(row.tobytes()[:size]) for row, size in zip(rows, sizes)]
 
 
-def largest(device, number):
-    """The largest int32 of all ranks; none goes on before all have asked."""
+def largest(device: DeviceSettings, number: int) -> int:
+    """The largest int32 of all ranks; no rank returns before all have called."""
     if device.world_size == 1:
         return number
     found = int(_gather_cell()(Tensor(np.array([number], np.int32))).asnumpy().max())
@@ -112,7 +108,7 @@ def _load(data):
 
 
 def _cut(words):
-    """Pieces of one length; the last is filled up."""
+    """Pieces of one length, the last padded with zeros."""
     count = max(1, -(-len(words) // _PIECE))
     if count > 1:
         words = np.pad(words, (0, count * _PIECE - len(words)))

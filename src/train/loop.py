@@ -1,14 +1,18 @@
-"""Training on the rows of a Prepared run: `fit(task, prepared)`; what a task module has is told in src/tasks/task.py."""
+"""Train on the rows of a Prepared run: `fit(task, prepared)`."""
 
 import dataclasses
 import functools
 import json
 import math
 import sys
+from types import ModuleType
+from typing import Any
 
 import mindspore
+import numpy as np
 import yaml
-from mindspore.train import Model
+from mindspore import nn
+from mindspore.train import Callback, Model
 
 from src import cli
 from src.config import loader
@@ -18,25 +22,45 @@ from src.models.losses import WithLoss
 from src.optim.factory import make_optimizer
 from src.records import pipeline
 from src.records.plan import TrainingPlan, choose_buckets
-from src.train import checkpoint, collectives
-from src.train.callbacks import Evaluator, OverflowGuard, Saver, StopOnSignal
+from src.tasks.task import Prepared
+from src.train import checkpoint, collectives, model_files
+from src.train.callbacks import Evaluator, Saver, StopOnSignal
 from src.train.loss_scale import make_loss_scale
+from src.train.overflow_guard import OverflowGuard
 from src.train.overflow_status import OverflowStatus
 from src.train.prediction import run_network
-from src.train.resume import describe_training, find_start, set_aside
+from src.train.resume import Start, describe_training, find_start, set_aside
 from src.train.step import TrainStep
 from src.train.step_log import Progress, StepLog
 
 _SIGNAL_EXIT = {"SIGINT": 130, "SIGTERM": 143}
 
 
-def fit(task, prepared):
+@dataclasses.dataclass(frozen=True)
+class _Training:
+    """What the callbacks of a training share."""
+
+    task: ModuleType
+    prepared: Prepared
+    network: nn.Cell
+    step: TrainStep
+    start: Start
+    trained_on: dict[str, int]
+    done: Progress
+    run_log: RunLog
+
+    @property
+    def config(self) -> Any:
+        return self.prepared.config
+
+
+def fit(task: ModuleType, prepared: Prepared) -> None:
     """Train, inside `resume.folder_taken`; leaves checkpoints in config.checkpoint_dir, config.yaml and log.jsonl in config.output_dir.
 
     Exits with 130 or 143 when interrupted, after saving.
 
     Args:
-        task: a task module. prepared: what its `prepare` gave.
+        task: a task module, see Task of src/tasks/task.py.
     """
     config, records = prepared.config, prepared.records["train"]
     device = config.device
@@ -55,25 +79,9 @@ def fit(task, prepared):
         if start.path is None:
             set_aside(task, config)
         _write_settings(task, config)
-
-    def save(done):
-        epoch, consumed = divmod(done, plan.batches_per_epoch)
-        position = dataclasses.replace(start.position, epoch=epoch, consumed=consumed * plan.batch_size)
-        epochs, updates = math.ceil(done / plan.batches_per_epoch), done // config.accumulation_steps
-        run_log.flush()  # first: a training that is resumed from the checkpoint goes on behind what is logged
-        path = checkpoint.save(config.checkpoint_dir, task.NAME, step, epochs, updates, position, trained_on, config.save_checkpoint_num)
-        logger.info(f"saved {path}")
-
-    done = Progress(plan, first_batch, _choose_sink(config, len(plan) - first_batch))
-    every = (config.save_checkpoint_steps or 0) * config.accumulation_steps or plan.batches_per_epoch
+    done = Progress(plan, first_batch, choose_sink(config, len(plan) - first_batch))
     run_log = RunLog(f"{config.output_dir}/log.jsonl" if device.writes else None, keep=first_batch > 0)
-    guard = OverflowGuard(step, [parameter.name for parameter in step.optimizer.parameters], config.precision.max_skipped_steps)
-    step_log = StepLog(done, records.lengths, config.log_steps, run_log, task.LOSS_PARTS, config.skip_steps, guard)
-    saver = Saver(step_log, every, save if config.enable_save_ckpt and device.writes else None)
-    stop = StopOnSignal(saver, functools.partial(collectives.largest, device), seconds=float(device.world_size > 1))
-    callbacks = [step_log, saver, stop]
-    if config.evaluate_every:
-        callbacks.append(_make_evaluator(task, prepared, network, step, step_log, stop))
+    callbacks, stop = _make_callbacks(_Training(task, prepared, network, step, start, trained_on, done, run_log))
     dataset = pipeline.make_dataset(records, plan, task.INPUTS + task.TARGETS, first_batch, device.rank, device.world_size)
     calls = (len(plan) - first_batch) // done.per_call if device.data_sink else 1
     sink = {"dataset_sink_mode": device.data_sink, "sink_size": done.per_call if device.data_sink else -1}
@@ -86,17 +94,62 @@ def fit(task, prepared):
         sys.exit(_SIGNAL_EXIT[stop.agreed.name])
 
 
-def _write_settings(task, config):
-    """What is told of a training beside its results, and beside its checkpoints."""
+def _make_callbacks(training: _Training) -> tuple[list[Callback], StopOnSignal]:
+    """The callbacks in the order in which they must run, and the one that tells whether a signal ended the training."""
+    config, step, done, plan = training.config, training.step, training.done, training.done.plan
+    guard = OverflowGuard(step, [parameter.name for parameter in step.optimizer.parameters], config.precision.max_skipped_steps)
+    lengths, parts = training.prepared.records["train"].lengths, training.task.LOSS_PARTS
+    step_log = StepLog(done, lengths, config.log_steps, training.run_log, parts, config.skip_steps, guard)
+    every = (config.save_checkpoint_steps or 0) * config.accumulation_steps or plan.batches_per_epoch
+    saves = config.enable_save_ckpt and config.device.writes
+    saver = Saver(step_log, every, functools.partial(_save, training) if saves else None)
+    stop = StopOnSignal(saver, functools.partial(collectives.largest, config.device), seconds=float(config.device.world_size > 1))
+    callbacks: list[Callback] = [step_log, saver, stop]
+    if config.evaluate_every:
+        callbacks.append(_make_evaluator(training, step_log, stop))
+    return callbacks, stop
+
+
+def _save(training: _Training, batches: int) -> None:
+    """Write a checkpoint after so many micro-batches."""
+    config, plan = training.config, training.done.plan
+    epoch, consumed = divmod(batches, plan.batches_per_epoch)
+    position = dataclasses.replace(training.start.position, epoch=epoch, consumed=consumed * plan.batch_size)
+    epochs, updates = math.ceil(batches / plan.batches_per_epoch), batches // config.accumulation_steps
+    training.run_log.flush()  # first: a training resumed from the checkpoint appends to what is logged
+    folder, prefix, keep = config.checkpoint_dir, training.task.NAME, config.save_checkpoint_num
+    path = checkpoint.save(folder, prefix, training.step, epochs, updates, position, training.trained_on, keep)
+    logger.info(f"saved {path}")
+
+
+def _make_evaluator(training: _Training, step_log: StepLog, stop: StopOnSignal) -> Evaluator:
+    """A callback that scores the evaluation split every so often."""
+    task, config, prepared = training.task, training.config, training.prepared
+    evaluation = task.for_evaluation(config, training.network)
+
+    def evaluate() -> None:
+        if stop.agreed is not None:
+            return
+        outputs, fields = run_network(config, evaluation, prepared.records["eval"], "eval")
+        training.step.set_train()
+        scores = task.score(prepared, outputs)
+        training.run_log.write({"event": "eval", "step": training.done.step, **scores, **fields})
+        logger.info(f"eval step={training.done.step} {format_fields(scores)}")
+
+    return Evaluator(step_log, config.evaluate_every * config.accumulation_steps, evaluate)
+
+
+def _write_settings(task: ModuleType, config: Any) -> None:
+    """Describe the training in the output folder, and the model in the folder of checkpoints."""
     write_text(f"{config.output_dir}/config.yaml", yaml.safe_dump(loader.to_dict(config), allow_unicode=True, sort_keys=False))
     if hasattr(config, "labels"):
         ids = {label: number for number, label in enumerate(config.labels)}
         write_text(f"{config.output_dir}/label_map.json", json.dumps(ids, ensure_ascii=False, indent=2) + "\n")
-    checkpoint.write_description(config.checkpoint_dir, dataclasses.asdict(config.model), *task.describe(config))
+    model_files.write_description(config.checkpoint_dir, dataclasses.asdict(config.model), *task.describe(config))
 
 
-def _choose_sink(config, batches):
-    """Micro-batches that one call of the device takes: as asked, or the next smaller number that divides the training."""
+def choose_sink(config: Any, batches: int) -> int:
+    """Micro-batches a call of the device takes: data_sink_steps of updates, or the next smaller number that divides `batches`."""
     if not config.device.data_sink:
         return 1
     asked = config.data_sink_steps * config.accumulation_steps
@@ -106,8 +159,8 @@ def _choose_sink(config, batches):
     return taken
 
 
-def _plan_training(config, lengths, batch):
-    """The TrainingPlan of batches of so many rows, which all ranks share."""
+def _plan_training(config: Any, lengths: np.ndarray, batch: int) -> TrainingPlan:
+    """The TrainingPlan with batches of `batch` rows, the same on all ranks."""
     shuffle = config.train_data_shuffle
     one_length = (config.seq_length,) if config.device.data_sink else ()
     buckets = config.bucket_list or one_length or choose_buckets(lengths, batch, config.seed, shuffle, config.device.length_multiple)
@@ -132,14 +185,14 @@ def _plan_training(config, lengths, batch):
     return plan
 
 
-def _make_step(task, config, total_steps, start):
-    """Network and TrainStep with the parameters of the Start, the same on all ranks."""
+def _make_step(task: ModuleType, config: Any, total_steps: int, start: Start) -> tuple[nn.Cell, TrainStep]:
+    """Network and TrainStep with the parameters of `start`, the same on all ranks."""
     seed = (config.seed + config.device.rank) % 2**32  # dropout differs on each rank
     mindspore.set_seed(seed)
-    mindspore.manual_seed(seed)  # of Ascend's dropout: DropoutMasks of src/models/ascend.py
+    mindspore.manual_seed(seed)  # for DropoutMasks of src/models/ascend.py
     network = task.network(config)
     if config.load_pretrain_checkpoint_path and config.device.writes:
-        checkpoint.load_weights(network, config.load_pretrain_checkpoint_path, whole=False)
+        model_files.load_weights(network, config.load_pretrain_checkpoint_path, whole=False)
     elif not config.load_pretrain_checkpoint_path:
         logger.warning(f"no weights to start from ({config.WEIGHTS}): all start random")
     step = TrainStep(
@@ -154,24 +207,7 @@ def _make_step(task, config, total_steps, start):
         seed=seed,
         status=OverflowStatus() if config.device.saturates else None,
     )
-    if start.arrays is not None:
+    if start.path is not None and start.arrays is not None:
         checkpoint.restore(start.path, step, start.arrays)
     collectives.share_parameters(config.device, step)
     return network, step
-
-
-def _make_evaluator(task, prepared, network, step, step_log, stop):
-    """A callback that scores the evaluation split every so often."""
-    config, records = prepared.config, prepared.records["eval"]
-    evaluation = task.for_evaluation(config, network)
-
-    def evaluate():
-        if stop.agreed is not None:
-            return
-        outputs, fields = run_network(config, evaluation, records, "eval")
-        step.set_train()
-        scores = task.score(prepared, outputs)
-        step_log.run_log.write({"event": "eval", "step": step_log.done.step, **scores, **fields})
-        logger.info(f"eval step={step_log.done.step} {format_fields(scores)}")
-
-    return Evaluator(step_log, config.evaluate_every * config.accumulation_steps, evaluate)

@@ -1,33 +1,39 @@
-"""Running a network over every row of a split: `predict(task, prepared, split, path)`."""
+"""Run a network over every row of a split: `predict(task, prepared, split, path)`."""
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
+from mindspore import nn
 from mindspore.train import Model
 
 from src.log import RunLog, format_fields, logger, progress
 from src.records import pipeline
-from src.records.plan import choose_buckets, plan_epoch
-from src.train import checkpoint, collectives
+from src.records.plan import EpochPlan, choose_buckets, plan_epoch
+from src.records.record_set import RecordSet
+from src.tasks.task import Prepared
+from src.train import collectives, model_files
 from src.train.step_log import Throughput
 
+Outputs = tuple[list[np.ndarray], ...]  # for each output of a network, the array of every row
 
-def predict(task, prepared, split, path):
+
+def predict(task: ModuleType, prepared: Prepared, split: str, path: Path | str | None) -> Outputs:
     """Outputs of a trained network for every row of a split, each row once.
 
     Args:
-        task: a task module.
-        prepared: what its `prepare` gave, with a device that is started.
-        split: one of those that are prepared.
+        task: a task module, see Task of src/tasks/task.py.
+        prepared: its device must be started.
+        split: train, eval or predict.
         path: the weights, see `weights.find`; None on ranks that do not write, which get them from the one that does.
-
-    Returns:
-        outputs, see `run_network`.
     """
     config, records = prepared.config, prepared.records[split]
     network = task.network(config)
     if path is not None:
-        checkpoint.load_weights(network, path, whole=True)
+        model_files.load_weights(network, path, whole=True)
     collectives.share_parameters(config.device, network)
     outputs, fields = run_network(config, task.for_evaluation(config, network), records, split)
     logger.info(f"{split} {format_fields(fields)}")
@@ -37,19 +43,18 @@ def predict(task, prepared, split, path):
     return outputs
 
 
-def run_network(config, evaluation, records, title):
+def run_network(config: Any, evaluation: tuple[nn.Cell, Sequence[str]], records: RecordSet, title: str) -> tuple[Outputs, dict[str, Any]]:
     """Run a network over all rows of a RecordSet, each rank over its share of the batches; all ranks get all outputs.
 
     A batch is the same on any number of ranks, and so are its outputs to the last bit.
 
     Args:
-        evaluation: what `task.for_evaluation` gives; the same object again compiles nothing anew.
-        title: of the progress bar.
+        evaluation: what `task.for_evaluation` returns; passing the same object again compiles nothing.
+        title: title of the progress bar.
 
     Returns:
-        outputs: for each output of the cell a list with the array of every row, in input order; where the first axis of such
-            an array runs over tokens, it is as long as the row's batch was padded to.
-        fields: dict of figures about the run.
+        outputs: in input order; an array over tokens is as long as the batch of its row was padded to.
+        fields: figures about the run.
     """
     cell, inputs = evaluation
     lengths = records.lengths
@@ -62,20 +67,19 @@ def run_network(config, evaluation, records, title):
     rows, seconds = zip(*(arrays[0] for arrays in gathered))
     row_id, *outputs = _join_batches([array for arrays in gathered for array in arrays[1:]], len(plan))
     order = np.argsort(row_id, kind="stable")[row_id.count(-1) :]  # filler rows, numbered -1, come first
-    fields = {"rows": len(order)}
-    if any(rows):  # else every step was the first of its length
+    fields: dict[str, Any] = {"rows": len(order)}
+    if any(rows):  # 0 if every step was the first of its length
         fields["samples_per_s"] = round(sum(rows) / max(seconds), 2)
     fields |= {"compile_s": round(speed.compile_seconds, 1), "padding": round(plan.padding_share(lengths), 3)}
     return tuple([rows[number] for number in order] for rows in outputs), fields
 
 
-def _run_share(cell, inputs, records, plan, title):
-    """Run the batches of a plan.
-
-    Returns:
-        (list of arrays: row_id and every output of the first batch, then of the next, …; Throughput).
-    """
-    model, speed, collected = Model(cell), Throughput(), []
+def _run_share(
+    cell: nn.Cell, inputs: Sequence[str], records: RecordSet, plan: EpochPlan, title: str
+) -> tuple[list[np.ndarray], Throughput]:
+    """Run the batches of a plan; returns row_id and every output of the first batch, then of the next, …, in one list."""
+    model, speed = Model(cell), Throughput()
+    collected: list[np.ndarray] = []
     if not len(plan):
         return collected, speed
     batches = pipeline.make_dataset(records, plan, (*inputs, "row_id")).create_tuple_iterator(num_epochs=1)
@@ -90,6 +94,6 @@ def _run_share(cell, inputs, records, plan, title):
 
 
 def _join_batches(arrays, num_batches):
-    """What `_run_share` lists of so many batches, as one list of rows for row_id and for each output."""
+    """The list that `_run_share` returns, as one list of rows for row_id and one for each output."""
     count = len(arrays) // num_batches
     return [[row for batch in arrays[number::count] for row in batch] for number in range(count)]

@@ -1,12 +1,15 @@
-"""Going on with a training: its folder, what must not have changed, and the newest checkpoint that can be read."""
+"""Resume a training: take its folder, check that it is the same training, and find the newest readable checkpoint."""
 
 import dataclasses
 import hashlib
 import itertools
 import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import yaml
@@ -14,15 +17,16 @@ import yaml
 from src.config import loader
 from src.files import locked, make_folder, move_whole, written_whole
 from src.log import logger, shorten
-from src.train import checkpoint, collectives
+from src.records.record_set import RecordSet
+from src.train import checkpoint, collectives, model_files
 
 
 @contextmanager
-def folder_taken(config):
-    """Inside, no other training writes into the folder of checkpoints.
+def folder_taken(config: Any) -> Iterator[None]:
+    """A context in which no other training writes into the folder of checkpoints.
 
     Raises:
-        ValueError: another process holds it, or it holds checkpoints of an earlier training, which are not to be set aside.
+        ValueError: another process holds it, or it has checkpoints of an earlier training and the settings refuse that.
     """
     if not config.device.writes:
         yield
@@ -43,8 +47,8 @@ def _refuse_used(folder, config):
         raise ValueError(f"{folder}: holds {found[-1].name} of an earlier training; {ways}")
 
 
-def set_aside(task, config):
-    """Move the checkpoints of an earlier training to earlier-N in their folder, with what describes them; with `overwrite` remove them."""
+def set_aside(task: ModuleType, config: Any) -> None:
+    """Move the checkpoints of an earlier training and their description to earlier-N in their folder; with `overwrite`, remove them."""
     folder = Path(config.checkpoint_dir)
     found = checkpoint.find_checkpoints(folder, task.NAME)
     if not found:
@@ -57,15 +61,15 @@ def set_aside(task, config):
         return
     kept = next(path for number in itertools.count(1) if not (path := folder / f"earlier-{number}").exists())
     make_folder(kept)
-    for name in [name for name in checkpoint.DESCRIBED_BY if (folder / name).is_file()]:
-        with written_whole(kept / name) as copy:  # the new training may read its vocabulary there
+    for name in [name for name in model_files.DESCRIBED_BY if (folder / name).is_file()]:
+        with written_whole(kept / name) as copy:  # a copy, because the new training may read its vocabulary from the original
             shutil.copyfile(folder / name, copy)
     move_whole(found, kept)
     logger.warning(f"{folder}: holds {listed} of an earlier training, now in {kept}; --overwrite true removes such checkpoints instead")
 
 
-def describe_training(config, records):
-    """What a resumed training must have in common with the one that it goes on with, as numbers by name."""
+def describe_training(config: Any, records: RecordSet) -> dict[str, int]:
+    """Fingerprints that must match the checkpoint's, by name."""
     shape = dataclasses.asdict(config.model)
     dropout = ("hidden_dropout_prob", "attention_probs_dropout_prob")
     return {
@@ -78,16 +82,17 @@ def describe_training(config, records):
 
 
 def _number(value):
-    """A number that tells values apart by their text."""
+    """A fingerprint of the text of a value."""
     return int(hashlib.sha256(repr(value).encode()).hexdigest()[:15], 16)
 
 
 def _tell_changes(config):
-    """Settings that differ from those in the folder, in one line: they count from here on."""
+    """Log in one line which settings differ from those in the folder; the new ones count from here on."""
     path = Path(config.output_dir, "config.yaml")
     if not path.is_file():
         return
-    before, now = (_flatten(tree) for tree in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}, loader.to_dict(config)))
+    before = _flatten(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    now = _flatten(loader.to_dict(config))
     changed = [f"{key} {before[key]} -> {value}" for key, value in now.items() if key in before and before[key] != value]
     changed = [text for text in changed if not text.startswith(("resume ", "overwrite "))]
     if changed:
@@ -104,15 +109,15 @@ def _flatten(tree, prefix=""):
 
 @dataclass(frozen=True)
 class Start:
-    """Where a training begins: its Position; path and arrays of the checkpoint on the rank that has read one."""
+    """The start of a training: its Position, and on the rank that has read a checkpoint its path and arrays."""
 
     position: checkpoint.Position
     path: Path | None = None
-    arrays: dict | None = None
+    arrays: dict[str, np.ndarray] | None = None
 
 
-def find_start(task, config, trained_on):
-    """The Start from the newest readable checkpoint, or a fresh one; of several ranks the one that writes reads.
+def find_start(task: ModuleType, config: Any, trained_on: Mapping[str, int]) -> Start:
+    """The Start from the newest readable checkpoint, or a fresh one; only the rank that writes reads a checkpoint.
 
     Raises:
         ValueError: the checkpoint does not fit the data or the settings.
@@ -120,12 +125,17 @@ def find_start(task, config, trained_on):
     device = config.device
     start = Start(checkpoint.Position(0, 0, config.train_batch_size, device.world_size))
     if config.resume and device.writes:
-        start = _read_newest(task, config, trained_on) or start
+        start = read_newest(task, config, trained_on) or start
     numbers = collectives.broadcast(device, np.array(dataclasses.astuple(start.position), np.int64))
     return dataclasses.replace(start, position=checkpoint.Position(*map(int, numbers)))
 
 
-def _read_newest(task, config, trained_on):
+def read_newest(task: ModuleType, config: Any, trained_on: Mapping[str, int]) -> Start | None:
+    """The Start from the newest readable checkpoint; None if there is no checkpoint.
+
+    Raises:
+        ValueError: no checkpoint is readable, or the newest does not fit the data or the settings.
+    """
     found = checkpoint.find_checkpoints(config.checkpoint_dir, task.NAME)
     while found:
         path = found.pop()
@@ -146,7 +156,7 @@ def _read_newest(task, config, trained_on):
 
 
 def _check_batch(path, position, config):
-    """On another number of ranks the rows of a step stay the same, so that the same batches come in the same order."""
+    """Refuse another batch size; on another number of ranks a step must keep its rows, so that batches stay the same."""
     now, ranks = config.train_batch_size, config.device.world_size
     if now != position.batch_size and now * ranks != position.global_batch:
         raise ValueError(f"{path}: was trained with another batch size, {position.batch_size}; --resume needs the same")

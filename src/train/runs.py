@@ -1,4 +1,4 @@
-"""What a fine-tuning script does with its options: one run, or one for each of several seeds and their summary."""
+"""The runs of a fine-tuning script: one, or one for each of several seeds and a summary."""
 
 import gc
 import json
@@ -7,6 +7,8 @@ import statistics
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from src.files import write_text
 from src.log import logger
@@ -14,21 +16,22 @@ from src.train import checkpoint, loop, prediction
 from src.train.resume import folder_taken
 
 _SUMMARY = "seed_results.json"
-_NOT_PRINTED = ("global_step", "num_examples", "num_tokens", "num_entities", "loss", "eval_accuracy")  # the last two: by other names too
+# the last two are printed under other names
+_NOT_PRINTED = ("global_step", "num_examples", "num_tokens", "num_entities", "loss", "eval_accuracy")
 
 
-def run(task, options):
-    """Train, evaluate and predict as the options ask.
+def run(task: ModuleType, options: Any) -> list[Any]:
+    """Train, evaluate and predict according to the options.
 
-    With `seeds` each run has a folder of its own in output_dir, and seed_results.json there holds the mean, the sample
-    deviation, the maximum and the values of every measure.
+    With `seeds`, each run has its own folder in output_dir, and seed_results.json there holds the mean, the sample deviation, the
+    maximum and the values of every measure.
 
     Args:
-        task: a task module.
+        task: a task module, see Task of src/tasks/task.py.
         options: FineTuneOptions whose device is started.
 
     Returns:
-        the config of each run, none on ranks that do not write.
+        the config of each run; an empty list on ranks that do not write.
     """
     configs, results = [], []
     for part in [options.for_seed(seed) for seed in options.seeds] or [options]:
@@ -41,15 +44,15 @@ def run(task, options):
     if options.seeds and options.do_eval:
         _report(options, results)
     elif options.do_eval:
-        Path(options.output_dir, _SUMMARY).unlink(missing_ok=True)  # of other runs in the same folder
+        Path(options.output_dir, _SUMMARY).unlink(missing_ok=True)  # left by other runs in the same folder
     return configs
 
 
-def summarise(results):
-    """Mean, sample deviation, maximum and values of every measure that all runs have: list of dicts -> dict of dicts."""
+def summarise(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Mean, sample deviation, maximum and values of every measure that all runs have."""
     summary = {}
     for name in results[0]:
-        values = [result.get(name) for result in results]
+        values: list[Any] = [result.get(name) for result in results]
         if all(isinstance(value, (int, float)) and math.isfinite(value) for value in values):
             deviation = statistics.stdev(values) if len(values) > 1 else 0.0
             summary[name] = {"mean": statistics.fmean(values), "deviation": deviation, "max": max(values), "values": values}
@@ -57,7 +60,7 @@ def summarise(results):
 
 
 def _run_once(task, options):
-    """One run: its settled config, and the measures of its evaluation, None without one."""
+    """One run; returns its final config, and the measures of its evaluation or None."""
     started = time.perf_counter()
     prepared = task.prepare(options)
     with folder_taken(prepared.config) if options.do_train else nullcontext():  # until the weights trained here have been used
@@ -85,14 +88,14 @@ def _run_prepared(task, prepared):
     return results
 
 
-def find_trained(task, config):
-    """The fine-tuned weights to use: after training the newest in the checkpoint folder.
+def find_trained(task: ModuleType, config: Any) -> Path | str:
+    """The fine-tuned weights to use: after training, the newest checkpoint in the folder.
 
-    Without training, the first of: load_finetune_checkpoint_path, that newest one, load_pretrain_checkpoint_path (Google's way to
-    name a trained model for prediction).
+    Without training, the first that exists of load_finetune_checkpoint_path, the newest checkpoint, and load_pretrain_checkpoint_path
+    (with which Google's scripts name a trained model for prediction).
 
     Raises:
-        FileNotFoundError: neither is there.
+        FileNotFoundError: none of them exists.
     """
     if config.load_finetune_checkpoint_path and not config.do_train:
         return config.load_finetune_checkpoint_path

@@ -1,18 +1,22 @@
 """One training step, the same for every network and task.
 
-scale the loss, differentiate, reduce over ranks, unscale, check for overflow, clip, update. With accumulation the first
-N - 1 of N micro-batches only add to the gradient. Unscaling and clipping are one factor per gradient, applied by the
-optimiser as it reads the gradient: no pass over memory of their own.
+Scale the loss, differentiate, sum over ranks, unscale, check for overflow, clip, update. With accumulation, the first N - 1 of N
+micro-batches only add to the gradient. Unscaling and clipping are one factor per gradient, which the optimiser applies when it reads
+the gradient, without a pass over memory of its own.
 """
 
 import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src.optim.base import Optimizer
+from src.train.loss_scale import LossScale
+from src.train.overflow_status import OverflowStatus
+
 _square_sum = ops.MultitypeFuncGraph("square_sum")
 _shrink = ops.MultitypeFuncGraph("shrink")
 _constant = ops.MultitypeFuncGraph("constant")
-_add_weighed = ops.MultitypeFuncGraph("add_weighed")
+_add_weighted = ops.MultitypeFuncGraph("add_weighted")
 _clear = ops.MultitypeFuncGraph("clear")
 
 
@@ -23,7 +27,7 @@ def _square_sum_one(gradient):
 
 @_shrink.register("Tensor", "Number", "Tensor")
 def _shrink_one(factor, clip_norm, square):
-    """factor * min(1, clip_norm / norm), the norm taken after `factor`."""
+    """factor * min(1, clip_norm / norm), where the norm includes `factor`."""
     return factor * (clip_norm / ops.maximum(ops.sqrt(square) * factor, clip_norm))
 
 
@@ -32,8 +36,8 @@ def _constant_one(factor, gradient):
     return factor
 
 
-@_add_weighed.register("Tensor", "Tensor", "Tensor")
-def _add_weighed_one(weight, buffer, gradient):
+@_add_weighted.register("Tensor", "Tensor", "Tensor")
+def _add_weighted_one(weight, buffer, gradient):
     return ops.AssignAdd()(buffer, gradient * weight)
 
 
@@ -46,30 +50,28 @@ class TrainStep(nn.Cell):
     """The step that `mindspore.Model` runs for every batch.
 
     Args:
-        network: WithLoss; (draw, columns of the batch) -> weighted loss sum, sum of weights.
-        optimizer: Optimizer.
-        loss_scale: LossScale, or None for none.
+        network: WithLoss; (dropout_key, columns of the batch) -> weighted loss sum, sum of weights.
         clip: "global_norm", "per_parameter" or "none".
-        clip_norm: largest norm left alone.
+        clip_norm: largest norm that is not clipped.
         accumulation_steps: micro-batches per update.
         world_size: ranks that share each global batch.
-        reduce_late: sum over ranks once an update instead of after each micro-batch.
-        seed: of dropout, which follows from it and the number of the step.
-        status: OverflowStatus on a chip that saturates, whose gradients are finite whatever happens; only with a loss scale.
+        reduce_late: whether to sum over ranks once an update instead of after each micro-batch.
+        seed: seed of dropout, which follows from it and the number of the micro-batch.
+        status: only for a chip that saturates, where gradients are always finite; used only with a loss scale.
     """
 
     def __init__(
         self,
-        network,
-        optimizer,
-        loss_scale=None,
-        clip="none",
-        clip_norm=1.0,
-        accumulation_steps=1,
-        world_size=1,
-        reduce_late=True,
-        seed=0,
-        status=None,
+        network: nn.Cell,
+        optimizer: Optimizer,
+        loss_scale: LossScale | None = None,
+        clip: str = "none",
+        clip_norm: float = 1.0,
+        accumulation_steps: int = 1,
+        world_size: int = 1,
+        reduce_late: bool = True,
+        seed: int = 0,
+        status: OverflowStatus | None = None,
     ):
         super().__init__(auto_prefix=False)
         self.network, self.optimizer, self.loss_scale = network, optimizer, loss_scale
@@ -98,19 +100,19 @@ class TrainStep(nn.Cell):
         self.hyper_map = ops.HyperMap()
         self.set_train()
 
-    def forward(self, scale, *batch):
-        """The number to differentiate: scale * loss sum / weight; and the true sums beside it."""
-        loss_sum, weight, *parts = self.network(self.draw(), *batch)
+    def forward(self, scale: Tensor, *batch: Tensor) -> tuple:
+        """The number to differentiate, scale * loss sum / weight; then the loss sums and the weight."""
+        loss_sum, weight, *parts = self.network(self.dropout_key(), *batch)
         if self.world_size > 1:
             weight = ops.stop_gradient(self.all_reduce(weight))
         return loss_sum * (scale / ops.maximum(weight, 1e-6)), (loss_sum, *parts), weight
 
-    def construct(self, *batch):
+    def construct(self, *batch: Tensor) -> Tensor:
         """Train on one (micro-)batch.
 
         Returns:
             float32 scalars loss (of this batch, weighted mean) and learning rate, float32 loss scale, int32 skipped
-            updates so far, then the parts of the loss where it has any. The learning rate is 0 where no update took place.
+            updates so far, then the parts of the loss where it has any. The learning rate is 0 if there was no update.
         """
         scale, overflows = self.scale_value(), Tensor(0.0, mindspore.float32)
         if self.status is not None:
@@ -118,7 +120,7 @@ class TrainStep(nn.Cell):
         (_, loss_sums, weight), gradients = self.value_and_gradients(scale, *batch)
         if self.status is not None:
             overflows = self.status.read(gradients)
-            gradients = ops.depend(gradients, overflows)  # sums over ranks, squares and updates come after the reading
+            gradients = ops.depend(gradients, overflows)  # the register is read before sums over ranks, squares and updates
         if self.world_size > 1:
             if not self.reduce_late:
                 gradients = self.reduce_gradients(gradients)
@@ -132,23 +134,23 @@ class TrainStep(nn.Cell):
             rate = self.accumulate(gradients, weight, scale, overflows)
         return loss, rate, scale, self.skipped * 1, *parts
 
-    def scale_value(self):
-        """The loss scale as a tensor of this step, not a reference to the parameter that the step may change."""
+    def scale_value(self) -> Tensor:
+        """The loss scale as a new tensor, not a reference to the parameter, which this step may change."""
         if self.loss_scale is None:
             return Tensor(1.0, mindspore.float32)
         return self.loss_scale.scale * 1.0
 
-    def draw(self):
-        """Seed and number of this step among all micro-batches so far: what Dropout takes."""
+    def dropout_key(self) -> Tensor:
+        """The key of every Dropout in this step: the seed, and the number of this micro-batch among all so far."""
         number = self.optimizer.global_step + self.skipped
         if self.accumulation_steps > 1:
             number = number * self.accumulation_steps + self.micro_step
         return ops.stop_gradient(ops.concat((self.seed, number.reshape((1,)))))
 
-    def accumulate(self, gradients, weight, scale, overflows):
-        """Add this micro-batch, weighed by its rows; update after the last of an accumulation."""
+    def accumulate(self, gradients: tuple[Tensor, ...], weight: Tensor, scale: Tensor, overflows: Tensor) -> Tensor:
+        """Add this micro-batch, weighted by its rows; update after the last of an accumulation."""
         rate = Tensor(0.0, mindspore.float32)
-        added = self.hyper_map(ops.partial(_add_weighed, weight), self.buffers, gradients)
+        added = self.hyper_map(ops.partial(_add_weighted, weight), self.buffers, gradients)
         self.weight_buffer = ops.depend(self.weight_buffer, added) + weight
         if self.status is not None:
             self.overflow_buffer += overflows
@@ -167,8 +169,8 @@ class TrainStep(nn.Cell):
             self.micro_step *= 0
         return rate
 
-    def update(self, gradients, factor, overflows):
-        """Clip and apply gradients[i] * factor, unless one of them is not finite, or the chip that saturates counts overflows."""
+    def update(self, gradients: tuple[Tensor, ...], factor: Tensor, overflows: Tensor) -> Tensor:
+        """Clip and apply gradients[i] * factor, unless one of them is not finite or a saturating chip reports overflow."""
         squares = ()
         if self.clip != "none" or (self.loss_scale is not None and self.status is None):
             squares = self.square_sums(gradients)
@@ -185,24 +187,24 @@ class TrainStep(nn.Cell):
                 self.overflowed = ops.logical_not(ops.isfinite(ops.stack(squares) if self.groups is None else squares))
         return ops.depend(rate, self.loss_scale(finite))
 
-    def is_finite(self, squares, overflows):
-        """Whether no gradient of any rank has overflowed: a bool scalar."""
+    def is_finite(self, squares: Tensor, overflows: Tensor) -> Tensor:
+        """Whether no gradient of any rank has overflowed, a bool scalar."""
         if self.status is None:
             return ops.isfinite(self.total(squares))
         if self.world_size > 1:
-            overflows = self.all_reduce(overflows)  # gradients that saturate carry no infinity to the other ranks
+            overflows = self.all_reduce(overflows)  # saturated gradients carry no infinity to other ranks
         return overflows == 0.0
 
-    def square_sums(self, gradients):
-        """The sum of squares of each gradient: a tuple of scalars, or [P] where parameters are in groups."""
+    def square_sums(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...] | Tensor:
+        """The sum of squares of each gradient: a tuple of scalars; with groups, [P]."""
         return self.hyper_map(_square_sum, gradients) if self.groups is None else self.groups.square_sums(gradients)
 
-    def total(self, squares):
+    def total(self, squares: Tensor) -> Tensor:
         """The sum of squares of all gradients."""
         return ops.addn(squares) if self.groups is None else squares.sum()
 
-    def clip_factors(self, gradients, squares, factor):
-        """The factor of each gradient: 1 / loss scale, times clip_norm / norm where the norm is larger."""
+    def clip_factors(self, gradients: tuple[Tensor, ...], squares: Tensor, factor: Tensor) -> tuple[Tensor, ...]:
+        """The factor of each gradient: `factor`, times clip_norm / norm where the norm is larger than clip_norm."""
         if self.groups is not None:
             if self.clip != "none":
                 factor = _shrink(factor, self.clip_norm, squares if self.clip == "per_parameter" else self.total(squares))

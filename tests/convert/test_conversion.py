@@ -22,7 +22,7 @@ from src.files import hidden_folder
 from src.formats import mindspore_checkpoint, names, tensorflow, weights
 from src.tasks.pretrain.network import Pretraining
 from src.text.tokenization import Tokenizer
-from src.train import checkpoint
+from src.train import model_files
 
 WEIGHTS_FILE = {"huggingface": "model.safetensors", "mindspore": "model.ckpt", "tensorflow": "bert_model.ckpt.index"}
 
@@ -101,7 +101,7 @@ def test_googles_checkpoint_computes_what_googles_program_does(factor, shared_fi
     model = dataclasses.replace(read_description(tmp_path / "made").model, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     for act in ("gelu", "gelu_tanh"):
         pretraining = Pretraining(dataclasses.replace(model, hidden_act=act), DeviceSettings())
-        checkpoint.load_weights(pretraining, tmp_path / "made", whole=True)
+        model_files.load_weights(pretraining, tmp_path / "made", whole=True)
         pretraining.set_train(False)
         keys = ("input_ids", "input_mask", "token_type_ids", "masked_lm_positions")
         masked_lm, next_sentence = pretraining(*(Tensor(golden[key].astype(np.int32)) for key in keys))

@@ -11,7 +11,7 @@ from conftest import SHAPE
 from src.config.model import describe_weights
 from src.formats.tokenizer_files import count_ids, list_tokens
 from src.text.tokenization import Tokenizer, fingerprint, read_vocabulary
-from src.train.checkpoint import write_description
+from src.train.model_files import write_description
 
 GOLDEN = json.loads(gzip.decompress((Path(__file__).parents[1] / "golden/tokenizer_files.json.gz").read_bytes()))
 FOLDERS = [(version, name) for version in ("folders 4", "folders 5") for name in GOLDEN[version]]

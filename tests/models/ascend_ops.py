@@ -1,4 +1,4 @@
-"""What the ops of src/models/ascend.py are documented to compute, from plain ops: they have no kernel on the CPU."""
+"""Stand-ins, from plain ops, for the ops of src/models/ascend.py, which have no kernels on the CPU; they follow the documentation."""
 
 import math
 
@@ -23,7 +23,7 @@ class LayerNormExt(nn.Cell):
 
 
 class GeluExt(nn.Cell):
-    """By `none` with erf, by `tanh` with its approximation."""
+    """With erf for `none`, with its approximation for `tanh`."""
 
     def construct(self, x, approximate):
         if approximate == "none":
@@ -46,7 +46,7 @@ class SumExt(nn.Cell):
 
 
 class FlashAttentionScore(nn.Cell):
-    """Softmax attention in BSH layout; the packed mask of dropout is taken as one that keeps all."""
+    """Softmax attention in BSH layout; the packed mask of dropout must keep all."""
 
     def __init__(self, head_num, keep_prob=1.0, scale_value=1.0):
         super().__init__()
@@ -64,21 +64,21 @@ class FlashAttentionScore(nn.Cell):
 
 
 class DropoutGenMaskExt(nn.Cell):
-    """Bytes that tell their number, by 16."""
+    """Bytes whose value is their index divided by 16."""
 
     def construct(self, shape, p, seed, offset, dtype):
         return (ops.arange(shape[0] // 8) // 16).astype(mindspore.uint8)
 
 
 class DropoutDoMaskExt(nn.Cell):
-    """By the first bit of the mask, which is that of all here."""
+    """Drops all or nothing, by the first bit of the mask."""
 
     def construct(self, x, mask, p):
         return x * (mask[:1].astype(x.dtype) / 255.0 / (1.0 - p))
 
 
 class SplitWithSize(nn.Cell):
-    """Parts of so many values."""
+    """Parts of the given sizes."""
 
     def construct(self, x, sizes, axis):
         return ops.split(x, sizes, axis)

@@ -39,7 +39,7 @@ _TABLE, _GOLDEN_TABLE = ("layers.", ".positions.table"), ("layer.", ".self.relat
 
 
 def _from_golden(name):
-    """Our name of a parameter; Hugging Face has none for learned positions, the golden files have one made up like theirs."""
+    """Our name of a parameter; Hugging Face has no learned relative positions, so the golden files name them in its style."""
     if name.endswith(_GOLDEN_TABLE[1]):
         return "bert." + name.replace(_GOLDEN_TABLE[0], _TABLE[0]).replace(_GOLDEN_TABLE[1], _TABLE[1])
     return names.from_huggingface(name)
@@ -81,5 +81,5 @@ def assert_equals_golden(golden, kind, config, device):
     for parameter, gradient in zip(weights, gradients):
         expected = golden[f"{kind}/gradient/{_to_golden(parameter.name)}"]
         error = np.linalg.norm(gradient.asnumpy() - expected)
-        # the key's bias has no influence on softmax: its gradient is 0 up to rounding
+        # the key's bias does not change softmax: its gradient is 0 up to rounding
         assert error <= 1e-4 * np.linalg.norm(expected) + 1e-4, parameter.name

@@ -1,5 +1,8 @@
-"""Ascend's forms of the ops beside the reference and the plain forms. Their kernels are Ascend's alone: plain ops that compute what is
-documented of them stand for them (ascend_ops.py), so that what is tested is what is made of them. That they compile, a dry run shows."""
+"""Ascend's forms of the ops compared with the reference and the plain forms.
+
+Their kernels exist only on Ascend: stand-ins from plain ops replace them (ascend_ops.py), so that the tests cover what uses the kernels.
+A dry run shows that they compile.
+"""
 
 from pathlib import Path
 
@@ -36,14 +39,14 @@ def test_outputs_and_gradients_equal_hugging_face(act, device):
 
 @pytest.mark.parametrize(("size", "expected"), [(1, 16), (128, 16), (129, 32), (50331648, 6291456), (2**31 + 1, 268435472)])
 def test_a_packed_mask_has_whole_sixteens_of_bytes(size, expected):
-    assert ascend._count_bytes(size) == expected
+    assert ascend.count_bytes(size) == expected
 
 
 def test_each_dropout_of_the_encoder_has_a_mask_of_its_own():
     config = ModelConfig(**{**TINY, "hidden_dropout_prob": 0.5, "attention_probs_dropout_prob": 0.2})
     first, layers = ascend.EncoderMasks(config)(Tensor(np.zeros(2, np.int32)), 2, 8, mindspore.float32)
     hidden = [first, *(mask for _, *masks in layers for mask in masks)]
-    assert [int(mask.asnumpy()[0]) for mask in hidden] == list(range(5))  # the stand-in numbers the 16 bytes of 2 * 8 * 8 values
+    assert [int(mask.asnumpy()[0]) for mask in hidden] == list(range(5))  # the stand-in numbers masks: 2 * 8 * 8 values are 16 bytes
     probs = [mask for mask, *_ in layers]
     assert [(mask.size, int(mask.asnumpy()[0])) for mask in probs] == [(32, 0), (32, 2)]  # 2 * 2 * 8 * 8 values
 

@@ -13,7 +13,7 @@ from src.formats import names, weights
 from src.models import native
 from src.models.bert import Bert
 from src.tasks.classifier.network import Classifier
-from src.train import checkpoint
+from src.train import model_files
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -41,7 +41,7 @@ def test_outputs_and_gradients_equal_hugging_face(form, act):
 def test_minilm_equals_hugging_face(encoder):
     golden = np.load(GOLDEN / "minilm.npz")
     network = Classifier(ModelConfig(**describe_weights(encoder).model), DeviceSettings(), 2)
-    checkpoint.load_weights(network, encoder, whole=False)
+    model_files.load_weights(network, encoder, whole=False)
     sequence, pooled = network.bert.set_train(False)(*tensors(golden["ids"], golden["mask"], np.zeros_like(golden["ids"])))
     real = golden["mask"].astype(bool)
     # the bound of docs/benchmarks/parity.md
@@ -67,11 +67,11 @@ def test_padding_does_not_change_logits():
     np.testing.assert_allclose(network(*tensors(*padded)).asnumpy(), network(*tensors(ids, mask, types)).asnumpy(), atol=1e-6)
 
 
-def test_dropout_follows_from_the_draw():
+def test_dropout_follows_from_its_key():
     config = ModelConfig(**{**TINY, "hidden_dropout_prob": 0.5})
     network, inputs = Classifier(config, DeviceSettings(), 3), tensors(*make_inputs())
     without, first, again, second = (
-        network(*inputs, draw).asnumpy() for draw in (None, *(Tensor(np.array([3, step], np.int32)) for step in (0, 0, 1)))
+        network(*inputs, key).asnumpy() for key in (None, *(Tensor(np.array([3, step], np.int32)) for step in (0, 0, 1)))
     )
     assert np.array_equal(network(*inputs).asnumpy(), without) and np.array_equal(first, again)
     assert not np.array_equal(without, first) and not np.array_equal(first, second)

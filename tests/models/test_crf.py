@@ -14,9 +14,10 @@ from src.models.crf import BestPath, Crf, CrfLikelihood
 from src.tasks.ner.tags import list_labels, make_tag_set
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "crf.npz"
-GRADIENTS = {"emissions": 0, "transitions": 3, "start_transitions": 4, "end_transitions": 5}
+ARGUMENTS = {"emissions": 0, "transitions": 3, "start_transitions": 4, "end_transitions": 5}
 FORMS = (False, True)
-LIKELIHOOD, BEST_PATH = ({form: part(form) for form in FORMS} for part in (CrfLikelihood, BestPath))  # once: each shape compiles once
+LIKELIHOOD = {form: CrfLikelihood(form) for form in FORMS}  # made once, so that each shape compiles once
+BEST_PATH = {form: BestPath(form) for form in FORMS}
 IN_BOTH_FORMS = pytest.mark.parametrize("unrolled", FORMS)
 
 
@@ -26,13 +27,13 @@ def path_score(path, emissions, transitions, start, end):
 
 
 def enumerate_paths(emissions, transitions, start, end):
-    """Every path of one row with its score."""
+    """All paths of one row with their scores."""
     paths = list(itertools.product(range(emissions.shape[1]), repeat=len(emissions)))
     return paths, np.array([path_score(path, emissions, transitions, start, end) for path in paths])
 
 
 def brute_force(emissions, tags, mask, transitions, start, end):
-    """-log p of each row's tags in float64, and the best path, by all paths."""
+    """-log p of each row's tags in float64, and the best path, from all paths."""
     losses, best = [], np.zeros_like(tags)
     for row, length in enumerate(mask.sum(1)):
         paths, scores = enumerate_paths(emissions[row, :length].astype(np.float64), transitions, start, end)
@@ -56,7 +57,7 @@ def draw(random, num_tags, seq_length, spread, labels=None):
             for scores, allowed in ((start, first), (transitions, pairs), (end, last))
         )
     tags = random.integers(0, num_tags, mask.shape).astype(np.int32)
-    if labels:  # the gold path is the legal one behind the random one's: what that makes of entities
+    if labels:  # the gold path is the legal one that encodes the entities of a random one
         tag_set = make_tag_set(labels)
         for row, length in zip(tags, lengths):
             row[:length] = tag_set.make_labels(length, tag_set.find_spans(row[:length].tolist()))
@@ -78,7 +79,7 @@ def test_likelihood_and_best_path_equal_brute_force(unrolled, spread, labels):
 
 
 def test_paths_far_below_the_best_are_not_lost():
-    """I is open only behind B, which lies 100 below O; O B, O O and B I come to the same score: float32's exp would lose the last."""
+    """I may only follow B, which scores 100 below O; O B, O O and B I have equal scores: exp in float32 would lose the last."""
     start, pairs, end = (np.where(part, 0.0, MASK_BIAS).astype(np.float32) for part in make_tag_set(("O", "B-X", "I-X")).allowed())
     emissions = np.array([[[50, -50, -50], [-50, -50, 50]]], np.float32)
     tags, mask = np.array([[1, 2]], np.int32), np.ones((1, 2), bool)
@@ -96,13 +97,13 @@ class LossSum(nn.Cell):
         return self.likelihood(emissions, tags, mask, transitions, start, end).sum()
 
 
-DIFFERENTIATE = {form: ops.grad(LossSum(form), tuple(GRADIENTS.values())) for form in FORMS}
+DIFFERENTIATE = {form: ops.grad(LossSum(form), tuple(ARGUMENTS.values())) for form in FORMS}
 
 
 def differentiate(unrolled, case):
     """Gradients of the sum of losses by the golden file's names."""
     gradients = DIFFERENTIATE[unrolled](*tensors(*case))
-    return {name: gradient.asnumpy() for name, gradient in zip(GRADIENTS, gradients)}
+    return {name: gradient.asnumpy() for name, gradient in zip(ARGUMENTS, gradients)}
 
 
 @IN_BOTH_FORMS
@@ -126,13 +127,13 @@ def test_gradients_equal_finite_differences(unrolled, scheme):
     case = draw(np.random.default_rng(3), 3, 4, 1.0, labels)
     gradients = differentiate(unrolled, case)
     step = 1e-4
-    for name, place in GRADIENTS.items():
-        expected = np.zeros(case[place].shape)
+    for name, argument in ARGUMENTS.items():
+        expected = np.zeros(case[argument].shape)
         for index in np.ndindex(*expected.shape):
             sums = []
             for sign in (1, -1):
                 moved = [part.astype(np.float64) if part.dtype == np.float32 else part for part in case]
-                moved[place][index] += sign * step
+                moved[argument][index] += sign * step
                 sums.append(brute_force(*moved)[0].sum())
             expected[index] = (sums[0] - sums[1]) / (2 * step)
         np.testing.assert_allclose(gradients[name], expected, atol=1e-5, err_msg=name)
@@ -158,7 +159,7 @@ def test_compilation_does_not_grow_with_the_length():
         started = time.process_time()
         differentiate(False, case)
         seconds[seq_length] = time.process_time() - started
-    assert seconds[256] < 2 * seconds[64]  # unrolled it would be four times; the run, which is longer, is in both
+    assert seconds[256] < 2 * seconds[64]  # unrolled it would be four times as long; both include the run, which takes longer
 
 
 def test_the_model_zoos_transitions_score_the_same_paths():
@@ -168,7 +169,7 @@ def test_the_model_zoos_transitions_score_the_same_paths():
     paths = [list(path) for path in itertools.product(range(3), repeat=4)]
     expected = []
     for path in paths:
-        whole = [0, *path, 0, 0]  # [CLS], the tokens, [SEP], a place of padding: O is what the zoo trains them to be
+        whole = [0, *path, 0, 0]  # [CLS], the tokens, [SEP], padding: the model zoo trains them to be O
         expected.append(sum(theirs[to, origin] for origin, to in zip([3, *whole], [*whole, 4])))
     found = [path_score(tuple(path), np.zeros((4, 3)), ours["transitions"], ours["start"], ours["end"]) for path in paths]
     same_for_all = theirs[0, 3] + theirs[0, 0] + theirs[4, 0]

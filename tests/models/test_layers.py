@@ -46,7 +46,7 @@ def test_tanh_gelu_follows_its_formula(act):
 
 def test_gelu_and_its_approximation_are_told_apart():
     exact, approximate = (Activation(act, FORMS["composed"])(Tensor(X)).asnumpy() for act in ("gelu", "gelu_tanh"))
-    assert 1e-4 < np.abs(exact - approximate).max() < 1e-3  # known distance of the two functions: 4.7e-4
+    assert 1e-4 < np.abs(exact - approximate).max() < 1e-3  # the largest difference of the two functions is 4.7e-4
 
 
 def test_composed_tanh_is_exact_where_the_kernel_is_not():
@@ -121,7 +121,7 @@ def test_native_gelu_carries_overflow_on():
     values = Activation("gelu", FORMS["native"])(Tensor(np.array([np.inf, -100.0, 100.0, np.nan], np.float32))).asnumpy()
     assert np.isposinf(values[0])
     assert abs(values[1]) < 1e-30
-    assert abs(values[2] - 100.0) < 2e-5  # where a reciprocal is taken of several values at once, its last bit may differ
+    assert abs(values[2] - 100.0) < 2e-5  # vectorised reciprocals may differ in the last bit
     assert np.isnan(values[3])
 
 
@@ -142,5 +142,5 @@ def test_the_gradient_of_a_bias_is_summed_in_float32():
     x, dout = np.zeros((5000, 2), np.float32), np.full((5000, 1), 0.1, np.float16)
     differentiate = ops.GradOperation(get_by_list=True, sens_param=True)(linear, mindspore.ParameterTuple([linear.bias]))
     (gradient,) = differentiate(Tensor(x), Tensor(dout))
-    # in float16 the sum would stand still at 256, where 0.1 is less than half a step
+    # in float16 the sum would stop at 256, where 0.1 is less than half a step
     np.testing.assert_allclose(gradient.asnumpy(), 5000 * np.float64(np.float16(0.1)), rtol=1e-5)

@@ -1,4 +1,4 @@
-"""The kernels of native.cpp beside NumPy in float64: on this machine and, with --all, compiled for aarch64 and run by an emulator.
+"""The kernels of native.cpp compared with NumPy in float64: on this machine and, with --all, on aarch64 in an emulator.
 
 On Debian the compiler is the package g++-aarch64-linux-gnu, the emulator qemu-user.
 """
@@ -19,7 +19,7 @@ KUNPENG_920 = "-mcpu=tsv110"
 
 
 def run_here(name, arrays):
-    """The arrays after a kernel of the library that this machine's networks use."""
+    """The outputs of a kernel of the library that the networks of this machine use."""
     library = native.build()
     if library is None:
         pytest.skip("no C++ compiler")
@@ -92,7 +92,7 @@ def softmax_gradient(probs, dout):
 
 EPS = np.array([1e-12], np.float32)
 MASK = np.where(np.arange(9) < [[9], [4]], 0, -10000).astype(np.float32).reshape(2, 1, 1, 9)
-# kernel -> inputs, and what NumPy makes of them
+# kernel -> inputs, and the function in NumPy
 KERNELS = {
     "gelu": ((draw(40, 13, scale=3.0),), gelu),
     "gelu_gradient": ((draw(40, 13, scale=3.0), draw(13, 40).T.copy()), gelu_gradient),
@@ -115,7 +115,7 @@ def check(run, name):
 
 
 def mix(x, key=0):
-    """dropout.py's hash."""
+    """The hash of dropout.py."""
     x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D) ^ np.uint32(key)
     x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
     return x ^ (x >> np.uint32(16))
@@ -138,7 +138,7 @@ def check_extremes(run):
     x = np.array([np.inf, -100, 100, np.nan, 1e-40], np.float32)
     values = run("gelu", [x, np.zeros_like(x)])[1]
     assert np.isposinf(values[0]) and abs(values[1]) < 1e-30 and abs(values[2] - 100) < 2e-5 and np.isnan(values[3])
-    assert 0 < values[4] < 1e-40  # the smallest numbers are not taken for 0
+    assert 0 < values[4] < 1e-40  # the smallest numbers do not become 0
 
 
 @pytest.mark.parametrize("name", KERNELS)

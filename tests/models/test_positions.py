@@ -28,8 +28,8 @@ def test_both_terms_equal_their_sums(seq_length):
     random = np.random.default_rng(1)
     query = random.standard_normal((2, 2, seq_length, 4)).astype(np.float32)
     probs = random.random((2, 2, seq_length, seq_length)).astype(np.float32)
-    places = np.arange(seq_length)
-    relations = table[np.clip(places[None, :] - places[:, None], -3, 3) + 3]
+    indices = np.arange(seq_length)
+    relations = table[np.clip(indices[None, :] - indices[:, None], -3, 3) + 3]
     # float32 rounding of sums of a few terms of order one
     np.testing.assert_allclose(positions.key_scores(Tensor(query)).asnumpy(), np.einsum("bnid,ijd->bnij", query, relations), atol=1e-5)
     np.testing.assert_allclose(positions.value_context(Tensor(probs)).asnumpy(), np.einsum("bnij,ijd->bnid", probs, relations), atol=1e-5)
@@ -38,9 +38,9 @@ def test_both_terms_equal_their_sums(seq_length):
 def test_sinusoids_are_those_of_the_paper():
     table = make_sinusoids(64, 64)
     assert table.shape == (129, 64)
-    for place, column in ((0, 0), (5, 0), (128, 6), (77, 63)):
-        angle = place / 10000 ** (2 * (column // 2) / 64)
-        assert table[place, column] == pytest.approx(np.cos(angle) if column % 2 else np.sin(angle), abs=1e-7)
+    for row, column in ((0, 0), (5, 0), (128, 6), (77, 63)):
+        angle = row / 10000 ** (2 * (column // 2) / 64)
+        assert table[row, column] == pytest.approx(np.cos(angle) if column % 2 else np.sin(angle), abs=1e-7)
 
 
 def test_relative_positions_know_no_longest_sequence():

@@ -44,7 +44,7 @@ def golden(request):
 
 
 def read_batch(golden, number):
-    """Columns as the pipeline delivers them."""
+    """Columns as the pipeline returns them."""
     columns = {name: golden[f"batch/{name}"][number] for name in (*pretrain.INPUTS, *pretrain.TARGETS[:3])}
     columns = {name: values if values.dtype == np.float32 else values.astype(np.int32) for name, values in columns.items()}
     columns["rows_per_token"] = np.float32(8 / columns["masked_lm_weights"].sum())
@@ -100,7 +100,7 @@ def test_losses_of_fifty_steps_follow_the_reference(optimizer, golden):
         loss, _, _, _, masked_lm, next_sentence = step(*tensors(read_batch(numbers, number), pretrain.INPUTS + pretrain.TARGETS))
         found.append([value.asnumpy().item() for value in (loss, masked_lm, next_sentence)])
     for values, name in zip(np.transpose(found), ("losses", "masked_lm_losses", "next_sentence_losses")):
-        # a forgotten weight decay moves them by 7e-5, another GELU by as much
+        # without weight decay they would differ by 7e-5, with another GELU by as much
         np.testing.assert_allclose(values, numbers[f"{name}/{optimizer}"], atol=1.5e-5, err_msg=name)
     for parameter in network.get_parameters():
         if not parameter.name.endswith("key.bias"):  # its gradient is rounding alone

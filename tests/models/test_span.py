@@ -11,7 +11,7 @@ from src.config.training import DeviceSettings
 from src.formats import names
 from src.models.losses import WithLoss
 from src.tasks.squad.network import SpanFinder, SpanLoss
-from src.train import checkpoint
+from src.train import model_files
 
 GOLDEN_FOLDER = Path(__file__).parent.parent / "golden"
 GOLDEN = np.load(GOLDEN_FOLDER / "span.npz")
@@ -34,7 +34,7 @@ def of_kind(kind):
 
 
 def inputs(extra=0):
-    """ids, mask, types, with `extra` places of padding."""
+    """ids, mask, types, with `extra` positions of padding."""
     ids, types = (np.pad(GOLDEN[name], ((0, 0), (0, extra))) for name in ("ids", "types"))
     mask = np.pad(np.ones_like(GOLDEN["ids"]), ((0, 0), (0, extra)))
     return tensors(ids, mask, types)
@@ -61,7 +61,7 @@ def test_logits_loss_and_gradients_equal_hugging_face(network):
 @pytest.mark.parametrize("name", ["nvidia_zip.pt", "nvidia_legacy.pt"])
 def test_nvidias_checkpoint_is_the_encoder_with_its_vocabulary_cut_back(name):
     network = SpanFinder(ModelConfig(**TINY), DeviceSettings())
-    checkpoint.load_weights(network, GOLDEN_FOLDER / "torch" / name, whole=False)
+    model_files.load_weights(network, GOLDEN_FOLDER / "torch" / name, whole=False)
     parameters = network.parameters_dict()
     expected = {name: array for name, array in of_kind("weight").items() if name.startswith("bert.")}
     for name, array in expected.items():
@@ -72,7 +72,7 @@ def test_a_vocabulary_that_is_longer_than_filling_up_makes_it_is_refused(tmp_pat
     bigger = SpanFinder(ModelConfig(**{**TINY, "vocab_size": 40}), DeviceSettings())
     mindspore.save_checkpoint(bigger, str(tmp_path / "bigger.ckpt"))
     with pytest.raises(ValueError, match=r"bert.embeddings.word.weight has shape \(40, 8\), the network \(30, 8\)"):
-        checkpoint.load_weights(SpanFinder(ModelConfig(**TINY), DeviceSettings()), tmp_path / "bigger.ckpt", whole=False)
+        model_files.load_weights(SpanFinder(ModelConfig(**TINY), DeviceSettings()), tmp_path / "bigger.ckpt", whole=False)
 
 
 def test_padding_changes_neither_logits_nor_loss(network):

@@ -9,7 +9,7 @@ from reference import TINY, tensors
 from src.config.model import ModelConfig, describe_weights
 from src.config.training import DeviceSettings
 from src.tasks.ner.network import CrfLoss, Tagger, TaggerScores, TaggingLoss
-from src.train import checkpoint
+from src.train import model_files
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "ner_bert.npz"
 IDS = np.arange(1, 15, dtype=np.int32).reshape(2, 7)
@@ -34,7 +34,7 @@ def test_logits_equal_hugging_faces(shared_file):
     golden, found = np.load(GOLDEN), describe_weights(folder)
     assert found.labels == tuple(golden["labels"])
     network = Tagger(ModelConfig(**found.model), DeviceSettings(), 9).set_train(False)
-    checkpoint.load_weights(network, folder, whole=True)
+    model_files.load_weights(network, folder, whole=True)
     logits = network(*tensors(golden["ids"], golden["mask"], golden["types"])).asnumpy()
     real = golden["mask"].astype(bool)
     np.testing.assert_allclose(logits[real], golden["logits"][real], atol=1e-6)  # float32 rounding; the logits are about 0.1
@@ -47,7 +47,7 @@ def test_a_pooler_in_the_file_is_not_needed(tmp_path):
     mindspore.save_checkpoint(whole, str(tmp_path / "with_pooler.ckpt"))
     network = make_tagger(False, False)
     network.head.dense.weight.set_data(Tensor(np.zeros((3, 8), np.float32)))
-    checkpoint.load_weights(network, tmp_path / "with_pooler.ckpt", whole=True)
+    model_files.load_weights(network, tmp_path / "with_pooler.ckpt", whole=True)
     assert np.array_equal(network.head.dense.weight.asnumpy(), make_tagger(False, False).head.dense.weight.asnumpy())
 
 
@@ -90,7 +90,7 @@ def test_filler_rows_and_rows_without_labels_weigh_nothing():
     assert float(count.asnumpy()) == 1
 
 
-def test_only_places_between_cls_and_sep_are_decoded():
+def test_only_positions_between_cls_and_sep_are_decoded():
     network = make_tagger(False, True)
     tags = TaggerScores(network, CrfLoss())(*tensors(IDS, MASK, TYPES, LABELS))[0].asnumpy()
     assert not tags[:, 0].any()

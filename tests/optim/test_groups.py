@@ -1,5 +1,7 @@
-"""Updates of parameters in groups, Ascend's form, beside those of one parameter each. The ops that stack parameters, split a group and
-write a row back have no CPU kernel (the second in MindSpore 2.7): others stand for them here."""
+"""Updates of parameters in groups (the form on Ascend) compared with updates of single parameters.
+
+The ops that stack parameters, split a group and write a row back have no CPU kernel (the second in MindSpore 2.7): others replace them.
+"""
 
 import mindspore
 import numpy as np
@@ -17,7 +19,7 @@ SHAPES = {"a.weight": (3, 2), "a.bias": (2,), "b.weight": (2, 3), "zero.weight":
 
 
 class Sums(nn.Cell):
-    """A loss whose gradient of each parameter is the mean over rows of its `x` times the parameter's number and its own values."""
+    """A loss whose gradient for each parameter is the mean of `x` over rows, times the parameter's index and its values."""
 
     def __init__(self):
         super().__init__()
@@ -25,7 +27,7 @@ class Sums(nn.Cell):
         values = {name: rng.standard_normal(shape).astype(np.float32) * (name != "zero.weight") for name, shape in SHAPES.items()}
         self.values = mindspore.ParameterTuple([Parameter(Tensor(value), name=name) for name, value in values.items()])
 
-    def construct(self, draw, x, weights):
+    def construct(self, dropout_key, x, weights):
         loss = ops.zeros_like(x)
         for number, parameter in enumerate(self.values):
             loss = loss + x * (number + 1.0) * ((parameter * parameter).sum() + parameter.sum())
@@ -61,7 +63,7 @@ def train(step, batches):
 
 
 def state(step):
-    return step.optimizer.split_state({name: value.asnumpy() for name, value in checkpoint._state(step).items()})
+    return step.optimizer.split_state({name: value.asnumpy() for name, value in checkpoint.lasting_parameters(step).items()})
 
 
 BATCHES = ([1.0, 2.0, 3.0], [-0.5, 0.25, 9.0], [0.125, 3.0, 0.0], [2.0, -2.5, 1.0])

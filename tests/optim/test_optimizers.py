@@ -15,7 +15,7 @@ RATE, DECAY, EPS, BETA1, BETA2 = 0.02, 0.01, 1e-6, 0.9, 0.999
 
 
 def run_ours(name, **settings):
-    """20 updates of the golden file's parameters by its gradients."""
+    """The golden file's parameters after 20 updates by its gradients."""
     config = OptimizerConfig(
         name=name, learning_rate=RATE, schedule="constant", warmup_proportion=0.0, weight_decay=DECAY, eps=EPS, **settings
     )
@@ -24,13 +24,13 @@ def run_ours(name, **settings):
     factors = mindspore.mutable(tuple(Tensor(0.5, mindspore.float32) for _ in NAMES))  # 1/2 undoes doubled gradients
     for step in range(20):
         gradients = tuple(Tensor(2 * GOLDEN[f"gradient/{key}"][step].astype(np.float32)) for key in NAMES)
-        optimizer(mindspore.mutable(gradients), factors)  # a plain tuple is a constant: one compilation a step
+        optimizer(mindspore.mutable(gradients), factors)  # a plain tuple would be a constant, compiled anew at every step
     assert optimizer.global_step.asnumpy() == 20
     return {parameter.name: parameter.asnumpy() for parameter in parameters}
 
 
 def run_numpy(name, momentum=0.9):
-    """The same in float64, from the papers' formulas."""
+    """The same in float64, by the formulas of the papers."""
     parameters = {key: GOLDEN[f"start/{key}"].astype(np.float32).astype(np.float64) for key in NAMES}
     m, v = ({key: np.zeros_like(value) for key, value in parameters.items()} for _ in range(2))
     for step in range(20):

@@ -8,7 +8,8 @@ from src.config.training import DeviceSettings
 from src.log import RunLog
 from src.records.plan import TrainingPlan
 from src.train import loop
-from src.train.callbacks import Evaluator, OverflowGuard, Saver, StopOnSignal
+from src.train.callbacks import Evaluator, Saver, StopOnSignal
+from src.train.overflow_guard import OverflowGuard
 from src.train.step_log import Progress, StepLog, Throughput
 
 LENGTHS = np.full(40, 5, np.int32)
@@ -118,9 +119,9 @@ def test_a_resumed_run_counts_on(tmp_path):
 def test_sink_steps_divide_the_training(asked, accumulation_steps, batches, taken):
     sink = DeviceSettings(target="Ascend", data_sink=True)
     config = SimpleNamespace(device=sink, data_sink_steps=asked, accumulation_steps=accumulation_steps)
-    assert loop._choose_sink(config, batches) == taken
+    assert loop.choose_sink(config, batches) == taken
     config.device = DeviceSettings()
-    assert loop._choose_sink(config, batches) == 1
+    assert loop.choose_sink(config, batches) == 1
 
 
 def make_guard(limit, skipped=0, status=None):
@@ -129,7 +130,7 @@ def make_guard(limit, skipped=0, status=None):
 
 
 def test_overflows_in_a_row_end_the_training_and_name_the_parameters():
-    guard = make_guard(limit=3, skipped=7)  # of a resumed training
+    guard = make_guard(limit=3, skipped=7)  # by a training that is resumed
     for skipped in (8, 9, 9, 10, 11):  # never three in a row
         guard.check(1, skipped, 4.0)
     with pytest.raises(FloatingPointError, match="3 updates in a row overflowed, the loss scale is 2; not finite last: bert.b, head.c"):
@@ -152,7 +153,7 @@ def test_overflows_in_a_row_are_counted_in_updates(calls):
 
 
 class Device:
-    """Trains with callbacks; `waits` are the steps after which one of them has read what the device returned."""
+    """Trains with callbacks; `waits` are the steps after which a callback has read results of the device."""
 
     def __init__(self, losses=lambda call: 1.0):
         self.losses, self.calls, self.waits = losses, 0, []
@@ -197,7 +198,7 @@ def test_a_step_whose_time_does_not_count_is_waited_for_by_itself():
 
 
 def test_the_times_of_a_run_of_steps_are_those_of_the_clock_between_two_waits(monkeypatch):
-    clock = iter(range(100))  # seconds; asked at the begin of a run and at its end
+    clock = iter(range(100))  # seconds; read at the beginning and at the end of a series of steps
     monkeypatch.setattr("src.train.step_log.time.perf_counter", lambda: next(clock))
     plan, device = TrainingPlan(LENGTHS, (8,), 4, 1, updates=31), Device()
     log = StepLog(Progress(plan, 0), LENGTHS, 10, RunLog(None))

@@ -1,4 +1,4 @@
-"""What is refused when a checkpoint is written."""
+"""Checkpoints that are refused when they are written."""
 
 import numpy as np
 import pytest

@@ -3,7 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from src.config.training import DeviceSettings, RunOptions
+from src.config.finetune import FineTuneOptions
+from src.config.training import DeviceSettings
 from src.models import native
 from src.train import runtime
 
@@ -80,7 +81,7 @@ def test_bfloat16_is_refused_on_the_910a():
 
 @pytest.fixture
 def tell_chip(monkeypatch):
-    """`tell_chip(name)` makes the framework tell that name."""
+    """A function that makes the framework return a chip name."""
     return lambda name: monkeypatch.setattr(
         runtime, "MSContext", SimpleNamespace(get_instance=lambda: SimpleNamespace(get_ascend_soc_version=lambda: name))
     )
@@ -92,18 +93,18 @@ def tell_chip(monkeypatch):
 )
 def test_the_chip_is_the_frameworks_or_the_one_given(told, given, chip, tell_chip, caplog):
     tell_chip(told)
-    assert runtime._find_chip(given, "Ascend") == chip
+    assert runtime.find_chip(given, "Ascend") == chip
     assert ("taken as 910B" in caplog.text) == (not told and not given)
 
 
 def test_another_chip_than_the_machines_is_refused(tell_chip):
     tell_chip("ascend910")
     with pytest.raises(ValueError, match="ascend_chip=910B: the chip of this machine is 910A"):
-        runtime._find_chip("910B", "Ascend")
+        runtime.find_chip("910B", "Ascend")
 
 
 def test_a_chip_elsewhere_has_no_effect_and_is_told(caplog):
-    assert runtime._find_chip("910A", "CPU") is None
+    assert runtime.find_chip("910A", "CPU") is None
     assert "ascend_chip=910A has no effect: the device is CPU" in caplog.text
 
 
@@ -114,7 +115,7 @@ def test_data_sinks_everywhere_but_on_the_cpu(target):
 
 
 def test_recompute_is_told_to_save_nothing_on_a_cpu_without_a_compiler_alone(caplog):
-    options = RunOptions(use_recompute=True)
+    options = FineTuneOptions(use_recompute=True, data_dir="x")
     for target, told in (("Ascend", False), ("GPU", False), ("CPU", True)):
         caplog.clear()
         device = dataclasses.replace(runtime.settings(target, recompute=True), native_library=None)

@@ -1,4 +1,4 @@
-"""Which checkpoints are kept, and which one counts as the newest: by their position in the training, never by the clock."""
+"""The checkpoints that are kept, and the newest one: by their position in the training, never by the clock."""
 
 import os
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from src.train import checkpoint
 
 
 class Step:
-    """What checkpoint.save asks of a TrainStep."""
+    """A TrainStep as far as checkpoint.save uses it."""
 
     optimizer = SimpleNamespace(split_state=lambda arrays: arrays)
 

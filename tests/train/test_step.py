@@ -17,7 +17,7 @@ class Regression(nn.Cell):
         self.weight = Parameter(Tensor(np.arange(6, dtype=np.float32).reshape(3, 2) / 10), name="dense.weight")
         self.bias = Parameter(Tensor(np.array([0.5, -0.5], np.float32)), name="dense.bias")
 
-    def construct(self, draw, x, y, weights):
+    def construct(self, dropout_key, x, y, weights):
         error = x.matmul(self.weight) + self.bias - y
         return ((error * error).sum(1) * weights).sum(), weights.sum()
 
@@ -187,18 +187,19 @@ def test_an_overflow_in_one_micro_batch_skips_the_whole_update():
     assert mindspore.get_context("mode") == mindspore.GRAPH_MODE
 
 
-class TellsDraw(Regression):
-    """Has the draw as parts of its loss."""
+class TellsKey(Regression):
+    """Returns the dropout key as parts of its loss."""
 
-    def construct(self, draw, x, y, weights):
-        loss, weight = super().construct(draw, x, y, weights)
-        seed, number = (draw[place].astype(mindspore.float32) * weight for place in (0, 1))
+    def construct(self, dropout_key, x, y, weights):
+        loss, weight = super().construct(dropout_key, x, y, weights)
+        seed = dropout_key[0].astype(mindspore.float32) * weight
+        number = dropout_key[1].astype(mindspore.float32) * weight
         return loss, weight, seed, number
 
 
 @pytest.mark.parametrize("accumulation_steps", [1, 2])
-def test_every_micro_batch_has_a_draw_of_its_own_also_after_an_overflow(accumulation_steps):
-    network = TellsDraw()
+def test_every_micro_batch_has_a_key_of_its_own_also_after_an_overflow(accumulation_steps):
+    network = TellsKey()
     config = OptimizerConfig(name="Momentum", learning_rate=0.1, schedule="constant", warmup_steps=0)
     optimizer = make_optimizer(config, network.trainable_params(), 10)
     step = TrainStep(network, optimizer, LossScale(8.0, 2.0, 100), accumulation_steps=accumulation_steps, seed=5)
@@ -211,24 +212,24 @@ def test_every_micro_batch_has_a_draw_of_its_own_also_after_an_overflow(accumula
     assert np.round(found, 3).tolist() == [[5, number] for number in range(6)]
 
 
-LARGEST = 65504.0  # of float16
+LARGEST = 65504.0  # float16
 
 
 class SaturatingRegression(Regression):
-    """As a chip that saturates computes: what is too large becomes LARGEST, and a register remembers it."""
+    """Computes like a chip that saturates: too large values become LARGEST, and a register remembers it."""
 
     def __init__(self, register):
         super().__init__()
         self.register = register
 
-    def construct(self, draw, x, y, weights):
+    def construct(self, dropout_key, x, y, weights):
         overflow = (ops.abs(x) > LARGEST).any().astype(mindspore.float32)
         x = ops.depend(ops.clamp(x, -LARGEST, LARGEST), ops.Assign()(self.register, ops.maximum(self.register, overflow)))
-        return super().construct(draw, x, y, weights)
+        return super().construct(dropout_key, x, y, weights)
 
 
 class Register(nn.Cell):
-    """Stands in for OverflowStatus."""
+    """A stand-in for OverflowStatus."""
 
     def __init__(self, register):
         super().__init__()
@@ -242,7 +243,7 @@ class Register(nn.Cell):
 
 
 def make_saturating_step(optimizer="AdamWeightDecay", **settings):
-    register = Parameter(Tensor(1.0, mindspore.float32), name="accumulated_register", requires_grad=False)  # left there by an evaluation
+    register = Parameter(Tensor(1.0, mindspore.float32), name="accumulated_register", requires_grad=False)  # set by an evaluation
     network = SaturatingRegression(register)
     config = OptimizerConfig(name=optimizer, learning_rate=0.1, schedule="constant", warmup_steps=0)
     optimizer = make_optimizer(config, network.trainable_params(), 10)
@@ -269,12 +270,12 @@ def test_an_update_that_saturates_is_skipped_by_the_status_of_the_chip(clip):
     assert run(step, *make_batch())[1] > 0  # one overflow skips one update
 
 
-@pytest.mark.parametrize("place", [0, 1])
-def test_the_status_of_every_micro_batch_counts_for_the_update(place):
+@pytest.mark.parametrize("overflowing", [0, 1])
+def test_the_status_of_every_micro_batch_counts_for_the_update(overflowing):
     step = make_saturating_step(accumulation_steps=2)
     before = state(step)["dense.weight"]
     for number in range(2):
-        run(step, *(with_overflow(*make_batch()) if number == place else make_batch()))
+        run(step, *(with_overflow(*make_batch()) if number == overflowing else make_batch()))
     assert np.array_equal(state(step)["dense.weight"], before) and state(step)["skipped_steps"] == 1
     for _ in range(2):
         run(step, *make_batch())
@@ -282,7 +283,7 @@ def test_the_status_of_every_micro_batch_counts_for_the_update(place):
 
 
 class OtherRank(nn.Cell):
-    """Stands in for AllReduce of float32 scalars: the other rank has the same weight, and its status."""
+    """A stand-in for AllReduce of float32 scalars with another rank of the same weight and a status of its own."""
 
     def __init__(self, overflows):
         super().__init__()

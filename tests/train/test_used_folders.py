@@ -1,4 +1,4 @@
-"""A training in a folder that another one uses, or has used."""
+"""A training in a folder that another training uses or has used."""
 
 import json
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ DESCRIBED = ("config.json", "vocab.txt", "tokenizer_config.json")
 
 @pytest.fixture
 def folder(tmp_path):
-    """Of a fine-tuning that has ended, with a checkpoint of another task beside it."""
+    """The folder of a finished fine-tuning, with a checkpoint of another task in it."""
     save(tmp_path, 1, 10, keep=2)
     save(tmp_path, 2, 20, keep=2)
     for name in (*DESCRIBED, "log.jsonl", "classifier-1_5.ckpt"):
@@ -56,7 +56,7 @@ def test_overwrite_beside_a_training_that_is_resumed_is_told_as_ignored(folder, 
     monkeypatch.setattr(resume.checkpoint, "read_state", lambda path, trained_on: (position, {}))
     device = SimpleNamespace(world_size=1)
     config = SimpleNamespace(checkpoint_dir=folder, output_dir=folder, overwrite=True, train_batch_size=4, device=device)
-    assert resume._read_newest(TASK, config, {}).path.name == "ner-2_20.ckpt"
+    assert resume.read_newest(TASK, config, {}).path.name == "ner-2_20.ckpt"
     assert "overwrite=true is ignored: the training in the folder is resumed" in capsys.readouterr().out
 
 

@@ -1,4 +1,4 @@
-"""Weights with NaN or infinity are refused by the names of the tensors, whoever loads them."""
+"""Weights with NaN or infinity are refused, and the tensors named, wherever they are loaded."""
 
 from types import SimpleNamespace
 
@@ -7,7 +7,7 @@ import pytest
 from mindspore import Parameter, Tensor, nn
 
 from src.formats import mindspore_checkpoint
-from src.train import checkpoint
+from src.train import checkpoint, model_files
 
 
 class Weights(nn.Cell):
@@ -29,7 +29,7 @@ def test_tensors_with_nan_or_infinity_are_named(value, tmp_path):
     network = Weights()
     expected = r"model.ckpt: NaN or infinity in 1 of \d tensors: bert.second$"
     with pytest.raises(ValueError, match=expected):
-        checkpoint.load_weights(network, path, whole=False)
+        model_files.load_weights(network, path, whole=False)
     with pytest.raises(ValueError, match=expected):
         checkpoint.restore(path, network, arrays)
     assert not network.first.asnumpy().any()
@@ -39,12 +39,12 @@ def test_a_float64_weight_beyond_float32_is_refused(tmp_path):
     path = tmp_path / "model.ckpt"
     mindspore_checkpoint.write(path, {"bert.first": np.full((2, 3), 1e300), "bert.second": np.zeros(4)})
     with pytest.raises(ValueError, match="NaN or infinity in 1 of 2 tensors: bert.first"):
-        checkpoint.load_weights(Weights(), path, whole=False)
+        model_files.load_weights(Weights(), path, whole=False)
 
 
 def test_tensors_that_are_not_loaded_may_hold_anything(tmp_path):
     path = tmp_path / "model.ckpt"
     mindspore_checkpoint.write(path, {**ARRAYS, "head.dense.bias": np.array([np.nan], np.float32)})
     network = Weights()
-    checkpoint.load_weights(network, path, whole=False)
+    model_files.load_weights(network, path, whole=False)
     assert network.second.asnumpy().tolist() == [0, 1, 2, 3]

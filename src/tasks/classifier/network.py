@@ -8,7 +8,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from src.models.activations import tanh
-from src.models.bert import HEAD_PLACE, Bert
+from src.models.bert import HEAD_STREAM, Bert
 from src.models.dropout import Dropout
 from src.models.layers import Linear
 from src.models.recurrent import BiLstm
@@ -21,11 +21,11 @@ class LinearHead(nn.Cell):
 
     def __init__(self, config, device, num_class):
         super().__init__()
-        self.dropout = Dropout(config.hidden_dropout_prob, HEAD_PLACE, device)
+        self.dropout = Dropout(config.hidden_dropout_prob, HEAD_STREAM, device)
         self.dense = Linear(config.hidden_size, num_class, config.initializer_range, getattr(mindspore, device.compute_type))
 
-    def construct(self, sequence_output, pooled_output, input_mask, draw=None):
-        return self.dense(self.dropout(pooled_output, draw)).astype(mindspore.float32)
+    def construct(self, sequence_output, pooled_output, input_mask, dropout_key=None):
+        return self.dense(self.dropout(pooled_output, dropout_key)).astype(mindspore.float32)
 
 
 class MaskedBatchNorm(nn.Cell):
@@ -74,10 +74,10 @@ class CnnHead(nn.Cell):
         self.batch_norm = batch_norm
         if batch_norm:
             self.norms = nn.CellList([MaskedBatchNorm(_FILTERS) for _ in _WIDTHS])
-        self.dropout = Dropout(config.hidden_dropout_prob, HEAD_PLACE, device)
+        self.dropout = Dropout(config.hidden_dropout_prob, HEAD_STREAM, device)
         self.dense = Linear(len(_WIDTHS) * _FILTERS, num_class, spread, compute_type)
 
-    def construct(self, sequence_output, pooled_output, input_mask, draw=None):
+    def construct(self, sequence_output, pooled_output, input_mask, dropout_key=None):
         batch_size, seq_length, hidden_size = sequence_output.shape
         mask = input_mask.astype(mindspore.float32).reshape((-1, 1))  # [T, 1]
         x = sequence_output * mask.reshape((batch_size, seq_length, 1))
@@ -91,7 +91,7 @@ class CnnHead(nn.Cell):
                 y = self.norms[number](y, mask)
             y = ops.relu(y) * mask
             strongest += (y.reshape((batch_size, seq_length, _FILTERS)).max(1),)  # [B, F]
-        return self.dense(self.dropout(ops.concat(strongest, -1), draw)).astype(mindspore.float32)
+        return self.dense(self.dropout(ops.concat(strongest, -1), dropout_key)).astype(mindspore.float32)
 
 
 class RcnnHead(nn.Cell):
@@ -102,18 +102,18 @@ class RcnnHead(nn.Cell):
         compute_type, size, spread = getattr(mindspore, device.compute_type), config.hidden_size, config.initializer_range
         self.contexts = BiLstm(size, size // 2, device)
         self.joined = Linear(size + size // 2 * 2, size, spread, compute_type)
-        self.dropout = Dropout(config.hidden_dropout_prob, HEAD_PLACE, device)
+        self.dropout = Dropout(config.hidden_dropout_prob, HEAD_STREAM, device)
         self.dense = Linear(size, num_class, spread, compute_type)
         self.composed = device.composed_ops
 
-    def construct(self, sequence_output, pooled_output, input_mask, draw=None):
+    def construct(self, sequence_output, pooled_output, input_mask, dropout_key=None):
         batch_size, seq_length, hidden_size = sequence_output.shape
         contexts = self.contexts(sequence_output, input_mask)  # [B, S, H]
         x = ops.concat((sequence_output, contexts), -1).reshape((batch_size * seq_length, -1))
         x = tanh(self.joined(x).astype(mindspore.float32), self.composed).reshape((batch_size, seq_length, hidden_size))
         padding = 1.0 - input_mask.astype(mindspore.float32).reshape((batch_size, seq_length, 1))
         x = (x - 2.0 * padding).max(1)  # [B, H]; tanh is above -1
-        return self.dense(self.dropout(x, draw)).astype(mindspore.float32)
+        return self.dense(self.dropout(x, dropout_key)).astype(mindspore.float32)
 
 
 class Classifier(nn.Cell):
@@ -134,6 +134,6 @@ class Classifier(nn.Cell):
         else:
             self.head = (RcnnHead if head == "rcnn" else LinearHead)(config, device, num_class)
 
-    def construct(self, input_ids, input_mask, token_type_ids, draw=None):
-        sequence_output, pooled_output = self.bert(input_ids, input_mask, token_type_ids, draw)
-        return self.head(sequence_output, pooled_output, input_mask, draw)
+    def construct(self, input_ids, input_mask, token_type_ids, dropout_key=None):
+        sequence_output, pooled_output = self.bert(input_ids, input_mask, token_type_ids, dropout_key)
+        return self.head(sequence_output, pooled_output, input_mask, dropout_key)

@@ -8,10 +8,11 @@ Shapes: B batch, S sequence, T = B * S tokens, H hidden, C tags.
 import mindspore
 from mindspore import nn, ops
 
-from src.models.bert import HEAD_PLACE, Bert
+from src.models.bert import HEAD_STREAM, Bert
 from src.models.crf import BestPath, Crf, CrfLikelihood
 from src.models.dropout import Dropout
 from src.models.layers import Linear
+from src.models.losses import cross_entropy
 from src.models.recurrent import BiLstm
 
 
@@ -21,7 +22,7 @@ class TokenHead(nn.Cell):
     def __init__(self, config, device, num_tags, with_lstm, crf):
         super().__init__()
         size = config.hidden_size
-        self.dropout = Dropout(config.hidden_dropout_prob, HEAD_PLACE, device)
+        self.dropout = Dropout(config.hidden_dropout_prob, HEAD_STREAM, device)
         self.with_lstm = with_lstm
         if with_lstm:
             self.contexts = BiLstm(size, size // 2, device)
@@ -29,9 +30,9 @@ class TokenHead(nn.Cell):
         self.dense = Linear(size, num_tags, config.initializer_range, getattr(mindspore, device.compute_type))
         self.crf = crf
 
-    def construct(self, x, input_mask, draw=None):
+    def construct(self, x, input_mask, dropout_key=None):
         batch_size, seq_length, _ = x.shape
-        x = self.dropout(x, draw)
+        x = self.dropout(x, dropout_key)
         if self.with_lstm:
             x = self.contexts(x, input_mask)
         logits = self.dense(x.reshape((batch_size * seq_length, -1))).astype(mindspore.float32)  # [T, C]
@@ -58,8 +59,8 @@ class Tagger(nn.Cell):
         self.head = TokenHead(config, device, num_tags, with_lstm, Crf(num_tags, allowed) if use_crf else None)
         self.best_path = BestPath(device.unrolled) if use_crf else None
 
-    def construct(self, input_ids, input_mask, token_type_ids, draw=None):
-        return self.head(self.bert(input_ids, input_mask, token_type_ids, draw), input_mask, draw)
+    def construct(self, input_ids, input_mask, token_type_ids, dropout_key=None):
+        return self.head(self.bert(input_ids, input_mask, token_type_ids, dropout_key), input_mask, dropout_key)
 
 
 class _RowLoss(nn.Cell):
@@ -83,8 +84,7 @@ class TaggingLoss(_RowLoss):
     def rows(self, logits, label_ids):
         """Loss sum and number of labelled tokens of each row: two of float32 [B]."""
         real = (label_ids >= 0).astype(mindspore.float32)
-        picked = ops.gather_elements(logits, 2, ops.maximum(label_ids, 0).expand_dims(2))
-        losses = ops.logsumexp(logits, -1) - picked.reshape(label_ids.shape)  # [B, S]
+        losses = cross_entropy(logits, ops.maximum(label_ids, 0))  # [B, S]
         return (losses * real).sum(1), real.sum(1)
 
 

@@ -48,31 +48,23 @@ class Pretraining(nn.Cell):
         self.next_sentence = Linear(config.hidden_size, 2, config.initializer_range, getattr(mindspore, device.compute_type), device.aclnn)
         self.aclnn = device.aclnn
 
-    def construct(self, input_ids, input_mask, token_type_ids, masked_lm_positions, draw=None):
+    def construct(self, input_ids, input_mask, token_type_ids, masked_lm_positions, dropout_key=None):
         """Encode a batch and predict.
 
         Args:
             input_ids, input_mask, token_type_ids: int32 [B, S]. masked_lm_positions: int32 [B, P].
-            draw: of Dropout; None for none.
+            dropout_key: see Dropout.
 
         Returns:
             float32 [B * P, V] logits of the masked tokens, float32 [B, 2] of the next sentence (1: it is random).
         """
         batch_size, seq_length = input_ids.shape
-        sequence_output, pooled_output = self.bert(input_ids, input_mask, token_type_ids, draw)
+        sequence_output, pooled_output = self.bert(input_ids, input_mask, token_type_ids, dropout_key)
         x = sequence_output.reshape((batch_size * seq_length, -1))  # [T, H]
         places = masked_lm_positions + ops.arange(batch_size).astype(mindspore.int32).reshape((-1, 1)) * seq_length
         x = take_rows(x, places.reshape((-1,)), self.aclnn)  # [M, H]
         masked_lm_logits = self.masked_lm(x, self.bert.embeddings.word.weight)
         return masked_lm_logits, self.next_sentence(pooled_output).astype(mindspore.float32)
-
-
-def _cross_entropy_of_softmax(logits, labels):
-    """As cross_entropy, to the same bit whichever batch of a run it is: the CPU's log splits its work otherwise in its first calls.
-
-    On Ascend a kernel forward and one backward, where the other form has six and keeps more.
-    """
-    return -ops.gather_elements(ops.log_softmax(logits, -1), 1, labels.reshape((-1, 1))).reshape((-1,))
 
 
 class PretrainingLoss(nn.Cell):
@@ -98,13 +90,14 @@ class PretrainingLoss(nn.Cell):
 
     def __init__(self, aclnn=False):
         super().__init__()
-        self.cross_entropy = _cross_entropy_of_softmax if aclnn else cross_entropy
+        self.aclnn = aclnn
 
     def construct(self, logits, masked_lm_ids, masked_lm_weights, next_sentence_labels, rows_per_token, weights):
         masked_lm_logits, next_sentence_logits = logits
         token_weights = (masked_lm_weights * weights.reshape((-1, 1))).reshape((-1,))  # [M]
-        masked_lm = (self.cross_entropy(masked_lm_logits, masked_lm_ids.reshape((-1,))) * token_weights).sum() * rows_per_token
-        next_sentence = (self.cross_entropy(next_sentence_logits, next_sentence_labels) * weights).sum()
+        token_losses = cross_entropy(masked_lm_logits, masked_lm_ids.reshape((-1,)), self.aclnn)  # [M]
+        masked_lm = (token_losses * token_weights).sum() * rows_per_token
+        next_sentence = (cross_entropy(next_sentence_logits, next_sentence_labels, self.aclnn) * weights).sum()
         return masked_lm + next_sentence, weights.sum(), masked_lm, next_sentence
 
 
@@ -122,13 +115,13 @@ class PretrainingScores(nn.Cell):
     def construct(self, input_ids, input_mask, token_type_ids, masked_lm_positions, masked_lm_ids, masked_lm_weights, next_sentence_labels):
         masked_lm_logits, next_sentence_logits = self.network(input_ids, input_mask, token_type_ids, masked_lm_positions)
         ids = masked_lm_ids.reshape((-1,))
-        losses = _cross_entropy_of_softmax(masked_lm_logits, ids).reshape(masked_lm_ids.shape)  # [B, P]
+        losses = cross_entropy(masked_lm_logits, ids, from_log_softmax=True).reshape(masked_lm_ids.shape)  # [B, P]
         correct = (masked_lm_logits.argmax(-1) == ids).astype(mindspore.float32).reshape(masked_lm_ids.shape)
         columns = (
             (losses * masked_lm_weights).sum(1),
             (correct * masked_lm_weights).sum(1),
             masked_lm_weights.sum(1),
-            _cross_entropy_of_softmax(next_sentence_logits, next_sentence_labels),
+            cross_entropy(next_sentence_logits, next_sentence_labels, from_log_softmax=True),
             (next_sentence_logits.argmax(-1) == next_sentence_labels).astype(mindspore.float32),
         )
         return ops.stack(columns, 1)

@@ -39,8 +39,8 @@ class SpanFinder(nn.Cell):
         self.bert = Bert(config, device, pooled=False)
         self.head = SpanHead(config, device)
 
-    def construct(self, input_ids, input_mask, token_type_ids, draw=None):
-        return self.head(self.bert(input_ids, input_mask, token_type_ids, draw), input_mask)
+    def construct(self, input_ids, input_mask, token_type_ids, dropout_key=None):
+        return self.head(self.bert(input_ids, input_mask, token_type_ids, dropout_key), input_mask)
 
 
 class SpanLoss(nn.Cell):
