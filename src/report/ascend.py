@@ -111,15 +111,15 @@ def environment(folder: Path, libraries: Path, environ: Mapping[str, str] = os.e
 
     One process compiles one rank's graphs; it waits for no other rank and reads no rank table.
     """
-    place = find_rank_info(environ)
+    process = find_rank_info(environ)
     alone = {name: value for name, value in environ.items() if name not in (*RANK_VARIABLES, *_SCHEDULER)}
     levels = ",".join(f"{module}:{level}" for module, level in LOG_LEVELS.items())
     toolkit = libraries.parent
     paths = {"LD_LIBRARY_PATH": libraries, "PYTHONPATH": toolkit / "python"}
     return {
         **alone,
-        "RANK_SIZE": str(place.world_size),
-        "RANK_ID": str(place.rank or 0),
+        "RANK_SIZE": str(process.world_size),
+        "RANK_ID": str(process.rank or 0),
         "MS_SIMULATION_LEVEL": "1",
         "DVM_SOC_NAME": environ.get("DVM_SOC_NAME", _FUSED_FOR),
         **{name: ":".join(filter(None, (str(path), environ.get(name)))) for name, path in paths.items()},

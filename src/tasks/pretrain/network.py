@@ -61,8 +61,8 @@ class Pretraining(nn.Cell):
         batch_size, seq_length = input_ids.shape
         sequence_output, pooled_output = self.bert(input_ids, input_mask, token_type_ids, dropout_key)
         x = sequence_output.reshape((batch_size * seq_length, -1))  # [T, H]
-        places = masked_lm_positions + ops.arange(batch_size).astype(mindspore.int32).reshape((-1, 1)) * seq_length
-        x = take_rows(x, places.reshape((-1,)), self.aclnn)  # [M, H]
+        rows = masked_lm_positions + ops.arange(batch_size).astype(mindspore.int32).reshape((-1, 1)) * seq_length
+        x = take_rows(x, rows.reshape((-1,)), self.aclnn)  # [M, H]
         masked_lm_logits = self.masked_lm(x, self.bert.embeddings.word.weight)
         return masked_lm_logits, self.next_sentence(pooled_output).astype(mindspore.float32)
 
