@@ -4,6 +4,9 @@ Sources: google-research/bert and the programs that kept its flags (Perseus, ber
 programs made from it; the model zoo's config files; PaddlePaddle's BERT with recompute (PaddleFleetX, examples/recompute/bert).
 """
 
+from collections.abc import Collection, Iterable
+from typing import Any
+
 from src.config.coercion import coerce
 from src.log import logger
 
@@ -57,7 +60,7 @@ ALIASES = {
 }
 
 
-def find_aliases(keys):
+def find_aliases(keys: Collection[str]) -> dict[str, str]:
     """Their name -> ours, for a script whose settings have these keys."""
     found = {theirs: next((name for name in ours if name in keys), None) for theirs, ours in ALIASES.items() if theirs not in keys}
     return {theirs: ours for theirs, ours in found.items() if ours}
@@ -123,13 +126,13 @@ _SCHEDULERS = {
 }
 
 
-def find_others(keys):
+def find_others(keys: Collection[str]) -> list[str]:
     """Flags of these tables besides the aliases, for a script whose settings have these keys."""
     taken = {*keys, *find_aliases(keys)}
     return [key for key in (*IGNORED, *REFUSED, *COMPUTED) if key not in taken and (key not in _NEEDED or _NEEDED[key] in keys)]
 
 
-def rename(tree, keys):
+def rename(tree: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
     """A YAML tree whose keys of other programs are replaced by ours; the keys without effect are told and left out.
 
     Args:
@@ -140,7 +143,8 @@ def rename(tree, keys):
     """
     groups = {key.partition(".")[0] for key in keys if "." in key}
     theirs = {key: name for key, name in find_aliases(keys).items() if key not in groups}
-    others, renamed = find_others(keys), {}
+    others = find_others(keys)
+    renamed: dict[str, Any] = {}
     for key, value in tree.items():
         if key in IGNORED and key in others and not isinstance(value, dict):
             logger.info(f"{key}={value} has no effect: {IGNORED[key]}")
@@ -156,14 +160,14 @@ def rename(tree, keys):
     return renamed
 
 
-def describe(key):
+def describe(key: str) -> str:
     """The help text of one of the other flags."""
     if key in REFUSED:
         return REFUSED[key][1]
     return COMPUTED.get(key) or f"no effect: {IGNORED[key]}"
 
 
-def translate(flags, others):
+def translate(flags: dict[str, str], others: Iterable[str]) -> dict[str, str]:
     """Settings for what other programs' flags ask for, or one line that says why there are none.
 
     Args:

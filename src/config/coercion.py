@@ -3,11 +3,13 @@
 import math
 import types
 import typing
+from collections.abc import Mapping
+from typing import Any
 
 from src.config.fields import describe_bounds
 
 
-def coerce(value, kind, key, metadata):
+def coerce(value: Any, kind: Any, key: str, metadata: Mapping[str, Any]) -> Any:
     """`value` (text or a YAML scalar) as `kind`; PyYAML reads 3e-5 as text, flags are always text."""
     bounds = describe_bounds(metadata)
     expected = f"{_type_name(kind)}{', ' + bounds if bounds else ''}"

@@ -2,6 +2,9 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any, ClassVar
+
+from easydict import EasyDict
 
 from src.config.coercion import coerce
 from src.config.fields import setting
@@ -10,7 +13,7 @@ from src.config.trainable import TrainingOptions
 from src.formats import weights
 
 
-def run_folder(folder, seed):
+def run_folder(folder: str, seed: int) -> str:
     """The folder of one of several runs."""
     return f"{folder}/seed-{seed}"
 
@@ -19,7 +22,7 @@ def run_folder(folder, seed):
 class FineTuneOptions(TrainingOptions):
     """Flags that all fine-tuning scripts share, by the model zoo's names where it had them."""
 
-    TRAINED = "load_finetune_checkpoint_path"  # the setting that names weights of this task
+    TRAINED: ClassVar[str] = "load_finetune_checkpoint_path"  # the setting that names weights of this task
 
     do_train: bool = setting(False, "fine-tune on the training set")
     do_eval: bool = setting(False, "evaluate on the development set")
@@ -32,6 +35,7 @@ class FineTuneOptions(TrainingOptions):
     load_finetune_checkpoint_path: str | None = setting(
         None, "fine-tuned weights to evaluate, in any of these forms; default: the newest in the output folder"
     )
+    output_dir: str = setting("./finetune", "folder of everything that is written")
     save_finetune_checkpoint_path: str | None = setting(None, "folder of checkpoints; default: {output_dir}/ckpt")
     train_data_file_path: str | None = setting(None, "training data")
     eval_data_file_path: str | None = setting(None, "development data")
@@ -51,12 +55,12 @@ class FineTuneOptions(TrainingOptions):
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds={','.join(map(str, self.seeds))}: a seed stands there twice")
 
-    def check_run(self):
+    def check_run(self) -> None:
         if not (self.do_train or self.do_eval or self.do_predict):
             raise ValueError("nothing to do: give --do_train true, --do_eval true or --do_predict true")
 
     @classmethod
-    def complete(cls, tree):
+    def complete(cls, tree: EasyDict) -> None:
         """Let what lies beside the weights stand in for what YAML and flags leave open in `tree`: shape, vocabulary, and without
         training also the labels and settings that the weights were trained with: results follow from them."""
         path, config_file = tree.get("load_pretrain_checkpoint_path"), tree.get("bert_config_file")
@@ -78,19 +82,19 @@ class FineTuneOptions(TrainingOptions):
             _add_training_settings(cls, tree, found)
 
     @classmethod
-    def trained_elsewhere(cls, tree):
+    def trained_elsewhere(cls, tree: EasyDict) -> dict[str, Any]:
         """Settings of weights whose config.json names labels, but not how they were trained: dict; `tree` is what YAML and flags give."""
         return {}
 
-    def for_seed(self, seed):
+    def for_seed(self, seed: int) -> "FineTuneOptions":
         """The options of one of several runs: its own seed and its own folders."""
         checkpoints = self.save_finetune_checkpoint_path
-        checkpoints = checkpoints and run_folder(checkpoints, seed)
-        folders = {"output_dir": run_folder(self.output_dir, seed), "save_finetune_checkpoint_path": checkpoints}
-        return dataclasses.replace(self, seed=seed, seeds=(), **folders)
+        checkpoints = run_folder(checkpoints, seed) if checkpoints else checkpoints
+        folder = run_folder(self.output_dir, seed)
+        return dataclasses.replace(self, seed=seed, seeds=(), output_dir=folder, save_finetune_checkpoint_path=checkpoints)
 
     @property
-    def checkpoint_dir(self):
+    def checkpoint_dir(self) -> str:
         """Folder that this run's checkpoints are written to and looked for in."""
         return self.save_finetune_checkpoint_path or f"{self.output_dir}/ckpt"
 

@@ -8,7 +8,9 @@ import argparse
 import dataclasses
 import difflib
 import typing
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from easydict import EasyDict
@@ -21,7 +23,7 @@ from src.config.training import OptimizerConfig, RunOptions
 from src.log import logger
 
 
-def load(options_class, argv=None, run=True):
+def load(options_class: type[Any], argv: Sequence[str] | None = None, run: bool = True) -> Any:
     """Build the options of a run script.
 
     Args:
@@ -58,13 +60,13 @@ def _tell_unread(options, given):
             logger.warning(f"optimizer.{name}={asked} is ignored: it has no effect beside optimizer.{other}={value}")
 
 
-def build(options_class, tree, prefix=""):
+def build(options_class: Any, tree: Mapping[str, Any], prefix: str = "") -> Any:
     """A frozen options object from a nested mapping; every value is coerced to its field's type.
 
     Raises:
         ValueError: a key is unknown, a value has the wrong type or is not allowed.
     """
-    types_by_name = typing.get_type_hints(options_class)
+    types_by_name: dict[str, Any] = typing.get_type_hints(options_class)
     fields = _settable(options_class)
     values = {}
     for key, value in tree.items():
@@ -80,7 +82,7 @@ def build(options_class, tree, prefix=""):
     return options_class(**values)
 
 
-def to_dict(options):
+def to_dict(options: Any) -> dict[str, Any]:
     """The options as plain nested values that `yaml.safe_dump` writes and `build` reads back."""
     plain = {}
     for name in _settable(type(options)):
@@ -89,10 +91,10 @@ def to_dict(options):
     return plain
 
 
-def unknown_key(key, known):
+def unknown_key(key: str, known: Collection[str]) -> str:
     """The message for an unknown key, with the nearest known one."""
 
-    def likeness(candidate):
+    def likeness(candidate: str) -> float:
         last = difflib.SequenceMatcher(None, key.split(".")[-1], candidate.split(".")[-1]).ratio()
         return max(last, difflib.SequenceMatcher(None, key, candidate).ratio())
 

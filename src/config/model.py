@@ -1,7 +1,9 @@
 """The shape of a network, and where it is read from: `config.json` or `bert_config.json` beside the weights."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from src.config.fields import check_fields, setting
 from src.files import read_json_object
@@ -73,15 +75,15 @@ class WeightsInfo:
     """What lies beside a weights file: the network's shape, labels and settings of its training, the vocabulary; transformers' class
     and its kind of classification."""
 
-    model: dict
-    labels: tuple
-    trained_with: dict
+    model: dict[str, Any]
+    labels: tuple[str, ...]
+    trained_with: dict[str, Any]
     vocab_file: str | None
     architecture: str
     problem_type: str | None
 
 
-def describe_weights(path, config_file=None):
+def describe_weights(path: Path | str | None, config_file: Path | str | None = None) -> WeightsInfo:
     """Read the configuration that belongs to a weights file or folder, without reading the weights.
 
     A checkpoint of the model zoo tells its shape itself.
@@ -119,7 +121,7 @@ def describe_weights(path, config_file=None):
         model=model,
         labels=tuple(str(labels[key]) for key in sorted(labels, key=int)),
         trained_with=trained_with,
-        vocab_file=vocab and str(vocab),
+        vocab_file=None if vocab is None else str(vocab),
         architecture=architectures[0] if architectures else "",
         problem_type=own.get("problem_type") if isinstance(own.get("problem_type"), str) else None,
     )
@@ -162,21 +164,23 @@ def _refuse_others(raw, path):
         raise ValueError(f"{path}: architectures={classes[0]}: without a model_type, classes named Bert… and Nezha… are supported")
 
 
-def refuse_several_labels(problem_type, where):
+def refuse_several_labels(problem_type: str | None, where: Path | str) -> None:
     """Raises: ValueError: the weights give each label a probability of its own, which no task here reads."""
     if problem_type == "multi_label_classification":
         raise ValueError(f"{where}: problem_type={problem_type}: several labels a text are not supported; one of them would be chosen")
 
 
-def own_description(model, labels, trained_with):
+def own_description(model: dict[str, Any], labels: Sequence[str], trained_with: dict[str, Any]) -> dict[str, Any]:
     """The content of a config.json beside weights of this program.
 
     Args:
         model: ModelConfig as a dict. labels: class names in id order. trained_with: settings of the task.
     """
-    labels = {"id2label": dict(enumerate(labels)), "label2id": {label: number for number, label in enumerate(labels)}} if labels else {}
+    numbers: dict[str, Any] = {}
+    if labels:
+        numbers = {"id2label": dict(enumerate(labels)), "label2id": {label: number for number, label in enumerate(labels)}}
     model_type = "bert" if model["position_embedding_type"] == "absolute" else "nezha"
-    return {"model_type": model_type, **model, **labels, "trained_with": trained_with}
+    return {"model_type": model_type, **model, **numbers, "trained_with": trained_with}
 
 
 def _describe_zoo(path):

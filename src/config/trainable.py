@@ -1,6 +1,7 @@
 """Settings that every training has: rows, updates, checkpoints, optimiser."""
 
 import dataclasses
+from typing import ClassVar
 
 from src.config.fields import setting
 from src.config.training import WEIGHT_FORMS, OptimizerConfig, RunOptions
@@ -10,8 +11,8 @@ from src.config.training import WEIGHT_FORMS, OptimizerConfig, RunOptions
 class TrainingOptions(RunOptions):
     """What src/train/loop.py asks for, whether a network is pretrained or fine-tuned."""
 
-    WEIGHTS = "load_pretrain_checkpoint_path"  # the setting that names the weights to start from
-    refuses_used_folder = False  # start no new training in a folder with checkpoints; False: set them aside
+    WEIGHTS: ClassVar[str] = "load_pretrain_checkpoint_path"  # the setting that names the weights to start from
+    refuses_used_folder: ClassVar[bool] = False  # start no new training in a folder with checkpoints; False: set them aside
 
     epoch_num: float = setting(3.0, "passes over the training set, unless train_steps is given", above=0)
     train_steps: int = setting(-1, "updates of the whole run; -1: as epoch_num says", minimum=-1)

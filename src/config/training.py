@@ -1,6 +1,10 @@
 """Settings that every training script shares: optimiser, precision, device."""
 
 import dataclasses
+from collections.abc import Collection, Iterator
+from typing import Any, ClassVar
+
+from easydict import EasyDict
 
 from src.config.coercion import coerce
 from src.config.fields import check_fields, setting
@@ -48,7 +52,7 @@ class OptimizerConfig:
         ("clip", "none"): ("clip_norm",),
     }
 
-    def find_unread(self, given):
+    def find_unread(self, given: Collection[str]) -> Iterator[tuple[str, str, Any]]:
         """Of settings that are given, those that have no effect beside the others: (name, the other, its value)."""
         for (other, value), names in self.UNREAD.items():
             if getattr(self, other) == value:
@@ -105,7 +109,7 @@ class DeviceSettings:
     simulated: bool = False  # a dry run: nothing is computed, and the other ranks are not there
 
     @property
-    def writes(self):
+    def writes(self) -> bool:
         """Whether this process writes results: one of all ranks does."""
         return self.rank == 0
 
@@ -139,13 +143,13 @@ class RunOptions:
         if len(self.bucket_list) > 4 or self.bucket_list != tuple(sorted(set(self.bucket_list))):
             raise ValueError(f"bucket_list={','.join(map(str, self.bucket_list))}: four lengths at most, in ascending order, are expected")
 
-    def check_run(self):
+    def check_run(self) -> None:
         """Raise a ValueError where the settings do not say what a run shall do, and on which files."""
 
-    BATCH_SIZES = ("train_batch_size", "eval_batch_size")  # the settings that batch_in_tokens is for
+    BATCH_SIZES: ClassVar[tuple[str, ...]] = ("train_batch_size", "eval_batch_size")  # the settings that batch_in_tokens is for
 
     @classmethod
-    def count_rows(cls, tree):
+    def count_rows(cls, tree: EasyDict) -> None:
         """Make rows of the batch sizes in `tree` where batch_in_tokens says that they are tokens.
 
         From here on they are rows, in config.yaml too: nothing divides them twice.
@@ -155,7 +159,7 @@ class RunOptions:
         """
         if not coerce(tree.pop("batch_in_tokens", False), bool, "batch_in_tokens", {}):
             return
-        length = coerce(tree.get("seq_length", cls.seq_length), int | None, "seq_length", {})
+        length = coerce(tree.get("seq_length", getattr(cls, "seq_length", None)), int | None, "seq_length", {})
         if not length or length < 0:
             raise ValueError("batch_in_tokens=true: give --seq_length, the tokens of a row")
         told = []
@@ -170,7 +174,7 @@ class RunOptions:
             told.append(f"{key}={tree[key]} rows, {tokens} tokens by seq_length={length}")
         logger.info(f"batch_in_tokens=true: {'; '.join(told)}")
 
-    def check_length(self, key, length):
+    def check_length(self, key: str, length: int) -> None:
         """Raise a ValueError that names `key` where the network has no positions for `length` tokens."""
         if self.model.position_embedding_type == "absolute" and length > self.model.max_position_embeddings:
             raise ValueError(f"{key}={length} is above model.max_position_embeddings={self.model.max_position_embeddings}")
