@@ -1,18 +1,20 @@
 """What the fine-tuning tasks settle in the same way before they read their rows."""
 
 import dataclasses
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 
 from src.files import make_folder
 from src.log import logger, shorten
 from src.records.files import is_record_file
-from src.records.record_set import cached_records, make_key
+from src.records.record_set import Chunk, RecordSet, cached_records, make_key
 from src.text.tokenization import Tokenizer
 
 
-def check_inputs(name, config, paths):
+def check_inputs(name: str, config: Any, paths: Collection[Path]) -> Any:
     """Check output folder, vocabulary and schema file, tell the casing and what is ignored.
 
     Args:
@@ -46,7 +48,7 @@ def check_inputs(name, config, paths):
     return dataclasses.replace(config, do_lower_case=tokenizer.do_lower_case)
 
 
-def cached_rows(config, split, files, make_chunks, *about):
+def cached_rows(config: Any, split: str, files: Iterable[Path], make_chunks: Callable[[], Iterable[Chunk]], *about: Any) -> RecordSet:
     """The RecordSet of a split; made once and kept in {output_dir}/cache, under a hash of all that its rows follow from.
 
     Args:
@@ -59,19 +61,19 @@ def cached_rows(config, split, files, make_chunks, *about):
     return cached_records(Path(config.output_dir) / "cache" / f"{split}-{key}", make_chunks)
 
 
-def describe(config, labels):
+def describe(config: Any, labels: Sequence[str]) -> tuple[Any, ...]:
     """What evaluation and prediction need to know of a training: labels, vocabulary, tokenizer, settings by name."""
     settings = {key: getattr(config, key) for key in config.TRAINED_WITH}
     return labels, config.vocab_file_path, Tokenizer(config.vocab_file_path, config.do_lower_case).description, settings
 
 
-def warn_of_order(labels):
+def warn_of_order(labels: Sequence[str]) -> None:
     """Say which label each output is taken for where the weights name none, as Hugging Face's LABEL_0 names none."""
     order = shorten(f"{number}={label}" for number, label in enumerate(labels))
     logger.warning(f"the weights name no labels; their order is a guess: {order}; --labels gives another, separated by commas")
 
 
-def warn_of_case(what, names):
+def warn_of_case(what: str, names: Collection[str]) -> None:
     """Say that some names, of labels or types, differ in case alone."""
     if len(set(map(str.casefold, names))) < len(names):
         logger.warning(f"some {what} differ in case alone: {shorten(names)}; each counts by itself")

@@ -1,14 +1,17 @@
 """What a client asks about: texts taken out of JSON, and refused by their path in it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class BadInstance(ValueError):
     """An instance of which no rows can be made; the message begins with its path, such as instances[3].text_a."""
 
-    def __init__(self, number, told, key=None):
+    def __init__(self, number: int, told: str, key: str | None = None) -> None:
         super().__init__(f"instances[{number}]{f'.{key}' if key else ''}: {told}")
 
 
-def take_texts(instances, keys, bare):
+def take_texts(instances: Any, keys: Sequence[str], bare: str | None) -> list[dict[str, str]]:
     """The texts of some instances.
 
     Args:

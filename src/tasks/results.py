@@ -1,11 +1,13 @@
 """What all tasks leave of an evaluation."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from src.files import write_text
 
 
-def write_results(config, results):
+def write_results(config: Any, results: Mapping[str, Any]) -> None:
     """Write eval_results.json, and eval_results.txt with a line for each value.
 
     Args:

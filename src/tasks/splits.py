@@ -1,17 +1,19 @@
 """Which file holds which split of a fine-tuning task."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 SPLITS = ("train", "eval", "predict")
 
 
-def wanted_splits(config):
+def wanted_splits(config: Any) -> list[str]:
     """The splits that a run reads, by its do_train, do_eval and do_predict."""
     wanted = (config.do_train, config.do_eval, config.do_predict)
     return [split for split, is_wanted in zip(SPLITS, wanted) if is_wanted]
 
 
-def find_file(config, split, names):
+def find_file(config: Any, split: str, names: Sequence[Sequence[str]]) -> Path:
     """The file of a split: as its flag says, else the first of the task's usual names in data_dir, plain or .gz.
 
     Args:

@@ -15,7 +15,7 @@ class Columns:
     language: str | int | None = None
 
     @property
-    def names(self):
+    def names(self) -> list[str]:
         return [column for column in vars(self).values() if isinstance(column, str)]
 
 
@@ -37,13 +37,13 @@ class DataSet:
         language: of the rows to read, where the table names languages.
     """
 
-    named: tuple
+    named: tuple[Columns, ...]
     indexed: Columns | None
-    labels: tuple = ()
-    files: tuple = (("train.tsv",), ("dev.tsv",), ("test.tsv",))
-    aliases: dict = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    files: tuple[tuple[str, ...], ...] = (("train.tsv",), ("dev.tsv",), ("test.tsv",))
+    aliases: dict[str, str] = field(default_factory=dict)
     skipped_label: str | None = None
-    separators: tuple | None = None
+    separators: tuple[str, ...] | None = None
     regression: bool = False
     ragged: bool = False
     language: str = _LANGUAGE
@@ -109,7 +109,7 @@ DATA_SETS = {
 }
 
 
-def parse_columns(text):
+def parse_columns(text: str) -> Columns:
     """`text_a=NAME_OR_INDEX[,text_b=…][,label=…]` as Columns.
 
     Raises:
@@ -130,13 +130,13 @@ def parse_columns(text):
     return Columns(**found)
 
 
-def usual_files(name, language=None):
+def usual_files(name: str, language: str | None = None) -> tuple[tuple[str, ...], ...]:
     """The file names of a task in data_dir, for train, eval and predict; the first that exists is taken, plain or .gz."""
     files = DATA_SETS[name].files if name in DATA_SETS else DataSet.files
     return tuple(tuple(file.format(language=language or _LANGUAGE) for file in names) for names in files)
 
 
-def make_data_set(name, columns, language=None):
+def make_data_set(name: str, columns: str | None, language: str | None = None) -> DataSet:
     """The DataSet of a known name, or one for `custom` with its columns given as text; `language` chooses the rows and files of xnli."""
     if name != "custom":
         return replace(DATA_SETS[name], language=language or _LANGUAGE)

@@ -10,6 +10,7 @@ import ast
 import importlib.util
 import inspect
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from src.cli import Parser, bad_input_exits
@@ -70,7 +71,7 @@ KINDS = {
 _MIN_WORDS, _MAX_WORDS = 5, 80
 
 
-def collect(modules):
+def collect(modules: Iterable[str]) -> list[str]:
     """Docstrings of modules, read from their source without importing them.
 
     Args:
@@ -108,9 +109,10 @@ def _tidy(docstring):
             yield text
 
 
-def build():
+def build() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Train and dev rows: two lists of (text, kind), no text twice, none in both."""
-    seen, splits = set(), ([], [])
+    seen: set[str] = set()
+    splits: tuple[list[tuple[str, str]], list[tuple[str, str]]] = ([], [])
     for kind, groups in KINDS.items():
         for split, modules in zip(splits, groups):
             for text in collect(modules.split()):
@@ -120,7 +122,7 @@ def build():
     return splits
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(prog="python -m src.data.docstrings", description=__doc__)
     parser.add_argument("--output_dir", default="quickstart/data")
     with bad_input_exits():

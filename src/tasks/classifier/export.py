@@ -5,6 +5,9 @@ Shapes: B batch, S sequence, H hidden, F filters, C classes.
 
 import dataclasses
 import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +15,7 @@ from src.formats import weights
 from src.log import logger, shorten
 from src.tasks import fine_tuning
 from src.tasks.classifier.data_sets import make_data_set
+from src.tasks.classifier.options import ClassifierOptions
 
 HEAD = ("head.dense",)
 _SETTINGS = ("task_name", "seq_length", "head", "cnn_batch_norm")
@@ -19,14 +23,15 @@ _EPS = 1e-5  # of the batch normalisation
 _FILTERS = re.compile(r"head\.filters\.(\d+)\.weight")
 
 
-def settle(config, path):
+def settle(config: ClassifierOptions, path: Path | str) -> ClassifierOptions:
     """The options with the labels and their number; where neither weights nor flags name labels, the weights tell how many there are.
 
     Raises:
         ValueError: num_class contradicts the weights.
     """
     if config.is_regression:
-        labels, count = (), 1
+        labels: tuple[str, ...] = ()
+        count = 1
     else:
         labels = config.labels or _guess_labels(config, path)
         count = len(labels)
@@ -46,7 +51,7 @@ def _guess_labels(config, path):
     return known
 
 
-def make_settings(config):
+def make_settings(config: ClassifierOptions) -> dict[str, Any]:
     """What the bundle tells of the task: dict."""
     data_set = make_data_set(config.task_name, config.columns or "text_a=0", config.language)
     columns = data_set.indexed or data_set.named[0]
@@ -54,17 +59,17 @@ def make_settings(config):
     return settings | {"regression": config.is_regression, "pairs": columns.text_b is not None}
 
 
-def make_examples(texts, questions, settings):
+def make_examples(texts: list[list[int]], questions: list[list[int]], settings: dict[str, Any]) -> list[tuple[list[int], Any]]:
     """Pairs of tokenised texts, the second None of single ones, on which graph and network are compared."""
     return list(zip(texts, texts[1:])) if settings["pairs"] else [(text, None) for text in texts]
 
 
-def split_outputs(outputs, rows, lengths):
+def split_outputs(outputs: Sequence[np.ndarray], rows: int, lengths: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """(arrays whose first axis is the rows', arrays of no row)."""
-    return outputs[:1], []
+    return list(outputs[:1]), []
 
 
-def add_head(graph, encoder, x, settings):
+def add_head(graph: Any, encoder: Any, x: str, settings: dict[str, Any]) -> dict[str, tuple[str, tuple[Any, ...]]]:
     """linear on the pooled [CLS], cnn or rcnn on all tokens: logits [B, C]. The kind of head is told by the names of its weights.
 
     Returns:

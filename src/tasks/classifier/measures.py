@@ -6,7 +6,7 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, matthews_corrcoef, precision_recall_fscore_support, roc_auc_score
 
 
-def classification_metrics(logits, label_ids):
+def classification_metrics(logits: np.ndarray, label_ids: np.ndarray) -> dict[str, float]:
     """Every measure that is defined for these labels.
 
     Args:
@@ -40,7 +40,7 @@ def classification_metrics(logits, label_ids):
     return {name: value if name == "num_examples" else float(value) for name, value in metrics.items()}
 
 
-def regression_metrics(scores, targets):
+def regression_metrics(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
     """Measures of a regression.
 
     Args:

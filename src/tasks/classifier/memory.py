@@ -1,15 +1,19 @@
 """The planner's tape of the classifier's head and loss."""
 
+from typing import Any
+
+from src.tasks.classifier.options import ClassifierOptions
+
 _CLASSES = 2  # where the labels, which the data tell, are not known: they take next to nothing
 
 
-def check(options, form):
+def check(options: ClassifierOptions, form: Any) -> None:
     """Raises: ValueError: a head that is not planned."""
     if options.head != "linear":
         raise ValueError(f"head={options.head} is not planned: of the classifier's heads linear is")
 
 
-def record_head(tape, options, x, words):
+def record_head(tape: Any, options: ClassifierOptions, x: Any, words: Any) -> None:
     """Classifier with LinearHead of network.py, and ClassificationLoss of losses.py."""
     pooled = tape.pooler(options.model, x)
     tape.part = "head"

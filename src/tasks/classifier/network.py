@@ -7,6 +7,8 @@ import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src.config.model import ModelConfig
+from src.config.training import DeviceSettings
 from src.models.activations import tanh
 from src.models.bert import HEAD_PLACE, Bert
 from src.models.dropout import Dropout
@@ -19,7 +21,7 @@ _WIDTHS, _FILTERS = (1, 2, 3, 4), 256
 class LinearHead(nn.Cell):
     """Dropout and one dense layer on the pooled [CLS]: float32 [B, H] -> float32 [B, C]."""
 
-    def __init__(self, config, device, num_class):
+    def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int) -> None:
         super().__init__()
         self.dropout = Dropout(config.hidden_dropout_prob, HEAD_PLACE, device)
         self.dense = Linear(config.hidden_size, num_class, config.initializer_range, getattr(mindspore, device.compute_type))
@@ -34,7 +36,7 @@ class MaskedBatchNorm(nn.Cell):
     Evaluation takes running means of both. Source: Ioffe and Szegedy 2015.
     """
 
-    def __init__(self, size, momentum=0.9, eps=1e-5):
+    def __init__(self, size: int, momentum: float = 0.9, eps: float = 1e-5) -> None:
         super().__init__()
         self.momentum, self.eps = momentum, eps
         zeros, ones = np.zeros(size, np.float32), np.ones(size, np.float32)
@@ -54,7 +56,7 @@ class MaskedBatchNorm(nn.Cell):
             x = ops.depend(x, kept)
         return (x - mean) * ops.rsqrt(variance + self.eps) * self.weight + self.bias
 
-    def keep(self, mean, variance):
+    def keep(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Move the running values towards those of this batch."""
         first = ops.Assign()(self.mean, self.mean * self.momentum + mean * (1.0 - self.momentum))
         return first, ops.Assign()(self.variance, self.variance * self.momentum + variance * (1.0 - self.momentum))
@@ -67,7 +69,7 @@ class CnnHead(nn.Cell):
     count as 0, the least that ReLU gives. Each width is one matrix product: the CPU's convolution is 70 times slower.
     """
 
-    def __init__(self, config, device, num_class, batch_norm):
+    def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int, batch_norm: bool) -> None:
         super().__init__()
         compute_type, spread = getattr(mindspore, device.compute_type), config.initializer_range
         self.filters = nn.CellList([Linear(width * config.hidden_size, _FILTERS, spread, compute_type) for width in _WIDTHS])
@@ -97,7 +99,7 @@ class CnnHead(nn.Cell):
 class RcnnHead(nn.Cell):
     """Each token between its left and its right context, tanh, the maximum over real tokens, dense (Lai et al. 2015)."""
 
-    def __init__(self, config, device, num_class):
+    def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int) -> None:
         super().__init__()
         compute_type, size, spread = getattr(mindspore, device.compute_type), config.hidden_size, config.initializer_range
         self.contexts = BiLstm(size, size // 2, device)
@@ -126,7 +128,7 @@ class Classifier(nn.Cell):
         batch_norm: between filters and ReLU of cnn.
     """
 
-    def __init__(self, config, device, num_class, head="linear", batch_norm=False):
+    def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int, head: str = "linear", batch_norm: bool = False) -> None:
         super().__init__()
         self.bert = Bert(config, device)
         if head == "cnn":

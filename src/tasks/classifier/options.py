@@ -53,18 +53,18 @@ class ClassifierOptions(FineTuneOptions):
             raise ValueError("class_weights: a regression has no classes")
 
     @property
-    def is_regression(self):
+    def is_regression(self) -> bool:
         """Whether the network gives one score a row instead of classes."""
         return self.num_class == 1 or self.task_name == "stsb"
 
     @property
-    def measure(self):
+    def measure(self) -> str:
         """The measure that is printed as the result."""
         own = "spearman_correlation" if self.is_regression else _OWN_METHODS.get(self.task_name, "accuracy")
         return self.assessment_method or own
 
     @property
-    def drops_short_batch(self):
+    def drops_short_batch(self) -> bool:
         return self.cnn_batch_norm
 
 

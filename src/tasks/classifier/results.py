@@ -2,6 +2,8 @@
 
 import csv
 import io
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -10,11 +12,12 @@ from src.files import write_text
 from src.log import logger
 from src.tasks.classifier.measures import classification_metrics, regression_metrics
 from src.tasks.results import write_results
+from src.tasks.task import Prepared
 
 _MEASURE_NAMES = {"mcc": "MCC", "spearman_correlation": "Spearman Correlation", "auc": "AUC"}
 
 
-def score(prepared, outputs):
+def score(prepared: Prepared, outputs: Sequence[Any]) -> dict[str, float]:
     """Measures of an evaluation.
 
     Args:
@@ -27,7 +30,7 @@ def score(prepared, outputs):
     return classification_metrics(np.stack(logits), labels)
 
 
-def report_evaluation(prepared, outputs, global_step):
+def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: int | None) -> dict[str, Any]:
     """Print the result as the model zoo does; write eval_results.json and .txt, and evaluation.csv for the figures.
 
     Returns:
@@ -59,7 +62,7 @@ def report_evaluation(prepared, outputs, global_step):
     return results
 
 
-def report_predictions(prepared, outputs):
+def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
     """Write test_results.tsv (probabilities, or scores) and predictions.csv (texts, labels, margins), rows in input order."""
     config, examples = prepared.config, prepared.sources["predict"]
     values = np.asarray(outputs[0], np.float64)

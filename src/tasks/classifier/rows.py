@@ -1,11 +1,15 @@
 """Labelled texts and pairs from the tables of classification and regression tasks; rows of NumPy for the records."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from src.log import logger, shorten
-from src.tasks.classifier.data_sets import ENTAILMENT, NO_AGREEMENT, Columns
+from src.tasks.classifier.data_sets import ENTAILMENT, NO_AGREEMENT, Columns, DataSet
 from src.text.tables import check_widths, clean_name, match_case, read_rows
+from src.text.tokenization import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Example:
     line: int
 
 
-def read_examples(path, data_set, with_labels):
+def read_examples(path: Path | str, data_set: DataSet, with_labels: bool) -> list[Example]:
     """The examples of a table or of JSON lines, in the order of the file.
 
     Args:
@@ -97,14 +101,16 @@ def _choose_language(path, rows, index, language):
     return chosen
 
 
-def collect_labels(examples):
+def collect_labels(examples: Iterable[Example]) -> tuple[str, ...]:
     """The label names of some examples in the order of their ids: numbers by value, else alphabetically."""
-    found = {example.label for example in examples}
+    found = {example.label for example in examples if example.label is not None}
     numbers = all(label.isdecimal() and len(label) < 20 for label in found)  # int() refuses thousands of digits
     return tuple(sorted(found, key=lambda label: (int(label) if numbers else 0, label)))
 
 
-def encode_examples(path, examples, tokenizer, labels, seq_length):
+def encode_examples(
+    path: Path | str, examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[str] | None, seq_length: int
+) -> list[dict[str, Any]]:
     """Rows for the records.
 
     Args:

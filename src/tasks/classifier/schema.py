@@ -1,5 +1,8 @@
 """The form of a class, or of a score, in answers of the server."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import BaseModel, Field
 
 
@@ -17,6 +20,6 @@ class Score(BaseModel):
     score: float
 
 
-def result_model(settings):
+def result_model(settings: Mapping[str, Any]) -> type[BaseModel]:
     """The model of one prediction."""
     return Score if settings.get("regression") else Class

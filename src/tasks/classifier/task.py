@@ -3,8 +3,11 @@
 import dataclasses
 import functools
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from mindspore import nn
 
 from src.log import logger, shorten
 from src.models.losses import ClassificationLoss, RegressionLoss
@@ -13,8 +16,9 @@ from src.records.record_set import join_rows
 from src.tasks import fine_tuning
 from src.tasks.classifier.data_sets import make_data_set, usual_files
 from src.tasks.classifier.network import Classifier
+from src.tasks.classifier.options import ClassifierOptions
 from src.tasks.classifier.results import report_evaluation, report_predictions, score
-from src.tasks.classifier.rows import collect_labels, encode_examples, read_examples
+from src.tasks.classifier.rows import Example, collect_labels, encode_examples, read_examples
 from src.tasks.fine_tuning import cached_rows, check_inputs
 from src.tasks.splits import find_file, wanted_splits
 from src.tasks.task import Prepared
@@ -30,7 +34,7 @@ LOSS_PARTS = ()
 _EXAMPLES_SHOWN = 3
 
 
-def prepare(options):
+def prepare(options: ClassifierOptions) -> Prepared:
     """Read the data; settle the labels, the casing and the class weights; check that data, vocabulary and network fit.
 
     Returns:
@@ -55,11 +59,11 @@ def prepare(options):
 class _Table:
     """A data file; its examples are read when they are first asked for, and kept. None stands for those of a record file."""
 
-    def __init__(self, path, config, with_labels):
+    def __init__(self, path: Path, config: ClassifierOptions, with_labels: bool) -> None:
         self.path, self.with_labels, self._config = path, with_labels, config
 
     @functools.cached_property
-    def examples(self):
+    def examples(self) -> list[Example] | None:
         if is_record_file(self.path):
             return None
         data_set = make_data_set(self._config.task_name, self._config.columns, self._config.language)
@@ -72,22 +76,23 @@ def _make_records(config, split, table):
     return cached_rows(config, split, [table.path], lambda: _make_chunks(config, split, table), config.seq_length, task, split == "predict")
 
 
-def network(config):
+def network(config: ClassifierOptions) -> Classifier:
     """Network from token ids to logits [B, C], or to the scores [B, 1] of a regression."""
+    assert config.num_class is not None  # settled by prepare
     return Classifier(config.model, config.device, config.num_class, config.head, config.cnn_batch_norm)
 
 
-def loss(config):
+def loss(config: ClassifierOptions) -> "ClassificationLoss | RegressionLoss":
     """Cross-entropy on those logits, or squared error of the scores."""
     return RegressionLoss() if config.is_regression else ClassificationLoss(tuple(map(float, config.class_weights)))
 
 
-def describe(config):
+def describe(config: ClassifierOptions) -> tuple[Any, ...]:
     """What goes beside a checkpoint, see `fine_tuning.describe`."""
     return fine_tuning.describe(config, config.labels or ("LABEL_0",))  # Hugging Face's name for the score of a regression
 
 
-def for_evaluation(config, network):
+def for_evaluation(config: ClassifierOptions, network: Classifier) -> tuple[nn.Cell, tuple[str, ...]]:
     """The cell whose outputs are scored, and its input columns."""
     return network, INPUTS
 

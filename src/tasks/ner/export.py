@@ -3,16 +3,21 @@
 Shapes: B batch, S sequence, H hidden, C tags.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from src.config.model import MASK_BIAS
+from src.tasks.ner.options import NerOptions
 from src.tasks.ner.tags import make_tag_set
 
 HEAD = ("head.dense",)
 _SETTINGS = ("seq_length", "use_crf", "with_lstm", "crf_constraints", "tagged_pieces")
 
 
-def settle(config, path):
+def settle(config: NerOptions, path: Path | str) -> NerOptions:
     """The options as they are.
 
     Raises:
@@ -23,24 +28,24 @@ def settle(config, path):
     return config
 
 
-def make_settings(config):
+def make_settings(config: NerOptions) -> dict[str, Any]:
     """What the bundle tells of the task: dict."""
     return {key: getattr(config, key) for key in _SETTINGS}
 
 
-def make_examples(texts, questions, settings):
+def make_examples(texts: list[list[int]], questions: list[list[int]], settings: dict[str, Any]) -> list[tuple[list[int], None]]:
     """Pairs of tokenised texts, here without a second, on which graph and network are compared."""
     return [(text, None) for text in texts]
 
 
-def split_outputs(outputs, rows, lengths):
+def split_outputs(outputs: Sequence[np.ndarray], rows: int, lengths: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """(arrays whose first axis is the rows', arrays of no row): the logits without padding, where an LSTM does as its library pleases,
     and a CRF's parameters."""
     real = np.arange(outputs[0].shape[1]) < np.array(lengths)[:, None]
-    return [outputs[0] * real[:, :, None]], outputs[1:]
+    return [outputs[0] * real[:, :, None]], list(outputs[1:])
 
 
-def add_head(graph, encoder, x, settings):
+def add_head(graph: Any, encoder: Any, x: str, settings: dict[str, Any]) -> dict[str, tuple[str, tuple[Any, ...]]]:
     """A dense layer on every token, behind a BiLSTM if there is one: logits [B, S, C]; and a CRF's scores, the forbidden ones too.
 
     Args:
@@ -54,7 +59,9 @@ def add_head(graph, encoder, x, settings):
     num_tags = len(graph.array("head.dense.bias"))
     outputs = {"logits": (graph.linear("head.dense", x), ("batch", "length", num_tags))}
     if graph.has("head.crf.start"):
-        allowed = make_tag_set(settings["labels"]).allowed() if settings.get("crf_constraints", True) else (True, True, True)
+        allowed: tuple[Any, ...] = (True, True, True)
+        if settings.get("crf_constraints", True):
+            allowed = make_tag_set(settings["labels"]).allowed()
         for name, part in zip(("start", "transitions", "end"), allowed):
             scores = graph.array(f"head.crf.{name}")
             scores = scores + np.where(np.broadcast_to(part, scores.shape), 0.0, MASK_BIAS).astype(np.float32)

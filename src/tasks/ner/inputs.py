@@ -1,6 +1,7 @@
 """Sentences of a run on named entities: which file, which rows of the records."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import numpy as np
 from src.log import logger, shorten
 from src.records.files import check_tokens, is_record_file, read_record_file
 from src.records.record_set import Chunk, join_rows
+from src.tasks.ner.options import NerOptions
 from src.tasks.ner.rows import encode_sentences, find_continuations
-from src.tasks.ner.tagged_text import TaggedText, read_plain, read_tagged
+from src.tasks.ner.tagged_text import Sentence, TaggedText, read_plain, read_tagged
 from src.tasks.ner.tags import make_tag_set
 from src.tasks.splits import find_file
 from src.text.tables import match_case
@@ -26,7 +28,7 @@ _FILES = tuple(
 )
 
 
-def find(config, split):
+def find(config: NerOptions, split: str) -> Path:
     """The file of a split; raw text to predict counts before any other."""
     if split == "predict" and config.predict_text_file_path:
         if not Path(config.predict_text_file_path).is_file():
@@ -35,7 +37,7 @@ def find(config, split):
     return find_file(config, split, _FILES)
 
 
-def read(config, split, path):
+def read(config: NerOptions, split: str, path: Path) -> TaggedText | None:
     """The TaggedText of a split's file; None of a record file."""
     if is_record_file(path):
         return None
@@ -44,7 +46,7 @@ def read(config, split, path):
     return read_tagged(path, () if split == "predict" else config.class_filter)
 
 
-def sentences_of(config, split, path, read):
+def sentences_of(config: NerOptions, split: str, path: Path, read: TaggedText | None) -> list[Sentence] | None:
     """The sentences of what `read` gave, with the types of the config's labels; None of a record file."""
     if read is None:
         return None
@@ -66,7 +68,7 @@ def _name_as_the_labels(path, sentences, types):
     return renamed
 
 
-def make_chunks(config, split, path, sentences):
+def make_chunks(config: NerOptions, split: str, path: Path, sentences: list[Sentence] | None) -> Iterator[Chunk]:
     """The rows of a split for `cached_records`, from sentences, or where they are None from the records of the file."""
     tag_set, tokenizer = make_tag_set(config.labels), Tokenizer(config.vocab_file_path, config.do_lower_case)
     if sentences is None:

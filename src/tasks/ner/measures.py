@@ -1,11 +1,13 @@
 """Measures of tagged text: entities compared exactly, as seqeval compares them, and the model zoo's older figures."""
 
 from collections import Counter
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 
-def entity_metrics(gold, predicted):
+def entity_metrics(gold: Iterable[Iterable[tuple]], predicted: Iterable[Iterable[tuple]]) -> dict[str, Any]:
     """Precision, recall and F1 of entities; only type, start and end together make a hit.
 
     Args:
@@ -16,7 +18,9 @@ def entity_metrics(gold, predicted):
         per_type: type -> precision, recall, f1, support (its entities in gold); num_entities in gold. What would divide by
         zero is 0.
     """
-    true, found, hits = Counter(), Counter(), Counter()
+    true: Counter[str] = Counter()
+    found: Counter[str] = Counter()
+    hits: Counter[str] = Counter()
     for expected, given in zip(gold, predicted, strict=True):
         expected, given = set(expected), set(given)
         true.update(entity[0] for entity in expected)
@@ -38,14 +42,14 @@ def _rate(hits, found, true):
     return {"precision": precision, "recall": recall, "f1": 2 * hits / max(found + true, 1)}
 
 
-def token_accuracy(label_ids, predicted_ids):
+def token_accuracy(label_ids: np.ndarray, predicted_ids: np.ndarray) -> tuple[int, int]:
     """(correct, total) over the positions with a label: int arrays of one shape; label -1 does not count."""
     label_ids, predicted_ids = np.asarray(label_ids), np.asarray(predicted_ids)
     labelled = label_ids >= 0
     return int(((label_ids == predicted_ids) & labelled).sum()), int(labelled.sum())
 
 
-def legacy_metrics(label_ids, predicted_ids):
+def legacy_metrics(label_ids: np.ndarray, predicted_ids: np.ndarray) -> dict[str, Any]:
     """The model zoo's figures, over every position: it counts padding, [CLS] and [SEP] as tag 0, the O.
 
     Args:
@@ -70,7 +74,7 @@ def legacy_metrics(label_ids, predicted_ids):
     }
 
 
-def legacy_entity_metrics(gold, predicted):
+def legacy_entity_metrics(gold: Iterable[Iterable[tuple]], predicted: Iterable[Iterable[tuple]]) -> dict[str, Any]:
     """CLUENER's own score, which compares the text of entities, not their position.
 
     Args:

@@ -1,6 +1,9 @@
 """Options of run_ner.py."""
 
 import dataclasses
+from typing import Any
+
+from easydict import EasyDict
 
 from src.config.coercion import coerce
 from src.config.fields import setting
@@ -45,11 +48,11 @@ class NerOptions(FineTuneOptions):
     labels: tuple[str, ...] = setting((), "tags in id order; default: see label2id_file_path")
 
     @classmethod
-    def trained_elsewhere(cls, tree):
+    def trained_elsewhere(cls, tree: EasyDict) -> dict[str, Any]:
         """The first piece of a word has its tag, as run_ner.py of Hugging Face trains it, which knows no CRF."""
         return {} if coerce(tree.get("use_crf", False), bool, "use_crf", {}) else {"tagged_pieces": "first"}
 
-    def check_run(self):
+    def check_run(self) -> None:
         super().check_run()
         if self.predict_text_file_path and not self.do_predict:
             raise ValueError("predict_text_file_path goes with --do_predict true")

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from easydict import EasyDict
+
 from src.config.fields import check_fields, setting
 
 
@@ -28,5 +30,5 @@ class PreprocessingOptions:
             raise ValueError(f"split_begin={self.split_begin} must be less than split_end={self.split_end}")
 
     @classmethod
-    def complete(cls, tree):
+    def complete(cls, tree: EasyDict) -> None:
         """Nothing is taken from elsewhere."""

@@ -1,6 +1,8 @@
 """What a run on named entities tells and leaves: result lines, eval_results, CLUE's files, predictions."""
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +12,10 @@ from src.tasks.ner import measures
 from src.tasks.ner.rows import find_entities, merge_windows
 from src.tasks.ner.tags import make_tag_set
 from src.tasks.results import write_results
+from src.tasks.task import Prepared
 
 
-def score(prepared, outputs):
+def score(prepared: Prepared, outputs: Sequence[Any]) -> dict[str, Any]:
     """Measures of an evaluation against the entities of the file, also those that its tokens cannot tell exactly.
 
     Args:
@@ -40,7 +43,7 @@ def score(prepared, outputs):
     return metrics
 
 
-def report_evaluation(prepared, outputs, global_step):
+def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: int | None) -> dict[str, Any]:
     """Print the result that --assessment_method names; write eval_results.json and .txt, for clue_benchmark also ner_predict.json.
 
     Returns:
@@ -56,7 +59,7 @@ def report_evaluation(prepared, outputs, global_step):
     return results
 
 
-def report_predictions(prepared, outputs):
+def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
     """Write predictions.jsonl: text and entities of every sentence, in input order; for clue_benchmark also cluener_predict.json."""
     config, records, sentences = prepared.config, prepared.records["predict"], prepared.sources["predict"]
     predicted = _find_entities(config, _merge(records, _keep_tagged(records, outputs[0])))

@@ -7,13 +7,17 @@ has one [UNK] for a word of several characters, each of them becomes tokens of i
 import functools
 from bisect import bisect_left, bisect_right
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from src.tasks.ner.tags import Entity
-from src.text.tokenization import UNKNOWN
+from src.tasks.ner.tagged_text import Sentence
+from src.tasks.ner.tags import Entity, TagSet
+from src.text.tokenization import UNKNOWN, Tokenizer
 
 INSIDE, OVERLAP, NO_TOKENS, SHORTER = "inside a token", "overlaps another", "no tokens", "no tokens at an end"
 NO_TAGS = "the labels have no tags that tell it"
@@ -37,9 +41,9 @@ class EncodingReport:
     num_cut_sentences: int = 0
     num_cut_entities: int = 0
     num_empty: int = 0
-    unaligned: list = field(default_factory=list)
+    unaligned: list[tuple[int, Entity, str]] = field(default_factory=list)
 
-    def describe(self, path, sentences):
+    def describe(self, path: Path | str, sentences: Sequence[Sentence]) -> list[str]:
         """Lines for the log: counts, and the first unaligned entities by file, line, type and text."""
         lines = []
         if self.num_cut_sentences:
@@ -57,7 +61,15 @@ class EncodingReport:
         return lines
 
 
-def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<text>", tagged_pieces="all"):
+def encode_sentences(
+    sentences: Sequence[Sentence],
+    tokenizer: Tokenizer,
+    tag_set: TagSet,
+    seq_length: int,
+    windows: bool,
+    path: Path | str = "<text>",
+    tagged_pieces: str = "all",
+) -> tuple[list[dict[str, Any]], EncodingReport]:
     """Rows for the records, each [CLS] tokens [SEP], and an EncodingReport.
 
     Args:
@@ -115,7 +127,7 @@ def _check_types(path, sentence, tag_set):
             raise ValueError(f"{path}:{line}: the labels have no tag for {entity.type}; their types: {', '.join(tag_set.types)}")
 
 
-def find_continuations(tokenizer):
+def find_continuations(tokenizer: Tokenizer) -> set[int]:
     """The ids of word pieces that continue a word: set of int."""
     return {number for token, number in tokenizer.vocabulary.items() if token.startswith("##")}
 
@@ -231,7 +243,13 @@ def _label_window(tag_set, spans, first, tagged):
         return _label(tag_set, [part for part, whole in inside if part.end - part.start == whole], tagged)
 
 
-def merge_windows(sentence_ids, lengths, starts, ends, values):
+def merge_windows(
+    sentence_ids: Iterable[int],
+    lengths: Sequence[int],
+    starts: Sequence[np.ndarray],
+    ends: Sequence[np.ndarray],
+    values: Sequence[np.ndarray],
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """The value of every token, from the window where it has most context on the side where it has least (of equals, the first).
 
     Args:
@@ -262,7 +280,7 @@ def merge_windows(sentence_ids, lengths, starts, ends, values):
     return merged
 
 
-def find_entities(tag_set, starts, ends, label_ids):
+def find_entities(tag_set: TagSet, starts: Sequence[int], ends: Sequence[int], label_ids: Sequence[int]) -> list[Entity]:
     """Entities over characters, from the start of the first token to the end of the last, by the labels of a sentence's tokens; those of
     -1 are passed over."""
     tagged = [position for position, label_id in enumerate(label_ids) if label_id >= 0]

@@ -1,5 +1,8 @@
 """The form of entities in answers of the server."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import BaseModel, Field
 
 
@@ -19,6 +22,6 @@ class Entities(BaseModel):
     entities: list[Entity]
 
 
-def result_model(settings):
+def result_model(settings: Mapping[str, Any]) -> type[BaseModel]:
     """The model of one prediction."""
     return Entities

@@ -3,7 +3,9 @@
 import json
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from src.log import logger
 from src.tasks.ner.entity_xml import parse_sentences, read_encoded
@@ -24,9 +26,9 @@ class Sentence:
     """
 
     text: str
-    entities: tuple
+    entities: tuple[Entity, ...]
     line: int
-    entity_lines: tuple = field(default=(), compare=False)
+    entity_lines: tuple[int, ...] = field(default=(), compare=False)
     id: int | str | None = field(default=None, compare=False)
 
 
@@ -37,18 +39,18 @@ class TaggedText:
     scheme: that of its tags, None where it holds spans. unlabelled: the first line of JSON without "label", None if all have it.
     """
 
-    sentences: list
+    sentences: list[Sentence]
     scheme: str | None = None
     unlabelled: int | None = None
 
-    def labelled_sentences(self, path):
+    def labelled_sentences(self, path: Path | str) -> list[Sentence]:
         """The sentences, for training or evaluation; a ValueError that names `path` and line where a row has no "label"."""
         if self.unlabelled:
             raise ValueError(f'{path}:{self.unlabelled}: no "label"; training and evaluation need it in every row')
         return self.sentences
 
 
-def read_tagged(path, class_filter=()):
+def read_tagged(path: Path | str, class_filter: Iterable[str] = ()) -> TaggedText:
     """The TaggedText of a file, plain or .gz, whose form is recognised by its content.
 
     CLUENER: `{"text": …, "label": {type: {entity text: [[start, last], …]}}}` a line; without "label" there are no entities.
@@ -74,7 +76,7 @@ def read_tagged(path, class_filter=()):
     return _read_tags(path, text)
 
 
-def read_plain(path):
+def read_plain(path: Path | str) -> list[Sentence]:
     """A Sentence without entities of each line of a text file, plain or .gz; a blank line is an empty one."""
     text = read_text(path)
     _refuse_nul(path, text)

@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +17,8 @@ _TAG = re.compile(r"([BIMESLU])[-_](.+)", re.DOTALL)
 _PREFIXES = {"L": "E", "U": "S"}  # BILOU's names
 _ORDER = {"BIO": "BI", "BIOS": "BIS", "IOE": "IE", "BIOE": "BIE", "BIOES": "BIES", "BMES": "BMES"}
 
+Tag = tuple[str, str]  # a prefix and a type, ("O", "") outside
+
 
 class Entity(NamedTuple):
     """A typed span; `end` exclusive, in units of what the sequence is made of (characters, tokens)."""
@@ -24,7 +28,7 @@ class Entity(NamedTuple):
     end: int
 
 
-def parse_tag(tag):
+def parse_tag(tag: str) -> Tag:
     """(prefix, type): `B-PER` and `B_PER` as ("B", "PER"), `O` as ("O", ""); the prefixes L and U as E and S.
 
     Raises:
@@ -39,7 +43,7 @@ def parse_tag(tag):
     return _PREFIXES.get(prefix, prefix), entity_type
 
 
-def find_scheme(prefixes):
+def find_scheme(prefixes: Collection[str]) -> str:
     """The first of BIO, BIOS, IOE, BIOE, BIOES that has these prefixes, as `parse_tag` gives them; BMES where M is one of them.
 
     Raises:
@@ -54,7 +58,7 @@ def find_scheme(prefixes):
     return "BMES"
 
 
-def find_spans(tags):
+def find_spans(tags: Iterable[Tag]) -> list[Entity]:
     """The entities that a list of (prefix, type) stands for, in order, whatever their scheme.
 
     An entity goes on where I, M or E follows B, I or M of its type; any other tag but O begins one.
@@ -76,7 +80,7 @@ def _continues(previous, tag):
     return previous[1] == tag[1] and previous[0] in "BIM" and tag[0] in "IME"
 
 
-def spell(letters, length, inner="I"):
+def spell(letters: Collection[str], length: int, inner: str = "I") -> str:
     """The prefixes of an entity's tags, a str, where its type has tags with these prefixes.
 
     Args:
@@ -87,7 +91,7 @@ def spell(letters, length, inner="I"):
     return ("B" if "B" in letters else inner) + inner * (length - 2) + ("E" if "E" in letters else inner)
 
 
-def count_oddities(sentences, scheme):
+def count_oddities(sentences: Iterable[tuple[list[Tag], list[Entity]]], scheme: str) -> tuple[int, tuple[int, Entity] | None]:
     """Number of entities that are not tagged as their scheme tags them, and the first: (sentence, Entity) or None.
 
     Args:
@@ -114,7 +118,7 @@ class TagSet:
         scheme: what `find_scheme` calls it.
     """
 
-    labels: tuple
+    labels: tuple[str, ...]
     scheme: str
 
     @cached_property
@@ -131,16 +135,16 @@ class TagSet:
         return {name: {prefix for prefix, entity_type in self._tags if entity_type == name} for name in self.types}
 
     @cached_property
-    def types(self):
+    def types(self) -> tuple[str, ...]:
         """Entity types in order of first appearance."""
         return tuple(dict.fromkeys(entity_type for _, entity_type in self._tags if entity_type))
 
-    def find_spans(self, label_ids):
+    def find_spans(self, label_ids: Sequence[int]) -> list[Entity]:
         """The entities of a sequence of label ids (0 to C-1), over its positions."""
         assert min(label_ids, default=0) >= 0, "label ids of unlabelled positions are not to be decoded"
         return find_spans([self._tags[label_id] for label_id in label_ids])
 
-    def make_labels(self, length, spans):
+    def make_labels(self, length: int, spans: Iterable[Entity]) -> list[int]:
         """The label ids of a sequence with these entities, which must not overlap.
 
         Raises:
@@ -163,7 +167,7 @@ class TagSet:
             raise ValueError(f"the labels have no tag {prefix}-{entity_type}; their entity types: {', '.join(self.types)}")
         return self._ids[prefix, entity_type]
 
-    def allowed(self):
+    def allowed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What `make_labels` can write: (start bool [C], transitions bool [C, C] from -> to, end bool [C]).
 
         A type's own tags decide: I and M begin an entity where there is no B, and end one where there is no E; E is one alone where
@@ -186,14 +190,14 @@ class TagSet:
         return tag[0] in "OES" or ("S" if tag[0] == "B" else "E") not in self._letters[tag[1]]
 
 
-def make_tag_set(labels):
+def make_tag_set(labels: Iterable[str]) -> TagSet:
     """The TagSet of labels in id order; its scheme follows from their prefixes.
 
     Raises:
         ValueError: an unknown prefix, two schemes, a tag twice, no O, no other tag.
     """
     labels = tuple(labels)
-    first = {}
+    first: dict[Tag, str] = {}
     for label in labels:
         tag = parse_tag(label)
         if tag in first:
@@ -206,17 +210,17 @@ def make_tag_set(labels):
     return TagSet(labels, find_scheme({prefix for prefix, _ in first}))
 
 
-def list_labels(types, scheme, separator="-"):
+def list_labels(types: Iterable[str], scheme: str, separator: str = "-") -> tuple[str, ...]:
     """All tags of a scheme: O, then for each type those of its prefixes, B I (BIO) or B I E S (BIOES) for instance."""
     return (OUTSIDE, *(f"{prefix}{separator}{entity_type}" for entity_type in types for prefix in _ORDER[scheme]))
 
 
-def zoo_labels(types):
+def zoo_labels(types: Iterable[str]) -> tuple[str, ...]:
     """Tags in the order of MindSpore's model zoo: O, then S_ B_ M_ E_ of each type."""
     return (OUTSIDE, *(f"{prefix}_{entity_type}" for entity_type in types for prefix in "SBME"))
 
 
-def read_label_file(path):
+def read_label_file(path: Path | str) -> tuple[str, ...]:
     """Labels in id order, from a file of one of three forms, told apart by content.
 
     Tags one a line; entity types one a line (the model zoo's; `zoo_labels` of them); a JSON object {tag: id}.

@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+from typing import Any
+
+from mindspore import nn
 
 from src.formats import tokenizer_files
 from src.log import logger, shorten
@@ -10,6 +13,7 @@ from src.tasks import fine_tuning
 from src.tasks.fine_tuning import cached_rows, check_inputs
 from src.tasks.ner import inputs
 from src.tasks.ner.network import CrfLoss, Tagger, TaggerScores, TaggingLoss
+from src.tasks.ner.options import NerOptions
 from src.tasks.ner.results import report_evaluation, report_predictions, score
 from src.tasks.ner.tags import list_labels, make_tag_set, read_label_file
 from src.tasks.splits import wanted_splits
@@ -25,7 +29,7 @@ TARGETS = ("label_ids", "weights")
 LOSS_PARTS = ()
 
 
-def prepare(options):
+def prepare(options: NerOptions) -> Prepared:
     """Read the data; settle the tags and the casing; check that data, vocabulary and network fit.
 
     Returns:
@@ -62,23 +66,23 @@ def _make_records(config, split, path, sentences):
     return cached_rows(config, split, [path], lambda: inputs.make_chunks(config, split, path, sentences), config.seq_length, about)
 
 
-def network(config):
+def network(config: NerOptions) -> Tagger:
     """Network from token ids to logits [B, S, C], with a CRF also its scores."""
     allowed = make_tag_set(config.labels).allowed() if config.crf_constraints else None
     return Tagger(config.model, config.device, len(config.labels), config.with_lstm, config.use_crf, allowed)
 
 
-def loss(config):
+def loss(config: NerOptions) -> "TaggingLoss | CrfLoss":
     """Cross-entropy of tokens, or with a CRF -log p of rows."""
     return CrfLoss(config.device.unrolled) if config.use_crf else TaggingLoss()
 
 
-def describe(config):
+def describe(config: NerOptions) -> tuple[Any, ...]:
     """What goes beside a checkpoint, see `fine_tuning.describe`."""
     return fine_tuning.describe(config, config.labels)
 
 
-def for_evaluation(config, network):
+def for_evaluation(config: NerOptions, network: Tagger) -> tuple[nn.Cell, tuple[str, ...]]:
     """The cell whose outputs are scored, and its input columns."""
     return TaggerScores(network, loss(config)), (*INPUTS, "label_ids")
 

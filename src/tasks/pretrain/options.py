@@ -2,6 +2,9 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any, ClassVar
+
+from easydict import EasyDict
 
 from src.config.coercion import coerce
 from src.config.fields import setting
@@ -19,9 +22,10 @@ _DEFAULT_FOLDER = "./ckpt_0"
 _FOLDER = Path(__file__).resolve().parents[3] / "configs/networks"
 
 # The model zoo's values for pretraining (its config.py): what holds for an optimiser where nothing else is said.
-_POLYNOMIAL = {"schedule": "polynomial", "learning_rate": 3e-5, "warmup_steps": 10000}
-_CLIP, _FIRST_SCALE = {"clip": "per_parameter"}, {"loss_scale_value": 65536.0}
-OPTIMIZER_DEFAULTS = {
+_POLYNOMIAL: dict[str, Any] = {"schedule": "polynomial", "learning_rate": 3e-5, "warmup_steps": 10000}
+_CLIP: dict[str, Any] = {"clip": "per_parameter"}
+_FIRST_SCALE: dict[str, Any] = {"loss_scale_value": 65536.0}
+OPTIMIZER_DEFAULTS: dict[str, dict[str, Any]] = {
     "Lamb": {**_POLYNOMIAL, "end_learning_rate": 1e-10, "power": 10.0, "weight_decay": 0.01},
     "AdamWeightDecay": {**_POLYNOMIAL, "end_learning_rate": 0.0, "power": 5.0, "weight_decay": 1e-5},
     "Momentum": {"schedule": "constant", "learning_rate": 2e-5, "warmup_steps": 0, "weight_decay": 0.0},
@@ -31,6 +35,8 @@ OPTIMIZER_DEFAULTS = {
 @dataclasses.dataclass(frozen=True)
 class _PretrainingOptions(RunOptions):
     """What training and evaluation of a pretrained network share."""
+
+    WEIGHTS: ClassVar[str]
 
     bert_network: str = setting("base", "network of configs/networks: base, large, tiny are BERT; nezha is the model zoo's", NETWORKS)
     bert_config_file: str | None = setting(None, "network shape instead of --bert_network's; default: as beside the weights")
@@ -52,11 +58,11 @@ class _PretrainingOptions(RunOptions):
                 raise ValueError(f"bucket_list={self.bucket_list}: the largest must equal seq_length={self.seq_length}")
 
     @classmethod
-    def complete(cls, tree):
+    def complete(cls, tree: EasyDict) -> None:
         """Fill in the network's shape: the weights' own or the one that bert_network names, under what is given."""
         path, config_file = tree.get(cls.WEIGHTS), tree.get("bert_config_file")
         found = describe_weights(path, config_file) if path or config_file else None
-        if path:
+        if path and found:
             tree.setdefault("vocab_file_path", found.vocab_file)
             if not found.model and "bert_network" not in tree and not tree.get("model"):
                 weights.find(path)  # raises where there are none
@@ -113,7 +119,7 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
         if self.enable_global_norm:
             object.__setattr__(self, "optimizer", dataclasses.replace(self.optimizer, clip="global_norm"))
 
-    def check_run(self):
+    def check_run(self) -> None:
         if not self.data_dir:
             raise ValueError("no data: give --data_dir, a folder or file of records (python -m src.build_records makes them)")
         if self.train_with_eval and not self.eval_data_dir:
@@ -126,7 +132,7 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
             raise ValueError(f"device_num={self.device_num}, but the processes that train together are {place.world_size}")
 
     @classmethod
-    def complete(cls, tree):
+    def complete(cls, tree: EasyDict) -> None:
         """Also fill in the model zoo's values of the optimiser that is named."""
         super().complete(tree)
         if not tree.get("output_dir"):
@@ -139,17 +145,17 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
         tree.precision = {**_FIRST_SCALE, **tree.get("precision", {})}
 
     @property
-    def splits(self):
+    def splits(self) -> tuple[str, ...]:
         """The splits that the run reads."""
         return ("train", "eval") if self.train_with_eval else ("train",)
 
     @property
-    def checkpoint_dir(self):
+    def checkpoint_dir(self) -> str:
         """Folder that this run's checkpoints are written to and looked for in."""
         return self.output_dir
 
     @property
-    def evaluate_every(self):
+    def evaluate_every(self) -> int | None:
         """Updates between evaluations; None for none."""
         rows = self.train_batch_size * self.device.world_size * self.accumulation_steps
         return (self.eval_steps or max(1, self.eval_samples // rows)) if self.train_with_eval else None
@@ -178,12 +184,12 @@ class PretrainEvalOptions(_PretrainingOptions):
     eval_ckpt: str = setting(_DEFAULT_FOLDER, f"weights: {WEIGHT_FORMS}; of a folder the newest .ckpt")
     output_dir: str = setting("./pretrain_eval", "folder of eval_results.json and log.jsonl")
 
-    def check_run(self):
+    def check_run(self) -> None:
         if not self.eval_data_dir:
             raise ValueError("no data: give --eval_data_dir, a folder or file of records")
 
     @classmethod
-    def complete(cls, tree):
+    def complete(cls, tree: EasyDict) -> None:
         tree.setdefault("eval_ckpt", cls.eval_ckpt)
         super().complete(tree)
 

@@ -1,6 +1,9 @@
 """Options of run_squad.py."""
 
 import dataclasses
+from typing import Any
+
+from easydict import EasyDict
 
 from src.config.fields import setting
 from src.config.finetune import FineTuneOptions
@@ -10,7 +13,7 @@ LANGUAGES = ("en", "zh")
 _SPECIAL_TOKENS = 3  # [CLS] question [SEP] window [SEP]
 
 # The model zoo's values for this task (its squad yaml)
-_POLYNOMIAL = {"learning_rate": 1e-4, "end_learning_rate": 1e-11, "power": 5.0}
+_POLYNOMIAL: dict[str, Any] = {"learning_rate": 1e-4, "end_learning_rate": 1e-11, "power": 5.0}
 _WEIGHT_DECAY = 1e-3  # of AdamWeightDecay, by its newer and its older name
 
 
@@ -55,7 +58,7 @@ class SquadOptions(FineTuneOptions):
             raise ValueError(f"model.type_vocab_size={self.model.type_vocab_size}: question and text need two segments")
 
     @classmethod
-    def complete(cls, tree):
+    def complete(cls, tree: EasyDict) -> None:
         """Also fill in the model zoo's values of the optimiser that is named."""
         super().complete(tree)
         given = tree.get("optimizer", {})
