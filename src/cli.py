@@ -4,7 +4,9 @@ import argparse
 import io
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any, NoReturn, TextIO
 
 EXIT_CHECK_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -13,10 +15,10 @@ EXIT_BAD_INPUT = 2
 class Parser(argparse.ArgumentParser):
     """Raises a ValueError where argparse prints its usage; flags are not abbreviated, and the description stays as it is written."""
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter, **options})
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message}; see `{self.prog} --help`")
 
 
@@ -27,7 +29,7 @@ class Output:
     or a reader that is gone) the rest goes nowhere; of stdout stderr says so, unless it is that its reader has left.
     """
 
-    def __init__(self, stream):
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         if isinstance(stream, io.TextIOWrapper):  # others take any character
             stream.reconfigure(errors="backslashreplace")
@@ -35,20 +37,20 @@ class Output:
     def __getattr__(self, name):
         return getattr(self._stream, name)
 
-    def write(self, text):
+    def write(self, text: str) -> int:
         try:
             self._stream.write(text)
         except OSError as error:
             self.give_up(error)
         return len(text)
 
-    def flush(self):
+    def flush(self) -> None:
         try:
             self._stream.flush()
         except OSError as error:
             self.give_up(error)
 
-    def give_up(self, error):
+    def give_up(self, error: OSError) -> None:
         """Let the rest go nowhere, what the framework's libraries write too."""
         with suppress(OSError):  # the stream is no file
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
@@ -56,7 +58,7 @@ class Output:
             print(f"warning: standard output: {error.strerror}; the run goes on without it", file=sys.stderr, flush=True)
 
 
-def keep_output():
+def keep_output() -> None:
     """Make an Output of stdout and of stderr."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -67,7 +69,7 @@ def keep_output():
 
 
 @contextmanager
-def bad_input_exits():
+def bad_input_exits() -> Iterator[None]:
     """Turn errors about input into one line on stderr and exit code 2; BERT_TRACEBACK=1 shows where they arose.
 
     From here on no message ends the run, see `Output`.
@@ -83,7 +85,7 @@ def bad_input_exits():
 
 
 @contextmanager
-def not_input():
+def not_input() -> Iterator[None]:
     """Inside, a ValueError is a fault of the program, not of the user's input, and shows where it arose.
 
     Training that fails to converge ends with one line and exit code 1.
@@ -97,7 +99,7 @@ def not_input():
         sys.exit(EXIT_CHECK_FAILED)
 
 
-def printable(text):
+def printable(text: str) -> str:
     """The same with line breaks, escape codes and the like written out: names in strangers' files cannot draw lines of their own."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 

@@ -12,8 +12,10 @@ import os
 import shutil
 import tempfile
 import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 GZIP = b"\x1f\x8b"  # how such files begin
 
@@ -23,7 +25,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bert-mindspore"
 
 
-def read_bytes(path):
+def read_bytes(path: Path | str) -> bytes:
     """The content of a file, plain or gzip, which its first bytes tell.
 
     Raises:
@@ -38,7 +40,7 @@ def read_bytes(path):
         raise ValueError(f"{path}: damaged gzip file: {error}") from None
 
 
-def read_json_object(path):
+def read_json_object(path: Path | str) -> dict[str, Any]:
     """The content of a configuration file: dict."""
     if Path(path).exists() and not Path(path).is_file():
         raise ValueError(f"{path}: is no ordinary file; a JSON file is expected")
@@ -54,7 +56,7 @@ def read_json_object(path):
 
 
 @contextmanager
-def written_whole(path):
+def written_whole(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; renamed to it when the block succeeds, removed when it fails.
 
     The block may create a file or a folder there; the suffix of `path` is kept. After the block a power cut changes nothing more.
@@ -84,7 +86,7 @@ def written_whole(path):
         raise
 
 
-def move_whole(paths, folder):
+def move_whole(paths: Sequence[Path], folder: Path | str) -> None:
     """Move files or folders into a folder, in this order; a power cut leaves each of them whole, or as it was before.
 
     Args:
@@ -98,7 +100,7 @@ def move_whole(paths, folder):
     flush(folder)
 
 
-def flush(path):
+def flush(path: Path | str) -> None:
     """Wait until the disk has the content of a file, or the names in a folder.
 
     Raises:
@@ -129,7 +131,7 @@ def _make_folders(folder):
 
 
 @contextmanager
-def locked(folder, wait=True):
+def locked(folder: Path | str, wait: bool = True) -> Iterator[None]:
     """Inside, no other process is inside for the same folder, on this host or on another that shares it.
 
     Args:
@@ -158,7 +160,7 @@ _TRIES = 1000
 
 
 @contextmanager
-def hidden_folder(folder):
+def hidden_folder(folder: Path | str) -> Iterator[Path]:
     """Yield a folder inside `folder` for files that are moved out when all are whole; it is gone behind the block.
 
     `folder` is made if absent, and gone if it was made for nothing.
@@ -217,7 +219,7 @@ def _is_gone(path, file):
         return True
 
 
-def make_folder(path):
+def make_folder(path: Path | str) -> None:
     """Make a folder for results, and see that it can be written to.
 
     Raises:
@@ -228,7 +230,7 @@ def make_folder(path):
         pass
 
 
-def write_text(path, text):
+def write_text(path: Path | str, text: str) -> None:
     """Write a UTF-8 text file whole."""
     with written_whole(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         file.write(text)

@@ -1,11 +1,13 @@
 """The run scripts of fine-tuning: parse, start the device, run, draw, export."""
 
+from collections.abc import Sequence
+
 from src import cli, signals
 from src.config import loader
 from src.tasks.task import TASKS
 
 
-def main(name, argv=None):
+def main(name: str, argv: Sequence[str] | None = None) -> None:
     """Run a task of TASKS by the flags of its script."""
     task = TASKS[name]
     options = loader.load(task.options, argv)

@@ -7,6 +7,7 @@ Every file that `read_tagged` takes will do. A sentence too long is cut to one r
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -33,7 +34,7 @@ _COLUMNS = ("input_ids", "input_mask", "segment_ids", "label_ids")
 _ROWS_AT_ONCE = 512
 
 
-def preprocess(options):
+def preprocess(options: PreprocessingOptions) -> None:
     """Make the file that PreprocessingOptions ask for.
 
     Raises:
@@ -117,7 +118,7 @@ def _join_words(argv):
     return others if found.class_filter is None else [*others, f"--class_filter={','.join(' '.join(found.class_filter).split())}"]
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Parse, encode, write."""
     options = loader.load(PreprocessingOptions, _join_words(argv))
     with cli.bad_input_exits():

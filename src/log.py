@@ -3,7 +3,9 @@
 import json
 import logging
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -14,7 +16,7 @@ from src.ranks import find_rank
 class _RankFormatter(logging.Formatter):
     """Prefix every line with the rank when several processes write side by side."""
 
-    def format(self, record):
+    def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
         rank = find_rank()
         return f"[rank {rank}] {text}" if rank else text
@@ -23,7 +25,7 @@ class _RankFormatter(logging.Formatter):
 class _TqdmHandler(logging.Handler):
     """Write above a running progress bar instead of through it."""
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         try:
             tqdm.write(self.format(record), file=sys.stdout)
             sys.stdout.flush()
@@ -45,18 +47,18 @@ def _make_logger():
 logger = _make_logger()
 
 
-def format_fields(fields):
+def format_fields(fields: Mapping[str, Any]) -> str:
     """`{"step": 3, "loss": 0.51}` as `step=3 loss=0.51`: floats to six significant digits."""
     return " ".join(f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}" for key, value in fields.items())
 
 
-def shorten(names, limit=20):
+def shorten(names: Iterable[str], limit: int = 20) -> str:
     """`a, b and 3 more`: the first names of a list that may be long."""
     names = list(names)
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def progress(iterable=None, **options):
+def progress(iterable: Iterable[Any] | None = None, **options: Any) -> tqdm:
     """A tqdm bar on a terminal, silent elsewhere and beside other ranks (step lines tell the same there)."""
     is_one_of_many = bool(find_rank())  # mpirun gives each a terminal of its own
     return tqdm(iterable, disable=is_one_of_many or not sys.stdout.isatty(), file=sys.stdout, dynamic_ncols=True, leave=False, **options)
@@ -70,14 +72,15 @@ class RunLog:
         keep: go on with an existing file (resume) instead of starting anew; half a line at its end is cut off.
     """
 
-    def __init__(self, path, keep=False):
-        self._path, self._file = path, None
+    def __init__(self, path: Path | str | None, keep: bool = False) -> None:
+        self._path = path
+        self._file: TextIO | None = None
         if path is not None:
             if keep and Path(path).is_file():
                 _cut_half_line(path)
             self._file = Path(path).open("a" if keep else "w", encoding="utf-8", buffering=1)  # noqa: SIM115 (closed by close)
 
-    def write(self, record):
+    def write(self, record: Mapping[str, Any]) -> None:
         """Raises: OSError: it cannot be written, with the path."""
         if self._file is not None:
             try:
@@ -85,13 +88,13 @@ class RunLog:
             except OSError as error:
                 raise OSError(error.errno, error.strerror, str(self._path)) from error
 
-    def flush(self):
+    def flush(self) -> None:
         """Wait until what was written outlasts a power cut."""
-        if self._file is not None:
+        if self._path is not None:
             flush(self._path)
             flush(Path(self._path).parent)
 
-    def close(self):
+    def close(self) -> None:
         if self._file is not None:
             self._file.close()
 

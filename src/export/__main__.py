@@ -8,6 +8,7 @@ with exit code 1, and nothing is written. int8 is measured, not judged. Other fl
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from src import cli, signals
@@ -17,7 +18,7 @@ from src.config.model import describe_weights
 from src.tasks.task import TASKS
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Parse, load, export."""
     with cli.bad_input_exits():
         own, config = _parse(argv)

@@ -2,14 +2,18 @@
 
 import json
 import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from mindspore import Tensor
+from mindspore import Tensor, nn
 
 from src.bundle.graphs import TEXT_INPUTS, MindirGraph, OnnxGraph
 from src.export.examples import QUESTIONS, TEXTS
 from src.files import write_text
 from src.log import format_fields, logger
+from src.tasks.task import Task
 from src.text.tokenization import Tokenizer
 
 TOLERANCE = 1e-4
@@ -22,7 +26,7 @@ class DifferentOutputs(Exception):
     """The exported graph does not compute what the network computes."""
 
 
-def compare(task, config, network, folder, graphs, settings):
+def compare(task: Task, config: Any, network: nn.Cell, folder: Path, graphs: Mapping[str, Path], settings: dict[str, Any]) -> None:
     """Run every graph on the examples, all at once and each alone, beside the network; write export_report.json.
 
     Args:
@@ -35,7 +39,7 @@ def compare(task, config, network, folder, graphs, settings):
     inputs, lengths = make_examples(task, config, settings)
     expected = network(*(Tensor(array) for array in inputs.values()))
     expected = [output.asnumpy() for output in (expected if isinstance(expected, tuple) else (expected,))]
-    report = []
+    report: list[dict[str, Any]] = []
     for kind, path in graphs.items():
         graph = MindirGraph(path, task.training.INPUTS) if kind == "mindir" else OnnxGraph(path)
         entry = {"graph": kind, **_measure(graph, inputs, lengths, expected, task.export.split_outputs)}
@@ -50,7 +54,7 @@ def compare(task, config, network, folder, graphs, settings):
     write_text(folder / _REPORT, json.dumps({"tolerance": TOLERANCE, "examples": len(lengths), "graphs": report}, indent=2) + "\n")
 
 
-def make_examples(task, config, settings):
+def make_examples(task: Task, config: Any, settings: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[int]]:
     """Sentences as a batch: name of input -> int32 [rows, length], and the length of each row."""
     tokenizer = Tokenizer(config.vocab_file_path, getattr(config, "do_lower_case", None))
     texts, questions = tokenizer.encode(list(TEXTS)), tokenizer.encode(list(QUESTIONS))

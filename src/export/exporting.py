@@ -3,6 +3,7 @@
 import dataclasses
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from src import signals
 from src.bundle import folder as bundle_folder
@@ -12,18 +13,21 @@ from src.export.comparison import compare
 from src.files import hidden_folder, move_whole
 from src.formats import weights
 from src.log import logger
+from src.tasks.task import Task
 from src.text.tokenization import Tokenizer
 from src.train import checkpoint
 
 _FILES = {"onnx": "model.onnx", "int8": "model.int8.onnx", "mindir": "model.mindir"}
 
 
-def choose_format():
+def choose_format() -> str:
     """ONNX where its package is installed, else MINDIR."""
     return "ONNX" if find_spec("onnx") and find_spec("onnxruntime") else "MINDIR"
 
 
-def export(task, config, path, output, file_format, name=None, quantised=False):
+def export(
+    task: Task, config: Any, path: Path | str, output: Path | str, file_format: str, name: str | None = None, quantised: bool = False
+) -> None:
     """Write a bundle and compare its graphs with the network.
 
     Args:

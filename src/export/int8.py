@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import contextmanager
+from pathlib import Path
 
 import onnx
 
@@ -11,7 +12,7 @@ _ENCODER = "bert.encoder.layers."
 _WORDS = "bert.embeddings.word.weight"
 
 
-def quantize(path_in, path_out):
+def quantize(path_in: Path | str, path_out: Path | str) -> None:
     """Write the int8 form of a graph that onnx_graph.save wrote.
 
     The encoder's matrix products, which take the time, and the word embeddings, which take the room, become int8. Heads and pooler

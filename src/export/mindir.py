@@ -1,12 +1,15 @@
 """A network as MindSpore's MINDIR, batch and length dynamic."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import mindspore
-from mindspore import Tensor
+from mindspore import Tensor, nn
 
 from src.files import written_whole
 
 
-def write(network, inputs, path):
+def write(network: nn.Cell, inputs: Iterable[str], path: Path) -> None:
     """Export a network whole.
 
     Args:
@@ -23,6 +26,6 @@ def write(network, inputs, path):
             raise ValueError(f"{path}: MindSpore splits networks of 1 GB and more into several files; export ONNX instead")
 
 
-def make_inputs(inputs):
+def make_inputs(inputs: Iterable[str]) -> list[Tensor]:
     """Tensors without sizes that stand for inputs."""
     return [Tensor(shape=[None, None], dtype=mindspore.int32) for _ in inputs]
