@@ -1,4 +1,4 @@
-"""`setting`: a dataclass field that carries its help text and its allowed values, checked when the object is made."""
+"""Dataclass fields that carry a help text and the allowed values, which are checked when the object is made."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,10 +16,11 @@ def setting(
     """A field of an options class.
 
     Args:
-        default: the default value; a dataclass instance makes a nested group.
+        default: a dataclass instance makes a nested group.
         help: one line for `--help`.
         choices: allowed values, if they are few.
-        minimum, maximum: inclusive bounds; above: exclusive lower bound.
+        minimum, maximum: inclusive bounds.
+        above: exclusive lower bound.
     """
     bounds = {"choices": choices, "minimum": minimum, "maximum": maximum, "above": above}
     return dataclasses.field(default=default, metadata={"help": help, **bounds})

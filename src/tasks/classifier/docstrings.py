@@ -17,7 +17,7 @@ from src.cli import Parser, bad_input_exits
 from src.files import write_text
 from src.log import logger
 
-# kind -> (modules to train on, modules to test on); packages stand for all that is below them
+# kind -> (modules to train on, modules to test on); a package includes all modules below it
 KINDS = {
     "network": (
         "http urllib.request urllib.parse urllib.error socket ftplib poplib ssl xmlrpc socketserver",
@@ -75,10 +75,10 @@ def collect(modules: Iterable[str]) -> list[str]:
     """Docstrings of modules, read from their source without importing them.
 
     Args:
-        modules: names; a name that this Python has not is passed over.
+        modules: names; modules that this Python lacks are skipped.
 
     Returns:
-        list of one-line texts in order of appearance, without doctest prompts.
+        One-line texts in order of appearance, without doctest prompts.
     """
     texts = []
     for module in modules:
@@ -102,7 +102,7 @@ def _source_files(module):
 
 
 def _tidy(docstring):
-    """The docstring's paragraphs as single lines, those that are prose."""
+    """The paragraphs of prose in a docstring, each as one line."""
     for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(docstring)):
         text = " ".join(paragraph.split())
         if _MIN_WORDS <= len(text.split()) <= _MAX_WORDS and ">>>" not in text:
@@ -110,7 +110,7 @@ def _tidy(docstring):
 
 
 def build() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Train and dev rows: two lists of (text, kind), no text twice, none in both."""
+    """Rows (text, kind) for train and dev; no text occurs twice."""
     seen: set[str] = set()
     splits: tuple[list[tuple[str, str]], list[tuple[str, str]]] = ([], [])
     for kind, groups in KINDS.items():

@@ -1,4 +1,4 @@
-"""What a classification run tells and leaves: result lines, eval_results, evaluation.csv, predictions."""
+"""Results of a classification run: result lines, eval_results, evaluation.csv, predictions."""
 
 import csv
 import io
@@ -21,8 +21,8 @@ def score(prepared: Prepared, outputs: Sequence[Any]) -> dict[str, float]:
     """Measures of an evaluation.
 
     Args:
-        prepared: Prepared; label_ids of its eval rows are class ids, or the scores of a regression.
-        outputs: one list of logits float32 [C], a row each.
+        prepared: label_ids of its eval rows are class ids, or the scores of a regression.
+        outputs: one list, the logits float32 [C] of each row.
     """
     (logits,), labels = outputs, prepared.records["eval"].rows["label_ids"]
     if prepared.config.is_regression:
@@ -34,7 +34,7 @@ def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: i
     """Print the result as the model zoo does; write eval_results.json and .txt, and evaluation.csv for the figures.
 
     Returns:
-        what eval_results.json holds.
+        The content of eval_results.json.
     """
     config, metrics = prepared.config, score(prepared, outputs)
     (logits,), labels = outputs, prepared.records["eval"].rows["label_ids"]

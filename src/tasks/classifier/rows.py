@@ -1,4 +1,4 @@
-"""Labelled texts and pairs from the tables of classification and regression tasks; rows of NumPy for the records."""
+"""Texts and pairs with labels, from the tables of classification and regression tasks, and their rows for the records."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from src.text.tokenization import Tokenizer
 
 @dataclass(frozen=True)
 class Example:
-    """One row; `label` is the label's name, None where the file has none."""
+    """One row; `label` is the label's name, or None if the file has none."""
 
     text_a: str
     text_b: str | None
@@ -27,12 +27,11 @@ def read_examples(path: Path | str, data_set: DataSet, with_labels: bool) -> lis
 
     Args:
         path: TSV, CSV or JSON lines, plain or .gz.
-        data_set: DataSet.
-        with_labels: whether a missing label is an error and `data_set.skipped_label` skips its row; else a missing label column makes
-            labels None, and no row is skipped but those of other languages.
+        with_labels: whether a missing label is an error and rows with `data_set.skipped_label` are skipped; otherwise labels may be
+            missing, and only rows of other languages are skipped.
 
     Raises:
-        ValueError: empty file, header without the columns, a row of another width than the first, no row left; names file and line.
+        ValueError: empty file, header without the columns, a row of another width than the first, or no row left; with file and line.
     """
     rows = read_rows(path, data_set.separators)
     columns, header = _find_columns(path, data_set, rows[0], with_labels)
@@ -63,13 +62,13 @@ def read_examples(path: Path | str, data_set: DataSet, with_labels: bool) -> lis
 
 
 def _find_no_agreement(labels):
-    """`-` if it stands among labels of inference."""
+    """`-` if all other labels are ENTAILMENT's."""
     others = {label.casefold() for label in labels if label} - {NO_AGREEMENT}
     return NO_AGREEMENT if others and others.issubset((*ENTAILMENT, "contradictory")) else None
 
 
 def _find_columns(path, data_set, first_row, with_labels):
-    """Columns as indices, and whether the first row is a header: JSON's keys are one, of a table it is if a name stands in it."""
+    """Columns as indices, and whether the first row is a header: JSON's keys, or a table's row that has a column's name."""
     line, fields = first_row[0] or 1, [text.strip() for text in first_row[1]]
     columns = max(data_set.named, key=lambda columns: len(set(columns.names).intersection(fields)))
     header = first_row[0] == 0 or not set(columns.names).isdisjoint(fields)
@@ -94,7 +93,7 @@ def _find_columns(path, data_set, first_row, with_labels):
 
 
 def _choose_language(path, rows, index, language):
-    """The rows whose field at `index` is the language."""
+    """The rows whose field at `index` is this language."""
     if not (chosen := [row for row in rows if row[1][index] == language]):
         found = sorted({str(fields[index])[:20] for _, fields in rows})
         raise ValueError(f"{path}: no row of language={language}; found {shorten(map(repr, found))}")

@@ -1,4 +1,4 @@
-"""Classification of texts and pairs, and regression of a score: data, network, loss; results in classifier_results.py."""
+"""Classification of texts and pairs, and regression of a score: data, network and loss; the results are in results.py."""
 
 import dataclasses
 import functools
@@ -38,11 +38,11 @@ def prepare(options: ClassifierOptions) -> Prepared:
     """Read the data; settle the labels, the casing and the class weights; check that data, vocabulary and network fit.
 
     Returns:
-        Prepared. config: with labels, num_class, vocab_file_path, do_lower_case and class_weights filled in. sources: the Examples of
-        the predict split.
+        Prepared, with labels, num_class, vocab_file_path, do_lower_case and class_weights in its config, and the Examples of the
+        predict split in its sources.
 
     Raises:
-        ValueError, FileNotFoundError: naming what is missing or does not fit.
+        ValueError, FileNotFoundError: something is missing or does not fit; the message names it.
     """
     paths = {split: _find(options, split) for split in wanted_splits(options)}
     config = check_inputs(NAME, options, paths.values())
@@ -57,7 +57,7 @@ def prepare(options: ClassifierOptions) -> Prepared:
 
 
 class _Table:
-    """A data file; its examples are read when they are first asked for, and kept. None stands for those of a record file."""
+    """A data file whose examples are read on first use and kept; a record file has None."""
 
     def __init__(self, path: Path, config: ClassifierOptions, with_labels: bool) -> None:
         self.path, self.with_labels, self._config = path, with_labels, config
@@ -88,7 +88,7 @@ def loss(config: ClassifierOptions) -> "ClassificationLoss | RegressionLoss":
 
 
 def describe(config: ClassifierOptions) -> tuple[Any, ...]:
-    """What goes beside a checkpoint, see `fine_tuning.describe`."""
+    """The description beside a checkpoint; see `fine_tuning.describe`."""
     return fine_tuning.describe(config, config.labels or ("LABEL_0",))  # Hugging Face's name for the score of a regression
 
 
@@ -121,7 +121,7 @@ def _settle_labels(config, tables):
 
 
 def _find_labels(config, tables):
-    """Label names of the task, else of the training file (of the evaluation file where nothing is trained)."""
+    """The task's label names, else those of the training file (without training, of the evaluation file)."""
     table = tables.get("train") or next(iter(tables.values()))
     if not is_record_file(table.path):
         known = make_data_set(config.task_name, config.columns, config.language).labels
@@ -133,7 +133,7 @@ def _find_labels(config, tables):
 
 
 def _settle_class_weights(config, counts):
-    """Tell the class balance; give every class its weight where `class_weights` asks for any."""
+    """Log the class balance, and settle the weight of each class if `class_weights` is given."""
     shares = (f"{label}={count} ({count / counts.sum():.1%})" for label, count in zip(config.labels, counts))
     logger.info(f"training classes: {shorten(shares)}")
     if config.class_weights == ("balanced",):
@@ -176,7 +176,7 @@ def _make_chunks(config, split, table):
 
 
 def _show_example(split, example, row, tokenizer):
-    """Log a row as text, tokens, ids, mask and label: the first look that finds most mistakes."""
+    """Log a row as text, tokens, ids, mask and label, where most mistakes can be seen."""
     fields = {
         "text": example.text_a if example.text_b is None else f"{example.text_a} ||| {example.text_b}",
         "tokens": " ".join(tokenizer.tokens[number] for number in row["input_ids"]),
@@ -188,7 +188,7 @@ def _show_example(split, example, row, tokenizer):
 
 
 def _check_chunk(config, path, chunk):
-    """Ready-made records must fit the network: ids, lengths, labels."""
+    """Raise a ValueError if the ids, lengths or labels of ready-made records do not fit the network."""
     check_tokens(path, chunk.maxima(), config.model, config.seq_length)
     labels = chunk.rows["label_ids"]
     if config.is_regression:
