@@ -1,4 +1,4 @@
-"""Sentences with entities from MSRA's XML, in any encoding that it declares; nothing in it can expand or read other files."""
+"""Sentences with entities from MSRA's XML, in any declared encoding; external entities and document types are refused."""
 
 import codecs
 import re
@@ -19,10 +19,10 @@ _LAYOUT = re.compile(r"(?<!\s)\s*\n\s*")  # line breaks with the indentation aro
 
 
 def read_encoded(path: Path | str) -> str | None:
-    """The text of an XML file, plain or .gz, that is not in UTF-8, by its byte order mark or declaration; None of any other file.
+    """The text of an XML file, plain or .gz, whose byte order mark or declaration names an encoding other than UTF-8; else None.
 
     Raises:
-        ValueError: damaged gzip, an unknown encoding, or bytes that are not in the one declared.
+        ValueError: damaged gzip, an unknown encoding, or bytes that do not fit the declared encoding.
     """
     path = Path(path)
     if not path.is_file():
@@ -39,7 +39,7 @@ def read_encoded(path: Path | str) -> str | None:
         if codecs.lookup(encoding).name == "utf-8":
             return None
         if encoding in ("gb2312", "gbk"):
-            encoding = "gb18030"  # contains both, and files that say GB2312 often hold more
+            encoding = "gb18030"  # contains both, and files declared as GB2312 often have more characters
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data[: error.start].decode(encoding, "ignore").count("\n") + 1
@@ -49,14 +49,14 @@ def read_encoded(path: Path | str) -> str | None:
 
 
 def parse_sentences(path: Path | str, text: str, class_filter: set[str]) -> list[ParsedSentence]:
-    """(text, entities, line where it begins) of each child of the root; an element below a word that has a TYPE is an entity.
+    """The sentences, which are the children of the root; an element with a TYPE inside a sentence is an entity.
 
-    Line breaks in the text, with the white space around them, are layout and left out.
+    Line breaks in the text and the white space around them are layout, and left out.
 
     Args:
-        path: for messages.
-        text: of the whole file.
-        class_filter: set of the names of elements that count as entities; all if empty.
+        path: named in errors.
+        text: the whole file.
+        class_filter: names of the elements that count as entities; all if empty.
 
     Raises:
         ValueError: damaged XML, a document type, an empty sentence, an entity without type or text, a filter that names no element.

@@ -1,4 +1,4 @@
-"""Sentences of a run on named entities: which file, which rows of the records."""
+"""Files, sentences and rows of a run on named entities."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ _FILES = tuple(
 
 
 def find(config: NerOptions, split: str) -> Path:
-    """The file of a split; raw text to predict counts before any other."""
+    """The file of a split; raw text takes precedence for predict."""
     if split == "predict" and config.predict_text_file_path:
         if not Path(config.predict_text_file_path).is_file():
             raise FileNotFoundError(f"{config.predict_text_file_path}: no such file; --predict_text_file_path takes a sentence a line")
@@ -38,7 +38,7 @@ def find(config: NerOptions, split: str) -> Path:
 
 
 def read(config: NerOptions, split: str, path: Path) -> TaggedText | None:
-    """The TaggedText of a split's file; None of a record file."""
+    """The TaggedText of a split's file; None for a record file."""
     if is_record_file(path):
         return None
     if split == "predict" and config.predict_text_file_path:
@@ -47,7 +47,7 @@ def read(config: NerOptions, split: str, path: Path) -> TaggedText | None:
 
 
 def sentences_of(config: NerOptions, split: str, path: Path, read: TaggedText | None) -> list[Sentence] | None:
-    """The sentences of what `read` gave, with the types of the config's labels; None of a record file."""
+    """The sentences of a TaggedText, their types spelt as in the labels; None for a record file."""
     if read is None:
         return None
     if split == "predict":
@@ -56,7 +56,7 @@ def sentences_of(config: NerOptions, split: str, path: Path, read: TaggedText | 
 
 
 def _name_as_the_labels(path, sentences, types):
-    """The sentences; types that differ from those of the labels in case alone are named as these."""
+    """The sentences, with types spelt as in the labels where they differ only in case."""
     known = match_case({entity.type for sentence in sentences for entity in sentence.entities}, types)
     if not known:
         return sentences
@@ -69,7 +69,7 @@ def _name_as_the_labels(path, sentences, types):
 
 
 def make_chunks(config: NerOptions, split: str, path: Path, sentences: list[Sentence] | None) -> Iterator[Chunk]:
-    """The rows of a split for `cached_records`, from sentences, or where they are None from the records of the file."""
+    """The rows of a split, from its sentences; from the records of the file if they are None."""
     tag_set, tokenizer = make_tag_set(config.labels), Tokenizer(config.vocab_file_path, config.do_lower_case)
     if sentences is None:
         first = 0
@@ -88,10 +88,9 @@ def make_chunks(config: NerOptions, split: str, path: Path, sentences: list[Sent
 
 
 def _complete(path, chunk, first, tag_set, tokenizer, untagged):
-    """Ready-made rows as `encode_sentences` makes them: no label at [CLS], [SEP] and tokens that are `untagged`, tags that make entities,
-    positions instead of characters.
+    """Ready-made rows in the form of `encode_sentences`, with positions instead of characters.
 
-    Entities are tagged as `make_labels` tags them.
+    [CLS], [SEP] and `untagged` tokens have no label, and entities are tagged as `make_labels` tags them.
     """
     ids, labels = chunk.tokens["input_ids"], chunk.tokens["label_ids"].astype(np.int32)
     ends = np.cumsum(chunk.lengths, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The form of entities in answers of the server."""
+"""The form of entities in the server's answers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,5 +23,5 @@ class Entities(BaseModel):
 
 
 def result_model(settings: Mapping[str, Any]) -> type[BaseModel]:
-    """The model of one prediction."""
+    """The form of one prediction."""
     return Entities

@@ -1,4 +1,4 @@
-"""Texts with named entities: windows of tokens for the graph, and entities of their logits."""
+"""Windows of tokens for the graph from texts, and entities from their logits."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,22 +11,22 @@ from src.tasks.ner.tagged_text import Sentence
 from src.tasks.ner.tags import make_tag_set
 from src.text.tokenization import Tokenizer
 
-PER_TOKEN = (True, None, None, None)  # a CRF's parameters are the same for every row
+PER_TOKEN = (True, None, None, None)  # logits have values per token; a CRF's parameters belong to no row
 EXAMPLE = {"text": "Angela Merkel visited Paris in May."}  # on the served page
 
 
 def describe(settings: Mapping[str, Any]) -> tuple[tuple[str, ...], str | None]:
-    """The keys of an instance, and what a bare text stands for."""
+    """The keys of an instance, and the key that a bare text stands for."""
     return ("text",), "text"
 
 
 def takes_top_k(settings: Mapping[str, Any]) -> bool:
-    """Whether results are a choice among several."""
+    """Whether a result is a choice among several labels."""
     return False
 
 
 def check(settings: Mapping[str, Any]) -> None:
-    """Raises: ValueError: a setting that no answer can be found with."""
+    """Raise a ValueError for settings that make decoding impossible."""
     if type(settings.get("use_crf", False)) is not bool:
         raise ValueError("use_crf must be true or false")
     if settings.get("tagged_pieces", "all") not in ("all", "first"):
@@ -34,7 +34,7 @@ def check(settings: Mapping[str, Any]) -> None:
 
 
 def shapes(settings: Mapping[str, Any], num_labels: int, rows: int, length: int) -> dict[str, tuple[int, ...]]:
-    """The graph's outputs for so many rows of one length: name -> shape."""
+    """Name -> shape of the graph's outputs, for a number of rows of one length."""
     crf = {"transitions": (num_labels, num_labels), "start": (num_labels,), "end": (num_labels,)} if settings.get("use_crf") else {}
     return {"logits": (rows, length, num_labels), **crf}
 
@@ -42,7 +42,7 @@ def shapes(settings: Mapping[str, Any], num_labels: int, rows: int, length: int)
 def encode(
     description: Any, tokenizer: Tokenizer, instances: list[Any]
 ) -> tuple[list[tuple[list[int], list[int]]], tuple[list[Sentence], list[dict[str, Any]]]]:
-    """(rows, what `decode` needs): rows are (input_ids, token_type_ids); a long text has several, which overlap."""
+    """Rows (input_ids, token_type_ids), several overlapping ones for a long text, and the sentences and rows that `decode` needs."""
     sentences = [Sentence(each["text"], (), 1) for each in take_texts(instances, *describe(description.settings))]
     settings, tag_set = description.settings, make_tag_set(description.labels)
     pieces = settings.get("tagged_pieces", "all")
@@ -53,7 +53,7 @@ def encode(
 def decode(
     description: Any, memory: tuple[list[Sentence], list[dict[str, Any]]], outputs: list[tuple[np.ndarray, ...]], top_k: int | None
 ) -> list[dict[str, Any]]:
-    """A dict for each text: text, entities (type, start, end, text), by characters, end exclusive."""
+    """For each text: text and entities (type, start, end, text) in characters, end exclusive."""
     sentences, rows = memory
     tags = [np.where(np.array(row["label_ids"]) < 0, -1, np.pad(_tag(*arrays), 1)) for row, arrays in zip(rows, outputs)]
     starts = [np.array(row["starts"]) for row in rows]
