@@ -1,4 +1,4 @@
-"""The run scripts of fine-tuning: parse, start the device, run, draw, export."""
+"""The run scripts of fine-tuning: parse flags, start the device, run, plot, export."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from src.tasks.task import TASKS
 
 
 def main(name: str, argv: Sequence[str] | None = None) -> None:
-    """Run a task of TASKS by the flags of its script."""
+    """Run one of TASKS with its script's flags."""
     task = TASKS[name]
     options = loader.load(task.options, argv)
     with cli.bad_input_exits():

@@ -1,4 +1,4 @@
-"""The proof of an export: graph and network on the same sentences."""
+"""Comparison of an exported graph with the network on the same sentences."""
 
 import json
 import time
@@ -18,8 +18,8 @@ from src.text.tokenization import Tokenizer
 
 TOLERANCE = 1e-4
 _REPORT = "export_report.json"
-_LONGEST = 128  # tokens of an example
-_REPEATS = 5  # of a timed run
+_LONGEST = 128  # maximum length of an example in tokens
+_REPEATS = 5  # timed runs
 
 
 class DifferentOutputs(Exception):
@@ -27,14 +27,17 @@ class DifferentOutputs(Exception):
 
 
 def compare(task: Task, config: Any, network: nn.Cell, folder: Path, graphs: Mapping[str, Path], settings: dict[str, Any]) -> None:
-    """Run every graph on the examples, all at once and each alone, beside the network; write export_report.json.
+    """Compare every graph with the network on the examples, all at once and one by one; write export_report.json.
 
     Args:
-        task: Task. config: its options. network: the cell in evaluation mode.
-        folder: of the report. graphs: kind -> path, the first of full precision. settings: of the bundle.
+        config: the task's options.
+        network: in evaluation mode.
+        folder: folder of the report.
+        graphs: kind -> path; the first one has full precision.
+        settings: of the bundle.
 
     Raises:
-        DifferentOutputs: of a graph that is not quantised.
+        DifferentOutputs: a graph that is not quantised differs.
     """
     inputs, lengths = make_examples(task, config, settings)
     expected = network(*(Tensor(array) for array in inputs.values()))
@@ -55,7 +58,7 @@ def compare(task: Task, config: Any, network: nn.Cell, folder: Path, graphs: Map
 
 
 def make_examples(task: Task, config: Any, settings: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[int]]:
-    """Sentences as a batch: name of input -> int32 [rows, length], and the length of each row."""
+    """The example sentences as a batch, input name -> int32 [rows, length], and the length of each row."""
     tokenizer = Tokenizer(config.vocab_file_path, getattr(config, "do_lower_case", None))
     texts, questions = tokenizer.encode(list(TEXTS)), tokenizer.encode(list(QUESTIONS))
     longest = min(config.seq_length or _LONGEST, _LONGEST, config.model.max_position_embeddings)
@@ -72,7 +75,7 @@ def make_examples(task: Task, config: Any, settings: dict[str, Any]) -> tuple[di
 
 
 def _measure(graph, inputs, lengths, expected, split_outputs):
-    """The largest difference of the outputs, of the batch and of each row alone, and seconds of the batch."""
+    """The largest difference of the outputs, for the batch and for each row alone, and the seconds that the batch takes."""
     found = graph.run(*(inputs[name] for name in graph.inputs))
     found, found_alone = split_outputs(found, len(lengths), lengths)
     expected, expected_alone = split_outputs(expected, len(lengths), lengths)

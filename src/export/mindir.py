@@ -1,4 +1,4 @@
-"""A network as MindSpore's MINDIR, batch and length dynamic."""
+"""Export as MindSpore's MINDIR, with dynamic batch size and length."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,12 +10,12 @@ from src.files import written_whole
 
 
 def write(network: nn.Cell, inputs: Iterable[str], path: Path) -> None:
-    """Export a network whole.
+    """Export a network as one file, written whole.
 
     Args:
-        network: cell in evaluation mode, of plain ops: a kernel compiled here runs nowhere else.
+        network: in evaluation mode, of plain ops, as a kernel compiled here runs nowhere else.
         inputs: names of its inputs, all int32 [batch, length].
-        path: the file, ending in .mindir.
+        path: ends in .mindir.
 
     Raises:
         ValueError: MindSpore would write more than one file.
@@ -27,5 +27,5 @@ def write(network: nn.Cell, inputs: Iterable[str], path: Path) -> None:
 
 
 def make_inputs(inputs: Iterable[str]) -> list[Tensor]:
-    """Tensors without sizes that stand for inputs."""
+    """Tensors of unknown size, one per input."""
     return [Tensor(shape=[None, None], dtype=mindspore.int32) for _ in inputs]
