@@ -264,7 +264,10 @@ IMPOSSIBLE = {
         {"labels": "positive,negative,other", "assessment_method": "auc"},
         "assessment_method=auc: is for two classes",
     ),
-    "no half": ({"head": "rcnn", "model.hidden_size": 1, "model.num_attention_heads": 1}, "head=rcnn needs model.hidden_size of 2"),
+    "no half": (
+        {"head": "rcnn", "model.hidden_size": 1, "model.num_attention_heads": 1},
+        "head=rcnn needs model.hidden_size of at least 2",
+    ),
     "no schema": ({"schema_file_path": "/nope.json"}, "/nope.json: no such file"),
     "a negative seed": ({"seeds": "1,-1"}, "seeds=1,-1 is not allowed"),
 }

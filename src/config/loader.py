@@ -84,7 +84,7 @@ def build(options_class: Any, tree: Mapping[str, Any], prefix: str = "") -> Any:
 
 def to_dict(options: Any) -> dict[str, Any]:
     """The options as nested plain values, which `yaml.safe_dump` can write and `build` can read."""
-    plain = {}
+    plain: dict[str, Any] = {}
     for name in _settable(type(options)):
         value = getattr(options, name)
         if dataclasses.is_dataclass(value):
