@@ -1,76 +1,78 @@
-"""What all commands share: exit codes, errors about input as one line, a parser whose errors are such, output that ends no run."""
+"""Basics of all commands: exit codes, one-line errors about input, a parser that raises them, output that never ends a run."""
 
 import argparse
 import io
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any, NoReturn, TextIO
 
 EXIT_CHECK_FAILED = 1
 EXIT_BAD_INPUT = 2
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises a ValueError where argparse prints its usage; flags are not abbreviated, and the description stays as it is written."""
+    """Raises a ValueError where argparse prints its usage; abbreviated flags are refused, and the description is not wrapped."""
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter, **options})
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message}; see `{self.prog} --help`")
 
 
 class Output:
-    """A text stream of the process for messages, which are never worth the run.
+    """A text stream for messages whose errors never end the run.
 
-    A character that the stream's encoding lacks is written as its code. Where nothing can be written any more (a full disk, a terminal
-    or a reader that is gone) the rest goes nowhere; of stdout stderr says so, unless it is that its reader has left.
+    A character that the stream's encoding lacks is written as its code. After a failure (a full disk, a closed terminal or pipe) the
+    rest is dropped; for stdout a warning on stderr says so, unless its reader has left.
     """
 
-    def __init__(self, stream):
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        if isinstance(stream, io.TextIOWrapper):  # others take any character
+        if isinstance(stream, io.TextIOWrapper):  # other streams take any character
             stream.reconfigure(errors="backslashreplace")
 
     def __getattr__(self, name):
         return getattr(self._stream, name)
 
-    def write(self, text):
+    def write(self, text: str) -> int:
         try:
             self._stream.write(text)
         except OSError as error:
             self.give_up(error)
         return len(text)
 
-    def flush(self):
+    def flush(self) -> None:
         try:
             self._stream.flush()
         except OSError as error:
             self.give_up(error)
 
-    def give_up(self, error):
-        """Let the rest go nowhere, what the framework's libraries write too."""
-        with suppress(OSError):  # the stream is no file
+    def give_up(self, error: OSError) -> None:
+        """Drop the rest, including what the framework's libraries write."""
+        with suppress(OSError):  # a stream without a file
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
         if self is sys.stdout and not isinstance(error, BrokenPipeError):
             print(f"warning: standard output: {error.strerror}; the run goes on without it", file=sys.stderr, flush=True)
 
 
-def keep_output():
-    """Make an Output of stdout and of stderr."""
+def keep_output() -> None:
+    """Replace stdout and stderr by an Output."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by who started the process
-            stream = open(os.devnull, "w")  # noqa: SIM115 (as long as the process)
+        if stream is None:  # closed by the parent process
+            stream = open(os.devnull, "w")  # noqa: SIM115 (open as long as the process lives)
         if not isinstance(stream, Output):
             setattr(sys, name, Output(stream))
 
 
 @contextmanager
-def bad_input_exits():
-    """Turn errors about input into one line on stderr and exit code 2; BERT_TRACEBACK=1 shows where they arose.
+def bad_input_exits() -> Iterator[None]:
+    """Turn errors about input into one line on stderr and exit code 2; BERT_TRACEBACK=1 shows the traceback.
 
-    From here on no message ends the run, see `Output`.
+    From here on no message ends the run; see `Output`.
     """
     keep_output()
     try:
@@ -83,8 +85,8 @@ def bad_input_exits():
 
 
 @contextmanager
-def not_input():
-    """Inside, a ValueError is a fault of the program, not of the user's input, and shows where it arose.
+def not_input() -> Iterator[None]:
+    """Inside, a ValueError is a fault of the program, not of the user's input, and gives a traceback.
 
     Training that fails to converge ends with one line and exit code 1.
     """
@@ -97,8 +99,8 @@ def not_input():
         sys.exit(EXIT_CHECK_FAILED)
 
 
-def printable(text):
-    """The same with line breaks, escape codes and the like written out: names in strangers' files cannot draw lines of their own."""
+def printable(text: str) -> str:
+    """The text with line breaks and control characters escaped, so that names in untrusted files cannot forge lines."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 

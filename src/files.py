@@ -1,7 +1,7 @@
-"""Files written whole: a temporary name beside the target, then a rename; a failure leaves no half file. And files read, plain or gzip.
+"""Files written whole, by renaming a temporary file, so that a failure leaves no half file; and files read, plain or gzip.
 
-A rename may reach the disk long before the content of the file: a power cut would leave an empty file under the final name. Therefore
-the content is flushed before the rename, and the folder after it.
+A rename may reach the disk long before the content of the file, and a power cut would then leave an empty file under the final name.
+Therefore the content is flushed before the rename, and the folder after it.
 """
 
 import errno
@@ -12,22 +12,25 @@ import os
 import shutil
 import tempfile
 import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-GZIP = b"\x1f\x8b"  # how such files begin
+GZIP = b"\x1f\x8b"  # the first bytes of a gzip file
 
 
 def cache_folder() -> Path:
-    """Where what is made once for this machine is kept: ~/.cache/bert-mindspore, or below $XDG_CACHE_HOME."""
+    """The folder for files made once per machine: ~/.cache/bert-mindspore, or below $XDG_CACHE_HOME."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bert-mindspore"
 
 
-def read_bytes(path):
-    """The content of a file, plain or gzip, which its first bytes tell.
+def read_bytes(path: Path | str) -> bytes:
+    """The content of a file, plain or gzip, which is recognised by its first bytes.
 
     Raises:
-        OSError: it cannot be read. ValueError: damaged gzip.
+        OSError: the file cannot be read.
+        ValueError: damaged gzip.
     """
     data = Path(path).read_bytes()
     if data[: len(GZIP)] != GZIP:
@@ -38,8 +41,8 @@ def read_bytes(path):
         raise ValueError(f"{path}: damaged gzip file: {error}") from None
 
 
-def read_json_object(path):
-    """The content of a configuration file: dict."""
+def read_json_object(path: Path | str) -> dict[str, Any]:
+    """The content of a JSON file whose top level is an object."""
     if Path(path).exists() and not Path(path).is_file():
         raise ValueError(f"{path}: is no ordinary file; a JSON file is expected")
     try:
@@ -54,13 +57,13 @@ def read_json_object(path):
 
 
 @contextmanager
-def written_whole(path):
-    """Yield a temporary path beside `path`; renamed to it when the block succeeds, removed when it fails.
+def written_whole(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, which is renamed to it when the block succeeds and removed when it fails.
 
-    The block may create a file or a folder there; the suffix of `path` is kept. After the block a power cut changes nothing more.
+    The block may create a file or a folder there; it has the suffix of `path`. After the block, a power cut loses nothing.
 
     Raises:
-        OSError: with the name of `path` where the temporary one's is meant; or `path` is a device, which is not to be replaced.
+        OSError: names `path` instead of the temporary path; also raised if `path` is a device, which must not be replaced.
     """
     path = Path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
@@ -84,12 +87,12 @@ def written_whole(path):
         raise
 
 
-def move_whole(paths, folder):
-    """Move files or folders into a folder, in this order; a power cut leaves each of them whole, or as it was before.
+def move_whole(paths: Sequence[Path], folder: Path | str) -> None:
+    """Move files or folders into a folder in this order; after a power cut each is either moved whole or unchanged.
 
     Args:
-        paths: on the file system of `folder`; what has the same name there is replaced.
-        folder: that exists.
+        paths: on the file system of `folder`; files of the same name there are replaced.
+        folder: must exist.
     """
     for path in paths:
         _flush_tree(path)
@@ -98,11 +101,11 @@ def move_whole(paths, folder):
     flush(folder)
 
 
-def flush(path):
-    """Wait until the disk has the content of a file, or the names in a folder.
+def flush(path: Path | str) -> None:
+    """Wait until the content of a file, or the names in a folder, are on the disk.
 
     Raises:
-        OSError: it cannot be written. Folders of file systems that cannot flush any are passed over.
+        OSError: they cannot be written; a folder on a file system that cannot flush folders is skipped.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -121,7 +124,7 @@ def _flush_tree(path):
 
 
 def _make_folders(folder):
-    """Make a folder and those above it that are absent, and flush the folders that hold their names."""
+    """Make a folder and its missing parents, and flush the folders that have their names."""
     new = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for each in new:
@@ -129,15 +132,15 @@ def _make_folders(folder):
 
 
 @contextmanager
-def locked(folder, wait=True):
-    """Inside, no other process is inside for the same folder, on this host or on another that shares it.
+def locked(folder: Path | str, wait: bool = True) -> Iterator[None]:
+    """Hold a lock on a folder, against processes on this host and on others that share the folder.
 
     Args:
         folder: made if absent.
-        wait: until the other process has left; False does not.
+        wait: whether to wait for a process that holds the lock.
 
     Raises:
-        BlockingIOError: another process is inside, and wait is False.
+        BlockingIOError: another process holds the lock, and wait is False.
     """
     _make_folders(Path(folder))
     with open(Path(folder) / ".lock", "a") as file:  # a folder itself cannot be locked on NFS
@@ -149,28 +152,29 @@ def _lock(file, wait):
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):  # file systems without locks
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):  # the file system has no locks
             raise
 
 
-HIDDEN = ".bert-mindspore."  # begins names that are there while a folder is filled
+HIDDEN = ".bert-mindspore."  # prefix of temporary names while a folder is filled
 _TRIES = 1000
 
 
 @contextmanager
-def hidden_folder(folder):
-    """Yield a folder inside `folder` for files that are moved out when all are whole; it is gone behind the block.
+def hidden_folder(folder: Path | str) -> Iterator[Path]:
+    """Yield a folder inside `folder` for files that are moved out once all are whole; it is removed after the block.
 
-    `folder` is made if absent, and gone if it was made for nothing.
+    `folder` is made if absent, and removed again if it stays empty.
 
     Raises:
-        ValueError: another process is in such a block. OSError: of the block, its file named as it would be in `folder`.
+        ValueError: another process is in such a block for `folder`.
+        OSError: an error of the block, with the file named as if it were in `folder`.
     """
     folder = Path(folder)
     was_there = folder.exists()
     try:
         with _locked_alone(folder):
-            for left in folder.glob(f"{HIDDEN}*"):  # by a process that was killed
+            for left in folder.glob(f"{HIDDEN}*"):  # left by a process that was killed
                 if left.is_dir() and not left.is_symlink():
                     shutil.rmtree(left)
             with tempfile.TemporaryDirectory(prefix=HIDDEN, dir=folder) as hidden:
@@ -187,7 +191,7 @@ def hidden_folder(folder):
 
 @contextmanager
 def _locked_alone(folder):
-    """As `locked`, by a file that is gone afterwards: a process that had opened it before sees that, and opens the next one."""
+    """Like `locked`, with a lock file that is removed afterwards; a process that had it open notices that and opens a new one."""
     path, left = folder / f"{HIDDEN}lock", _TRIES
     with ExitStack() as stack:
         while True:
@@ -197,7 +201,7 @@ def _locked_alone(folder):
                 _lock(file, wait=False)
             except BlockingIOError:
                 raise ValueError(f"{folder}: another process writes there at this moment") from None
-            except (FileNotFoundError, FileExistsError):  # another process, which had made the folder for nothing, has removed it
+            except (FileNotFoundError, FileExistsError):  # another process has removed the folder, which it had made and left empty
                 if (left := left - 1) == 0:
                     raise
             else:
@@ -210,25 +214,25 @@ def _locked_alone(folder):
 
 
 def _is_gone(path, file):
-    """Whether an open file has no longer this path."""
+    """Whether an open file is no longer the one at this path."""
     try:
         return not os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return True
 
 
-def make_folder(path):
-    """Make a folder for results, and see that it can be written to.
+def make_folder(path: Path | str) -> None:
+    """Make a folder for results, and check that files can be written to it.
 
     Raises:
-        OSError: naming the folder: a file is in its place, or it cannot be written.
+        OSError: a file has this path, or the folder cannot be written to; the message names it.
     """
     _make_folders(Path(path))
     with tempfile.TemporaryFile(dir=path):
         pass
 
 
-def write_text(path, text):
+def write_text(path: Path | str, text: str) -> None:
     """Write a UTF-8 text file whole."""
     with written_whole(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         file.write(text)

@@ -1,12 +1,14 @@
-"""The run scripts of fine-tuning: parse, start the device, run, draw, export."""
+"""The run scripts of fine-tuning: parse flags, start the device, run, plot, export."""
+
+from collections.abc import Sequence
 
 from src import cli, signals
 from src.config import loader
 from src.tasks.task import TASKS
 
 
-def main(name, argv=None):
-    """Run a task of TASKS by the flags of its script."""
+def main(name: str, argv: Sequence[str] | None = None) -> None:
+    """Run one of TASKS with its script's flags."""
     task = TASKS[name]
     options = loader.load(task.options, argv)
     with cli.bad_input_exits():

@@ -1,12 +1,13 @@
-"""Tagged sentences to a MindRecord with the model zoo's columns, which run_ner.py takes as data: the zoo's command, from any folder.
+"""Convert tagged sentences to a MindRecord with the model zoo's columns, for run_ner.py; the zoo's command, from any folder.
 
     python src/finetune_data_preprocess.py --data_dir=msra_dataset.xml --vocab_file=vocab.txt --save_path=msra.mindrecord \
         --label2id=types.txt --max_seq_len=128 --class_filter NAMEX --split_begin=0.0 --split_end=1.0
 
-Every file that `read_tagged` takes will do. A sentence too long is cut to one row, which ends before an entity that the cut goes through.
+All files that `read_tagged` reads are accepted. A long sentence is cut to one row, which ends before an entity that would be cut.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -33,11 +34,11 @@ _COLUMNS = ("input_ids", "input_mask", "segment_ids", "label_ids")
 _ROWS_AT_ONCE = 512
 
 
-def preprocess(options):
-    """Make the file that PreprocessingOptions ask for.
+def preprocess(options: PreprocessingOptions) -> None:
+    """Write the MindRecord.
 
     Raises:
-        ValueError, OSError: about the input, naming file and line.
+        ValueError, OSError: the input is wrong; the message names file and line.
     """
     tag_set, tokenizer = make_tag_set(read_label_file(options.label2id)), Tokenizer(options.vocab_file, options.do_lower_case)
     logger.info(f"text is {'' if tokenizer.do_lower_case else 'not '}lower-cased, {tokenizer.casing_reason}")
@@ -67,7 +68,7 @@ def preprocess(options):
 
 
 def _choose(options, sentences):
-    """The sentences from split_begin to split_end, which excludes its own."""
+    """The sentences from split_begin to split_end, which is exclusive."""
     begin, end = (int(len(sentences) * share) for share in (options.split_begin, options.split_end))
     if begin == end:
         part = f"split_begin={options.split_begin} to split_end={options.split_end}"
@@ -76,7 +77,7 @@ def _choose(options, sentences):
 
 
 def _lay_out(row):
-    """(ids, labels) of a row without the tokens of a cut entity, which a label of the file cannot tell; () if no others are there."""
+    """(ids, labels) of a row without the tokens of a cut entity, for which the file has no label; () if there are no others."""
     labels = row["label_ids"][1:-1]
     while labels and labels[-1] < 0:
         labels.pop()
@@ -85,7 +86,7 @@ def _lay_out(row):
 
 
 def _write(path, rows, length, description):
-    """Write the MindRecord and its index, whole: under a temporary folder beside, then renamed."""
+    """Write the MindRecord and its index whole, by moving them from a temporary folder."""
     make_folder(path.parent)
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
@@ -117,7 +118,7 @@ def _join_words(argv):
     return others if found.class_filter is None else [*others, f"--class_filter={','.join(' '.join(found.class_filter).split())}"]
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Parse, encode, write."""
     options = loader.load(PreprocessingOptions, _join_words(argv))
     with cli.bad_input_exits():

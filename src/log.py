@@ -1,9 +1,11 @@
-"""The one logger, progress on a terminal, and log.jsonl, the machine-readable record of a run."""
+"""The logger, the progress bar, and log.jsonl, the machine-readable record of a run."""
 
 import json
 import logging
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -12,22 +14,22 @@ from src.ranks import find_rank
 
 
 class _RankFormatter(logging.Formatter):
-    """Prefix every line with the rank when several processes write side by side."""
+    """Prefixes every line with the rank, except rank 0's, when several processes write to one terminal."""
 
-    def format(self, record):
+    def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
         rank = find_rank()
         return f"[rank {rank}] {text}" if rank else text
 
 
 class _TqdmHandler(logging.Handler):
-    """Write above a running progress bar instead of through it."""
+    """Writes above a running progress bar instead of into it."""
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         try:
             tqdm.write(self.format(record), file=sys.stdout)
             sys.stdout.flush()
-        except (OSError, ValueError):  # in a program of others, which has not called cli.keep_output
+        except (OSError, ValueError):  # in another program, which has not called cli.keep_output
             self.handleError(record)
 
 
@@ -45,59 +47,60 @@ def _make_logger():
 logger = _make_logger()
 
 
-def format_fields(fields):
-    """`{"step": 3, "loss": 0.51}` as `step=3 loss=0.51`: floats to six significant digits."""
+def format_fields(fields: Mapping[str, Any]) -> str:
+    """Format `{"step": 3, "loss": 0.51}` as `step=3 loss=0.51`, floats with six significant digits."""
     return " ".join(f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}" for key, value in fields.items())
 
 
-def shorten(names, limit=20):
-    """`a, b and 3 more`: the first names of a list that may be long."""
+def shorten(names: Iterable[str], limit: int = 20) -> str:
+    """The first names of a list that may be long, such as `a, b and 3 more`."""
     names = list(names)
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def progress(iterable=None, **options):
-    """A tqdm bar on a terminal, silent elsewhere and beside other ranks (step lines tell the same there)."""
+def progress(iterable: Iterable[Any] | None = None, **options: Any) -> tqdm:
+    """A tqdm bar on a terminal; silent elsewhere and in other ranks, where step lines report the same."""
     is_one_of_many = bool(find_rank())  # mpirun gives each a terminal of its own
     return tqdm(iterable, disable=is_one_of_many or not sys.stdout.isatty(), file=sys.stdout, dynamic_ncols=True, leave=False, **options)
 
 
 class RunLog:
-    """Append-only log.jsonl of one run; each record is one line, written at once.
+    """The append-only log.jsonl of a run; each record is one line, written immediately.
 
     Args:
-        path: the file; its folder must exist. None keeps nothing (ranks other than 0).
-        keep: go on with an existing file (resume) instead of starting anew; half a line at its end is cut off.
+        path: the file, in an existing folder; None writes nothing (ranks other than 0).
+        keep: whether to continue an existing file (resume), without a half-written last line, or to start a new one.
     """
 
-    def __init__(self, path, keep=False):
-        self._path, self._file = path, None
+    def __init__(self, path: Path | str | None, keep: bool = False) -> None:
+        self._path = path
+        self._file: TextIO | None = None
         if path is not None:
             if keep and Path(path).is_file():
                 _cut_half_line(path)
             self._file = Path(path).open("a" if keep else "w", encoding="utf-8", buffering=1)  # noqa: SIM115 (closed by close)
 
-    def write(self, record):
-        """Raises: OSError: it cannot be written, with the path."""
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Append a record; an OSError names the path."""
         if self._file is not None:
             try:
                 self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
             except OSError as error:
                 raise OSError(error.errno, error.strerror, str(self._path)) from error
 
-    def flush(self):
-        """Wait until what was written outlasts a power cut."""
-        if self._file is not None:
+    def flush(self) -> None:
+        """Wait until all records are on the disk."""
+        if self._path is not None:
             flush(self._path)
             flush(Path(self._path).parent)
 
-    def close(self):
+    def close(self) -> None:
         if self._file is not None:
             self._file.close()
 
 
 def _cut_half_line(path):
-    """Cut off what stands behind the last line end, as a full disk or a power cut leaves it: the next record would be damaged too."""
+    """Cut off a half-written last line, left by a full disk or a power cut; it would damage the next record."""
     with open(path, "r+b") as file:
         data = file.read()
         whole = data.rfind(b"\n") + 1

@@ -66,7 +66,7 @@ def test_labels_are_those_of_the_training(job, tmp_path, capsys):
     assert results(tmp_path / "out")["auc"] == pytest.approx(first["auc"])
     flags = job(do_train=None, do_eval="true", labels="negative,positive")
     assert "labels=negative,positive: the weights were trained with positive,negative" in refused(capsys, flags)
-    assert "labels=a,b,a: a label stands there twice" in refused(capsys, job(labels="a,b,a"))
+    assert "labels=a,b,a: a label is given twice" in refused(capsys, job(labels="a,b,a"))
 
 
 @pytest.mark.slow
@@ -185,7 +185,7 @@ def test_several_seeds_are_several_runs_and_a_summary(job, tmp_path, capsys):
     )
     run_classifier.main(job(**alone, seeds="3,4", do_eval="true"))
     assert results(tmp_path / "out/seed-3")["eval_loss"] == pytest.approx(losses[0], abs=1e-6)
-    assert "seeds=3,3: a seed stands there twice" in refused(capsys, job(seeds="3,3"))
+    assert "seeds=3,3: a seed is given twice" in refused(capsys, job(seeds="3,3"))
 
 
 def test_class_balance_is_told_and_weighed(job, tmp_path, capsys):
@@ -257,14 +257,17 @@ def test_a_checkpoint_that_tensorflow_wrote_starts_a_training(job, shared_file, 
 
 
 IMPOSSIBLE = {
-    "columns of a known task": ({"task_name": "sst2"}, "columns=text_a=text,label=label: is for task_name=custom"),
-    "language of another task": ({"language": "zh"}, "language=zh: is for task_name=xnli, not for custom"),
+    "columns of a known task": ({"task_name": "sst2"}, "columns=text_a=text,label=label: only for task_name=custom"),
+    "language of another task": ({"language": "zh"}, "language=zh: only for task_name=xnli, not for custom"),
     "one column twice": ({"columns": "text_a=text,label=text"}, "two of them are the same column"),
     "auc of three classes": (
         {"labels": "positive,negative,other", "assessment_method": "auc"},
         "assessment_method=auc: is for two classes",
     ),
-    "no half": ({"head": "rcnn", "model.hidden_size": 1, "model.num_attention_heads": 1}, "head=rcnn needs model.hidden_size of 2"),
+    "no half": (
+        {"head": "rcnn", "model.hidden_size": 1, "model.num_attention_heads": 1},
+        "head=rcnn needs model.hidden_size of at least 2",
+    ),
     "no schema": ({"schema_file_path": "/nope.json"}, "/nope.json: no such file"),
     "a negative seed": ({"seeds": "1,-1"}, "seeds=1,-1 is not allowed"),
 }

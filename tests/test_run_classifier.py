@@ -268,7 +268,7 @@ BAD_FLAGS = {
     "too_long": ({"seq_length": "64", "bucket_list": None}, "seq_length=64 is above model.max_position_embeddings=32"),
     "small_vocabulary": ({"model.vocab_size": "20"}, "do not fit model.vocab_size=20"),
     "infinite_epochs": ({"epoch_num": "inf"}, "epoch_num=inf: expected a number"),
-    "unsorted_buckets": ({"bucket_list": "16,8"}, "bucket_list=16,8: four lengths at most, in ascending order"),
+    "unsorted_buckets": ({"bucket_list": "16,8"}, "bucket_list=16,8: expected up to four lengths in ascending order"),
     "seed_too_large": ({"seed": "99999999999"}, "seed=99999999999"),
     "output_is_a_file": ({"output_dir": __file__}, "test_run_classifier.py: File exists"),
     "data_is_a_folder": ({"train_data_file_path": "/tmp"}, "/tmp: a folder"),

@@ -521,7 +521,7 @@ BAD_FLAGS = {
     "label_file_of_two_columns": ({"label2id_file_path": "{data}/dev.txt"}, "dev.txt:1: found "),
     "unknown_method": ({"assessment_method": "f2"}, "assessment_method=f2"),
     "unknown_scheme": ({"tag_scheme": "IOB"}, "tag_scheme=IOB"),
-    "legacy_entities": ({"legacy_metrics": "true"}, "legacy_metrics: is for --assessment_method"),
+    "legacy_entities": ({"legacy_metrics": "true"}, "legacy_metrics: only for --assessment_method"),
     "nothing_trained": ({"do_train": None, "do_eval": "true"}, "no ner checkpoint here"),
     "nothing_to_do": ({"do_train": None}, "nothing to do"),
 }

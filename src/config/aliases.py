@@ -1,13 +1,16 @@
-"""Flags of other BERT programs and what stands for them here: one table for every run script.
+"""Flags of other BERT programs and the settings that they stand for: one table for all run scripts.
 
 Sources: google-research/bert and the programs that kept its flags (Perseus, bert_multi_gpu); NVIDIA's DeepLearningExamples and the
 programs made from it; the model zoo's config files; PaddlePaddle's BERT with recompute (PaddleFleetX, examples/recompute/bert).
 """
 
+from collections.abc import Collection, Iterable
+from typing import Any
+
 from src.config.coercion import coerce
 from src.log import logger
 
-# their name -> ours, the first that the run script has; the values mean the same. Of a setting given twice the later flag counts.
+# their name -> our names, of which the first counts that the run script has. Values mean the same; the later of two flags counts.
 ALIASES = {
     "vocab_file": ("vocab_file_path",),
     "init_checkpoint": ("load_pretrain_checkpoint_path", "eval_ckpt"),
@@ -44,12 +47,12 @@ ALIASES = {
     "warmup_steps": ("optimizer.warmup_steps",),
     "save_steps": ("save_checkpoint_steps",),
     "validation_steps": ("eval_steps",),
-    "skip_steps": ("log_steps",),  # of pretraining alone: fine-tuning has a setting of this name, Enflame's
+    "skip_steps": ("log_steps",),  # in pretraining only: fine-tuning has a setting of this name, which is Enflame's
     "do_val": ("do_eval",),
     "do_test": ("do_predict",),
     "random_seed": ("seed",),
     "shuffle": ("train_data_shuffle",),
-    # the model zoo's, of pretraining
+    # the model zoo's flags for pretraining
     "epoch_size": ("epoch_num",),
     "do_shuffle": ("train_data_shuffle",),
     "load_checkpoint_path": ("load_pretrain_checkpoint_path",),
@@ -57,18 +60,18 @@ ALIASES = {
 }
 
 
-def find_aliases(keys):
-    """Their name -> ours, for a script whose settings have these keys."""
+def find_aliases(keys: Collection[str]) -> dict[str, str]:
+    """Other programs' names -> ours, for a script whose settings have these keys."""
     found = {theirs: next((name for name in ours if name in keys), None) for theirs, ours in ALIASES.items() if theirs not in keys}
     return {theirs: ours for theirs, ours in found.items() if ours}
 
 
-_DEVICE = "--device_target says where to run; auto takes an Ascend, else a GPU, else the CPU"
+_DEVICE = "--device_target chooses the device; auto takes an Ascend, else a GPU, else the CPU"
 _DEVICES = "a process runs on one device; mpirun, msrun and python -m src.launch.local start several (docs/distributed.md)"
-_EXECUTOR = "of PaddlePaddle's executor, which is not here"
-_CACHE = "the rows of a data file are kept in the cache folder of the output folder, and made anew where anything changes"
+_EXECUTOR = "it sets up PaddlePaddle's executor, which is not used here"
+_CACHE = "the rows of a data file are kept in the output folder's cache folder, and made anew when anything changes"
 
-# accepted without effect, by the scripts that have no setting of the name; the text says what stands for it
+# accepted without effect by scripts that have no setting of this name; the text says what to use instead
 IGNORED = {
     **dict.fromkeys(("use_tpu", "tpu_name", "tpu_zone", "gcp_project", "master", "use_gpu", "device"), _DEVICE),
     **dict.fromkeys(("num_tpu_cores", "num_gpu_cores", "use_perseus", "use_horovod", "local_rank", "use_env"), _DEVICES),
@@ -84,27 +87,27 @@ IGNORED = {
     "bert_model": "the network's shape is read beside the weights, or from --bert_config_file",
     "json-summary": "figures and events of a run are in log.jsonl in the output folder",
     "disable-progress-bar": "a bar is drawn on terminals only",
-    "verbose_logging": "what is unusual in the data is told without it",
-    "skip_checkpoint": "evaluation reads the checkpoint of the training",
-    "drop_last": "every row counts, those of a short last batch too",
-    "workers": "batches are made beside the training",
+    "verbose_logging": "anything unusual in the data is logged without it",
+    "skip_checkpoint": "evaluation needs the checkpoint of the training",
+    "drop_last": "every row counts, even in a short last batch",
+    "workers": "batches are made while the device trains",
     **dict.fromkeys(("use_fast_executor", "num_iteration_per_drop_scope", "num_threads", "enable_ce"), _EXECUTOR),
     "profile": "no profile is written; log.jsonl in the output folder has the rates",
-    "verbose": "step lines and log.jsonl tell what a run does",
-    "shuffle_seed": "--seed is that of the order, too",
+    "verbose": "step lines and log.jsonl show what a run does",
+    "shuffle_seed": "--seed also sets the order of the rows",
     "validation_steps": "the development data are evaluated after the training",
     "do_test": "pretrain_eval.py --eval_data_dir evaluates records",
     "test_set_dir": "pretrain_eval.py --eval_data_dir evaluates records",
     "generate_neg_sample": "the pairs of the next-sentence task are made with the records: python -m src.build_records",
 }
 
-# of one value accepted, of the other refused with the text
+# name -> (the value that is refused, the reason); the other value is accepted
 REFUSED = {
     "save_for_serving": (True, "python -m src.export --task pretrain exports a pretrained network"),
     "weight_sharing": (False, "the masked LM's output weights are the word embeddings"),
 }
 
-# each stands for settings that follow from its value
+# name -> the settings that follow from its value
 COMPUTED = {
     **dict.fromkeys(("use_fp16", "use_amp", "fp16", "amp", "use_mix_precision"), "true: precision.compute_type auto; false: float32"),
     "loss_scale": "0: precision.loss_scale dynamic; above: static, and precision.loss_scale_value",
@@ -113,7 +116,7 @@ COMPUTED = {
     "use_cuda": "false: device_target CPU",
     "lr_scheduler": "linear_warmup_decay: optimizer.schedule polynomial, power 1, down to 0; noam_decay: optimizer.schedule noam",
     "validation_set_dir": "eval_data_dir, and train_with_eval true",
-    "gradient_accumulation_steps": "1; more are asked for by --accumulation_steps, of which each takes a batch",
+    "gradient_accumulation_steps": "1; --accumulation_steps asks for more, each with a batch of its own",
 }
 
 _NEEDED = {"validation_set_dir": "train_with_eval", "num_class": "max_answer_length"}  # only for a script that has the setting
@@ -123,24 +126,26 @@ _SCHEDULERS = {
 }
 
 
-def find_others(keys):
-    """Flags of these tables besides the aliases, for a script whose settings have these keys."""
+def find_others(keys: Collection[str]) -> list[str]:
+    """The flags in these tables that are no aliases, for a script whose settings have these keys."""
     taken = {*keys, *find_aliases(keys)}
     return [key for key in (*IGNORED, *REFUSED, *COMPUTED) if key not in taken and (key not in _NEEDED or _NEEDED[key] in keys)]
 
 
-def rename(tree, keys):
-    """A YAML tree whose keys of other programs are replaced by ours; the keys without effect are told and left out.
+def rename(tree: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """A YAML tree with other programs' keys replaced by ours; keys without effect are logged and left out.
 
     Args:
-        tree: nested dict. keys: the dotted names of the script's settings.
+        tree: nested.
+        keys: the dotted names of the script's settings.
 
     Raises:
         ValueError: a setting is given by two names.
     """
     groups = {key.partition(".")[0] for key in keys if "." in key}
     theirs = {key: name for key, name in find_aliases(keys).items() if key not in groups}
-    others, renamed = find_others(keys), {}
+    others = find_others(keys)
+    renamed: dict[str, Any] = {}
     for key, value in tree.items():
         if key in IGNORED and key in others and not isinstance(value, dict):
             logger.info(f"{key}={value} has no effect: {IGNORED[key]}")
@@ -156,19 +161,22 @@ def rename(tree, keys):
     return renamed
 
 
-def describe(key):
-    """The help text of one of the other flags."""
+def describe(key: str) -> str:
+    """The help text of a flag that `find_others` gives."""
     if key in REFUSED:
         return REFUSED[key][1]
     return COMPUTED.get(key) or f"no effect: {IGNORED[key]}"
 
 
-def translate(flags, others):
-    """Settings for what other programs' flags ask for, or one line that says why there are none.
+def translate(flags: dict[str, str], others: Iterable[str]) -> dict[str, str]:
+    """Replace other programs' flags by the settings that they stand for.
 
     Args:
-        flags: key -> text; the aliases stand there by our keys.
-        others: what `find_others` gives.
+        flags: key -> text; aliases already have our keys.
+        others: keys that `find_others` gives.
+
+    Raises:
+        ValueError: a flag asks for something that is refused.
     """
     given = {key: flags.pop(key) for key in others if key in flags}
     for key, text in given.items():
@@ -186,15 +194,15 @@ def translate(flags, others):
         settings |= {"eval_data_dir": given["validation_set_dir"], "train_with_eval": "true"}
     for key, value in settings.items():
         if flags.setdefault(key, value) != value:
-            logger.info(f"--{key}={flags[key]} counts, not what the flags of other programs stand for")
+            logger.info(f"--{key}={flags[key]} counts, not the flags of other programs")
     return flags
 
 
 def _check_accumulation(text):
-    """Google's descendants do not agree on what it divides."""
+    """Raise a ValueError if accumulation is asked for: the programs disagree on which batch size it divides."""
     if coerce(text, int, "gradient_accumulation_steps", {}) > 1:
         asked = f"--gradient_accumulation_steps={text}"
-        raise ValueError(f"{asked}: programs differ in what it divides; give --accumulation_steps, and --train_batch_size of each of them")
+        raise ValueError(f"{asked}: programs differ in what it divides; give --accumulation_steps, and the --train_batch_size of each step")
 
 
 def _find_schedule(name):
@@ -204,11 +212,12 @@ def _find_schedule(name):
 
 
 def _settle_precision(given):
-    """Settings that stand for the switches of mixed precision and the loss scale.
+    """Settings that the switches of mixed precision and of the loss scale stand for.
 
-    Google's forks scale the loss by a constant under use_fp16; under use_amp, which wins, dynamically, as NVIDIA does under fp16
-    and amp, where loss_scale does not say otherwise, and PaddlePaddle under use_mix_precision. PaddlePaddle's constant under
-    use_fp16 is loss_scaling. `auto` is float16 on Ascend and GPU; the CPU computes in float32, where float16 has no fast kernels.
+    Google's forks scale the loss by a constant under use_fp16 and dynamically under use_amp, which takes precedence. NVIDIA's
+    programs scale it dynamically under fp16 and amp unless loss_scale gives a constant, and PaddlePaddle does so under
+    use_mix_precision; its constant under use_fp16 is loss_scaling. `auto` is float16 on Ascend and GPU, and float32 on the CPU,
+    which has no fast float16 kernels.
     """
     settings = {}
     names = ("use_fp16", "use_amp", "fp16", "amp", "use_mix_precision")

@@ -1,14 +1,16 @@
-"""Text and YAML scalars as the types of settings."""
+"""Conversion of text and YAML scalars to the types of settings."""
 
 import math
 import types
 import typing
+from collections.abc import Mapping
+from typing import Any
 
 from src.config.fields import describe_bounds
 
 
-def coerce(value, kind, key, metadata):
-    """`value` (text or a YAML scalar) as `kind`; PyYAML reads 3e-5 as text, flags are always text."""
+def coerce(value: Any, kind: Any, key: str, metadata: Mapping[str, Any]) -> Any:
+    """Convert text or a YAML scalar to `kind`; flags are always text, and PyYAML reads 3e-5 as text."""
     bounds = describe_bounds(metadata)
     expected = f"{_type_name(kind)}{', ' + bounds if bounds else ''}"
     try:
@@ -20,7 +22,7 @@ def coerce(value, kind, key, metadata):
 
 
 def _convert(value, kind):
-    """`value` as `kind`: bool, int, float, str, a tuple of one of them, or one of them or None; else TypeError or ValueError."""
+    """`value` as bool, int, float, str, a tuple of one of them, or an optional one of them; else TypeError or ValueError."""
     if isinstance(kind, types.UnionType):
         kind = next(part for part in kind.__args__ if part is not type(None))
         if value is None or value in ("", "None", "none", "null"):

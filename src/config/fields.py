@@ -1,22 +1,32 @@
-"""`setting`: a dataclass field that carries its help text and its allowed values, checked when the object is made."""
+"""Dataclass fields that carry a help text and the allowed values, which are checked when the object is made."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 
-def setting(default, help, choices=None, minimum=None, maximum=None, above=None):
+def setting(
+    default: Any,
+    help: str,
+    choices: tuple | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+) -> Any:
     """A field of an options class.
 
     Args:
-        default: the default value; a dataclass instance makes a nested group.
+        default: a dataclass instance makes a nested group.
         help: one line for `--help`.
         choices: allowed values, if they are few.
-        minimum, maximum: inclusive bounds; above: exclusive lower bound.
+        minimum, maximum: inclusive bounds.
+        above: exclusive lower bound.
     """
     bounds = {"choices": choices, "minimum": minimum, "maximum": maximum, "above": above}
     return dataclasses.field(default=default, metadata={"help": help, **bounds})
 
 
-def check_fields(config, prefix=""):
+def check_fields(config: Any, prefix: str = "") -> None:
     """Check every field of `config` against the bounds it was declared with.
 
     Raises:
@@ -30,7 +40,7 @@ def check_fields(config, prefix=""):
             raise ValueError(f"{prefix}{field.name}={shown} is not allowed: it must be {allowed}")
 
 
-def describe_bounds(metadata):
+def describe_bounds(metadata: Mapping[str, Any]) -> str:
     """The bounds of a field in words, e.g. `one of cola, sst2` or `at least 1`; empty if it has none."""
     if metadata.get("choices"):
         return "one of " + ", ".join(str(choice) for choice in metadata["choices"])

@@ -1,6 +1,6 @@
-"""Options of a run script from defaults, the weights' own config, a YAML file and flags; strict about every key.
+"""Options of a run script from defaults, the weights' own config, a YAML file and flags; unknown keys are refused.
 
-Precedence, lowest first: dataclass defaults, what lies beside the weights (shape of the network, vocabulary, labels, settings of the task),
+Precedence, lowest first: dataclass defaults, files beside the weights (shape of the network, vocabulary, labels, settings of the task),
 YAML, flags.
 """
 
@@ -8,7 +8,9 @@ import argparse
 import dataclasses
 import difflib
 import typing
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from easydict import EasyDict
@@ -21,16 +23,16 @@ from src.config.training import OptimizerConfig, RunOptions
 from src.log import logger
 
 
-def load(options_class, argv=None, run=True):
+def load(options_class: type[Any], argv: Sequence[str] | None = None, run: bool = True) -> Any:
     """Build the options of a run script.
 
     Args:
         options_class: a frozen dataclass, e.g. ClassifierOptions.
         argv: the flags; sys.argv[1:] if None.
-        run: whether a run shall follow; else nothing needs to say what it would do, and on which files.
+        run: whether a run follows; otherwise the options need not say what to run and on which files.
 
     Returns:
-        An options_class object, checked. Exits with 2 and one line on bad input.
+        The checked options. Bad input ends the process with one line and exit code 2.
     """
     with cli.bad_input_exits():
         flags = _parse_flags(options_class, argv)
@@ -52,19 +54,19 @@ def load(options_class, argv=None, run=True):
 
 
 def _tell_unread(options, given):
-    """Name the optimiser's settings that are given, other than they are by default, and have no effect."""
+    """Warn of optimiser settings that are given, differ from their defaults and have no effect."""
     for name, other, value in options.optimizer.find_unread(given) if given else ():
         if (asked := getattr(options.optimizer, name)) != getattr(OptimizerConfig, name):
             logger.warning(f"optimizer.{name}={asked} is ignored: it has no effect beside optimizer.{other}={value}")
 
 
-def build(options_class, tree, prefix=""):
-    """A frozen options object from a nested mapping; every value is coerced to its field's type.
+def build(options_class: Any, tree: Mapping[str, Any], prefix: str = "") -> Any:
+    """An options object from a nested mapping, each value converted to its field's type.
 
     Raises:
         ValueError: a key is unknown, a value has the wrong type or is not allowed.
     """
-    types_by_name = typing.get_type_hints(options_class)
+    types_by_name: dict[str, Any] = typing.get_type_hints(options_class)
     fields = _settable(options_class)
     values = {}
     for key, value in tree.items():
@@ -80,19 +82,22 @@ def build(options_class, tree, prefix=""):
     return options_class(**values)
 
 
-def to_dict(options):
-    """The options as plain nested values that `yaml.safe_dump` writes and `build` reads back."""
-    plain = {}
+def to_dict(options: Any) -> dict[str, Any]:
+    """The options as nested plain values, which `yaml.safe_dump` can write and `build` can read."""
+    plain: dict[str, Any] = {}
     for name in _settable(type(options)):
         value = getattr(options, name)
-        plain[name] = to_dict(value) if dataclasses.is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+        if dataclasses.is_dataclass(value):
+            plain[name] = to_dict(value)
+        else:
+            plain[name] = list(value) if isinstance(value, tuple) else value
     return plain
 
 
-def unknown_key(key, known):
+def unknown_key(key: str, known: Collection[str]) -> str:
     """The message for an unknown key, with the nearest known one."""
 
-    def likeness(candidate):
+    def likeness(candidate: str) -> float:
         last = difflib.SequenceMatcher(None, key.split(".")[-1], candidate.split(".")[-1]).ratio()
         return max(last, difflib.SequenceMatcher(None, key, candidate).ratio())
 
@@ -109,7 +114,7 @@ def _not_a_group(kind, key, value):
 
 
 def _leaves(options_class, prefix="", defaults=None):
-    """(key, field, default) of every setting; a group of settings may have other defaults in a class than by itself."""
+    """(key, field, default) of every setting; a class may give a group of settings other defaults than the group's own."""
     hints = typing.get_type_hints(options_class)
     for name, field in _settable(options_class).items():
         default = field.default if defaults is None else getattr(defaults, name)
@@ -119,7 +124,7 @@ def _leaves(options_class, prefix="", defaults=None):
             yield prefix + name, field, default
 
 
-_BARE = {"nargs": "?", "const": "true"}  # a switch may stand alone: --do_train
+_BARE = {"nargs": "?", "const": "true"}  # for switches, which need no value: --do_train
 
 
 def _parse_flags(options_class, argv):

@@ -1,7 +1,9 @@
-"""The shape of a network, and where it is read from: `config.json` or `bert_config.json` beside the weights."""
+"""The shape of a network, and how it is read from `config.json` or `bert_config.json` beside the weights."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from src.config.fields import check_fields, setting
 from src.files import read_json_object
@@ -12,10 +14,10 @@ CONFIG_NAMES = ("config.json", "bert_config.json")
 HIDDEN_ACTS = ("gelu", "gelu_tanh", "gelu_new", "relu")
 POSITIONS = ("absolute", "sinusoidal", "learned")
 _MAX_RELATIVE_POSITION = {"sinusoidal": 64, "learned": 16}
-# what no weights tell, or what would silently be BERT-base's
-MASK_BIAS = -10000.0  # added to the score of what may not be taken: padding, a forbidden transition; exp gives 0
+MASK_BIAS = -10000.0  # added to the scores of padding and forbidden transitions, whose exp is then 0
+# required in a configuration: the weights do not tell them, and a default would silently be BERT-base's
 _NEEDED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-_OTHERS = {  # settings that only other networks have -> whose they are
+_OTHERS = {  # setting that only other networks have -> those networks
     "num_hidden_groups": "ALBERT",
     "inner_group_num": "ALBERT",
     "embedding_size": "ALBERT, ELECTRA and others whose embeddings are narrower than their layers",
@@ -32,18 +34,22 @@ _OTHERS = {  # settings that only other networks have -> whose they are
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """BERT's hyper-parameters, by the names of Google's bert_config.json; the defaults are BERT-base, Chinese."""
+    """BERT's hyper-parameters, under the names of Google's bert_config.json; the defaults are those of BERT-base, Chinese."""
 
     vocab_size: int = setting(21128, "rows of the word embedding table", minimum=1, maximum=10_000_000)
     hidden_size: int = setting(768, "width of every layer's output", minimum=1, maximum=100_000)
     num_hidden_layers: int = setting(12, "encoder layers", minimum=1, maximum=1000)
-    num_attention_heads: int = setting(12, "attention heads; must divide hidden_size", minimum=1)
+    num_attention_heads: int = setting(12, "attention heads; the number must divide hidden_size", minimum=1)
     intermediate_size: int = setting(3072, "width inside the feed-forward block", minimum=1)
-    hidden_act: str = setting("gelu", "gelu is the erf form, gelu_tanh (or gelu_new) its approximation", HIDDEN_ACTS)
+    hidden_act: str = setting(
+        "gelu", "activation of the feed-forward block; gelu is the erf form, gelu_tanh (or gelu_new) its approximation", HIDDEN_ACTS
+    )
     hidden_dropout_prob: float = setting(0.1, "dropout after embeddings, attention and feed-forward", minimum=0, maximum=0.99)
     attention_probs_dropout_prob: float = setting(0.1, "dropout of attention probabilities", minimum=0, maximum=0.99)
-    max_position_embeddings: int = setting(512, "longest sequence", minimum=1)
-    type_vocab_size: int = setting(2, "segments; 16 in early model-zoo documents, 2 in every published checkpoint", minimum=1)
+    max_position_embeddings: int = setting(512, "maximum length of a sequence in tokens", minimum=1)
+    type_vocab_size: int = setting(
+        2, "number of segment types; 2 in all published checkpoints, 16 in early documents of the model zoo", minimum=1
+    )
     initializer_range: float = setting(0.02, "standard deviation of the truncated normal initialiser", above=0)
     layer_norm_eps: float = setting(1e-12, "added to the variance in layer normalisation", above=0)
     position_embedding_type: str = setting(
@@ -51,7 +57,7 @@ class ModelConfig:
     )
     max_relative_position: int | None = setting(
         None,
-        "of NEZHA: distances are clipped to it; default: 64, 16 if learned; 127 in published English models",
+        "distance to which NEZHA clips relative positions; default: 64, or 16 if learned; published English models have 127",
         minimum=1,
         maximum=100_000,
     )
@@ -70,32 +76,31 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class WeightsInfo:
-    """What lies beside a weights file: the network's shape, labels and settings of its training, the vocabulary; transformers' class
-    and its kind of classification."""
+    """The files beside the weights: shape, labels, settings of the training, vocabulary; Hugging Face's class and problem type."""
 
-    model: dict
-    labels: tuple
-    trained_with: dict
+    model: dict[str, Any]
+    labels: tuple[str, ...]
+    trained_with: dict[str, Any]
     vocab_file: str | None
     architecture: str
     problem_type: str | None
 
 
-def describe_weights(path, config_file=None):
+def describe_weights(path: Path | str | None, config_file: Path | str | None = None) -> WeightsInfo:
     """Read the configuration that belongs to a weights file or folder, without reading the weights.
 
-    A checkpoint of the model zoo tells its shape itself.
+    The shape of a model zoo checkpoint follows from its arrays.
 
     Args:
-        path: what `weights.find` takes, or a folder without any; may be None if config_file is given.
-        config_file: a bert_config.json to be read instead of the one beside the weights.
+        path: see `weights.find`; also a folder without weights, or None if config_file is given.
+        config_file: a bert_config.json to read instead of the one beside the weights.
 
     Returns:
         WeightsInfo; `model`, `labels` and `trained_with` are empty and `vocab_file` None where the files are absent.
 
     Raises:
         FileNotFoundError: `path` or `config_file` does not exist.
-        ValueError: the file is no JSON object, or describes a network that is none of ours; the weights are PaddlePaddle's.
+        ValueError: the file is no JSON object or describes an unsupported network, or the weights are PaddlePaddle's.
     """
     folder = _find_folder(path) if path else None
     beside = folder and next((folder / name for name in CONFIG_NAMES if (folder / name).is_file()), None)
@@ -119,7 +124,7 @@ def describe_weights(path, config_file=None):
         model=model,
         labels=tuple(str(labels[key]) for key in sorted(labels, key=int)),
         trained_with=trained_with,
-        vocab_file=vocab and str(vocab),
+        vocab_file=None if vocab is None else str(vocab),
         architecture=architectures[0] if architectures else "",
         problem_type=own.get("problem_type") if isinstance(own.get("problem_type"), str) else None,
     )
@@ -131,12 +136,12 @@ def _find_folder(path):
     except FileNotFoundError:
         if not Path(path).is_dir():
             raise
-        return Path(path)  # for weights: it has none yet
+        return Path(path)  # no weights in it yet
     return Path(path) if Path(path).is_dir() else found.parent
 
 
 def _read_model(raw, path):
-    """Values of ModelConfig from a configuration in anybody's form."""
+    """Values of ModelConfig from a configuration in any supported form."""
     _refuse_others(raw, path)
     known = {field.name for field in dataclasses.fields(ModelConfig)}
     model = {key: value for key, value in raw.items() if key in known} | _describe_positions(path, raw)
@@ -150,7 +155,7 @@ def _read_model(raw, path):
 
 
 def _refuse_others(raw, path):
-    """Raises: ValueError: the configuration is of another network than BERT and NEZHA."""
+    """Raise a ValueError if the configuration describes a network other than BERT and NEZHA."""
     if raw.get("model_type", "bert") not in ("bert", "nezha"):
         raise ValueError(f"{path}: model_type={raw['model_type']}: bert and nezha are supported")
     for key, whose in _OTHERS.items():
@@ -162,28 +167,32 @@ def _refuse_others(raw, path):
         raise ValueError(f"{path}: architectures={classes[0]}: without a model_type, classes named Bert… and Nezha… are supported")
 
 
-def refuse_several_labels(problem_type, where):
-    """Raises: ValueError: the weights give each label a probability of its own, which no task here reads."""
+def refuse_several_labels(problem_type: str | None, where: Path | str) -> None:
+    """Raise a ValueError if the weights give each label a probability of its own, which no task supports."""
     if problem_type == "multi_label_classification":
         raise ValueError(f"{where}: problem_type={problem_type}: several labels a text are not supported; one of them would be chosen")
 
 
-def own_description(model, labels, trained_with):
-    """The content of a config.json beside weights of this program.
+def own_description(model: dict[str, Any], labels: Sequence[str], trained_with: dict[str, Any]) -> dict[str, Any]:
+    """The content of the config.json that this program writes beside weights.
 
     Args:
-        model: ModelConfig as a dict. labels: class names in id order. trained_with: settings of the task.
+        model: ModelConfig as a dict.
+        labels: class names in id order.
+        trained_with: settings of the task.
     """
-    labels = {"id2label": dict(enumerate(labels)), "label2id": {label: number for number, label in enumerate(labels)}} if labels else {}
+    numbers: dict[str, Any] = {}
+    if labels:
+        numbers = {"id2label": dict(enumerate(labels)), "label2id": {label: number for number, label in enumerate(labels)}}
     model_type = "bert" if model["position_embedding_type"] == "absolute" else "nezha"
-    return {"model_type": model_type, **model, **labels, "trained_with": trained_with}
+    return {"model_type": model_type, **model, **numbers, "trained_with": trained_with}
 
 
 def _describe_zoo(path):
-    """The network of a checkpoint of the model zoo, which has no configuration beside it; empty for any other."""
+    """The shape of a model zoo checkpoint, which has no configuration beside it; empty for any other file."""
     try:
         found = weights.find(path)
-    except FileNotFoundError:  # a folder for checkpoints that has none yet
+    except FileNotFoundError:  # a checkpoint folder that is still empty
         return {}
     model = zoo.describe(found) if found.suffix == ".ckpt" and found.is_file() else {}
     if model:
@@ -193,7 +202,7 @@ def _describe_zoo(path):
 
 
 def _describe_positions(path, raw):
-    """The positions that a config file means: Hugging Face's NEZHA, the published one's and the model zoo's switches."""
+    """The kind of positions in a config file, by Hugging Face's key or the switches of published NEZHA and of the model zoo."""
     is_nezha = raw.get("model_type") == "nezha" or raw.get("use_relative_position") is True
     otherwise = "learned" if raw.get("use_relative_positions") is True else "absolute"
     positions = raw.get("position_embedding_type", otherwise)

@@ -1,13 +1,14 @@
-"""Trained weights as a graph without labels, of any batch and length, in a bundle that serves: vocabulary, labels, settings.
+"""Export trained weights as a bundle for serving: a graph for any batch size and length, vocabulary, labels, settings.
 
     python -m src.export --task classifier --checkpoint cola_finetune --file_format ONNX --output cola_bundle --int8 true
     python -m src.serve --bundle cola_bundle
 
-The graph is run beside the network on sentences of its own, all at once and each alone; outputs that differ by more than 1e-4 end
-with exit code 1, and nothing is written. int8 is measured, not judged. Other flags are those of the task's run script: --use_crf, …
+The graph is compared with the network on example sentences, all at once and one by one; if outputs differ by more than 1e-4, nothing is
+written and the exit code is 1. An int8 graph is only measured. Other flags are those of the task's run script, such as --use_crf.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from src import cli, signals
@@ -17,7 +18,7 @@ from src.config.model import describe_weights
 from src.tasks.task import TASKS
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Parse, load, export."""
     with cli.bad_input_exits():
         own, config = _parse(argv)
@@ -38,10 +39,12 @@ def _parse(argv):
     parser = cli.Parser(prog="python -m src.export", description=__doc__)
     parser.add_argument("--task", required=True, choices=TASKS)
     parser.add_argument("--checkpoint", required=True, metavar="PATH", help="trained weights, or the output folder of a fine-tuning")
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="of the bundle")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="folder of the bundle")
     parser.add_argument("--file_format", default="ONNX", type=str.upper, choices=("ONNX", "MINDIR"))
-    parser.add_argument("--name", help="of the model, in its address; default: the task")
-    parser.add_argument("--int8", default="false", nargs="?", const="true", choices=("true", "false"), help="also a quantised ONNX graph")
+    parser.add_argument("--name", help="name of the model in its URL; default: the task")
+    parser.add_argument(
+        "--int8", default="false", nargs="?", const="true", choices=("true", "false"), help="write also a quantised ONNX graph"
+    )
     own, rest = parser.parse_known_args(argv)
     if (Path(own.checkpoint) / "ckpt").is_dir():
         own.checkpoint = f"{own.checkpoint}/ckpt"
@@ -54,7 +57,7 @@ def _parse(argv):
 
 
 def _check(own):
-    """Raises: ValueError: flags that do not fit each other, or not the weights. FileNotFoundError: no weights."""
+    """Raise a ValueError for flags that contradict each other or the weights, a FileNotFoundError without weights."""
     if own.name is not None:
         bundle_folder.check_name(own.name)
     if own.int8 == "true" and own.file_format != "ONNX":

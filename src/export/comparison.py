@@ -1,41 +1,48 @@
-"""The proof of an export: graph and network on the same sentences."""
+"""Comparison of an exported graph with the network on the same sentences."""
 
 import json
 import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from mindspore import Tensor
+from mindspore import Tensor, nn
 
 from src.bundle.graphs import TEXT_INPUTS, MindirGraph, OnnxGraph
 from src.export.examples import QUESTIONS, TEXTS
 from src.files import write_text
 from src.log import format_fields, logger
+from src.tasks.task import Task
 from src.text.tokenization import Tokenizer
 
 TOLERANCE = 1e-4
 _REPORT = "export_report.json"
-_LONGEST = 128  # tokens of an example
-_REPEATS = 5  # of a timed run
+_LONGEST = 128  # maximum length of an example in tokens
+_REPEATS = 5  # timed runs
 
 
 class DifferentOutputs(Exception):
     """The exported graph does not compute what the network computes."""
 
 
-def compare(task, config, network, folder, graphs, settings):
-    """Run every graph on the examples, all at once and each alone, beside the network; write export_report.json.
+def compare(task: Task, config: Any, network: nn.Cell, folder: Path, graphs: Mapping[str, Path], settings: dict[str, Any]) -> None:
+    """Compare every graph with the network on the examples, all at once and one by one; write export_report.json.
 
     Args:
-        task: Task. config: its options. network: the cell in evaluation mode.
-        folder: of the report. graphs: kind -> path, the first of full precision. settings: of the bundle.
+        config: the task's options.
+        network: in evaluation mode.
+        folder: folder of the report.
+        graphs: kind -> path; the first one has full precision.
+        settings: of the bundle.
 
     Raises:
-        DifferentOutputs: of a graph that is not quantised.
+        DifferentOutputs: a graph that is not quantised differs.
     """
     inputs, lengths = make_examples(task, config, settings)
     expected = network(*(Tensor(array) for array in inputs.values()))
     expected = [output.asnumpy() for output in (expected if isinstance(expected, tuple) else (expected,))]
-    report = []
+    report: list[dict[str, Any]] = []
     for kind, path in graphs.items():
         graph = MindirGraph(path, task.training.INPUTS) if kind == "mindir" else OnnxGraph(path)
         entry = {"graph": kind, **_measure(graph, inputs, lengths, expected, task.export.split_outputs)}
@@ -50,8 +57,8 @@ def compare(task, config, network, folder, graphs, settings):
     write_text(folder / _REPORT, json.dumps({"tolerance": TOLERANCE, "examples": len(lengths), "graphs": report}, indent=2) + "\n")
 
 
-def make_examples(task, config, settings):
-    """Sentences as a batch: name of input -> int32 [rows, length], and the length of each row."""
+def make_examples(task: Task, config: Any, settings: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[int]]:
+    """The example sentences as a batch, input name -> int32 [rows, length], and the length of each row."""
     tokenizer = Tokenizer(config.vocab_file_path, getattr(config, "do_lower_case", None))
     texts, questions = tokenizer.encode(list(TEXTS)), tokenizer.encode(list(QUESTIONS))
     longest = min(config.seq_length or _LONGEST, _LONGEST, config.model.max_position_embeddings)
@@ -68,7 +75,7 @@ def make_examples(task, config, settings):
 
 
 def _measure(graph, inputs, lengths, expected, split_outputs):
-    """The largest difference of the outputs, of the batch and of each row alone, and seconds of the batch."""
+    """The largest difference of the outputs, for the batch and for each row alone, and the seconds that the batch takes."""
     found = graph.run(*(inputs[name] for name in graph.inputs))
     found, found_alone = split_outputs(found, len(lengths), lengths)
     expected, expected_alone = split_outputs(expected, len(lengths), lengths)

@@ -1,4 +1,4 @@
-"""Sentences on which an exported graph is compared with the network, short and long, English and Chinese."""
+"""Sentences for the comparison of an exported graph with the network: short and long, English and Chinese."""
 
 TEXTS = (
     "Good.",

@@ -1,8 +1,9 @@
-"""An export: the graph of trained weights, run beside the network on the same sentences, and the bundle around it."""
+"""Export of trained weights: the graph, its comparison with the network, and the bundle around it."""
 
 import dataclasses
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from src import signals
 from src.bundle import folder as bundle_folder
@@ -12,30 +13,34 @@ from src.export.comparison import compare
 from src.files import hidden_folder, move_whole
 from src.formats import weights
 from src.log import logger
+from src.tasks.task import Task
 from src.text.tokenization import Tokenizer
 from src.train import model_files
 
 _FILES = {"onnx": "model.onnx", "int8": "model.int8.onnx", "mindir": "model.mindir"}
 
 
-def choose_format():
-    """ONNX where its package is installed, else MINDIR."""
+def choose_format() -> str:
+    """ONNX if its packages are installed, else MINDIR."""
     return "ONNX" if find_spec("onnx") and find_spec("onnxruntime") else "MINDIR"
 
 
-def export(task, config, path, output, file_format, name=None, quantised=False):
+def export(
+    task: Task, config: Any, path: Path | str, output: Path | str, file_format: str, name: str | None = None, quantised: bool = False
+) -> None:
     """Write a bundle and compare its graphs with the network.
 
     Args:
-        task: Task. config: its options, the device started.
+        config: the task's options; the device has been started.
         path: weights, see `weights.find`.
-        output: folder that is absent, empty or holds a bundle; graphs of the other format that a bundle there has are dropped.
+        output: a folder that is absent, empty or has a bundle, whose graphs of the other format are removed.
         file_format: ONNX or MINDIR.
-        name: of the model; default: that of the task.
+        name: name of the model; default: the task's.
         quantised: whether to add an int8 graph to the ONNX one.
 
     Raises:
-        DifferentOutputs: by more than TOLERANCE; nothing is written then. ValueError, FileNotFoundError: of the input.
+        DifferentOutputs: the outputs differ by more than TOLERANCE; nothing is written.
+        ValueError, FileNotFoundError: the input is wrong.
     """
     name = name or task.name
     bundle_folder.check_target(output)
@@ -57,14 +62,14 @@ def export(task, config, path, output, file_format, name=None, quantised=False):
         bundle_folder.write(hidden, name, task.name, settings, labels, graphs)
         if task.answers and file_format == "ONNX":
             for kind in kinds:
-                Bundle(hidden, kind)  # refuses parts that do not fit
+                Bundle(hidden, kind)  # raises if the parts do not fit each other
         signals.leave_if_told()
         _move(hidden, output)
     logger.info(f"wrote {output}: {', '.join(_FILES[kind] for kind in kinds)} name={name}")
 
 
 def _make_network(task, config, path):
-    """The network with its weights, made of ops that every device has."""
+    """The network with its weights, built from ops that every device has."""
     plain = dataclasses.replace(config.device, compute_type="float32", native_library=None)
     network = task.training.network(dataclasses.replace(config, device=plain))
     model_files.load_weights(network, path, whole=True)
@@ -72,14 +77,14 @@ def _make_network(task, config, path):
 
 
 def _write_graphs(task, config, path, network, folder, file_format, quantised):
-    """Graph files; gives their kinds."""
+    """Write the graph files; returns their kinds."""
     if file_format == "MINDIR":
         mindir.write(network, task.training.INPUTS, folder / _FILES["mindir"])
         return ["mindir"]
     try:
-        import onnxruntime  # noqa: F401 (which runs what is written)
+        import onnxruntime  # noqa: F401 (needed to run the graph)
 
-        from src.export import int8, onnx_graph  # of packages that only serving needs
+        from src.export import int8, onnx_graph  # import packages that only serving needs
     except ImportError as error:
         raise ValueError(f"file_format=ONNX: {error}: pip install -r requirements-serve.txt") from None
     arrays = {name: parameter.asnumpy() for name, parameter in network.parameters_dict().items()}
@@ -92,7 +97,7 @@ def _write_graphs(task, config, path, network, folder, file_format, quantised):
 
 
 def _move(hidden, output):
-    """Put the files in place, bundle.json last, whose digests refuse a mixture; other graphs of an older bundle go."""
+    """Move the files into the output folder, bundle.json last, as its digests refuse a mixture; remove an older bundle's other graphs."""
     names = {file.name for file in hidden.iterdir()}
     for name in sorted({*names, *_FILES.values()}):
         if (output / name).is_dir():

@@ -1,7 +1,8 @@
-"""Dynamic quantisation of a graph: weights as int8 with a scale for each output, activations as they come, by onnxruntime's own tool."""
+"""Dynamic quantisation by onnxruntime: int8 weights with a scale per output; activations are quantised at run time."""
 
 import logging
 from contextlib import contextmanager
+from pathlib import Path
 
 import onnx
 
@@ -11,14 +12,15 @@ _ENCODER = "bert.encoder.layers."
 _WORDS = "bert.embeddings.word.weight"
 
 
-def quantize(path_in, path_out):
+def quantize(path_in: Path | str, path_out: Path | str) -> None:
     """Write the int8 form of a graph that onnx_graph.save wrote.
 
-    The encoder's matrix products, which take the time, and the word embeddings, which take the room, become int8. Heads and pooler
-    stay float32: they cost next to nothing, and their rounding would reach the outputs at full size.
+    The encoder's matrix products, which take most of the time, and the word embeddings, which take most of the space, become int8.
+    Heads and pooler stay float32: they are cheap, and their rounding errors would reach the outputs undiminished.
 
     Raises:
-        OSError: path_out cannot be written. onnx's and onnxruntime's own errors: path_in is no such graph.
+        OSError: path_out cannot be written.
+        Errors of onnx and onnxruntime: path_in is no such graph.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -33,14 +35,16 @@ def _choose_nodes(graph):
     """Names of the nodes whose weights become int8."""
     weights = {tensor.name for tensor in graph.initializer}
     of_words = [node for node in graph.node if _WORDS in node.input]
-    names = [node.name for node in of_words if len(of_words) == 1]  # the masked language model shares the table: it would lie there twice
+    names = [
+        node.name for node in of_words if len(of_words) == 1
+    ]  # the masked language model shares the table, which would be stored twice
     products = [node for node in graph.node if node.op_type == "MatMul" and node.input[1] in weights]
     return names + [node.name for node in products if node.name.startswith(_ENCODER)]
 
 
 @contextmanager
 def _quiet():
-    """Without the tool's advice, which it gives to the root logger; that would get a handler of its own by the first warning."""
+    """Silence the tool's advice to the root logger, whose first warning would also give that logger a handler."""
     root, handler = logging.getLogger(), logging.NullHandler()
     level = root.level
     root.addHandler(handler)

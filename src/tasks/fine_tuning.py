@@ -1,30 +1,32 @@
-"""What the fine-tuning tasks settle in the same way before they read their rows."""
+"""Checks, caching and warnings that the fine-tuning tasks share when they prepare their rows."""
 
 import dataclasses
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 
 from src.files import make_folder
 from src.log import logger, shorten
 from src.records.files import is_record_file
-from src.records.record_set import cached_records, make_key
+from src.records.record_set import Chunk, RecordSet, cached_records, make_key
 from src.text.tokenization import Tokenizer
 
 
-def check_inputs(name, config, paths):
-    """Check output folder, vocabulary and schema file, tell the casing and what is ignored.
+def check_inputs(name: str, config: Any, paths: Collection[Path]) -> Any:
+    """Check output folder, vocabulary and schema file; log the casing and ignored settings.
 
     Args:
-        name: of the task.
+        name: the task's name.
         config: FineTuneOptions.
         paths: the data files of the run.
 
     Returns:
-        config with do_lower_case as it was decided.
+        config with do_lower_case settled.
 
     Raises:
-        ValueError, FileNotFoundError: naming what is missing or does not fit.
+        ValueError, FileNotFoundError: something is missing or does not fit; the message names it.
     """
     given = config.do_train or config.load_finetune_checkpoint_path or config.load_pretrain_checkpoint_path
     if not given and not Path(config.checkpoint_dir).is_dir():
@@ -46,32 +48,32 @@ def check_inputs(name, config, paths):
     return dataclasses.replace(config, do_lower_case=tokenizer.do_lower_case)
 
 
-def cached_rows(config, split, files, make_chunks, *about):
-    """The RecordSet of a split; made once and kept in {output_dir}/cache, under a hash of all that its rows follow from.
+def cached_rows(config: Any, split: str, files: Iterable[Path], make_chunks: Callable[[], Iterable[Chunk]], *about: Any) -> RecordSet:
+    """The RecordSet of a split, made once and kept in {output_dir}/cache under a hash of everything that its rows depend on.
 
     Args:
-        files: the data; vocabulary and schema file are added.
-        make_chunks: () -> Chunks, called where the rows are not there.
-        about: values besides files and tokenizer.
+        files: data files; vocabulary and schema file are added.
+        make_chunks: makes the rows if they are not in the cache.
+        about: values on which the rows depend, besides files and tokenizer.
     """
     files = [*files, *(Path(path) for path in (config.vocab_file_path, config.schema_file_path) if path)]
     key = make_key(*files, tokenizers.__version__, Tokenizer(config.vocab_file_path, config.do_lower_case).description, *about)
     return cached_records(Path(config.output_dir) / "cache" / f"{split}-{key}", make_chunks)
 
 
-def describe(config, labels):
-    """What evaluation and prediction need to know of a training: labels, vocabulary, tokenizer, settings by name."""
+def describe(config: Any, labels: Sequence[str]) -> tuple[Any, ...]:
+    """The facts of a training that evaluation and prediction need: labels, vocabulary, tokenizer, settings by name."""
     settings = {key: getattr(config, key) for key in config.TRAINED_WITH}
     return labels, config.vocab_file_path, Tokenizer(config.vocab_file_path, config.do_lower_case).description, settings
 
 
-def warn_of_order(labels):
-    """Say which label each output is taken for where the weights name none, as Hugging Face's LABEL_0 names none."""
+def warn_of_order(labels: Sequence[str]) -> None:
+    """Warn that the order of labels is a guess, because the weights name none (Hugging Face's LABEL_0 is no name)."""
     order = shorten(f"{number}={label}" for number, label in enumerate(labels))
     logger.warning(f"the weights name no labels; their order is a guess: {order}; --labels gives another, separated by commas")
 
 
-def warn_of_case(what, names):
-    """Say that some names, of labels or types, differ in case alone."""
+def warn_of_case(what: str, names: Collection[str]) -> None:
+    """Warn of names that differ only in case; `what` says what they name."""
     if len(set(map(str.casefold, names))) < len(names):
         logger.warning(f"some {what} differ in case alone: {shorten(names)}; each counts by itself")

@@ -1,26 +1,30 @@
-"""What a client asks about: texts taken out of JSON, and refused by their path in it."""
+"""Texts from the JSON of a client's request; errors give the JSON path."""
+
+from collections.abc import Sequence
+from typing import Any
 
 
 class BadInstance(ValueError):
-    """An instance of which no rows can be made; the message begins with its path, such as instances[3].text_a."""
+    """An instance that cannot become rows; the message begins with its JSON path, such as instances[3].text_a."""
 
-    def __init__(self, number, told, key=None):
+    def __init__(self, number: int, told: str, key: str | None = None) -> None:
         super().__init__(f"instances[{number}]{f'.{key}' if key else ''}: {told}")
 
 
-def take_texts(instances, keys, bare):
+def take_texts(instances: Any, keys: Sequence[str], bare: str | None) -> list[dict[str, str]]:
     """The texts of some instances.
 
     Args:
-        instances: list of dicts, or of str where `bare` names the key that a bare text stands for.
-        keys: names of texts that each has.
-        bare: see above, or None; the key `text` means the same.
+        instances: list of dicts; also of str if `bare` is given.
+        keys: the texts that every instance has.
+        bare: the key that a bare text, or the key `text`, stands for.
 
     Returns:
-        list of dicts of key -> str.
+        For each instance key -> text.
 
     Raises:
-        BadInstance: of one of them. ValueError: no list, or an empty one.
+        BadInstance: an instance is wrong.
+        ValueError: no list, or an empty one.
     """
     if not isinstance(instances, list) or not instances:
         raise ValueError("instances: a list with one instance at least is expected")

@@ -1,26 +1,29 @@
-"""Which file holds which split of a fine-tuning task."""
+"""The files of a fine-tuning task's splits."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 SPLITS = ("train", "eval", "predict")
 
 
-def wanted_splits(config):
-    """The splits that a run reads, by its do_train, do_eval and do_predict."""
+def wanted_splits(config: Any) -> list[str]:
+    """The splits that a run reads, according to do_train, do_eval and do_predict."""
     wanted = (config.do_train, config.do_eval, config.do_predict)
     return [split for split, is_wanted in zip(SPLITS, wanted) if is_wanted]
 
 
-def find_file(config, split, names):
-    """The file of a split: as its flag says, else the first of the task's usual names in data_dir, plain or .gz.
+def find_file(config: Any, split: str, names: Sequence[Sequence[str]]) -> Path:
+    """The file of a split: the one that its flag names, else the first of the task's usual names in data_dir, plain or .gz.
 
     Args:
         config: FineTuneOptions.
-        split: train, eval or predict; predict falls back to the file of eval.
-        names: file names to look for, for each of SPLITS.
+        split: train, eval or predict; predict falls back to the eval file.
+        names: for each of SPLITS, the file names to look for.
 
     Raises:
-        ValueError: no flag says where it is. FileNotFoundError: it is not there.
+        ValueError: no flag says where the file is.
+        FileNotFoundError: the file does not exist.
     """
     given = getattr(config, f"{split}_data_file_path")
     if not given and config.data_dir:

@@ -1,4 +1,4 @@
-"""What a task is, what a run on it has read, and TASKS, the one list of tasks."""
+"""Task, the description of a task; Prepared, the data of a run; and TASKS, the one list of tasks."""
 
 import importlib
 import importlib.util
@@ -9,12 +9,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run has read: training, prediction, scores and reports take it, and read nothing again.
+    """The data that a run has read once and passes to training, prediction, scores and reports.
 
     Attributes:
-        config: the options with all that the data settle (labels, casing, lengths) filled in.
-        records: split -> RecordSet, for each split that the run uses.
-        sources: split -> what results need beside the rows (examples, sentences, questions); None where the data are records.
+        config: the options, completed by what the data determine (labels, casing, lengths).
+        records: split -> RecordSet, for every split that the run uses.
+        sources: split -> examples, sentences or questions, which results need besides the rows; None if the data are records.
     """
 
     config: Any
@@ -24,20 +24,20 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Task:
-    """A task: its name, and a package with the same modules in each.
+    """A task: its name and its package, which has these modules.
 
-    options: OPTIONS, the class of settings of its run script.
-    task: imports MindSpore. NAME (of checkpoint files), INPUTS and TARGETS (columns, by the parameter names of the network's and the
-        loss's `construct`), LOSS_PARTS (names of what the loss returns behind its two sums), and the functions
+    options: OPTIONS, the class of its run script's settings.
+    task: imports MindSpore. NAME (of checkpoint files), INPUTS and TARGETS (columns, under the parameter names of `construct` in
+        network and loss), LOSS_PARTS (names of the values that the loss returns after its two sums), and the functions
         prepare(options) -> Prepared, network(config) and loss(config) -> Cell, for_evaluation(config, network) -> (Cell, its columns),
-        describe(config) -> what lies beside a checkpoint, score(prepared, outputs) -> dict; of a task that is fine-tuned also
+        describe(config) -> description kept beside a checkpoint, score(prepared, outputs) -> dict; a fine-tuned task also has
         report_evaluation(prepared, outputs, global_step) -> dict and report_predictions(prepared, outputs).
-    export: what an exported network needs besides: the settings of a bundle, examples, the ONNX nodes of the head.
-    serving: from what clients send to rows, and from outputs to results; absent where a task answers no texts.
-    schema: the form of results for the server's clients, as Pydantic models; beside serving.
+    export: settings of a bundle, examples and ONNX nodes of the head, for an exported network.
+    serving: conversion of clients' texts to rows and of outputs to results; absent if the task answers no texts.
+    schema: Pydantic models of the results that the server's clients get; goes with serving.
     memory: the planner's tape of head and loss.
 
-    The modules are imported when they are asked for: who serves or plans imports no MindSpore.
+    A module is imported when it is first used, so that serving and planning import no MindSpore.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Task:
 
     @property
     def answers(self) -> bool:
-        """Whether a bundle of the task answers texts."""
+        """Whether a bundle of this task answers texts."""
         return importlib.util.find_spec(f"{self.package}.serving") is not None
 
     def _module(self, name):

@@ -1,7 +1,7 @@
 """A model's files: load weights of any format into a network, and describe a folder so that it can be loaded by itself."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ def set_parameters(path: Path | str, parameters: Mapping[str, Parameter], arrays
 def write_description(
     folder: Path | str,
     model: dict[str, Any],
-    labels: Iterable[str],
+    labels: Sequence[str],
     vocab_file: Path | str | None,
     tokenizer: dict[str, Any] | None,
     trained_with: dict[str, Any],

@@ -165,7 +165,7 @@ def test_value_on_the_bound_is_allowed(key, value):
     [
         (["--model.hidden_size=10", "--model.num_attention_heads=3"], "not divisible by model.num_attention_heads=3"),
         (["--seq_length=513"], "model.max_position_embeddings=512"),
-        (["--bucket_list=16,32,64,96,128"], "four lengths at most"),
+        (["--bucket_list=16,32,64,96,128"], "up to four lengths"),
         (["--bucket_list=16,32"], "the largest must equal seq_length=128"),
         (["--do_train=false"], "nothing to do"),
         (["stray"], "unexpected argument stray"),

@@ -55,4 +55,4 @@ def test_training_tags_all_pieces_unless_told_otherwise(load):
 def test_crf_tags_all_pieces(load, capsys):
     with pytest.raises(SystemExit):
         load({}, "--do_train=true", load.encoder, "--seq_length=32", "--use_crf=true", "--tagged_pieces=first")
-    assert "tagged_pieces=first: is for the softmax" in capsys.readouterr().err
+    assert "tagged_pieces=first: only for the softmax" in capsys.readouterr().err

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field, replace
 
-_LANGUAGE = "en"  # of the rows of xnli, unless another is asked for
+_LANGUAGE = "en"  # default language of xnli
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Where a table keeps its texts, label and language: names of header fields, or indices from 0."""
+    """The columns of a table's texts, label and language: names in the header, or indices from 0."""
 
     text_a: str | int
     text_b: str | int | None = None
@@ -15,7 +15,7 @@ class Columns:
     language: str | int | None = None
 
     @property
-    def names(self):
+    def names(self) -> list[str]:
         return [column for column in vars(self).values() if isinstance(column, str)]
 
 
@@ -24,33 +24,33 @@ class DataSet:
     """A known data set.
 
     Args:
-        named: Columns of a table with a header, one for each spelling that goes round.
-        indexed: Columns of a table without a header; None where it must have one.
-        labels: label names in id order; empty where the training file decides.
-        files: the names to look for in data_dir, for train, eval and predict; the first that exists is taken, plain or .gz.
-        aliases: other spelling of a label, in small letters -> its name; the file's may have capital ones.
-        skipped_label: what stands for a label where the annotators did not agree; such rows count neither in training nor in evaluation.
-            None: `-`, if all other labels of a file are those of inference.
-        separators: as `read_rows` takes them.
+        named: Columns of a table with a header, one for each spelling in use.
+        indexed: Columns of a table without a header; None if a header is required.
+        labels: label names in id order; empty if the training file determines them.
+        files: for train, eval and predict the file names to look for in data_dir; the first that exists is taken, plain or .gz.
+        aliases: another spelling of a label, in lower case -> the label; case does not matter in files.
+        skipped_label: marks rows on which the annotators did not agree; they are left out of training and evaluation.
+            None: `-`, if all other labels of a file are ENTAILMENT's.
+        separators: see `read_rows`.
         regression: the label is a number.
-        ragged: rows may have further columns behind those of the first row.
-        language: of the rows to read, where the table names languages.
+        ragged: rows may have more columns than the first row.
+        language: language of the rows to read, if the table names languages.
     """
 
-    named: tuple
+    named: tuple[Columns, ...]
     indexed: Columns | None
-    labels: tuple = ()
-    files: tuple = (("train.tsv",), ("dev.tsv",), ("test.tsv",))
-    aliases: dict = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    files: tuple[tuple[str, ...], ...] = (("train.tsv",), ("dev.tsv",), ("test.tsv",))
+    aliases: dict[str, str] = field(default_factory=dict)
     skipped_label: str | None = None
-    separators: tuple | None = None
+    separators: tuple[str, ...] | None = None
     regression: bool = False
     ragged: bool = False
     language: str = _LANGUAGE
 
 
 ENTAILMENT = ("contradiction", "entailment", "neutral")  # Google's order
-NO_AGREEMENT = "-"  # stands for one of these where the annotators did not agree
+NO_AGREEMENT = "-"  # instead of one of these if the annotators did not agree
 
 DATA_SETS = {
     "cola": DataSet((Columns("sentence", None, "label"),), Columns(3, None, 1), ("0", "1")),
@@ -109,8 +109,8 @@ DATA_SETS = {
 }
 
 
-def parse_columns(text):
-    """`text_a=NAME_OR_INDEX[,text_b=…][,label=…]` as Columns.
+def parse_columns(text: str) -> Columns:
+    """Parse `text_a=NAME_OR_INDEX[,text_b=…][,label=…]`.
 
     Raises:
         ValueError: another key, a key twice, or no text_a.
@@ -130,14 +130,14 @@ def parse_columns(text):
     return Columns(**found)
 
 
-def usual_files(name, language=None):
-    """The file names of a task in data_dir, for train, eval and predict; the first that exists is taken, plain or .gz."""
+def usual_files(name: str, language: str | None = None) -> tuple[tuple[str, ...], ...]:
+    """A task's usual file names in data_dir, for train, eval and predict."""
     files = DATA_SETS[name].files if name in DATA_SETS else DataSet.files
     return tuple(tuple(file.format(language=language or _LANGUAGE) for file in names) for names in files)
 
 
-def make_data_set(name, columns, language=None):
-    """The DataSet of a known name, or one for `custom` with its columns given as text; `language` chooses the rows and files of xnli."""
+def make_data_set(name: str, columns: str | None, language: str | None = None) -> DataSet:
+    """The DataSet of a known name, or of `custom` with the given columns; `language` chooses the rows and files of xnli."""
     if name != "custom":
         return replace(DATA_SETS[name], language=language or _LANGUAGE)
     if not columns:

@@ -10,13 +10,14 @@ import ast
 import importlib.util
 import inspect
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from src.cli import Parser, bad_input_exits
 from src.files import write_text
 from src.log import logger
 
-# kind -> (modules to train on, modules to test on); packages stand for all that is below them
+# kind -> (modules to train on, modules to test on); a package includes all modules below it
 KINDS = {
     "network": (
         "http urllib.request urllib.parse urllib.error socket ftplib poplib ssl xmlrpc socketserver",
@@ -70,14 +71,14 @@ KINDS = {
 _MIN_WORDS, _MAX_WORDS = 5, 80
 
 
-def collect(modules):
+def collect(modules: Iterable[str]) -> list[str]:
     """Docstrings of modules, read from their source without importing them.
 
     Args:
-        modules: names; a name that this Python has not is passed over.
+        modules: names; modules that this Python lacks are skipped.
 
     Returns:
-        list of one-line texts in order of appearance, without doctest prompts.
+        One-line texts in order of appearance, without doctest prompts.
     """
     texts = []
     for module in modules:
@@ -101,16 +102,17 @@ def _source_files(module):
 
 
 def _tidy(docstring):
-    """The docstring's paragraphs as single lines, those that are prose."""
+    """The paragraphs of prose in a docstring, each as one line."""
     for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(docstring)):
         text = " ".join(paragraph.split())
         if _MIN_WORDS <= len(text.split()) <= _MAX_WORDS and ">>>" not in text:
             yield text
 
 
-def build():
-    """Train and dev rows: two lists of (text, kind), no text twice, none in both."""
-    seen, splits = set(), ([], [])
+def build() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Rows (text, kind) for train and dev; no text occurs twice."""
+    seen: set[str] = set()
+    splits: tuple[list[tuple[str, str]], list[tuple[str, str]]] = ([], [])
     for kind, groups in KINDS.items():
         for split, modules in zip(splits, groups):
             for text in collect(modules.split()):
@@ -120,7 +122,7 @@ def build():
     return splits
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(prog="python -m src.data.docstrings", description=__doc__)
     parser.add_argument("--output_dir", default="quickstart/data")
     with bad_input_exits():

@@ -1,10 +1,13 @@
-"""An exported classifier: the settings of its bundle, and its head as ONNX nodes, without dropout.
+"""Export of a classifier: the settings of its bundle, and its head as ONNX nodes, without dropout.
 
 Shapes: B batch, S sequence, H hidden, F filters, C classes.
 """
 
 import dataclasses
 import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +15,7 @@ from src.formats import weights
 from src.log import logger, shorten
 from src.tasks import fine_tuning
 from src.tasks.classifier.data_sets import make_data_set
+from src.tasks.classifier.options import ClassifierOptions
 
 HEAD = ("head.dense",)
 _SETTINGS = ("task_name", "seq_length", "head", "cnn_batch_norm")
@@ -19,19 +23,20 @@ _EPS = 1e-5  # of the batch normalisation
 _FILTERS = re.compile(r"head\.filters\.(\d+)\.weight")
 
 
-def settle(config, path):
-    """The options with the labels and their number; where neither weights nor flags name labels, the weights tell how many there are.
+def settle(config: ClassifierOptions, path: Path | str) -> ClassifierOptions:
+    """The options with the labels and their number, which follows from the weights if neither weights nor flags name labels.
 
     Raises:
         ValueError: num_class contradicts the weights.
     """
     if config.is_regression:
-        labels, count = (), 1
+        labels: tuple[str, ...] = ()
+        count = 1
     else:
         labels = config.labels or _guess_labels(config, path)
         count = len(labels)
     if config.task_name == "custom" and not config.columns:
-        logger.warning("nothing tells whether the texts were pairs: single ones are taken; --columns text_a=0,text_b=1 says otherwise")
+        logger.warning("it is unknown whether the texts were pairs; single texts are assumed, --columns text_a=0,text_b=1 means pairs")
     if config.num_class not in (None, count):
         raise ValueError(f"num_class={config.num_class}: the weights have {count} classes: {shorten(labels)}")
     return dataclasses.replace(config, labels=labels, num_class=count)
@@ -39,36 +44,36 @@ def settle(config, path):
 
 def _guess_labels(config, path):
     known = () if config.task_name == "custom" else make_data_set(config.task_name, None, config.language).labels
-    count = len(weights.read(path).arrays.get("head.dense.bias", (0, 0)))  # load_weights tells what to do where there is none
+    count = len(weights.read(path).arrays.get("head.dense.bias", (0, 0)))  # if absent, load_weights says what to do
     if len(known) != count:
         return tuple(f"LABEL_{number}" for number in range(count))
     fine_tuning.warn_of_order(known)
     return known
 
 
-def make_settings(config):
-    """What the bundle tells of the task: dict."""
+def make_settings(config: ClassifierOptions) -> dict[str, Any]:
+    """The settings that the bundle keeps."""
     data_set = make_data_set(config.task_name, config.columns or "text_a=0", config.language)
     columns = data_set.indexed or data_set.named[0]
     settings = {key: getattr(config, key) for key in _SETTINGS}
     return settings | {"regression": config.is_regression, "pairs": columns.text_b is not None}
 
 
-def make_examples(texts, questions, settings):
-    """Pairs of tokenised texts, the second None of single ones, on which graph and network are compared."""
+def make_examples(texts: list[list[int]], questions: list[list[int]], settings: dict[str, Any]) -> list[tuple[list[int], Any]]:
+    """Tokenised texts, as pairs or each with None, on which graph and network are compared."""
     return list(zip(texts, texts[1:])) if settings["pairs"] else [(text, None) for text in texts]
 
 
-def split_outputs(outputs, rows, lengths):
-    """(arrays whose first axis is the rows', arrays of no row)."""
-    return outputs[:1], []
+def split_outputs(outputs: Sequence[np.ndarray], rows: int, lengths: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The outputs by row, which are the logits; there are no other outputs."""
+    return list(outputs[:1]), []
 
 
-def add_head(graph, encoder, x, settings):
-    """linear on the pooled [CLS], cnn or rcnn on all tokens: logits [B, C]. The kind of head is told by the names of its weights.
+def add_head(graph: Any, encoder: Any, x: str, settings: dict[str, Any]) -> dict[str, tuple[str, tuple[Any, ...]]]:
+    """Add the head's logits [B, C] to an ONNX graph: linear on the pooled [CLS], or cnn or rcnn on all tokens, by the weights' names.
 
     Returns:
-        the outputs: name -> (value, sizes).
+        Output name -> (value, sizes).
     """
     if graph.has("head.filters.0.weight"):
         x = _find_strongest(graph, encoder, x)
@@ -83,7 +88,7 @@ def add_head(graph, encoder, x, settings):
 def _find_strongest(graph, encoder, x):
     """The cnn head up to its dense layer: [B, S, H] -> [B, 4F].
 
-    A filter over w tokens is the sum of w products, each of one token: all of them are one matrix product here, and shifts of its parts.
+    A filter over w tokens is a sum of w products, each with one token: one matrix product computes all of them, and its parts are shifted.
     """
     scope, size = "head.filters", encoder.model.hidden_size
     numbers = sorted(int(found[1]) for name in graph.names() if (found := _FILTERS.fullmatch(name)))
@@ -109,7 +114,7 @@ def _find_strongest(graph, encoder, x):
 
 
 def _fold_norm(graph, number):
-    """Weight and bias of a filter, with the batch normalisation behind it, if there is one, in them."""
+    """Weight and bias of a filter, which include the batch normalisation that follows it, if any."""
     weight, bias = graph.array(f"head.filters.{number}.weight"), graph.array(f"head.filters.{number}.bias")
     if not graph.has(f"head.norms.{number}.mean"):
         return weight, bias

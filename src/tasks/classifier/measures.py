@@ -6,17 +6,17 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, matthews_corrcoef, precision_recall_fscore_support, roc_auc_score
 
 
-def classification_metrics(logits, label_ids):
-    """Every measure that is defined for these labels.
+def classification_metrics(logits: np.ndarray, label_ids: np.ndarray) -> dict[str, float]:
+    """All measures that are defined for these labels.
 
     Args:
         logits: float [rows, classes].
         label_ids: int [rows].
 
     Returns:
-        dict: num_examples; eval_loss (mean cross-entropy), accuracy; precision, recall and f1, of class 1 if binary,
-        else macro over the classes that occur; mcc; spearman_correlation of predicted and true ids where both vary;
-        auc of class 1 if binary and both classes occur.
+        num_examples; eval_loss (mean cross-entropy); accuracy; precision, recall and f1, for class 1 if there are two classes,
+        else the macro average over the classes that occur; mcc; spearman_correlation of predicted and true ids if both vary;
+        auc of class 1 if there are two classes and both occur.
     """
     log_probs = log_softmax(np.asarray(logits, np.float64), axis=1)
     predicted = log_probs.argmax(1)
@@ -40,14 +40,15 @@ def classification_metrics(logits, label_ids):
     return {name: value if name == "num_examples" else float(value) for name, value in metrics.items()}
 
 
-def regression_metrics(scores, targets):
+def regression_metrics(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
     """Measures of a regression.
 
     Args:
-        scores: float [rows], predicted. targets: float [rows], true.
+        scores: predicted, float [rows].
+        targets: true, float [rows].
 
     Returns:
-        dict: num_examples; eval_loss (mean squared error); pearson_correlation and spearman_correlation where both vary.
+        num_examples; eval_loss (mean squared error); pearson_correlation and spearman_correlation if both vary.
     """
     scores, targets = np.asarray(scores, np.float64), np.asarray(targets, np.float64)
     metrics = {"num_examples": len(targets), "eval_loss": float(np.mean((scores - targets) ** 2))}

@@ -1,16 +1,20 @@
 """The planner's tape of the classifier's head and loss."""
 
-_CLASSES = 2  # where the labels, which the data tell, are not known: they take next to nothing
+from typing import Any
+
+from src.tasks.classifier.options import ClassifierOptions
+
+_CLASSES = 2  # assumed while the data have not told the labels; their share of memory is negligible
 
 
-def check(options, form):
-    """Raises: ValueError: a head that is not planned."""
+def check(options: ClassifierOptions, form: Any) -> None:
+    """Raise a ValueError for a head that the planner does not know."""
     if options.head != "linear":
-        raise ValueError(f"head={options.head} is not planned: of the classifier's heads linear is")
+        raise ValueError(f"head={options.head} is not planned: of the classifier's heads only linear is")
 
 
-def record_head(tape, options, x, words):
-    """Classifier with LinearHead of network.py, and ClassificationLoss of losses.py."""
+def record_head(tape: Any, options: ClassifierOptions, x: Any, words: Any) -> None:
+    """Record LinearHead of network.py and ClassificationLoss of losses.py."""
     pooled = tape.pooler(options.model, x)
     tape.part = "head"
     pooled = tape.dropout(pooled, options.model.hidden_dropout_prob)

@@ -7,6 +7,8 @@ import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src.config.model import ModelConfig
+from src.config.training import DeviceSettings
 from src.models.activations import tanh
 from src.models.bert import HEAD_STREAM, Bert
 from src.models.dropout import Dropout
@@ -19,12 +21,12 @@ _WIDTHS, _FILTERS = (1, 2, 3, 4), 256
 class LinearHead(nn.Cell):
     """Dropout and one dense layer on the pooled [CLS]: float32 [B, H] -> float32 [B, C]."""
 
-    def __init__(self, config, device, num_class):
+    def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int) -> None:
         super().__init__()
         self.dropout = Dropout(config.hidden_dropout_prob, HEAD_STREAM, device)
         self.dense = Linear(config.hidden_size, num_class, config.initializer_range, getattr(mindspore, device.compute_type))
 
-    def construct(self, sequence_output, pooled_output, input_mask, dropout_key=None):
+    def construct(self, sequence_output: Tensor, pooled_output: Tensor, input_mask: Tensor, dropout_key: Tensor | None = None) -> Tensor:
         return self.dense(self.dropout(pooled_output, dropout_key)).astype(mindspore.float32)
 
 
@@ -34,7 +36,7 @@ class MaskedBatchNorm(nn.Cell):
     Evaluation takes running means of both. Source: Ioffe and Szegedy 2015.
     """
 
-    def __init__(self, size, momentum=0.9, eps=1e-5):
+    def __init__(self, size: int, momentum: float = 0.9, eps: float = 1e-5) -> None:
         super().__init__()
         self.momentum, self.eps = momentum, eps
         zeros, ones = np.zeros(size, np.float32), np.ones(size, np.float32)
@@ -42,7 +44,7 @@ class MaskedBatchNorm(nn.Cell):
         self.mean = Parameter(Tensor(zeros), name="mean", requires_grad=False)
         self.variance = Parameter(Tensor(ones), name="variance", requires_grad=False)
 
-    def construct(self, x, mask):
+    def construct(self, x: Tensor, mask: Tensor) -> Tensor:
         mean, variance = self.mean * 1.0, self.variance * 1.0
         if self.training:
             count = mask.sum()
@@ -54,7 +56,7 @@ class MaskedBatchNorm(nn.Cell):
             x = ops.depend(x, kept)
         return (x - mean) * ops.rsqrt(variance + self.eps) * self.weight + self.bias
 
-    def keep(self, mean, variance):
+    def keep(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Move the running values towards those of this batch."""
         first = ops.Assign()(self.mean, self.mean * self.momentum + mean * (1.0 - self.momentum))
         return first, ops.Assign()(self.variance, self.variance * self.momentum + variance * (1.0 - self.momentum))
@@ -67,7 +69,7 @@ class CnnHead(nn.Cell):
     count as 0, the least that ReLU gives. Each width is one matrix product: the CPU's convolution is 70 times slower.
     """
 
-    def __init__(self, config, device, num_class, batch_norm):
+    def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int, batch_norm: bool) -> None:
         super().__init__()
         compute_type, spread = getattr(mindspore, device.compute_type), config.initializer_range
         self.filters = nn.CellList([Linear(width * config.hidden_size, _FILTERS, spread, compute_type) for width in _WIDTHS])
@@ -77,7 +79,7 @@ class CnnHead(nn.Cell):
         self.dropout = Dropout(config.hidden_dropout_prob, HEAD_STREAM, device)
         self.dense = Linear(len(_WIDTHS) * _FILTERS, num_class, spread, compute_type)
 
-    def construct(self, sequence_output, pooled_output, input_mask, dropout_key=None):
+    def construct(self, sequence_output: Tensor, pooled_output: Tensor, input_mask: Tensor, dropout_key: Tensor | None = None) -> Tensor:
         batch_size, seq_length, hidden_size = sequence_output.shape
         mask = input_mask.astype(mindspore.float32).reshape((-1, 1))  # [T, 1]
         x = sequence_output * mask.reshape((batch_size, seq_length, 1))
@@ -97,7 +99,7 @@ class CnnHead(nn.Cell):
 class RcnnHead(nn.Cell):
     """Each token between its left and its right context, tanh, the maximum over real tokens, dense (Lai et al. 2015)."""
 
-    def __init__(self, config, device, num_class):
+    def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int) -> None:
         super().__init__()
         compute_type, size, spread = getattr(mindspore, device.compute_type), config.hidden_size, config.initializer_range
         self.contexts = BiLstm(size, size // 2, device)
@@ -106,7 +108,7 @@ class RcnnHead(nn.Cell):
         self.dense = Linear(size, num_class, spread, compute_type)
         self.composed = device.composed_ops
 
-    def construct(self, sequence_output, pooled_output, input_mask, dropout_key=None):
+    def construct(self, sequence_output: Tensor, pooled_output: Tensor, input_mask: Tensor, dropout_key: Tensor | None = None) -> Tensor:
         batch_size, seq_length, hidden_size = sequence_output.shape
         contexts = self.contexts(sequence_output, input_mask)  # [B, S, H]
         x = ops.concat((sequence_output, contexts), -1).reshape((batch_size * seq_length, -1))
@@ -126,7 +128,7 @@ class Classifier(nn.Cell):
         batch_norm: between filters and ReLU of cnn.
     """
 
-    def __init__(self, config, device, num_class, head="linear", batch_norm=False):
+    def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int, head: str = "linear", batch_norm: bool = False) -> None:
         super().__init__()
         self.bert = Bert(config, device)
         if head == "cnn":
@@ -134,6 +136,6 @@ class Classifier(nn.Cell):
         else:
             self.head = (RcnnHead if head == "rcnn" else LinearHead)(config, device, num_class)
 
-    def construct(self, input_ids, input_mask, token_type_ids, dropout_key=None):
+    def construct(self, input_ids: Tensor, input_mask: Tensor, token_type_ids: Tensor, dropout_key: Tensor | None = None) -> Tensor:
         sequence_output, pooled_output = self.bert(input_ids, input_mask, token_type_ids, dropout_key)
         return self.head(sequence_output, pooled_output, input_mask, dropout_key)

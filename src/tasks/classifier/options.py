@@ -15,56 +15,62 @@ _OWN_METHODS = {"cola": "mcc", "mrpc": "f1", "stsb": "spearman_correlation", "in
 class ClassifierOptions(FineTuneOptions):
     """Classification of single texts and pairs, and regression of a score."""
 
-    # what evaluation and prediction need to know of the training; written into the checkpoint folder
+    # settings that evaluation and prediction take from the training; written into the checkpoint folder
     TRAINED_WITH = ("task_name", "columns", "language", "seq_length", "num_class", "head", "cnn_batch_norm")
 
-    task_name: str = setting("custom", "which columns the files have; custom goes with --columns", ("custom", *DATA_SETS))
-    columns: str | None = setting(None, "for custom: text_a=NAME_OR_INDEX[,text_b=…][,label=…], indices from 0")
-    language: str | None = setting(None, "of xnli: which rows and which training file are taken; default: en")
+    task_name: str = setting("custom", "data set, which fixes the columns of the files; custom needs --columns", ("custom", *DATA_SETS))
+    columns: str | None = setting(None, "columns of a custom task: text_a=NAME_OR_INDEX[,text_b=…][,label=…], indices from 0")
+    language: str | None = setting(None, "language of xnli, which chooses rows and training file; default: en")
     assessment_method: str | None = setting(
         None,
         "measure printed as the result; default: cola mcc, mrpc f1, stsb spearman_correlation, info auc, else accuracy",
         ASSESSMENT_METHODS,
     )
-    num_class: int | None = setting(None, "classes; default: those of the task or of the training file; 1 is regression", minimum=1)
-    head: str = setting("linear", "linear: dense on [CLS]; cnn: filters over 1 to 4 tokens; rcnn: BiLSTM contexts", HEADS)
-    cnn_batch_norm: bool = setting(False, "batch normalisation between the filters of cnn and ReLU")
-    class_weights: tuple[str, ...] = setting((), "weight of each class in the training loss, in id order; balanced: inverse to its rows")
+    num_class: int | None = setting(
+        None, "number of classes; default: as many as the task or the training file has; 1 means regression", minimum=1
+    )
+    head: str = setting(
+        "linear", "classification head; linear: a dense layer on [CLS]; cnn: filters over 1 to 4 tokens; rcnn: BiLSTM contexts", HEADS
+    )
+    cnn_batch_norm: bool = setting(False, "batch normalisation between the filters and the ReLU of the cnn head")
+    class_weights: tuple[str, ...] = setting(
+        (), "weight of each class in the training loss, in id order; balanced: inversely proportional to its rows"
+    )
     output_dir: str = setting("./classifier_finetune", "folder of everything that is written")
     labels: tuple[str, ...] = setting((), "class names in id order; default: those of the task or of the training file, sorted")
 
     def __post_init__(self):
         super().__post_init__()
         if self.columns and self.task_name != "custom":
-            raise ValueError(f"columns={self.columns}: is for task_name=custom; the columns of {self.task_name} are known")
+            raise ValueError(f"columns={self.columns}: only for task_name=custom; the columns of {self.task_name} are known")
         if self.language and self.task_name != "xnli":
-            raise ValueError(f"language={self.language}: is for task_name=xnli, not for {self.task_name}")
+            raise ValueError(f"language={self.language}: only for task_name=xnli, not for {self.task_name}")
         if len(set(self.labels)) < len(self.labels):
-            raise ValueError(f"labels={','.join(self.labels)}: a label stands there twice")
+            raise ValueError(f"labels={','.join(self.labels)}: a label is given twice")
         if self.head == "rcnn" and self.model.hidden_size < 2:
-            raise ValueError("head=rcnn needs model.hidden_size of 2 or more: half of it is for each direction")
+            raise ValueError("head=rcnn needs model.hidden_size of at least 2: each direction has half of it")
         if self.cnn_batch_norm and self.head != "cnn":
             raise ValueError(f"cnn_batch_norm=true is for head=cnn, not for head={self.head}")
         if self.task_name == "stsb" and self.num_class not in (None, 1):
-            raise ValueError(f"num_class={self.num_class}: stsb is a regression, which has 1")
+            raise ValueError(f"num_class={self.num_class}: stsb is a regression, for which num_class is 1")
         if self.is_regression and self.assessment_method not in (None, "spearman_correlation"):
             raise ValueError(f"assessment_method={self.assessment_method}: a regression has spearman_correlation only")
         if self.is_regression and self.class_weights:
             raise ValueError("class_weights: a regression has no classes")
 
     @property
-    def is_regression(self):
-        """Whether the network gives one score a row instead of classes."""
+    def is_regression(self) -> bool:
+        """Whether the network gives one score per row instead of classes."""
         return self.num_class == 1 or self.task_name == "stsb"
 
     @property
-    def measure(self):
+    def measure(self) -> str:
         """The measure that is printed as the result."""
         own = "spearman_correlation" if self.is_regression else _OWN_METHODS.get(self.task_name, "accuracy")
         return self.assessment_method or own
 
     @property
-    def drops_short_batch(self):
+    def drops_short_batch(self) -> bool:
         return self.cnn_batch_norm
 
 

@@ -1,7 +1,9 @@
-"""What a classification run tells and leaves: result lines, eval_results, evaluation.csv, predictions."""
+"""Results of a classification run: result lines, eval_results, evaluation.csv, predictions."""
 
 import csv
 import io
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -10,16 +12,17 @@ from src.files import write_text
 from src.log import logger
 from src.tasks.classifier.measures import classification_metrics, regression_metrics
 from src.tasks.results import write_results
+from src.tasks.task import Prepared
 
 _MEASURE_NAMES = {"mcc": "MCC", "spearman_correlation": "Spearman Correlation", "auc": "AUC"}
 
 
-def score(prepared, outputs):
+def score(prepared: Prepared, outputs: Sequence[Any]) -> dict[str, float]:
     """Measures of an evaluation.
 
     Args:
-        prepared: Prepared; label_ids of its eval rows are class ids, or the scores of a regression.
-        outputs: one list of logits float32 [C], a row each.
+        prepared: label_ids of its eval rows are class ids, or the scores of a regression.
+        outputs: one list, the logits float32 [C] of each row.
     """
     (logits,), labels = outputs, prepared.records["eval"].rows["label_ids"]
     if prepared.config.is_regression:
@@ -27,11 +30,11 @@ def score(prepared, outputs):
     return classification_metrics(np.stack(logits), labels)
 
 
-def report_evaluation(prepared, outputs, global_step):
+def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: int | None) -> dict[str, Any]:
     """Print the result as the model zoo does; write eval_results.json and .txt, and evaluation.csv for the figures.
 
     Returns:
-        what eval_results.json holds.
+        The content of eval_results.json.
     """
     config, metrics = prepared.config, score(prepared, outputs)
     (logits,), labels = outputs, prepared.records["eval"].rows["label_ids"]
@@ -59,7 +62,7 @@ def report_evaluation(prepared, outputs, global_step):
     return results
 
 
-def report_predictions(prepared, outputs):
+def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
     """Write test_results.tsv (probabilities, or scores) and predictions.csv (texts, labels, margins), rows in input order."""
     config, examples = prepared.config, prepared.sources["predict"]
     values = np.asarray(outputs[0], np.float64)

@@ -1,16 +1,20 @@
-"""Labelled texts and pairs from the tables of classification and regression tasks; rows of NumPy for the records."""
+"""Texts and pairs with labels, from the tables of classification and regression tasks, and their rows for the records."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from src.log import logger, shorten
-from src.tasks.classifier.data_sets import ENTAILMENT, NO_AGREEMENT, Columns
+from src.tasks.classifier.data_sets import ENTAILMENT, NO_AGREEMENT, Columns, DataSet
 from src.text.tables import check_widths, clean_name, match_case, read_rows
+from src.text.tokenization import Tokenizer
 
 
 @dataclass(frozen=True)
 class Example:
-    """One row; `label` is the label's name, None where the file has none."""
+    """One row; `label` is the label's name, or None if the file has none."""
 
     text_a: str
     text_b: str | None
@@ -18,17 +22,16 @@ class Example:
     line: int
 
 
-def read_examples(path, data_set, with_labels):
+def read_examples(path: Path | str, data_set: DataSet, with_labels: bool) -> list[Example]:
     """The examples of a table or of JSON lines, in the order of the file.
 
     Args:
         path: TSV, CSV or JSON lines, plain or .gz.
-        data_set: DataSet.
-        with_labels: whether a missing label is an error and `data_set.skipped_label` skips its row; else a missing label column makes
-            labels None, and no row is skipped but those of other languages.
+        with_labels: whether a missing label is an error and rows with `data_set.skipped_label` are skipped; otherwise labels may be
+            missing, and only rows of other languages are skipped.
 
     Raises:
-        ValueError: empty file, header without the columns, a row of another width than the first, no row left; names file and line.
+        ValueError: empty file, header without the columns, a row of another width than the first, or no row left; with file and line.
     """
     rows = read_rows(path, data_set.separators)
     columns, header = _find_columns(path, data_set, rows[0], with_labels)
@@ -59,13 +62,13 @@ def read_examples(path, data_set, with_labels):
 
 
 def _find_no_agreement(labels):
-    """`-` if it stands among labels of inference."""
+    """`-` if all other labels are ENTAILMENT's."""
     others = {label.casefold() for label in labels if label} - {NO_AGREEMENT}
     return NO_AGREEMENT if others and others.issubset((*ENTAILMENT, "contradictory")) else None
 
 
 def _find_columns(path, data_set, first_row, with_labels):
-    """Columns as indices, and whether the first row is a header: JSON's keys are one, of a table it is if a name stands in it."""
+    """Columns as indices, and whether the first row is a header: JSON's keys, or a table's row that has a column's name."""
     line, fields = first_row[0] or 1, [text.strip() for text in first_row[1]]
     columns = max(data_set.named, key=lambda columns: len(set(columns.names).intersection(fields)))
     header = first_row[0] == 0 or not set(columns.names).isdisjoint(fields)
@@ -90,21 +93,23 @@ def _find_columns(path, data_set, first_row, with_labels):
 
 
 def _choose_language(path, rows, index, language):
-    """The rows whose field at `index` is the language."""
+    """The rows whose field at `index` is this language."""
     if not (chosen := [row for row in rows if row[1][index] == language]):
         found = sorted({str(fields[index])[:20] for _, fields in rows})
         raise ValueError(f"{path}: no row of language={language}; found {shorten(map(repr, found))}")
     return chosen
 
 
-def collect_labels(examples):
+def collect_labels(examples: Iterable[Example]) -> tuple[str, ...]:
     """The label names of some examples in the order of their ids: numbers by value, else alphabetically."""
-    found = {example.label for example in examples}
+    found = {example.label for example in examples if example.label is not None}
     numbers = all(label.isdecimal() and len(label) < 20 for label in found)  # int() refuses thousands of digits
     return tuple(sorted(found, key=lambda label: (int(label) if numbers else 0, label)))
 
 
-def encode_examples(path, examples, tokenizer, labels, seq_length):
+def encode_examples(
+    path: Path | str, examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[str] | None, seq_length: int
+) -> list[dict[str, Any]]:
     """Rows for the records.
 
     Args:
@@ -125,9 +130,9 @@ def encode_examples(path, examples, tokenizer, labels, seq_length):
     else:
         label_ids = _find_ids(path, examples, labels)
     first = tokenizer.encode([example.text_a for example in examples])
-    second = [None] * len(examples)
+    second: list[list[int]] | list[None] = [None] * len(examples)
     if examples[0].text_b is not None:
-        second = tokenizer.encode([example.text_b for example in examples])
+        second = tokenizer.encode([example.text_b or "" for example in examples])
     rows = []
     for a, b, label_id in zip(first, second, label_ids):
         input_ids, token_type_ids = tokenizer.join(a, b, seq_length)

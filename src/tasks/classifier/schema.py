@@ -1,22 +1,27 @@
-"""The form of a class, or of a score, in answers of the server."""
+"""The form of a class or a score in the server's answers."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import BaseModel, Field
 
 
 class Class(BaseModel):
-    """What a text is, most probably."""
+    """The most probable class of a text."""
 
     label: str
     probability: float
-    probabilities: dict[str, float] = Field(description="of every label, in the model's order; with top_k, the most probable first")
+    probabilities: dict[str, float] = Field(
+        description="probability of every label, in the model's order; with top_k only the most probable ones, in descending order"
+    )
 
 
 class Score(BaseModel):
-    """A number, from a regression."""
+    """The score of a text in a regression."""
 
     score: float
 
 
-def result_model(settings):
-    """The model of one prediction."""
+def result_model(settings: Mapping[str, Any]) -> type[BaseModel]:
+    """The form of one prediction."""
     return Score if settings.get("regression") else Class

@@ -1,45 +1,49 @@
-"""Texts and pairs of texts: rows for the graph, and classes or scores of its logits."""
+"""Rows for the graph from texts and pairs, and classes or scores from its logits."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from src.tasks.instances import take_texts
+from src.text.tokenization import Tokenizer
 
-PER_TOKEN = (False,)  # of each output of the graph: whether a row has a value a token
+PER_TOKEN = (False,)  # for each output of the graph, whether it has one value per token
 EXAMPLE = {"text_a": "a gripping, funny and very human film", "text_b": "a film that is worth seeing"}  # on the served page
 
 
-def describe(settings):
-    """The keys of an instance, and what a bare text stands for."""
+def describe(settings: Mapping[str, Any]) -> tuple[tuple[str, ...], str | None]:
+    """The keys of an instance, and the key that a bare text stands for."""
     return (("text_a", "text_b"), None) if settings.get("pairs") else (("text_a",), "text_a")
 
 
-def takes_top_k(settings):
-    """Whether results are a choice among several."""
+def takes_top_k(settings: Mapping[str, Any]) -> bool:
+    """Whether a result is a choice among several labels."""
     return not settings.get("regression")
 
 
-def check(settings):
-    """Raises: ValueError: a setting that no answer can be found with."""
+def check(settings: Mapping[str, Any]) -> None:
+    """Raise a ValueError for settings that make decoding impossible."""
     for name in ("regression", "pairs"):
         if type(settings.get(name, False)) is not bool:
             raise ValueError(f"{name} must be true or false")
 
 
-def shapes(settings, num_labels, rows, length):
-    """The graph's outputs for so many rows of one length: name -> shape."""
+def shapes(settings: Mapping[str, Any], num_labels: int, rows: int, length: int) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of the graph's outputs, for a number of rows of one length."""
     return {"logits": (rows, 1 if settings.get("regression") else num_labels)}
 
 
-def encode(description, tokenizer, instances):
-    """(rows, what `decode` needs): rows are (input_ids, token_type_ids)."""
+def encode(description: Any, tokenizer: Tokenizer, instances: list[Any]) -> tuple[list[tuple[list[int], list[int]]], None]:
+    """Rows (input_ids, token_type_ids), and None: `decode` needs nothing else."""
     texts = take_texts(instances, *describe(description.settings))
     first = tokenizer.encode([each["text_a"] for each in texts])
     second = tokenizer.encode([each["text_b"] for each in texts]) if description.settings.get("pairs") else [None] * len(texts)
     return [tokenizer.join(a, b, description.settings["seq_length"]) for a, b in zip(first, second)], None
 
 
-def decode(description, memory, outputs, top_k):
-    """A dict for each row's logits [C]: label, probability, probabilities (of the top_k most probable); score of a regression."""
+def decode(description: Any, memory: None, outputs: list[tuple[np.ndarray, ...]], top_k: int | None) -> list[dict[str, Any]]:
+    """For each row's logits [C]: label, probability and probabilities (of the top_k most probable); score in a regression."""
     if description.settings.get("regression"):
         return [{"score": float(logits[0])} for (logits,) in outputs]
     return [_decide(description.labels, logits, top_k) for (logits,) in outputs]

@@ -1,10 +1,13 @@
-"""Classification of texts and pairs, and regression of a score: data, network, loss; results in classifier_results.py."""
+"""Classification of texts and pairs, and regression of a score: data, network and loss; the results are in results.py."""
 
 import dataclasses
 import functools
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from mindspore import nn
 
 from src.log import logger, shorten
 from src.models.losses import ClassificationLoss, RegressionLoss
@@ -13,8 +16,9 @@ from src.records.record_set import join_rows
 from src.tasks import fine_tuning
 from src.tasks.classifier.data_sets import make_data_set, usual_files
 from src.tasks.classifier.network import Classifier
+from src.tasks.classifier.options import ClassifierOptions
 from src.tasks.classifier.results import report_evaluation, report_predictions, score
-from src.tasks.classifier.rows import collect_labels, encode_examples, read_examples
+from src.tasks.classifier.rows import Example, collect_labels, encode_examples, read_examples
 from src.tasks.fine_tuning import cached_rows, check_inputs
 from src.tasks.splits import find_file, wanted_splits
 from src.tasks.task import Prepared
@@ -31,15 +35,15 @@ LAYOUT = Layout(INPUT_TOKENS, {"label_ids": "label_ids"}, {})
 _EXAMPLES_SHOWN = 3
 
 
-def prepare(options):
+def prepare(options: ClassifierOptions) -> Prepared:
     """Read the data; settle the labels, the casing and the class weights; check that data, vocabulary and network fit.
 
     Returns:
-        Prepared. config: with labels, num_class, vocab_file_path, do_lower_case and class_weights filled in. sources: the Examples of
-        the predict split.
+        Prepared, with labels, num_class, vocab_file_path, do_lower_case and class_weights in its config, and the Examples of the
+        predict split in its sources.
 
     Raises:
-        ValueError, FileNotFoundError: naming what is missing or does not fit.
+        ValueError, FileNotFoundError: something is missing or does not fit; the message names it.
     """
     paths = {split: _find(options, split) for split in wanted_splits(options)}
     config = check_inputs(NAME, options, paths.values())
@@ -54,13 +58,13 @@ def prepare(options):
 
 
 class _Table:
-    """A data file; its examples are read when they are first asked for, and kept. None stands for those of a record file."""
+    """A data file whose examples are read on first use and kept; a record file has None."""
 
-    def __init__(self, path, config, with_labels):
+    def __init__(self, path: Path, config: ClassifierOptions, with_labels: bool) -> None:
         self.path, self.with_labels, self._config = path, with_labels, config
 
     @functools.cached_property
-    def examples(self):
+    def examples(self) -> list[Example] | None:
         if is_record_file(self.path):
             return None
         data_set = make_data_set(self._config.task_name, self._config.columns, self._config.language)
@@ -73,22 +77,23 @@ def _make_records(config, split, table):
     return cached_rows(config, split, [table.path], lambda: _make_chunks(config, split, table), config.seq_length, task, split == "predict")
 
 
-def network(config):
+def network(config: ClassifierOptions) -> Classifier:
     """Network from token ids to logits [B, C], or to the scores [B, 1] of a regression."""
+    assert config.num_class is not None  # settled by prepare
     return Classifier(config.model, config.device, config.num_class, config.head, config.cnn_batch_norm)
 
 
-def loss(config):
+def loss(config: ClassifierOptions) -> "ClassificationLoss | RegressionLoss":
     """Cross-entropy on those logits, or squared error of the scores."""
     return RegressionLoss() if config.is_regression else ClassificationLoss(tuple(map(float, config.class_weights)))
 
 
-def describe(config):
-    """What goes beside a checkpoint, see `fine_tuning.describe`."""
+def describe(config: ClassifierOptions) -> tuple[Any, ...]:
+    """The description beside a checkpoint; see `fine_tuning.describe`."""
     return fine_tuning.describe(config, config.labels or ("LABEL_0",))  # Hugging Face's name for the score of a regression
 
 
-def for_evaluation(config, network):
+def for_evaluation(config: ClassifierOptions, network: Classifier) -> tuple[nn.Cell, tuple[str, ...]]:
     """The cell whose outputs are scored, and its input columns."""
     return network, INPUTS
 
@@ -117,7 +122,7 @@ def _settle_labels(config, tables):
 
 
 def _find_labels(config, tables):
-    """Label names of the task, else of the training file (of the evaluation file where nothing is trained)."""
+    """The task's label names, else those of the training file (without training, of the evaluation file)."""
     table = tables.get("train") or next(iter(tables.values()))
     if not is_record_file(table.path):
         known = make_data_set(config.task_name, config.columns, config.language).labels
@@ -129,7 +134,7 @@ def _find_labels(config, tables):
 
 
 def _settle_class_weights(config, counts):
-    """Tell the class balance; give every class its weight where `class_weights` asks for any."""
+    """Log the class balance, and settle the weight of each class if `class_weights` is given."""
     shares = (f"{label}={count} ({count / counts.sum():.1%})" for label, count in zip(config.labels, counts))
     logger.info(f"training classes: {shorten(shares)}")
     if config.class_weights == ("balanced",):
@@ -172,7 +177,7 @@ def _make_chunks(config, split, table):
 
 
 def _show_example(split, example, row, tokenizer):
-    """Log a row as text, tokens, ids, mask and label: the first look that finds most mistakes."""
+    """Log a row as text, tokens, ids, mask and label, where most mistakes can be seen."""
     fields = {
         "text": example.text_a if example.text_b is None else f"{example.text_a} ||| {example.text_b}",
         "tokens": " ".join(tokenizer.tokens[number] for number in row["input_ids"]),
@@ -184,7 +189,7 @@ def _show_example(split, example, row, tokenizer):
 
 
 def _check_chunk(config, path, chunk):
-    """Ready-made records must fit the network: ids, lengths, labels."""
+    """Raise a ValueError if the ids, lengths or labels of ready-made records do not fit the network."""
     check_tokens(path, chunk.maxima(), config.model, config.seq_length)
     labels = chunk.rows["label_ids"]
     if config.is_regression:

@@ -1,7 +1,8 @@
-"""Sentences with entities from MSRA's XML, in any encoding that it declares; nothing in it can expand or read other files."""
+"""Sentences with entities from MSRA's XML, in any declared encoding; external entities and document types are refused."""
 
 import codecs
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from defusedxml import DefusedXmlException
@@ -13,14 +14,15 @@ from src.text.tables import clean_name
 
 ENTITY_ELEMENTS = ("NAMEX", "TIMEX", "NUMEX")
 _DECLARATION = re.compile(rb"\s*<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)[\"']")
+ParsedSentence = tuple[str, tuple[Entity, ...], int]  # text, entities, line where it begins
 _LAYOUT = re.compile(r"(?<!\s)\s*\n\s*")  # line breaks with the indentation around them
 
 
-def read_encoded(path):
-    """The text of an XML file, plain or .gz, that is not in UTF-8, by its byte order mark or declaration; None of any other file.
+def read_encoded(path: Path | str) -> str | None:
+    """The text of an XML file, plain or .gz, whose byte order mark or declaration names an encoding other than UTF-8; else None.
 
     Raises:
-        ValueError: damaged gzip, an unknown encoding, or bytes that are not in the one declared.
+        ValueError: damaged gzip, an unknown encoding, or bytes that do not fit the declared encoding.
     """
     path = Path(path)
     if not path.is_file():
@@ -37,7 +39,7 @@ def read_encoded(path):
         if codecs.lookup(encoding).name == "utf-8":
             return None
         if encoding in ("gb2312", "gbk"):
-            encoding = "gb18030"  # contains both, and files that say GB2312 often hold more
+            encoding = "gb18030"  # contains both, and files declared as GB2312 often have more characters
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data[: error.start].decode(encoding, "ignore").count("\n") + 1
@@ -46,15 +48,15 @@ def read_encoded(path):
         raise ValueError(f"{path}:1: {error}") from None
 
 
-def parse_sentences(path, text, class_filter):
-    """(text, entities, line where it begins) of each child of the root; an element below a word that has a TYPE is an entity.
+def parse_sentences(path: Path | str, text: str, class_filter: set[str]) -> list[ParsedSentence]:
+    """The sentences, which are the children of the root; an element with a TYPE inside a sentence is an entity.
 
-    Line breaks in the text, with the white space around them, are layout and left out.
+    Line breaks in the text and the white space around them are layout, and left out.
 
     Args:
-        path: for messages.
-        text: of the whole file.
-        class_filter: set of the names of elements that count as entities; all if empty.
+        path: named in errors.
+        text: the whole file.
+        class_filter: names of the elements that count as entities; all if empty.
 
     Raises:
         ValueError: damaged XML, a document type, an empty sentence, an entity without type or text, a filter that names no element.
@@ -80,15 +82,22 @@ def parse_sentences(path, text, class_filter):
 
 
 class _Target:
-    """Makes sentences of what the parser tells."""
+    """Builds sentences from the events of the parser."""
 
-    def __init__(self, class_filter):
-        self.found = set()  # names of the elements that are entities
+    find_line: Callable[[], int]  # the parser's present line; set once there is a parser
+
+    def __init__(self, class_filter: set[str]) -> None:
+        self.found: set[str] = set()  # names of the elements that are entities
         self._filter = class_filter
-        self._sentences, self._open, self._pending = [], [], []
-        self._parts, self._length, self._entities, self._line = [], 0, [], 0
+        self._sentences: list[ParsedSentence] = []
+        self._open: list[tuple[str | None, int]] = []  # entity type and start of every open element
+        self._pending: list[str] = []  # text since the last tag
+        self._parts: list[str] = []  # of the present sentence, as what follows
+        self._entities: list[Entity] = []
+        self._length = 0
+        self._line = 0
 
-    def start(self, name, attributes):
+    def start(self, name: str, attributes: dict[str, str]) -> None:
         self._flush()
         entity_type = clean_name(attributes["TYPE"]) if "TYPE" in attributes and len(self._open) > 1 else None
         if len(self._open) == 1:
@@ -97,10 +106,10 @@ class _Target:
             raise ValueError(f"{name} without {'a TYPE' if len(self._open) > 1 else 'a sentence around it'}")
         self._open.append((entity_type, self._length))
 
-    def data(self, text):
+    def data(self, text: str) -> None:
         self._pending.append(text)
 
-    def end(self, name):
+    def end(self, name: str) -> None:
         self._flush()
         entity_type, start = self._open.pop()
         if entity_type is not None:
@@ -108,7 +117,7 @@ class _Target:
         if len(self._open) == 1:
             self._add_sentence(name)
 
-    def close(self):
+    def close(self) -> list[ParsedSentence]:
         return self._sentences
 
     def _flush(self):

@@ -1,6 +1,7 @@
-"""Sentences of a run on named entities: which file, which rows of the records."""
+"""Files, sentences and rows of a run on named entities."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import numpy as np
 from src.log import logger, shorten
 from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file, read_record_file
 from src.records.record_set import Chunk, join_rows
+from src.tasks.ner.options import NerOptions
 from src.tasks.ner.rows import encode_sentences, find_continuations
-from src.tasks.ner.tagged_text import TaggedText, read_plain, read_tagged
+from src.tasks.ner.tagged_text import Sentence, TaggedText, read_plain, read_tagged
 from src.tasks.ner.tags import make_tag_set
 from src.tasks.splits import find_file
 from src.text.tables import match_case
@@ -27,8 +29,8 @@ _FILES = tuple(
 )
 
 
-def find(config, split):
-    """The file of a split; raw text to predict counts before any other."""
+def find(config: NerOptions, split: str) -> Path:
+    """The file of a split; raw text takes precedence for predict."""
     if split == "predict" and config.predict_text_file_path:
         if not Path(config.predict_text_file_path).is_file():
             raise FileNotFoundError(f"{config.predict_text_file_path}: no such file; --predict_text_file_path takes a sentence a line")
@@ -36,8 +38,8 @@ def find(config, split):
     return find_file(config, split, _FILES)
 
 
-def read(config, split, path):
-    """The TaggedText of a split's file; None of a record file."""
+def read(config: NerOptions, split: str, path: Path) -> TaggedText | None:
+    """The TaggedText of a split's file; None for a record file."""
     if is_record_file(path):
         return None
     if split == "predict" and config.predict_text_file_path:
@@ -45,8 +47,8 @@ def read(config, split, path):
     return read_tagged(path, () if split == "predict" else config.class_filter)
 
 
-def sentences_of(config, split, path, read):
-    """The sentences of what `read` gave, with the types of the config's labels; None of a record file."""
+def sentences_of(config: NerOptions, split: str, path: Path, read: TaggedText | None) -> list[Sentence] | None:
+    """The sentences of a TaggedText, their types spelt as in the labels; None for a record file."""
     if read is None:
         return None
     if split == "predict":
@@ -55,7 +57,7 @@ def sentences_of(config, split, path, read):
 
 
 def _name_as_the_labels(path, sentences, types):
-    """The sentences; types that differ from those of the labels in case alone are named as these."""
+    """The sentences, with types spelt as in the labels where they differ only in case."""
     known = match_case({entity.type for sentence in sentences for entity in sentence.entities}, types)
     if not known:
         return sentences
@@ -67,8 +69,9 @@ def _name_as_the_labels(path, sentences, types):
     return renamed
 
 
-def make_chunks(config, split, path, sentences):
-    """The rows of a split for `cached_records`, from sentences, or where they are None from the records of the file."""
+def make_chunks(config: NerOptions, split: str, path: Path, sentences: list[Sentence] | None) -> Iterator[Chunk]:
+    """The rows of a split, from its sentences; from the records of the file if they are None."""
+    assert config.vocab_file_path is not None  # check_inputs has made sure
     tag_set, tokenizer = make_tag_set(config.labels), Tokenizer(config.vocab_file_path, config.do_lower_case)
     if sentences is None:
         first = 0
@@ -87,10 +90,9 @@ def make_chunks(config, split, path, sentences):
 
 
 def _complete(path, chunk, first, tag_set, tokenizer, untagged):
-    """Ready-made rows as `encode_sentences` makes them: no label at [CLS], [SEP] and tokens that are `untagged`, tags that make entities,
-    positions instead of characters.
+    """Ready-made rows in the form of `encode_sentences`, with positions instead of characters.
 
-    Entities are tagged as `make_labels` tags them.
+    [CLS], [SEP] and `untagged` tokens have no label, and entities are tagged as `make_labels` tags them.
     """
     ids, labels = chunk.tokens["input_ids"], chunk.tokens["label_ids"].astype(np.int32)
     ends = np.cumsum(chunk.lengths, dtype=np.int64)

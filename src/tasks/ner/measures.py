@@ -1,22 +1,25 @@
-"""Measures of tagged text: entities compared exactly, as seqeval compares them, and the model zoo's older figures."""
+"""Measures of tagged text: exact comparison of entities, as in seqeval, and the model zoo's older measures."""
 
 from collections import Counter
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 
-def entity_metrics(gold, predicted):
-    """Precision, recall and F1 of entities; only type, start and end together make a hit.
+def entity_metrics(gold: Iterable[Iterable[tuple]], predicted: Iterable[Iterable[tuple]]) -> dict[str, Any]:
+    """Precision, recall and F1 of entities; a hit has the right type, start and end.
 
     Args:
-        gold, predicted: for each sentence an iterable of (type, start, end); one that stands there twice counts once.
+        gold, predicted: for each sentence its entities (type, start, end); duplicates count once.
 
     Returns:
-        dict: precision, recall, f1 (over all entities); macro_f1 (mean of the types' f1, over types in gold or predicted);
-        per_type: type -> precision, recall, f1, support (its entities in gold); num_entities in gold. What would divide by
-        zero is 0.
+        precision, recall, f1 over all entities; macro_f1, the mean f1 of the types in gold or predicted; per_type, for each type
+        precision, recall, f1 and support (its entities in gold); num_entities in gold. A division by zero gives 0.
     """
-    true, found, hits = Counter(), Counter(), Counter()
+    true: Counter[str] = Counter()
+    found: Counter[str] = Counter()
+    hits: Counter[str] = Counter()
     for expected, given in zip(gold, predicted, strict=True):
         expected, given = set(expected), set(given)
         true.update(entity[0] for entity in expected)
@@ -38,25 +41,25 @@ def _rate(hits, found, true):
     return {"precision": precision, "recall": recall, "f1": 2 * hits / max(found + true, 1)}
 
 
-def token_accuracy(label_ids, predicted_ids):
-    """(correct, total) over the positions with a label: int arrays of one shape; label -1 does not count."""
+def token_accuracy(label_ids: np.ndarray, predicted_ids: np.ndarray) -> tuple[int, int]:
+    """(correct, total) over the positions with a label, which is not -1; both arrays are int and of one shape."""
     label_ids, predicted_ids = np.asarray(label_ids), np.asarray(predicted_ids)
     labelled = label_ids >= 0
     return int(((label_ids == predicted_ids) & labelled).sum()), int(labelled.sum())
 
 
-def legacy_metrics(label_ids, predicted_ids):
-    """The model zoo's figures, over every position: it counts padding, [CLS] and [SEP] as tag 0, the O.
+def legacy_metrics(label_ids: np.ndarray, predicted_ids: np.ndarray) -> dict[str, Any]:
+    """The model zoo's measures over all positions, in which padding, [CLS] and [SEP] count as tag 0, O.
 
     Args:
         label_ids, predicted_ids: int arrays of one shape, padding included; label -1 stands for 0.
 
     Returns:
-        dict: precision, recall, f1 (`BF1`: any tag but 0 against 0); mf1 (`MF1`: the right tag, over all tags but 0); accuracy,
+        precision, recall, f1 (`BF1`: any tag but 0 against 0); mf1 (`MF1`: the right tag, over all tags but 0); accuracy,
         num_correct, num_places.
 
-    Source: `mf1` is ConfusionMatrixMetric(skip_channel=False, metric_name="f1 score") of one-hot tags, which drops the first
-    tag when told not to skip it, and sums over the others before it divides.
+    Source: `mf1` is ConfusionMatrixMetric(skip_channel=False, metric_name="f1 score") of one-hot tags, which, despite that argument,
+    drops the first tag, and sums over the others before it divides.
     """
     label_ids, predicted_ids = np.maximum(label_ids, 0), np.asarray(predicted_ids)
     true, found, equal = label_ids > 0, predicted_ids > 0, label_ids == predicted_ids
@@ -70,14 +73,14 @@ def legacy_metrics(label_ids, predicted_ids):
     }
 
 
-def legacy_entity_metrics(gold, predicted):
-    """CLUENER's own score, which compares the text of entities, not their position.
+def legacy_entity_metrics(gold: Iterable[Iterable[tuple]], predicted: Iterable[Iterable[tuple]]) -> dict[str, Any]:
+    """CLUENER's own score, which compares the texts of entities instead of their positions.
 
     Args:
-        gold, predicted: for each sentence an iterable of (type, text); a text that occurs twice counts once.
+        gold, predicted: for each sentence its entities (type, text); duplicates count once.
 
     Returns:
-        dict: macro_f1 and per_type as `entity_metrics` has them.
+        macro_f1 and per_type, as in `entity_metrics`.
     """
     metrics = entity_metrics(gold, predicted)
     return {name: metrics[name] for name in ("macro_f1", "per_type")}

@@ -1,18 +1,22 @@
 """The planner's tape of the tagger's head and loss."""
 
-_TAGS = 32  # where the labels, which the data tell, are not known: they take next to nothing
+from typing import Any
+
+from src.tasks.ner.options import NerOptions
+
+_TAGS = 32  # assumed while the data have not told the labels; their share of memory is negligible
 
 
-def check(options, form):
-    """Raises: ValueError: a head that is not planned."""
+def check(options: NerOptions, form: Any) -> None:
+    """Raise a ValueError for a head that the planner does not know."""
     if options.with_lstm:
-        raise ValueError("with_lstm=true is not planned: of named entities the dense layer and the CRF are")
+        raise ValueError("with_lstm=true is not planned: of the NER heads only the dense layer and the CRF are")
     if options.use_crf and form.target == "Ascend":
-        raise ValueError("use_crf=true is not planned on Ascend, where the CRF goes over pairs of tags")
+        raise ValueError("use_crf=true is not planned on Ascend, where the CRF works on pairs of tags")
 
 
-def record_head(tape, options, x, words):
-    """Tagger of network.py with TaggingLoss, or with the CRF and CrfLoss, whose recursion in float64 keeps what it takes and gives."""
+def record_head(tape: Any, options: NerOptions, x: Any, words: Any) -> None:
+    """Record the head of Tagger with TaggingLoss, or with CrfLoss, whose float64 recursion keeps its inputs and outputs."""
     tape.part = "head"
     x = tape.dropout(x, options.model.hidden_dropout_prob)
     tags = len(options.labels) or _TAGS

@@ -5,9 +5,13 @@
 Shapes: B batch, S sequence, T = B * S tokens, H hidden, C tags.
 """
 
-import mindspore
-from mindspore import nn, ops
+from typing import Any
 
+import mindspore
+from mindspore import Tensor, nn, ops
+
+from src.config.model import ModelConfig
+from src.config.training import DeviceSettings
 from src.models.bert import HEAD_STREAM, Bert
 from src.models.crf import BestPath, Crf, CrfLikelihood
 from src.models.dropout import Dropout
@@ -19,7 +23,7 @@ from src.models.recurrent import BiLstm
 class TokenHead(nn.Cell):
     """Dropout, a BiLSTM if asked for, and a dense layer on every token: float32 [B, S, H] -> float32 [B, S, C], and a CRF's scores."""
 
-    def __init__(self, config, device, num_tags, with_lstm, crf):
+    def __init__(self, config: ModelConfig, device: DeviceSettings, num_tags: int, with_lstm: bool, crf: Crf | None) -> None:
         super().__init__()
         size = config.hidden_size
         self.dropout = Dropout(config.hidden_dropout_prob, HEAD_STREAM, device)
@@ -30,7 +34,7 @@ class TokenHead(nn.Cell):
         self.dense = Linear(size, num_tags, config.initializer_range, getattr(mindspore, device.compute_type))
         self.crf = crf
 
-    def construct(self, x, input_mask, dropout_key=None):
+    def construct(self, x: Tensor, input_mask: Tensor, dropout_key: Tensor | None = None) -> Any:
         batch_size, seq_length, _ = x.shape
         x = self.dropout(x, dropout_key)
         if self.with_lstm:
@@ -53,13 +57,21 @@ class Tagger(nn.Cell):
         allowed: transitions that the CRF permits, see Crf.
     """
 
-    def __init__(self, config, device, num_tags, with_lstm=False, use_crf=False, allowed=None):
+    def __init__(
+        self,
+        config: ModelConfig,
+        device: DeviceSettings,
+        num_tags: int,
+        with_lstm: bool = False,
+        use_crf: bool = False,
+        allowed: tuple | None = None,
+    ) -> None:
         super().__init__()
         self.bert = Bert(config, device, pooled=False)
         self.head = TokenHead(config, device, num_tags, with_lstm, Crf(num_tags, allowed) if use_crf else None)
         self.best_path = BestPath(device.unrolled) if use_crf else None
 
-    def construct(self, input_ids, input_mask, token_type_ids, dropout_key=None):
+    def construct(self, input_ids: Tensor, input_mask: Tensor, token_type_ids: Tensor, dropout_key: Tensor | None = None) -> Any:
         return self.head(self.bert(input_ids, input_mask, token_type_ids, dropout_key), input_mask, dropout_key)
 
 
@@ -73,7 +85,7 @@ class _RowLoss(nn.Cell):
         float32 scalars: the sum of losses, and of counts.
     """
 
-    def construct(self, logits, label_ids, weights):
+    def construct(self, logits: Tensor | tuple[Tensor, ...], label_ids: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         losses, counts = self.rows(logits, label_ids)
         return (losses * weights).sum(), (counts * weights).sum()
 
@@ -81,7 +93,7 @@ class _RowLoss(nn.Cell):
 class TaggingLoss(_RowLoss):
     """Cross-entropy of every labelled token; counts are tokens."""
 
-    def rows(self, logits, label_ids):
+    def rows(self, logits: Tensor, label_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Loss sum and number of labelled tokens of each row: two of float32 [B]."""
         real = (label_ids >= 0).astype(mindspore.float32)
         losses = cross_entropy(logits, ops.maximum(label_ids, 0))  # [B, S]
@@ -95,11 +107,11 @@ class CrfLoss(_RowLoss):
         unrolled: see CrfLikelihood.
     """
 
-    def __init__(self, unrolled=False):
+    def __init__(self, unrolled: bool = False) -> None:
         super().__init__()
         self.likelihood = CrfLikelihood(unrolled)
 
-    def rows(self, logits, label_ids):
+    def rows(self, logits: tuple[Tensor, ...], label_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of each row, and 1 where the row has labels: two of float32 [B]."""
         emissions, transitions, start, end = logits
         label_ids = label_ids[:, 1:]  # the first label stands behind [CLS]
@@ -118,12 +130,13 @@ class TaggerScores(nn.Cell):
         int32 [B, S] tags, of no meaning at positions that are not tagged; float32 [B] loss and what it counts, see `rows` of the loss.
     """
 
-    def __init__(self, network, loss):
+    def __init__(self, network: Tagger, loss: "TaggingLoss | CrfLoss") -> None:
         super().__init__(auto_prefix=False)
-        self.network, self.loss = network, loss
-        self.best_path = network.best_path
+        self.network = network
+        self.loss = loss
+        self.best_path: Any = network.best_path  # None without a CRF
 
-    def construct(self, input_ids, input_mask, token_type_ids, label_ids):
+    def construct(self, input_ids: Tensor, input_mask: Tensor, token_type_ids: Tensor, label_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         logits = self.network(input_ids, input_mask, token_type_ids)
         losses, counts = self.loss.rows(logits, label_ids)
         if self.best_path is None:
@@ -132,7 +145,7 @@ class TaggerScores(nn.Cell):
             tags = self.decode(*logits, input_mask)
         return tags, losses, counts
 
-    def decode(self, emissions, transitions, start, end, input_mask):
+    def decode(self, emissions: Tensor, transitions: Tensor, start: Tensor, end: Tensor, input_mask: Tensor) -> Tensor:
         """The best path over positions 1 to length - 2."""
         ends = ops.zeros_like(input_mask[:, :1])
         tagged = ops.concat((input_mask[:, 2:], ends), 1) > 0  # of positions 1 to S - 1; the next one is real too

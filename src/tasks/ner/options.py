@@ -1,6 +1,9 @@
 """Options of run_ner.py."""
 
 import dataclasses
+from typing import Any
+
+from easydict import EasyDict
 
 from src.config.coercion import coerce
 from src.config.fields import setting
@@ -14,42 +17,45 @@ SCHEMES = ("BIO", "BIOS", "IOE", "BIOE", "BIOES", "BMES")
 class NerOptions(FineTuneOptions):
     """Named entities: tags of tokens, with softmax, a CRF, or a BiLSTM and a CRF."""
 
-    # what evaluation and prediction need to know of the training; written into the checkpoint folder
+    # settings that evaluation and prediction take from the training; written into the checkpoint folder
     TRAINED_WITH = ("seq_length", "use_crf", "with_lstm", "crf_constraints", "class_filter", "tagged_pieces")
     task_name = "ner"
 
-    use_crf: bool = setting(False, "a CRF scores the tags of a sentence together")
-    with_lstm: bool = setting(False, "a BiLSTM between encoder and tags")
-    crf_constraints: bool = setting(True, "the CRF forbids transitions that the tag scheme does not know")
+    use_crf: bool = setting(False, "score the tags of a sentence together by a CRF")
+    with_lstm: bool = setting(False, "add a BiLSTM between encoder and tags")
+    crf_constraints: bool = setting(True, "forbid transitions of the CRF that the tag scheme does not allow")
     tagged_pieces: str = setting(
         "all",
-        "word pieces that are tagged: all, or the first of each word, whose tag the word has; without training the default is that of the "
-        "weights, first where they are of another program that names their tags",
+        "word pieces that are tagged: all, or only the first of each word, for the whole word; the default without training is that of "
+        "the weights, and first for another program's weights that name their tags",
         ("all", "first"),
     )
     assessment_method: str = setting(
         "entity",
-        "result printed: entity, exact spans with a line for each type; f1 (or BF1), their precision, recall and F1; mf1, the mean F1 of "
-        "the types; clue_benchmark writes ner_predict.json and scores it; accuracy, of tokens",
+        "result to print; entity: scores of exact spans, with a line for each type; f1 (or BF1): their precision, recall and F1; mf1: "
+        "the mean F1 of the types; clue_benchmark: writes ner_predict.json and scores it; accuracy: of tokens",
         ASSESSMENT_METHODS,
     )
-    legacy_metrics: bool = setting(False, "print the model zoo's measure of that name instead: padding counts, texts stand for spans")
-    label2id_file_path: str | None = setting(
-        None, "entity types (the model zoo's order of tags follows) or tags, one a line, or JSON {tag: id}; default: from the training file"
+    legacy_metrics: bool = setting(
+        False, "print the model zoo's measure of that name instead, which counts padding and compares texts, not spans"
     )
-    tag_scheme: str | None = setting(None, "of the tags where no label file lists them; default: the data's own, else BIO", SCHEMES)
-    class_filter: tuple[str, ...] = setting((), "entity elements of an MSRA XML file that count, NAMEX for instance; default: all")
-    predict_text_file_path: str | None = setting(None, "raw text to predict, a sentence a line")
+    label2id_file_path: str | None = setting(
+        None,
+        "file of entity types (tags follow in the model zoo's order) or tags, one a line, or JSON {tag: id}; default: the training file's",
+    )
+    tag_scheme: str | None = setting(None, "scheme of the tags if no label file lists them; default: the data's own, else BIO", SCHEMES)
+    class_filter: tuple[str, ...] = setting((), "elements of an MSRA XML file that count as entities, such as NAMEX; default: all")
+    predict_text_file_path: str | None = setting(None, "raw text to predict, one sentence a line")
     epoch_num: float = setting(5.0, "passes over the training set", above=0)
     output_dir: str = setting("./ner_finetune", "folder of everything that is written")
     labels: tuple[str, ...] = setting((), "tags in id order; default: see label2id_file_path")
 
     @classmethod
-    def trained_elsewhere(cls, tree):
-        """The first piece of a word has its tag, as run_ner.py of Hugging Face trains it, which knows no CRF."""
+    def trained_elsewhere(cls, tree: EasyDict) -> dict[str, Any]:
+        """tagged_pieces first, as in Hugging Face's run_ner.py; none with a CRF, which that program does not have."""
         return {} if coerce(tree.get("use_crf", False), bool, "use_crf", {}) else {"tagged_pieces": "first"}
 
-    def check_run(self):
+    def check_run(self) -> None:
         super().check_run()
         if self.predict_text_file_path and not self.do_predict:
             raise ValueError("predict_text_file_path goes with --do_predict true")
@@ -59,11 +65,11 @@ class NerOptions(FineTuneOptions):
         if self.predict_text_file_path and self.predict_data_file_path:
             raise ValueError("predict_text_file_path and predict_data_file_path: give one of them")
         if self.legacy_metrics and self.assessment_method == "entity":
-            raise ValueError("legacy_metrics: is for --assessment_method bf1, mf1, clue_benchmark or accuracy, the model zoo's")
+            raise ValueError("legacy_metrics: only for --assessment_method bf1, mf1, clue_benchmark or accuracy, the model zoo's")
         if self.use_crf and self.tagged_pieces == "first":
-            raise ValueError("tagged_pieces=first: is for the softmax; a CRF (use_crf) tags all pieces")
+            raise ValueError("tagged_pieces=first: only for the softmax; a CRF (use_crf) tags all pieces")
         if self.with_lstm and self.model.hidden_size < 2:
-            raise ValueError("with_lstm needs model.hidden_size of 2 or more: half of it is for each direction")
+            raise ValueError("with_lstm needs model.hidden_size of at least 2: each direction has half of it")
 
 
 OPTIONS = NerOptions

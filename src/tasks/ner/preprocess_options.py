@@ -1,6 +1,8 @@
-"""Options of src/finetune_data_preprocess.py, the model zoo's by their own names."""
+"""Options of src/finetune_data_preprocess.py, under the model zoo's names."""
 
 from dataclasses import dataclass
+
+from easydict import EasyDict
 
 from src.config.fields import check_fields, setting
 
@@ -10,14 +12,16 @@ class PreprocessingOptions:
     """Make a MindRecord for run_ner.py from tagged sentences."""
 
     data_dir: str = setting("", "the file of sentences: MSRA's XML, BIO, BIOES or BMES text, or CLUENER's JSON lines")
-    vocab_file: str = setting("", "vocab.txt, a token a line")
+    vocab_file: str = setting("", "vocabulary, one token a line")
     save_path: str = setting("./my.mindrecord", "the MindRecord to write")
-    label2id: str = setting("", "entity types (the model zoo's order of tags follows) or tags, one a line, or JSON {tag: id}")
-    max_seq_len: int = setting(128, "tokens a row; longer sentences are cut", minimum=3, maximum=32768)
-    class_filter: tuple[str, ...] = setting((), "words: entity elements of an XML file that count, NAMEX for instance; default: all")
-    split_begin: float = setting(0.0, "share of the sentences that comes before the first row", minimum=0, maximum=1)
-    split_end: float = setting(1.0, "share of the sentences up to the last row", minimum=0, maximum=1)
-    do_lower_case: bool | None = setting(None, "lower-case the text; decided by the vocabulary where it is not given")
+    label2id: str = setting(
+        "", "file of entity types (tags then follow in the model zoo's order) or of tags, one a line, or JSON {tag: id}"
+    )
+    max_seq_len: int = setting(128, "tokens in a row; longer sentences are cut", minimum=3, maximum=32768)
+    class_filter: tuple[str, ...] = setting((), "elements of an XML file that count as entities, such as NAMEX; default: all")
+    split_begin: float = setting(0.0, "share of the sentences that is skipped at the beginning", minimum=0, maximum=1)
+    split_end: float = setting(1.0, "share of the sentences after which the rest is skipped", minimum=0, maximum=1)
+    do_lower_case: bool | None = setting(None, "lower-case the text; default: from the vocabulary")
 
     def __post_init__(self):
         check_fields(self)
@@ -28,5 +32,5 @@ class PreprocessingOptions:
             raise ValueError(f"split_begin={self.split_begin} must be less than split_end={self.split_end}")
 
     @classmethod
-    def complete(cls, tree):
+    def complete(cls, tree: EasyDict) -> None:
         """Nothing is taken from elsewhere."""

@@ -1,6 +1,8 @@
-"""What a run on named entities tells and leaves: result lines, eval_results, CLUE's files, predictions."""
+"""Results of a run on named entities: result lines, eval_results, CLUE's files, predictions."""
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,17 +12,18 @@ from src.tasks.ner import measures
 from src.tasks.ner.rows import find_entities, merge_windows
 from src.tasks.ner.tags import make_tag_set
 from src.tasks.results import write_results
+from src.tasks.task import Prepared
 
 
-def score(prepared, outputs):
-    """Measures of an evaluation against the entities of the file, also those that its tokens cannot tell exactly.
+def score(prepared: Prepared, outputs: Sequence[Any]) -> dict[str, Any]:
+    """Measures of an evaluation against all entities of the file, including those that its tokens cannot represent exactly.
 
     Args:
-        prepared: Prepared, with the rows of the eval split and the sentences that they were made of.
-        outputs: lists of tags int32 [S], loss and its count, a row each; see TaggerScores.
+        prepared: has the rows of the eval split and the sentences that they were made from.
+        outputs: for each row tags int32 [S], loss and count, as three lists; see TaggerScores.
 
     Returns:
-        dict of eval_loss, num_examples, accuracy (of tokens), and what `entity_metrics` gives; `legacy` if it is asked for.
+        eval_loss, num_examples, accuracy (of tokens), num_tokens and the result of `entity_metrics`; `legacy` if it is asked for.
     """
     config, records, sentences = prepared.config, prepared.records["eval"], prepared.sources["eval"]
     tags, losses, counts = outputs
@@ -40,11 +43,11 @@ def score(prepared, outputs):
     return metrics
 
 
-def report_evaluation(prepared, outputs, global_step):
-    """Print the result that --assessment_method names; write eval_results.json and .txt, for clue_benchmark also ner_predict.json.
+def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: int | None) -> dict[str, Any]:
+    """Print the result that --assessment_method names; write eval_results.json and .txt, and ner_predict.json for clue_benchmark.
 
     Returns:
-        what eval_results.json holds.
+        The content of eval_results.json.
     """
     config, records, metrics = prepared.config, prepared.records["eval"], score(prepared, outputs)
     if config.assessment_method == "clue_benchmark":
@@ -56,8 +59,8 @@ def report_evaluation(prepared, outputs, global_step):
     return results
 
 
-def report_predictions(prepared, outputs):
-    """Write predictions.jsonl: text and entities of every sentence, in input order; for clue_benchmark also cluener_predict.json."""
+def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
+    """Write predictions.jsonl: text and entities of every sentence, in input order; and cluener_predict.json for clue_benchmark."""
     config, records, sentences = prepared.config, prepared.records["predict"], prepared.sources["predict"]
     predicted = _find_entities(config, _merge(records, _keep_tagged(records, outputs[0])))
     lines = []
@@ -72,18 +75,18 @@ def report_predictions(prepared, outputs):
 
 
 def _keep_tagged(records, tags):
-    """The tags of each row without its padding; -1 at tokens that have no label, whose tags mean nothing."""
+    """The tags of each row without its padding; -1 at tokens without a label, where predictions have no meaning."""
     return [np.where(label_ids < 0, -1, row[: len(label_ids)]) for label_ids, row in zip(_split(records, "label_ids"), tags)]
 
 
 def _merge(records, values):
-    """(starts, ends, values) over the tokens of each sentence, from an array of values for each row."""
+    """(starts, ends, values) over the tokens of each sentence, merged from the values of its rows."""
     columns = [_split(records, name) for name in ("starts", "ends")]
     return merge_windows(records.rows["sentence"].tolist(), records.lengths.tolist(), *columns, values)
 
 
 def _find_entities(config, merged):
-    """Entities of each sentence in characters (of records without text: in tokens)."""
+    """Entities of each sentence in characters, or in tokens for records without text."""
     tag_set = make_tag_set(config.labels)
     return [find_entities(tag_set, starts, ends, labels.tolist()) for starts, ends, labels in merged]
 
@@ -95,14 +98,14 @@ def _find_gold(config, sentences, labels):
 
 
 def _split(records, name):
-    """A token column as an array for each row."""
+    """A token column, split into one array per row."""
     return np.split(np.asarray(records.tokens[name]), records.starts[1:])
 
 
 def _score_as_the_zoo(config, tags, records, sentences, gold, predicted):
-    """The model zoo's measures: of every position of the padded rows, and of the entities' texts where there are texts.
+    """The model zoo's measures over all positions of the padded rows, and over the entities' texts if there are texts.
 
-    The zoo trains [CLS], [SEP] and padding to be O; here they are not tagged, and count as O.
+    The zoo trains the network to tag [CLS], [SEP] and padding as O; here they have no tags, and count as O.
     """
     labels, guesses = np.zeros((2, len(tags), config.seq_length), np.int32)
     for number, (label_ids, row) in enumerate(zip(_split(records, "label_ids"), tags)):
@@ -143,7 +146,7 @@ def _print_result(method, metrics):
 
 
 def _print_types(per_type):
-    """A row for each type."""
+    """Print a table with a line for each type."""
     width = max([len("type"), *map(len, per_type)])
     print(f"{'type':{width}}  precision  recall      f1  support")
     for name, rates in per_type.items():

@@ -1,24 +1,28 @@
-"""Tagged sentences as rows of tokens and labels for the records, and tokens' labels back as entities of characters.
+"""Rows of tokens and labels from tagged sentences, and entities in characters from the labels of tokens.
 
-Every word piece has a label, or the first of each word alone, whose tag is then that of the word. In the first form, where the tokenizer
-has one [UNK] for a word of several characters, each of them becomes tokens of its own, so that an entity can begin inside the word.
+Either all word pieces have labels, or only the first of each word, for the whole word. In the former case a word of several characters
+that is one [UNK] is split into the tokens of its characters, so that an entity can begin inside it.
 """
 
 import functools
 from bisect import bisect_left, bisect_right
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from src.tasks.ner.tags import Entity
-from src.text.tokenization import UNKNOWN
+from src.tasks.ner.tagged_text import Sentence
+from src.tasks.ner.tags import Entity, TagSet
+from src.text.tokenization import UNKNOWN, Tokenizer
 
 INSIDE, OVERLAP, NO_TOKENS, SHORTER = "inside a token", "overlaps another", "no tokens", "no tokens at an end"
 NO_TAGS = "the labels have no tags that tell it"
-_CHUNK = 1000  # sentences that the tokenizer takes at once; what it holds for each is far larger than a row
-_SHOWN = 5  # entities that a report names
+_CHUNK = 1000  # sentences tokenised at once; the tokenizer needs far more memory for each than a row does
+_SHOWN = 5  # entities named in a report
 
 
 @dataclass
@@ -26,21 +30,22 @@ class EncodingReport:
     """What encoding lost or could not express.
 
     Args:
-        num_cut_sentences, num_cut_entities: longer than a row; entities of which a token at least is behind the cut.
+        num_cut_sentences: sentences longer than a row.
+        num_cut_entities: entities with at least one token after the cut.
         num_empty: sentences without a token, which are left out.
-        unaligned: list of (number of the sentence, Entity, reason). INSIDE: it begins or ends inside a token; OVERLAP: it shares
-            tokens with a longer or earlier one; NO_TOKENS: it is white space; NO_TAGS: it touches one of its type, of which the labels
-            know no B, for instance (in training that is an error); these have no label. SHORTER: labelled without its outer characters,
-            which have no tokens.
+        unaligned: (index of the sentence, Entity, reason). The entity is not labelled if it begins or ends inside a token (INSIDE),
+            shares tokens with a longer or earlier one (OVERLAP), is white space (NO_TOKENS), or if the labels cannot express it, as
+            when it touches one of its type, which has no B (NO_TAGS; an error in training). It is labelled without its outer
+            characters if they have no tokens (SHORTER).
     """
 
     num_cut_sentences: int = 0
     num_cut_entities: int = 0
     num_empty: int = 0
-    unaligned: list = field(default_factory=list)
+    unaligned: list[tuple[int, Entity, str]] = field(default_factory=list)
 
-    def describe(self, path, sentences):
-        """Lines for the log: counts, and the first unaligned entities by file, line, type and text."""
+    def describe(self, path: Path | str, sentences: Sequence[Sentence]) -> list[str]:
+        """Lines for the log: counts, and file, line, type and text of the first unaligned entities."""
         lines = []
         if self.num_cut_sentences:
             lines.append(f"{path}: {self.num_cut_sentences} of {len(sentences)} sentences cut, and {self.num_cut_entities} entities")
@@ -57,26 +62,31 @@ class EncodingReport:
         return lines
 
 
-def encode_sentences(sentences, tokenizer, tag_set, seq_length, windows, path="<text>", tagged_pieces="all"):
+def encode_sentences(
+    sentences: Sequence[Sentence],
+    tokenizer: Tokenizer,
+    tag_set: TagSet,
+    seq_length: int,
+    windows: bool,
+    path: Path | str = "<text>",
+    tagged_pieces: str = "all",
+) -> tuple[list[dict[str, Any]], EncodingReport]:
     """Rows for the records, each [CLS] tokens [SEP], and an EncodingReport.
 
     Args:
-        sentences: list of Sentence.
-        tokenizer: Tokenizer. tag_set: TagSet.
-        seq_length: longest row in tokens, at least 3.
-        windows: whether a sentence too long becomes several rows, which overlap by a quarter (what a row holds of an entity at its
-            edge has the labels of a whole one), and one without tokens a row; else it is cut, the tokens that are left of a cut
-            entity have no label, and one without tokens has no row.
+        seq_length: maximum length of a row in tokens, at least 3.
+        windows: True: a long sentence becomes several rows, which overlap by a quarter and label the part of an entity at their edge
+            as a whole one, and a sentence without tokens becomes a row. False: a long sentence is cut, without labels for the rest of
+            a cut entity, and a sentence without tokens is left out.
         path: named in errors.
-        tagged_pieces: which word pieces have a label, all or the first of each word; an entity is then made of whole words.
+        tagged_pieces: the word pieces with a label: all, or the first of each word, so that entities consist of whole words.
 
     Returns:
-        list of dicts: input_ids, token_type_ids, label_ids (-1: no label), starts and ends (of the token, or of its word where first
-        pieces alone are tagged, in the sentence's characters, end exclusive; 0 at [CLS] and [SEP]) lists of int; sentence, its
-        number. EncodingReport.
+        Rows with lists of int: input_ids, token_type_ids, label_ids (-1: no label), starts and ends, which give each token, or its word
+        if only first pieces are tagged, in characters of the sentence, end exclusive, 0 at [CLS] and [SEP]; and sentence, its index.
 
     Raises:
-        ValueError: an entity of a type that the tag set has not; without `windows` also one that it cannot tell; or no row at all.
+        ValueError: the tag set lacks the type of an entity, or without `windows` cannot express one; or there is no row at all.
     """
     rows, report, room = [], EncodingReport(), seq_length - 2
     encoded = _encode_words(sentences, tokenizer) if tagged_pieces == "first" else _encode(sentences, tokenizer)
@@ -115,13 +125,13 @@ def _check_types(path, sentence, tag_set):
             raise ValueError(f"{path}:{line}: the labels have no tag for {entity.type}; their types: {', '.join(tag_set.types)}")
 
 
-def find_continuations(tokenizer):
-    """The ids of word pieces that continue a word: set of int."""
+def find_continuations(tokenizer: Tokenizer) -> set[int]:
+    """The ids of word pieces that continue a word."""
     return {number for token, number in tokenizer.vocabulary.items() if token.startswith("##")}
 
 
 def _encode_words(sentences, tokenizer):
-    """Ids of the tokens of each sentence, starts and ends of their words, and which are first in a word, lists of one length."""
+    """For each sentence the ids of its tokens, starts and ends of their words, and whether each is the first in its word."""
     continuations = find_continuations(tokenizer)
     for begin in range(0, len(sentences), _CHUNK):
         for ids, offsets in tokenizer.encode_with_offsets([sentence.text for sentence in sentences[begin : begin + _CHUNK]]):
@@ -133,7 +143,7 @@ def _encode_words(sentences, tokenizer):
 
 
 def _encode(sentences, tokenizer):
-    """Ids, starts and ends of the tokens of each sentence, and that each is tagged."""
+    """For each sentence the ids, starts and ends of its tokens, and True for each, as all are tagged."""
     unknown, encode_character = tokenizer.vocabulary[UNKNOWN], functools.cache(lambda character: tokenizer.encode([character])[0])
     for begin in range(0, len(sentences), _CHUNK):
         texts = [sentence.text for sentence in sentences[begin : begin + _CHUNK]]
@@ -145,7 +155,7 @@ def _encode(sentences, tokenizer):
 
 
 def _split_unknown(text, ids, offsets, unknown, encode_character):
-    """Ids and offsets with every [UNK] of several characters replaced by the tokens of each; one without any goes with the one before."""
+    """Ids and offsets, with each [UNK] of several characters replaced by their tokens; a character without any joins the one before."""
     new_ids, new_offsets = [], []
     for token, (start, end) in zip(ids, offsets):
         if token == unknown and end - start > 1:
@@ -163,7 +173,7 @@ def _split_unknown(text, ids, offsets, unknown, encode_character):
 
 
 def _align(entities, starts, ends):
-    """The entities as spans of tokens, and (entity, reason) of those that the tokens cannot tell exactly."""
+    """The entities as spans of tokens, and (entity, reason) for those that tokens cannot represent exactly."""
     spans, unaligned, taken = [], [], bytearray(len(starts))
     for entity in sorted(entities, key=lambda entity: entity.start - entity.end):  # longer ones first, else in their order
         first, behind = bisect_right(ends, entity.start), bisect_left(starts, entity.end)
@@ -182,7 +192,7 @@ def _align(entities, starts, ends):
 
 
 def _cut(labels, spans, room, report):
-    """Count what does not fit into `room` tokens, and take the labels of the entities that end behind it away."""
+    """Count what does not fit into `room` tokens, and remove the labels of entities that end after it."""
     cut = [span for span in spans if span.end > room]
     for span in cut:
         labels[span.start : span.end] = [-1] * (span.end - span.start)
@@ -196,20 +206,20 @@ def _stride(window):
 
 
 def _window_starts(num_tokens, window):
-    """First tokens of the windows that together hold all tokens; one window if they fit."""
+    """The first token of each window; together the windows hold all tokens, and there is one if they fit."""
     return range(0, max(num_tokens - window, 0) + _stride(window), _stride(window))
 
 
 def _label(tag_set, spans, tagged):
-    """Labels of tokens, -1 of those that are not tagged; spans are of tokens."""
-    before = [0, *accumulate(tagged)]  # of each token the number of tagged ones
+    """Labels of tokens, -1 where they are not tagged; spans count tokens."""
+    before = [0, *accumulate(tagged)]  # number of tagged tokens before each token
     inside = [Entity(span.type, before[span.start], before[span.end]) for span in spans]
     labels = iter(tag_set.make_labels(before[-1], [span for span in inside if span.start < span.end]))
     return [next(labels) if is_tagged else -1 for is_tagged in tagged]
 
 
 def _choose_told(tag_set, spans, tagged):
-    """The spans that the tag set can tell beside each other, and those that it cannot."""
+    """The spans that the tag set can express together, and the others."""
     told, untold = [], []
     for span in sorted(spans, key=lambda span: span.start):
         try:
@@ -221,8 +231,7 @@ def _choose_told(tag_set, spans, tagged):
 
 
 def _label_window(tag_set, spans, first, tagged):
-    """Labels of a window of a sentence; what it holds of an entity at its edge is labelled as an entity, or as none where the set has
-    no tag for so short a one."""
+    """Labels of a window of a sentence; the part of an entity at its edge is labelled as an entity if the set has tags for its length."""
     inside = [Entity(span.type, max(span.start - first, 0), min(span.end - first, len(tagged))) for span in spans]
     inside = [(part, span.end - span.start) for part, span in zip(inside, spans) if part.start < part.end]
     try:
@@ -231,16 +240,22 @@ def _label_window(tag_set, spans, first, tagged):
         return _label(tag_set, [part for part, whole in inside if part.end - part.start == whole], tagged)
 
 
-def merge_windows(sentence_ids, lengths, starts, ends, values):
-    """The value of every token, from the window where it has most context on the side where it has least (of equals, the first).
+def merge_windows(
+    sentence_ids: Iterable[int],
+    lengths: Sequence[int],
+    starts: Sequence[np.ndarray],
+    ends: Sequence[np.ndarray],
+    values: Sequence[np.ndarray],
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The value of every token, from the first of the windows in which its smaller context, left or right, is largest.
 
     Args:
-        sentence_ids: of each row; the rows of a sentence are neighbours and in the order of `encode_sentences`.
+        sentence_ids: the sentence of each row; its rows are neighbours, in the order of `encode_sentences`.
         lengths: tokens of each row, [CLS] and [SEP] included.
-        starts, ends, values: for each row an array of int, at least as long.
+        starts, ends, values: for each row an int array of at least that length.
 
     Returns:
-        list of (starts, ends, values), int64 arrays over the tokens, for each sentence.
+        For each sentence (starts, ends, values), int64 arrays over its tokens.
 
     Source: "max context" of BERT's run_squad.py.
     """
@@ -262,7 +277,7 @@ def merge_windows(sentence_ids, lengths, starts, ends, values):
     return merged
 
 
-def find_entities(tag_set, starts, ends, label_ids):
+def find_entities(tag_set: TagSet, starts: Sequence[int], ends: Sequence[int], label_ids: Sequence[int]) -> list[Entity]:
     """Entities over characters, from the start of the first token to the end of the last, by the labels of a sentence's tokens; those of
     -1 are passed over."""
     tagged = [position for position, label_id in enumerate(label_ids) if label_id >= 0]

@@ -1,4 +1,7 @@
-"""The form of entities in answers of the server."""
+"""The form of entities in the server's answers."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -19,6 +22,6 @@ class Entities(BaseModel):
     entities: list[Entity]
 
 
-def result_model(settings):
-    """The model of one prediction."""
+def result_model(settings: Mapping[str, Any]) -> type[BaseModel]:
+    """The form of one prediction."""
     return Entities

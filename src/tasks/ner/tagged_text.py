@@ -1,9 +1,11 @@
-"""Sentences with entities from CLUENER's JSON lines, tagged text and MSRA's XML; every defect names file and line."""
+"""Sentences with entities from CLUENER's JSON lines, tagged text and MSRA's XML; errors name file and line."""
 
 import json
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from src.log import logger
 from src.tasks.ner.entity_xml import parse_sentences, read_encoded
@@ -13,20 +15,22 @@ from src.text.tables import check_escapes, clean_name, decode_object, read_text
 
 _ROW = re.compile(r"( |[^ \t]+)[ \t]+([^ \t]+)")  # a character, which may be a space, and its tag
 _DIGITS = "0123456789"
-_FEW_WRONG = 100  # one number in so many may be a mistake, where all others are positions in words
+_FEW_WRONG = 100  # one number in so many may be wrong if all others are positions in words
 
 
 @dataclass(frozen=True)
 class Sentence:
     """A text and its entities by character, sorted by start.
 
-    line: where it begins in its file, from 1. entity_lines: where each entity begins, of tagged text. id: as its row of JSON has it.
+    line: where the sentence begins in its file, from 1.
+    entity_lines: where each entity begins, in tagged text.
+    id: from its row of JSON.
     """
 
     text: str
-    entities: tuple
+    entities: tuple[Entity, ...]
     line: int
-    entity_lines: tuple = field(default=(), compare=False)
+    entity_lines: tuple[int, ...] = field(default=(), compare=False)
     id: int | str | None = field(default=None, compare=False)
 
 
@@ -34,33 +38,34 @@ class Sentence:
 class TaggedText:
     """All sentences of a file.
 
-    scheme: that of its tags, None where it holds spans. unlabelled: the first line of JSON without "label", None if all have it.
+    scheme: the scheme of its tags; None if the file has spans.
+    unlabelled: the first line of JSON without "label"; None if there is none.
     """
 
-    sentences: list
+    sentences: list[Sentence]
     scheme: str | None = None
     unlabelled: int | None = None
 
-    def labelled_sentences(self, path):
-        """The sentences, for training or evaluation; a ValueError that names `path` and line where a row has no "label"."""
+    def labelled_sentences(self, path: Path | str) -> list[Sentence]:
+        """The sentences, for training or evaluation; a ValueError with `path` and line if a row has no "label"."""
         if self.unlabelled:
             raise ValueError(f'{path}:{self.unlabelled}: no "label"; training and evaluation need it in every row')
         return self.sentences
 
 
-def read_tagged(path, class_filter=()):
-    """The TaggedText of a file, plain or .gz, whose form is recognised by its content.
+def read_tagged(path: Path | str, class_filter: Iterable[str] = ()) -> TaggedText:
+    """Read a file, plain or .gz, in one of three forms, recognised by its content.
 
-    CLUENER: `{"text": …, "label": {type: {entity text: [[start, last], …]}}}` a line; without "label" there are no entities.
-    Tagged text: `character<tab or space>tag` a line, blank lines between sentences, in any scheme of `tags`. Where most
-    tokens are words instead of characters they are joined by spaces, but not next to wide (CJK) characters.
-    MSRA: `<root><sentence><w>word</w><w><NAMEX TYPE="…">entity</NAMEX></w>…`, in the encoding that it declares.
+    CLUENER: one `{"text": …, "label": {type: {entity text: [[start, last], …]}}}` per line; without "label" there are no entities.
+    Tagged text: one `character<tab or space>tag` per line, blank lines between sentences, in any scheme of tags.py. If most
+    tokens are words instead of characters, they are joined by spaces, except next to wide (CJK) characters.
+    MSRA: `<root><sentence><w>word</w><w><NAMEX TYPE="…">entity</NAMEX></w>…`, in its declared encoding.
 
     Args:
         class_filter: names of the XML elements (NAMEX, TIMEX, NUMEX) that count as entities; all if empty.
 
     Raises:
-        As `read_text`; ValueError also for every defect of the content.
+        ValueError: the content has a defect. Others as in `read_text`.
     """
     text = read_encoded(path) or read_text(path)
     form = _recognise(text)
@@ -74,8 +79,8 @@ def read_tagged(path, class_filter=()):
     return _read_tags(path, text)
 
 
-def read_plain(path):
-    """A Sentence without entities of each line of a text file, plain or .gz; a blank line is an empty one."""
+def read_plain(path: Path | str) -> list[Sentence]:
+    """One Sentence without entities per line of a text file, plain or .gz; a blank line is an empty one."""
     text = read_text(path)
     _refuse_nul(path, text)
     return [Sentence(row, (), line) for line, row in enumerate(split_lines(path, text.removesuffix("\n")), 1)]
@@ -83,12 +88,14 @@ def read_plain(path):
 
 def _recognise(text):
     begin = len(text) - len(text.lstrip())
-    first_row = text[text.rfind("\n", 0, begin) + 1 :].partition("\n")[0]  # that is not blank; it may begin with a space's tag
+    first_row = text[text.rfind("\n", 0, begin) + 1 :].partition("\n")[
+        0
+    ]  # the first that is not blank; it may begin with the tag of a space
     try:
         is_tagged = bool(_split_row(first_row))
     except ValueError:
         is_tagged = False
-    if is_tagged:  # first of all: the first character of a text may be < or {
+    if is_tagged:  # checked first, as a text may begin with < or {
         return "tags"
     if re.match(r"\s*<[?!\w]", first_row):
         return "XML"
@@ -111,7 +118,7 @@ def _read_json(path, text):
 
 
 def _read_object(path, line, row):
-    """(whether it has a "label", Sentence)."""
+    """Whether the row has a "label", and its Sentence."""
     try:
         found = decode_object(row)
     except (ValueError, RecursionError) as error:
@@ -158,7 +165,7 @@ def _check_span(text, entity_type, name, span):
 
 
 def _split_row(row):
-    """(token, tag as `parse_tag` gives it), or () for a row between sentences."""
+    """(token, parsed tag), or () for a row between sentences."""
     row = row.rstrip(" \t\r")
     if not row or row.startswith("-DOCSTART-"):  # CoNLL's mark of a new document
         return ()
@@ -175,7 +182,7 @@ def _split_row(row):
 def _read_tags(path, text):
     groups, current, known, first_lines = [], [], {}, {}
     for line, row in enumerate(split_lines(path, text), 1):
-        item = known.get(row)  # few rows are different: a character and its tag
+        item = known.get(row)  # parsed rows; there are few different ones, a character and its tag
         if item is None:
             try:
                 item = known[row] = _split_row(row)
@@ -208,9 +215,9 @@ def _read_tags(path, text):
 
 
 def _leave_positions(path, groups):
-    """The groups without the number that Weibo NER has behind each character, its position in a word: all rows have one, or none has.
+    """The groups without Weibo NER's number after each character, its position in a word, if all rows have one.
 
-    Where most rows have one but not all, or not as words have them, they stay text, and a warning says so.
+    If only most rows have one, or the numbers do not fit words, they stay in the text, and a warning says so.
     """
     left = _take_positions(groups)
     if left:
@@ -227,7 +234,7 @@ def _leave_positions(path, groups):
 
 
 def _take_positions(groups):
-    """The groups without positions in words; None where they have none."""
+    """The groups without positions in words; None if they have none."""
     stripped, total, num_wrong, num_inner = [], 0, 0, 0
     for line, items in groups:
         position, own = -1, []
@@ -247,13 +254,13 @@ def _take_positions(groups):
 
 
 def _are_words(groups):
-    """Whether the file has words a line: most tokens that are not wide have several characters."""
+    """Whether the lines have words: most tokens that are not wide have several characters."""
     sizes = [len(token) > 1 for _, items in groups for token, _ in items if not _is_wide(token[0])]
     return 2 * sum(sizes) > len(sizes)
 
 
 def _join(tokens, spans, line, separator):
-    """The Sentence of tokens with a separator between them, but not next to wide characters."""
+    """The Sentence of tokens, with a separator between them except next to wide characters."""
     parts, starts, length = [], [], 0
     for token in tokens:
         if separator and parts and not _is_wide(parts[-1][-1]) and not _is_wide(token[0]):

@@ -1,9 +1,11 @@
-"""Tags of tokens (BIO, BIOES, BMES and their relatives) and the spans that they stand for."""
+"""Tags of tokens (BIO, BIOES, BMES and their relatives) and the entities that they describe."""
 
 import json
 import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,17 +17,19 @@ _TAG = re.compile(r"([BIMESLU])[-_](.+)", re.DOTALL)
 _PREFIXES = {"L": "E", "U": "S"}  # BILOU's names
 _ORDER = {"BIO": "BI", "BIOS": "BIS", "IOE": "IE", "BIOE": "BIE", "BIOES": "BIES", "BMES": "BMES"}
 
+Tag = tuple[str, str]  # a prefix and a type, ("O", "") outside
+
 
 class Entity(NamedTuple):
-    """A typed span; `end` exclusive, in units of what the sequence is made of (characters, tokens)."""
+    """A typed span in characters or tokens; `end` is exclusive."""
 
     type: str
     start: int
     end: int
 
 
-def parse_tag(tag):
-    """(prefix, type): `B-PER` and `B_PER` as ("B", "PER"), `O` as ("O", ""); the prefixes L and U as E and S.
+def parse_tag(tag: str) -> Tag:
+    """Split a tag: `B-PER` and `B_PER` are ("B", "PER"), `O` is ("O", ""); the prefixes L and U become E and S.
 
     Raises:
         ValueError: neither O nor a known prefix with a type.
@@ -39,8 +43,8 @@ def parse_tag(tag):
     return _PREFIXES.get(prefix, prefix), entity_type
 
 
-def find_scheme(prefixes):
-    """The first of BIO, BIOS, IOE, BIOE, BIOES that has these prefixes, as `parse_tag` gives them; BMES where M is one of them.
+def find_scheme(prefixes: Collection[str]) -> str:
+    """The first of BIO, BIOS, IOE, BIOE and BIOES that has these prefixes of parsed tags; BMES if M is among them.
 
     Raises:
         ValueError: both I and M, or M without B.
@@ -54,10 +58,10 @@ def find_scheme(prefixes):
     return "BMES"
 
 
-def find_spans(tags):
-    """The entities that a list of (prefix, type) stands for, in order, whatever their scheme.
+def find_spans(tags: Iterable[Tag]) -> list[Entity]:
+    """The entities that tags describe, in order, whatever their scheme.
 
-    An entity goes on where I, M or E follows B, I or M of its type; any other tag but O begins one.
+    An entity continues where I, M or E follows B, I or M of its type; any other tag but O begins a new one.
 
     Source: seqeval's default mode, which reads BIO as conlleval does.
     """
@@ -76,22 +80,24 @@ def _continues(previous, tag):
     return previous[1] == tag[1] and previous[0] in "BIM" and tag[0] in "IME"
 
 
-def spell(letters, length, inner="I"):
-    """The prefixes of an entity's tags, a str, where its type has tags with these prefixes.
+def spell(letters: Collection[str], length: int, inner: str = "I") -> str:
+    """The prefixes of an entity's tags, as one string.
 
     Args:
-        letters: the prefixes. length: tags of the entity. inner: I or M.
+        letters: the prefixes that tags of its type have.
+        length: the number of its tags.
+        inner: I or M.
     """
     if length == 1:
         return next((prefix for prefix in "SBE" if prefix in letters), inner)
     return ("B" if "B" in letters else inner) + inner * (length - 2) + ("E" if "E" in letters else inner)
 
 
-def count_oddities(sentences, scheme):
-    """Number of entities that are not tagged as their scheme tags them, and the first: (sentence, Entity) or None.
+def count_oddities(sentences: Iterable[tuple[list[Tag], list[Entity]]], scheme: str) -> tuple[int, tuple[int, Entity] | None]:
+    """The number of entities whose tags differ from their scheme, and the first of them: (sentence, Entity) or None.
 
     Args:
-        sentences: list of (list of tags as `find_spans` takes them, what it gives).
+        sentences: for each its tags and their entities, see `find_spans`.
     """
     inner, count, first = _inner(scheme), 0, None
     for number, (tags, spans) in enumerate(sentences):
@@ -107,14 +113,14 @@ def _inner(scheme):
 
 @dataclass(frozen=True)
 class TagSet:
-    """Labels and what they mean; made by `make_tag_set`.
+    """Labels and their meaning; made by `make_tag_set`.
 
     Args:
         labels: tags in id order.
-        scheme: what `find_scheme` calls it.
+        scheme: see `find_scheme`.
     """
 
-    labels: tuple
+    labels: tuple[str, ...]
     scheme: str
 
     @cached_property
@@ -131,16 +137,16 @@ class TagSet:
         return {name: {prefix for prefix, entity_type in self._tags if entity_type == name} for name in self.types}
 
     @cached_property
-    def types(self):
+    def types(self) -> tuple[str, ...]:
         """Entity types in order of first appearance."""
         return tuple(dict.fromkeys(entity_type for _, entity_type in self._tags if entity_type))
 
-    def find_spans(self, label_ids):
-        """The entities of a sequence of label ids (0 to C-1), over its positions."""
+    def find_spans(self, label_ids: Sequence[int]) -> list[Entity]:
+        """The entities of a sequence of label ids (0 to C-1), in positions of the sequence."""
         assert min(label_ids, default=0) >= 0, "label ids of unlabelled positions are not to be decoded"
         return find_spans([self._tags[label_id] for label_id in label_ids])
 
-    def make_labels(self, length, spans):
+    def make_labels(self, length: int, spans: Iterable[Entity]) -> list[int]:
         """The label ids of a sequence with these entities, which must not overlap.
 
         Raises:
@@ -153,7 +159,7 @@ class TagSet:
             assert start >= done, "entities overlap"
             prefixes = spell(self._letters.get(entity_type, ""), end - start, _inner(self.scheme))
             if start and _continues(self._tags[label_ids[start - 1]], (prefixes[0], entity_type)):
-                prefixes = "B" + prefixes[1:]  # which the set lacks
+                prefixes = "B" + prefixes[1:]  # the set has no B, as otherwise this prefix were one: _find_id raises
             label_ids[start:end] = [self._find_id(prefix, entity_type) for prefix in prefixes]
             done = end
         return label_ids
@@ -163,11 +169,11 @@ class TagSet:
             raise ValueError(f"the labels have no tag {prefix}-{entity_type}; their entity types: {', '.join(self.types)}")
         return self._ids[prefix, entity_type]
 
-    def allowed(self):
-        """What `make_labels` can write: (start bool [C], transitions bool [C, C] from -> to, end bool [C]).
+    def allowed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The sequences that `make_labels` can produce: start bool [C], transitions bool [C, C] from -> to, end bool [C].
 
-        A type's own tags decide: I and M begin an entity where there is no B, and end one where there is no E; E is one alone where
-        there is neither S nor B; B is one alone where there is no S.
+        The tags of each type decide: I and M begin an entity if there is no B, and end one if there is no E; a single token is E if
+        there is neither S nor B, and B if there is no S.
         """
         outside = (OUTSIDE, "")
         start = [self._may_follow(outside, tag) for tag in self._tags]
@@ -186,14 +192,14 @@ class TagSet:
         return tag[0] in "OES" or ("S" if tag[0] == "B" else "E") not in self._letters[tag[1]]
 
 
-def make_tag_set(labels):
-    """The TagSet of labels in id order; its scheme follows from their prefixes.
+def make_tag_set(labels: Iterable[str]) -> TagSet:
+    """The TagSet of labels in id order; the scheme follows from their prefixes.
 
     Raises:
-        ValueError: an unknown prefix, two schemes, a tag twice, no O, no other tag.
+        ValueError: an unknown prefix, two schemes, a repeated tag, no O, or no other tag.
     """
     labels = tuple(labels)
-    first = {}
+    first: dict[Tag, str] = {}
     for label in labels:
         tag = parse_tag(label)
         if tag in first:
@@ -206,29 +212,29 @@ def make_tag_set(labels):
     return TagSet(labels, find_scheme({prefix for prefix, _ in first}))
 
 
-def list_labels(types, scheme, separator="-"):
-    """All tags of a scheme: O, then for each type those of its prefixes, B I (BIO) or B I E S (BIOES) for instance."""
+def list_labels(types: Iterable[str], scheme: str, separator: str = "-") -> tuple[str, ...]:
+    """All tags of a scheme: O, then for each type one per prefix, such as B I for BIO or B I E S for BIOES."""
     return (OUTSIDE, *(f"{prefix}{separator}{entity_type}" for entity_type in types for prefix in _ORDER[scheme]))
 
 
-def zoo_labels(types):
-    """Tags in the order of MindSpore's model zoo: O, then S_ B_ M_ E_ of each type."""
+def zoo_labels(types: Iterable[str]) -> tuple[str, ...]:
+    """Tags in the order of MindSpore's model zoo: O, then S_ B_ M_ E_ for each type."""
     return (OUTSIDE, *(f"{prefix}_{entity_type}" for entity_type in types for prefix in "SBME"))
 
 
-def read_label_file(path):
-    """Labels in id order, from a file of one of three forms, told apart by content.
+def read_label_file(path: Path | str) -> tuple[str, ...]:
+    """Labels in id order, from a file in one of three forms, recognised by its content.
 
-    Tags one a line; entity types one a line (the model zoo's; `zoo_labels` of them); a JSON object {tag: id}.
+    One tag per line; one entity type per line, as in the model zoo (see `zoo_labels`); or a JSON object {tag: id}.
 
     Raises:
-        As `read_text`; ValueError also where the labels make no tag set.
+        ValueError: the labels make no tag set. Others as in `read_text`.
     """
     text = read_text(path)
     labels = _read_json(path, text) if text.lstrip().startswith("{") else _read_lines(path, text)
     try:
         make_tag_set(labels)
-        "".join(labels).encode()  # what a \u escape can bring: half of a surrogate pair
+        "".join(labels).encode()  # fails for half of a surrogate pair, from a \u escape
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return labels
@@ -259,7 +265,7 @@ def _read_json(path, text):
         pairs = json.loads(text, object_pairs_hook=list)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}:{error.lineno}: no JSON: {error.msg}") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+    except (ValueError, RecursionError) as error:  # thousands of digits or brackets
         raise ValueError(f"{path}: no JSON: {error}") from None
     taken = {}
     for tag, label_id in pairs:

@@ -1,7 +1,10 @@
-"""Named entities: tags of tokens, network, loss; files and rows in inputs.py, results in ner_results.py."""
+"""Named entities: tags, network and loss; files and rows are in inputs.py, the results in results.py."""
 
 import dataclasses
 import json
+from typing import Any
+
+from mindspore import nn
 
 from src.formats import tokenizer_files
 from src.log import logger, shorten
@@ -10,6 +13,7 @@ from src.tasks import fine_tuning
 from src.tasks.fine_tuning import cached_rows, check_inputs
 from src.tasks.ner import inputs
 from src.tasks.ner.network import CrfLoss, Tagger, TaggerScores, TaggingLoss
+from src.tasks.ner.options import NerOptions
 from src.tasks.ner.results import report_evaluation, report_predictions, score
 from src.tasks.ner.tags import list_labels, make_tag_set, read_label_file
 from src.tasks.splits import wanted_splits
@@ -25,14 +29,15 @@ TARGETS = ("label_ids", "weights")
 LOSS_PARTS = ()
 
 
-def prepare(options):
+def prepare(options: NerOptions) -> Prepared:
     """Read the data; settle the tags and the casing; check that data, vocabulary and network fit.
 
     Returns:
-        Prepared. config: with labels, vocab_file_path and do_lower_case filled in. sources: the Sentences of the eval and predict splits.
+        Prepared, with labels, vocab_file_path and do_lower_case in its config, and the Sentences of the eval and predict splits in its
+        sources.
 
     Raises:
-        ValueError, FileNotFoundError: naming what is missing or does not fit.
+        ValueError, FileNotFoundError: something is missing or does not fit; the message names it.
     """
     paths = {split: inputs.find(options, split) for split in wanted_splits(options)}
     if "predict" in paths and is_record_file(paths["predict"]):
@@ -62,29 +67,29 @@ def _make_records(config, split, path, sentences):
     return cached_rows(config, split, [path], lambda: inputs.make_chunks(config, split, path, sentences), config.seq_length, about)
 
 
-def network(config):
-    """Network from token ids to logits [B, S, C], with a CRF also its scores."""
+def network(config: NerOptions) -> Tagger:
+    """Network from token ids to logits [B, S, C], and with a CRF its scores."""
     allowed = make_tag_set(config.labels).allowed() if config.crf_constraints else None
     return Tagger(config.model, config.device, len(config.labels), config.with_lstm, config.use_crf, allowed)
 
 
-def loss(config):
-    """Cross-entropy of tokens, or with a CRF -log p of rows."""
+def loss(config: NerOptions) -> "TaggingLoss | CrfLoss":
+    """Cross-entropy of tokens; with a CRF, -log p of rows."""
     return CrfLoss(config.device.unrolled) if config.use_crf else TaggingLoss()
 
 
-def describe(config):
-    """What goes beside a checkpoint, see `fine_tuning.describe`."""
+def describe(config: NerOptions) -> tuple[Any, ...]:
+    """The description beside a checkpoint; see `fine_tuning.describe`."""
     return fine_tuning.describe(config, config.labels)
 
 
-def for_evaluation(config, network):
+def for_evaluation(config: NerOptions, network: Tagger) -> tuple[nn.Cell, tuple[str, ...]]:
     """The cell whose outputs are scored, and its input columns."""
     return TaggerScores(network, loss(config)), (*INPUTS, "label_ids")
 
 
 def _settle_labels(config, paths, read):
-    """The tags in id order: those that the weights were trained with, of the label file, or of the training file's entities."""
+    """The tags in id order, from the label file, the weights or the entities of the training file."""
     listed = read_label_file(config.label2id_file_path) if config.label2id_file_path else ()
     if listed and config.labels and listed != config.labels:
         raise ValueError(f"{config.label2id_file_path}: {shorten(listed)}; the weights were trained with {shorten(config.labels)}")
@@ -102,7 +107,7 @@ def _settle_labels(config, paths, read):
 
 
 def _find_labels(config, path, tagged):
-    """The tags of a file of data, in the order of their ids; tagged: its TaggedText, None of a record file."""
+    """The tags of a data file in id order; `tagged` is its TaggedText, or None for a record file."""
     if tagged is None:
         labels = read_description(path).get("labels")
         if not labels:
@@ -115,7 +120,7 @@ def _find_labels(config, path, tagged):
 
 
 def _check_description(config, path):
-    """Records made here tell the tags, the vocabulary and the tokenizer that they were made with; older ones its casing alone."""
+    """Raise a ValueError if records were made with other tags, vocabulary or tokenizer; old records name only the casing."""
     if not is_record_file(path):
         return
     told = read_description(path)

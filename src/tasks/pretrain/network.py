@@ -9,6 +9,8 @@ import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src.config.model import ModelConfig
+from src.config.training import DeviceSettings
 from src.models.activations import Activation
 from src.models.bert import Bert
 from src.models.layers import LayerNorm, Linear, take_rows
@@ -18,7 +20,7 @@ from src.models.losses import cross_entropy
 class MaskedLmHead(nn.Cell):
     """Dense, activation, normalisation, and the product with the word embeddings (tied): [M, H] -> float32 [M, V]."""
 
-    def __init__(self, config, device):
+    def __init__(self, config: ModelConfig, device: DeviceSettings) -> None:
         super().__init__()
         self.compute_type = getattr(mindspore, device.compute_type)
         self.dense = Linear(config.hidden_size, config.hidden_size, config.initializer_range, self.compute_type, device.aclnn)
@@ -28,7 +30,7 @@ class MaskedLmHead(nn.Cell):
         self.matmul = ops.MatMul(transpose_b=True)
         self.add_bias = ops.Add() if device.aclnn else ops.BiasAdd()
 
-    def construct(self, x, word_embeddings):
+    def construct(self, x: Tensor, word_embeddings: Tensor) -> Tensor:
         x = self.norm(self.activation(self.dense(x))).astype(self.compute_type)  # [M, H]
         logits = self.matmul(x, word_embeddings.astype(self.compute_type)).astype(mindspore.float32)  # [M, V]
         return self.add_bias(logits, self.bias)
@@ -41,14 +43,16 @@ class Pretraining(nn.Cell):
         config: ModelConfig. device: DeviceSettings.
     """
 
-    def __init__(self, config, device):
+    def __init__(self, config: ModelConfig, device: DeviceSettings) -> None:
         super().__init__()
         self.bert = Bert(config, device)
         self.masked_lm = MaskedLmHead(config, device)
         self.next_sentence = Linear(config.hidden_size, 2, config.initializer_range, getattr(mindspore, device.compute_type), device.aclnn)
         self.aclnn = device.aclnn
 
-    def construct(self, input_ids, input_mask, token_type_ids, masked_lm_positions, dropout_key=None):
+    def construct(
+        self, input_ids: Tensor, input_mask: Tensor, token_type_ids: Tensor, masked_lm_positions: Tensor, dropout_key: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Encode a batch and predict.
 
         Args:
@@ -88,11 +92,19 @@ class PretrainingLoss(nn.Cell):
         float32 scalars: loss sum, sum of weights (rows), and the two parts of the loss sum.
     """
 
-    def __init__(self, aclnn=False):
+    def __init__(self, aclnn: bool = False) -> None:
         super().__init__()
         self.aclnn = aclnn
 
-    def construct(self, logits, masked_lm_ids, masked_lm_weights, next_sentence_labels, rows_per_token, weights):
+    def construct(
+        self,
+        logits: tuple[Tensor, Tensor],
+        masked_lm_ids: Tensor,
+        masked_lm_weights: Tensor,
+        next_sentence_labels: Tensor,
+        rows_per_token: Tensor,
+        weights: Tensor,
+    ) -> tuple[Tensor, ...]:
         masked_lm_logits, next_sentence_logits = logits
         token_weights = (masked_lm_weights * weights.reshape((-1, 1))).reshape((-1,))  # [M]
         token_losses = cross_entropy(masked_lm_logits, masked_lm_ids.reshape((-1,)), self.aclnn)  # [M]
@@ -108,11 +120,20 @@ class PretrainingScores(nn.Cell):
         float32 [B, 5]: loss sum, correct ones and number of masked tokens; loss and correctness of the next sentence.
     """
 
-    def __init__(self, network):
+    def __init__(self, network: Pretraining) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
 
-    def construct(self, input_ids, input_mask, token_type_ids, masked_lm_positions, masked_lm_ids, masked_lm_weights, next_sentence_labels):
+    def construct(
+        self,
+        input_ids: Tensor,
+        input_mask: Tensor,
+        token_type_ids: Tensor,
+        masked_lm_positions: Tensor,
+        masked_lm_ids: Tensor,
+        masked_lm_weights: Tensor,
+        next_sentence_labels: Tensor,
+    ) -> Tensor:
         masked_lm_logits, next_sentence_logits = self.network(input_ids, input_mask, token_type_ids, masked_lm_positions)
         ids = masked_lm_ids.reshape((-1,))
         losses = cross_entropy(masked_lm_logits, ids, from_log_softmax=True).reshape(masked_lm_ids.shape)  # [B, P]

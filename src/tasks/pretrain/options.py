@@ -2,6 +2,9 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any, ClassVar
+
+from easydict import EasyDict
 
 from src.config.coercion import coerce
 from src.config.fields import setting
@@ -18,10 +21,11 @@ _NETWORK_FILES = {"base": "bert_base", "nezha": "nezha_zoo", "large": "bert_larg
 _DEFAULT_FOLDER = "./ckpt_0"
 _FOLDER = Path(__file__).resolve().parents[3] / "configs/networks"
 
-# The model zoo's values for pretraining (its config.py): what holds for an optimiser where nothing else is said.
-_POLYNOMIAL = {"schedule": "polynomial", "learning_rate": 3e-5, "warmup_steps": 10000}
-_CLIP, _FIRST_SCALE = {"clip": "per_parameter"}, {"loss_scale_value": 65536.0}
-OPTIMIZER_DEFAULTS = {
+# The model zoo's values for pretraining (its config.py): the defaults for each optimiser.
+_POLYNOMIAL: dict[str, Any] = {"schedule": "polynomial", "learning_rate": 3e-5, "warmup_steps": 10000}
+_CLIP: dict[str, Any] = {"clip": "per_parameter"}
+_FIRST_SCALE: dict[str, Any] = {"loss_scale_value": 65536.0}
+OPTIMIZER_DEFAULTS: dict[str, dict[str, Any]] = {
     "Lamb": {**_POLYNOMIAL, "end_learning_rate": 1e-10, "power": 10.0, "weight_decay": 0.01},
     "AdamWeightDecay": {**_POLYNOMIAL, "end_learning_rate": 0.0, "power": 5.0, "weight_decay": 1e-5},
     "Momentum": {"schedule": "constant", "learning_rate": 2e-5, "warmup_steps": 0, "weight_decay": 0.0},
@@ -30,18 +34,24 @@ OPTIMIZER_DEFAULTS = {
 
 @dataclasses.dataclass(frozen=True)
 class _PretrainingOptions(RunOptions):
-    """What training and evaluation of a pretrained network share."""
+    """Settings that training and evaluation of a pretrained network share."""
 
-    bert_network: str = setting("base", "network of configs/networks: base, large, tiny are BERT; nezha is the model zoo's", NETWORKS)
-    bert_config_file: str | None = setting(None, "network shape instead of --bert_network's; default: as beside the weights")
-    vocab_file_path: str | None = setting(None, "vocabulary of the records: sets model.vocab_size, is checked, is kept with checkpoints")
-    bucket_list: tuple[int, ...] = setting((), "lengths that batches are padded to, four at most; default: one, seq_length", minimum=1)
-    seq_length: int | None = setting(None, "length of the longest rows; default: as in the records", minimum=5)
-    max_predictions_per_seq: int | None = setting(None, "masked positions a row; default: as in the records", minimum=1)
-    eval_batch_size: int = setting(32, "rows of an evaluation step; results do not depend on it", minimum=1)
+    WEIGHTS: ClassVar[str]
+
+    bert_network: str = setting("base", "network from configs/networks: base, large and tiny are BERT; nezha is the model zoo's", NETWORKS)
+    bert_config_file: str | None = setting(
+        None, "file with the network's shape, instead of --bert_network; default: the one beside the weights"
+    )
+    vocab_file_path: str | None = setting(
+        None, "vocabulary of the records; it is checked, sets model.vocab_size and is kept with checkpoints"
+    )
+    bucket_list: tuple[int, ...] = setting((), "up to four lengths that batches are padded to; default: seq_length only", minimum=1)
+    seq_length: int | None = setting(None, "maximum length of a row in tokens; default: as in the records", minimum=5)
+    max_predictions_per_seq: int | None = setting(None, "masked positions in a row; default: as in the records", minimum=1)
+    eval_batch_size: int = setting(32, "rows in an evaluation step; does not change results", minimum=1)
     eval_data_dir: str | None = setting(None, "records to evaluate on: a folder or a file")
     schema_dir: str | None = setting(None, "schema JSON of TFRecord files")
-    num_samples: int | None = setting(None, "rows that are used; default: all", minimum=1)
+    num_samples: int | None = setting(None, "number of rows to use; default: all", minimum=1)
     cache_dir: str | None = setting(None, "folder for the memory-mapped form of the records; default: cache in the output folder")
 
     def __post_init__(self):
@@ -52,11 +62,11 @@ class _PretrainingOptions(RunOptions):
                 raise ValueError(f"bucket_list={self.bucket_list}: the largest must equal seq_length={self.seq_length}")
 
     @classmethod
-    def complete(cls, tree):
-        """Fill in the network's shape: the weights' own or the one that bert_network names, under what is given."""
+    def complete(cls, tree: EasyDict) -> None:
+        """Fill in the parts of the network's shape that are not given, from the weights or the network that bert_network names."""
         path, config_file = tree.get(cls.WEIGHTS), tree.get("bert_config_file")
         found = describe_weights(path, config_file) if path or config_file else None
-        if path:
+        if path and found:
             tree.setdefault("vocab_file_path", found.vocab_file)
             if not found.model and "bert_network" not in tree and not tree.get("model"):
                 weights.find(path)  # raises where there are none
@@ -70,7 +80,7 @@ class _PretrainingOptions(RunOptions):
 
 
 def _vocabulary_size(tree, path_of_weights):
-    """Of a network that starts from nothing: as many words as the vocabulary has."""
+    """model.vocab_size for a network without initial weights: the size of the vocabulary."""
     path = tree.get("vocab_file_path")
     if not path or path_of_weights or not Path(path).is_file():
         return {}
@@ -83,23 +93,25 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
 
     TRAINED = "load_pretrain_checkpoint_path"
     refuses_used_folder = True
-    skip_steps = 0  # another program's name for log_steps, which it stands for here
+    skip_steps = 0  # no setting here: in pretraining an alias of log_steps
 
-    distribute: bool = setting(False, "training by several devices; follows from how the process was started")
+    distribute: bool = setting(False, "whether several devices train; follows from how the process was started")
     device_num: int = setting(1, "number of devices; follows from how the process was started", minimum=1)
     save_checkpoint_steps: int = setting(1000, "updates between checkpoints", minimum=1)
-    train_batch_size: int = setting(16, "rows of a step on each device", minimum=1)
+    train_batch_size: int = setting(16, "rows in a step on each device", minimum=1)
     epoch_num: float = setting(1.0, "passes over the data, unless train_steps is given", above=0)
     output_dir: str = setting(_DEFAULT_FOLDER, "folder of checkpoints, log.jsonl and config.yaml; the launchers give each rank its own")
-    overwrite: bool = setting(False, "remove the checkpoints of an earlier training in the folder; false: do not start there")
+    overwrite: bool = setting(False, "remove an earlier training's checkpoints from the folder; false: refuse to start there")
     enable_lossscale: bool = setting(True, "scale the loss; inactive when compute_type is float32")
-    enable_data_sink: bool = setting(True, "feed the device several steps at a time; the CPU cannot")
+    enable_data_sink: bool = setting(True, "feed the device several steps at a time; not on the CPU")
     enable_global_norm: bool = setting(False, "clip by one norm over all gradients; false: as optimizer.clip says")
     data_dir: str | None = setting(None, "records to train on: a folder or a file, MindRecord or TFRecord")
-    masking: str = setting("static", "static: as in the records; dynamic: drawn anew each epoch", ("static", "dynamic"))
-    masked_lm_prob: float = setting(0.15, "of dynamic masking: share of the tokens that are masked", above=0, maximum=1)
-    train_with_eval: bool = setting(False, "evaluate on eval_data_dir along the way")
-    eval_steps: int | None = setting(None, "updates between evaluations; default: those that eval_samples rows make", minimum=1)
+    masking: str = setting(
+        "static", "which tokens are masked; static: as in the records; dynamic: drawn anew in each epoch", ("static", "dynamic")
+    )
+    masked_lm_prob: float = setting(0.15, "share of the tokens that dynamic masking masks", above=0, maximum=1)
+    train_with_eval: bool = setting(False, "evaluate on eval_data_dir during training")
+    eval_steps: int | None = setting(None, "updates between evaluations; default: as many as eval_samples rows make", minimum=1)
     eval_samples: int = setting(300000, "rows trained on between evaluations", minimum=1)
     optimizer: OptimizerConfig = setting(
         OptimizerConfig(**_CLIP, **OPTIMIZER_DEFAULTS["Lamb"]), "optimiser, schedule, clipping; the model zoo's values"
@@ -113,21 +125,21 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
         if self.enable_global_norm:
             object.__setattr__(self, "optimizer", dataclasses.replace(self.optimizer, clip="global_norm"))
 
-    def check_run(self):
+    def check_run(self) -> None:
         if not self.data_dir:
             raise ValueError("no data: give --data_dir, a folder or file of records (python -m src.build_records makes them)")
         if self.train_with_eval and not self.eval_data_dir:
             raise ValueError("train_with_eval=true: give --eval_data_dir")
-        place = find_rank_info()
-        if self.distribute and place.launcher is None:
+        rank_info = find_rank_info()
+        if self.distribute and rank_info.launcher is None:
             how = "start it by scripts/run_distributed_pretrain_*.sh, python -m src.launch.local, mpirun or msrun"
             raise ValueError(f"distribute=true, but this process was started alone; {how} (docs/distributed.md)")
-        if self.device_num not in (1, place.world_size):
-            raise ValueError(f"device_num={self.device_num}, but the processes that train together are {place.world_size}")
+        if self.device_num not in (1, rank_info.world_size):
+            raise ValueError(f"device_num={self.device_num}, but the processes that train together are {rank_info.world_size}")
 
     @classmethod
-    def complete(cls, tree):
-        """Also fill in the model zoo's values of the optimiser that is named."""
+    def complete(cls, tree: EasyDict) -> None:
+        """Fill in also the model zoo's values for the chosen optimiser."""
         super().complete(tree)
         if not tree.get("output_dir"):
             tree.pop("output_dir", None)  # the model zoo's launchers give an empty one
@@ -139,24 +151,24 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
         tree.precision = {**_FIRST_SCALE, **tree.get("precision", {})}
 
     @property
-    def splits(self):
+    def splits(self) -> tuple[str, ...]:
         """The splits that the run reads."""
         return ("train", "eval") if self.train_with_eval else ("train",)
 
     @property
-    def checkpoint_dir(self):
-        """Folder that this run's checkpoints are written to and looked for in."""
+    def checkpoint_dir(self) -> str:
+        """The folder where this run writes and looks for checkpoints."""
         return self.output_dir
 
     @property
-    def evaluate_every(self):
+    def evaluate_every(self) -> int | None:
         """Updates between evaluations; None for none."""
         rows = self.train_batch_size * self.device.world_size * self.accumulation_steps
         return (self.eval_steps or max(1, self.eval_samples // rows)) if self.train_with_eval else None
 
 
 def _refuse_contradictions(tree):
-    """The model zoo's two switches stand for settings, which may say otherwise."""
+    """Raise a ValueError if one of the model zoo's two switches contradicts the setting that it stands for."""
     for switch, when, group, key, value in (
         ("enable_global_norm", True, "optimizer", "clip", "global_norm"),
         ("enable_lossscale", False, "precision", "loss_scale", "none"),
@@ -175,15 +187,15 @@ class PretrainEvalOptions(_PretrainingOptions):
     WEIGHTS = "eval_ckpt"
     BATCH_SIZES = ("eval_batch_size",)
 
-    eval_ckpt: str = setting(_DEFAULT_FOLDER, f"weights: {WEIGHT_FORMS}; of a folder the newest .ckpt")
+    eval_ckpt: str = setting(_DEFAULT_FOLDER, f"weights: {WEIGHT_FORMS}; in a folder the newest .ckpt")
     output_dir: str = setting("./pretrain_eval", "folder of eval_results.json and log.jsonl")
 
-    def check_run(self):
+    def check_run(self) -> None:
         if not self.eval_data_dir:
             raise ValueError("no data: give --eval_data_dir, a folder or file of records")
 
     @classmethod
-    def complete(cls, tree):
+    def complete(cls, tree: EasyDict) -> None:
         tree.setdefault("eval_ckpt", cls.eval_ckpt)
         super().complete(tree)
 

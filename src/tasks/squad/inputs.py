@@ -60,6 +60,7 @@ def make_chunks(config: SquadOptions, split: str, path: Path, source: Path | Non
     if source is None or questions is None:
         yield from _read_training_rows(config, path)
         return
+    assert config.vocab_file_path is not None  # check_inputs has made sure
     tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
     lengths = config.seq_length, config.doc_stride, config.max_query_length
     rows, report = encode_questions(questions, tokenizer, *lengths, split == "train", config.version_2_with_negative, source)

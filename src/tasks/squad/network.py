@@ -39,7 +39,9 @@ class SpanFinder(nn.Cell):
         self.bert = Bert(config, device, pooled=False)
         self.head = SpanHead(config, device)
 
-    def construct(self, input_ids, input_mask, token_type_ids, dropout_key=None):
+    def construct(
+        self, input_ids: Tensor, input_mask: Tensor, token_type_ids: Tensor, dropout_key: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         return self.head(self.bert(input_ids, input_mask, token_type_ids, dropout_key), input_mask)
 
 

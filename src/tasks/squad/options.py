@@ -1,6 +1,9 @@
 """Options of run_squad.py."""
 
 import dataclasses
+from typing import Any
+
+from easydict import EasyDict
 
 from src.config.fields import setting
 from src.config.finetune import FineTuneOptions
@@ -10,28 +13,28 @@ LANGUAGES = ("en", "zh")
 _SPECIAL_TOKENS = 3  # [CLS] question [SEP] window [SEP]
 
 # The model zoo's values for this task (its squad yaml)
-_POLYNOMIAL = {"learning_rate": 1e-4, "end_learning_rate": 1e-11, "power": 5.0}
-_WEIGHT_DECAY = 1e-3  # of AdamWeightDecay, by its newer and its older name
+_POLYNOMIAL: dict[str, Any] = {"learning_rate": 1e-4, "end_learning_rate": 1e-11, "power": 5.0}
+_WEIGHT_DECAY = 1e-3  # for AdamWeightDecay, under its newer and its older name
 
 
 @dataclasses.dataclass(frozen=True)
 class SquadOptions(FineTuneOptions):
     """Question answering: the span of a text that answers a question (SQuAD 1.1 and 2.0, CMRC 2018)."""
 
-    # what evaluation and prediction need to know of the training; written into the checkpoint folder
+    # settings that evaluation and prediction take from the training; written into the checkpoint folder
     TRAINED_WITH = ("seq_length", "doc_stride", "max_query_length", "version_2_with_negative", "language")
     task_name = "squad"
 
-    seq_length: int = setting(384, "longest row in tokens; a longer text becomes several rows, windows of it", minimum=8)
-    doc_stride: int = setting(128, "tokens between the beginnings of two windows of a text", minimum=1)
-    max_query_length: int = setting(64, "longest question in tokens; a longer one is cut", minimum=1)
+    seq_length: int = setting(384, "maximum length of a row in tokens; a longer text becomes several rows, windows of it", minimum=8)
+    doc_stride: int = setting(128, "tokens between the starts of two neighbouring windows of a text", minimum=1)
+    max_query_length: int = setting(64, "maximum length of a question in tokens; longer ones are cut", minimum=1)
     version_2_with_negative: bool = setting(False, "questions may have no answer (SQuAD 2.0)")
-    null_score_diff_threshold: float = setting(0.0, "no answer is given where its score beats the best answer's by more")
-    n_best_size: int = setting(20, "answers of each question in nbest_predictions.json", minimum=1)
-    max_answer_length: int = setting(30, "longest answer in tokens", minimum=1)
-    language: str = setting("en", "measure of the evaluation: en SQuAD's, zh CMRC 2018's", LANGUAGES)
+    null_score_diff_threshold: float = setting(0.0, "give no answer if its score exceeds the best answer's by more than this")
+    n_best_size: int = setting(20, "number of answers to each question in nbest_predictions.json", minimum=1)
+    max_answer_length: int = setting(30, "maximum length of an answer in tokens", minimum=1)
+    language: str = setting("en", "language, which chooses the measures: SQuAD's for en, CMRC 2018's for zh", LANGUAGES)
     eval_json_path: str | None = setting(
-        None, "questions and answers in SQuAD's form; where the evaluation data are records: those they were made of"
+        None, "questions and answers in SQuAD's form; for evaluation on records the file that they were made from"
     )
     output_dir: str = setting("./squad_finetune", "folder of everything that is written")
     optimizer: OptimizerConfig = setting(OptimizerConfig(**_POLYNOMIAL), "optimiser, schedule, clipping; the model zoo's values")
@@ -55,8 +58,8 @@ class SquadOptions(FineTuneOptions):
             raise ValueError(f"model.type_vocab_size={self.model.type_vocab_size}: question and text need two segments")
 
     @classmethod
-    def complete(cls, tree):
-        """Also fill in the model zoo's values of the optimiser that is named."""
+    def complete(cls, tree: EasyDict) -> None:
+        """Fill in also the model zoo's values for the chosen optimiser."""
         super().complete(tree)
         given = tree.get("optimizer", {})
         is_adam = str(given.get("name")).lower().startswith("adamweightdecay")
