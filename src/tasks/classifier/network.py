@@ -85,7 +85,7 @@ class CnnHead(nn.Cell):
         x = sequence_output * mask.reshape((batch_size, seq_length, 1))
         behind = ops.zeros((batch_size, _WIDTHS[-1] - 1, hidden_size), x.dtype)
         x = ops.concat((x, behind), 1)  # [B, S + 3, H]
-        strongest = ()
+        strongest = ()  # type: tuple[Tensor, ...]
         for number, width in enumerate(_WIDTHS):
             windows = ops.concat([x[:, start : start + seq_length] for start in range(width)], -1)  # [B, S, width * H]
             y = self.filters[number](windows.reshape((-1, width * hidden_size))).astype(mindspore.float32)  # [T, F]

@@ -137,7 +137,7 @@ class TaggerScores(nn.Cell):
         self.best_path: Any = network.best_path  # None without a CRF
 
     def construct(self, input_ids: Tensor, input_mask: Tensor, token_type_ids: Tensor, label_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logits = self.network(input_ids, input_mask, token_type_ids)
+        logits = self.network(input_ids, input_mask, token_type_ids)  # type: Any
         losses, counts = self.loss.rows(logits, label_ids)
         if self.best_path is None:
             tags = logits.argmax(-1).astype(mindspore.int32)
