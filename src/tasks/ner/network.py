@@ -142,7 +142,8 @@ class TaggerScores(nn.Cell):
         if self.best_path is None:
             tags = logits.argmax(-1).astype(mindspore.int32)
         else:
-            tags = self.decode(*logits, input_mask)
+            emissions, transitions, start, end = logits
+            tags = self.decode(emissions, transitions, start, end, input_mask)
         return tags, losses, counts
 
     def decode(self, emissions: Tensor, transitions: Tensor, start: Tensor, end: Tensor, input_mask: Tensor) -> Tensor:
