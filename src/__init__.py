@@ -9,3 +9,5 @@ import os
 
 if os.environ.setdefault("GLOG_v", "4") == "4":
     logging.getLogger(f"ME.mindspore.log.{os.getpid()}").addFilter(lambda record: False)
+
+__version__ = "0.9.0"
