@@ -48,7 +48,7 @@ class Embeddings(nn.Cell):
 
 
 def takes_flash(config: ModelConfig, device: DeviceSettings) -> bool:
-    """Whether attention is FlashAttention at lengths that it takes; it cannot add relative positions to the values."""
+    """Whether attention is FlashAttention for lengths that it supports; it cannot add relative positions to the values."""
     head_size = config.hidden_size // config.num_attention_heads
     return device.flash_attention and config.position_embedding_type == "absolute" and flash_takes(head_size)
 
@@ -91,7 +91,7 @@ class SelfAttention(nn.Cell):
         return self.query.weights() + self.key.weights() + self.value.weights() + self.output.weights() + self.positions.weights()
 
     def project(self, x: Tensor, query: tuple, key: tuple, value: tuple) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values by their pairs of weight and bias: [T, H] -> three of [T, H]."""
+        """Queries, keys and values, each from its pair of weight and bias: [T, H] -> three of [T, H]."""
         if self.projections is not None:
             return self.projections(x, *query, *key, *value)
         return self.query.apply(x, *query), self.key.apply(x, *key), self.value.apply(x, *value)
@@ -109,7 +109,7 @@ class SelfAttention(nn.Cell):
         query = self.split_heads(query * self.scale, batch_size, seq_length)
         key = self.split_heads(key, batch_size, seq_length)
         value = self.split_heads(value, batch_size, seq_length)
-        scores = self.scores(query, key) + self.positions.key_scores(query, *table)  # [B, N, S, S]; 0 for absolute positions
+        scores = self.scores(query, key) + self.positions.key_scores(query, *table)  # [B, N, S, S]; key_scores is 0 if absolute
         probs = self.dropout(self.softmax(scores, mask_bias), dropout_key).astype(self.compute_type)
         context = self.context(probs, value) + self.positions.value_context(probs, *table)  # [B, N, S, D]
         context = self.swap(context).reshape((batch_size * seq_length, -1))  # [T, H]
@@ -117,7 +117,7 @@ class SelfAttention(nn.Cell):
 
 
 class Layer(nn.Cell):
-    """One transformer layer: attention and feed-forward, each with dropout, residual and normalisation; a function of its weights.
+    """One transformer layer: attention and feed-forward, each with dropout, residual and normalisation; its weights are arguments.
 
     Args:
         number: index of the layer, from 0.
@@ -162,9 +162,9 @@ class Layer(nn.Cell):
 
 
 class RecomputedLayer(Layer):
-    """A Layer that stores only its input and computes the layer again in the backward pass.
+    """A Layer that stores only its input and recomputes everything else in the backward pass.
 
-    The second computation waits for the gradient: otherwise the CPU's runtime would do it in the forward pass, as soon as the input is
+    The recomputation waits for the gradient: otherwise the CPU's runtime would start it in the forward pass, as soon as the input is
     there. The framework allows no Parameters in a `bprop`, so the weights are arguments.
     Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
     """
@@ -180,7 +180,7 @@ class RecomputedLayer(Layer):
         gradients = self.gradient(run)(ops.depend(x, dout), *weights, dout)
         if self.branches is None:
             no_gradient = zeros_like(dropout_key)
-        else:  # a mask for each Dropout
+        else:  # one mask for each Dropout
             no_gradient = (zeros_like(dropout_key[0]), zeros_like(dropout_key[1]), zeros_like(dropout_key[2]))
         return gradients[0], zeros_like(mask_bias), no_gradient, gradients[1:]
 
@@ -224,13 +224,13 @@ class Bert(nn.Cell):
         self.compute_type = getattr(mindspore, device.compute_type)
 
     def make_dropout_keys(self, dropout_key: Tensor | None, batch_size: int, seq_length: int) -> tuple[Any, tuple]:
-        """The dropout_key of the embeddings and that of each layer: on Ascend a mask, and three masks a layer."""
+        """The dropout_key of the embeddings, and that of each layer; on Ascend they are one mask, and three masks per layer."""
         if self.masks is not None and dropout_key is not None:
             return self.masks(dropout_key, batch_size, seq_length, self.compute_type)
         return dropout_key, (dropout_key,) * len(self.encoder.layers)
 
     def make_mask(self, input_mask: Tensor) -> Tensor:
-        """The mask in the form that attention takes: bool for FlashAttention, else a bias."""
+        """The mask in the form that attention needs: bool for FlashAttention, else a bias."""
         return make_padding(input_mask) if self.flash and flash_takes(input_mask.shape[1]) else make_mask_bias(input_mask)
 
     def construct(self, input_ids: Tensor, input_mask: Tensor, token_type_ids: Tensor, dropout_key: Tensor | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""Dropout as a function of seed and step: a layer that is computed twice drops the same values, and so does a resumed training."""
+"""Dropout as a function of seed and step: a recomputed layer drops the same values, and so does a resumed training."""
 
 import mindspore
 import numpy as np
@@ -38,7 +38,7 @@ class _HashedDropout(nn.Cell):
         key = _mix(ops.bitwise_xor(dropout_key[:1], _mix(dropout_key[1:] + _wrap(_GOLDEN * self.stream))))
         rows = self.count(0, x.size, x.shape[-1]).astype(mindspore.int32).reshape((-1, 1))
         columns = self.count(0, x.shape[-1], 1).astype(mindspore.int32)
-        # the key is added in the middle: rows + columns alone would be a constant as large as x, kept in memory
+        # rows + columns without the key would be a constant as large as x, kept in memory
         numbers = rows + key + columns
         kept = _shift_right(_mix(numbers, _mix(key + _GOLDEN)), 8) >= self.threshold
         return x * (kept.reshape(x.shape).astype(x.dtype) * self.scale)
@@ -50,7 +50,7 @@ def _wrap(number):
 
 
 class _NativeDropout(nn.Cell):
-    """The same function by the compiled kernel; it is its own gradient, so nothing is stored for the backward pass."""
+    """The function of _HashedDropout in a compiled kernel; it is its own gradient, so nothing is stored for the backward pass."""
 
     def __init__(self, library: str, stream: int, threshold: int):
         super().__init__()
@@ -65,7 +65,7 @@ class _NativeDropout(nn.Cell):
 
 
 class _FrameworkDropout(nn.Cell):
-    """The framework's dropout, with a random state of its own, started by `mindspore.set_seed`; it needs `set_train()`."""
+    """The framework's dropout, whose own random state starts from `mindspore.set_seed`; it needs `set_train()`."""
 
     def __init__(self, rate: float):
         super().__init__()
@@ -76,10 +76,10 @@ class _FrameworkDropout(nn.Cell):
 
 
 class Dropout(nn.Cell):
-    """Zero a share of the values and scale the others, so that the expectation stays.
+    """Zero a share of the values and scale the others, so that the expectation stays the same.
 
-    Where DeviceSettings asks for it (`hashed_dropout`), dropout_key, stream and index of a value alone decide whether it is dropped:
-    a layer that is computed twice drops the same values, and so does a resumed training.
+    If `DeviceSettings.hashed_dropout` is set, only dropout_key, stream and index of a value decide whether it is dropped: a recomputed
+    layer drops the same values, and so does a resumed training.
 
     Args:
         rate: share of values to drop.

@@ -24,8 +24,8 @@ class Batch:
         row_ids: int64 [batch size]; a short batch is filled with copies of its last real row.
         num_real: number of rows that are not filler.
         length: tokens that each row is padded to.
-        epoch: number of passes over the rows completed before it.
-        update: (epoch, row ids without filler) pairs over all micro-batches of the batch's update.
+        epoch: number of completed passes over the rows.
+        update: (epoch, row ids) pairs: the real rows of all micro-batches of this batch's update.
     """
 
     row_ids: np.ndarray
@@ -91,7 +91,7 @@ class TrainingPlan:
         seed: determines every epoch's order.
         updates: number of updates; None takes as many whole updates as fit into `epochs`.
         shuffle: a new order each epoch; False sorts rows by bucket and otherwise keeps their order.
-        drop_short: leave out the batch of each epoch that has filler rows.
+        drop_short: leave out each epoch's batch with filler rows.
         accumulation_steps: batches per update.
 
     Raises:
@@ -150,7 +150,7 @@ class TrainingPlan:
         return update
 
     def epoch(self, number: int) -> EpochPlan:
-        """The plan of one epoch; the last two are kept."""
+        """The plan of one epoch; the last two plans are kept."""
         plan = self._epochs.get(number)
         if plan is None:
             plan = plan_epoch(self.row_lengths, self.buckets, self.batch_size, self.seed, number, self.shuffle)
@@ -167,8 +167,8 @@ def plan_epoch(row_lengths: np.ndarray, buckets: Sequence[int], batch_size: int,
         row_lengths: int [rows], tokens of each row.
         buckets: ascending lengths; the last must hold the longest row. With only one, lengths do not affect the order.
         batch_size: rows of a global batch.
-        seed, epoch: alone determine the order.
-        shuffle: False makes one window of all rows, which packs best, for evaluation.
+        seed, epoch: determine the random numbers.
+        shuffle: False takes all rows in one window, which needs the least padding, for evaluation.
     """
     row_ids, num_real = _cut(np.searchsorted(buckets, row_lengths), batch_size, seed, epoch, shuffle)
     longest = row_lengths[row_ids].max(1)
@@ -179,21 +179,21 @@ def plan_epoch(row_lengths: np.ndarray, buckets: Sequence[int], batch_size: int,
 
 
 def choose_buckets(row_lengths: np.ndarray, batch_size: int, seed: int, shuffle: bool = True, multiple: int = 1) -> tuple[int, ...]:
-    """The at most MAX_BUCKETS lengths with the least padding; fewer where another would save little.
+    """Up to MAX_BUCKETS lengths with the least padding; fewer if another one would save little.
 
-    Exact for the first epoch's plan, by dynamic programming over the longest row of each batch.
+    The choice is optimal for the first epoch's plan, by dynamic programming over the longest row of each batch.
 
     Args:
-        multiple: lengths are rounded up to a multiple of it.
+        multiple: lengths are rounded up to multiples of this number.
     """
     row_lengths = np.asarray(row_lengths)
     row_ids, _ = _cut(row_lengths, batch_size, seed, 0, shuffle)
     longest = -(-row_lengths[row_ids].max(1) // multiple) * multiple
     lengths, counts = np.unique(np.append(longest, -(-row_lengths.max() // multiple) * multiple), return_counts=True)
     counts = counts.astype(np.float64)
-    counts[-1] -= 1  # appended above only to be a candidate: another epoch may put the longest row anywhere
+    counts[-1] -= 1  # appended above only as a candidate: in other epochs the longest row may be in any batch
     below = np.concatenate([[0.0], np.cumsum(counts)])
-    cost = below[1:] * lengths  # with one bucket for all batches up to each length
+    cost = below[1:] * lengths  # padded tokens with one bucket for all batches up to each length
     choice = [[length] for length in lengths]
     for _ in range(MAX_BUCKETS - 1):
         new_cost = cost.copy()

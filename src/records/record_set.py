@@ -18,9 +18,9 @@ import numpy as np
 from src.files import locked, write_text, written_whole
 from src.records.plan import Batch
 
-_FORMAT = 6  # cache version; a change in how rows are made gets a new number
+_FORMAT = 6  # cache version, to be increased when rows are made differently
 _PADDING = {"label_ids": -1}  # -1 means no label; all other columns are padded with 0
-_SAMPLE = 1 << 20  # bytes at each end of a large file that represent it in a key
+_SAMPLE = 1 << 20  # bytes at each end of a large file that are hashed instead of the whole file
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class RecordSet(Chunk):
 
 
 def join_rows(rows: list[dict[str, Any]]) -> Chunk:
-    """A Chunk of rows given as dicts: lists, of equal length within a row, become token columns, and numbers row columns."""
+    """A Chunk of rows given as dicts: lists, which have equal lengths within a row, become token columns; numbers become row columns."""
     tokens = [name for name, value in rows[0].items() if np.ndim(value)]
     return Chunk(
         np.array([len(row[tokens[0]]) for row in rows], np.int32),
@@ -93,7 +93,7 @@ def join_rows(rows: list[dict[str, Any]]) -> Chunk:
 
 
 def make_key(*parts: Any) -> str:
-    """A short hash of `parts`: of a Path, the file's bytes; of anything else, its repr."""
+    """A short hash of `parts`: of the file's bytes for a Path, of the repr for anything else."""
     digest = hashlib.sha256(str(_FORMAT).encode())
     for part in parts:
         digest.update(Path(part).read_bytes() if isinstance(part, Path) else repr(part).encode())
@@ -173,7 +173,7 @@ class _GrowingArray:
 
     def _write_header(self):
         header = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.count, *self.shape)}
-        np.lib.format.write_array_header_1_0(self.file, header)  # padded, so that a larger count fits too
+        np.lib.format.write_array_header_1_0(self.file, header)  # NumPy pads the header, so that a larger count fits later
 
     def close(self) -> None:
         self.file.seek(0)

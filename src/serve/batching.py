@@ -29,7 +29,7 @@ class Job:
         rows: the input of Bundle.compute.
         future: receives the list of outputs, or ComputeError.
         loop: the future's event loop.
-        waiting: indices of the rows not yet in a batch, the longest last; it goes first.
+        waiting: indices of the rows not yet in a batch, by ascending length; the last is taken first.
         missing: number of rows without an output.
     """
 
@@ -52,8 +52,8 @@ class Batcher:
     """A compute thread; requests take turns to lead a batch, and others of similar length join it.
 
     Args:
-        compute: from rows to outputs, as Bundle.compute.
-        max_batch_tokens: limit of rows times the longest row's length.
+        compute: turns rows into outputs, like Bundle.compute.
+        max_batch_tokens: limit on the number of rows times the longest row's length.
         max_wait: seconds that a batch waits for more rows.
         on_their_way: returns the number of requests that will soon bring rows; if 0, no batch waits.
         metrics: informed of every batch.
@@ -145,7 +145,7 @@ class Batcher:
                     return
                 batch = self._take()
             self._serve(batch)
-            del batch  # or its texts stay in memory until the next request comes
+            del batch  # otherwise its texts stay in memory until the next request
 
     def _patience(self):
         """Seconds that the thread may still wait for more rows."""
@@ -194,12 +194,12 @@ class Batcher:
         return window
 
     def _serve(self, batch):
-        """Compute a batch; if it fails, each request's rows separately, so that only the bad request fails."""
+        """Compute a batch; if that fails, compute each request's rows separately, so that only the bad request fails."""
         started = time.perf_counter()
         try:
             outputs = self._compute([job.rows[index] for job, index in batch])
             assert len(outputs) == len(batch), f"{len(outputs)} outputs for {len(batch)} rows"
-        except Exception:  # no error of a backend may end the thread
+        except Exception:  # the thread must survive every error of a backend
             by_job = collections.defaultdict(list)
             for job, index in batch:
                 by_job[job].append((job, index))

@@ -1,4 +1,4 @@
-"""Task, the description of a task; Prepared, the data of a run; and TASKS, the one list of tasks."""
+"""Task describes a task, Prepared holds the data of a run, and TASKS is the one list of tasks."""
 
 import importlib
 import importlib.util
@@ -27,15 +27,16 @@ class Task:
     """A task: its name and its package, which has these modules.
 
     options: OPTIONS, the class of its run script's settings.
-    task: imports MindSpore. NAME (of checkpoint files), INPUTS and TARGETS (columns, under the parameter names of `construct` in
-        network and loss), LOSS_PARTS (names of the values that the loss returns after its two sums), and the functions
-        prepare(options) -> Prepared, network(config) and loss(config) -> Cell, for_evaluation(config, network) -> (Cell, its columns),
-        describe(config) -> description kept beside a checkpoint, score(prepared, outputs) -> dict; a fine-tuned task also has
-        report_evaluation(prepared, outputs, global_step) -> dict and report_predictions(prepared, outputs).
-    export: settings of a bundle, examples and ONNX nodes of the head, for an exported network.
+    task: training, the only one of these modules that imports MindSpore. It has NAME (prefix of checkpoint files), INPUTS and TARGETS
+        (columns, named like the parameters of `construct` in network and loss), LOSS_PARTS (names of the values that the loss returns
+        after its two sums), and the functions prepare(options) -> Prepared, network(config) and loss(config) -> Cell,
+        for_evaluation(config, network) -> (Cell, its columns), describe(config) -> the description beside a checkpoint, and
+        score(prepared, outputs) -> dict. A fine-tuning task also has report_evaluation(prepared, outputs, global_step) -> dict and
+        report_predictions(prepared, outputs).
+    export: settings, examples, and the head as ONNX nodes, for an exported network.
     serving: conversion of clients' texts to rows and of outputs to results; absent if the task answers no texts.
-    schema: Pydantic models of the results that the server's clients get; goes with serving.
-    memory: the planner's tape of head and loss.
+    schema: Pydantic models of the results that the server's clients get; present if serving is.
+    memory: head and loss as ops on the memory planner's tape.
 
     A module is imported when it is first used, so that serving and planning import no MindSpore.
     """

@@ -55,12 +55,12 @@ class _Training:
 
 
 def fit(task: ModuleType, prepared: Prepared) -> None:
-    """Train, inside `resume.folder_taken`; leaves checkpoints in config.checkpoint_dir, config.yaml and log.jsonl in config.output_dir.
+    """Train; write checkpoints into config.checkpoint_dir, and config.yaml and log.jsonl into config.output_dir.
 
-    Exits with 130 or 143 when interrupted, after saving.
+    The caller holds `resume.folder_taken`. The process exits with 130 or 143 when interrupted, after saving.
 
     Args:
-        task: a task module, see Task of src/tasks/task.py.
+        task: the module task.py of a task's package, see Task of src/tasks/task.py.
     """
     config, records = prepared.config, prepared.records["train"]
     device = config.device
@@ -95,7 +95,7 @@ def fit(task: ModuleType, prepared: Prepared) -> None:
 
 
 def _make_callbacks(training: _Training) -> tuple[list[Callback], StopOnSignal]:
-    """The callbacks in the order in which they must run, and the one that tells whether a signal ended the training."""
+    """The callbacks in the order in which they must run, and the one that knows whether a signal ended the training."""
     config, step, done, plan = training.config, training.step, training.done, training.done.plan
     guard = OverflowGuard(step, [parameter.name for parameter in step.optimizer.parameters], config.precision.max_skipped_steps)
     lengths, parts = training.prepared.records["train"].lengths, training.task.LOSS_PARTS
@@ -111,19 +111,19 @@ def _make_callbacks(training: _Training) -> tuple[list[Callback], StopOnSignal]:
 
 
 def _save(training: _Training, batches: int) -> None:
-    """Write a checkpoint after so many micro-batches."""
+    """Write a checkpoint after `batches` micro-batches of the training."""
     config, plan = training.config, training.done.plan
     epoch, consumed = divmod(batches, plan.batches_per_epoch)
     position = dataclasses.replace(training.start.position, epoch=epoch, consumed=consumed * plan.batch_size)
     epochs, updates = math.ceil(batches / plan.batches_per_epoch), batches // config.accumulation_steps
-    training.run_log.flush()  # first: a training resumed from the checkpoint appends to what is logged
+    training.run_log.flush()  # before the checkpoint: a training resumed from it appends to this log
     folder, prefix, keep = config.checkpoint_dir, training.task.NAME, config.save_checkpoint_num
     path = checkpoint.save(folder, prefix, training.step, epochs, updates, position, training.trained_on, keep)
     logger.info(f"saved {path}")
 
 
 def _make_evaluator(training: _Training, step_log: StepLog, stop: StopOnSignal) -> Evaluator:
-    """A callback that scores the evaluation split every so often."""
+    """A callback that scores the evaluation split every `evaluate_every` updates."""
     task, config, prepared = training.task, training.config, training.prepared
     evaluation = task.for_evaluation(config, training.network)
 
@@ -149,7 +149,7 @@ def _write_settings(task: ModuleType, config: Any) -> None:
 
 
 def choose_sink(config: Any, batches: int) -> int:
-    """Micro-batches a call of the device takes: data_sink_steps of updates, or the next smaller number that divides `batches`."""
+    """The micro-batches per device call: those of data_sink_steps updates, or the next smaller number that divides `batches`."""
     if not config.device.data_sink:
         return 1
     asked = config.data_sink_steps * config.accumulation_steps
@@ -187,7 +187,7 @@ def _plan_training(config: Any, lengths: np.ndarray, batch: int) -> TrainingPlan
 
 def _make_step(task: ModuleType, config: Any, total_steps: int, start: Start) -> tuple[nn.Cell, TrainStep]:
     """Network and TrainStep with the parameters of `start`, the same on all ranks."""
-    seed = (config.seed + config.device.rank) % 2**32  # dropout differs on each rank
+    seed = (config.seed + config.device.rank) % 2**32  # each rank drops other values
     mindspore.set_seed(seed)
     mindspore.manual_seed(seed)  # for DropoutMasks of src/models/ascend.py
     network = task.network(config)

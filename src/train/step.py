@@ -27,7 +27,7 @@ def _square_sum_one(gradient):
 
 @_shrink.register("Tensor", "Number", "Tensor")
 def _shrink_one(factor, clip_norm, square):
-    """factor * min(1, clip_norm / norm), where the norm includes `factor`."""
+    """factor * min(1, clip_norm / norm), where norm is that of the gradients times `factor`."""
     return factor * (clip_norm / ops.maximum(ops.sqrt(square) * factor, clip_norm))
 
 
@@ -50,14 +50,14 @@ class TrainStep(nn.Cell):
     """The step that `mindspore.Model` runs for every batch.
 
     Args:
-        network: WithLoss; (dropout_key, columns of the batch) -> weighted loss sum, sum of weights.
+        network: WithLoss; (dropout_key, columns of the batch) -> weighted loss sum, sum of weights, parts of the loss sum.
         clip: "global_norm", "per_parameter" or "none".
         clip_norm: largest norm that is not clipped.
         accumulation_steps: micro-batches per update.
         world_size: ranks that share each global batch.
-        reduce_late: whether to sum over ranks once an update instead of after each micro-batch.
-        seed: seed of dropout, which follows from it and the number of the micro-batch.
-        status: only for a chip that saturates, where gradients are always finite; used only with a loss scale.
+        reduce_late: whether to sum gradients over ranks once per update instead of after each micro-batch.
+        seed: determines dropout, together with the number of the micro-batch.
+        status: for a chip that saturates, where gradients are always finite; None elsewhere. It is used only with a loss scale.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class TrainStep(nn.Cell):
 
         Returns:
             float32 scalars loss (of this batch, weighted mean) and learning rate, float32 loss scale, int32 skipped
-            updates so far, then the parts of the loss where it has any. The learning rate is 0 if there was no update.
+            updates so far, then the parts of the loss, if any. The learning rate is 0 if there was no update.
         """
         scale, overflows = self.scale_value(), Tensor(0.0, mindspore.float32)
         if self.status is not None:
@@ -148,7 +148,7 @@ class TrainStep(nn.Cell):
         return ops.stop_gradient(ops.concat((self.seed, number.reshape((1,)))))
 
     def accumulate(self, gradients: tuple[Tensor, ...], weight: Tensor, scale: Tensor, overflows: Tensor) -> Tensor:
-        """Add this micro-batch, weighted by its rows; update after the last of an accumulation."""
+        """Add this micro-batch's gradients, times its weight, to the buffers; after the last one, update."""
         rate = Tensor(0.0, mindspore.float32)
         added = self.hyper_map(ops.partial(_add_weighted, weight), self.buffers, gradients)
         self.weight_buffer = ops.depend(self.weight_buffer, added) + weight
@@ -188,7 +188,7 @@ class TrainStep(nn.Cell):
         return ops.depend(rate, self.loss_scale(finite))
 
     def is_finite(self, squares: Tensor, overflows: Tensor) -> Tensor:
-        """Whether no gradient of any rank has overflowed, a bool scalar."""
+        """Whether no gradient has overflowed on any rank: bool scalar."""
         if self.status is None:
             return ops.isfinite(self.total(squares))
         if self.world_size > 1:

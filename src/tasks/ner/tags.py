@@ -17,7 +17,7 @@ _TAG = re.compile(r"([BIMESLU])[-_](.+)", re.DOTALL)
 _PREFIXES = {"L": "E", "U": "S"}  # BILOU's names
 _ORDER = {"BIO": "BI", "BIOS": "BIS", "IOE": "IE", "BIOE": "BIE", "BIOES": "BIES", "BMES": "BMES"}
 
-Tag = tuple[str, str]  # a prefix and a type, ("O", "") outside
+Tag = tuple[str, str]  # (prefix, type); ("O", "") outside entities
 
 
 class Entity(NamedTuple):
@@ -44,7 +44,7 @@ def parse_tag(tag: str) -> Tag:
 
 
 def find_scheme(prefixes: Collection[str]) -> str:
-    """The first of BIO, BIOS, IOE, BIOE and BIOES that has these prefixes of parsed tags; BMES if M is among them.
+    """The first of BIO, BIOS, IOE, BIOE and BIOES that has all these prefixes (of parsed tags); BMES if M is among them.
 
     Raises:
         ValueError: both I and M, or M without B.
@@ -76,7 +76,7 @@ def find_spans(tags: Iterable[Tag]) -> list[Entity]:
 
 
 def _continues(previous, tag):
-    """Whether a tag belongs to the entity of the tag before it."""
+    """Whether a tag belongs to the entity of the previous tag."""
     return previous[1] == tag[1] and previous[0] in "BIM" and tag[0] in "IME"
 
 
@@ -97,7 +97,7 @@ def count_oddities(sentences: Iterable[tuple[list[Tag], list[Entity]]], scheme: 
     """The number of entities whose tags differ from their scheme, and the first of them: (sentence, Entity) or None.
 
     Args:
-        sentences: for each its tags and their entities, see `find_spans`.
+        sentences: (tags, entities) of each sentence; the entities are from `find_spans`.
     """
     inner, count, first = _inner(scheme), 0, None
     for number, (tags, spans) in enumerate(sentences):
@@ -159,7 +159,7 @@ class TagSet:
             assert start >= done, "entities overlap"
             prefixes = spell(self._letters.get(entity_type, ""), end - start, _inner(self.scheme))
             if start and _continues(self._tags[label_ids[start - 1]], (prefixes[0], entity_type)):
-                prefixes = "B" + prefixes[1:]  # the set has no B, as otherwise this prefix were one: _find_id raises
+                prefixes = "B" + prefixes[1:]  # the set has no B, or the prefix would already be B; hence _find_id raises
             label_ids[start:end] = [self._find_id(prefix, entity_type) for prefix in prefixes]
             done = end
         return label_ids
@@ -228,13 +228,13 @@ def read_label_file(path: Path | str) -> tuple[str, ...]:
     One tag per line; one entity type per line, as in the model zoo (see `zoo_labels`); or a JSON object {tag: id}.
 
     Raises:
-        ValueError: the labels make no tag set. Others as in `read_text`.
+        ValueError: the labels are no valid tag set; also the errors of `read_text`.
     """
     text = read_text(path)
     labels = _read_json(path, text) if text.lstrip().startswith("{") else _read_lines(path, text)
     try:
         make_tag_set(labels)
-        "".join(labels).encode()  # fails for half of a surrogate pair, from a \u escape
+        "".join(labels).encode()  # fails for a lone surrogate, from a \u escape
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return labels
@@ -265,7 +265,7 @@ def _read_json(path, text):
         pairs = json.loads(text, object_pairs_hook=list)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}:{error.lineno}: no JSON: {error.msg}") from None
-    except (ValueError, RecursionError) as error:  # thousands of digits or brackets
+    except (ValueError, RecursionError) as error:  # from thousands of digits or brackets
         raise ValueError(f"{path}: no JSON: {error}") from None
     taken = {}
     for tag, label_id in pairs:

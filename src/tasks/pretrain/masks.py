@@ -24,7 +24,7 @@ _CHOICE, _REPLACEMENT = 0, 1 << 16  # counters of the two draws for a position
 class Masking:
     """The settings that masks depend on.
 
-    mask_id: id of [MASK]. vocab_size: random tokens are below it. special_ids: never masked ([PAD], [CLS], [SEP]).
+    mask_id: id of [MASK]. vocab_size: limit of random ids. special_ids: ids that are never masked ([PAD], [CLS], [SEP]).
     probability: share of a row's tokens, special tokens included. max_predictions: largest number of masked tokens in a row.
     """
 
@@ -59,7 +59,7 @@ def draw_masks(
         input_ids: int32 [B, S], padded with 0.
         lengths: int [B], tokens of each row.
         keys: uint64 [B], from `make_keys`.
-        continues: bool [B, S], marks tokens that continue the word before, so that whole words are chosen. None: single tokens.
+        continues: bool [B, S], marks tokens that continue a word, so that whole words are chosen. None chooses single tokens.
 
     Returns:
         input_ids int32 [B, S] with hidden tokens; masked_lm_positions int32 [B, P], ascending; masked_lm_ids int32 [B, P],
@@ -97,10 +97,10 @@ def _choose_tokens(scores, wanted, max_predictions):
 
 
 def _choose_words(scores, candidates, continues, wanted, max_predictions):
-    """As `_choose_tokens`, for whole words in the order of their first tokens' scores; a word too long for the room left is skipped."""
+    """Like `_choose_tokens`, for whole words in the order of their first tokens' scores; a word that no longer fits is skipped."""
     num_rows, seq_length = scores.shape
     begins = candidates.copy()
-    begins[:, 1:] &= ~(continues[:, 1:] & candidates[:, :-1])  # a token after a special token begins a word, even if that word is cut
+    begins[:, 1:] &= ~(continues[:, 1:] & candidates[:, :-1])  # after a special token a word begins, even if it is the rest of a cut one
     words = np.cumsum(begins, 1) - 1 + np.arange(num_rows)[:, None] * seq_length  # [B, S], numbered across all rows
     sizes = np.bincount(words[candidates], minlength=num_rows * seq_length)
     scores = np.sort(np.where(begins, scores, _NEVER), 1)
