@@ -1,4 +1,4 @@
-"""MindSpore calls that are announced to be removed and have no successor yet; they are used in this file alone."""
+"""MindSpore calls that are announced to be removed and have no successor yet; only this file uses them."""
 
 import mindspore
 

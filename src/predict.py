@@ -1,4 +1,4 @@
-"""Predict the instances of a file with a bundle or a running server; writes a line of JSON for each, in the order of the file.
+"""Predict the instances of a file with a bundle or a running server; writes one line of JSON for each, in the order of the file.
 
     python -m src.predict --bundle cola_bundle --input sentences.txt --output predictions.jsonl --top_k 2
     python -m src.predict --server http://127.0.0.1:8000/v1/models/cola --input sentences.txt --output predictions.jsonl

@@ -1,4 +1,4 @@
-"""Exported graphs that can be run: ONNX by onnxruntime, MINDIR by MindSpore."""
+"""Exported graphs that can be run: ONNX with onnxruntime, MINDIR with MindSpore."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +46,7 @@ class OnnxGraph:
 
 
 class MindirGraph:
-    """Runs a MINDIR file by MindSpore on the CPU.
+    """Runs a MINDIR file with MindSpore on the CPU.
 
     Args:
         inputs: names of the graph's inputs.

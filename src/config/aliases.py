@@ -10,7 +10,7 @@ from typing import Any
 from src.config.coercion import coerce
 from src.log import logger
 
-# their name -> our names, of which the first counts that the run script has. Values mean the same; the later of two flags counts.
+# their name -> our names, of which the first that the run script has is used. Values mean the same; the later of two flags wins.
 ALIASES = {
     "vocab_file": ("vocab_file_path",),
     "init_checkpoint": ("load_pretrain_checkpoint_path", "eval_ckpt"),

@@ -15,7 +15,7 @@ HIDDEN_ACTS = ("gelu", "gelu_tanh", "gelu_new", "relu")
 POSITIONS = ("absolute", "sinusoidal", "learned")
 _MAX_RELATIVE_POSITION = {"sinusoidal": 64, "learned": 16}
 MASK_BIAS = -10000.0  # added to the scores of padding and forbidden transitions, whose exp is then 0
-# required in a configuration: the weights do not tell them, and a default would silently be BERT-base's
+# required in a configuration: the weights do not determine them, and a default would silently be BERT-base's
 _NEEDED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 _OTHERS = {  # setting that only other networks have -> those networks
     "num_hidden_groups": "ALBERT",

@@ -102,7 +102,7 @@ class DeviceSettings:
     aclnn: bool = False  # Ascend's variants in src/models/ascend.py, and grouped parameter updates in src/optim/base.py
     flash_attention: bool = False  # FlashAttention of src/models/ascend.py, for absolute positions
     native_library: str | None = None  # compiled kernels of src/models/native.cpp, if there is a compiler
-    length_multiple: int = 1  # chosen bucket lengths are rounded up to a multiple of it
+    length_multiple: int = 1  # chosen bucket lengths are rounded up to multiples of this
     data_sink: bool = False  # whether the framework feeds the device several steps at a time
     hashed_dropout: bool = True  # without native.cpp: Dropout derived from the step's number; False: the framework's
     recompute: str = (
@@ -164,7 +164,7 @@ class RunOptions:
     def count_rows(cls, tree: EasyDict) -> None:
         """Convert the batch sizes in `tree` from tokens to rows if batch_in_tokens is set, which is then removed.
 
-        From here on they are rows, in config.yaml too, so that nothing divides them twice.
+        Afterwards they are rows, in config.yaml too, so that nothing divides them twice.
 
         Raises:
             ValueError: seq_length is unknown, or a batch size is less than one row.

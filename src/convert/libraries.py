@@ -84,7 +84,7 @@ def run_transformers(
 def _load(folder, class_name):
     """The network in evaluation mode, and the names it lacks: none, or those of a pooler that it does not need.
 
-    These classes run no code from the folder, and Transformers reads .bin files by PyTorch's restricted unpickler.
+    These classes run no code from the folder, and Transformers reads .bin files with PyTorch's restricted unpickler.
     """
     import torch
     import transformers

@@ -75,7 +75,7 @@ def make_examples(task: Task, config: Any, settings: dict[str, Any]) -> tuple[di
 
 
 def _measure(graph, inputs, lengths, expected, split_outputs):
-    """The largest difference of the outputs, for the batch and for each row alone, and the seconds that the batch takes."""
+    """The largest difference of the outputs, for the batch and for each single row, and the seconds that the batch takes."""
     found = graph.run(*(inputs[name] for name in graph.inputs))
     found, found_alone = split_outputs(found, len(lengths), lengths)
     expected, expected_alone = split_outputs(expected, len(lengths), lengths)

@@ -1,4 +1,4 @@
-"""Dynamic quantisation by onnxruntime: int8 weights with a scale per output; activations are quantised at run time."""
+"""Dynamic quantisation with onnxruntime: int8 weights with a scale per output; activations are quantised at run time."""
 
 import logging
 from contextlib import contextmanager

@@ -54,7 +54,7 @@ class Encoder:
         return graph.op("Tanh", graph.linear_of_rows(first, weight, bias, "bert.pooler"), scope="bert.pooler")
 
     def run_lstm(self, name: str, x: str) -> str:
-        """A bidirectional LSTM over the real tokens of each row, forward and backward states side by side, 0 at padding.
+        """A bidirectional LSTM over the real tokens of each row, forward and backward states concatenated, 0 at padding.
 
         Shapes: [B, S, H] -> [B, S, 2U], U units in each direction.
         """

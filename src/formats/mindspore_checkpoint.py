@@ -144,7 +144,7 @@ def _make_array(name: str, kind: str, dims: list[int], contents: Sequence[protob
     if kind not in _TYPES:
         raise ValueError(f"parameter {name} is of type {kind}")
     content = contents[0] if len(contents) == 1 else b"".join(contents)
-    dims = [] if dims == [0] and content else dims  # earlier versions of MindSpore wrote a scalar so; later ones leave dims out
+    dims = [] if dims == [0] and content else dims  # earlier versions of MindSpore wrote a scalar like this; later ones leave dims out
     if math.prod(dims) * _TYPES[kind].itemsize != len(content) or max(dims, default=0) > sys.maxsize:
         raise ValueError(f"parameter {name} of shape {tuple(dims)} and type {kind} has {len(content)} bytes")
     flat = np.frombuffer(content, _TYPES[kind])

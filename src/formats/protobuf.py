@@ -56,7 +56,7 @@ def read_packed(data: Bytes) -> list[int]:
 
 
 def read_varint(data: Bytes, offset: int) -> tuple[int, int]:
-    """The unsigned number at an offset, seven bits a byte, and the offset after it."""
+    """The unsigned number at an offset, seven bits per byte, and the offset after it."""
     value = 0
     for count, byte in enumerate(data[offset : offset + 10]):
         value |= (byte & 127) << 7 * count
@@ -66,7 +66,7 @@ def read_varint(data: Bytes, offset: int) -> tuple[int, int]:
 
 
 def encode_varint(value: int) -> bytes:
-    """An unsigned number, seven bits a byte."""
+    """An unsigned number, seven bits per byte."""
     data = bytearray()
     while value > 127:
         data.append(value & 127 | 128)

@@ -1,7 +1,7 @@
 """Tables of (key, value) pairs sorted by key, in LevelDB's format, uncompressed: the index of TensorFlow's checkpoints.
 
 A table has blocks of pairs, an empty metadata block, an index block with the handles of the pair blocks (offset and size), and a
-footer with the handles of the other two. A block has pairs, whose keys omit the prefix shared with the key before; the offsets of the
+footer with the handles of the other two. A block has pairs, whose keys omit the prefix shared with the previous key; the offsets of the
 restarts, which are keys stored in full; and their number. A trailer follows it: the compression type and a checksum.
 
 Source: tensorflow/core/lib/io: table_builder.cc, block_builder.cc, format.cc.
@@ -20,7 +20,7 @@ _FOOTER_BYTES = 48
 _TRAILER_BYTES = 5
 BLOCK_BYTES = 1 << 18
 _RESTART_INTERVAL = 16
-_MAX_KEY_BYTES = 1 << 26  # of all keys together: three bytes may repeat the whole key before, so that a small file unpacks without end
+_MAX_KEY_BYTES = 1 << 26  # of all keys together: three bytes may repeat the whole previous key, so that a small file unpacks without end
 _BYTES_BESIDE_KEY = 64  # counted for each key
 NO_COMPRESSION = b"\0"
 

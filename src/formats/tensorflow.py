@@ -191,7 +191,7 @@ def _read_entry(key: bytes, value: bytes, num_shards: int) -> _Entry | None:
         raise ValueError(f"variable {key.decode()} is partitioned, saved in slices: not supported; save it whole")
     kind = _number(fields, 1)
     shape = _message(fields, 2)
-    if kind in _WITHOUT_NUMBERS or key[0] == 0:  # a slice's key starts so; its variable has an entry of its own
+    if kind in _WITHOUT_NUMBERS or key[0] == 0:  # the key of a slice starts like this; its variable has an entry of its own
         return None
     name = key.decode()
     if kind not in _TYPES and kind != _BFLOAT16:

@@ -1,6 +1,6 @@
 """The tokenizer files of a folder, as Google and Hugging Face write them: vocabulary, settings, added tokens.
 
-vocab.txt has one token a line; the line number from 0 is the id. tokenizer.json contains everything (transformers 5 writes no vocab.txt).
+vocab.txt has one token per line; the line number from 0 is the id. tokenizer.json contains everything (transformers 5 writes no vocab.txt).
 tokenizer_config.json, added_tokens.json and special_tokens_map.json lie beside either.
 """
 
@@ -22,7 +22,7 @@ _MAX_IDS = 10_000_000  # the limit of model.vocab_size; bounds the list of token
 _FAST, _ADDED, _SPECIAL_MAP = BESIDE[1:]
 _SHOWN = 4  # tokens in a message
 _BERTS = [f"{name}Tokenizer{end}" for name in ("Bert", "DistilBert", "Electra") for end in ("", "Fast")]
-_GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")  # defined by tokenizer.json alone
+_GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")  # defined only by tokenizer.json
 _SWITCHES = {"do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "handle_chinese_chars"}
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 _ONLY: dict[str, tuple[Any, ...]] = {  # settings of tokenizer_config.json -> values that BERT's tokenizer has

@@ -12,7 +12,7 @@ from src.formats.origin import Origin
 
 _OURS = ("bert.", "head.", "masked_lm.", "next_sentence.")
 _SECOND_NAME = re.compile(r"predictions\.decoder\.(weight|bias)$")
-_VOCABULARY_MULTIPLE = 8  # NVIDIA's programs pad their tables to it with rows without a token
+_VOCABULARY_MULTIPLE = 8  # NVIDIA's programs pad their tables to a multiple of this with rows without a token
 _PADDLE_ENDINGS = (".pdparams", ".pdopt", ".pdiparams", ".pdmodel")
 _PADDLE_FILE = "word_embedding"  # PaddlePaddle's older format has a file for each parameter; every BERT has this one
 CHECKPOINT = re.compile(r"(.+)-(\d+)_(\d+)\.ckpt")  # prefix, epoch, step, as this program and the model zoo write them
@@ -130,7 +130,7 @@ def _collect(translated: Iterable[tuple[Origin, np.ndarray | None]]) -> tuple[di
     arrays: dict[str, np.ndarray] = {}
     origins = []
     for origin, array in translated:
-        origin.name.encode()  # raises a ValueError for half a surrogate pair, which no file can hold
+        origin.name.encode()  # raises a ValueError for a lone surrogate, which no file can hold
         origins.append(origin)
         if origin.target is None or array is None:
             continue

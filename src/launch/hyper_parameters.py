@@ -1,6 +1,6 @@
 """Flags of run_pretrain.py from the model zoo's hyper_parameter_config.ini.
 
-python -m src.launch.hyper_parameters FILE      # prints one flag a line
+python -m src.launch.hyper_parameters FILE      # prints one flag per line
 """
 
 import configparser

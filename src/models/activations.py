@@ -42,7 +42,7 @@ class _ComposedGelu(nn.Cell):
 
 
 class _ErfGelu(nn.Cell):
-    """The same function by the framework's erf; the backward pass needs the input alone."""
+    """The erf form of GELU with the framework's erf; the backward pass needs only the input."""
 
     def construct(self, x: Tensor) -> Tensor:
         return x * self._cdf(x)
@@ -57,7 +57,7 @@ class _ErfGelu(nn.Cell):
 
 
 class _NativeGelu(nn.Cell):
-    """The same function by compiled kernels of native.cpp: one pass forward, one backward."""
+    """The erf form of GELU in compiled kernels of native.cpp: one pass forward, one backward."""
 
     def __init__(self, library: str):
         super().__init__()
@@ -110,5 +110,5 @@ class Activation(nn.Cell):
 
 
 def tanh(x: Tensor, composed: bool) -> Tensor:
-    """tanh; composed of sigmoid where the device's own is inexact: the CPU's is off by 1e-4 near |x| = 5, its sigmoid by 1e-6."""
+    """tanh; made of a sigmoid where the device's tanh is inexact: the CPU's is off by 1e-4 near |x| = 5, its sigmoid by 1e-6."""
     return ops.sigmoid(x * 2.0) * 2.0 - 1.0 if composed else ops.tanh(x)

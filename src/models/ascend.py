@@ -13,7 +13,7 @@ from mindspore.ops import auto_generate
 
 from src.config.model import ModelConfig
 
-_FLASH_MULTIPLE = 16  # head sizes, and lengths (because their masks are packed), must be multiples of it
+_FLASH_MULTIPLE = 16  # head sizes, and lengths (because their masks are packed), must be multiples of this
 
 _zeros_like = ops.ZerosLike()  # see src/models/layers.py
 _embedding = auto_generate.Embedding()
@@ -26,7 +26,7 @@ def take_rows(table: Tensor, ids: Tensor) -> Tensor:
 
 
 class Branches(nn.Cell):
-    """x as it is, and x in the compute type. The framework itself would sum the two gradients by an aclop kernel."""
+    """x as it is, and x in the compute type. The framework would sum the two gradients with an aclop kernel."""
 
     def __init__(self, compute_type: mindspore.Type):
         super().__init__()
@@ -40,7 +40,7 @@ class Branches(nn.Cell):
 
 
 class FusedLinear(nn.Cell):
-    """x W^T + b in one kernel: [T, I], [O, I] of one type, float32 [O] -> [T, O]. The gradient of b is summed in float32."""
+    """x W^T + b in one kernel: [T, I], [O, I] of the same type, float32 [O] -> [T, O]. The gradient of b is summed in float32."""
 
     def __init__(self):
         super().__init__()
@@ -118,16 +118,16 @@ def count_bytes(size: int) -> int:
 
 
 class DropoutMasks(nn.Cell):
-    """Masks of several Dropouts, a bit a value (1 keeps it), packed in uint8 and drawn together.
+    """Masks of several Dropouts, one bit per value (1 keeps it), packed in uint8 and drawn together.
 
-    The random numbers come from the framework's generator, started by `mindspore.manual_seed`. It counts on the host, which waits for
-    the device each time: once a pass, not once a Dropout. A layer that is computed again gets the same masks again.
+    The random numbers come from the framework's generator, started by `mindspore.manual_seed`. Its counter is on the host, which
+    waits for the device each time: once per pass, not once per Dropout. A recomputed layer gets the same masks.
 
     Args:
         rate: share of values to drop, the same for all masks.
 
     Args of construct:
-        dropout_key: see Dropout. count: number of masks. size: values a mask covers. kind: type of those values.
+        dropout_key: see Dropout. count: number of masks. size: values per mask. kind: type of those values.
 
     Returns:
         tuple of uint8 [size / 8], rounded up to 16 bytes; where the rate is 0, of `dropout_key` itself.
@@ -137,7 +137,7 @@ class DropoutMasks(nn.Cell):
         super().__init__()
         self.rate = rate
         self.generate, self.split = auto_generate.DropoutGenMaskExt(), auto_generate.SplitWithSize()
-        self.step = Tensor(12, mindspore.int64)  # by which the framework's own ops advance the generator
+        self.step = Tensor(12, mindspore.int64)  # the framework's own ops advance the generator by this
 
     def construct(self, dropout_key: Tensor, count: int, size: int, kind: mindspore.Type) -> tuple[Tensor, ...]:
         if self.rate == 0.0:

@@ -53,10 +53,10 @@ class Crf(nn.Cell):
 
 
 class _ProductRecursion(nn.Cell):
-    """alpha_t = log(exp(alpha_(t-1)) exp(T)) + e_t for every step, a matrix product each: float64 [S, B, C]; the gradient has its own loop.
+    """alpha_t = log(exp(alpha_(t-1)) exp(T)) + e_t for every step, each one matrix product: float64 [S, B, C].
 
-    The largest alpha of a row is subtracted before exp. Where transitions are forbidden, others may lie below it by as much as the
-    emissions of three steps differ; float64 holds differences up to 700, float32 would lose paths at 87.
+    The gradient has its own loop. The largest alpha of a row is subtracted before exp. Where transitions are forbidden, others may be
+    lower by as much as the emissions of three steps differ: float64 allows 700; float32 would lose paths at 87.
 
     Args of construct:
         emissions: float64 [S, B, C], the first including the start scores. mask: float64 [S, B, 1], 1 at tagged positions.
@@ -107,7 +107,7 @@ class _ProductRecursion(nn.Cell):
 
 
 class _LoopedPartition(nn.Cell):
-    """Log of the sum over all paths, by _ProductRecursion: float64 [B]. Arguments as for crf_steps.Partition, in float64."""
+    """Log of the sum over all paths, from _ProductRecursion: float64 [B]. The arguments are those of crf_steps.Partition, in float64."""
 
     def __init__(self):
         super().__init__()
@@ -154,7 +154,7 @@ class CrfLikelihood(nn.Cell):
         return self.all_paths(*_by_position(emissions, mask.astype(self.dtype), start), transitions, end)
 
     def score(self, emissions: Tensor, tags: Tensor, mask: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
-        """The score of one path a row: [B]."""
+        """The score of one path per row: [B]."""
         batch_size, seq_length, num_tags = emissions.shape
         real = mask.astype(self.dtype)
         picked = ops.gather_elements(emissions, 2, tags.expand_dims(2)).reshape((batch_size, seq_length)) * real
@@ -165,7 +165,7 @@ class CrfLikelihood(nn.Cell):
 
 
 class _LoopedTags(nn.Cell):
-    """The function of crf_steps.BestTags, by a loop over tensors in each direction."""
+    """The function of crf_steps.BestTags, with a tensor loop in each direction."""
 
     def construct(self, emissions: Tensor, mask: Tensor, transitions: Tensor, end: Tensor) -> Tensor:
         seq_length, batch_size, num_tags = emissions.shape
@@ -189,9 +189,9 @@ class _LoopedTags(nn.Cell):
 
 
 class BestPath(nn.Cell):
-    """The most probable tags of each row (Viterbi 1967), all rows side by side: int32 [B, S], 0 at positions that are not tagged.
+    """The most probable tags of each row (Viterbi 1967), all rows at once: int32 [B, S], 0 at positions that are not tagged.
 
-    Arguments as for CrfLikelihood, without tags.
+    The arguments are those of CrfLikelihood without tags.
     """
 
     def __init__(self, unrolled: bool = False):

@@ -1,6 +1,7 @@
-"""The CRF's sums and maxima without loops, for devices that wait for the host at each turn of one.
+"""The CRF's sums and maxima without loops, for devices that wait for the host in each iteration of one.
 
-All is float32 and covers every pair of tags, so that no path is lost as in a product of matrices: see _ProductRecursion of crf.py.
+Everything is float32 and covers every pair of tags, so that no path is lost as it would be in a matrix product: see _ProductRecursion of
+crf.py.
 
 Shapes: B batch, S sequence (of tagged positions), C tags, L steps, R rows.
 """
@@ -33,7 +34,7 @@ class _LogSums(nn.Cell):
         start: float32 [R, C]. moves: float32 [L, R, C, C].
 
     Returns:
-        float32 [R, C], after the last step; float32 [L + 1, R, C], after every step: it is for the backward pass alone and has no gradient.
+        float32 [R, C], after the last step; float32 [L + 1, R, C], after every step, for the backward pass only and without gradient.
     """
 
     def __init__(self):
@@ -61,7 +62,7 @@ class _LogSums(nn.Cell):
 
 
 class Partition(nn.Cell):
-    """Log of the sum over all paths, summed from both ends to the middle side by side: half as many steps.
+    """Log of the sum over all paths, summed from both ends to the middle at once, in half as many steps.
 
     Args of construct:
         emissions: float32 [S, B, C], the first including the start scores. mask: float32 [S, B, 1]. transitions: [C, C]. end: [C].
@@ -88,9 +89,10 @@ class Partition(nn.Cell):
 
 
 class BestTags(nn.Cell):
-    """The tags of the most probable path (Viterbi 1967): int32 [S, B], after the end of a row its last tag. Arguments as for Partition.
+    """The tags of the most probable path (Viterbi 1967): int32 [S, B], after the end of a row its last tag.
 
-    The backward search composes the pointers of neighbouring steps, then of pairs of steps, and so on: log2 of the steps turns.
+    The arguments are those of Partition. The backward search composes the pointers of neighbouring steps, then of pairs of
+    steps, and so on, log2(steps) times.
     """
 
     def construct(self, emissions: Tensor, mask: Tensor, transitions: Tensor, end: Tensor) -> Tensor:

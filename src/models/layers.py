@@ -4,7 +4,7 @@ DeviceSettings picks the form: on the CPU the compiled kernels of native.cpp, or
 store inputs only; on Ascend and GPU the framework's kernels. All forms compute the same function.
 
 The framework's CPU kernels of broadcasting arithmetic, division and transposition keep two arrays of their output's size for each op
-and each shape as long as the graph lives: several lengths need many times the memory of one. The native kernels avoid them.
+and each shape as long as the graph lives, so that several lengths take many times the memory of one. The native kernels avoid them.
 
 Shapes: T tokens (batch x sequence), I features in, O features out, V vocabulary, H hidden, N heads, S sequence.
 """
@@ -97,7 +97,7 @@ class Linear(nn.Cell):
 
 
 class _ComposedLayerNorm(nn.Cell):
-    """Layer normalisation from plain ops; the backward pass needs the input alone."""
+    """Layer normalisation from plain ops; the backward pass needs only the input."""
 
     def __init__(self, eps: float):
         super().__init__()
@@ -121,7 +121,7 @@ class _ComposedLayerNorm(nn.Cell):
 
 
 class _NativeLayerNorm(nn.Cell):
-    """The same function by compiled kernels."""
+    """Layer normalisation in compiled kernels."""
 
     def __init__(self, library: str, eps: float):
         super().__init__()
@@ -137,7 +137,7 @@ class _NativeLayerNorm(nn.Cell):
 
 
 class _FusedLayerNorm(nn.Cell):
-    """The same function by the framework's kernel."""
+    """Layer normalisation in the framework's kernel."""
 
     def __init__(self, eps: float):
         super().__init__()
@@ -174,7 +174,7 @@ class LayerNorm(nn.Cell):
 
 
 class _NativeSwapMiddle(nn.Cell):
-    """The swap by a compiled kernel; it is its own gradient."""
+    """The swap in a compiled kernel; it is its own gradient."""
 
     def __init__(self, library: str):
         super().__init__()
@@ -204,7 +204,7 @@ class SwapMiddle(nn.Cell):
 
 
 class _NativeMaskedSoftmax(nn.Cell):
-    """The same function by compiled kernels; the mask has no gradient."""
+    """The masked softmax in compiled kernels; the mask has no gradient."""
 
     def __init__(self, library: str):
         super().__init__()

@@ -29,7 +29,7 @@ class ClassificationLoss(nn.Cell):
     """Cross-entropy of single-label classification.
 
     Args:
-        class_weights: C floats, or none for equal weights. A row weighs as much as its class, in both sums.
+        class_weights: C floats, or none for equal weights. In both sums a row has the weight of its class.
 
     Args of construct:
         logits: float [B, C]. label_ids: int32 [B]. weights: float32 [B], 0 for filler rows.
@@ -50,7 +50,7 @@ class ClassificationLoss(nn.Cell):
 
 
 class RegressionLoss(nn.Cell):
-    """Squared error of one score a row.
+    """Squared error of one score per row.
 
     Args of construct:
         logits: float [B, 1]. label_ids: float32 [B], the true scores. weights: float32 [B], 0 for filler rows.

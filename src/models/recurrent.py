@@ -1,7 +1,7 @@
 """A bidirectional LSTM over the real tokens of each row: padding changes nothing, in either direction.
 
-One loop over time runs both directions side by side: it compiles in about a second at any length, and a training step takes a fifth
-of the time of the framework's own LSTM on the CPU. For a device that waits for the host at each turn of a loop, the loop is unrolled.
+One loop over time runs both directions at once: it compiles in about a second at any length, and a training step takes a fifth
+of the time of the framework's own LSTM on the CPU. For a device that waits for the host in each iteration, the loop is unrolled.
 
 Shapes: B batch, S sequence, I features in, U units per direction.
 """
@@ -19,7 +19,7 @@ from src.models.activations import tanh
 class _Recurrence(nn.Cell):
     """The loop over time, both directions at once: gates float32 [S, 2, B, 4U], weight [2, 4U, U] -> [S, 2, B, 2U].
 
-    The backward pass has its own loop, so that the weight's gradient is one matrix product after it instead of one a step.
+    The backward pass has its own loop, so that the weight's gradient is one matrix product after it instead of one per step.
     """
 
     def __init__(self, units: int, device: DeviceSettings):
@@ -109,7 +109,7 @@ class BiLstm(nn.Cell):
     """Hidden states of a left-to-right and a right-to-left LSTM, concatenated: [B, S, I] -> float32 [B, S, 2U].
 
     i, f, g, o = W x_t + R h_(t-1) + b;  c_t = sigmoid(f) c_(t-1) + sigmoid(i) tanh(g);  h_t = sigmoid(o) tanh(c_t)
-    The weights hold the four gates in this order, as in PyTorch and MindSpore; the two biases of those are one, their sum.
+    The weights hold the four gates in this order, as in PyTorch and MindSpore; their two biases are one here, the sum.
     Source: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000; initial weights are uniform within 1/sqrt U.
     """
 

@@ -71,7 +71,7 @@ class Op:
 
     Args:
         part: the part of the network it belongs to: embeddings, layer.0 and so on, pooler, head, loss.
-        saved: tensors besides the result that are made only for the gradient.
+        saved: tensors that are made only for the gradient, besides the result.
         needs: tensors that the gradient reads. A product has two gradients, each of which reads the other factor.
         passes: inputs whose gradient is the result's, in the same memory.
         scratch: bytes for each sequence that are taken only while the op runs.
@@ -136,7 +136,7 @@ class Tape:
         return result
 
     def cast(self, x: Tensor, type: str) -> Tensor:
-        """x in another type; x itself if it has the type already. Of equal casts there is one, as in the framework."""
+        """x in another type; x itself if it has the type already. Equal casts are made once, as in the framework."""
         if x.type == type:
             return x
         if (x, type) not in self._casts:
@@ -158,7 +158,7 @@ class Tape:
         return self.add(f"{name} + bias", [y, bias], shape, passes=[y])
 
     def sum(self, name: str, x: Tensor, y: Tensor) -> Tensor:
-        """x + y of one shape. Where their types differ, as those of residual and dropout, the framework casts both to float32."""
+        """x + y of the same shape. If their types differ, as those of residual and dropout, the framework casts both to float32."""
         kind = x.type if x.type == y.type else "float32"
         x = self.cast(x, kind)
         y = self.cast(y, kind)
@@ -197,8 +197,8 @@ class Tape:
 
     def dropout(self, x: Tensor, rate: float) -> Tensor:
         """Dropout of dropout.py. The native form keeps nothing and computes its mask again. On a GPU both forms keep a mask of x's
-        type; the hashed one holds three int32 arrays before mask and result exist. On Ascend the mask is bits: the next one of
-        `draw_masks`, or, behind the encoder, one of its own."""
+        type; the hashed one holds three int32 arrays before mask and result exist. On Ascend the mask is packed bits: the next one
+        of `draw_masks`, or after the encoder one of its own."""
         if rate == 0:
             return x
         if self.form.native:

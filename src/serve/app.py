@@ -84,7 +84,7 @@ def _add_model(app, predictor, name):
 
     @app.get(f"/v1/models/{name}", summary="State and description of the model")
     async def describe() -> dict:
-        """TensorFlow Serving's state, KServe's `ready`, and what the bundle says of itself."""
+        """TensorFlow Serving's state, KServe's `ready`, and the bundle's description of itself."""
         own = {"name": name, "ready": not predictor.gate.draining, "limits": vars(predictor.limits)}
         return {**predictor.bundle.describe(), **own, "model_version_status": [status()]}
 

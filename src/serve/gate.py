@@ -1,4 +1,4 @@
-"""Counts the requests that were accepted and are not answered yet. Used by the event loop alone."""
+"""Counts the requests that were accepted and are not answered yet. Only the event loop uses it."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator

@@ -9,7 +9,7 @@ from src.serve.errors import ClientGone
 from src.serve.metrics import Metrics
 
 _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"), (b"referrer-policy", b"no-referrer")]
-_CLIENT_GONE = 499  # nginx's code, for the metrics alone
+_CLIENT_GONE = 499  # nginx's code, only for the metrics
 
 
 class Observer:

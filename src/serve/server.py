@@ -34,7 +34,7 @@ def open_socket(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(_BACKLOG)
-    except UnicodeError:  # from the codec for host names
+    except UnicodeError:  # the codec for host names raises it
         raise ValueError(f"cannot listen on {host}:{port}: {host} is no name of a host") from None
     except OSError as error:
         if listening is not None:

@@ -172,7 +172,7 @@ def _is_object(row):
 def check_escapes(fields: Iterable[str | None]) -> None:
     r"""Refuse characters that only a \u escape can bring past the checks of the file's text."""
     text = "".join(field for field in fields if field is not None)
-    text.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair
+    text.encode()  # UnicodeEncodeError, a ValueError, for a lone surrogate
     if "\0" in text:
         raise ValueError("NUL character")
 

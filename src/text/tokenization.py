@@ -1,4 +1,4 @@
-"""Google BERT's word-piece tokenization, by the `tokenizers` library, with offsets into the original text.
+"""Google BERT's word-piece tokenization with the `tokenizers` library, including offsets into the original text.
 
 Differences from Google's FullTokenizer, and the reasons: docs/data.md, "Tokenizer".
 """

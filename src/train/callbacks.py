@@ -55,7 +55,7 @@ class StopOnSignal(Callback):
     `agreed` is the signal afterwards, None if there was none.
 
     Args:
-        largest: returns the largest of the numbers of all ranks. None goes on before all have asked, so all end after the same step.
+        largest: returns the largest of the numbers of all ranks. No rank continues before all have asked, so all end after the same step.
         seconds: about how long ranks train before they ask each other again, which waits for the device; 0 asks after every update.
     """
 

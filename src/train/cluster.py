@@ -1,4 +1,4 @@
-"""Bring the ranks of a training together: HCCL, NCCL or MCCL, by the framework's own cluster and no MPI library."""
+"""Bring the ranks of a training together: HCCL, NCCL or MCCL, with the framework's own cluster instead of an MPI library."""
 
 import dataclasses
 import os
@@ -25,7 +25,7 @@ communication.init()
 
 
 def is_simulated() -> bool:
-    """Whether the framework compiles and skips the launches: this process alone stands for one of the ranks."""
+    """Whether the framework compiles without launching kernels: this single process then plays one of the ranks."""
     return "MS_SIMULATION_LEVEL" in os.environ
 
 

@@ -108,7 +108,7 @@ def _load(data):
 
 
 def _cut(words):
-    """Pieces of one length, the last padded with zeros."""
+    """Pieces of equal length, the last padded with zeros."""
     count = max(1, -(-len(words) // _PIECE))
     if count > 1:
         words = np.pad(words, (0, count * _PIECE - len(words)))

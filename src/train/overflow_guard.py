@@ -1,4 +1,4 @@
-"""An end to trainings whose updates overflow again and again."""
+"""The end of a training whose updates overflow again and again."""
 
 from collections.abc import Sequence
 

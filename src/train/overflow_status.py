@@ -7,7 +7,7 @@ from mindspore.ops.operations.math_ops import NPUClearFloatStatusV2, NPUGetFloat
 
 
 class OverflowStatus(nn.Cell):
-    """The status register of the Ascend 910A: it tells whether any computation since `clear` has overflowed.
+    """The status register of the Ascend 910A: it shows whether any computation since `clear` has overflowed.
 
     Source: `mindspore.amp.all_finite` of MindSpore 2.7 and 2.10, which uses the same operators on the same chips.
     """
@@ -18,10 +18,10 @@ class OverflowStatus(nn.Cell):
         self.argument = Tensor(np.zeros(8, np.int32))  # an input that both operators require and do not read
 
     def clear(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The same batch; what is computed from it comes after the clearing."""
+        """Clear the register; returns the same batch, so that all that is computed from it comes afterwards."""
         return ops.depend(batch, self.clear_register(self.argument))
 
     def read(self, gradients: tuple[Tensor, ...]) -> Tensor:
-        """1 if something had overflowed when the gradients were computed, else 0: float32 scalar."""
+        """1 if anything overflowed up to the computation of the gradients, else 0: float32 scalar."""
         register = self.read_register(ops.depend(self.argument, gradients))
         return register.not_equal(0).any().astype(mindspore.float32)

@@ -25,10 +25,10 @@ def predict(task: ModuleType, prepared: Prepared, split: str, path: Path | str |
     """Outputs of a trained network for every row of a split, each row once.
 
     Args:
-        task: a task module, see Task of src/tasks/task.py.
+        task: the module task.py of a task's package, see Task of src/tasks/task.py.
         prepared: its device must be started.
         split: train, eval or predict.
-        path: the weights, see `weights.find`; None on ranks that do not write, which get them from the one that does.
+        path: the weights, see `weights.find`; None on ranks that do not write, which get them from rank 0.
     """
     config, records = prepared.config, prepared.records[split]
     network = task.network(config)
@@ -44,7 +44,7 @@ def predict(task: ModuleType, prepared: Prepared, split: str, path: Path | str |
 
 
 def run_network(config: Any, evaluation: tuple[nn.Cell, Sequence[str]], records: RecordSet, title: str) -> tuple[Outputs, dict[str, Any]]:
-    """Run a network over all rows of a RecordSet, each rank over its share of the batches; all ranks get all outputs.
+    """Run a network over all rows of a RecordSet: each rank computes its share of the batches, and all ranks get all outputs.
 
     A batch is the same on any number of ranks, and so are its outputs to the last bit.
 
@@ -53,7 +53,7 @@ def run_network(config: Any, evaluation: tuple[nn.Cell, Sequence[str]], records:
         title: title of the progress bar.
 
     Returns:
-        outputs: in input order; an array over tokens is as long as the batch of its row was padded to.
+        outputs: in input order; an array over tokens has the padded length of its row's batch.
         fields: figures about the run.
     """
     cell, inputs = evaluation
@@ -77,7 +77,7 @@ def run_network(config: Any, evaluation: tuple[nn.Cell, Sequence[str]], records:
 def _run_share(
     cell: nn.Cell, inputs: Sequence[str], records: RecordSet, plan: EpochPlan, title: str
 ) -> tuple[list[np.ndarray], Throughput]:
-    """Run the batches of a plan; returns row_id and every output of the first batch, then of the next, …, in one list."""
+    """Run the batches of a plan; returns one list: row_id and every output of the first batch, then those of the next, and so on."""
     model, speed = Model(cell), Throughput()
     collected: list[np.ndarray] = []
     if not len(plan):

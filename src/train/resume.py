@@ -87,7 +87,7 @@ def _number(value):
 
 
 def _tell_changes(config):
-    """Log in one line which settings differ from those in the folder; the new ones count from here on."""
+    """Log in one line which settings differ from those in the folder; the new ones are used from now on."""
     path = Path(config.output_dir, "config.yaml")
     if not path.is_file():
         return
@@ -109,7 +109,7 @@ def _flatten(tree, prefix=""):
 
 @dataclass(frozen=True)
 class Start:
-    """The start of a training: its Position, and on the rank that has read a checkpoint its path and arrays."""
+    """The start of a training: its Position, and, on the rank that reads a checkpoint, its path and arrays."""
 
     position: checkpoint.Position
     path: Path | None = None
@@ -156,7 +156,7 @@ def read_newest(task: ModuleType, config: Any, trained_on: Mapping[str, int]) ->
 
 
 def _check_batch(path, position, config):
-    """Refuse another batch size; on another number of ranks a step must keep its rows, so that batches stay the same."""
+    """Refuse settings that keep neither the batch size nor the global batch of the checkpoint, so that batches stay the same."""
     now, ranks = config.train_batch_size, config.device.world_size
     if now != position.batch_size and now * ranks != position.global_batch:
         raise ValueError(f"{path}: was trained with another batch size, {position.batch_size}; --resume needs the same")

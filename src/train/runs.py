@@ -27,7 +27,7 @@ def run(task: ModuleType, options: Any) -> list[Any]:
     maximum and the values of every measure.
 
     Args:
-        task: a task module, see Task of src/tasks/task.py.
+        task: the module task.py of a task's package, see Task of src/tasks/task.py.
         options: FineTuneOptions whose device is started.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The devices: what each can do, which one a run takes, and starting it. No other module asks for the device."""
+"""The devices: what each can do, the choice of one for a run, and its start. No other module asks which device there is."""
 
 import dataclasses
 import os
@@ -25,7 +25,7 @@ class Capabilities:
     """What a kind of device can do, and the form of the ops that is fast on it: see DeviceSettings."""
 
     is_available: Callable[[], bool]
-    compute_type: str = "float16"  # what "auto" takes
+    compute_type: str = "float16"  # the compute type for "auto"
     bfloat16: bool = False
     tf32: bool = False
     length_multiple: int = 1
@@ -47,7 +47,7 @@ DEVICES = {  # best first
     "GPU": Capabilities(device_context.gpu.is_available, tf32=True, length_multiple=8, recompute="framework"),
     "CPU": Capabilities(lambda: True, compute_type="float32", composed_ops=True, native_kernels=True, data_sink=False, hashed_dropout=True),
 }
-# where a chip differs from others of its kind
+# properties in which a chip differs from others of its kind
 _CHIP_DIFFERENCES: dict[str, dict[str, Any]] = {"910A": {"bfloat16": False, "flash_attention": False, "saturates": True}}
 
 
@@ -72,13 +72,13 @@ def settings(
     Args:
         target: Ascend, GPU or CPU.
         compute_type: auto, float32, float16 or bfloat16.
-        sink: whether data is to be fed several steps at a time, if the device can.
+        sink: whether to feed data several steps at a time, if the device can.
         process: this process among those that train together.
-        recompute: whether the backward pass is to compute the layers again.
-        allow_tf32: whether float32 matrix products may be TF32's.
+        recompute: whether the backward pass recomputes the layers.
+        allow_tf32: whether float32 matrix products may use TF32.
         flash_attention: whether attention may be one kernel, if the device has it.
-        jit_level: of Ascend's compiler.
-        chip: of an Ascend: 910A, 910B or A3.
+        jit_level: optimisation level of Ascend's compiler.
+        chip: 910A, 910B or A3, on Ascend.
 
     Raises:
         ValueError: the device lacks the compute type, or TF32.
@@ -102,7 +102,7 @@ def settings(
         native_library=native.build() if device.native_kernels else None,
         length_multiple=device.length_multiple,
         data_sink=sink and device.data_sink,
-        hashed_dropout=device.hashed_dropout or recompute and device.recompute == "framework",  # or recomputed layers would drop others
+        hashed_dropout=device.hashed_dropout or recompute and device.recompute == "framework",  # else recomputed layers drop others
         recompute=device.recompute if recompute else "none",
         saturates=device.saturates or told_to_saturate,
         unrolled=device.unrolled,
@@ -176,7 +176,7 @@ def start(options: Any) -> Any:
 
 
 def tell_of_settings(options: Any, device: DeviceSettings) -> None:
-    """Log which options have no effect, or a dangerous one, on a device with these settings."""
+    """Log the options that have no effect, or a dangerous one, on a device with these settings."""
     if device.compute_type == "float32" and options.precision.loss_scale != "none":
         logger.info("loss scaling is inactive: compute_type is float32")
     if device.composed_ops and device.recompute == "layer" and not device.native_library:

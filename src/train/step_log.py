@@ -1,7 +1,7 @@
 """Step lines: the progress of a training, its losses and its rates.
 
 The device works while the host prepares the next steps; reading a number from the device waits for it. Only `StepLog.fetch` reads,
-where a number is needed: for a line, before a checkpoint or an evaluation, and at least every `_LATEST` updates, so that a training
+when a number is needed: for a line, before a checkpoint or an evaluation, and at least every `_LATEST` updates, so that a training
 that has diverged soon ends.
 """
 
@@ -23,7 +23,7 @@ _LATEST = 20  # updates until a loss that is not finite, or repeated overflow, i
 class Throughput:
     """Rows and tokens per second.
 
-    Not counted: the first step of each length, which contains its compilation; batches with filler rows; the first `skip` steps.
+    These do not count: the first step of each length, which includes its compilation; batches with filler rows; the first `skip` steps.
     """
 
     def __init__(self, skip: int = 0):
@@ -118,7 +118,7 @@ class StepLog(Callback):
         self.loss_names = ("loss", *part_names)
         # for each call whose results have not been read: micro-batches done after it, its results, its batches
         self.waiting: list[tuple[int, Any, list[Any]]] = []
-        self.losses: list[tuple[float, ...]] = []  # since the last line, and so are the two counts
+        self.losses: list[tuple[float, ...]] = []  # since the last line, as are the two counts
         self.tokens, self.padded_tokens = 0, 0
         self.rate, self.scale, self.skipped = 0.0, 1.0, 0
         self.speed = Throughput(skip * done.plan.accumulation_steps // done.per_call)
@@ -151,7 +151,7 @@ class StepLog(Callback):
             self._write()
 
     def fetch(self) -> None:
-        """Wait for the device, and read what the steps since the last wait have returned.
+        """Wait for the device, and read the results of the steps since the last wait.
 
         Raises:
             FloatingPointError: a loss is not finite, or `guard` ends the training.

@@ -65,7 +65,7 @@ def make_examples(texts: list[list[int]], questions: list[list[int]], settings: 
 
 
 def split_outputs(outputs: Sequence[np.ndarray], rows: int, lengths: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The outputs by row, which are the logits; there are no other outputs."""
+    """The outputs by row: the logits. There are no other outputs."""
     return list(outputs[:1]), []
 
 

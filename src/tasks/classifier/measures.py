@@ -1,4 +1,4 @@
-"""Measures of classification, by scikit-learn and SciPy: NumPy arrays in, a dict out."""
+"""Measures of classification, with scikit-learn and SciPy: NumPy arrays in, a dict out."""
 
 import numpy as np
 from scipy.special import log_softmax

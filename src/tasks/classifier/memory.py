@@ -4,7 +4,7 @@ from typing import Any
 
 from src.tasks.classifier.options import ClassifierOptions
 
-_CLASSES = 2  # assumed while the data have not told the labels; their share of memory is negligible
+_CLASSES = 2  # assumed until the data determine the labels; their share of memory is negligible
 
 
 def check(options: ClassifierOptions, form: Any) -> None:

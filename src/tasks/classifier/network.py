@@ -1,4 +1,4 @@
-"""What stands on the encoder for a task: logits out, no labels in.
+"""Heads of classifiers on the encoder: they return logits and see no labels.
 
 Shapes: B batch, S sequence, T = B * S tokens, H hidden, F filters, C classes.
 """
@@ -65,8 +65,8 @@ class MaskedBatchNorm(nn.Cell):
 class CnnHead(nn.Cell):
     """Filters over 1 to 4 neighbouring tokens, ReLU, the maximum over the text, dropout, dense (Kim 2014).
 
-    A window starts at every real token; behind the last one it sees zeros. Padding cannot win the maximum: its windows
-    count as 0, the least that ReLU gives. Each width is one matrix product: the CPU's convolution is 70 times slower.
+    A window starts at every real token; after the last one it sees zeros. Padding cannot win the maximum: its windows
+    count as 0, the minimum of ReLU. Each width is one matrix product: the CPU's convolution is 70 times slower.
     """
 
     def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int, batch_norm: bool) -> None:

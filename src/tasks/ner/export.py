@@ -39,7 +39,7 @@ def make_examples(texts: list[list[int]], questions: list[list[int]], settings: 
 
 
 def split_outputs(outputs: Sequence[np.ndarray], rows: int, lengths: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The outputs by row, which are the logits, 0 at padding, where LSTM libraries differ; and the CRF's parameters."""
+    """The outputs by row: the logits, set to 0 at padding, where LSTM libraries differ; and the CRF's parameters."""
     real = np.arange(outputs[0].shape[1]) < np.array(lengths)[:, None]
     return [outputs[0] * real[:, :, None]], list(outputs[1:])
 

@@ -30,7 +30,7 @@ _FILES = tuple(
 
 
 def find(config: NerOptions, split: str) -> Path:
-    """The file of a split; raw text takes precedence for predict."""
+    """The file of a split; for predict, raw text takes precedence."""
     if split == "predict" and config.predict_text_file_path:
         if not Path(config.predict_text_file_path).is_file():
             raise FileNotFoundError(f"{config.predict_text_file_path}: no such file; --predict_text_file_path takes a sentence a line")
@@ -70,7 +70,7 @@ def _name_as_the_labels(path, sentences, types):
 
 
 def make_chunks(config: NerOptions, split: str, path: Path, sentences: list[Sentence] | None) -> Iterator[Chunk]:
-    """The rows of a split, from its sentences; from the records of the file if they are None."""
+    """The rows of a split, from its sentences or, if they are None, from the records of the file."""
     assert config.vocab_file_path is not None  # check_inputs has made sure
     tag_set, tokenizer = make_tag_set(config.labels), Tokenizer(config.vocab_file_path, config.do_lower_case)
     if sentences is None:

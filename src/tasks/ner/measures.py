@@ -42,7 +42,7 @@ def _rate(hits, found, true):
 
 
 def token_accuracy(label_ids: np.ndarray, predicted_ids: np.ndarray) -> tuple[int, int]:
-    """(correct, total) over the positions with a label, which is not -1; both arrays are int and of one shape."""
+    """(correct, total) over the positions with a label, which is not -1; both arrays are int, of the same shape."""
     label_ids, predicted_ids = np.asarray(label_ids), np.asarray(predicted_ids)
     labelled = label_ids >= 0
     return int(((label_ids == predicted_ids) & labelled).sum()), int(labelled.sum())
@@ -52,7 +52,7 @@ def legacy_metrics(label_ids: np.ndarray, predicted_ids: np.ndarray) -> dict[str
     """The model zoo's measures over all positions, in which padding, [CLS] and [SEP] count as tag 0, O.
 
     Args:
-        label_ids, predicted_ids: int arrays of one shape, padding included; label -1 stands for 0.
+        label_ids, predicted_ids: int arrays of the same shape, padding included; label -1 stands for 0.
 
     Returns:
         precision, recall, f1 (`BF1`: any tag but 0 against 0); mf1 (`MF1`: the right tag, over all tags but 0); accuracy,

@@ -4,7 +4,7 @@ from typing import Any
 
 from src.tasks.ner.options import NerOptions
 
-_TAGS = 32  # assumed while the data have not told the labels; their share of memory is negligible
+_TAGS = 32  # assumed until the data determine the labels; their share of memory is negligible
 
 
 def check(options: NerOptions, form: Any) -> None:

@@ -1,4 +1,4 @@
-"""BERT that labels tokens: logits of every token, with or without a BiLSTM and a CRF; its losses; what evaluation needs.
+"""BERT that labels tokens: logits of every token, with or without a BiLSTM and a CRF; losses; tags for evaluation.
 
 [CLS] and [SEP] are not tagged: the tags of a row are those of positions 1 to length - 2.
 
@@ -52,7 +52,7 @@ class Tagger(nn.Cell):
     Args:
         config: ModelConfig. device: DeviceSettings.
         num_tags: C.
-        with_lstm: a BiLSTM of hidden_size // 2 units each way between encoder and logits.
+        with_lstm: a BiLSTM of hidden_size // 2 units per direction between encoder and logits.
         use_crf: whether a CRF scores the tags of a row together.
         allowed: transitions that the CRF permits, see Crf.
     """
@@ -114,7 +114,7 @@ class CrfLoss(_RowLoss):
     def rows(self, logits: tuple[Tensor, ...], label_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of each row, and 1 where the row has labels: two of float32 [B]."""
         emissions, transitions, start, end = logits
-        label_ids = label_ids[:, 1:]  # the first label stands behind [CLS]
+        label_ids = label_ids[:, 1:]  # the first label comes after [CLS]
         real = (label_ids[:, 0] >= 0).astype(mindspore.float32)
         losses = self.likelihood(emissions[:, 1:], ops.maximum(label_ids, 0), label_ids >= 0, transitions, start, end)
         return losses * real, real

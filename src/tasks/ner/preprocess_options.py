@@ -33,4 +33,4 @@ class PreprocessingOptions:
 
     @classmethod
     def complete(cls, tree: EasyDict) -> None:
-        """Nothing is taken from elsewhere."""
+        """Do nothing: no setting is filled in from others."""

@@ -35,7 +35,7 @@ class EncodingReport:
         num_empty: sentences without a token, which are left out.
         unaligned: (index of the sentence, Entity, reason). The entity is not labelled if it begins or ends inside a token (INSIDE),
             shares tokens with a longer or earlier one (OVERLAP), is white space (NO_TOKENS), or if the labels cannot express it, as
-            when it touches one of its type, which has no B (NO_TAGS; an error in training). It is labelled without its outer
+            when it touches another entity of its type, which has no B tag (NO_TAGS; an error in training). It is labelled without its outer
             characters if they have no tokens (SHORTER).
     """
 
@@ -155,7 +155,7 @@ def _encode(sentences, tokenizer):
 
 
 def _split_unknown(text, ids, offsets, unknown, encode_character):
-    """Ids and offsets, with each [UNK] of several characters replaced by their tokens; a character without any joins the one before."""
+    """Ids and offsets, with each [UNK] of several characters replaced by their tokens; a character without any joins the previous one."""
     new_ids, new_offsets = [], []
     for token, (start, end) in zip(ids, offsets):
         if token == unknown and end - start > 1:
@@ -278,8 +278,8 @@ def merge_windows(
 
 
 def find_entities(tag_set: TagSet, starts: Sequence[int], ends: Sequence[int], label_ids: Sequence[int]) -> list[Entity]:
-    """Entities over characters, from the start of the first token to the end of the last, by the labels of a sentence's tokens; those of
-    -1 are passed over."""
+    """Entities over characters, from the start of the first token to the end of the last, by the labels of a sentence's tokens; tokens
+    with label -1 are skipped."""
     tagged = [position for position, label_id in enumerate(label_ids) if label_id >= 0]
     spans = tag_set.find_spans([label_ids[position] for position in tagged])
     return [Entity(name, int(starts[tagged[first]]), int(ends[tagged[behind - 1]])) for name, first, behind in spans]

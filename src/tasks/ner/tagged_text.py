@@ -65,7 +65,7 @@ def read_tagged(path: Path | str, class_filter: Iterable[str] = ()) -> TaggedTex
         class_filter: names of the XML elements (NAMEX, TIMEX, NUMEX) that count as entities; all if empty.
 
     Raises:
-        ValueError: the content has a defect. Others as in `read_text`.
+        ValueError: the content has a defect; also the errors of `read_text`.
     """
     text = read_encoded(path) or read_text(path)
     form = _recognise(text)

@@ -1,8 +1,8 @@
-"""What stands on the encoder in pretraining: the masked language model, next-sentence prediction, and both losses.
+"""The heads on the encoder in pretraining, masked language model and next-sentence prediction, and both losses.
 
-Source: Devlin et al. 2018, section 3.1. Logits are made at the masked positions alone.
+Source: Devlin et al. 2018, section 3.1. Logits are computed only at the masked positions.
 
-Shapes: B batch, S sequence, T = B * S tokens, P masked positions a row, M = B * P, H hidden, V vocabulary.
+Shapes: B batch, S sequence, T = B * S tokens, P masked positions per row, M = B * P, H hidden, V vocabulary.
 """
 
 import mindspore
@@ -117,7 +117,7 @@ class PretrainingScores(nn.Cell):
     """What evaluation needs of each row, so that no logits leave the device.
 
     Returns:
-        float32 [B, 5]: loss sum, correct ones and number of masked tokens; loss and correctness of the next sentence.
+        float32 [B, 5]: loss sum, number correct and number of masked tokens; loss and correctness of the next sentence.
     """
 
     def __init__(self, network: Pretraining) -> None:

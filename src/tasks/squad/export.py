@@ -28,7 +28,7 @@ def make_examples(texts: list[list[int]], questions: list[list[int]], settings: 
 
 
 def split_outputs(outputs: Sequence[np.ndarray], rows: int, lengths: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The outputs by row, which are the logits, 0 at padding, where -10000 leaves a precision of 0.001; there are no other outputs."""
+    """The outputs by row: the logits, set to 0 at padding, where -10000 leaves a precision of 0.001. There are no other outputs."""
     real = np.arange(outputs[0].shape[1]) < np.array(lengths)[:, None]
     return [logits * real for logits in outputs], []
 

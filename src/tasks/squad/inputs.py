@@ -87,7 +87,7 @@ def _read_training_rows(config, path):
 
 
 def _compare(config, path, source, rows):
-    """Check that records to evaluate equal the rows made from `source`, which are used where a few differ.
+    """Check that records to evaluate equal the rows made from `source`; if a few differ, those rows are used.
 
     Raises:
         ValueError: too many rows differ.

@@ -45,7 +45,7 @@ def squad_v1(gold: Gold, predictions: Mapping[str, str]) -> dict[str, float]:
 def squad_v2(
     gold: Gold, predictions: Mapping[str, str], null_odds: Mapping[str, float] | None = None, threshold: float = 1.0
 ) -> dict[str, float]:
-    """The measure of SQuAD 2.0, where a question may have no answer, which the prediction "" stands for.
+    """The measure of SQuAD 2.0, where a question may have no answer; the prediction "" means that it has none.
 
     Args:
         null_odds: {question id: number}; a larger number makes no answer more likely.

@@ -79,7 +79,7 @@ _PUNKT_LIST = """
 """
 _ABBREVIATIONS = frozenset(_PUNKT_LIST.split())
 _INITIAL_OR_NUMBER = re.compile(r"[^\W\d]\.|[.,]?\d[\d,.]*\.")
-_AFTER_WORD = r"[)\"};\]@'({\[?!]"  # marks that end the word before them, as spaces do
+_AFTER_WORD = r"[)\"};\]@'({\[?!]"  # marks that end the previous word, as spaces do
 _END = re.compile(rf"[.?!](?=({_AFTER_WORD}|\s+(\S+)))")  # a possible end of a sentence, and what follows it
 _TOKEN = re.compile(rf"\.{{2,}}|(?=[^(\"{{\[;&#@)}}\],])\S+?(?=,?(?:\s|$|{_AFTER_WORD}|\.{{2,}}))|\S")
 _CLOSING = re.compile(r"[\"')\]}]+?(?:\s+|$)", re.MULTILINE)

@@ -46,7 +46,7 @@ def shapes(settings: Mapping[str, Any], num_labels: int, rows: int, length: int)
 def encode(
     description: Any, tokenizer: Tokenizer, instances: list[Any]
 ) -> tuple[list[tuple[list[int], list[int]]], tuple[list[Question], Chunk]]:
-    """Rows of some instances as pairs (input_ids, token_type_ids), several for a long context; and the memory that `decode` needs.
+    """Rows of some instances as pairs (input_ids, token_type_ids), several for a long context; and the data that `decode` needs.
 
     Args:
         description: of the bundle.

@@ -33,8 +33,8 @@ class EncodingReport:
 
     Args:
         num_moved: answers that are not at their answer_start and were found elsewhere in the context.
-        not_located: ids of questions none of whose answers is found in the context, on characters that have tokens.
-        split_answers: ids of questions whose answer is whole in no window.
+        not_located: ids of questions without an answer that is found in the context, on characters that have tokens.
+        split_answers: ids of questions whose answer no window contains whole.
         cut_questions: ids of questions longer than max_query_length.
         no_tokens: ids of questions whose context has no token.
     """
@@ -94,7 +94,7 @@ def encode_questions(
     """Encode questions as rows, each [CLS] question [SEP] window [SEP].
 
     The question is cut to max_query_length tokens; the window gets the remaining room. Windows begin at the context's token 0,
-    doc_stride, 2 * doc_stride … (or side by side, if a window is shorter) until one reaches the end; no tokens make one window.
+    doc_stride, 2 * doc_stride … (or one after another, if a window is shorter) until one reaches the end; no tokens make one window.
 
     Args:
         seq_length: longest row in tokens, more than max_query_length + 3.

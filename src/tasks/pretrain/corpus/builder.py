@@ -208,7 +208,7 @@ def _make_rows(options, folder, num_rows, first, last):
 
 
 def list_columns(options: BuilderOptions) -> dict[str, tuple[str, int]]:
-    """Name -> (dtype, values a row) of each column: Google's names, and word_continues for whole words."""
+    """Name -> (dtype, values per row) of each column: Google's names, and word_continues for whole words."""
     length, predictions = options.max_seq_length, options.max_predictions_per_seq
     columns = dict.fromkeys(("input_ids", "input_mask", "segment_ids"), ("int32", length))
     columns |= dict.fromkeys(("masked_lm_positions", "masked_lm_ids"), ("int32", predictions))

@@ -2,7 +2,7 @@
 
     python -m src.data.python_docs --output_dir quickstart/pretrain
 
-Writes train.txt and dev.txt (every tenth topic), one paragraph a line, with a blank line between topics.
+Writes train.txt and dev.txt (every tenth topic), one paragraph per line, with a blank line between topics.
 """
 
 import re

@@ -91,7 +91,7 @@ def _number_lines(path):
 
 
 def _read_plain(path):
-    """Read text with a sentence or a paragraph a line, and blank lines between documents."""
+    """Read text with one sentence or paragraph per line, and blank lines between documents."""
     previous = ""
     for _, line in _number_lines(path):
         if line or previous:

@@ -2,7 +2,7 @@
 
 A store is a folder: tokens.bin (ids of all sentences, concatenated), sentences.bin (int64, where each sentence begins, and the
 end), documents.bin (int64, the first sentence of each document, and the end), and for whole-word masking continues.bin (a bool for
-each token: it continues the word before it). No sentence and no document is empty.
+each token: it continues a word). No sentence and no document is empty.
 """
 
 import mmap

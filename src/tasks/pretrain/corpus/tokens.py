@@ -103,7 +103,7 @@ class CorpusTokenizer:
         return [list(chain.from_iterable(map(self._cache.__getitem__, sentence.split(" ")))) for sentence in sentences]
 
     def _mark(self, sentence, offsets):
-        """For each token, whether it is in the same Chinese word as the one before."""
+        """For each token, whether it is in the same Chinese word as the previous token."""
         words = _number_words(sentence, self._segment(sentence))
         numbers = [words[start] for start, _ in offsets]
         return [word >= 0 and word == previous for word, previous in zip(numbers, [-1, *numbers])]
