@@ -1,4 +1,4 @@
-"""Files written whole, by renaming a temporary file, so that a failure leaves no half file; and files read, plain or gzip.
+"""Writes files whole, by renaming a temporary file, so that a failure leaves no partial file; reads files, plain or gzip.
 
 A rename may reach the disk long before the content of the file, and a power cut would then leave an empty file under the final name.
 Therefore the content is flushed before the rename, and the folder after it.

@@ -59,7 +59,7 @@ def check_target(folder: Path | str) -> None:
     """Check that a bundle may be written to a folder.
 
     Raises:
-        ValueError: a file, or a folder with files other than a bundle's, which a bundle might replace.
+        ValueError: it is a file, or a folder with other files, which a bundle might replace.
     """
     folder = Path(folder)
     if not folder.is_dir():

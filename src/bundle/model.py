@@ -32,7 +32,7 @@ class Bundle:
 
     Args:
         path: its folder.
-        graph: onnx, int8 or mindir; None takes the first that the bundle has.
+        graph: onnx, int8 or mindir; None chooses the first that the bundle has.
         threads: number of threads for a computation; 0 takes one per core.
 
     Attributes:
@@ -65,7 +65,7 @@ class Bundle:
 
     @property
     def takes_top_k(self) -> bool:
-        """Whether results are a choice among several, so that top_k has a meaning."""
+        """Whether a result is a choice among several, so that top_k is meaningful."""
         return self._task.takes_top_k(self.settings)
 
     def describe(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def run_folder(folder: str, seed: int) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class FineTuneOptions(TrainingOptions):
-    """Settings that all fine-tuning scripts share, under the model zoo's names where it had them."""
+    """Settings that all fine-tuning scripts share, under the model zoo's names if it has them."""
 
     TRAINED: ClassVar[str] = "load_finetune_checkpoint_path"  # the setting that names weights of this task
 
@@ -78,7 +78,7 @@ class FineTuneOptions(TrainingOptions):
         found = describe_weights(path, config_file)
         if not found.model and not tree.get("model"):
             if path:
-                weights.find(path)  # raises where there are none
+                weights.find(path)  # raises if there are none
             raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file")
         tree.model = {**found.model, **tree.get("model", {})}
         tree.setdefault("vocab_file_path", found.vocab_file)

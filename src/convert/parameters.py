@@ -19,7 +19,7 @@ def _norm(name: str) -> dict[str, Sizes]:
     return {f"{name}.weight": ("hidden_size",), f"{name}.bias": ("hidden_size",)}
 
 
-# parts that a network may lack as a whole
+# parts that a network may lack entirely
 _OPTIONAL: tuple[dict[str, Sizes], ...] = (
     _dense("bert.pooler", "hidden_size", "hidden_size"),
     _dense("masked_lm.dense", "hidden_size", "hidden_size") | _norm("masked_lm.norm") | {"masked_lm.bias": ("vocab_size",)},

@@ -8,7 +8,7 @@ import numpy as np
 from src.formats import safetensors_file, torch_pickle
 from src.log import shorten
 
-_SHOWN = 4  # names in a message
+_SHOWN = 4  # tensor names in a message
 CANDIDATES = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
 
 _MAX_NAME_BYTES = 255  # of a file name, on usual systems

@@ -33,7 +33,7 @@ _NAMES = {dtype: name for name, dtype in reversed(_TYPES.items())}  # uint16 sta
 PART_BYTES = 1 << 29  # MindSpore splits larger tensors
 _CRC_MARK = b"crc_num"
 _CRC_BYTES = 10
-_MAX_SHAPE_BYTES = 1 << 12  # no tensor has so many dimensions
+_MAX_SHAPE_BYTES = 1 << 12  # no tensor has more dimensions
 _MAX_MESSAGE = 300  # letters: a quoted name may be as long as the file
 
 
@@ -69,7 +69,7 @@ def read(path: Path | str, check: bool = True) -> dict[str, np.ndarray]:
     """All tensors of a checkpoint, without its texts.
 
     Args:
-        check: whether to compare the checksum, which takes reading the whole file.
+        check: whether to compare the checksum, which requires reading the whole file.
 
     Returns:
         name -> read-only array; bfloat16 becomes float32.

@@ -68,7 +68,7 @@ def find_prefix(path: Path | str) -> Path | None:
 
 
 def _read_state(path: Path) -> Path | None:
-    """The prefix that a file `checkpoint` names, taken to lie beside it even if it was written elsewhere; None if it names none."""
+    """The prefix that a file `checkpoint` names, in that file's folder even if it was written elsewhere; None if it names none."""
     if not path.is_file():
         return None
     with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-// Classes of CANN's namespace ge that must keep what they are given, or MindSpore's plugin for Ascend ends while it loads.
+// Classes of CANN's namespace ge that must keep their state, or MindSpore's plugin for Ascend ends the process while it loads.
 // Declared as the plugin's symbols name them; only the size of an object and its strings matter.
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-"""The ops in their Ascend form: one kernel of CANN's aclnn library forward and one backward, where it has them.
+"""The ops in their Ascend form: one kernel of CANN's aclnn library forward and one backward, if it has them.
 
 For its older ops the framework picks kernels of the deprecated aclop kind, or several where one would do. The ops used here have no
 kernels on other devices.
@@ -182,7 +182,7 @@ class _Drop(nn.Cell):
 
 
 class FusedDropout(nn.Cell):
-    """Dropout by a mask of DropoutMasks: `dropout_key` itself where it is a mask, else a new one."""
+    """Dropout with a mask of DropoutMasks: `dropout_key` itself if it is a mask, else a new mask."""
 
     def __init__(self, rate: float):
         super().__init__()

@@ -27,7 +27,7 @@ class Crf(nn.Cell):
 
     Args:
         num_tags: C.
-        allowed: bool arrays start [C], transitions [C, C], end [C]; what is False is neither learnt nor decoded. None allows all.
+        allowed: bool arrays start [C], transitions [C, C], end [C]; what is False is neither learned nor decoded. None allows everything.
     """
 
     def __init__(self, num_tags: int, allowed: Sequence[np.ndarray] | None = None):

@@ -1,11 +1,12 @@
-// Parts of BERT in one pass each way, for MindSpore's CPU graphs: see native.py. All arrays are float32 unless told, dense, row by row.
+// Parts of BERT in one pass forward and one backward, for MindSpore's CPU graphs: see native.py. Arrays are dense, row by row, and
+// float32 unless noted.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
 
 namespace {
-// GELU's distribution function, the fit of layers.py: Phi(x) = 1 / (1 + exp(-x P(x^2))), P of degree 6.
+// GELU's distribution function, as fitted in activations.py: Phi(x) = 1 / (1 + exp(-x P(x^2))), P of degree 6.
 inline float cdf(float x) {
   const float u = x * x;
   float p = 3.627849719724928e-09f;
@@ -34,7 +35,7 @@ inline void moments(const float *x, int64_t size, float eps, float *mean, float 
   *inverse = 1.0f / std::sqrt(squares / size + eps);
 }
 
-// A hash of 32 bits, dropout.py's _mix; `key` enters in its middle.
+// A hash of 32 bits: _mix of dropout.py; `key` enters in the middle.
 inline uint32_t mix(uint32_t x, uint32_t key = 0) {
   x = (x ^ (x >> 16)) * 0x7FEB352Du;
   x ^= key;
@@ -163,14 +164,14 @@ extern "C" int softmax_gradient(int, void **params, int *ndims, int64_t **shapes
   return 0;
 }
 
-// x [...], draw int32 [2] (seed, step), numbers int32 [2] (place, threshold of 2^24) -> y: x scaled, or 0; see dropout.py
+// x [...], dropout_key int32 [2] (seed, step), numbers int32 [2] (stream, threshold of 2^24) -> y: x scaled, or 0; see dropout.py
 extern "C" int dropout(int, void **params, int *ndims, int64_t **shapes, const char **, void *, void *) {
   const float *x = static_cast<const float *>(params[0]);
-  const uint32_t *draw = static_cast<const uint32_t *>(params[1]);
+  const uint32_t *dropout_key = static_cast<const uint32_t *>(params[1]);
   const uint32_t *numbers = static_cast<const uint32_t *>(params[2]);
   float *y = static_cast<float *>(params[3]);
   constexpr uint32_t kGolden = 0x9E3779B9u;
-  const uint32_t first = mix(draw[0] ^ mix(draw[1] + kGolden * numbers[0])), second = mix(first + kGolden);
+  const uint32_t first = mix(dropout_key[0] ^ mix(dropout_key[1] + kGolden * numbers[0])), second = mix(first + kGolden);
   const uint32_t threshold = numbers[1];
   const float scale = static_cast<float>(1.0 / (1.0 - threshold / 16777216.0));
   const int64_t n = count(ndims[0], shapes[0]);

@@ -1,4 +1,4 @@
-"""Figures of a binary evaluation: ROC, rates against the threshold, precision against recall, the panel of measures.
+"""Figures of a binary evaluation: ROC, rates against the threshold, precision against recall, and the panel of measures.
 
 Class 1, the second class column of evaluation.csv, is the positive class.
 """
@@ -89,7 +89,7 @@ def plot_threshold(evaluation: Evaluation) -> Figure:
     figure = Figure(figsize=(6, 4))
     axes = figure.subplots()
     for rates, name in ((true_rates, "true positive rate"), (false_rates, "false positive rate")):
-        # a rate holds from its threshold down to the next smaller one, and is 1 at threshold 0
+        # a rate applies from its threshold down to the next smaller one, and is 1 at threshold 0
         axes.plot([0, *thresholds[::-1]], [1, *rates[::-1]], drawstyle="steps-pre", label=name)
     axes.set(xlabel="decision threshold", ylabel="rate", title="Rates by decision threshold", xlim=(0, 1))
     return _with_legend(figure)

@@ -18,8 +18,8 @@ class Form:
     """The form that the ops take on a device: see `settings` of src/train/runtime.py.
 
     Args:
-        target: CPU, GPU or Ascend. compute_type: type of the matrix products. recompute: whether each layer is computed again for the
-            backward pass.
+        target: CPU, GPU or Ascend. compute_type: type of the matrix products. recompute: whether the backward pass recomputes each
+            layer.
     """
 
     target: str
@@ -49,7 +49,7 @@ class Form:
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """A tensor. `shape` is that of one sequence; that of the whole tensor if it does not grow with the batch (`per_row` False)."""
+    """A tensor. `shape` is for one sequence, or for the whole tensor if it does not grow with the batch (`per_row` False)."""
 
     name: str
     shape: tuple[int, ...]
@@ -74,7 +74,7 @@ class Op:
         saved: tensors that are made only for the gradient, besides the result.
         needs: tensors that the gradient reads. A product has two gradients, each of which reads the other factor.
         passes: inputs whose gradient is the result's, in the same memory.
-        scratch: bytes for each sequence that are taken only while the op runs.
+        scratch: bytes per sequence that are used only while the op runs.
     """
 
     name: str
@@ -196,7 +196,7 @@ class Tape:
         return self.add(name, [x], shape)
 
     def dropout(self, x: Tensor, rate: float) -> Tensor:
-        """Dropout of dropout.py. The native form keeps nothing and computes its mask again. On a GPU both forms keep a mask of x's
+        """Dropout of dropout.py. The native form keeps nothing and recomputes its mask. On a GPU both forms keep a mask of x's
         type; the hashed one holds three int32 arrays before mask and result exist. On Ascend the mask is packed bits: the next one
         of `draw_masks`, or after the encoder one of its own."""
         if rate == 0:

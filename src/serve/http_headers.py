@@ -4,7 +4,7 @@ import json
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MAX_BYTES = 64 << 10  # headers, or trailers of a chunked body; the read in which headers begin does not count
+MAX_BYTES = 64 << 10  # of headers, or of trailers of a chunked body; the read in which headers begin does not count
 
 
 class LimitedHeaders(HttpToolsProtocol):

@@ -74,6 +74,6 @@ def warn_of_order(labels: Sequence[str]) -> None:
 
 
 def warn_of_case(what: str, names: Collection[str]) -> None:
-    """Warn of names that differ only in case; `what` says what they name."""
+    """Warn of names that differ only in case; `what` says what kind of names they are."""
     if len(set(map(str.casefold, names))) < len(names):
         logger.warning(f"some {what} differ in case alone: {shorten(names)}; each counts by itself")

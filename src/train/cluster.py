@@ -30,7 +30,7 @@ def is_simulated() -> bool:
 
 
 def run_scheduler() -> None:
-    """Be msrun's scheduler: it brings the ranks together, and the process exits when they have ended."""
+    """Act as msrun's scheduler: it brings the ranks together, and the process exits when they have ended."""
     mindspore.set_device("CPU")
     with signals.ended_by_sigterm():
         communication.init()
@@ -60,7 +60,7 @@ def join(process: RankInfo, target: str) -> RankInfo:
 
 
 def _become_worker(process: RankInfo) -> None:
-    """Let the framework's own cluster bring together what mpirun, or RANK_ID and RANK_SIZE alone, started.
+    """Let the framework's own cluster join processes that mpirun started, or that have only RANK_ID and RANK_SIZE.
 
     Rank 0 starts the scheduler. With several hosts, MS_SCHED_HOST must name the host of rank 0.
 

@@ -30,7 +30,7 @@ class DataSet:
         files: for train, eval and predict the file names to look for in data_dir; the first that exists is taken, plain or .gz.
         aliases: another spelling of a label, in lower case -> the label; case does not matter in files.
         skipped_label: marks rows on which the annotators did not agree; they are left out of training and evaluation.
-            None: `-`, if all other labels of a file are ENTAILMENT's.
+            None means `-` if all other labels of a file are ENTAILMENT's.
         separators: see `read_rows`.
         regression: the label is a number.
         ragged: rows may have more columns than the first row.

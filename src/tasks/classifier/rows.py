@@ -62,7 +62,7 @@ def read_examples(path: Path | str, data_set: DataSet, with_labels: bool) -> lis
 
 
 def _find_no_agreement(labels):
-    """`-` if all other labels are ENTAILMENT's."""
+    """The label `-` if all other labels are ENTAILMENT's, else None."""
     others = {label.casefold() for label in labels if label} - {NO_AGREEMENT}
     return NO_AGREEMENT if others and others.issubset((*ENTAILMENT, "contradictory")) else None
 

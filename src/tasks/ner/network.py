@@ -76,7 +76,7 @@ class Tagger(nn.Cell):
 
 
 class _RowLoss(nn.Cell):
-    """A loss whose subclass gives `rows(logits, label_ids)`, loss and count of each row.
+    """A loss; subclasses define `rows(logits, label_ids)`, which returns loss and count of each row.
 
     Args of construct:
         logits: what the Tagger returns. label_ids: int32 [B, S], -1 where there is no label. weights: float32 [B], 0 for filler rows.

@@ -15,7 +15,7 @@ from src.text.tables import check_escapes, clean_name, decode_object, read_text
 
 _ROW = re.compile(r"( |[^ \t]+)[ \t]+([^ \t]+)")  # a character, which may be a space, and its tag
 _DIGITS = "0123456789"
-_FEW_WRONG = 100  # one number in so many may be wrong if all others are positions in words
+_FEW_WRONG = 100  # of this many numbers one may be wrong, if all others are positions in words
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class _PretrainingOptions(RunOptions):
         if path and found:
             tree.setdefault("vocab_file_path", found.vocab_file)
             if not found.model and "bert_network" not in tree and not tree.get("model"):
-                weights.find(path)  # raises where there are none
+                weights.find(path)  # raises if there are none
                 raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file or --bert_network")
             if found.model and "bert_network" in tree:
                 logger.warning(f"bert_network={tree.bert_network} is ignored: {config_file or path} tells the network's shape")
@@ -93,7 +93,7 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
 
     TRAINED = "load_pretrain_checkpoint_path"
     refuses_used_folder = True
-    skip_steps = 0  # no setting here: in pretraining an alias of log_steps
+    skip_steps = 0  # no setting here, but in pretraining an alias of log_steps
 
     distribute: bool = setting(False, "whether several devices train; follows from how the process was started")
     device_num: int = setting(1, "number of devices; follows from how the process was started", minimum=1)

@@ -1,4 +1,4 @@
-"""Pretraining rows for the pipeline, with the masks of the records or with masks drawn anew each epoch."""
+"""Pretraining rows for the pipeline, with the masks of the records or with new ones in each epoch."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ class PretrainRows:
     The column is `rows_per_token`: the rows of a batch's update divided by their masked tokens (float32 scalar).
 
     Args:
-        masking: settings of the masks that are drawn anew each epoch instead of the records' own; they depend only on seed, epoch
+        masking: settings of the masks that are drawn in each epoch instead of the records' own; they depend only on seed, epoch
             and row. None keeps the records' masks.
         seed: starts the random masks.
     """

@@ -131,7 +131,7 @@ def score(prepared: Prepared, outputs: tuple[list[np.ndarray], ...]) -> dict[str
 
 
 def _describe_records(config, split):
-    """The builder's description of a split's records, equal for all of them; {} where there is none."""
+    """The builder's description of a split's records, the same for all files; {} if there is none."""
     paths = find_record_files(getattr(config, _FOLDER_FLAGS[split]))
     found = {}
     for path in paths:

@@ -102,7 +102,7 @@ def find_answers(
 
 
 def _add(answers, key, offsets, best, null, n_best_size, null_threshold):
-    """Store what was found for a question; null: logits of no answer."""
+    """Store the answers to a question; null: logits of no answer."""
     text, (start_logit, end_logit) = next(iter(best.items()), ("", (0.0, 0.0)))
     odds = null[0] + null[1] - start_logit - end_logit
     is_null = null_threshold is not None and odds > null_threshold

@@ -1,4 +1,4 @@
-"""Tokenised documents in memory-mapped files: the whole corpus is accessible, and little of it in memory.
+"""Tokenised documents in memory-mapped files: the whole corpus is accessible, but little of it is in memory.
 
 A store is a folder: tokens.bin (ids of all sentences, concatenated), sentences.bin (int64, where each sentence begins, and the
 end), documents.bin (int64, the first sentence of each document, and the end), and for whole-word masking continues.bin (a bool for
@@ -84,7 +84,7 @@ class MappedArray:
         return found
 
     def release(self) -> None:
-        """Free the memory of what was read."""
+        """Free the memory of the values that were read."""
         self._map.madvise(mmap.MADV_DONTNEED)
 
 
@@ -107,6 +107,6 @@ class TokenStore:
         self.num_documents, self.num_sentences = len(self.documents) - 1, len(self.sentences) - 1
 
     def release(self) -> None:
-        """Free the memory of what was read."""
+        """Free the memory of the values that were read."""
         for array in self._arrays.values():
             array.release()
