@@ -137,7 +137,7 @@ class RunOptions:
     )
     bucket_list: tuple[int, ...] = setting((), "up to four lengths that batches are padded to; default: chosen from the data", minimum=1)
     seed: int = setting(1, "seed of initial weights, data order and dropout", minimum=0, maximum=2**32 - 1)
-    use_recompute: bool = setting(False, "save memory: keep only the layers' inputs for the backward pass and compute the rest again")
+    use_recompute: bool = setting(False, "save memory: keep only the layers' inputs for the backward pass and recompute the rest")
     batch_in_tokens: bool = setting(False, "batch sizes are given in tokens, seq_length of which make a row")
     use_flash_attention: bool = setting(
         True, "compute attention in one kernel: on Ascend, in float16 and bfloat16, with absolute positions"

@@ -214,9 +214,9 @@ def _make_parser() -> Parser:
 
     hccn_file: dict[str, Any] = {"metavar": "FILE", "help": f"a hccn.conf, lines address_N=IP [hccn_tool is asked, then {hccn.CONFIG}]"}
     generated = add(_run_generate, "write the table of this server: hccl_{n}p_{ids}_{ip}.json")
-    generated.add_argument("--device_num", metavar="[A,B)", default="[0,8)", help="devices from A up to, but without, B [[0,8)]")
+    generated.add_argument("--device_num", metavar="[A,B)", default="[0,8)", help="devices from A to B - 1 [[0,8)]")
     generated.add_argument("--visible_devices", metavar="IDS", help=_VISIBLE)
-    generated.add_argument("--server_ip", metavar="IP", help="address by which other servers reach this one [that of the route out]")
+    generated.add_argument("--server_ip", metavar="IP", help="address by which other servers reach this one [that of the default route]")
     generated.add_argument("--hccn_config_file", **hccn_file)
     generated.add_argument("--no_device_ip", action="store_true", help="leave out device addresses: one server or super pod needs none")
     generated.add_argument("--version", choices=VERSIONS, default=VERSIONS[0], help="1.2 for a server of a super pod (Atlas A3) [1.0]")

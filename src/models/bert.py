@@ -67,11 +67,11 @@ class SelfAttention(nn.Cell):
     def __init__(self, config: ModelConfig, device: DeviceSettings, stream: int):
         super().__init__()
         compute_type = getattr(mindspore, device.compute_type)
-        size, spread = config.hidden_size, config.initializer_range
-        self.query = Linear(size, size, spread, compute_type, device.aclnn)
-        self.key = Linear(size, size, spread, compute_type, device.aclnn)
-        self.value = Linear(size, size, spread, compute_type, device.aclnn)
-        self.output = Linear(size, size, spread, compute_type, device.aclnn)
+        size, init_range = config.hidden_size, config.initializer_range
+        self.query = Linear(size, size, init_range, compute_type, device.aclnn)
+        self.key = Linear(size, size, init_range, compute_type, device.aclnn)
+        self.value = Linear(size, size, init_range, compute_type, device.aclnn)
+        self.output = Linear(size, size, init_range, compute_type, device.aclnn)
         self.positions = make_positions(config, device)
         self.swap = SwapMiddle(device)
         self.softmax = MaskedSoftmax(device)
@@ -126,13 +126,13 @@ class Layer(nn.Cell):
     def __init__(self, config: ModelConfig, device: DeviceSettings, number: int):
         super().__init__()
         compute_type = getattr(mindspore, device.compute_type)
-        size, inner, spread = config.hidden_size, config.intermediate_size, config.initializer_range
+        size, inner, init_range = config.hidden_size, config.intermediate_size, config.initializer_range
         stream = HEAD_STREAM + 1 + 3 * number
         self.attention = SelfAttention(config, device, stream)
         self.attention_norm = LayerNorm(size, config.layer_norm_eps, device)
-        self.intermediate = Linear(size, inner, spread, compute_type, device.aclnn)
+        self.intermediate = Linear(size, inner, init_range, compute_type, device.aclnn)
         self.activation = Activation(config.hidden_act, device)
-        self.output = Linear(inner, size, spread, compute_type, device.aclnn)
+        self.output = Linear(inner, size, init_range, compute_type, device.aclnn)
         self.output_norm = LayerNorm(size, config.layer_norm_eps, device)
         self.attention_dropout = Dropout(config.hidden_dropout_prob, stream + 1, device)
         self.output_dropout = Dropout(config.hidden_dropout_prob, stream + 2, device)

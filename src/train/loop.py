@@ -152,10 +152,10 @@ def choose_sink(config: Any, batches: int) -> int:
     """The micro-batches per device call: those of data_sink_steps updates, or the next smaller number that divides `batches`."""
     if not config.device.data_sink:
         return 1
-    asked = config.data_sink_steps * config.accumulation_steps
-    taken = next(number for number in range(min(asked, batches), 0, -1) if batches % number == 0)
-    if taken != asked:
-        logger.warning(f"data_sink_steps: {asked} batches at a time do not divide {batches}; {taken} are taken")
+    requested = config.data_sink_steps * config.accumulation_steps
+    taken = next(number for number in range(min(requested, batches), 0, -1) if batches % number == 0)
+    if taken != requested:
+        logger.warning(f"data_sink_steps: {requested} batches at a time do not divide {batches}; {taken} are taken")
     return taken
 
 
@@ -165,8 +165,8 @@ def _plan_training(config: Any, lengths: np.ndarray, batch: int) -> TrainingPlan
     one_length = (config.seq_length,) if config.device.data_sink else ()
     buckets = config.bucket_list or one_length or choose_buckets(lengths, batch, config.seed, shuffle, config.device.length_multiple)
     if config.drops_short_batch and len(lengths) < batch:
-        asked = f"train_batch_size={config.train_batch_size}"
-        raise ValueError(f"{asked}: a step has {batch} rows, but the training set has {len(lengths)}: not one whole batch")
+        batch_setting = f"train_batch_size={config.train_batch_size}"
+        raise ValueError(f"{batch_setting}: a step has {batch} rows, but the training set has {len(lengths)}: not one whole batch")
     plan = TrainingPlan(
         lengths,
         buckets,

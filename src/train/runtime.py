@@ -197,12 +197,12 @@ def find_chip(given: str | None, target: str) -> str | None:
         if given:
             logger.warning(f"ascend_chip={given} has no effect: the device is {target}")
         return None
-    told = MSContext.get_instance().get_ascend_soc_version()  # "" in a dry run
-    chip = _CHIPS.get(told)
+    reported = MSContext.get_instance().get_ascend_soc_version()  # "" in a dry run
+    chip = _CHIPS.get(reported)
     if given and chip and given != chip:
         raise ValueError(f"ascend_chip={given}: the chip of this machine is {chip}")
     if not given and not chip:
-        logger.warning(f"the framework calls the chip '{told}', which is not known here: taken as 910B; --ascend_chip tells another")
+        logger.warning(f"the framework calls the chip '{reported}', which is not known here: taken as 910B; --ascend_chip tells another")
     return chip or given or "910B"
 
 

@@ -21,7 +21,7 @@ class NerOptions(FineTuneOptions):
     TRAINED_WITH = ("seq_length", "use_crf", "with_lstm", "crf_constraints", "class_filter", "tagged_pieces")
     task_name = "ner"
 
-    use_crf: bool = setting(False, "score the tags of a sentence together by a CRF")
+    use_crf: bool = setting(False, "score the tags of a sentence together, with a CRF")
     with_lstm: bool = setting(False, "add a BiLSTM between encoder and tags")
     crf_constraints: bool = setting(True, "forbid transitions of the CRF that the tag scheme does not allow")
     tagged_pieces: str = setting(
@@ -41,11 +41,11 @@ class NerOptions(FineTuneOptions):
     )
     label2id_file_path: str | None = setting(
         None,
-        "file of entity types (tags follow in the model zoo's order) or tags, one a line, or JSON {tag: id}; default: the training file's",
+        "file of entity types (tags in the model zoo's order) or tags, one per line, or JSON {tag: id}; default: the training file's",
     )
     tag_scheme: str | None = setting(None, "scheme of the tags if no label file lists them; default: the data's own, else BIO", SCHEMES)
     class_filter: tuple[str, ...] = setting((), "elements of an MSRA XML file that count as entities, such as NAMEX; default: all")
-    predict_text_file_path: str | None = setting(None, "raw text to predict, one sentence a line")
+    predict_text_file_path: str | None = setting(None, "raw text to predict, one sentence per line")
     epoch_num: float = setting(5.0, "passes over the training set", above=0)
     output_dir: str = setting("./ner_finetune", "folder of everything that is written")
     labels: tuple[str, ...] = setting((), "tags in id order; default: see label2id_file_path")

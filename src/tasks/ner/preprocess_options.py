@@ -15,7 +15,7 @@ class PreprocessingOptions:
     vocab_file: str = setting("", "vocabulary, one token a line")
     save_path: str = setting("./my.mindrecord", "the MindRecord to write")
     label2id: str = setting(
-        "", "file of entity types (tags then follow in the model zoo's order) or of tags, one a line, or JSON {tag: id}"
+        "", "file of entity types (tags then follow in the model zoo's order) or of tags, one per line, or JSON {tag: id}"
     )
     max_seq_len: int = setting(128, "tokens in a row; longer sentences are cut", minimum=3, maximum=32768)
     class_filter: tuple[str, ...] = setting((), "elements of an XML file that count as entities, such as NAMEX; default: all")

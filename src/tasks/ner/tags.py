@@ -152,16 +152,16 @@ class TagSet:
         Raises:
             ValueError: a span beyond the sequence, an unknown type, or a tag that the set lacks.
         """
-        label_ids, done = [self._ids[OUTSIDE, ""]] * length, 0
+        label_ids, previous_end = [self._ids[OUTSIDE, ""]] * length, 0
         for entity_type, start, end in sorted(spans, key=lambda span: span[1]):
             if not 0 <= start < end <= length:
                 raise ValueError(f"entity {entity_type} from {start} to {end} in a sequence of {length}")
-            assert start >= done, "entities overlap"
+            assert start >= previous_end, "entities overlap"
             prefixes = spell(self._letters.get(entity_type, ""), end - start, _inner(self.scheme))
             if start and _continues(self._tags[label_ids[start - 1]], (prefixes[0], entity_type)):
                 prefixes = "B" + prefixes[1:]  # the set has no B, or the prefix would already be B; hence _find_id raises
             label_ids[start:end] = [self._find_id(prefix, entity_type) for prefix in prefixes]
-            done = end
+            previous_end = end
         return label_ids
 
     def _find_id(self, prefix, entity_type):

@@ -107,7 +107,7 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
     enable_global_norm: bool = setting(False, "clip by one norm over all gradients; false: as optimizer.clip says")
     data_dir: str | None = setting(None, "records to train on: a folder or a file, MindRecord or TFRecord")
     masking: str = setting(
-        "static", "which tokens are masked; static: as in the records; dynamic: drawn anew in each epoch", ("static", "dynamic")
+        "static", "which tokens are masked; static: as in the records; dynamic: new ones in each epoch", ("static", "dynamic")
     )
     masked_lm_prob: float = setting(0.15, "share of the tokens that dynamic masking masks", above=0, maximum=1)
     train_with_eval: bool = setting(False, "evaluate on eval_data_dir during training")
