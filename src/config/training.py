@@ -174,17 +174,17 @@ class RunOptions:
         length = coerce(tree.get("seq_length", getattr(cls, "seq_length", None)), int | None, "seq_length", {})
         if not length or length < 0:
             raise ValueError("batch_in_tokens=true: give --seq_length, the tokens of a row")
-        told = []
+        sizes = []
         for key in cls.BATCH_SIZES:
             if key not in tree:
-                told.append(f"{key}={getattr(cls, key)} rows, the default")
+                sizes.append(f"{key}={getattr(cls, key)} rows, the default")
                 continue
             tokens = coerce(tree[key], int, key, {"minimum": 1})
             if tokens < length:
                 raise ValueError(f"{key}={tokens}: batch_in_tokens=true counts tokens, and a row has seq_length={length} of them")
             tree[key] = tokens // length
-            told.append(f"{key}={tree[key]} rows, {tokens} tokens by seq_length={length}")
-        logger.info(f"batch_in_tokens=true: {'; '.join(told)}")
+            sizes.append(f"{key}={tree[key]} rows, {tokens} tokens by seq_length={length}")
+        logger.info(f"batch_in_tokens=true: {'; '.join(sizes)}")
 
     def check_length(self, key: str, length: int) -> None:
         """Raise a ValueError that names `key` if the network has no positions for `length` tokens."""

@@ -99,8 +99,8 @@ def encode_sentences(
         except ValueError as error:
             if not windows:
                 raise ValueError(f"{path}:{sentence.line}: {error}") from None
-            spans, untold = _choose_told(tag_set, spans, tagged)
-            report.unaligned += [(number, Entity(kind, starts[first], ends[end - 1]), NO_TAGS) for kind, first, end in untold]
+            spans, others = _choose_told(tag_set, spans, tagged)
+            report.unaligned += [(number, Entity(kind, starts[first], ends[end - 1]), NO_TAGS) for kind, first, end in others]
             labels = _label(tag_set, spans, tagged)
         if windows:
             row_starts = _window_starts(len(ids), room)
@@ -220,14 +220,14 @@ def _label(tag_set, spans, tagged):
 
 def _choose_told(tag_set, spans, tagged):
     """The spans that the tag set can express together, and the others."""
-    told, untold = [], []
+    expressible, others = [], []
     for span in sorted(spans, key=lambda span: span.start):
         try:
-            _label(tag_set, [*told, span], tagged)
-            told.append(span)
+            _label(tag_set, [*expressible, span], tagged)
+            expressible.append(span)
         except ValueError:
-            untold.append(span)
-    return told, untold
+            others.append(span)
+    return expressible, others
 
 
 def _label_window(tag_set, spans, first, tagged):

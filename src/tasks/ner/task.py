@@ -123,13 +123,13 @@ def _check_description(config, path):
     """Raise a ValueError if records were made with other tags, vocabulary or tokenizer; old records name only the casing."""
     if not is_record_file(path):
         return
-    told = read_description(path)
-    if told.get("labels") and tuple(told["labels"]) != config.labels:
-        raise ValueError(f"{path}: made with the tags {shorten(told['labels'])}; here they are {shorten(config.labels)}")
-    if told.get("vocabulary") and told["vocabulary"] != fingerprint(read_vocabulary(config.vocab_file_path)):
+    description = read_description(path)
+    if description.get("labels") and tuple(description["labels"]) != config.labels:
+        raise ValueError(f"{path}: made with the tags {shorten(description['labels'])}; here they are {shorten(config.labels)}")
+    if description.get("vocabulary") and description["vocabulary"] != fingerprint(read_vocabulary(config.vocab_file_path)):
         raise ValueError(f"{path}: made with another vocabulary than {config.vocab_file_path}")
     here = Tokenizer(config.vocab_file_path, config.do_lower_case).description
-    before = told.get("tokenizer", here | {"do_lower_case": told.get("do_lower_case", here["do_lower_case"])})
+    before = description.get("tokenizer", here | {"do_lower_case": description.get("do_lower_case", here["do_lower_case"])})
     if before != here:
         key = min(key for key in before | here if before.get(key) != here.get(key))
         raise ValueError(
