@@ -153,7 +153,7 @@ def test_minilm_equals_hugging_face(encoder):
     ids, mask = golden["ids"].astype(np.int32), golden["mask"].astype(np.int32)
     tokens = start(onnx_graph.build(model, arrays, TASKS["ner"]))(ids, mask, np.zeros_like(ids))[0]
     pooled = start(onnx_graph.build(model, arrays, TASKS["classifier"]))(ids, mask, np.zeros_like(ids))[0]
-    # the bound of docs/benchmarks/parity.md
+    # the bound of docs/benchmarks/2026-11-21.md
     assert np.abs(tokens[:, :, ::16] - golden["sequence"])[mask.astype(bool)].max() <= 2e-5
     assert np.abs(pooled[:, ::4] - golden["pooled"]).max() <= 2e-5
 

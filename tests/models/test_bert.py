@@ -44,7 +44,7 @@ def test_minilm_equals_hugging_face(encoder):
     model_files.load_weights(network, encoder, whole=False)
     sequence, pooled = network.bert.set_train(False)(*tensors(golden["ids"], golden["mask"], np.zeros_like(golden["ids"])))
     real = golden["mask"].astype(bool)
-    # the bound of docs/benchmarks/parity.md
+    # the bound of docs/benchmarks/2026-11-21.md
     assert np.abs(sequence.asnumpy()[:, :, ::16] - golden["sequence"])[real].max() <= 2e-5
     assert np.abs(pooled.asnumpy()[:, ::4] - golden["pooled"]).max() <= 2e-5
 
