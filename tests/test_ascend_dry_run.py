@@ -34,11 +34,11 @@ def _why_not():
 NEEDS_TOOL = pytest.mark.skipif(bool(_why_not()), reason=_why_not() or "-")
 
 
-def try_ascend(folder, *command, code=0, **environ):
-    """What a command's compilation for Ascend tells; the command must end with `code`."""
+def try_ascend(folder, *command, code=0, options=(), **environ):
+    """What a command's compilation for Ascend tells; the command must end with `code`; options are the script's."""
     report = folder / "report.json"
     before = set(os.listdir(ROOT))
-    options = ["--json", report, "--time_limit", TIME_LIMIT]
+    options = ["--json", report, "--time_limit", TIME_LIMIT, *options]
     words = [str(word) for word in ("bash", "scripts/try_ascend.sh", *options, sys.executable, *command)]
     done = subprocess.run(words, cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, timeout=TIME_LIMIT + 60)
     assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
@@ -162,6 +162,27 @@ def test_an_operator_without_an_ascend_kernel_is_named(tmp_path):
     assert try_ascend(tmp_path, script, code=1)["without_kernel"] == ["FloatStatus"]
 
 
+UNCOMPILED = """
+import mindspore
+from mindspore import nn
+mindspore.set_context(mode=mindspore.GRAPH_MODE)
+mindspore.set_device("Ascend")
+class Network(nn.Cell):
+    def construct(self, x):
+        return x.absent_method()
+Network()(mindspore.Tensor([1.0]))
+"""
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
+def test_what_the_front_end_cannot_compile_leaves_no_file(tmp_path):
+    script = tmp_path / "uncompiled.py"
+    script.write_text(UNCOMPILED, encoding="utf-8")
+    assert try_ascend(tmp_path, script, code=1, options=["--output_dir", tmp_path / "kept"])["networks"] == []
+    assert list((tmp_path / "kept").rglob("analyze_fail.ir"))
+
+
 @NEEDS_TOOL
 def test_pretraining_with_lamb_has_a_kernel_for_every_operator(pretrain):
     report = pretrain(optimizer__name="Lamb")
@@ -170,6 +191,7 @@ def test_pretraining_with_lamb_has_a_kernel_for_every_operator(pretrain):
     update = next(graph for graph in step["graphs"] if "✓" in graph["function"])
     assert any("Mat" in name or name == "Dense" for name in forward["operators"]) and update["operators"]["Sqrt"]
     assert step["fewest_launches"] < step["launches"] == sum(graph["launches"] for graph in step["graphs"] if "✗" not in graph["function"])
+    assert update["aclop"] == update["operators"]["AssignAdd"] == 1  # the number of updates
     assert 0 < report["peak_memory"]["tensors"] <= report["peak_memory"]["with_gaps"]
 
 
@@ -278,6 +300,47 @@ def test_an_export_compiles_and_its_graph_runs_on_the_cpu(finetune, tmp_path):
     find_network(try_ascend(tmp_path, *command, "--file_format", "MINDIR", "--device_target", "Ascend"), "Classifier")
     (logits,) = MindirGraph(tmp_path / "bundle/model.mindir").run(*np.ones((3, 2, 5), np.int32))
     assert logits.shape == (2, 2)
+
+
+@pytest.fixture
+def stand_ins(monkeypatch, tmp_path):
+    """No library is made, so that any processor and MindSpore will do; nothing is compiled then."""
+    monkeypatch.setattr(cann_stand_ins, "prepare", lambda: tmp_path / "cann/lib64")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["false"], []),
+        (["true"], ["error: nothing was compiled for Ascend; the command needs --device_target Ascend"]),
+    ],
+)
+def test_of_a_command_that_failed_itself_nothing_is_said(stand_ins, capsys, command, words):
+    assert ascend.main(command) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.splitlines() == words
+
+
+def test_that_no_operator_lacks_a_kernel_is_said_after_a_whole_run_alone():
+    found = read_lines("\n".join(line for line in LOG.splitlines() if "TryBackoffCpu" not in line))
+    line = "operators without an Ascend kernel: none"
+    assert line in found.lines() and line not in found.lines(finished=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--json", "."], "error: --json .: is a folder; a file is expected"),
+        (["--json", "setup/report.json"], "error: setup: File exists"),
+        (["--time_limit", "0"], "--time_limit: 0: a whole number from 1 is expected"),
+        (["--time_limit", "-1"], "--time_limit: -1: a whole number from 1 is expected"),
+    ],
+)
+def test_bad_options_end_before_the_command_begins(stand_ins, monkeypatch, tmp_path, capsys, options, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "setup").touch()
+    assert exit_code(ascend.main, [*options, "touch", "ran"]) == 2
+    assert words in capsys.readouterr().err and not (tmp_path / "ran").exists()
 
 
 LOG = """\
