@@ -224,6 +224,24 @@ def test_graph_fusion_makes_fewer_launches_than_kernels_selected(pretrain):
 
 @pytest.mark.slow
 @NEEDS_TOOL
+def test_attention_is_one_kernel_where_the_head_size_allows_it(pretrain, data, tmp_path):
+    shape = {**json.loads((data / "bert_config.json").read_text(encoding="utf-8")), "hidden_size": 32}
+    (tmp_path / "wide.json").write_text(json.dumps(shape), encoding="utf-8")
+    (step,) = find_network(pretrain(optimizer__name="Momentum", bert_config_file=tmp_path / "wide.json"), "TrainStep")
+    names = {name for graph in step["graphs"] for name in graph["operators"]}
+    assert {"FlashAttentionScore", "FlashAttentionScoreGrad"} <= names
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
+def test_a_chip_that_saturates_is_asked_for_its_overflow_status(pretrain):
+    (step,) = find_network(pretrain(optimizer__name="Momentum", ascend_chip="910A"), "TrainStep")
+    counts = [sum(graph["operators"].get(f"NPU{word}FloatStatusV2", 0) for graph in step["graphs"]) for word in ("Clear", "Get")]
+    assert counts == [1, 1]
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
 def test_data_sink_compiles(pretrain):
     report = pretrain(optimizer__name="AdamWeightDecay", enable_data_sink="true", data_sink_steps=2)
     (step,) = find_network(report, "DataWrapper")  # the framework's name for a step that takes its data from a queue on the device
