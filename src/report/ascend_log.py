@@ -98,7 +98,7 @@ class DryRun:
         entry = _ENTRY.match(line)
         if entry is None:
             continues = self._value_open
-            self._value_open = continues and ")" not in line
+            self._value_open = continues and (")" not in line or line.endswith("value="))  # an entry may have several values
             return continues
         self._value_open = line.endswith("value=")
         process = entry[1]
