@@ -6,8 +6,8 @@ BERT-base, batch 256, 128 tokens, float16, one row of CASES after the other by b
 scripts/try_ascend.sh, whose --json report is read. Prints one JSON line a case: kernels that are selected forward and backward, in the
 update and in the small graphs beside them, those of all that are aclop, by name, launches of a whole update, and MB of tensors at the
 peak, without and with gaps. O1 fuses after the selection: launches alone tell. Exits 1 where a figure has grown by more than a tenth of
-the one in ascend_kernels.json, which `--record` writes, or is above the GOALS. A dry run computes nothing: this says nothing of numbers
-or of speed.
+the one in ascend_kernels.json, which `--record` writes, is above the GOALS, or has none recorded. A dry run computes nothing: this says
+nothing of numbers or of speed.
 """
 
 import argparse
@@ -98,6 +98,9 @@ def main():
     for case in options.cases:
         key = f"{case}; {options.layers} layers"
         found = measure(options.dry_run, case, options.layers)
+        if not options.record and key not in recorded:
+            print(f"error: {key}: nothing is recorded in {RECORD.name}; --record does so", file=sys.stderr)
+            failed = True
         worse = grown({} if options.record else recorded.get(key, {}), found, GOALS.get(case, {}))
         failed |= bool(worse)
         print(json.dumps({"case": key, **found, "grown": worse}, ensure_ascii=False), flush=True)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, TINY, WORDS, exit_code, write_table
 
+from src.bundle.graphs import MindirGraph
 from src.launch import cann_stand_ins
 from src.ranks import RankInfo
 from src.report import ascend
@@ -33,11 +34,11 @@ def _why_not():
 NEEDS_TOOL = pytest.mark.skipif(bool(_why_not()), reason=_why_not() or "-")
 
 
-def try_ascend(folder, *command, code=0, **environ):
-    """What a command's compilation for Ascend tells; the command must end with `code`."""
+def try_ascend(folder, *command, code=0, options=(), **environ):
+    """What a command's compilation for Ascend tells; the command must end with `code`; options are the script's."""
     report = folder / "report.json"
     before = set(os.listdir(ROOT))
-    options = ["--json", report, "--time_limit", TIME_LIMIT]
+    options = ["--json", report, "--time_limit", TIME_LIMIT, *options]
     words = [str(word) for word in ("bash", "scripts/try_ascend.sh", *options, sys.executable, *command)]
     done = subprocess.run(words, cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, timeout=TIME_LIMIT + 60)
     assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
@@ -161,6 +162,27 @@ def test_an_operator_without_an_ascend_kernel_is_named(tmp_path):
     assert try_ascend(tmp_path, script, code=1)["without_kernel"] == ["FloatStatus"]
 
 
+UNCOMPILED = """
+import mindspore
+from mindspore import nn
+mindspore.set_context(mode=mindspore.GRAPH_MODE)
+mindspore.set_device("Ascend")
+class Network(nn.Cell):
+    def construct(self, x):
+        return x.absent_method()
+Network()(mindspore.Tensor([1.0]))
+"""
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
+def test_what_the_front_end_cannot_compile_leaves_no_file(tmp_path):
+    script = tmp_path / "uncompiled.py"
+    script.write_text(UNCOMPILED, encoding="utf-8")
+    assert try_ascend(tmp_path, script, code=1, options=["--output_dir", tmp_path / "kept"])["networks"] == []
+    assert list((tmp_path / "kept").rglob("analyze_fail.ir"))
+
+
 @NEEDS_TOOL
 def test_pretraining_with_lamb_has_a_kernel_for_every_operator(pretrain):
     report = pretrain(optimizer__name="Lamb")
@@ -169,6 +191,7 @@ def test_pretraining_with_lamb_has_a_kernel_for_every_operator(pretrain):
     update = next(graph for graph in step["graphs"] if "✓" in graph["function"])
     assert any("Mat" in name or name == "Dense" for name in forward["operators"]) and update["operators"]["Sqrt"]
     assert step["fewest_launches"] < step["launches"] == sum(graph["launches"] for graph in step["graphs"] if "✗" not in graph["function"])
+    assert update["aclop"] == update["operators"]["AssignAdd"] == 1  # the number of updates
     assert 0 < report["peak_memory"]["tensors"] <= report["peak_memory"]["with_gaps"]
 
 
@@ -197,6 +220,24 @@ def test_graph_fusion_makes_fewer_launches_than_kernels_selected(pretrain):
     (step,) = find_network(pretrain(optimizer__name="AdamWeightDecay", jit_level="O1"), "TrainStep")
     assert any(name.startswith("GraphKernel") for graph in step["graphs"] for name in graph["operators"])
     assert step["launches"] < sum(graph["aclnn"] + graph["aclop"] for graph in step["graphs"])
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
+def test_attention_is_one_kernel_where_the_head_size_allows_it(pretrain, data, tmp_path):
+    shape = {**json.loads((data / "bert_config.json").read_text(encoding="utf-8")), "hidden_size": 32}
+    (tmp_path / "wide.json").write_text(json.dumps(shape), encoding="utf-8")
+    (step,) = find_network(pretrain(optimizer__name="Momentum", bert_config_file=tmp_path / "wide.json"), "TrainStep")
+    names = {name for graph in step["graphs"] for name in graph["operators"]}
+    assert {"FlashAttentionScore", "FlashAttentionScoreGrad"} <= names
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
+def test_a_chip_that_saturates_is_asked_for_its_overflow_status(pretrain):
+    (step,) = find_network(pretrain(optimizer__name="Momentum", ascend_chip="910A"), "TrainStep")
+    counts = [sum(graph["operators"].get(f"NPU{word}FloatStatusV2", 0) for graph in step["graphs"]) for word in ("Clear", "Get")]
+    assert counts == [1, 1]
 
 
 @pytest.mark.slow
@@ -271,12 +312,53 @@ def test_evaluation_of_pretraining_compiles(pretrain, records, data, tmp_path):
 
 @pytest.mark.slow
 @NEEDS_TOOL
-def test_an_export_compiles_for_one_shape(finetune, tmp_path):
-    """Then a dry run ends: the exported graph takes any batch and length, which needs values that nothing has computed."""
+def test_an_export_compiles_and_its_graph_runs_on_the_cpu(finetune, tmp_path):
     finetune("classifier", ("train",), "classes.tsv", task_name="custom", columns="text_a=text,label=label")
     command = ["-m", "src.export", "--task", "classifier", "--checkpoint", tmp_path / "out", "--output", tmp_path / "bundle"]
-    report = try_ascend(tmp_path, *command, "--file_format", "MINDIR", "--device_target", "Ascend", code=1)
-    assert report["networks"][0]["launches"] > 30 and report["without_kernel"] == []
+    find_network(try_ascend(tmp_path, *command, "--file_format", "MINDIR", "--device_target", "Ascend"), "Classifier")
+    (logits,) = MindirGraph(tmp_path / "bundle/model.mindir").run(*np.ones((3, 2, 5), np.int32))
+    assert logits.shape == (2, 2)
+
+
+@pytest.fixture
+def stand_ins(monkeypatch, tmp_path):
+    """No library is made, so that any processor and MindSpore will do; nothing is compiled then."""
+    monkeypatch.setattr(cann_stand_ins, "prepare", lambda: tmp_path / "cann/lib64")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["false"], []),
+        (["true"], ["error: nothing was compiled for Ascend; the command needs --device_target Ascend"]),
+    ],
+)
+def test_of_a_command_that_failed_itself_nothing_is_said(stand_ins, capsys, command, words):
+    assert ascend.main(command) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.splitlines() == words
+
+
+def test_that_no_operator_lacks_a_kernel_is_said_after_a_whole_run_alone():
+    found = read_lines("\n".join(line for line in LOG.splitlines() if "TryBackoffCpu" not in line))
+    line = "operators without an Ascend kernel: none"
+    assert line in found.lines() and line not in found.lines(finished=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--json", "."], "error: --json .: is a folder; a file is expected"),
+        (["--json", "setup/report.json"], "error: setup: File exists"),
+        (["--time_limit", "0"], "--time_limit: 0: a whole number from 1 is expected"),
+        (["--time_limit", "-1"], "--time_limit: -1: a whole number from 1 is expected"),
+    ],
+)
+def test_bad_options_end_before_the_command_begins(stand_ins, monkeypatch, tmp_path, capsys, options, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "setup").touch()
+    assert exit_code(ascend.main, [*options, "touch", "ran"]) == 2
+    assert words in capsys.readouterr().err and not (tmp_path / "ran").exists()
 
 
 LOG = """\
@@ -331,8 +413,11 @@ def test_what_a_command_says_itself_is_no_log():
 
 def test_the_value_of_a_tensor_is_log_to_its_end():
     entry = "[INFO] SESSION(7,7f,python):2026 [a.cc:1] CreateNewValueNode] Data sync for Tensor Tensor(shape=[2, 1], dtype=Float32, value="
+    second = " [ 1.0e+00]])} map to front node: ValueNode<Tensor> Tensor(shape=[2, 1], dtype=Float32, value="
+    value = ["[[ 1.0e+00]", " [ 1.0e+00]])}"]
     found = DryRun()
-    assert [found.read(line) for line in (entry, "[[ 1.0e+00]", " [ 1.0e+00]])", "saved out/ckpt")] == [True, True, True, False]
+    assert all(found.read(line) for line in (entry, value[0], second, *value))
+    assert not found.read("saved out/ckpt")
 
 
 def test_networks_of_several_processes_keep_apart():

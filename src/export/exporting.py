@@ -8,6 +8,7 @@ from typing import Any
 from src import signals
 from src.bundle import folder as bundle_folder
 from src.bundle.model import Bundle
+from src.config.training import DeviceSettings
 from src.export import mindir
 from src.export.comparison import compare
 from src.files import hidden_folder, move_whole
@@ -69,9 +70,8 @@ def export(
 
 
 def _make_network(task, config, path):
-    """The network with its weights, built from ops that every device has."""
-    plain = dataclasses.replace(config.device, compute_type="float32", native_library=None)
-    network = task.training.network(dataclasses.replace(config, device=plain))
+    """The network with its weights, built from ops that every device has (the defaults of DeviceSettings): bundles run it on the CPU."""
+    network = task.training.network(dataclasses.replace(config, device=DeviceSettings()))
     model_files.load_weights(network, path, whole=True)
     return network.set_train(False)
 

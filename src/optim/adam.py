@@ -1,6 +1,6 @@
 """Adam with decoupled weight decay, in Google's form and in PyTorch's."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from mindspore import Parameter, Tensor, ops
@@ -18,6 +18,7 @@ def _update_one(apply, rate, eps, beta1, beta2, decay_factor, decay, parameter, 
 
 
 def adam_step(
+    write: Callable,
     weight1: Tensor | float,
     weight2: Tensor | float,
     beta1: float,
@@ -27,17 +28,17 @@ def adam_step(
     moment2: Tensor,
     gradient: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Update the moments; returns m' / weight1 / (sqrt(v' / weight2) + eps), and a value that depends on the updates."""
+    """Update the moments by `write`; returns m' / weight1 / (sqrt(v' / weight2) + eps), and a value that depends on the updates."""
     new_moment1 = moment1 * beta1 + gradient * (1.0 - beta1)
     new_moment2 = moment2 * beta2 + gradient * gradient * (1.0 - beta2)
     step = new_moment1 / weight1 / (ops.sqrt(new_moment2 / weight2) + eps)
-    return step, ops.depend(ops.Assign()(moment1, new_moment1), ops.Assign()(moment2, new_moment2))
+    return step, ops.depend(write(moment1, new_moment1), write(moment2, new_moment2))
 
 
-@_update_rows.register("Function", "Tensor", *["Number"] * 6, *["Tensor"] * 5)
-@_update_rows.register("Function", *["Tensor"] * 3, *["Number"] * 4, *["Tensor"] * 5)
-def _update_rows_one(store, rate, weight1, weight2, beta1, beta2, eps, decay, parameter, moment1, moment2, gradient, factor):
-    step, done = adam_step(weight1, weight2, beta1, beta2, eps, moment1, moment2, gradient * factor)
+@_update_rows.register(*["Function"] * 2, "Tensor", *["Number"] * 6, *["Tensor"] * 5)
+@_update_rows.register(*["Function"] * 2, *["Tensor"] * 3, *["Number"] * 4, *["Tensor"] * 5)
+def _update_rows_one(store, write, rate, weight1, weight2, beta1, beta2, eps, decay, parameter, moment1, moment2, gradient, factor):
+    step, done = adam_step(write, weight1, weight2, beta1, beta2, eps, moment1, moment2, gradient * factor)
     if decay > 0.0:
         step = step + parameter * decay
     return ops.depend(store(parameter, parameter - step * rate), done)
@@ -85,7 +86,7 @@ class AdamWeightDecay(Optimizer):
     def apply(self, gradients: tuple[Tensor, ...], factors: tuple[Tensor, ...], rate: Tensor) -> tuple:
         if self.groups is not None:
             weight1, weight2 = self.weights()
-            update = ops.partial(_update_rows, self.store, rate, weight1, weight2, self.beta1, self.beta2, self.eps)
+            update = ops.partial(_update_rows, self.store, self.write, rate, weight1, weight2, self.beta1, self.beta2, self.eps)
             states = self.states(gradients, self.moments1, self.moments2)
             return self.finish(self.hyper_map(update, self.decay_rates, *states, gradients, factors))
         divisor1, divisor2 = self.divisors()

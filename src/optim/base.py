@@ -62,6 +62,7 @@ class Optimizer(nn.Cell):
         self.global_step = Parameter(Tensor(0, mindspore.int32), name="global_step", requires_grad=False)
         self.one_step, self.e = Tensor(1, mindspore.int32), Tensor(np.e, mindspore.float32)
         self.store = assign if self.groups is None else _hand_on
+        self.write = assign if self.groups is None else self.groups.copy  # of a moment
         self.norm = _whole_norm if self.groups is None else _row_norms
         self.hyper_map = ops.HyperMap()
 

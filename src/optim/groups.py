@@ -54,6 +54,7 @@ class Groups(nn.Cell):
         self.names = [[parameter.name for parameter in group] for group in groups]
         self.shapes = [[parameter.shape for parameter in group] for group in groups]
         self.shape_counts = tuple(tuple(Counter(shapes).values()) for shapes in self.shapes)
+        self.copy = copy
         self.hyper_map = ops.HyperMap()
 
     def zeros(self, prefix: str) -> ParameterTuple:

@@ -12,9 +12,11 @@ from src.optim.schedule import Schedule
 _update = ops.MultitypeFuncGraph("lamb_update")
 
 
-@_update.register(*["Function"] * 2, *["Tensor"] * 3, *["Number"] * 4, "Bool", *["Tensor"] * 5)
-def _update_one(norm, store, rate, weight1, weight2, beta1, beta2, eps, decay, adapts, parameter, moment1, moment2, gradient, factor):
-    step, done = adam_step(weight1, weight2, beta1, beta2, eps, moment1, moment2, gradient * factor)
+@_update.register(*["Function"] * 3, *["Tensor"] * 3, *["Number"] * 4, "Bool", *["Tensor"] * 5)
+def _update_one(
+    norm, store, write, rate, weight1, weight2, beta1, beta2, eps, decay, adapts, parameter, moment1, moment2, gradient, factor
+):
+    step, done = adam_step(write, weight1, weight2, beta1, beta2, eps, moment1, moment2, gradient * factor)
     if adapts:
         step = step + parameter * decay
         step = step * _trust_ratio(norm(parameter), norm(step))
@@ -54,6 +56,6 @@ class Lamb(Optimizer):
 
     def apply(self, gradients: tuple[Tensor, ...], factors: tuple[Tensor, ...], rate: Tensor) -> tuple:
         weight1, weight2 = self.moment_weight(self.logs[0]), self.moment_weight(self.logs[1])
-        update = ops.partial(_update, self.norm, self.store, rate, weight1, weight2, self.beta1, self.beta2, self.eps)
+        update = ops.partial(_update, self.norm, self.store, self.write, rate, weight1, weight2, self.beta1, self.beta2, self.eps)
         states = self.states(gradients, self.moments1, self.moments2)
         return self.finish(self.hyper_map(update, self.decay_rates, self.decaying, *states, gradients, factors))

@@ -10,10 +10,10 @@ from src.optim.schedule import Schedule
 _update = ops.MultitypeFuncGraph("momentum_update")
 
 
-@_update.register("Function", "Tensor", "Number", "Number", "Tensor", "Tensor", "Tensor", "Tensor")
-def _update_one(store, rate, momentum, decay, parameter, moment, gradient, factor):
+@_update.register("Function", "Function", "Tensor", "Number", "Number", "Tensor", "Tensor", "Tensor", "Tensor")
+def _update_one(store, write, rate, momentum, decay, parameter, moment, gradient, factor):
     new_moment = moment * momentum + gradient * factor + parameter * decay
-    return ops.depend(store(parameter, parameter - new_moment * rate), ops.Assign()(moment, new_moment))
+    return ops.depend(store(parameter, parameter - new_moment * rate), write(moment, new_moment))
 
 
 class Momentum(Optimizer):
@@ -27,6 +27,6 @@ class Momentum(Optimizer):
         self.moments = self.make_moments(*self.MOMENTS)
 
     def apply(self, gradients: tuple[Tensor, ...], factors: tuple[Tensor, ...], rate: Tensor) -> tuple:
-        update = ops.partial(_update, self.store, rate, self.momentum)
+        update = ops.partial(_update, self.store, self.write, rate, self.momentum)
         states = self.states(gradients, self.moments)
         return self.finish(self.hyper_map(update, self.decay_rates, *states, gradients, factors))

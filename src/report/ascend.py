@@ -22,7 +22,7 @@ from pathlib import Path
 
 from src import signals
 from src.cli import EXIT_BAD_INPUT, EXIT_CHECK_FAILED, Parser, bad_input_exits
-from src.files import write_text
+from src.files import make_folder, write_text
 from src.launch import cann_stand_ins
 from src.launch.children import end_with_parent
 from src.launch.commands import RANK_VARIABLES
@@ -32,6 +32,8 @@ from src.report.ascend_log import LOG_LEVELS, DryRun
 EXIT_TIMED_OUT = 124  # as of the command `timeout`
 _FUSED_FOR = "Ascend910B1"  # the chip that graph fusion (jit_level O1) asks for; a dry run has none
 _SCHEDULER = ("MS_SCHED_HOST", "MS_SCHED_PORT")  # with these set, the framework would wait for msrun's scheduler
+# variables with the folders of the framework's files; MS_OM_PATH takes analyze_fail.ir, what it could not compile
+_FOLDERS = ("MS_DEV_SAVE_GRAPHS_PATH", "MS_COMPILER_CACHE_PATH", "MS_OM_PATH", "ASCEND_WORK_PATH")
 _STATISTICS = re.compile(r"(Device MOC|MindSpore Used|MindSpore memory base|Used peak|Actual peak) .*\n|\n")  # printed by MindSpore at exit
 
 
@@ -39,26 +41,44 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser(prog="python -m src.report.ascend", description=__doc__)
     parser.add_argument("--json", metavar="FILE", help="write the report, and the kernels by operator, to this file")
     parser.add_argument("--output_dir", metavar="FOLDER", help="keep the framework's files and warnings here")
-    parser.add_argument("--time_limit", type=int, default=900, metavar="SECONDS", help="needed as a `while` on the device may never end")
+    parser.add_argument(
+        "--time_limit", type=_seconds, default=900, metavar="SECONDS", help="needed as a `while` on the device may never end"
+    )
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND...")
     with bad_input_exits():
         options = parser.parse_args(argv)
         if not options.command or options.command[0].startswith("-"):
             parser.error("a command is expected, such as: python run_pretrain.py --device_target Ascend ...")
+        if options.json:
+            _check_file(Path(options.json))
         libraries = cann_stand_ins.prepare()
         with ExitStack() as stack:
             folder = Path(options.output_dir or stack.enter_context(tempfile.TemporaryDirectory())).resolve()
             folder.mkdir(parents=True, exist_ok=True)
             code, found = run(options.command, folder, libraries, options.time_limit)
+        for line in found.lines(finished=code == 0):
+            print(line, flush=True)
         if options.json:
             text = json.dumps({"command": options.command, "exit_code": code, **found.describe()}, indent=1)
             write_text(options.json, f"{text}\n")
-    print("\n".join(found.lines()), flush=True)
     if code == EXIT_TIMED_OUT:
         print(f"error: the command had not ended after {options.time_limit} s", file=sys.stderr)
-    elif not found.networks:
+    elif code == 0 and not found.networks:
         print("error: nothing was compiled for Ascend; the command needs --device_target Ascend", file=sys.stderr)
     return code or (EXIT_CHECK_FAILED if found.without_kernel or not found.networks else 0)
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: a whole number from 1 is expected")
+    return int(text)
+
+
+def _check_file(path: Path) -> None:
+    """Raise an error now if the report could not be written to this path; its folder is made if absent."""
+    if path.is_dir():
+        raise ValueError(f"--json {path}: is a folder; a file is expected")
+    make_folder(path.parent)
 
 
 def run(command: list[str], folder: Path, libraries: Path, time_limit: float) -> tuple[int, DryRun]:
@@ -127,7 +147,7 @@ def environment(folder: Path, libraries: Path, environ: Mapping[str, str] = os.e
         "ASCEND_OPP_PATH": str(toolkit / "opp"),
         "GLOG_v": "2",
         "MS_SUBMODULE_LOG_v": f"{{{levels}}}",
-        **dict.fromkeys(("MS_DEV_SAVE_GRAPHS_PATH", "MS_COMPILER_CACHE_PATH", "ASCEND_WORK_PATH"), str(folder)),
+        **dict.fromkeys(_FOLDERS, str(folder)),
     }
 
 

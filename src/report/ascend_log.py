@@ -98,7 +98,7 @@ class DryRun:
         entry = _ENTRY.match(line)
         if entry is None:
             continues = self._value_open
-            self._value_open = continues and ")" not in line
+            self._value_open = continues and (")" not in line or line.endswith("value="))  # an entry may have several values
             return continues
         self._value_open = line.endswith("value=")
         process = entry[1]
@@ -146,8 +146,12 @@ class DryRun:
             "peak_memory": {"tensors": self.peak["peak"], "with_gaps": self.peak["actual"]},
         }
 
-    def lines(self) -> Iterator[str]:
-        """Everything but the counts by operator, as text."""
+    def lines(self, finished: bool = True) -> Iterator[str]:
+        """Everything but the counts by operator, as text.
+
+        Args:
+            finished: whether the command ended well; only then are the operators without a kernel known to be none.
+        """
         for network in self.networks:
             fewest, most = network.count_launches()
             skipped = f", {fewest} by the shorter side of each `if`" if fewest < most else ""
@@ -159,7 +163,8 @@ class DryRun:
             sizes = (f"{self.peak[name] / 2**20:.1f} MB {words}" for name, words in (("peak", "of tensors"), ("actual", "with gaps")))
             yield f"peak memory as planned: {', '.join(sizes)}"
             yield f"aclop operators: {', '.join(sorted(self.aclop)) or 'none'}"
-        yield f"operators without an Ascend kernel: {', '.join(sorted(self.without_kernel)) or 'none'}"
+        if self.without_kernel or finished and self.networks:
+            yield f"operators without an Ascend kernel: {', '.join(sorted(self.without_kernel)) or 'none'}"
 
 
 def _plain(name):

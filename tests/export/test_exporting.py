@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -5,12 +6,15 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
+from mindspore import Tensor
 from tiny_models import make_model, write_model
 
 from src import predict
 from src.bundle.model import Bundle
 from src.export import __main__ as export_command
 from src.export import comparison, exporting
+from src.tasks.task import TASKS
+from src.train import runtime
 
 pytest.importorskip("onnx", reason="onnx is not installed: pip install -r requirements-serve.txt")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install -r requirements-serve.txt")
@@ -54,6 +58,18 @@ def test_an_onnx_bundle_is_compared_and_answers(task, export):
             Bundle(folder)
     else:
         assert len(Bundle(folder).predict(INSTANCES[task])) == len(INSTANCES[task])
+
+
+def test_the_exported_network_of_an_ascend_has_ops_of_every_device(tmp_path):
+    write_model(tmp_path / "weights", make_model(), "tagger", trained_with={"seq_length": 24, "use_crf": True}, labels=TAGS)
+    flags = ["--task", "ner", "--checkpoint", f"{tmp_path}/weights", "--output", f"{tmp_path}/bundle", "--use_crf", "true"]
+    _, config = export_command._parse(flags)
+    config = dataclasses.replace(config, device=runtime.settings("Ascend"))
+    task = TASKS["ner"]
+    network = exporting._make_network(task, task.export.settle(config, tmp_path / "weights"), tmp_path / "weights")
+    assert not [cell for cell in network.cells_and_names() if type(cell[1]).__module__ == "src.models.ascend"]
+    path, *_ = network(*(Tensor(np.ones((2, 5), np.int32)) for _ in task.training.INPUTS))
+    assert path.shape[0] == 2
 
 
 @pytest.mark.slow
