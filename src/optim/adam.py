@@ -1,6 +1,7 @@
 """Adam with decoupled weight decay, in Google's form and in PyTorch's."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from mindspore import Parameter, Tensor, ops
@@ -44,17 +45,12 @@ def _update_rows_one(store, write, rate, weight1, weight2, beta1, beta2, eps, de
     return ops.depend(store(parameter, parameter - step * rate), done)
 
 
-class AdamWeightDecay(Optimizer):
-    """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p -= rate (m / (sqrt(v) + eps) + decay p).
+class AdamMoments(Optimizer):
+    """Base of the optimisers with Adam's moments: m and v, running means of gradient and squared gradient, of rates beta1 and beta2.
 
-    No bias correction, as BERT was trained. Source: google-research/bert, optimization.py.
-
-    The framework's primitive of the same name needs one pass over memory; groups take plain ops. The primitive's moments are to be
-    divided by d1, d2 = `divisors()` first. With d = sqrt(d2), that is done by rate d / d1, eps d and decay d1 / d:
-        rate d/d1 (m / (sqrt(v) + eps d) + decay d1/d p) = rate (m/d1 / (sqrt(v)/d + eps) + decay p)
+    Args:
+        eps: added to the root of v.
     """
-
-    MOMENTS = ("adam_m", "adam_v")
 
     def __init__(
         self,
@@ -68,10 +64,26 @@ class AdamWeightDecay(Optimizer):
     ):
         super().__init__(parameters, schedule, weight_decay, grouped)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
-        self.logs = logarithm(beta1), logarithm(beta2)
-        self.used_logs = logarithm(np.float32(beta1)), logarithm(np.float32(beta2))  # the primitive computes in float32
+        self.used_logs = logarithm(np.float32(beta1)), logarithm(np.float32(beta2))  # beta as kernels know it, in float32
         self.moments1 = self.make_moments(self.MOMENTS[0])
         self.moments2 = self.make_moments(self.MOMENTS[1])
+
+
+class AdamWeightDecay(AdamMoments):
+    """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p -= rate (m / (sqrt(v) + eps) + decay p).
+
+    No bias correction, as BERT was trained. Source: google-research/bert, optimization.py.
+
+    The framework's primitive of the same name needs one pass over memory; groups take plain ops. The primitive's moments are to be
+    divided by d1, d2 = `divisors()` first. With d = sqrt(d2), that is done by rate d / d1, eps d and decay d1 / d:
+        rate d/d1 (m / (sqrt(v) + eps d) + decay d1/d p) = rate (m/d1 / (sqrt(v)/d + eps) + decay p)
+    """
+
+    MOMENTS = ("adam_m", "adam_v")
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.logs = logarithm(self.beta1), logarithm(self.beta2)
         self.primitive = ops.AdamWeightDecay()
 
     def divisors(self) -> tuple[Tensor, Tensor]:

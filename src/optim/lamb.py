@@ -1,13 +1,8 @@
 """LAMB: Adam with the step of each parameter scaled to the norm of the parameter."""
 
-from collections.abc import Sequence
+from mindspore import Tensor, ops
 
-import numpy as np
-from mindspore import Parameter, Tensor, ops
-
-from src.optim.adam import adam_step
-from src.optim.base import Optimizer, logarithm
-from src.optim.schedule import Schedule
+from src.optim.adam import AdamMoments, adam_step
 
 _update = ops.MultitypeFuncGraph("lamb_update")
 
@@ -29,7 +24,7 @@ def _trust_ratio(parameter_norm, step_norm):
     return ops.where(both, parameter_norm / ops.maximum(step_norm, 1e-30), ops.ones_like(step_norm))
 
 
-class Lamb(Optimizer):
+class Lamb(AdamMoments):
     """u = m' / (sqrt(v') + eps) + decay p with bias-corrected m', v'; p -= rate |p| / |u| u.
 
     The ratio |p| / |u| is 1 where either norm is 0, and for biases and normalisation, which do not decay either.
@@ -38,24 +33,8 @@ class Lamb(Optimizer):
 
     MOMENTS = ("lamb_m", "lamb_v")
 
-    def __init__(
-        self,
-        parameters: Sequence[Parameter],
-        schedule: Schedule,
-        weight_decay: float,
-        beta1: float,
-        beta2: float,
-        eps: float,
-        grouped: bool = False,
-    ):
-        super().__init__(parameters, schedule, weight_decay, grouped)
-        self.beta1, self.beta2, self.eps = beta1, beta2, eps
-        self.logs = logarithm(np.float32(beta1)), logarithm(np.float32(beta2))  # as 1 - beta is computed
-        self.moments1 = self.make_moments(self.MOMENTS[0])
-        self.moments2 = self.make_moments(self.MOMENTS[1])
-
     def apply(self, gradients: tuple[Tensor, ...], factors: tuple[Tensor, ...], rate: Tensor) -> tuple:
-        weight1, weight2 = self.moment_weight(self.logs[0]), self.moment_weight(self.logs[1])
+        weight1, weight2 = self.moment_weight(self.used_logs[0]), self.moment_weight(self.used_logs[1])
         update = ops.partial(_update, self.norm, self.store, self.write, rate, weight1, weight2, self.beta1, self.beta2, self.eps)
         states = self.states(gradients, self.moments1, self.moments2)
         return self.finish(self.hyper_map(update, self.decay_rates, self.decaying, *states, gradients, factors))
