@@ -10,7 +10,6 @@ is the device's. Prints one JSON line; ends with another exit code where the mem
 import argparse
 import dataclasses
 import json
-import resource
 import statistics
 import sys
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import mindspore
 import numpy as np
 from mindspore import Tensor
+from peak_memory import peak_resident_bytes
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from src import framework
@@ -103,7 +103,7 @@ def main():
         begun = time.perf_counter()
         found = step(*batch)[0].asnumpy().item()
         seconds.append(time.perf_counter() - begun)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 if target == "CPU" else mindspore.runtime.max_memory_allocated()
+    peak = peak_resident_bytes() if target == "CPU" else mindspore.runtime.max_memory_allocated()
     result = {"device": target, "batch_size": options.batch_size, "peak_bytes": peak, "loss": found}
     print(
         json.dumps(result | {"first_step_s": round(seconds[0], 2), "sentences_per_s": options.batch_size / statistics.median(seconds[1:])})

@@ -8,12 +8,12 @@ gradient checkpointing. Prints one JSON line as memory_trial.py does.
 
 import argparse
 import json
-import resource
 import statistics
 import time
 from pathlib import Path
 
 import torch
+from peak_memory import peak_resident_bytes
 from transformers import BertConfig, BertForSequenceClassification
 
 
@@ -43,8 +43,7 @@ def main():
         optimizer.step()
         optimizer.zero_grad()
         seconds.append(time.perf_counter() - begun)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    result = {"device": "CPU", "batch_size": options.batch_size, "peak_bytes": peak, "loss": loss.item()}
+    result = {"device": "CPU", "batch_size": options.batch_size, "peak_bytes": peak_resident_bytes(), "loss": loss.item()}
     print(json.dumps(result | {"sentences_per_s": options.batch_size / statistics.median(seconds[1:])}))
 
 

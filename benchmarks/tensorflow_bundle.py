@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from peak_memory import peak_resident_bytes
 
 KINDS = ["float32", "float16", "float64", "int32", "int64", "int8", "uint8", "int16"]
 
@@ -48,8 +49,7 @@ def same(found, expected):
 
 
 def peak_mb():
-    """Of this process alone: what getrusage tells begins with its parent's."""
-    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) >> 10
+    return peak_resident_bytes() >> 20
 
 
 def run_ours(folder):
@@ -64,7 +64,11 @@ def run_ours(folder):
     peak = peak_mb()
     found = tensorflow.read(folder / "theirs")
     read = time.perf_counter()
-    result = {"our_write_s": round(written - start, 2), "our_read_s": round(read - written, 2), "our_peak_mb": [before, peak, peak_mb()]}
+    result = {
+        "our_write_s": round(written - start, 2),
+        "our_read_s": round(read - written, 2),
+        "our_peak_mb": [before, peak, peak_mb()],
+    }
     equal = set(found) == set(arrays) and all(same(found[name], arrays[name]) for name in arrays)
     print(json.dumps(result | {"ours_read_theirs": equal}))
 

@@ -135,7 +135,7 @@ def start_ranks(folder, name, ranks, jobs):
 
 def wait(started):
     process, logs = started
-    code = process.wait(timeout=300)
+    code = process.wait(timeout=900)
     assert code == 0, "\n".join(path.read_text(encoding="utf-8", errors="replace")[-2000:] for path in sorted(logs.glob("*.log")))
 
 
