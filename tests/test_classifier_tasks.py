@@ -127,6 +127,7 @@ def write_scores(path, rows, seed):
     path.write_text("".join(lines), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_regression_predicts_scores(job, tmp_path, capsys):
     folder = tmp_path / "stsb"
     folder.mkdir()
@@ -248,6 +249,7 @@ def test_the_commands_of_bert_multi_gpu_work_with_each_head(tmp_path, google_fla
     assert figures == {f"{name}.{suffix}" for name in kinds for suffix in ("png", "svg")}
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_tensorflow_wrote_starts_a_training(job, shared_file, capsys):
     prefix = shared_file("README.md").parent.parent / "checkpoints/keras_bert_tiny_tf/bert_model.ckpt"
     run_classifier.main(job(bert_config_file=None, vocab_file_path=None, init_checkpoint=prefix, epoch_num=None, train_steps=1))

@@ -210,6 +210,7 @@ def records(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_a_pretrained_network_is_evaluated_alike_in_every_form(pretrained, records, tmp_path):
     zoos = save_zoo(tmp_path / "zoo/checkpoint_bert-40_100.ckpt", pretrained.arrays)
     results = []

@@ -74,6 +74,7 @@ def test_a_run_leaves_the_documented_files(job, tmp_path, capsys):
     assert record["event"] == "predict"
 
 
+@pytest.mark.slow
 def test_evaluation_alone_takes_everything_from_the_run_folder(job, tmp_path):
     run_classifier.main(job(do_eval="true"))
     first = (tmp_path / "out/eval_results.json").read_text(encoding="utf-8")

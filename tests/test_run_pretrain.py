@@ -354,6 +354,7 @@ def test_what_else_has_changed_since_is_told(job, capsys):
     assert "resume: changed since: train_steps 2 -> 4, optimizer.learning_rate 0.01 -> 0.02" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_new_training_does_not_replace_the_checkpoints_of_another(job, tmp_path, capsys):
     run_pretrain.main(job(train_steps=2))
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
@@ -367,6 +368,7 @@ def test_two_trainings_do_not_share_a_folder(job, tmp_path, capsys):
         assert "out: another training writes here at this moment" in refusal(capsys, run_pretrain, job())
 
 
+@pytest.mark.slow
 def test_casing_is_that_of_the_records(corpus, job, tmp_path):
     make_records(corpus, "tfrecord", tmp_path / "cased.tfrecord", do_lower_case="false")
     run_pretrain.main(job(data_dir=tmp_path / "cased.tfrecord", train_steps=1))

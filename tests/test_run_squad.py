@@ -357,6 +357,7 @@ def test_records_with_their_questions_give_the_same_result(data, trained, tmp_pa
     assert_same_results(use(trained, tmp_path / "out", do_eval="true", **files), trained)
 
 
+@pytest.mark.slow
 def test_a_few_records_made_otherwise_are_taken_from_the_questions(data, trained, tmp_path):
     rows = for_evaluation(make_rows(TRAIN))
     rows["input_ids"][3, 1] = 1  # one of more than a hundred

@@ -32,7 +32,10 @@ def plain_ops(monkeypatch):
     monkeypatch.setattr(ascend, "_FLASH_MULTIPLE", 1)
 
 
-@pytest.mark.parametrize(("act", "device"), [("gelu", FLASH), ("gelu_new", ASCEND)], ids=["flash", "plain attention"])
+@pytest.mark.parametrize(
+    ("act", "device"),
+    [pytest.param("gelu", FLASH, id="flash"), pytest.param("gelu_new", ASCEND, id="plain attention", marks=pytest.mark.slow)],
+)
 def test_outputs_and_gradients_equal_hugging_face(act, device):
     assert_equals_golden(np.load(GOLDEN / "bert.npz"), act, ModelConfig(**TINY, hidden_act=act), device)
 

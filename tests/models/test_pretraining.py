@@ -123,7 +123,8 @@ def test_scores_sum_to_the_losses(golden):
     assert found["perplexity"] == pytest.approx(np.exp(numbers["masked_lm_loss"]), rel=1e-5)
 
 
-@pytest.mark.parametrize("parts", [pytest.param(2, marks=pytest.mark.slow), 4])
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", [2, 4])
 def test_micro_batches_with_unlike_masks_add_up_to_one_batch(parts, golden):
     numbers, network = golden
     columns = read_batch(numbers, 0)

@@ -76,6 +76,7 @@ def test_token_losses_are_those_of_labelled_tokens():
     assert count == 5 + 0.5 * 2
 
 
+@pytest.mark.slow
 def test_filler_rows_and_rows_without_labels_weigh_nothing():
     network = make_tagger(False, True)
     logits = network(*tensors(IDS, MASK, TYPES))

@@ -26,6 +26,7 @@ def write_texts(path, rows, seed):
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_task_from_outside_trains_evaluates_exports_and_serves(tmp_path, vocab_file):
     for split, rows in (("train", 64), ("dev", 16)):
         write_texts(tmp_path / f"{split}.txt", rows, rows)
