@@ -94,7 +94,7 @@ class PrecisionConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DeviceSettings:
-    """Settings that follow from the device; only `src.train.runtime.settings` makes them, and the config carries them."""
+    """Settings that follow from the device; `settings` of devices.py and of src/train/runtime.py make them, and the config carries them."""
 
     target: str = "CPU"
     compute_type: str = "float32"
