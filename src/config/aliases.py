@@ -145,19 +145,19 @@ def rename(tree: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
     groups = {key.partition(".")[0] for key in keys if "." in key}
     theirs = {key: name for key, name in find_aliases(keys).items() if key not in groups}
     others = find_others(keys)
-    renamed: dict[str, Any] = {}
-    for key, value in tree.items():
-        if key in IGNORED and key in others and not isinstance(value, dict):
-            logger.info(f"{key}={value} has no effect: {IGNORED[key]}")
-            continue
-        name = theirs.get(key, key)
-        group, _, leaf = name.rpartition(".")
-        if name != key and (name in tree or leaf in tree.get(group, {})):
-            raise ValueError(f"{key} and {name} are one setting; give one of them")
-        if group:
-            renamed[group] = {**tree.get(group, {}), **renamed.get(group, {}), leaf: value}
-        else:
-            renamed.setdefault(name, value)
+    renamed = {key: value for key, value in tree.items() if key not in theirs}
+    for key in [key for key in others if key in IGNORED and not isinstance(renamed.get(key, {}), dict)]:
+        logger.info(f"{key}={renamed.pop(key)} has no effect: {IGNORED[key]}")
+    givers: dict[str, str] = {}  # our name -> the key that gave it
+    for key in [key for key in tree if key in theirs]:
+        group, _, leaf = theirs[key].rpartition(".")
+        settings = renamed.setdefault(group, {}) if group else renamed
+        if not isinstance(settings, dict):
+            continue  # the loader refuses such a group
+        if leaf in settings:
+            raise ValueError(f"{key} and {givers.get(theirs[key], theirs[key])} are one setting; give one of them")
+        settings[leaf] = tree[key]
+        givers[theirs[key]] = key
     return renamed
 
 

@@ -231,9 +231,21 @@ def test_a_file_of_settings_may_use_the_other_names(tmp_path, caplog):
     assert "dataset_format=tfrecord has no effect: records are recognised by their content" in caplog.messages
 
 
-def test_one_setting_by_two_names_is_refused(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("batch_size: 4\ntrain_batch_size: 8\n", "batch_size and train_batch_size are one setting; give one of them"),
+        ("max_steps: 5\nnum_train_steps: 7\n", "num_train_steps and max_steps are one setting; give one of them"),
+        ("learning_rate: 1\noptimizer: {learning_rate: 2}\n", "learning_rate and optimizer.learning_rate are one setting"),
+        ("optimizer: Lamb\nlearning_rate: 0.001\n", "optimizer=Lamb: a group of settings is expected"),
+        ("optimizer:\nlearning_rate: 0.001\n", "optimizer=None: a group of settings is expected"),
+        ("precision: float16\nloss_scale_value: 8\n", "precision=float16: a group of settings is expected"),
+    ],
+)
+def test_one_setting_by_two_names_and_a_group_that_is_none_are_refused(text, message, tmp_path, capsys):
     path = tmp_path / "settings.yaml"
-    path.write_text("batch_size: 4\ntrain_batch_size: 8\n")
-    with pytest.raises(SystemExit):
+    path.write_text(text)
+    with pytest.raises(SystemExit) as caught:
         loader.load(PretrainOptions, ["--data_dir=x", f"--config_path={path}"])
-    assert f"{path}: batch_size and train_batch_size are one setting; give one of them" in capsys.readouterr().err
+    assert caught.value.code == 2
+    assert f"{path}: {message}" in capsys.readouterr().err
