@@ -78,7 +78,7 @@ IGNORED = {
     **dict.fromkeys(("cache_dir", "skip_cache"), _CACHE),
     "dataset_format": "records are recognised by their content",
     "eval_data_shuffle": "results do not depend on the order",
-    "num_class": "an answer has a first and a last token",
+    "num_class": "the task and its labels determine the outputs",
     "use_xla": "networks are always compiled",
     "use_apex": "the optimisers are this program's own",
     "iterations_per_loop": "the data goes to the device step by step",
@@ -119,7 +119,7 @@ COMPUTED = {
     "gradient_accumulation_steps": "1; --accumulation_steps asks for more, each with a batch of its own",
 }
 
-_NEEDED = {"validation_set_dir": "train_with_eval", "num_class": "max_answer_length"}  # only for a script that has the setting
+_NEEDED = {"validation_set_dir": "train_with_eval", "num_class": "do_train"}  # only for a script that has the setting
 _SCHEDULERS = {
     "linear_warmup_decay": {"optimizer.schedule": "polynomial", "optimizer.power": "1", "optimizer.end_learning_rate": "0"},
     "noam_decay": {"optimizer.schedule": "noam"},

@@ -155,6 +155,18 @@ class RunOptions:
         if len(self.bucket_list) > 4 or self.bucket_list != tuple(sorted(set(self.bucket_list))):
             raise ValueError(f"bucket_list={','.join(map(str, self.bucket_list))}: expected up to four lengths in ascending order")
 
+    TRAINED_WITH: ClassVar[tuple[str, ...]] = ()  # settings of the training that results depend on; they are kept beside the weights
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of classes or tags in id order, a setting of the tasks that have any."""
+        return ()
+
+    @property
+    def do_lower_case(self) -> bool | None:
+        """Whether text is lower-cased, a setting of fine-tuning; None: as the files beside the vocabulary say."""
+        return None
+
     def check_run(self) -> None:
         """Raise a ValueError if the settings do not say what the run does, and on which files."""
 

@@ -68,7 +68,7 @@ def _check(own):
     if seeds := sorted(Path(own.checkpoint).glob("seed-*/ckpt")):
         raise ValueError(f"{own.checkpoint}: was trained with several seeds: give one of them, such as --checkpoint {seeds[0].parent}")
     trained_with = set(describe_weights(own.checkpoint).trained_with)
-    tasks = [name for name, task in TASKS.items() if trained_with <= set(getattr(task.options, "TRAINED_WITH", ()))]
+    tasks = [name for name, task in TASKS.items() if trained_with <= set(task.options.TRAINED_WITH)]
     if tasks and own.task not in tasks:
         raise ValueError(f"{own.checkpoint}: was trained for the task {tasks[0]}, not {own.task}: give --task {tasks[0]}")
 

@@ -53,12 +53,12 @@ def export(
     if output.resolve() in (weights.find(path).parent.resolve(), weights.find(path).resolve().parent):
         raise ValueError(f"--output {output}: the weights are there, and their config.json would be replaced; give another folder")
     with hidden_folder(output) as hidden:
-        settings, labels = task.export.make_settings(config), getattr(config, "labels", ())
+        settings, labels = task.export.make_settings(config), config.labels
         kinds = _write_graphs(task, config, path, network, hidden, file_format, quantised)
         graphs = {kind: _FILES[kind] for kind in kinds}
         compare(task, config, network, hidden, {kind: hidden / file for kind, file in graphs.items()}, settings)
-        tokenizer = Tokenizer(config.vocab_file_path, getattr(config, "do_lower_case", None)).description
-        trained_with = {key: getattr(config, key) for key in getattr(config, "TRAINED_WITH", ())}
+        tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case).description
+        trained_with = {key: getattr(config, key) for key in config.TRAINED_WITH}
         model_files.write_description(hidden, dataclasses.asdict(config.model), labels, config.vocab_file_path, tokenizer, trained_with)
         bundle_folder.write(hidden, name, task.name, settings, labels, graphs)
         if task.answers and file_format == "ONNX":
@@ -88,7 +88,7 @@ def _write_graphs(task, config, path, network, folder, file_format, quantised):
     except ImportError as error:
         raise ValueError(f"file_format=ONNX: {error}: pip install -r requirements-serve.txt") from None
     arrays = {name: parameter.asnumpy() for name, parameter in network.parameters_dict().items()}
-    settings = task.export.make_settings(config) | {"labels": list(getattr(config, "labels", ()))}
+    settings = task.export.make_settings(config) | {"labels": list(config.labels)}
     onnx_graph.save(onnx_graph.build(config.model, arrays, task, settings), folder / _FILES["onnx"])
     if not quantised:
         return ["onnx"]

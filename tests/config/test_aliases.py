@@ -249,3 +249,9 @@ def test_one_setting_by_two_names_and_a_group_that_is_none_are_refused(text, mes
         loader.load(PretrainOptions, ["--data_dir=x", f"--config_path={path}"])
     assert caught.value.code == 2
     assert f"{path}: {message}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options_class", [NerOptions, SquadOptions])
+def test_a_number_of_classes_has_no_effect_where_labels_determine_it(options_class, capsys):
+    loader.load(options_class, ["--do_train", "--num_class=41"])
+    assert "--num_class=41 has no effect: the task and its labels determine the outputs" in capsys.readouterr().out

@@ -16,6 +16,7 @@ from src.log import logger, shorten
 from src.tasks import fine_tuning
 from src.tasks.classifier.data_sets import make_data_set
 from src.tasks.classifier.options import ClassifierOptions
+from src.tasks.defaults import make_inputs as make_inputs
 
 HEAD = ("head.dense",)
 _SETTINGS = ("task_name", "seq_length", "head", "cnn_batch_norm")
