@@ -7,9 +7,11 @@ The graph is compared with the network on example sentences, all at once and one
 written and the exit code is 1. An int8 graph is only measured. Other flags are those of the task's run script, such as --use_crf.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from src import cli, signals
 from src.bundle import folder as bundle_folder
@@ -21,7 +23,7 @@ from src.tasks.task import TASKS
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, load, export."""
     with cli.bad_input_exits():
-        own, config = _parse(argv)
+        own, config = parse(argv)
         with signals.held:
             from src.export import comparison, exporting  # imports MindSpore: after the options are known to be good
             from src.train import runtime
@@ -35,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             sys.exit(cli.EXIT_CHECK_FAILED)
 
 
-def _parse(argv):
+def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Any]:
+    """The flags of the export, and the options of the task's run script."""
     parser = cli.Parser(prog="python -m src.export", description=__doc__)
     parser.add_argument("--task", required=True, choices=TASKS)
     parser.add_argument("--checkpoint", required=True, metavar="PATH", help="trained weights, or the output folder of a fine-tuning")

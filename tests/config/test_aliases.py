@@ -191,7 +191,7 @@ def test_help_tells_what_each_alias_stands_for(capsys):
     with pytest.raises(SystemExit):
         load("--help")
     text = " ".join(capsys.readouterr().out.split())
-    keys = [key for key, *_ in loader._leaves(ClassifierOptions)]
+    keys = [key for key, *_ in loader.leaves(ClassifierOptions)]
     for name, ours in find_aliases(keys).items():
         assert f"--{name} the same as --{ours}" in text.replace(" [] ", " ")
     for name in find_others(keys):
@@ -208,7 +208,7 @@ def test_help_shows_the_defaults_of_the_script(capsys):
 
 def test_every_alias_stands_for_a_setting_and_hides_none():
     classes = (ClassifierOptions, NerOptions, PretrainOptions, PretrainEvalOptions, SquadOptions)
-    scripts = [{key for key, *_ in loader._leaves(options)} for options in classes]
+    scripts = [{key for key, *_ in loader.leaves(options)} for options in classes]
     for ours in ALIASES.values():
         assert set(ours) <= set.union(*scripts)
     for names in scripts:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 from mindspore import nn
@@ -54,7 +55,7 @@ def prepare(options: NerOptions) -> Prepared:
         raise ValueError(f"legacy_metrics: the model zoo's measures take tag 0 for O, here it is {config.labels[0]}")
     records, sources = {}, {}
     for split, path in paths.items():
-        _check_description(config, path)
+        check_description(config, path)
         sources[split] = inputs.sentences_of(config, split, path, read.pop(split))
         records[split] = _make_records(config, split, path, sources[split])
     sources.pop("train", None)
@@ -119,7 +120,7 @@ def _find_labels(config, path, tagged):
     return list_labels(types, config.tag_scheme or tagged.scheme or "BIO")
 
 
-def _check_description(config, path):
+def check_description(config: Any, path: Path) -> None:
     """Raise a ValueError if records were made with other tags, vocabulary or tokenizer; old records name only the casing."""
     if not is_record_file(path):
         return
