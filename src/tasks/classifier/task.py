@@ -90,7 +90,8 @@ def loss(config: ClassifierOptions) -> "ClassificationLoss | RegressionLoss":
 
 def describe(config: ClassifierOptions) -> tuple[Any, ...]:
     """The description beside a checkpoint; see `fine_tuning.describe`."""
-    return fine_tuning.describe(config, config.labels or ("LABEL_0",))  # Hugging Face's name for the score of a regression
+    labels = config.labels or ("LABEL_0",)  # Hugging Face's name for the score of a regression
+    return fine_tuning.describe(dataclasses.replace(config, labels=labels))
 
 
 def for_evaluation(config: ClassifierOptions, network: Classifier) -> tuple[nn.Cell, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from src.formats import tokenizer_files
 from src.log import logger, shorten
 from src.records.files import is_record_file, read_description
 from src.tasks import fine_tuning
-from src.tasks.fine_tuning import cached_rows, check_inputs
+from src.tasks.fine_tuning import cached_rows, check_inputs, describe
 from src.tasks.ner import inputs
 from src.tasks.ner.network import CrfLoss, Tagger, TaggerScores, TaggingLoss
 from src.tasks.ner.options import NerOptions
@@ -77,11 +77,6 @@ def network(config: NerOptions) -> Tagger:
 def loss(config: NerOptions) -> "TaggingLoss | CrfLoss":
     """Cross-entropy of tokens; with a CRF, -log p of rows."""
     return CrfLoss(config.device.unrolled) if config.use_crf else TaggingLoss()
-
-
-def describe(config: NerOptions) -> tuple[Any, ...]:
-    """The description beside a checkpoint; see `fine_tuning.describe`."""
-    return fine_tuning.describe(config, config.labels)
 
 
 def for_evaluation(config: NerOptions, network: Tagger) -> tuple[nn.Cell, tuple[str, ...]]:
