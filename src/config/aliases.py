@@ -147,7 +147,7 @@ def rename(tree: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
     others = find_others(keys)
     renamed = {key: value for key, value in tree.items() if key not in theirs}
     for key in [key for key in others if key in IGNORED and not isinstance(renamed.get(key, {}), dict)]:
-        logger.info(f"{key}={renamed.pop(key)} has no effect: {IGNORED[key]}")
+        logger.warning(f"{key}={renamed.pop(key)} has no effect: {IGNORED[key]}")
     givers: dict[str, str] = {}  # our name -> the key that gave it
     for key in [key for key in tree if key in theirs]:
         group, _, leaf = theirs[key].rpartition(".")
@@ -181,7 +181,7 @@ def translate(flags: dict[str, str], others: Iterable[str]) -> dict[str, str]:
     given = {key: flags.pop(key) for key in others if key in flags}
     for key, text in given.items():
         if key in IGNORED:
-            logger.info(f"--{key}={text} has no effect: {IGNORED[key]}")
+            logger.warning(f"--{key}={text} has no effect: {IGNORED[key]}")
         elif key in REFUSED and _is_true(key, text) == REFUSED[key][0]:
             raise ValueError(f"--{key}={text}: {REFUSED[key][1]}")
     _check_accumulation(given.get("gradient_accumulation_steps", "1"))
@@ -230,7 +230,7 @@ def _settle_precision(given):
     if settings.get("precision.loss_scale") == "static" and "loss_scaling" in given:
         settings["precision.loss_scale_value"] = given["loss_scaling"]
     elif "loss_scaling" in given:
-        logger.info(f"--loss_scaling={given['loss_scaling']} has no effect: it goes with --use_fp16 true")
+        logger.warning(f"--loss_scaling={given['loss_scaling']} has no effect: it goes with --use_fp16 true")
     scale = coerce(given.get("loss_scale", "0"), float, "loss_scale", {"minimum": 0})
     if scale:
         settings |= {"precision.loss_scale": "static", "precision.loss_scale_value": str(scale)}

@@ -7,6 +7,7 @@ YAML, flags.
 import argparse
 import dataclasses
 import difflib
+import types
 import typing
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -125,26 +126,34 @@ def leaves(options_class: Any, prefix: str = "", defaults: Any = None) -> Iterat
 
 
 _BARE = {"nargs": "?", "const": "true"}  # for switches, which need no value: --do_train
+_METAVARS = {bool: "true|false", int: "N", float: "X", str: "TEXT"}
+
+
+def _metavar(kind):
+    """What stands for a value of this type in --help."""
+    if isinstance(kind, types.UnionType):
+        kind = kind.__args__[0]
+    return f"{_METAVARS[kind.__args__[0]]},..." if typing.get_origin(kind) is tuple else _METAVARS[kind]
 
 
 def _parse_flags(options_class, argv):
     parser = cli.Parser(description=options_class.__doc__)
     parser.add_argument("--config_path", metavar="FILE", help="YAML file of settings; flags override it")
     keys = [key for key, *_ in leaves(options_class)]
-    bare = {}
+    forms = {}
     for key, field, default in leaves(options_class):
         text, bounds = field.metadata["help"], describe_bounds(field.metadata)
         text += f" ({bounds})" if bounds else ""
         if default not in (None, ()):
             text += f" [{str(default).lower() if isinstance(default, bool) else default}]"
-        bare[key] = _BARE if isinstance(default, bool) or field.type == (bool | None) else {}
-        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=text.replace("%", "%%"), **bare[key])
+        forms[key] = {"metavar": _metavar(field.type), **(_BARE if isinstance(default, bool) or field.type == (bool | None) else {})}
+        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, help=text.replace("%", "%%"), **forms[key])
     theirs = aliases.find_aliases(keys)
     for key, ours in theirs.items():
-        parser.add_argument(f"--{key}", dest=ours, default=argparse.SUPPRESS, metavar="", help=f"the same as --{ours}", **bare[ours])
+        parser.add_argument(f"--{key}", dest=ours, default=argparse.SUPPRESS, help=f"the same as --{ours}", **forms[ours])
     others = aliases.find_others(keys) if issubclass(options_class, RunOptions) else []
     for key in others:
-        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=aliases.describe(key), **_BARE)
+        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="VALUE", help=aliases.describe(key), **_BARE)
     known, unknown = parser.parse_known_args(argv)
     if unknown:
         flag = unknown[0]

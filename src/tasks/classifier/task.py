@@ -155,7 +155,7 @@ def _parse_weight(text):
     except ValueError:
         weight = math.nan
     if not 0 <= weight < math.inf:
-        raise ValueError(f"class_weights: {text} is none; expected the one word balanced, or a number from 0 for each class")
+        raise ValueError(f"class_weights: {text} is not allowed; expected the one word balanced, or a number from 0 for each class")
     return weight
 
 

@@ -135,7 +135,8 @@ def _write_tokens(run, options, paths, folder):
     logger.info(f"stage=tokens {format_fields(found)}")
     if writer.num_documents < 2:
         content = "only one document" if writer.num_documents else "no text"
-        hint = "; a blank line separates documents of plain text" if writer.num_documents else ""
+        may_be_plain = options.input_format in (None, "plain")
+        hint = "; a blank line separates documents of plain text" if writer.num_documents and may_be_plain else ""
         raise ValueError(f"{options.input_file}: {content}, but next-sentence pairs need two documents{hint}")
     return found
 
