@@ -105,9 +105,7 @@ class DeviceSettings:
     length_multiple: int = 1  # chosen bucket lengths are rounded up to multiples of this
     data_sink: bool = False  # whether the framework feeds the device several steps at a time
     hashed_dropout: bool = True  # without native.cpp: Dropout derived from the step's number; False: the framework's
-    recompute: str = (
-        "none"  # of layers in the backward pass: "layer" by RecomputedLayer of src/models/bert.py, "framework" by Cell.recompute
-    )
+    recompute: str = "none"  # of layers in the backward pass: "layer" is RecomputedLayer of src/models/bert.py, "framework" Cell.recompute
     saturates: bool = False  # overflow gives the largest number, and 0 instead of NaN: src/train/overflow_status.py
     unrolled: bool = False  # every step of the CRF and the BiLSTM is in the graph; a loop would wait for the host in each iteration
     jit_level: str = "O0"  # optimisation level of Ascend's compiler
