@@ -64,7 +64,7 @@ class FusedProjections(nn.Cell):
 
     def construct(
         self, x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor, weight3: Tensor, bias3: Tensor
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         return self.linear(x, weight1, bias1), self.linear(x, weight2, bias2), self.linear(x, weight3, bias3)
 
     def bprop(

@@ -107,7 +107,7 @@ class TrainStep(nn.Cell):
             weight = ops.stop_gradient(self.all_reduce(weight))
         return loss_sum * (scale / ops.maximum(weight, 1e-6)), (loss_sum, *parts), weight
 
-    def construct(self, *batch: Tensor) -> Tensor:
+    def construct(self, *batch: Tensor) -> tuple[Tensor, ...]:
         """Train on one (micro-)batch.
 
         Returns:
@@ -187,7 +187,7 @@ class TrainStep(nn.Cell):
                 self.overflowed = ops.logical_not(ops.isfinite(ops.stack(squares) if self.groups is None else squares))
         return ops.depend(rate, self.loss_scale(finite))
 
-    def is_finite(self, squares: Tensor, overflows: Tensor) -> Tensor:
+    def is_finite(self, squares: tuple[Tensor, ...] | Tensor, overflows: Tensor) -> Tensor:
         """Whether no gradient has overflowed on any rank: bool scalar."""
         if self.status is None:
             return ops.isfinite(self.total(squares))
@@ -199,11 +199,11 @@ class TrainStep(nn.Cell):
         """The sum of squares of each gradient: a tuple of scalars; with groups, [P]."""
         return self.hyper_map(_square_sum, gradients) if self.groups is None else self.groups.square_sums(gradients)
 
-    def total(self, squares: Tensor) -> Tensor:
+    def total(self, squares: tuple[Tensor, ...] | Tensor) -> Tensor:
         """The sum of squares of all gradients."""
         return ops.addn(squares) if self.groups is None else squares.sum()
 
-    def clip_factors(self, gradients: tuple[Tensor, ...], squares: Tensor, factor: Tensor) -> tuple[Tensor, ...]:
+    def clip_factors(self, gradients: tuple[Tensor, ...], squares: tuple[Tensor, ...] | Tensor, factor: Tensor) -> tuple[Tensor, ...]:
         """The factor of each gradient: `factor`, times clip_norm / norm where the norm is larger than clip_norm."""
         if self.groups is not None:
             if self.clip != "none":
