@@ -24,19 +24,20 @@ from src.config.training import OptimizerConfig, RunOptions
 from src.log import logger
 
 
-def load(options_class: type[Any], argv: Sequence[str] | None = None, run: bool = True) -> Any:
+def load(options_class: type[Any], argv: Sequence[str] | None = None, run: bool = True, defaults: Mapping[str, str] | None = None) -> Any:
     """Build the options of a run script.
 
     Args:
         options_class: a frozen dataclass, e.g. ClassifierOptions.
         argv: the flags; sys.argv[1:] if None.
         run: whether a run follows; otherwise the options need not say what to run and on which files.
+        defaults: setting -> the text of its flag where `argv` has none; they outweigh a YAML file, as flags do.
 
     Returns:
         The checked options. Bad input ends the process with one line and exit code 2.
     """
     with cli.bad_input_exits():
-        flags = _parse_flags(options_class, argv)
+        flags = {**(defaults or {}), **_parse_flags(options_class, argv)}
         path = flags.pop("config_path", None)
         tree = _read_yaml(options_class, path) if path else EasyDict()
         for key, text in flags.items():

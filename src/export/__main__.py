@@ -53,7 +53,7 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Any]:
         own.checkpoint = f"{own.checkpoint}/ckpt"
     _check(own)
     options = TASKS[own.task].options
-    config = loader.load(options, [f"--{options.TRAINED}", own.checkpoint, "--device_target", "CPU", *rest], run=False)
+    config = loader.load(options, rest, run=False, defaults={options.TRAINED: own.checkpoint, "device_target": "CPU"})
     if getattr(config, "do_train", False):
         raise ValueError("do_train=true: an export trains nothing; give --checkpoint what was trained")
     return own, config

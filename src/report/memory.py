@@ -184,8 +184,7 @@ def main(argv: list[str] | None = None) -> None:
         flags, rest = _parse(argv)
         task = TASKS[flags.task]
         can_train = "do_train" in {field.name for field in dataclasses.fields(task.options)}
-        training = ["--do_train", "true"] if can_train else []
-        options = loader.load(task.options, [*rest, *training], run=False)
+        options = loader.load(task.options, rest, run=False, defaults={"do_train": "true"} if can_train else None)
         target = "GPU" if options.device_target == "auto" else options.device_target
         seq_length = options.seq_length or _SEQ_LENGTH
         types, asked = find_types(options, target)
