@@ -5,6 +5,8 @@ micro-batches only add to the gradient. Unscaling and clipping are one factor pe
 the gradient, without a pass over memory of its own.
 """
 
+from typing import Any
+
 import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -199,8 +201,8 @@ class TrainStep(nn.Cell):
         """The sum of squares of each gradient: a tuple of scalars; with groups, [P]."""
         return self.hyper_map(_square_sum, gradients) if self.groups is None else self.groups.square_sums(gradients)
 
-    def total(self, squares: tuple[Tensor, ...] | Tensor) -> Tensor:
-        """The sum of squares of all gradients."""
+    def total(self, squares: Any) -> Tensor:
+        """The sum of squares of all gradients, from `square_sums`."""
         return ops.addn(squares) if self.groups is None else squares.sum()
 
     def clip_factors(self, gradients: tuple[Tensor, ...], squares: tuple[Tensor, ...] | Tensor, factor: Tensor) -> tuple[Tensor, ...]:

@@ -158,7 +158,8 @@ def split_unknown(
     text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]], unknown: int, encode_character: Callable[[str], Sequence[int]]
 ) -> tuple[list[int], list[tuple[int, int]]]:
     """Ids and offsets, with each [UNK] of several characters replaced by their tokens; a character without any joins the previous one."""
-    new_ids, new_offsets = [], []
+    new_ids: list[int] = []
+    new_offsets: list[tuple[int, int]] = []
     for token, (start, end) in zip(ids, offsets):
         if token == unknown and end - start > 1:
             num_before = len(new_ids)
