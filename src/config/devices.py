@@ -2,42 +2,45 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 from src.config.training import DeviceSettings
 
 
 @dataclasses.dataclass(frozen=True)
 class Capabilities:
-    """What a kind of device can do, and the form of the ops that is fast on it: see DeviceSettings."""
+    """What a kind of device can do.
 
-    compute_type: str = "float16"  # the compute type for "auto"
+    Attributes:
+        best: the settings with everything that it has; compute_type is the one for "auto", recompute the form of recomputation.
+        native_kernels: whether the kernels of src/models/native.cpp run on it.
+        chips: chip -> what it can do, where that is less.
+    """
+
+    best: DeviceSettings
     bfloat16: bool = False
     tf32: bool = False
-    length_multiple: int = 1
-    composed_ops: bool = False
     native_kernels: bool = False
-    aclnn: bool = False
-    flash_attention: bool = False
-    saturates: bool = False
-    unrolled: bool = False
-    data_sink: bool = True
-    hashed_dropout: bool = False
-    recompute: str = "layer"  # the form of recomputation
-    chips: Mapping[str, dict[str, Any]] = dataclasses.field(default_factory=dict)  # chip -> properties in which it differs
+    chips: Mapping[str, "Capabilities"] = dataclasses.field(default_factory=dict)
 
 
+_ASCEND = DeviceSettings(
+    "Ascend",
+    "float16",
+    composed_ops=False,
+    aclnn=True,
+    flash_attention=True,
+    length_multiple=16,
+    data_sink=True,
+    hashed_dropout=False,
+    recompute="layer",
+    unrolled=True,
+)
+_910A = dataclasses.replace(_ASCEND, flash_attention=False, saturates=True)
+_GPU = DeviceSettings("GPU", "float16", composed_ops=False, length_multiple=8, data_sink=True, hashed_dropout=False, recompute="framework")
 DEVICES = {  # best first
-    "Ascend": Capabilities(
-        bfloat16=True,
-        length_multiple=16,
-        aclnn=True,
-        flash_attention=True,
-        unrolled=True,
-        chips={"910A": {"bfloat16": False, "flash_attention": False, "saturates": True}},
-    ),
-    "GPU": Capabilities(tf32=True, length_multiple=8, recompute="framework"),
-    "CPU": Capabilities(compute_type="float32", composed_ops=True, native_kernels=True, data_sink=False, hashed_dropout=True),
+    "Ascend": Capabilities(_ASCEND, bfloat16=True, chips={"910A": Capabilities(_910A)}),
+    "GPU": Capabilities(_GPU, tf32=True),
+    "CPU": Capabilities(DeviceSettings("CPU", "float32", recompute="layer"), native_kernels=True),
 }
 
 
@@ -66,25 +69,21 @@ def settings(
     Raises:
         ValueError: the device lacks the compute type, or TF32.
     """
-    device = dataclasses.replace(DEVICES[target], **DEVICES[target].chips.get(chip or "", {}))
+    device = DEVICES[target].chips.get(chip or "", DEVICES[target])
+    best = device.best
     if allow_tf32 and not device.tf32:
         raise ValueError(f"allow_tf32=true: {target} has no TF32, a GPU has it")
-    compute_type = device.compute_type if compute_type == "auto" else compute_type
+    compute_type = best.compute_type if compute_type == "auto" else compute_type
     if compute_type == "bfloat16" and not device.bfloat16:
         lacks = f"the {target} {chip} has no bfloat16" if DEVICES[target].bfloat16 else f"{target} has no bfloat16 matrix product here"
         raise ValueError(f"precision.compute_type=bfloat16: {lacks}; use float16 or float32")
-    return DeviceSettings(
-        target=target,
+    return dataclasses.replace(
+        best,
         compute_type=compute_type,
-        composed_ops=device.composed_ops,
-        aclnn=device.aclnn,
-        flash_attention=flash_attention and device.flash_attention and compute_type != "float32",
+        flash_attention=flash_attention and best.flash_attention and compute_type != "float32",
         jit_level=jit_level,
-        length_multiple=device.length_multiple,
-        data_sink=sink and device.data_sink,
-        hashed_dropout=device.hashed_dropout or recompute and device.recompute == "framework",  # else recomputed layers drop others
-        recompute=device.recompute if recompute else "none",
-        saturates=device.saturates,
-        unrolled=device.unrolled,
+        data_sink=sink and best.data_sink,
+        hashed_dropout=best.hashed_dropout or recompute and best.recompute == "framework",  # else recomputed layers drop others
+        recompute=best.recompute if recompute else "none",
         allow_tf32=allow_tf32,
     )
