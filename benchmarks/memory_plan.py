@@ -19,10 +19,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+from src.config import devices
 from src.config.model import ModelConfig, describe_weights
 from src.config.training import OptimizerConfig
 from src.report.memory import make_plan
-from src.report.memory_tape import Form
 from src.tasks.classifier.options import ClassifierOptions
 from src.tasks.task import TASKS
 
@@ -52,7 +52,7 @@ def main():
     if flags.layers:
         model = dataclasses.replace(model, num_hidden_layers=flags.layers)
     options = ClassifierOptions(do_train=True, model=model, optimizer=OptimizerConfig(name="AdamWeightDecay"))  # as the trial's
-    plan = make_plan(options, Form("CPU", "float32", flags.use_recompute), TASKS["classifier"], flags.seq_length)
+    plan = make_plan(options, devices.settings("CPU", recompute=flags.use_recompute), TASKS["classifier"], flags.seq_length)
     small, large = flags.batch_sizes
     planned = (plan.peak(large) - plan.peak(small)) / (large - small)
     measured = [(after - before) / (large - small) for before, after in zip(measure(flags, small), measure(flags, large))]

@@ -28,7 +28,7 @@ from src.tasks.ner.preprocess_options import PreprocessingOptions
 from src.tasks.ner.rows import encode_sentences
 from src.tasks.ner.tagged_text import read_tagged
 from src.tasks.ner.tags import make_tag_set, read_label_file
-from src.text.tokenization import Tokenizer, fingerprint
+from src.text.tokenization import Tokenizer
 
 _COLUMNS = ("input_ids", "input_mask", "segment_ids", "label_ids")
 _ROWS_AT_ONCE = 512
@@ -41,9 +41,7 @@ def preprocess(options: PreprocessingOptions) -> None:
         ValueError, OSError: the input is wrong; the message names file and line.
     """
     tag_set, tokenizer = make_tag_set(read_label_file(options.label2id)), Tokenizer(options.vocab_file, options.do_lower_case)
-    logger.info(f"text is {'' if tokenizer.do_lower_case else 'not '}lower-cased, {tokenizer.casing_reason}")
-    for note in tokenizer.notes:
-        logger.warning(note)
+    tokenizer.log_casing()
     sentences = _choose(options, read_tagged(options.data_dir, options.class_filter).labelled_sentences(options.data_dir))
     found, report = encode_sentences(sentences, tokenizer, tag_set, options.max_seq_len, windows=False, path=options.data_dir)
     for line in report.describe(options.data_dir, sentences):
@@ -53,14 +51,7 @@ def preprocess(options: PreprocessingOptions) -> None:
         logger.info(f"{options.data_dir}: {len(found) - len(rows)} sentences left out: the entity that they begin with is cut")
     if not rows:
         raise ValueError(f"{options.data_dir}: no row is left; max_seq_len={options.max_seq_len} is too short")
-    description = {
-        "vocabulary": fingerprint(tokenizer.vocabulary),
-        "vocab_size": len(tokenizer.tokens),
-        "do_lower_case": tokenizer.do_lower_case,
-        "tokenizer": tokenizer.description,
-        "max_seq_len": options.max_seq_len,
-        "labels": tag_set.labels,
-    }
+    description = tokenizer.record_description | {"max_seq_len": options.max_seq_len, "labels": tag_set.labels}
     _write(Path(options.save_path), rows, options.max_seq_len, description)
     counts = Counter(span.type for _, labels in rows for span in tag_set.find_spans(labels[1:-1]))
     types = " ".join(f"{entity_type}={counts[entity_type]}" for entity_type in tag_set.types)

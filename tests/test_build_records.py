@@ -317,6 +317,15 @@ def test_bad_text_is_one_line(flags, capsys, tmp_path, data, message):
     assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("input_format", "text", "has_hint"),
+    [("plain", "A cat\nOne. Two.\n", True), ("doc", '<doc id="1">\nA cat\n\nOne. Two.\n</doc>\n', False)],
+)
+def test_one_document_has_the_hint_to_blank_lines_in_plain_text_only(flags, capsys, tmp_path, input_format, text, has_hint):
+    (tmp_path / "text.txt").write_text(text)
+    assert ("; a blank line separates" in fail(flags(input_format=input_format), capsys)) == has_hint
+
+
 def test_a_vocabulary_without_mask_is_named(flags, capsys, vocab_file):
     vocab_file.write_text(vocab_file.read_text().replace("[MASK]", "mask"))
     assert f"{vocab_file}: no [MASK] token" in fail(flags(), capsys)

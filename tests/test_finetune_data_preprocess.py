@@ -80,7 +80,7 @@ def test_run_ner_refuses_records_of_another_tokenizer(make, tmp_path, flags, set
     labels = tuple(read_description(tmp_path / "out.mindrecord")["labels"])
     config = SimpleNamespace(labels=labels, vocab_file_path=tmp_path / "vocab.txt", do_lower_case=None)
     with pytest.raises(ValueError, match=message) if message else nullcontext():
-        ner._check_description(config, tmp_path / "out.mindrecord")
+        ner.check_description(config, tmp_path / "out.mindrecord")
 
 
 def test_run_ner_reads_the_same_rows(make, tmp_path):

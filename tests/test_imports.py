@@ -36,7 +36,9 @@ WITHOUT_MINDSPORE = [
     "data",
     "metrics",
 ]
-LIGHT = ("options", "serving", "rows", "measures", "windows", "file")  # modules of a task that need none either
+# modules of a task that need none either; Task imports most of them by name, which the walk does not see
+LIGHT = ("options", "serving", "schema", "memory", "rows", "measures", "windows", "file")
+SERVING = ("serve", "bundle", "predict")  # packages that need it only where a function opens a MINDIR graph
 
 
 def module_name(path):
@@ -46,10 +48,13 @@ def module_name(path):
 MODULES = {module_name(path): path for path in sorted((ROOT / "src").rglob("*.py"))}
 
 
-def imported(path):
-    """Full names of all modules that a file imports, in functions too."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imported(path, in_functions=True):
+    """Full names of all modules that a file imports."""
+    found, waiting = set(), [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if in_functions or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            waiting += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -63,11 +68,11 @@ def package(module):
     return module.split(".")[1]
 
 
-def reached(module, seen=()):
+def reached(module, in_functions=True):
     """Everything that importing a module of src imports, directly or through other modules of src."""
-    found, waiting = set(seen), [module]
+    found, waiting = set(), [module]
     while waiting:
-        names = imported(MODULES[waiting.pop()])
+        names = imported(MODULES[waiting.pop()], in_functions)
         waiting += [name for name in names - found if name in MODULES]
         found |= names
     return found
@@ -96,6 +101,13 @@ def test_nothing_imports_a_run_script(module):
     assert not scripts & {name.split(".")[0] for name in imported(MODULES[module])}
 
 
+def test_no_modules_import_each_other_in_a_circle():
+    imports = {module: {name for name in imported(path) if name in MODULES} for module, path in MODULES.items()}
+    while ends := {module for module, names in imports.items() if not names}:  # modules that import none of those that are left
+        imports = {module: names - ends for module, names in imports.items() if module not in ends}
+    assert not imports, f"each of these leads to a circle or belongs to one: {sorted(imports)}"
+
+
 def is_without_mindspore(module):
     parts = module.split(".")
     return package(module) in WITHOUT_MINDSPORE or package(module) == "tasks" and parts[-1] in LIGHT and len(parts) == 4
@@ -104,6 +116,11 @@ def is_without_mindspore(module):
 @pytest.mark.parametrize("module", [name for name in MODULES if "." in name and is_without_mindspore(name)])
 def test_module_does_not_reach_mindspore(module):
     assert not [name for name in reached(module) if name.split(".")[0] == "mindspore"]
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if "." in name and package(name) in SERVING])
+def test_serving_imports_no_mindspore_when_it_starts(module):
+    assert not [name for name in reached(module, in_functions=False) if name.split(".")[0] == "mindspore"]
 
 
 def test_walk_sees_mindspore_where_it_is():

@@ -107,7 +107,7 @@ def write_bundle(folder):
     with hidden_folder(folder / "bundle") as hidden:
         for name in ("model.onnx", "config.json", "bundle.json"):
             (hidden / name).write_text("{}")
-        exporting._move(hidden, folder / "bundle")
+        exporting.move_bundle(hidden, folder / "bundle")
 
 
 WRITERS = {

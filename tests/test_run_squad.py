@@ -719,7 +719,7 @@ BAD_FLAGS = {
     ),
     "two_files_of_questions": ({**EVAL, "eval_json_path": "{data}/train.json"}, "are two files of questions: give one of them"),
     "missing_development_data": ({**EVAL, "eval_data_file_path": "/nowhere/dev.json"}, "/nowhere/dev.json: no such file"),
-    "no_data_dir": ({"train_data_file_path": None, "data_dir": "/nowhere"}, "/nowhere: none of train-v1.1.json, "),
+    "no_data_dir": ({"train_data_file_path": None, "data_dir": "/nowhere"}, "/nowhere: no such folder"),
     "nothing_trained": ({"do_train": None, **EVAL}, "no squad checkpoint here"),
     "nothing_to_do": ({"do_train": None}, "nothing to do"),
 }

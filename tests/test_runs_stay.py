@@ -23,5 +23,8 @@ def data(tmp_path_factory):
 def test_a_stored_checkpoint_goes_on_as_it_did(name, data, tmp_path):
     expected = json.loads((STORED / "runs.json").read_text(encoding="utf-8"))[name]
     found = make_runs.go_on(name, data, tmp_path / "out", STORED / f"{name}.ckpt", expected["checkpoint"])
-    assert found["losses"] == pytest.approx(expected["losses"][make_runs.HALF :], rel=ANOTHER_PROCESSOR)
+    losses = expected["losses"][make_runs.HALF :]
+    assert found["losses"] == pytest.approx(losses, rel=ANOTHER_PROCESSOR)
     assert set(found["results"]) == set(expected["results"])
+    if found["losses"] == losses:  # the processor that wrote them, or one like it
+        assert found["results"] == expected["results"]

@@ -78,7 +78,7 @@ IGNORED = {
     **dict.fromkeys(("cache_dir", "skip_cache"), _CACHE),
     "dataset_format": "records are recognised by their content",
     "eval_data_shuffle": "results do not depend on the order",
-    "num_class": "an answer has a first and a last token",
+    "num_class": "the task and its labels determine the outputs",
     "use_xla": "networks are always compiled",
     "use_apex": "the optimisers are this program's own",
     "iterations_per_loop": "the data goes to the device step by step",
@@ -119,7 +119,7 @@ COMPUTED = {
     "gradient_accumulation_steps": "1; --accumulation_steps asks for more, each with a batch of its own",
 }
 
-_NEEDED = {"validation_set_dir": "train_with_eval", "num_class": "max_answer_length"}  # only for a script that has the setting
+_NEEDED = {"validation_set_dir": "train_with_eval", "num_class": "do_train"}  # only for a script that has the setting
 _SCHEDULERS = {
     "linear_warmup_decay": {"optimizer.schedule": "polynomial", "optimizer.power": "1", "optimizer.end_learning_rate": "0"},
     "noam_decay": {"optimizer.schedule": "noam"},
@@ -145,19 +145,19 @@ def rename(tree: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
     groups = {key.partition(".")[0] for key in keys if "." in key}
     theirs = {key: name for key, name in find_aliases(keys).items() if key not in groups}
     others = find_others(keys)
-    renamed: dict[str, Any] = {}
-    for key, value in tree.items():
-        if key in IGNORED and key in others and not isinstance(value, dict):
-            logger.info(f"{key}={value} has no effect: {IGNORED[key]}")
-            continue
-        name = theirs.get(key, key)
-        group, _, leaf = name.rpartition(".")
-        if name != key and (name in tree or leaf in tree.get(group, {})):
-            raise ValueError(f"{key} and {name} are one setting; give one of them")
-        if group:
-            renamed[group] = {**tree.get(group, {}), **renamed.get(group, {}), leaf: value}
-        else:
-            renamed.setdefault(name, value)
+    renamed = {key: value for key, value in tree.items() if key not in theirs}
+    for key in [key for key in others if key in IGNORED and not isinstance(renamed.get(key, {}), dict)]:
+        logger.warning(f"{key}={renamed.pop(key)} has no effect: {IGNORED[key]}")
+    givers: dict[str, str] = {}  # our name -> the key that gave it
+    for key in [key for key in tree if key in theirs]:
+        group, _, leaf = theirs[key].rpartition(".")
+        settings = renamed.setdefault(group, {}) if group else renamed
+        if not isinstance(settings, dict):
+            continue  # the loader refuses such a group
+        if leaf in settings:
+            raise ValueError(f"{key} and {givers.get(theirs[key], theirs[key])} are one setting; give one of them")
+        settings[leaf] = tree[key]
+        givers[theirs[key]] = key
     return renamed
 
 
@@ -181,7 +181,7 @@ def translate(flags: dict[str, str], others: Iterable[str]) -> dict[str, str]:
     given = {key: flags.pop(key) for key in others if key in flags}
     for key, text in given.items():
         if key in IGNORED:
-            logger.info(f"--{key}={text} has no effect: {IGNORED[key]}")
+            logger.warning(f"--{key}={text} has no effect: {IGNORED[key]}")
         elif key in REFUSED and _is_true(key, text) == REFUSED[key][0]:
             raise ValueError(f"--{key}={text}: {REFUSED[key][1]}")
     _check_accumulation(given.get("gradient_accumulation_steps", "1"))
@@ -230,7 +230,7 @@ def _settle_precision(given):
     if settings.get("precision.loss_scale") == "static" and "loss_scaling" in given:
         settings["precision.loss_scale_value"] = given["loss_scaling"]
     elif "loss_scaling" in given:
-        logger.info(f"--loss_scaling={given['loss_scaling']} has no effect: it goes with --use_fp16 true")
+        logger.warning(f"--loss_scaling={given['loss_scaling']} has no effect: it goes with --use_fp16 true")
     scale = coerce(given.get("loss_scale", "0"), float, "loss_scale", {"minimum": 0})
     if scale:
         settings |= {"precision.loss_scale": "static", "precision.loss_scale_value": str(scale)}

@@ -26,6 +26,14 @@ def setting(
     return dataclasses.field(default=default, metadata={"help": help, **bounds})
 
 
+class PlainOptions:
+    """Base of options none of which follows from others."""
+
+    @classmethod
+    def complete(cls, tree: dict[str, Any]) -> None:
+        """Fill in the settings that follow from others: none."""
+
+
 def check_fields(config: Any, prefix: str = "") -> None:
     """Check every field of `config` against the bounds it was declared with.
 

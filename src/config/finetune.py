@@ -117,7 +117,7 @@ def _add_training_settings(cls, tree, found):
     labels = coerce(tree.get("labels") or (), tuple[str, ...], "labels", {})
     if labels and found.labels and labels != found.labels:
         raise ValueError(f"labels={','.join(labels)}: the weights were trained with {','.join(found.labels)}")
-    if found.labels and hasattr(cls, "labels"):  # not another task's labels
+    if found.labels and "labels" in cls.__dataclass_fields__:  # not another task's labels
         tree.labels = list(found.labels)
     other_task = tree.get("task_name", found.trained_with.get("task_name")) != found.trained_with.get("task_name")
     for key, value in (found.trained_with or (cls.trained_elsewhere(tree) if found.labels else {})).items():

@@ -7,8 +7,9 @@ YAML, flags.
 import argparse
 import dataclasses
 import difflib
+import types
 import typing
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,20 @@ from src.config.training import OptimizerConfig, RunOptions
 from src.log import logger
 
 
-def load(options_class: type[Any], argv: Sequence[str] | None = None, run: bool = True) -> Any:
+def load(options_class: type[Any], argv: Sequence[str] | None = None, run: bool = True, defaults: Mapping[str, str] | None = None) -> Any:
     """Build the options of a run script.
 
     Args:
         options_class: a frozen dataclass, e.g. ClassifierOptions.
         argv: the flags; sys.argv[1:] if None.
         run: whether a run follows; otherwise the options need not say what to run and on which files.
+        defaults: setting -> the text of its flag where `argv` has none; they outweigh a YAML file, as flags do.
 
     Returns:
         The checked options. Bad input ends the process with one line and exit code 2.
     """
     with cli.bad_input_exits():
-        flags = _parse_flags(options_class, argv)
+        flags = {**(defaults or {}), **_parse_flags(options_class, argv)}
         path = flags.pop("config_path", None)
         tree = _read_yaml(options_class, path) if path else EasyDict()
         for key, text in flags.items():
@@ -113,45 +115,53 @@ def _not_a_group(kind, key, value):
     return ValueError(f"{key}={value}: a group of settings is expected, such as {key}.{next(iter(_settable(kind)))}")
 
 
-def _leaves(options_class, prefix="", defaults=None):
+def leaves(options_class: Any, prefix: str = "", defaults: Any = None) -> Iterator[tuple[str, dataclasses.Field, Any]]:
     """(key, field, default) of every setting; a class may give a group of settings other defaults than the group's own."""
     hints = typing.get_type_hints(options_class)
     for name, field in _settable(options_class).items():
         default = field.default if defaults is None else getattr(defaults, name)
         if dataclasses.is_dataclass(hints[name]):
-            yield from _leaves(hints[name], f"{prefix}{name}.", default)
+            yield from leaves(hints[name], f"{prefix}{name}.", default)
         else:
             yield prefix + name, field, default
 
 
 _BARE = {"nargs": "?", "const": "true"}  # for switches, which need no value: --do_train
+_METAVARS = {bool: "true|false", int: "N", float: "X", str: "TEXT"}
+
+
+def _metavar(kind):
+    """What stands for a value of this type in --help."""
+    if isinstance(kind, types.UnionType):
+        kind = kind.__args__[0]
+    return f"{_METAVARS[kind.__args__[0]]},..." if typing.get_origin(kind) is tuple else _METAVARS[kind]
 
 
 def _parse_flags(options_class, argv):
     parser = cli.Parser(description=options_class.__doc__)
     parser.add_argument("--config_path", metavar="FILE", help="YAML file of settings; flags override it")
-    leaves = [key for key, *_ in _leaves(options_class)]
-    bare = {}
-    for key, field, default in _leaves(options_class):
+    keys = [key for key, *_ in leaves(options_class)]
+    forms = {}
+    for key, field, default in leaves(options_class):
         text, bounds = field.metadata["help"], describe_bounds(field.metadata)
         text += f" ({bounds})" if bounds else ""
         if default not in (None, ()):
             text += f" [{str(default).lower() if isinstance(default, bool) else default}]"
-        bare[key] = _BARE if isinstance(default, bool) or field.type == (bool | None) else {}
-        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=text.replace("%", "%%"), **bare[key])
-    theirs = aliases.find_aliases(leaves)
+        forms[key] = {"metavar": _metavar(field.type), **(_BARE if isinstance(default, bool) or field.type == (bool | None) else {})}
+        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, help=text.replace("%", "%%"), **forms[key])
+    theirs = aliases.find_aliases(keys)
     for key, ours in theirs.items():
-        parser.add_argument(f"--{key}", dest=ours, default=argparse.SUPPRESS, metavar="", help=f"the same as --{ours}", **bare[ours])
-    others = aliases.find_others(leaves) if issubclass(options_class, RunOptions) else []
+        parser.add_argument(f"--{key}", dest=ours, default=argparse.SUPPRESS, help=f"the same as --{ours}", **forms[ours])
+    others = aliases.find_others(keys) if issubclass(options_class, RunOptions) else []
     for key in others:
-        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="", help=aliases.describe(key), **_BARE)
+        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="VALUE", help=aliases.describe(key), **_BARE)
     known, unknown = parser.parse_known_args(argv)
     if unknown:
         flag = unknown[0]
         if not flag.startswith("--"):
             raise ValueError(f"unexpected argument {flag}")
         key = flag[2:].split("=")[0]
-        raise ValueError("--" + unknown_key(key, [*leaves, *theirs, "config_path"]).removeprefix("unknown setting ") + " (unknown flag)")
+        raise ValueError("--" + unknown_key(key, [*keys, *theirs, "config_path"]).removeprefix("unknown setting ") + " (unknown flag)")
     return aliases.translate(vars(known), others)
 
 
@@ -167,7 +177,7 @@ def _read_yaml(options_class, path):
     if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
         raise ValueError(f"{path}: a mapping of settings is expected")
     try:
-        tree = aliases.rename(tree, [key for key, *_ in _leaves(options_class)])
+        tree = aliases.rename(tree, [key for key, *_ in leaves(options_class)])
         _check_keys(options_class, tree)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -178,7 +188,7 @@ def _check_keys(options_class, tree, prefix=""):
     fields, hints = _settable(options_class), typing.get_type_hints(options_class)
     for key, value in tree.items():
         if key not in fields:
-            raise ValueError(unknown_key(f"{prefix}{key}", [prefix + name for name, *_ in _leaves(options_class)]))
+            raise ValueError(unknown_key(f"{prefix}{key}", [prefix + name for name, *_ in leaves(options_class)]))
         if dataclasses.is_dataclass(hints[key]):
             if not isinstance(value, dict):
                 raise _not_a_group(hints[key], prefix + key, value)

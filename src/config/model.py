@@ -161,7 +161,7 @@ def _refuse_others(raw, path):
     for key, whose in _OTHERS.items():
         value = raw.get(key)
         if value not in (None, False) and not (key == "embedding_size" and value == raw.get("hidden_size")):
-            raise ValueError(f"{path}: {key}={str(value).lower()} is of {whose}; bert and nezha are supported")
+            raise ValueError(f"{path}: {key}={str(value).lower()} belongs to {whose}; bert and nezha are supported")
     classes = raw.get("architectures") or []
     if "model_type" not in raw and classes and not str(classes[0]).startswith(("Bert", "Nezha")):
         raise ValueError(f"{path}: architectures={classes[0]}: without a model_type, classes named Bert… and Nezha… are supported")

@@ -94,7 +94,7 @@ class PrecisionConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DeviceSettings:
-    """Settings that follow from the device; only `src.train.runtime.settings` makes them, and the config carries them."""
+    """Settings that follow from the device; `settings` of devices.py and of src/train/runtime.py make them, and the config carries them."""
 
     target: str = "CPU"
     compute_type: str = "float32"
@@ -105,9 +105,7 @@ class DeviceSettings:
     length_multiple: int = 1  # chosen bucket lengths are rounded up to multiples of this
     data_sink: bool = False  # whether the framework feeds the device several steps at a time
     hashed_dropout: bool = True  # without native.cpp: Dropout derived from the step's number; False: the framework's
-    recompute: str = (
-        "none"  # of layers in the backward pass: "layer" by RecomputedLayer of src/models/bert.py, "framework" by Cell.recompute
-    )
+    recompute: str = "none"  # of layers in the backward pass: "layer" is RecomputedLayer of src/models/bert.py, "framework" Cell.recompute
     saturates: bool = False  # overflow gives the largest number, and 0 instead of NaN: src/train/overflow_status.py
     unrolled: bool = False  # every step of the CRF and the BiLSTM is in the graph; a loop would wait for the host in each iteration
     jit_level: str = "O0"  # optimisation level of Ascend's compiler
@@ -154,6 +152,18 @@ class RunOptions:
             raise ValueError("batch_in_tokens=true: batch sizes are rows here; RunOptions.count_rows converts tokens to rows")
         if len(self.bucket_list) > 4 or self.bucket_list != tuple(sorted(set(self.bucket_list))):
             raise ValueError(f"bucket_list={','.join(map(str, self.bucket_list))}: expected up to four lengths in ascending order")
+
+    TRAINED_WITH: ClassVar[tuple[str, ...]] = ()  # settings of the training that results depend on; they are kept beside the weights
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of classes or tags in id order, a setting of the tasks that have any."""
+        return ()
+
+    @property
+    def do_lower_case(self) -> bool | None:
+        """Whether text is lower-cased, a setting of fine-tuning; None: as the files beside the vocabulary say."""
+        return None
 
     def check_run(self) -> None:
         """Raise a ValueError if the settings do not say what the run does, and on which files."""

@@ -72,7 +72,7 @@ def convert(
     _check(found, description, arrays, target)
     report.missing = parameters.find_missing(description.model, arrays)
     if not report.missing:
-        _check_heads(found, description, arrays)
+        check_heads(found, description, arrays)
     if not config_file:
         report.warnings += _find_guess(found, description.model)
     with hidden_folder(output) as hidden:
@@ -164,7 +164,8 @@ def _check(found, description, arrays, target):
         raise ValueError(f"--to {target}: there is no network with learned relative positions, as the model zoo's NEZHA has them")
 
 
-def _check_heads(found, description, arrays):
+def check_heads(found: weights.Weights, description: Description, arrays: dict[str, np.ndarray]) -> None:
+    """Raise a ValueError if the heads do not fit the configuration or its labels."""
     try:
         parameters.check_heads(description.model, arrays)
     except ValueError as error:

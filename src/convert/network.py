@@ -16,7 +16,7 @@ from src.config.model import MASK_BIAS, ModelConfig
 from src.convert.parameters import has_plain_head
 from src.formats.positions import make_sinusoids
 
-_BLOCK = 4096  # rows of the word embeddings that are float64 at a time
+BLOCK = 4096  # rows of the word embeddings that are float64 at a time
 
 
 def _linear(weights, name, x):
@@ -92,7 +92,7 @@ def _predict_words(model, weights, x):
     x = _activate(model.hidden_act, _linear(weights, "masked_lm.dense", x))
     x = _normalise(weights, "masked_lm.norm", x, model.layer_norm_eps)
     table = weights["bert.embeddings.word.weight"]
-    blocks = [x @ table[start : start + _BLOCK].astype(np.float64).T for start in range(0, len(table), _BLOCK)]
+    blocks = [x @ table[start : start + BLOCK].astype(np.float64).T for start in range(0, len(table), BLOCK)]
     return np.concatenate(blocks, -1) + weights["masked_lm.bias"]
 
 

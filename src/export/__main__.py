@@ -7,9 +7,11 @@ The graph is compared with the network on example sentences, all at once and one
 written and the exit code is 1. An int8 graph is only measured. Other flags are those of the task's run script, such as --use_crf.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from src import cli, signals
 from src.bundle import folder as bundle_folder
@@ -21,7 +23,7 @@ from src.tasks.task import TASKS
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, load, export."""
     with cli.bad_input_exits():
-        own, config = _parse(argv)
+        own, config = parse(argv)
         with signals.held:
             from src.export import comparison, exporting  # imports MindSpore: after the options are known to be good
             from src.train import runtime
@@ -35,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             sys.exit(cli.EXIT_CHECK_FAILED)
 
 
-def _parse(argv):
+def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Any]:
+    """The flags of the export, and the options of the task's run script."""
     parser = cli.Parser(prog="python -m src.export", description=__doc__)
     parser.add_argument("--task", required=True, choices=TASKS)
     parser.add_argument("--checkpoint", required=True, metavar="PATH", help="trained weights, or the output folder of a fine-tuning")
@@ -50,7 +53,7 @@ def _parse(argv):
         own.checkpoint = f"{own.checkpoint}/ckpt"
     _check(own)
     options = TASKS[own.task].options
-    config = loader.load(options, [f"--{options.TRAINED}", own.checkpoint, "--device_target", "CPU", *rest], run=False)
+    config = loader.load(options, rest, run=False, defaults={options.TRAINED: own.checkpoint, "device_target": "CPU"})
     if getattr(config, "do_train", False):
         raise ValueError("do_train=true: an export trains nothing; give --checkpoint what was trained")
     return own, config
@@ -68,7 +71,7 @@ def _check(own):
     if seeds := sorted(Path(own.checkpoint).glob("seed-*/ckpt")):
         raise ValueError(f"{own.checkpoint}: was trained with several seeds: give one of them, such as --checkpoint {seeds[0].parent}")
     trained_with = set(describe_weights(own.checkpoint).trained_with)
-    tasks = [name for name, task in TASKS.items() if trained_with <= set(getattr(task.options, "TRAINED_WITH", ()))]
+    tasks = [name for name, task in TASKS.items() if trained_with <= set(task.options.TRAINED_WITH)]
     if tasks and own.task not in tasks:
         raise ValueError(f"{own.checkpoint}: was trained for the task {tasks[0]}, not {own.task}: give --task {tasks[0]}")
 

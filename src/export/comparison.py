@@ -64,7 +64,7 @@ def compare(task: Task, config: Any, network: nn.Cell, folder: Path, graphs: Map
 
 def make_examples(task: Task, config: Any, settings: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[int]]:
     """The example sentences as a batch, input name -> int32 [rows, length], and the length of each row."""
-    tokenizer = Tokenizer(config.vocab_file_path, getattr(config, "do_lower_case", None))
+    tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
     texts, questions = tokenizer.encode(list(TEXTS)), tokenizer.encode(list(QUESTIONS))
     longest = min(config.seq_length or _LONGEST, _LONGEST, config.model.max_position_embeddings)
     examples = task.export.make_examples(texts, questions, settings)
@@ -74,8 +74,7 @@ def make_examples(task: Task, config: Any, settings: dict[str, Any]) -> tuple[di
     for number, (length, row) in enumerate(zip(lengths, rows)):
         inputs["input_ids"][number, :length], inputs["token_type_ids"][number, :length] = row
         inputs["input_mask"][number, :length] = 1
-    if "masked_lm_positions" in task.training.INPUTS:
-        inputs["masked_lm_positions"] = np.array([[1, length - 2] for length in lengths], np.int32)
+    inputs |= task.export.make_inputs(lengths)
     return {name: inputs[name] for name in task.training.INPUTS}, lengths
 
 

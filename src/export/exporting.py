@@ -5,6 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mindspore import nn
+
 from src import signals
 from src.bundle import folder as bundle_folder
 from src.bundle.model import Bundle
@@ -48,28 +50,28 @@ def export(
     config = task.export.settle(config, path)
     if not config.vocab_file_path:
         raise ValueError("no vocab.txt or tokenizer.json beside the weights: give --vocab_file_path")
-    network = _make_network(task, config, path)
+    network = make_network(task, config, path)
     output = Path(output)
     if output.resolve() in (weights.find(path).parent.resolve(), weights.find(path).resolve().parent):
         raise ValueError(f"--output {output}: the weights are there, and their config.json would be replaced; give another folder")
     with hidden_folder(output) as hidden:
-        settings, labels = task.export.make_settings(config), getattr(config, "labels", ())
+        settings, labels = task.export.make_settings(config), config.labels
         kinds = _write_graphs(task, config, path, network, hidden, file_format, quantised)
         graphs = {kind: _FILES[kind] for kind in kinds}
         compare(task, config, network, hidden, {kind: hidden / file for kind, file in graphs.items()}, settings)
-        tokenizer = Tokenizer(config.vocab_file_path, getattr(config, "do_lower_case", None)).description
-        trained_with = {key: getattr(config, key) for key in getattr(config, "TRAINED_WITH", ())}
+        tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case).description
+        trained_with = {key: getattr(config, key) for key in config.TRAINED_WITH}
         model_files.write_description(hidden, dataclasses.asdict(config.model), labels, config.vocab_file_path, tokenizer, trained_with)
         bundle_folder.write(hidden, name, task.name, settings, labels, graphs)
         if task.answers and file_format == "ONNX":
             for kind in kinds:
                 Bundle(hidden, kind)  # raises if the parts do not fit each other
         signals.leave_if_told()
-        _move(hidden, output)
+        move_bundle(hidden, output)
     logger.info(f"wrote {output}: {', '.join(_FILES[kind] for kind in kinds)} name={name}")
 
 
-def _make_network(task, config, path):
+def make_network(task: Task, config: Any, path: Path | str) -> nn.Cell:
     """The network with its weights, built from ops that every device has (the defaults of DeviceSettings): bundles run it on the CPU."""
     network = task.training.network(dataclasses.replace(config, device=DeviceSettings()))
     model_files.load_weights(network, path, whole=True)
@@ -88,7 +90,7 @@ def _write_graphs(task, config, path, network, folder, file_format, quantised):
     except ImportError as error:
         raise ValueError(f"file_format=ONNX: {error}: pip install -r requirements-serve.txt") from None
     arrays = {name: parameter.asnumpy() for name, parameter in network.parameters_dict().items()}
-    settings = task.export.make_settings(config) | {"labels": list(getattr(config, "labels", ()))}
+    settings = task.export.make_settings(config) | {"labels": list(config.labels)}
     onnx_graph.save(onnx_graph.build(config.model, arrays, task, settings), folder / _FILES["onnx"])
     if not quantised:
         return ["onnx"]
@@ -96,7 +98,7 @@ def _write_graphs(task, config, path, network, folder, file_format, quantised):
     return ["onnx", "int8"]
 
 
-def _move(hidden, output):
+def move_bundle(hidden: Path, output: Path) -> None:
     """Move the files into the output folder, bundle.json last, as its digests refuse a mixture; remove an older bundle's other graphs."""
     names = {file.name for file in hidden.iterdir()}
     for name in sorted({*names, *_FILES.values()}):

@@ -35,9 +35,8 @@ def _choose_nodes(graph):
     """Names of the nodes whose weights become int8."""
     weights = {tensor.name for tensor in graph.initializer}
     of_words = [node for node in graph.node if _WORDS in node.input]
-    names = [
-        node.name for node in of_words if len(of_words) == 1
-    ]  # the masked language model shares the table, which would be stored twice
+    shares_words = len(of_words) > 1  # the masked language model reads the table too, which would be stored twice
+    names = [] if shares_words else [node.name for node in of_words]
     products = [node for node in graph.node if node.op_type == "MatMul" and node.input[1] in weights]
     return names + [node.name for node in products if node.name.startswith(_ENCODER)]
 

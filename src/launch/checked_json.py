@@ -61,7 +61,7 @@ def take_text(owner: Any, key: str, path: str, faults: list[str], allowed: Colle
     """The string under a key, if it is among those allowed; otherwise None, and a fault."""
     value = _take(owner, key, path, str, "a string", faults)
     if value is not None and allowed and value not in allowed:
-        faults.append(describe(path, key, value, " or ".join(map(shorten, allowed))))
+        faults.append(describe(path, key, value, " or ".join(map(show, allowed))))
         return None
     return value
 
@@ -102,7 +102,7 @@ def find_repeats(entries: Iterable[tuple[Any, str, Any]]) -> list[str]:
 
 def _take(owner: Any, key: str, path: str, kind: type, kind_name: str, faults: list[str]) -> Any:
     if not isinstance(owner, dict):
-        fault = f"{path or 'the file'}={shorten(owner)}: an object is expected"
+        fault = f"{path or 'the file'}={show(owner)}: an object is expected"
         if fault not in faults[-1:]:  # once, not for each of its keys
             faults.append(fault)
     elif key not in owner:
@@ -116,16 +116,16 @@ def _take(owner: Any, key: str, path: str, kind: type, kind_name: str, faults: l
 
 def describe(path: str, key: str, value: Any, expected: str) -> str:
     """The fault of a value that is not as expected."""
-    return f"{join(path, key)}={shorten(value)}: {expected} is expected"
+    return f"{join(path, key)}={show(value)}: {expected} is expected"
 
 
 def join(path: str, key: str) -> str:
     """The path of the value under a key; characters that would break the line are escaped."""
-    key = shorten(key)[1:-1]
+    key = show(key)[1:-1]
     return f"{path}.{key}" if path else key
 
 
-def shorten(value: Any) -> str:
+def show(value: Any) -> str:
     """A value as JSON, on one short line."""
     if isinstance(value, (dict, list)):  # may be large, and nested too deeply to be written
         return ("{...}" if isinstance(value, dict) else "[...]") if value else json.dumps(value)

@@ -13,16 +13,16 @@ from mindspore.ops import auto_generate
 
 from src.config.model import ModelConfig
 
-_FLASH_MULTIPLE = 16  # head sizes, and lengths (because their masks are packed), must be multiples of this
+FLASH_MULTIPLE = 16  # head sizes, and lengths (because their masks are packed), must be multiples of this
 
 _zeros_like = ops.ZerosLike()  # see src/models/layers.py
-_embedding = auto_generate.Embedding()
-_sum = auto_generate.SumExt()
+embedding = auto_generate.Embedding()
+sum_to_type = auto_generate.SumExt()
 
 
 def take_rows(table: Tensor, ids: Tensor) -> Tensor:
     """Rows of a table [V, H] by index: int32 [...] -> [..., H]."""
-    return _embedding(ids, table, None, None, 2.0, False)
+    return embedding(ids, table, None, None, 2.0, False)
 
 
 class Branches(nn.Cell):
@@ -52,7 +52,7 @@ class FusedLinear(nn.Cell):
         return self.dense(x, weight, bias.astype(x.dtype))
 
     def bprop(self, x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, dout: Tensor) -> tuple:
-        return self.by_weight(dout, weight), self.by_input(dout, x), _sum(dout, 0, False, mindspore.float32)
+        return self.by_weight(dout, weight), self.by_input(dout, x), sum_to_type(dout, 0, False, mindspore.float32)
 
 
 class FusedProjections(nn.Cell):
@@ -64,7 +64,7 @@ class FusedProjections(nn.Cell):
 
     def construct(
         self, x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor, weight3: Tensor, bias3: Tensor
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         return self.linear(x, weight1, bias1), self.linear(x, weight2, bias2), self.linear(x, weight3, bias3)
 
     def bprop(
@@ -228,7 +228,7 @@ class FlashAttention(nn.Cell):
 
 def flash_takes(size: int) -> bool:
     """Whether FlashAttention takes a head size, or a length."""
-    return size % _FLASH_MULTIPLE == 0
+    return size % FLASH_MULTIPLE == 0
 
 
 def make_padding(input_mask: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ class Crf(nn.Cell):
     def _make_bias(self, allowed):
         return Tensor(np.where(allowed, 0.0, MASK_BIAS).astype(np.float32))
 
-    def construct(self) -> Tensor:
+    def construct(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.transitions + self.transition_bias, self.start + self.start_bias, self.end + self.end_bias
 
 

@@ -6,7 +6,7 @@ import mindspore
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-from src.optim.groups import Groups, order, sum_squares
+from src.optim.groups import Groups, find_groups, sum_squares
 from src.optim.schedule import Schedule
 
 _NO_DECAY = ("bias", "norm")
@@ -53,7 +53,7 @@ class Optimizer(nn.Cell):
 
     def __init__(self, parameters: Sequence[Parameter], schedule: Schedule, weight_decay: float, grouped: bool = False):
         super().__init__(auto_prefix=False)
-        groups = order(parameters, lambda parameter: decays(parameter.name)) if grouped else [[parameter] for parameter in parameters]
+        groups = find_groups(parameters, lambda parameter: decays(parameter.name)) if grouped else [[parameter] for parameter in parameters]
         self.groups = Groups(groups) if grouped else None
         self.parameters = ParameterTuple([parameter for group in groups for parameter in group])
         self.schedule = schedule

@@ -36,7 +36,7 @@ def sum_squares(rows: Tensor) -> Tensor:
     return (rows * rows).sum(1)
 
 
-def order(parameters: Sequence[Parameter], kind: Callable[[Parameter], Any]) -> list[list[Parameter]]:
+def find_groups(parameters: Sequence[Parameter], kind: Callable[[Parameter], Any]) -> list[list[Parameter]]:
     """Groups of the parameters with one size and one `kind(parameter)`, those of one shape together, ordered by their first members."""
     groups: dict[tuple[int, Any], dict[tuple, list[Parameter]]] = {}
     for parameter in parameters:

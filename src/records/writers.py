@@ -11,11 +11,11 @@ import numpy as np
 from src.records.mindrecord_format import merge_columns
 from src.records.tfrecord import encode_examples
 
-Layout = dict[str, tuple[str, int]]  # name of each column -> ("int32" or "float32", values per row)
-Rows = np.ndarray | list[bytes]  # MindRecord's uint8 [B, bytes], or TFRecord's frames
+ColumnTypes = dict[str, tuple[str, int]]  # name of each column -> ("int32" or "float32", values per row)
+PackedRows = np.ndarray | list[bytes]  # MindRecord's uint8 [B, bytes], or TFRecord's frames
 
 
-def pack(file_format: str, columns: dict[str, np.ndarray]) -> Rows:
+def pack(file_format: str, columns: dict[str, np.ndarray]) -> PackedRows:
     """The bytes of rows as they are written; the costly part, done by worker processes.
 
     Args:
@@ -25,7 +25,7 @@ def pack(file_format: str, columns: dict[str, np.ndarray]) -> Rows:
 
 
 def open_writer(
-    file_format: str, path: Path, layout: Layout, num_rows: int, num_shards: int, description: dict[str, Any]
+    file_format: str, path: Path, column_types: ColumnTypes, num_rows: int, num_shards: int, description: dict[str, Any]
 ) -> "ShardedWriter":
     """A ShardedWriter of new files.
 
@@ -36,12 +36,12 @@ def open_writer(
     names = [path.name] if num_shards == 1 else [f"{path.name}-{shard:05d}-of-{num_shards:05d}" for shard in range(num_shards)]
     paths = [path.with_name(name) for name in names]
     if file_format == "tfrecord":
-        write_schema(path.with_name(f"{path.stem}.schema.json"), layout, num_rows)
+        write_schema(path.with_name(f"{path.stem}.schema.json"), column_types, num_rows)
         return ShardedWriter([TFRecordWriter(part) for part in paths])
     from src.records.mindrecord import MindRecordWriter  # takes seconds to import, and TFRecords do not need it
 
     gc.freeze()  # or each collection walks everything that was imported
-    return ShardedWriter([MindRecordWriter(part, {name: kind for name, (kind, _) in layout.items()}, description) for part in paths])
+    return ShardedWriter([MindRecordWriter(part, {name: kind for name, (kind, _) in column_types.items()}, description) for part in paths])
 
 
 class ShardedWriter:
@@ -51,7 +51,7 @@ class ShardedWriter:
         self._writers = writers
         self._num_rows = 0
 
-    def write(self, rows: Rows) -> None:
+    def write(self, rows: PackedRows) -> None:
         for number, writer in enumerate(self._writers):
             own = rows[(number - self._num_rows) % len(self._writers) :: len(self._writers)]
             if len(own):
@@ -76,8 +76,8 @@ class TFRecordWriter:
         self._file.close()
 
 
-def write_schema(path: Path, layout: Layout, num_rows: int) -> None:
+def write_schema(path: Path, column_types: ColumnTypes, num_rows: int) -> None:
     """Write the model zoo's JSON schema of TFRecords."""
     kinds = {"int32": "int64", "float32": "float32"}  # types in tf.train.Example
-    columns = {name: {"type": kinds[kind], "rank": 1, "shape": [size]} for name, (kind, size) in layout.items()}
+    columns = {name: {"type": kinds[kind], "rank": 1, "shape": [size]} for name, (kind, size) in column_types.items()}
     path.write_text(json.dumps({"datasetType": "TF", "numRows": num_rows, "columns": columns}, indent=1) + "\n", encoding="utf-8")

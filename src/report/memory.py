@@ -7,6 +7,7 @@ A GB is 1024^3 bytes, an MB 1024^2.
 """
 
 import dataclasses
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from src import cli
-from src.config import loader
+from src.config import devices, loader
+from src.config.training import DeviceSettings
 from src.files import written_whole
 from src.log import logger
 from src.report.memory_ops import record
 from src.report.memory_schedule import Plan
-from src.report.memory_tape import Form, Tape
+from src.report.memory_tape import Tape
 from src.tasks.task import TASKS, Task
 
 MB, GB = 1024**2, 1024**3
@@ -46,20 +48,18 @@ def find_types(options: Any, target: str) -> tuple[tuple[str, ...], str]:
     """The compute types to compare (float32 and, except on the CPU, a mixed one), and the recipe's choice among them.
 
     Raises:
-        ValueError: the device does not support the type, or the planner does not.
+        ValueError: the planner does not support the type.
     """
     asked = options.precision.compute_type
-    if target == "CPU":
+    if devices.DEVICES[target].native_kernels:
         if asked not in ("auto", "float32"):
-            raise ValueError(f"precision.compute_type={asked}: on the CPU, float32 alone is planned")
+            raise ValueError(f"precision.compute_type={asked}: on the {target}, float32 alone is planned")
         return ("float32",), "float32"
-    if asked == "bfloat16" and target != "Ascend":
-        raise ValueError(f"precision.compute_type=bfloat16: {target} has no bfloat16 matrix product here; use float16 or float32")
     mixed = "bfloat16" if asked == "bfloat16" else "float16"
     return ("float32", mixed), "float32" if asked == "float32" else mixed
 
 
-def make_plan(options: Any, form: Form, task: Task, seq_length: int) -> Plan:
+def make_plan(options: Any, form: DeviceSettings, task: Task, seq_length: int) -> Plan:
     """The Plan of a training run.
 
     Args:
@@ -84,7 +84,7 @@ def describe_fixed(plan: Plan, options: Any) -> list[str]:
     if copies:
         rows.append((f"copies of weights for the matrix products: {tape.form.compute_type}", copies))
     lines = _table(("what", "MB"), [(text, f"{size / MB:,.1f}") for text, size in rows], 1)
-    if tape.form.native and "Adam" not in options.optimizer.name:
+    if tape.native and "Adam" not in options.optimizer.name:
         lines += ["", f"{options.optimizer.name} takes more than this on the CPU: docs/memory.md."]
     if copies:
         lines += ["", "float32 stay: parameters, gradients, moments; sums of the residual path, layer normalisation, softmax, losses."]
@@ -184,14 +184,16 @@ def main(argv: list[str] | None = None) -> None:
         flags, rest = _parse(argv)
         task = TASKS[flags.task]
         can_train = "do_train" in {field.name for field in dataclasses.fields(task.options)}
-        training = ["--do_train", "true"] if can_train else []
-        options = loader.load(task.options, [*rest, *training], run=False)
+        options = loader.load(task.options, rest, run=False, defaults={"do_train": "true"} if can_train else None)
         target = "GPU" if options.device_target == "auto" else options.device_target
         seq_length = options.seq_length or _SEQ_LENGTH
         types, asked = find_types(options, target)
-        forms = [Form(target, kind, recompute) for kind in types for recompute in (False, True)]
-        plans = {(form.compute_type, form.recompute): make_plan(options, form, task, seq_length) for form in forms}
-        baseline, recompute = plans[asked, False], plans[asked, True]
+        chosen = {"flash_attention": options.use_flash_attention, "chip": options.ascend_chip}
+        plans = {}
+        for kind, recompute in itertools.product(types, (False, True)):
+            form = devices.settings(target, kind, recompute=recompute, **chosen)
+            plans[kind, recompute] = make_plan(options, form, task, seq_length)
+        baseline, recomputed = plans[asked, False], plans[asked, True]
         layers, size = options.model.num_hidden_layers, options.model.hidden_size
         title = f"{flags.task}, {layers} layers of {size}, seq_length {seq_length}, {target}"
         sections = (
@@ -202,7 +204,7 @@ def main(argv: list[str] | None = None) -> None:
         for heading, lines in sections:
             print(f"## {heading}", "", *lines, "", sep="\n")
         batch_size = flags.batch_size or max(baseline.largest_batch(flags.memory), 1)
-        save(plot(baseline, recompute, batch_size, flags.memory, f"{title}, {asked}, batch {batch_size}"), flags.output)
+        save(plot(baseline, recomputed, batch_size, flags.memory, f"{title}, {asked}, batch {batch_size}"), flags.output)
 
 
 if __name__ == "__main__":

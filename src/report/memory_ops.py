@@ -5,11 +5,13 @@ Shapes of one sequence: S its length, H hidden, N heads, D head size, F feed-for
 
 from typing import Any
 
-from src.report.memory_tape import Form, Tape, Tensor
+from src.config.model import ModelConfig
+from src.config.training import DeviceSettings
+from src.report.memory_tape import Tape, Tensor
 from src.tasks.task import Task
 
 
-def record(options: Any, form: Form, task: Task, seq_length: int) -> Tape:
+def record(options: Any, form: DeviceSettings, task: Task, seq_length: int) -> Tape:
     """The Tape of a task's network and loss.
 
     Args:
@@ -33,6 +35,12 @@ def record(options: Any, form: Form, task: Task, seq_length: int) -> Tape:
         x = _layer(tape, model, x, relations)
     task.memory.record_head(tape, options, x, words)
     return tape
+
+
+def takes_flash(form: DeviceSettings, model: ModelConfig, seq_length: int) -> bool:
+    """Whether attention is FlashAttention of src/models/ascend.py, whose sizes must be multiples of 16."""
+    suits = seq_length % 16 == 0 and model.hidden_size // model.num_attention_heads % 16 == 0
+    return form.flash_attention and model.position_embedding_type == "absolute" and suits
 
 
 def _embeddings(tape, model, seq_length):
@@ -65,7 +73,7 @@ def _attention(tape, model, x, relations):
     heads = model.num_attention_heads
     by_head = (heads, seq_length, size // heads)
     pairs = (heads, seq_length, seq_length)
-    if tape.form.takes_flash(model, seq_length):
+    if takes_flash(tape.form, model, seq_length):
         projected = [tape.linear(name, x, size) for name in ("query", "key", "value")]
         return tape.linear("attention.output", tape.flash_attention(*projected, model), size)
     query = tape.swap("query by head", tape.scale("query * 1 / sqrt D", tape.linear("query", x, size)), by_head)

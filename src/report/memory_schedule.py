@@ -101,7 +101,7 @@ class _Backward:
 def make_steps(tape: Tape, optimizer: str) -> list[Step]:
     """The Steps of forward pass, backward pass and update."""
     steps = [Step("forward", op.name, op.inputs, (op.result, *op.saved), op.scratch) for op in tape.ops]
-    backward = _Backward(tape, tape.form.recompute)
+    backward = _Backward(tape, tape.form.recompute != "none")
     steps += backward.steps
     if tape.form.aclnn:
         steps += _update_groups(tape.parameters, backward.gradients)
@@ -110,7 +110,7 @@ def make_steps(tape: Tape, optimizer: str) -> list[Step]:
         steps.append(Step("update", "gradient squared", (backward.gradients[parameter],), (), 0, parameter.bytes))
     scaled = {x: dataclasses.replace(x, name=f"{x.name}: gradient * factor") for x in tape.parameters}
     for parameter, tensor in scaled.items():  # the CPU runs all of these before the first update
-        scratch = _CPU_PRODUCT_SCRATCH * parameter.bytes if tape.form.native else 0
+        scratch = _CPU_PRODUCT_SCRATCH * parameter.bytes if tape.native else 0
         steps.append(Step("update", "gradient * factor", (backward.gradients[parameter],), (tensor,), 0, scratch))
     for parameter, tensor in scaled.items():
         steps.append(Step("update", "update", (tensor,), (), 0, _UPDATE_SCRATCH[optimizer] * parameter.bytes))

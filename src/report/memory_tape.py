@@ -9,42 +9,9 @@ import math
 from collections.abc import Iterable, Sequence
 
 from src.config.model import ModelConfig
+from src.config.training import DeviceSettings
 
 BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "bit": 1 / 8}
-
-
-@dataclasses.dataclass(frozen=True)
-class Form:
-    """The form that the ops take on a device: see `settings` of src/train/runtime.py.
-
-    Args:
-        target: CPU, GPU or Ascend. compute_type: type of the matrix products. recompute: whether the backward pass recomputes each
-            layer.
-    """
-
-    target: str
-    compute_type: str
-    recompute: bool
-
-    @property
-    def native(self) -> bool:
-        """Whether the ops are the kernels of native.cpp."""
-        return self.target == "CPU"
-
-    @property
-    def aclnn(self) -> bool:
-        """Whether the ops are those of src/models/ascend.py."""
-        return self.target == "Ascend"
-
-    @property
-    def hashed_dropout(self) -> bool:
-        """Whether dropout is made of plain ops, as recomputing layers on a GPU requires."""
-        return self.recompute and self.target == "GPU"
-
-    def takes_flash(self, model: ModelConfig, seq_length: int) -> bool:
-        """Whether attention is FlashAttention of src/models/ascend.py, whose sizes must be multiples of 16."""
-        suits = seq_length % 16 == 0 and model.hidden_size // model.num_attention_heads % 16 == 0
-        return self.aclnn and self.compute_type != "float32" and model.position_embedding_type == "absolute" and suits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +58,9 @@ class Op:
 class Tape:
     """Ops in the order in which they run, and the parameters that they read. New ones belong to the part named in `part`."""
 
-    def __init__(self, form: Form):
+    def __init__(self, form: DeviceSettings):
         self.form = form
+        self.native = form.composed_ops  # the kernels of native.cpp: a compiler is assumed
         self.ops: list[Op] = []
         self.parameters: list[Tensor] = []
         self.part = ""
@@ -174,20 +142,20 @@ class Tape:
         weight = self.parameter(f"{name}.weight", x.shape[-1])
         bias = self.parameter(f"{name}.bias", x.shape[-1])
         rows = x.shape[:-1]
-        saved = [] if self.form.native else [("mean", rows, "float32"), ("variance", rows, "float32")]
+        saved = [] if self.native else [("mean", rows, "float32"), ("variance", rows, "float32")]
         return self.add(name, [x, weight, bias], x.shape, needs=[x], saved=saved)
 
     def activation(self, kind: str, x: Tensor) -> Tensor:
         """Activation of activations.py: relu keeps its result, all others x. On a GPU the erf form of GELU is several ops."""
         if kind == "relu":
             return self.add("relu", [x], x.shape, needs_result=True)
-        scratch = 0 if self.form.target != "GPU" or kind != "gelu" else 2 * x.bytes
+        scratch = 0 if self.native or self.form.aclnn or kind != "gelu" else 2 * x.bytes
         return self.add(kind, [x], x.shape, needs=[x], scratch=scratch)
 
     def softmax(self, scores: Tensor, mask_bias: Tensor) -> Tensor:
         """MaskedSoftmax of layers.py, in float32; keeps its result. The native kernel adds the mask itself."""
         scores = self.cast(scores, "float32")
-        if not self.form.native:
+        if not self.native:
             scores = self.add("scores + mask", [scores, mask_bias], scores.shape, passes=[scores])
         return self.add("softmax", [scores], scores.shape, needs_result=True)
 
@@ -201,7 +169,7 @@ class Tape:
         of `draw_masks`, or after the encoder one of its own."""
         if rate == 0:
             return x
-        if self.form.native:
+        if self.native:
             return self.add("dropout", [x], x.shape)
         if self.form.aclnn:
             mask = self.masks.pop(0) if self.masks else self.add("mask", [_DROPOUT_KEY], x.shape, "bit")

@@ -44,7 +44,7 @@ def draw(run: Path | str) -> None:
         for suffix in ("png", "svg"):
             (run / "figures" / f"{name}.{suffix}").unlink(missing_ok=True)
     style: dict[Any, Any] = {
-        "font.family": ["sans-serif", *_find_cjk_font()],
+        "font.family": ["sans-serif", *find_cjk_font()],
         "text.parse_math": False,  # a $ in a class name is a plain character
         "svg.fonttype": "none",  # keep text as text: the viewer may have fonts that this machine lacks
         "svg.hashsalt": "bert",
@@ -133,7 +133,7 @@ def _plot_evaluation(path: Path) -> Iterator[tuple[str, Figure]]:
         logger.info(f"{path}: {only} is the only class among the labels; roc, threshold and precision_recall are skipped")
 
 
-def _find_cjk_font():
+def find_cjk_font() -> list[str]:
     """A list with the name of a font for Chinese, preferably simplified Chinese; empty if there is none."""
     names = {font.name for font in fontManager.ttflist if _CJK_FONT.search(font.name)}
     return sorted(names, key=lambda name: ("SC" not in name, name))[:1]

@@ -1,14 +1,9 @@
 """The metrics of one server, in a registry of its own, so that several servers fit into one process."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-
-from src.serve.gate import Gate
-
-if TYPE_CHECKING:  # batching imports this module
-    from src.serve.batching import Batcher
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -29,12 +24,12 @@ class Metrics:
         self._batch_seconds = Histogram("bert_batch_seconds", "Time to compute a batch", buckets=_SECONDS, registry=registry)
         self._tokens = Counter("bert_tokens", "Tokens computed, of texts and of padding", ["kind"], registry=registry)
 
-    def watch(self, gate: Gate, batcher: "Batcher") -> None:
-        """Add gauges that read the requests inside and the queue whenever the metrics are requested."""
+    def watch(self, inside: Callable[[], int], rows: Callable[[], int], tokens: Callable[[], int]) -> None:
+        """Add gauges of the requests inside and of the queue, which call these functions whenever the metrics are requested."""
         for name, text, value in (
-            ("bert_requests_inside", "Requests accepted and not answered yet", lambda: gate.inside),
-            ("bert_queue_rows", "Rows that wait for the compute thread", lambda: batcher.waiting_rows),
-            ("bert_queue_tokens", "Tokens of these rows", lambda: batcher.waiting_tokens),
+            ("bert_requests_inside", "Requests accepted and not answered yet", inside),
+            ("bert_queue_rows", "Rows that wait for the compute thread", rows),
+            ("bert_queue_tokens", "Tokens of these rows", tokens),
         ):
             Gauge(name, text, registry=self._registry).set_function(value)
 

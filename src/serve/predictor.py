@@ -32,7 +32,8 @@ class Predictor:
         self.batcher = Batcher(
             bundle.compute, limits.max_batch_tokens, limits.max_wait_ms / 1000, lambda: self.gate.on_their_way, self.metrics
         )
-        self.metrics.watch(self.gate, self.batcher)
+        queue = self.batcher
+        self.metrics.watch(lambda: self.gate.inside, lambda: queue.waiting_rows, lambda: queue.waiting_tokens)
         self._small = ThreadPoolExecutor(2, "prepare")
         self._large = ThreadPoolExecutor(1, "prepare-large")
 

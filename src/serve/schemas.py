@@ -34,8 +34,8 @@ class Form:
         task = TASKS[bundle.task]
         self.example = {name: task.serving.EXAMPLE[name] for name in self.fields}
         text = Annotated[str, Field(max_length=limits.max_text_chars)]
-        question = Annotated[str, Field(max_length=limits.max_text_chars, pattern=_NOT_BLANK)]
-        keys: dict[str, Any] = {name: (question if name == "question" else text, ...) for name in self.fields}
+        filled = Annotated[str, Field(max_length=limits.max_text_chars, pattern=_NOT_BLANK)]
+        keys: dict[str, Any] = {name: (filled if name in task.serving.NOT_BLANK else text, ...) for name in self.fields}
         instance: Any = create_model("Instance", __config__=_STRICT, **keys)
         if len(self.fields) == 1:
             instance = self._with_short_forms(instance, text)

@@ -61,10 +61,10 @@ def cached_rows(config: Any, split: str, files: Iterable[Path], make_chunks: Cal
     return cached_records(Path(config.output_dir) / "cache" / f"{split}-{key}", make_chunks)
 
 
-def describe(config: Any, labels: Sequence[str]) -> tuple[Any, ...]:
-    """The facts of a training that evaluation and prediction need: labels, vocabulary, tokenizer, settings by name."""
+def describe(config: Any) -> tuple[Any, ...]:
+    """What is written beside a checkpoint, because evaluation and prediction need it: labels, vocabulary, tokenizer, settings by name."""
     settings = {key: getattr(config, key) for key in config.TRAINED_WITH}
-    return labels, config.vocab_file_path, Tokenizer(config.vocab_file_path, config.do_lower_case).description, settings
+    return config.labels, config.vocab_file_path, Tokenizer(config.vocab_file_path, config.do_lower_case).description, settings
 
 
 def warn_of_order(labels: Sequence[str]) -> None:

@@ -40,7 +40,7 @@ def _take(number, instance, keys, bare):
         instance = {bare: instance["text"], **{key: value for key, value in instance.items() if key != "text"}}
     for key in instance:
         if key not in keys:
-            raise BadInstance(number, f"unknown key {str(key)[:40]!r}; {', '.join(keys)} are known")
+            raise BadInstance(number, f"unknown key {str(key)[:40]!r}; expected {', '.join(keys)}")
     for key in keys:
         if key not in instance:
             raise BadInstance(number, "is missing", key)

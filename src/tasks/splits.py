@@ -27,6 +27,8 @@ def find_file(config: Any, split: str, names: Sequence[Sequence[str]]) -> Path:
     """
     given = getattr(config, f"{split}_data_file_path")
     if not given and config.data_dir:
+        if not Path(config.data_dir).is_dir():
+            raise FileNotFoundError(f"{config.data_dir}: no such folder; --data_dir takes the folder with the task's files")
         tried = [name for plain in names[SPLITS.index(split)] for name in (plain, f"{plain}.gz")]
         given = next((path for name in tried if (path := Path(config.data_dir) / name).is_file()), None)
         if given is None and split != "predict":

@@ -45,7 +45,7 @@ class Task:
     package: str
 
     @property
-    def options(self) -> type:
+    def options(self) -> type[Any]:
         return self._module("options").OPTIONS
 
     @property

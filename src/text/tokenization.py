@@ -16,6 +16,7 @@ from tokenizers.normalizers import BertNormalizer, Replace, Sequence
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from src.formats.tokenizer_files import MAX_WORD_CHARS, SPECIAL, TokenizerFiles, list_tokens, read_tokenizer_files
+from src.log import logger
 
 PAD, UNKNOWN, CLS, SEP, MASK = SPECIAL.values()
 _LETTER = re.compile("[A-Za-z\u00c0-\u058f]")  # Latin, Greek, Cyrillic, Armenian: not the full-width letters among ideographs
@@ -137,6 +138,22 @@ class Tokenizer:
             added = {str(self.vocabulary[content]): {"content": content, **flags} for content, flags in files.added.items()}
             description["added_tokens_decoder"] = added
         return description
+
+    @property
+    def record_description(self) -> dict[str, Any]:
+        """What the header of records keeps of the tokenizer that they were made with."""
+        return {
+            "vocabulary": fingerprint(self.vocabulary),
+            "vocab_size": len(self.tokens),
+            "do_lower_case": self.do_lower_case,
+            "tokenizer": self.description,
+        }
+
+    def log_casing(self) -> None:
+        """Log the casing and its reason, and the notes."""
+        logger.info(f"text is {'' if self.do_lower_case else 'not '}lower-cased, {self.casing_reason}")
+        for note in self.notes:
+            logger.warning(note)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """The ids of each text, without special tokens."""

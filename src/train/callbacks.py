@@ -65,7 +65,9 @@ class StopOnSignal(Callback):
         self.received = 0
         self.agreed: signal.Signals | None = None
         self.before: dict[int, Any] = {}
-        self.updates, self.every, self.asked_at = 0, 1, 0.0
+        self.updates = 0
+        self.every = 1
+        self.asked_at = 0.0
 
     def on_train_begin(self, run_context: RunContext) -> None:
         self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -20,7 +20,7 @@ class _Broadcast(nn.Cell):
         super().__init__()
         self.broadcast = ops.Broadcast(0)
 
-    def construct(self, values: np.ndarray) -> Tensor:
+    def construct(self, values: Tensor) -> Tensor:
         return self.broadcast((values,))[0]
 
 
@@ -29,7 +29,7 @@ class _Gather(nn.Cell):
         super().__init__()
         self.gather = ops.AllGather()
 
-    def construct(self, values: np.ndarray) -> Tensor:
+    def construct(self, values: Tensor) -> Tensor:
         return self.gather(values)
 
 

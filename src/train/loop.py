@@ -141,8 +141,9 @@ def _make_evaluator(training: _Training, step_log: StepLog, stop: StopOnSignal) 
 
 def _write_settings(task: ModuleType, config: Any) -> None:
     """Describe the training in the output folder, and the model in the folder of checkpoints."""
-    write_text(f"{config.output_dir}/config.yaml", yaml.safe_dump(loader.to_dict(config), allow_unicode=True, sort_keys=False))
-    if hasattr(config, "labels"):
+    settings = loader.to_dict(config)
+    write_text(f"{config.output_dir}/config.yaml", yaml.safe_dump(settings, allow_unicode=True, sort_keys=False))
+    if "labels" in settings:
         ids = {label: number for number, label in enumerate(config.labels)}
         write_text(f"{config.output_dir}/label_map.json", json.dumps(ids, ensure_ascii=False, indent=2) + "\n")
     model_files.write_description(config.checkpoint_dir, dataclasses.asdict(config.model), *task.describe(config))

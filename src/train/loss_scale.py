@@ -19,7 +19,7 @@ class LossScale(nn.Cell):
         factor: 1 makes the scale static.
     """
 
-    def __init__(self, value: float, factor: Tensor = 1.0, window: int = 1, floor: float = 1.0):
+    def __init__(self, value: float, factor: float = 1.0, window: int = 1, floor: float = 1.0):
         super().__init__(auto_prefix=False)
         self.factor, self.window, self.floor = factor, window, floor
         self.scale = Parameter(Tensor(value, mindspore.float32), name="loss_scale", requires_grad=False)

@@ -17,7 +17,7 @@ from src.text.tokenization import read_vocabulary
 
 DESCRIBED_BY = ("config.json", "vocab.txt", "tokenizer_config.json")  # the files that describe a folder of checkpoints
 SHOWN = 4  # names of parameters in a message
-HEAD_HINT = "; see the settings of the head (run_classifier.py: --head, --cnn_batch_norm, --num_class; run_ner.py: --use_crf, --with_lstm)"
+HEAD_HINT = "; see the settings of the head and the labels in the run script's --help"
 _PRETRAINING_HEADS = ("masked_lm.", "next_sentence.", "cls.")  # of no use to other tasks
 
 

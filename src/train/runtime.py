@@ -1,4 +1,4 @@
-"""The devices: what each can do, the choice of one for a run, and its start. No other module asks which device there is."""
+"""The choice of a device for a run, and its start. No other module asks which device there is."""
 
 import dataclasses
 import os
@@ -10,6 +10,7 @@ from mindspore import device_context
 from mindspore._c_expression import MSContext
 
 from src import framework
+from src.config import devices
 from src.config.training import DeviceSettings
 from src.log import logger
 from src.models import native
@@ -20,93 +21,35 @@ _ALONE = RankInfo()
 _CHIPS = {"ascend910": "910A", "ascend910b": "910B", "ascend910_93": "A3"}  # by the framework's names
 
 
-@dataclasses.dataclass(frozen=True)
-class Capabilities:
-    """What a kind of device can do, and the form of the ops that is fast on it: see DeviceSettings."""
-
-    is_available: Callable[[], bool]
-    compute_type: str = "float16"  # the compute type for "auto"
-    bfloat16: bool = False
-    tf32: bool = False
-    length_multiple: int = 1
-    composed_ops: bool = False
-    native_kernels: bool = False
-    aclnn: bool = False
-    flash_attention: bool = False
-    saturates: bool = False
-    unrolled: bool = False
-    data_sink: bool = True
-    hashed_dropout: bool = False
-    recompute: str = "layer"  # the form of recomputation
-
-
-DEVICES = {  # best first
-    "Ascend": Capabilities(
-        device_context.ascend.is_available, bfloat16=True, length_multiple=16, aclnn=True, flash_attention=True, unrolled=True
-    ),
-    "GPU": Capabilities(device_context.gpu.is_available, tf32=True, length_multiple=8, recompute="framework"),
-    "CPU": Capabilities(lambda: True, compute_type="float32", composed_ops=True, native_kernels=True, data_sink=False, hashed_dropout=True),
+_PRESENT: dict[str, Callable[[], bool]] = {
+    "Ascend": device_context.ascend.is_available,
+    "GPU": device_context.gpu.is_available,
+    "CPU": lambda: True,
 }
-# properties in which a chip differs from others of its kind
-_CHIP_DIFFERENCES: dict[str, dict[str, Any]] = {"910A": {"bfloat16": False, "flash_attention": False, "saturates": True}}
 
 
 def available_devices() -> list[str]:
     """Names of the devices that this machine can run on, best first."""
-    return [target for target, device in DEVICES.items() if device.is_available()]
+    return [target for target in devices.DEVICES if _PRESENT[target]()]
 
 
-def settings(
-    target: str,
-    compute_type: str = "auto",
-    sink: bool = False,
-    process: RankInfo = _ALONE,
-    recompute: bool = False,
-    allow_tf32: bool = False,
-    flash_attention: bool = True,
-    jit_level: str = "O0",
-    chip: str | None = None,
-) -> DeviceSettings:
-    """The settings that follow from a device, whether it is present or not.
+def settings(target: str, compute_type: str = "auto", process: RankInfo = _ALONE, **choices: Any) -> DeviceSettings:
+    """The settings that follow from a device, whether it is present or not, and from this process.
 
     Args:
-        target: Ascend, GPU or CPU.
-        compute_type: auto, float32, float16 or bfloat16.
-        sink: whether to feed data several steps at a time, if the device can.
+        target, compute_type, choices: see `devices.settings`.
         process: this process among those that train together.
-        recompute: whether the backward pass recomputes the layers.
-        allow_tf32: whether float32 matrix products may use TF32.
-        flash_attention: whether attention may be one kernel, if the device has it.
-        jit_level: optimisation level of Ascend's compiler.
-        chip: 910A, 910B or A3, on Ascend.
 
     Raises:
         ValueError: the device lacks the compute type, or TF32.
     """
-    device = dataclasses.replace(DEVICES[target], **_CHIP_DIFFERENCES.get(chip or "", {}))
-    if allow_tf32 and not device.tf32:
-        raise ValueError(f"allow_tf32=true: {target} has no TF32, a GPU has it")
-    compute_type = device.compute_type if compute_type == "auto" else compute_type
-    if compute_type == "bfloat16" and not device.bfloat16:
-        lacks = f"the {target} {chip} has no bfloat16" if DEVICES[target].bfloat16 else f"{target} has no bfloat16 matrix product here"
-        raise ValueError(f"precision.compute_type=bfloat16: {lacks}; use float16 or float32")
+    device = devices.settings(target, compute_type, **choices)
     assert process.rank is not None  # the framework has assigned it
     told_to_saturate = device.aclnn and os.environ.get("MS_ASCEND_CHECK_OVERFLOW_MODE") == "SATURATION_MODE"
-    return DeviceSettings(
-        target=target,
-        compute_type=compute_type,
-        composed_ops=device.composed_ops,
-        aclnn=device.aclnn,
-        flash_attention=flash_attention and device.flash_attention and compute_type != "float32",
-        jit_level=jit_level,
-        native_library=native.build() if device.native_kernels else None,
-        length_multiple=device.length_multiple,
-        data_sink=sink and device.data_sink,
-        hashed_dropout=device.hashed_dropout or recompute and device.recompute == "framework",  # else recomputed layers drop others
-        recompute=device.recompute if recompute else "none",
+    return dataclasses.replace(
+        device,
+        native_library=native.build() if devices.DEVICES[target].native_kernels else None,
         saturates=device.saturates or told_to_saturate,
-        unrolled=device.unrolled,
-        allow_tf32=allow_tf32,
         rank=process.rank,
         world_size=process.world_size,
         simulated=cluster.is_simulated(),
@@ -138,21 +81,23 @@ def start(options: Any) -> Any:
         cluster.run_scheduler()
     target = _choose_target(options.device_target)
     framework.run_as_graphs()
-    if process.world_size > 1 or process.launcher == "msrun":
+    is_joined = process.world_size > 1 or process.launcher == "msrun"
+    if is_joined:
         process = cluster.join(process, target)
-    else:
-        mindspore.set_device(target, options.device_id if process.device_id is None else process.device_id)
+    number = options.device_id if process.device_id is None else process.device_id
+    if not is_joined:
+        mindspore.set_device(target, number)
     chip = find_chip(options.ascend_chip, target)
     device = settings(
         target,
         options.precision.compute_type,
-        options.enable_data_sink,
         process,
-        options.use_recompute,
-        options.allow_tf32,
-        options.use_flash_attention,
-        options.jit_level,
-        chip,
+        sink=options.enable_data_sink,
+        recompute=options.use_recompute,
+        allow_tf32=options.allow_tf32,
+        flash_attention=options.use_flash_attention,
+        jit_level=options.jit_level,
+        chip=chip,
     )
     if target == "Ascend":
         framework.set_jit_level(device.jit_level)
@@ -161,7 +106,6 @@ def start(options: Any) -> Any:
     if device.world_size > 1:
         framework.sum_gradients_in_groups(device.world_size)
     mindspore.set_seed(options.seed)
-    number = options.device_id if process.device_id is None else process.device_id
     logger.info(
         f"device {target}:{number}{f' chip={chip}' if chip else ''} rank={device.rank}/{device.world_size} "
         f"compute_type={device.compute_type} mindspore={mindspore.__version__}"

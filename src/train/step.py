@@ -5,6 +5,8 @@ micro-batches only add to the gradient. Unscaling and clipping are one factor pe
 the gradient, without a pass over memory of its own.
 """
 
+from typing import Any
+
 import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -107,7 +109,7 @@ class TrainStep(nn.Cell):
             weight = ops.stop_gradient(self.all_reduce(weight))
         return loss_sum * (scale / ops.maximum(weight, 1e-6)), (loss_sum, *parts), weight
 
-    def construct(self, *batch: Tensor) -> Tensor:
+    def construct(self, *batch: Tensor) -> tuple[Tensor, ...]:
         """Train on one (micro-)batch.
 
         Returns:
@@ -187,7 +189,7 @@ class TrainStep(nn.Cell):
                 self.overflowed = ops.logical_not(ops.isfinite(ops.stack(squares) if self.groups is None else squares))
         return ops.depend(rate, self.loss_scale(finite))
 
-    def is_finite(self, squares: Tensor, overflows: Tensor) -> Tensor:
+    def is_finite(self, squares: tuple[Tensor, ...] | Tensor, overflows: Tensor) -> Tensor:
         """Whether no gradient has overflowed on any rank: bool scalar."""
         if self.status is None:
             return ops.isfinite(self.total(squares))
@@ -199,11 +201,11 @@ class TrainStep(nn.Cell):
         """The sum of squares of each gradient: a tuple of scalars; with groups, [P]."""
         return self.hyper_map(_square_sum, gradients) if self.groups is None else self.groups.square_sums(gradients)
 
-    def total(self, squares: Tensor) -> Tensor:
-        """The sum of squares of all gradients."""
+    def total(self, squares: Any) -> Tensor:
+        """The sum of squares of all gradients, from `square_sums`."""
         return ops.addn(squares) if self.groups is None else squares.sum()
 
-    def clip_factors(self, gradients: tuple[Tensor, ...], squares: Tensor, factor: Tensor) -> tuple[Tensor, ...]:
+    def clip_factors(self, gradients: tuple[Tensor, ...], squares: tuple[Tensor, ...] | Tensor, factor: Tensor) -> tuple[Tensor, ...]:
         """The factor of each gradient: `factor`, times clip_norm / norm where the norm is larger than clip_norm."""
         if self.groups is not None:
             if self.clip != "none":

@@ -196,7 +196,10 @@ class StepLog(Callback):
             logger.info(f"epoch={epoch:.3f} step={step}/{self.done.plan.updates} {format_fields(fields)}")
         else:
             self.bar.set_postfix_str(f"epoch={epoch:.2f} loss={losses['loss']:.4f} samples_per_s={fields.get('samples_per_s', 0)}")
-        self.losses, self.tokens, self.padded_tokens, self.marked = [], 0, 0, now
+        self.losses = []
+        self.tokens = 0
+        self.padded_tokens = 0
+        self.marked = now
 
     def on_train_end(self, run_context: RunContext) -> None:
         self.bar.close()

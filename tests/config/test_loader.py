@@ -16,7 +16,7 @@ from src.config.training import OptimizerConfig
 from src.tasks.classifier.options import ClassifierOptions
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-KEYS = [key for key, *_ in loader._leaves(ClassifierOptions)]
+KEYS = [key for key, *_ in loader.leaves(ClassifierOptions)]
 
 
 @pytest.fixture(autouse=True)

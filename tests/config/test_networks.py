@@ -75,10 +75,10 @@ def test_positions_are_read_from_every_dialect(kind, tmp_path):
     [
         ({"model_type": "roberta"}, "model_type=roberta: bert and nezha are supported"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type=relative_key: absolute, sinusoidal, learned"),
-        ({"embedding_size": 8}, "embedding_size=8 is of ALBERT"),
-        ({"num_hidden_groups": 1}, "num_hidden_groups=1 is of ALBERT"),
-        ({"task_type_vocab_size": 3}, "task_type_vocab_size=3 is of ERNIE"),
-        ({"is_encoder_decoder": True}, "is_encoder_decoder=true is of encoder-decoders"),
+        ({"embedding_size": 8}, "embedding_size=8 belongs to ALBERT"),
+        ({"num_hidden_groups": 1}, "num_hidden_groups=1 belongs to ALBERT"),
+        ({"task_type_vocab_size": 3}, "task_type_vocab_size=3 belongs to ERNIE"),
+        ({"is_encoder_decoder": True}, "is_encoder_decoder=true belongs to encoder-decoders"),
         ({"architectures": ["RobertaForMaskedLM"]}, "architectures=RobertaForMaskedLM: without a model_type"),
     ],
 )

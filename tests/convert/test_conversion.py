@@ -410,7 +410,7 @@ def test_the_report_of_weights_that_stand_is_not_replaced_by_that_of_a_failure(m
 
 def test_what_others_put_into_the_output_meanwhile_is_seen(tmp_path, monkeypatch):
     folder, _ = write_model(tmp_path / "0")
-    monkeypatch.setattr(conversion, "_check_heads", lambda *_: write_model(tmp_path / "1", target="huggingface"))
+    monkeypatch.setattr(conversion, "check_heads", lambda *_: write_model(tmp_path / "1", target="huggingface"))
     with pytest.raises(ValueError, match="model.safetensors: other weights"):
         convert("mindspore", "tensorflow", folder, tmp_path / "1")
 

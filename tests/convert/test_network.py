@@ -80,7 +80,7 @@ def test_nezha_equals_hugging_face_beyond_the_clip(kind):
 @pytest.mark.parametrize(("file", "positions"), [("pretraining", {}), ("pretraining_nezha", NEZHA)])
 @pytest.mark.parametrize("block", [4096, 7])
 def test_pretraining_heads_equal_hugging_face(monkeypatch, file, positions, block):
-    monkeypatch.setattr(network, "_BLOCK", block)
+    monkeypatch.setattr(network, "BLOCK", block)
     golden = load(file)
     inputs = [golden[f"batch/{name}"][0].astype(np.int32) for name in ("input_ids", "input_mask", "token_type_ids")]
     found = network.run(ModelConfig(**SMALL, **positions), take_weights(golden), *inputs)

@@ -107,7 +107,7 @@ def test_ready_made_rows_keep_the_labels_of_first_pieces(tokenizer):
     ids = [tokenizer.vocabulary[token] for token in ["[CLS]", "wash", "##cat", "##s", "was", "dad", "[SEP]"]]
     chunk = Chunk(np.array([7]), {"input_ids": np.array(ids), "label_ids": np.array([0, 1, 2, 0, 0, 2, 0])}, {})
     tag_set = make_tag_set(list_labels(("PER",), "BIO"))
-    every = ner_inputs._complete("a.mindrecord", chunk, 0, tag_set, tokenizer, ())
-    first = ner_inputs._complete("a.mindrecord", chunk, 0, tag_set, tokenizer, find_continuations(tokenizer))
+    every = ner_inputs.complete_records("a.mindrecord", chunk, 0, tag_set, tokenizer, ())
+    first = ner_inputs.complete_records("a.mindrecord", chunk, 0, tag_set, tokenizer, find_continuations(tokenizer))
     assert every.tokens["label_ids"].tolist() == [-1, 1, 2, 0, 0, 1, -1]
     assert first.tokens["label_ids"].tolist() == [-1, 1, -1, -1, 0, 1, -1]

@@ -263,6 +263,6 @@ def test_longest_published_sentence_is_labelled_at_every_character(shared_file, 
 
 def test_characters_without_tokens_at_the_beginning_of_an_unknown_word_have_none():
     pieces = {"a": [], "b": [], "c": [7], "d": []}
-    found = ner._split_unknown("abcd", [1], [(0, 4)], 1, pieces.get)
+    found = ner.split_unknown("abcd", [1], [(0, 4)], 1, pieces.get)
     assert found == ([7], [(2, 4)])
-    assert ner._split_unknown("xab", [5, 1], [(0, 1), (1, 3)], 1, pieces.get) == ([5], [(0, 1)])
+    assert ner.split_unknown("xab", [5, 1], [(0, 1), (1, 3)], 1, pieces.get) == ([5], [(0, 1)])

@@ -7,7 +7,7 @@ import pytest
 
 from src.records.record_set import cached_records
 from src.tasks.squad.file import Answer, Question, read_squad
-from src.tasks.squad.windows import EncodingReport, encode_questions
+from src.tasks.squad.windows import WindowsReport, encode_questions
 from src.text.tokenization import Tokenizer
 
 GOLDEN = json.loads(gzip.decompress((Path(__file__).parent.parent / "golden" / "squad_windows.json.gz").read_bytes()))
@@ -51,7 +51,7 @@ def encode(questions, tokenizer, lengths=(32, 8, 8), training=False, version_2=F
 
 
 def encode_one(tokenizer, context, *answers, **options):
-    """The only row of a question, and the EncodingReport."""
+    """The only row of a question, and the WindowsReport."""
     (row,), report = encode([make_question(context, *answers)], tokenizer, **options)
     return row, report
 
@@ -94,7 +94,7 @@ def test_rows_and_labels_are_googles(number, golden, google_tokenizer):
 def test_label_covers_the_characters_of_the_answer_where_googles_does_not(saved, google_tokenizer):
     row, report = encode_one(google_tokenizer, saved["context"], (saved["text"], saved["answer_start"]), lengths=(64, 16, 8))
     first, last = (position - row["context_start"] for position in labels(row))
-    assert report == EncodingReport()
+    assert report == WindowsReport()
     assert (first, last) != (saved["first"], saved["last"])
     begin, end = row["starts"][labels(row)[0]], row["ends"][labels(row)[1]]
     assert begin <= saved["answer_start"] < saved["answer_start"] + len(saved["text"]) <= end
@@ -150,7 +150,7 @@ def test_answer_that_is_whole_in_no_window_is_reported(tokenizer):
     for training in (True, False):
         rows, report = encode(questions, tokenizer, (5, 1, 1), training)  # windows of 1
         assert [labels(row) for row in rows] == [(0, 0)] * 7 + [(3, 3)]
-        assert report == EncodingReport(split_answers=["a"])
+        assert report == WindowsReport(split_answers=["a"])
 
 
 def test_long_question_is_cut_and_reported(tokenizer):
@@ -159,7 +159,7 @@ def test_long_question_is_cut_and_reported(tokenizer):
     rows, report = encode(questions, tokenizer, (16, 4, 3))
     assert [tokenizer.tokens[number] for number in rows[0]["input_ids"]] == ["[CLS]", "the", "dog", "sat", "[SEP]", "a", "cat", "[SEP]"]
     assert rows[0] | {"question": 2} == rows[2]
-    assert report == EncodingReport(cut_questions=["q1", "q2"])
+    assert report == WindowsReport(cut_questions=["q1", "q2"])
 
 
 @pytest.mark.parametrize("context", ["", " \u3000\n", "\u200b"])
@@ -169,7 +169,7 @@ def test_context_without_tokens_has_one_window(context, tokenizer):
     assert [tokenizer.tokens[number] for number in rows[0]["input_ids"]] == ["[CLS]", "the", "[SEP]", "[SEP]"]
     assert rows[0] == rows[0] | {"token_type_ids": [0, 0, 0, 1], "starts": [0] * 4, "ends": [0] * 4, "context_start": 3, "window_start": 0}
     assert labels(rows[0]) == (-1, -1)
-    assert report == EncodingReport(no_tokens=["empty"])
+    assert report == WindowsReport(no_tokens=["empty"])
 
 
 def test_training_has_the_rows_of_evaluation_without_offsets(tokenizer):
@@ -234,7 +234,7 @@ def test_columns_go_into_the_records(tokenizer, tmp_path):
 def test_answer_is_labelled_on_the_tokens_that_its_characters_lie_in(context, answer, start, tokens, text, tokenizer):
     row, report = encode_one(tokenizer, context, (answer, start))
     assert answer_of(row, context, tokenizer) == (tokens.split(), text)
-    assert report == EncodingReport()
+    assert report == WindowsReport()
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_answer_is_labelled_on_the_tokens_that_its_characters_lie_in(context, an
 def test_chinese_answer_is_labelled_without_spaces(context, answer, start, tokens, text, chinese):
     row, report = encode_one(chinese, context, (answer, start))
     assert answer_of(row, context, chinese) == (tokens.split(), text)
-    assert report == EncodingReport()
+    assert report == WindowsReport()
 
 
 @pytest.mark.parametrize(
@@ -263,26 +263,26 @@ def test_moved_answer_is_the_nearest_of_its_text(start, expected, tokenizer):
     context = "the cat, cat cat sat!"
     row, report = encode_one(tokenizer, context, ("cat", start))
     assert row["starts"][labels(row)[0]] == expected
-    assert report == EncodingReport(num_moved=1)
+    assert report == WindowsReport(num_moved=1)
 
 
 def test_of_two_equally_near_occurrences_the_earlier_is_taken(tokenizer):
     row, report = encode_one(tokenizer, "cat the cat", ("cat", 4))
     assert row["starts"][labels(row)[0]] == 0
-    assert report == EncodingReport(num_moved=1)
+    assert report == WindowsReport(num_moved=1)
 
 
 def test_last_character_is_not_taken_for_an_answer_that_stands_nowhere(tokenizer):
     row, report = encode_one(tokenizer, "x, x", ("x", -1))
     assert row["starts"][labels(row)[0]] == 0
-    assert report == EncodingReport(num_moved=1)
+    assert report == WindowsReport(num_moved=1)
 
 
 def test_label_is_the_first_answer_that_can_be_located(tokenizer):
     context = "the cat sat, the dog ran"
     row, report = encode_one(tokenizer, context, ("mat", 4), ("", 5), (" ", 3), ("dog", 14), ("cat", 4))
     assert answer_of(row, context, tokenizer) == (["dog"], "dog")
-    assert report == EncodingReport(num_moved=1)
+    assert report == WindowsReport(num_moved=1)
 
 
 @pytest.mark.parametrize(
@@ -293,10 +293,10 @@ def test_answer_that_stands_nowhere_has_no_label_and_no_row_in_training(answers,
     questions = [make_question("the cat sat\u200b", *answers, key="lost"), make_question("the cat", ("cat", 4))]
     rows, report = encode(questions, tokenizer)
     assert [labels(row) for row in rows] == [(-1, -1), (4, 4)]
-    assert report == EncodingReport(not_located=["lost"])
+    assert report == WindowsReport(not_located=["lost"])
     rows, report = encode(questions, tokenizer, training=True)
     assert [row["question"] for row in rows] == [1]
-    assert report == EncodingReport(not_located=["lost"])
+    assert report == WindowsReport(not_located=["lost"])
 
 
 def test_version_2_labels_no_answer_at_cls(tokenizer):
@@ -312,7 +312,7 @@ def test_version_2_labels_no_answer_at_cls(tokenizer):
         rows, report = encode(questions, tokenizer, training=training, version_2=True)
         assert [labels(row) for row in rows if row["question"] != 3] == [(0, 0)] * 7
         assert [labels(row) for row in rows if row["question"] == 3] == [(4, 4)]
-        assert report == EncodingReport(no_tokens=["q"])
+        assert report == WindowsReport(no_tokens=["q"])
 
 
 @pytest.mark.parametrize("version_2", [False, True])
@@ -320,7 +320,7 @@ def test_question_to_predict_has_no_label(version_2, tokenizer):
     questions = [Question("q", "the", "the cat", None)] + [make_question("the cat")] * (not version_2)
     rows, report = encode(questions, tokenizer, version_2=version_2)
     assert [labels(row) for row in rows] == [(-1, -1)] * len(questions)
-    assert report == EncodingReport()
+    assert report == WindowsReport()
 
 
 # Errors and reports
@@ -353,8 +353,8 @@ def test_lengths_without_room_for_a_window_are_refused(lengths, tokenizer):
 
 def test_report_tells_counts_and_the_first_ids():
     ids = [f"q{number}" for number in range(7)]
-    assert EncodingReport().describe("a.json", 9) == []
-    assert EncodingReport(2, ids, ["split"], ["cut"], ["empty"]).describe("a.json", 9) == [
+    assert WindowsReport().describe("a.json", 9) == []
+    assert WindowsReport(2, ids, ["split"], ["cut"], ["empty"]).describe("a.json", 9) == [
         "a.json: 2 answers are not at answer_start; the nearest occurrence of their text is taken",
         "a.json: 7 of 9 questions have answers, but none is in the context; excluded from training and from the loss: "
         "q0, q1, q2, q3, q4 and 2 more",
@@ -379,7 +379,7 @@ def test_report_tells_counts_and_the_first_ids():
 def test_published_answers_are_spelt_by_their_labels(name, rows, num_moved, num_split, not_spelt, shared_file, encoder, chinese):
     questions, read, spelt = read_squad(shared_file(name)), {}, {}
     found, report = encode(questions, Tokenizer(encoder / "vocab.txt") if name.startswith("squad") else chinese, (384, 128, 64))
-    assert (len(found), report) == (rows, EncodingReport(num_moved=num_moved, split_answers=report.split_answers))
+    assert (len(found), report) == (rows, WindowsReport(num_moved=num_moved, split_answers=report.split_answers))
     for row in found:
         question, (first, last) = questions[row["question"]], labels(row)
         assert row["window_start"] <= read.get(question.id, 0)  # no token is left out

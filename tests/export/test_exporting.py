@@ -63,10 +63,10 @@ def test_an_onnx_bundle_is_compared_and_answers(task, export):
 def test_the_exported_network_of_an_ascend_has_ops_of_every_device(tmp_path):
     write_model(tmp_path / "weights", make_model(), "tagger", trained_with={"seq_length": 24, "use_crf": True}, labels=TAGS)
     flags = ["--task", "ner", "--checkpoint", f"{tmp_path}/weights", "--output", f"{tmp_path}/bundle", "--use_crf", "true"]
-    _, config = export_command._parse(flags)
+    _, config = export_command.parse(flags)
     config = dataclasses.replace(config, device=runtime.settings("Ascend"))
     task = TASKS["ner"]
-    network = exporting._make_network(task, task.export.settle(config, tmp_path / "weights"), tmp_path / "weights")
+    network = exporting.make_network(task, task.export.settle(config, tmp_path / "weights"), tmp_path / "weights")
     assert not [cell for cell in network.cells_and_names() if type(cell[1]).__module__ == "src.models.ascend"]
     path, *_ = network(*(Tensor(np.ones((2, 5), np.int32)) for _ in task.training.INPUTS))
     assert path.shape[0] == 2
@@ -235,5 +235,5 @@ def test_a_bundle_stays_whole_where_another_cannot_take_its_place(tmp_path):
             (tmp_path / folder / name).write_text(content)
     (tmp_path / "old" / "model.mindir").mkdir()
     with pytest.raises(ValueError, match="--output .*/old: model.mindir is a folder there"):
-        exporting._move(tmp_path / "new", tmp_path / "old")
+        exporting.move_bundle(tmp_path / "new", tmp_path / "old")
     assert {path.read_text() for path in (tmp_path / "old").iterdir() if path.is_file()} == {"old"}

@@ -27,9 +27,9 @@ FLASH = DeviceSettings(composed_ops=False, aclnn=True, flash_attention=True)
 @pytest.fixture(autouse=True)
 def plain_ops(monkeypatch):
     monkeypatch.setattr(ascend, "auto_generate", ascend_ops)
-    monkeypatch.setattr(ascend, "_embedding", ascend_ops.Embedding())
-    monkeypatch.setattr(ascend, "_sum", ascend_ops.SumExt())
-    monkeypatch.setattr(ascend, "_FLASH_MULTIPLE", 1)
+    monkeypatch.setattr(ascend, "embedding", ascend_ops.Embedding())
+    monkeypatch.setattr(ascend, "sum_to_type", ascend_ops.SumExt())
+    monkeypatch.setattr(ascend, "FLASH_MULTIPLE", 1)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_dropout_and_its_gradient_follow_the_mask_that_is_given():
     ids=["flash", "length", "switched off", "relative positions", "size of a head"],
 )
 def test_flash_attention_is_taken_where_it_can_be(device, shape, length, kind, monkeypatch):
-    monkeypatch.setattr(ascend, "_FLASH_MULTIPLE", 16)
+    monkeypatch.setattr(ascend, "FLASH_MULTIPLE", 16)
     bert = Bert(ModelConfig(**{**TINY, **shape}), device)
     mask = bert.make_mask(Tensor(np.array([[1] * (length - 2) + [0, 0]], np.int32)))
     assert str(mask.dtype).lower() == kind

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from src.config import devices
 from src.config.model import ModelConfig, describe_weights
 from src.config.training import OptimizerConfig
 from src.convert.parameters import encoder_shapes
 from src.report.memory import main, make_plan, parse_memory
 from src.report.memory_ops import record
 from src.report.memory_schedule import Plan
-from src.report.memory_tape import Form, Tape, Tensor
+from src.report.memory_tape import Tape, Tensor
 from src.tasks.classifier.options import ClassifierOptions
 from src.tasks.pretrain.options import PretrainOptions
 from src.tasks.squad.options import SquadOptions
@@ -22,7 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = ModelConfig(vocab_size=50, hidden_size=8, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16)
 ADAM = OptimizerConfig(name="AdamWeightDecay")
 NETWORKS = sorted(path.stem for path in (ROOT / "configs/networks").glob("*.json"))
-FORMS = [Form("CPU", "float32", False), Form("GPU", "float32", False), Form("GPU", "float16", False), Form("Ascend", "bfloat16", False)]
+KINDS = (("CPU", "float32"), ("GPU", "float32"), ("GPU", "float16"), ("Ascend", "bfloat16"))
+FORMS = [devices.settings(target, kind, recompute=recompute) for recompute in (False, True) for target, kind in KINDS]
+IDS = [f"{form.target}-{form.compute_type}-{form.recompute}" for form in FORMS]
 
 # What a sequence adds to the peak of the tensors, bytes: 2026-11-22, MindSpore 2.10.0, two x86-64 cores, by
 #     python benchmarks/memory_plan.py --config configs/networks/NETWORK.json --layers … --seq_length … --batch_sizes … [--use_recompute]
@@ -64,12 +67,8 @@ def plan_of(form, model=TINY, task="classifier", seq_length=16, **settings):
     return make_plan(task.options(model=model, optimizer=ADAM, **settings), form, task, seq_length)
 
 
-def recomputed(form):
-    return dataclasses.replace(form, recompute=True)
-
-
 def test_bytes_of_a_product_and_a_loss_are_those_counted_by_hand():
-    tape = Tape(Form("GPU", "float32", False))
+    tape = Tape(devices.settings("GPU", "float32"))
     tape.part = "head"
     x = tape.add("rows", [tape.parameter("table", 5, 2), Tensor("ids", (4,), learned=False)], (4, 2))
     tape.add("loss", [tape.product("y", x, tape.parameter("weight", 3, 2), (4, 3))], ())
@@ -83,7 +82,7 @@ def test_bytes_of_a_product_and_a_loss_are_those_counted_by_hand():
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("form", [*FORMS, *map(recomputed, FORMS)], ids=str)
+@pytest.mark.parametrize("form", FORMS, ids=IDS)
 def test_live_bytes_are_those_of_looking_at_every_tensor_at_every_step(task, form):
     plan = plan_of(form, task=task, model=dataclasses.replace(TINY, num_hidden_layers=2))
     made = {tensor for step in plan.steps for tensor in step.writes}
@@ -97,7 +96,7 @@ def test_live_bytes_are_those_of_looking_at_every_tensor_at_every_step(task, for
         assert plan.fixed[number] == constant + plan.parameters + plan.moments
 
 
-@pytest.mark.parametrize("form", [*FORMS, *map(recomputed, FORMS)], ids=str)
+@pytest.mark.parametrize("form", FORMS, ids=IDS)
 def test_nothing_is_read_before_it_is_made_and_every_parameter_is_updated_once(form):
     plan, made = plan_of(form, task="pretrain"), set()
     names = [tensor.name for step in plan.steps for tensor in step.writes]
@@ -114,7 +113,7 @@ def test_peak_is_linear_in_the_batch_where_one_op_makes_it():
     assert plan.peak(3000) - plan.peak(2000) == 1000 * plan.bytes_per_row
 
 
-@pytest.mark.parametrize("form", [*FORMS, *map(recomputed, FORMS)], ids=str)
+@pytest.mark.parametrize("form", FORMS, ids=IDS)
 def test_largest_batch_fits_and_one_row_more_does_not(form):
     plan = plan_of(form)
     for memory in (10**6, 10**8):
@@ -123,19 +122,20 @@ def test_largest_batch_fits_and_one_row_more_does_not(form):
     assert plan.largest_batch(1000) == 0
 
 
-@pytest.mark.parametrize("form", FORMS, ids=str)
-def test_recompute_takes_less(form):
-    baseline, recompute = plan_of(form, load_model("bert_base")), plan_of(recomputed(form), load_model("bert_base"))
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_recompute_takes_less(kind):
+    baseline, recompute = (plan_of(devices.settings(*kind, recompute=again), load_model("bert_base")) for again in (False, True))
     assert recompute.peak(1000) < 0.5 * baseline.peak(1000)
 
 
 def test_recompute_keeps_of_each_layer_its_input():
-    few, many = (plan_of(Form("CPU", "float32", True), dataclasses.replace(TINY, num_hidden_layers=layers)) for layers in (3, 4))
+    form = devices.settings("CPU", recompute=True)
+    few, many = (plan_of(form, dataclasses.replace(TINY, num_hidden_layers=layers)) for layers in (3, 4))
     assert many.bytes_per_row - few.bytes_per_row == 16 * 8 * 4
 
 
 def test_types_of_mixed_precision():
-    tape = record(ClassifierOptions(model=TINY), Form("GPU", "float16", False), TASKS["classifier"], 16)
+    tape = record(ClassifierOptions(model=TINY), devices.settings("GPU", "float16"), TASKS["classifier"], 16)
     layer = [op for op in tape.ops if op.part == "layer.1"]
     types = {op.name: op.result.type for op in layer}
     assert {types[name] for name in ("query by head", "scores", "context", "intermediate + bias", "output")} == {"float16"}
@@ -149,7 +149,7 @@ def test_types_of_mixed_precision():
 
 @pytest.mark.parametrize("recompute", [False, True])
 def test_masks_are_bits_on_ascend_and_drawn_before_the_encoder(recompute):
-    tape = record(ClassifierOptions(model=TINY), Form("Ascend", "float32", recompute), TASKS["classifier"], 16)
+    tape = record(ClassifierOptions(model=TINY), devices.settings("Ascend", "float32", recompute=recompute), TASKS["classifier"], 16)
     dropped = [op for op in tape.ops if op.name == "dropout"]
     assert {op.inputs[1].type for op in dropped} == {"bit"}
     assert [op.inputs[1].shape for op in dropped] == [op.result.shape for op in dropped]
@@ -163,7 +163,7 @@ def test_flash_attention_keeps_no_scores():
         kinds.append(("float16", length, dataclasses.replace(model, position_embedding_type=position)))
     flash = []
     for compute_type, length, network in kinds:
-        tape = record(ClassifierOptions(model=network), Form("Ascend", compute_type, False), TASKS["classifier"], length)
+        tape = record(ClassifierOptions(model=network), devices.settings("Ascend", compute_type), TASKS["classifier"], length)
         flash.append(any(op.name == "flash attention" for op in tape.ops))
         assert flash[-1] != any(op.name == "scores" for op in tape.ops)
     assert flash == [True, False, False, False, True, False]
@@ -181,9 +181,8 @@ def test_parameters_are_those_of_the_network(name):
 @pytest.mark.parametrize("case", MEASURED, ids=str)
 def test_plan_is_what_was_measured(case):
     name, layers, seq_length, recompute, (small, large) = case
-    plan = plan_of(
-        Form("CPU", "float32", recompute), dataclasses.replace(load_model(name), num_hidden_layers=layers), seq_length=seq_length
-    )
+    model = dataclasses.replace(load_model(name), num_hidden_layers=layers)
+    plan = plan_of(devices.settings("CPU", recompute=recompute), model, seq_length=seq_length)
     planned = (plan.peak(large) - plan.peak(small)) / (large - small)
     assert planned == pytest.approx(MEASURED[case], rel=0.01)  # of the pool's log, in whole MB
 
@@ -192,7 +191,7 @@ def test_plan_is_what_was_measured(case):
 def test_the_plan_for_ascend_is_near_its_compilers(case):
     name, layers, seq_length, predictions, recompute, rows = case
     model = dataclasses.replace(load_model(name), num_hidden_layers=layers)
-    form = Form("Ascend", "float16", recompute)
+    form = devices.settings("Ascend", "float16", recompute=recompute)
     if predictions is None:
         plan = plan_of(form, model, seq_length=seq_length)
     else:
@@ -256,6 +255,15 @@ def test_every_task_is_planned_with_the_flags_of_its_script(task, capsys, tmp_pa
     assert f"{task}, 2 layers of 768, seq_length 384, CPU" in printed and "mixed" not in printed
 
 
+@pytest.mark.parametrize(
+    ("flags", "has_flash"),
+    [([], True), (["--ascend_chip", "910B"], True), (["--ascend_chip", "910A"], False), (["--use_flash_attention", "false"], False)],
+)
+def test_flash_attention_is_planned_where_chip_and_options_have_it(flags, has_flash, capsys, tmp_path):
+    printed = run(capsys, tmp_path, "--device_target", "Ascend", "--seq_length", "128", "--model.num_hidden_layers", "1", *flags)
+    assert ("| flash attention |" in printed) == has_flash
+
+
 def test_no_sequence_fits(capsys, tmp_path):
     assert "| float32: largest batch | 0: not one sequence fits | 0: not one sequence fits | – |" in run(
         capsys, tmp_path, "--device_memory", "500MB"
@@ -268,6 +276,8 @@ def test_bad_input_is_named_in_one_line(capsys, tmp_path):
     assert "--batch_size 0: at least 1 row" in fail(capsys, tmp_path, "--batch_size", "0")
     assert "--seq_lenght" in fail(capsys, tmp_path, "--seq_lenght", "5")
     assert "GPU has no bfloat16" in fail(capsys, tmp_path, "--precision.compute_type", "bfloat16")
+    ascend = ["--precision.compute_type", "bfloat16", "--device_target", "Ascend", "--ascend_chip", "910A"]
+    assert "the Ascend 910A has no bfloat16" in fail(capsys, tmp_path, *ascend)
     assert "float32 alone" in fail(capsys, tmp_path, "--precision.compute_type", "float16", "--device_target", "CPU")
     assert "head=rcnn is not planned" in fail(capsys, tmp_path, "--task", "classifier", "--head", "rcnn")
     assert "with_lstm=true is not planned" in fail(capsys, tmp_path, "--task", "ner", "--with_lstm", "true")

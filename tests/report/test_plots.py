@@ -204,7 +204,7 @@ def test_names_in_chinese_or_with_dollars_stay_as_they_are(tmp_path):
 
 
 def test_missing_glyphs_are_one_warning_line(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(plots, "_find_cjk_font", list)
+    monkeypatch.setattr(plots, "find_cjk_font", list)
     write_classes(tmp_path, ["体育", "财经", "娱乐"])
     draw(tmp_path)
     captured = capsys.readouterr()

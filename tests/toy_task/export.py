@@ -1,8 +1,7 @@
+from src.tasks.defaults import make_inputs as make_inputs
+from src.tasks.defaults import settle as settle
+
 HEAD = ("head.toy",)
-
-
-def settle(config, path):
-    return config
 
 
 def make_settings(config):

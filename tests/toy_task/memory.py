@@ -1,5 +1,4 @@
-def check(options, form):
-    pass
+from src.tasks.defaults import check as check
 
 
 def record_head(tape, options, x, words):

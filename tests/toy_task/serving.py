@@ -2,6 +2,7 @@ from src.tasks.instances import take_texts
 
 PER_TOKEN = (False,)
 EXAMPLE = {"text": "a kind word"}
+NOT_BLANK = ()
 
 
 def describe(settings):

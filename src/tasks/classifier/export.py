@@ -15,11 +15,11 @@ from src.formats import weights
 from src.log import logger, shorten
 from src.tasks import fine_tuning
 from src.tasks.classifier.data_sets import make_data_set
-from src.tasks.classifier.options import ClassifierOptions
+from src.tasks.classifier.options import NORM_EPS, ClassifierOptions
+from src.tasks.defaults import make_inputs as make_inputs
 
 HEAD = ("head.dense",)
 _SETTINGS = ("task_name", "seq_length", "head", "cnn_batch_norm")
-_EPS = 1e-5  # of the batch normalisation
 _FILTERS = re.compile(r"head\.filters\.(\d+)\.weight")
 
 
@@ -121,7 +121,7 @@ def _fold_norm(graph, number):
     mean, variance, scale, shift = (
         graph.array(f"head.norms.{number}.{part}").astype(np.float64) for part in ("mean", "variance", "weight", "bias")
     )
-    scale = scale / np.sqrt(variance + _EPS)
+    scale = scale / np.sqrt(variance + NORM_EPS)
     return (weight * scale[:, None]).astype(np.float32), ((bias - mean) * scale + shift).astype(np.float32)
 
 

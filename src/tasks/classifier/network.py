@@ -14,6 +14,7 @@ from src.models.bert import HEAD_STREAM, Bert
 from src.models.dropout import Dropout
 from src.models.layers import Linear
 from src.models.recurrent import BiLstm
+from src.tasks.classifier.options import NORM_EPS
 
 _WIDTHS, _FILTERS = (1, 2, 3, 4), 256
 
@@ -36,7 +37,7 @@ class MaskedBatchNorm(nn.Cell):
     Evaluation takes running means of both. Source: Ioffe and Szegedy 2015.
     """
 
-    def __init__(self, size: int, momentum: float = 0.9, eps: float = 1e-5) -> None:
+    def __init__(self, size: int, momentum: float = 0.9, eps: float = NORM_EPS) -> None:
         super().__init__()
         self.momentum, self.eps = momentum, eps
         zeros, ones = np.zeros(size, np.float32), np.ones(size, np.float32)

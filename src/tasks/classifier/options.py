@@ -7,6 +7,7 @@ from src.config.finetune import FineTuneOptions
 from src.tasks.classifier.data_sets import DATA_SETS
 
 ASSESSMENT_METHODS = ("accuracy", "f1", "mcc", "spearman_correlation", "auc")
+NORM_EPS = 1e-5  # added to the variance in the batch normalisation of the cnn head
 HEADS = ("linear", "cnn", "rcnn")
 _OWN_METHODS = {"cola": "mcc", "mrpc": "f1", "stsb": "spearman_correlation", "info": "auc"}
 

@@ -10,6 +10,7 @@ from src.text.tokenization import Tokenizer
 
 PER_TOKEN = (False,)  # for each output of the graph, whether it has one value per token
 EXAMPLE = {"text_a": "a gripping, funny and very human film", "text_b": "a film that is worth seeing"}  # on the served page
+NOT_BLANK: tuple[str, ...] = ()  # keys whose text may not be blank
 
 
 def describe(settings: Mapping[str, Any]) -> tuple[tuple[str, ...], str | None]:

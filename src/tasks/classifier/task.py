@@ -90,7 +90,8 @@ def loss(config: ClassifierOptions) -> "ClassificationLoss | RegressionLoss":
 
 def describe(config: ClassifierOptions) -> tuple[Any, ...]:
     """The description beside a checkpoint; see `fine_tuning.describe`."""
-    return fine_tuning.describe(config, config.labels or ("LABEL_0",))  # Hugging Face's name for the score of a regression
+    labels = config.labels or ("LABEL_0",)  # Hugging Face's name for the score of a regression
+    return fine_tuning.describe(dataclasses.replace(config, labels=labels))
 
 
 def for_evaluation(config: ClassifierOptions, network: Classifier) -> tuple[nn.Cell, tuple[str, ...]]:
@@ -154,7 +155,7 @@ def _parse_weight(text):
     except ValueError:
         weight = math.nan
     if not 0 <= weight < math.inf:
-        raise ValueError(f"class_weights: {text} is none; expected the one word balanced, or a number from 0 for each class")
+        raise ValueError(f"class_weights: {text} is not allowed; expected the one word balanced, or a number from 0 for each class")
     return weight
 
 

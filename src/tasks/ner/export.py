@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from src.config.model import MASK_BIAS
+from src.tasks.defaults import make_inputs as make_inputs
 from src.tasks.ner.options import NerOptions
 from src.tasks.ner.tags import make_tag_set
 

@@ -1,7 +1,7 @@
 """Files, sentences and rows of a run on named entities."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from src.records.record_set import Chunk, join_rows
 from src.tasks.ner.options import NerOptions
 from src.tasks.ner.rows import encode_sentences, find_continuations
 from src.tasks.ner.tagged_text import Sentence, TaggedText, read_plain, read_tagged
-from src.tasks.ner.tags import make_tag_set
+from src.tasks.ner.tags import TagSet, make_tag_set
 from src.tasks.splits import find_file
 from src.text.tables import match_case
 from src.text.tokenization import CLS, SEP, Tokenizer
@@ -78,7 +78,7 @@ def make_chunks(config: NerOptions, split: str, path: Path, sentences: list[Sent
         for chunk in read_record_file(path, LAYOUT, config.schema_file_path):
             check_tokens(path, chunk.maxima(), config.model, config.seq_length)
             continuations = find_continuations(tokenizer) if config.tagged_pieces == "first" else ()
-            yield _complete(path, chunk, first, tag_set, tokenizer, continuations)
+            yield complete_records(path, chunk, first, tag_set, tokenizer, continuations)
             first += len(chunk.lengths)
         return
     if split == "predict":
@@ -89,7 +89,7 @@ def make_chunks(config: NerOptions, split: str, path: Path, sentences: list[Sent
     yield join_rows(rows)
 
 
-def _complete(path, chunk, first, tag_set, tokenizer, untagged):
+def complete_records(path: Path, chunk: Chunk, first: int, tag_set: TagSet, tokenizer: Tokenizer, untagged: Collection[int]) -> Chunk:
     """Ready-made rows in the form of `encode_sentences`, with positions instead of characters.
 
     [CLS], [SEP] and `untagged` tokens have no label, and entities are tagged as `make_labels` tags them.

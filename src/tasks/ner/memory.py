@@ -11,8 +11,8 @@ def check(options: NerOptions, form: Any) -> None:
     """Raise a ValueError for a head that the planner does not know."""
     if options.with_lstm:
         raise ValueError("with_lstm=true is not planned: of the NER heads only the dense layer and the CRF are")
-    if options.use_crf and form.target == "Ascend":
-        raise ValueError("use_crf=true is not planned on Ascend, where the CRF works on pairs of tags")
+    if options.use_crf and form.unrolled:
+        raise ValueError(f"use_crf=true is not planned on {form.target}, where the CRF works on pairs of tags")
 
 
 def record_head(tape: Any, options: NerOptions, x: Any, words: Any) -> None:

@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 
-from easydict import EasyDict
-
-from src.config.fields import check_fields, setting
+from src.config.fields import PlainOptions, check_fields, setting
 
 
 @dataclass(frozen=True)
-class PreprocessingOptions:
+class PreprocessingOptions(PlainOptions):
     """Make a MindRecord for run_ner.py from tagged sentences."""
 
     data_dir: str = setting("", "the file of sentences: MSRA's XML, BIO, BIOES or BMES text, or CLUENER's JSON lines")
@@ -30,7 +28,3 @@ class PreprocessingOptions:
                 raise ValueError(f"--{name} is missing")
         if self.split_begin >= self.split_end:
             raise ValueError(f"split_begin={self.split_begin} must be less than split_end={self.split_end}")
-
-    @classmethod
-    def complete(cls, tree: EasyDict) -> None:
-        """Do nothing: no setting is filled in from others."""

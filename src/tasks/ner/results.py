@@ -28,9 +28,12 @@ def score(prepared: Prepared, outputs: Sequence[Any]) -> dict[str, Any]:
     config, records, sentences = prepared.config, prepared.records["eval"], prepared.sources["eval"]
     tags, losses, counts = outputs
     tags = _keep_tagged(records, tags)
-    found, labels = (_merge(records, values) for values in (tags, _split(records, "label_ids")))
-    predicted, gold = _find_entities(config, found), _find_gold(config, sentences, labels)
-    correct, total = measures.token_accuracy(*(np.concatenate([values for *_, values in merged]) for merged in (labels, found)))
+    labels = _merge(records, _split(records, "label_ids"))
+    found = _merge(records, tags)
+    gold = _find_gold(config, sentences, labels)
+    predicted = _find_entities(config, found)
+    all_labels = np.concatenate([values for *_, values in labels])
+    correct, total = measures.token_accuracy(all_labels, np.concatenate([values for *_, values in found]))
     metrics = {
         "eval_loss": float(np.sum(losses, dtype=np.float64) / max(np.sum(counts, dtype=np.float64), 1)),
         "num_examples": len(gold),

@@ -7,7 +7,7 @@ that is one [UNK] is split into the tokens of its characters, so that an entity 
 import functools
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -149,14 +149,17 @@ def _encode(sentences, tokenizer):
         texts = [sentence.text for sentence in sentences[begin : begin + _CHUNK]]
         for text, (ids, offsets) in zip(texts, tokenizer.encode_with_offsets(texts)):
             if unknown in ids:
-                ids, offsets = _split_unknown(text, ids, offsets, unknown, encode_character)
+                ids, offsets = split_unknown(text, ids, offsets, unknown, encode_character)
             starts, ends = zip(*offsets) if offsets else ((), ())
             yield ids, starts, ends, [True] * len(ids)
 
 
-def _split_unknown(text, ids, offsets, unknown, encode_character):
+def split_unknown(
+    text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]], unknown: int, encode_character: Callable[[str], Sequence[int]]
+) -> tuple[list[int], list[tuple[int, int]]]:
     """Ids and offsets, with each [UNK] of several characters replaced by their tokens; a character without any joins the previous one."""
-    new_ids, new_offsets = [], []
+    new_ids: list[int] = []
+    new_offsets: list[tuple[int, int]] = []
     for token, (start, end) in zip(ids, offsets):
         if token == unknown and end - start > 1:
             num_before = len(new_ids)

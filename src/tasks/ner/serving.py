@@ -13,6 +13,7 @@ from src.text.tokenization import Tokenizer
 
 PER_TOKEN = (True, None, None, None)  # logits have values per token; a CRF's parameters belong to no row
 EXAMPLE = {"text": "Angela Merkel visited Paris in May."}  # on the served page
+NOT_BLANK: tuple[str, ...] = ()  # keys whose text may not be blank
 
 
 def describe(settings: Mapping[str, Any]) -> tuple[tuple[str, ...], str | None]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 from mindspore import nn
@@ -10,7 +11,7 @@ from src.formats import tokenizer_files
 from src.log import logger, shorten
 from src.records.files import is_record_file, read_description
 from src.tasks import fine_tuning
-from src.tasks.fine_tuning import cached_rows, check_inputs
+from src.tasks.fine_tuning import cached_rows, check_inputs, describe
 from src.tasks.ner import inputs
 from src.tasks.ner.network import CrfLoss, Tagger, TaggerScores, TaggingLoss
 from src.tasks.ner.options import NerOptions
@@ -54,7 +55,7 @@ def prepare(options: NerOptions) -> Prepared:
         raise ValueError(f"legacy_metrics: the model zoo's measures take tag 0 for O, here it is {config.labels[0]}")
     records, sources = {}, {}
     for split, path in paths.items():
-        _check_description(config, path)
+        check_description(config, path)
         sources[split] = inputs.sentences_of(config, split, path, read.pop(split))
         records[split] = _make_records(config, split, path, sources[split])
     sources.pop("train", None)
@@ -76,11 +77,6 @@ def network(config: NerOptions) -> Tagger:
 def loss(config: NerOptions) -> "TaggingLoss | CrfLoss":
     """Cross-entropy of tokens; with a CRF, -log p of rows."""
     return CrfLoss(config.device.unrolled) if config.use_crf else TaggingLoss()
-
-
-def describe(config: NerOptions) -> tuple[Any, ...]:
-    """The description beside a checkpoint; see `fine_tuning.describe`."""
-    return fine_tuning.describe(config, config.labels)
 
 
 def for_evaluation(config: NerOptions, network: Tagger) -> tuple[nn.Cell, tuple[str, ...]]:
@@ -119,7 +115,7 @@ def _find_labels(config, path, tagged):
     return list_labels(types, config.tag_scheme or tagged.scheme or "BIO")
 
 
-def _check_description(config, path):
+def check_description(config: Any, path: Path) -> None:
     """Raise a ValueError if records were made with other tags, vocabulary or tokenizer; old records name only the casing."""
     if not is_record_file(path):
         return

@@ -5,14 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from src.tasks.defaults import settle as settle
 from src.tasks.pretrain.options import PretrainOptions
 
 HEAD = ("masked_lm.dense", "next_sentence")
-
-
-def settle(config: PretrainOptions, path: str) -> PretrainOptions:
-    """The options unchanged: nothing depends on the weights."""
-    return config
 
 
 def make_settings(config: PretrainOptions) -> dict[str, Any]:
@@ -23,6 +19,11 @@ def make_settings(config: PretrainOptions) -> dict[str, Any]:
 def make_examples(texts: list[list[int]], questions: list[list[int]], settings: dict[str, Any]) -> list[tuple[list[int], list[int]]]:
     """Pairs of tokenised texts on which graph and network are compared."""
     return list(zip(texts, texts[1:]))
+
+
+def make_inputs(lengths: Sequence[int]) -> dict[str, np.ndarray]:
+    """Two masked positions in each row, the first and the last of its tokens between [CLS] and [SEP]: int32 [B, 2]."""
+    return {"masked_lm_positions": np.array([[1, length - 2] for length in lengths], np.int32)}
 
 
 def split_outputs(outputs: Sequence[np.ndarray], rows: int, lengths: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:

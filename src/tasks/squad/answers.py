@@ -124,8 +124,11 @@ def _find_spans(records, row_starts, rows, logits, max_answer_length):
     counts = [pair.shape[1] - start - 1 for pair, start in zip(logits, context_starts)]
     num_tokens = window_starts[-1] + counts[-1]
     longest = max(1, min(max_answer_length, max(counts)))
-    characters, windows, most = np.zeros((2, num_tokens), np.int64), np.zeros(num_tokens, np.int64), np.full(num_tokens, -1.0)
-    start_logits, end_logits = np.zeros(num_tokens), np.zeros((num_tokens, longest))
+    characters = np.zeros((2, num_tokens), np.int64)
+    windows = np.zeros(num_tokens, np.int64)
+    most = np.full(num_tokens, -1.0)
+    start_logits = np.zeros(num_tokens)
+    end_logits = np.zeros((num_tokens, longest))
     for number, (row, begin, first, count) in enumerate(zip(rows, context_starts, window_starts, counts)):
         stored = slice(row_starts[row] + begin, row_starts[row] + begin + count)
         window = slice(first, first + count)

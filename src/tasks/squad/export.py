@@ -5,16 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from src.tasks.defaults import make_inputs as make_inputs
+from src.tasks.defaults import settle as settle
 from src.tasks.squad.options import SquadOptions
 
 HEAD = ("head.span",)
 _SETTINGS = ("seq_length", "doc_stride", "max_query_length", "language", "version_2_with_negative")
 _ANSWERS = ("null_score_diff_threshold", "n_best_size", "max_answer_length")
-
-
-def settle(config: SquadOptions, path: str) -> SquadOptions:
-    """The options unchanged: nothing depends on the weights."""
-    return config
 
 
 def make_settings(config: SquadOptions) -> dict[str, Any]:

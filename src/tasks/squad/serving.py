@@ -15,6 +15,7 @@ from src.text.tokenization import Tokenizer
 PER_TOKEN = (True, True)
 _ANSWERS_SHOWN = 3
 EXAMPLE = {"question": "Who visited Paris?", "context": "In May, Angela Merkel visited Paris."}  # on the served page
+NOT_BLANK = ("question",)  # keys whose text may not be blank
 
 
 def describe(settings: Mapping[str, Any]) -> tuple[tuple[str, ...], str | None]:

@@ -2,15 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 from mindspore import nn
 
 from src.log import logger
 from src.records.files import is_record_file
 from src.records.record_set import Chunk
-from src.tasks import fine_tuning
-from src.tasks.fine_tuning import cached_rows, check_inputs
+from src.tasks.fine_tuning import cached_rows, check_inputs, describe
 from src.tasks.splits import wanted_splits
 from src.tasks.squad import inputs
 from src.tasks.squad.file import read_squad
@@ -81,11 +79,6 @@ def network(config: SquadOptions) -> nn.Cell:
 def loss(config: SquadOptions) -> nn.Cell:
     """The mean cross-entropy of an answer's first and last token over the positions of the row."""
     return SpanLoss()
-
-
-def describe(config: SquadOptions) -> tuple[Any, ...]:
-    """What is written beside a checkpoint, as by `fine_tuning.describe`; no labels."""
-    return fine_tuning.describe(config, ())
 
 
 def for_evaluation(config: SquadOptions, network: nn.Cell) -> tuple[nn.Cell, tuple[str, ...]]:

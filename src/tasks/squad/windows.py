@@ -28,7 +28,7 @@ _NO_ANSWER = (-1, -1)  # tokens outside every window
 
 
 @dataclass
-class EncodingReport:
+class WindowsReport:
     """What encoding lost or could not express.
 
     Args:
@@ -90,7 +90,7 @@ def encode_questions(
     training: bool,
     version_2: bool = False,
     path: Path | str = "<json>",
-) -> tuple[Chunk, EncodingReport]:
+) -> tuple[Chunk, WindowsReport]:
     """Encode questions as rows, each [CLS] question [SEP] window [SEP].
 
     The question is cut to max_query_length tokens; the window gets the remaining room. Windows begin at the context's token 0,
@@ -103,7 +103,7 @@ def encode_questions(
         path: named in errors.
 
     Returns:
-        Chunk of the int columns above, in which the rows of a question are neighbours and in order; EncodingReport.
+        Chunk of the int columns above, in which the rows of a question are neighbours and in order; WindowsReport.
 
     Raises:
         ValueError: a question without a text, a context or a required answer; no room for a window; no row.
@@ -115,7 +115,7 @@ def encode_questions(
     texts = list(dict.fromkeys(question.context for question in questions))
     contexts = dict(zip(texts, _encode(texts, tokenizer)))
     rows: list[_Row] = []
-    report = EncodingReport()
+    report = WindowsReport()
     for number, (question, query) in enumerate(zip(questions, _encode_queries(questions, tokenizer, max_query_length, report))):
         context = contexts[question.context]
         if not len(context.ids):

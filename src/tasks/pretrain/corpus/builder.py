@@ -27,7 +27,7 @@ from src.tasks.pretrain.corpus.tokens import CorpusTokenizer, cut_lines, id_type
 from src.tasks.pretrain.corpus.workers import open_workers
 from src.tasks.pretrain.keyed_random import make_keys, permute
 from src.tasks.pretrain.masks import KEEP_SHARE, MASK_SHARE, draw_masks, make_masking
-from src.text.tokenization import CLS, SEP, Tokenizer, fingerprint
+from src.text.tokenization import CLS, SEP, Tokenizer
 
 _PAIRS = "pairs.bin"
 BLOCK_CHARS = 1 << 18  # characters of a block of text
@@ -48,9 +48,7 @@ def build(options: BuilderOptions) -> dict[str, Any]:
     started = time.perf_counter()
     paths = find_files(options.input_file)
     tokenizer = _load(options).tokenizer
-    logger.info(f"text is {'' if tokenizer.do_lower_case else 'not '}lower-cased, {tokenizer.casing_reason}")
-    for note in tokenizer.notes:
-        logger.warning(note)
+    tokenizer.log_casing()
     if options.do_whole_word_mask and not options.segmenter and "的" in tokenizer.vocabulary:
         logger.warning("do_whole_word_mask: without --segmenter each Chinese character is a word")
     _make_masking(options)  # fails on an unsuitable vocabulary before anything is read
@@ -93,10 +91,7 @@ def describe(options: BuilderOptions, tokenizer: Tokenizer) -> dict[str, Any]:
     """The settings that records were made with, as stored in MindRecord files and in the statistics."""
     names = ("max_seq_length", "max_predictions_per_seq", "do_whole_word_mask", "segmenter", "masked_lm_prob", "short_seq_prob")
     return {
-        "vocabulary": fingerprint(tokenizer.vocabulary),
-        "vocab_size": len(tokenizer.tokens),
-        "do_lower_case": tokenizer.do_lower_case,
-        "tokenizer": tokenizer.description,
+        **tokenizer.record_description,
         **{name: getattr(options, name) for name in (*names, "dupe_factor", "random_seed")},
         "mask_share": MASK_SHARE,
         "keep_share": KEEP_SHARE,
@@ -140,7 +135,8 @@ def _write_tokens(run, options, paths, folder):
     logger.info(f"stage=tokens {format_fields(found)}")
     if writer.num_documents < 2:
         content = "only one document" if writer.num_documents else "no text"
-        hint = "; a blank line separates documents of plain text" if writer.num_documents else ""
+        may_be_plain = options.input_format in (None, "plain")
+        hint = "; a blank line separates documents of plain text" if writer.num_documents and may_be_plain else ""
         raise ValueError(f"{options.input_file}: {content}, but next-sentence pairs need two documents{hint}")
     return found
 

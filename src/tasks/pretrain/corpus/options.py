@@ -3,9 +3,8 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from src.config.fields import check_fields, setting
+from src.config.fields import PlainOptions, check_fields, setting
 
 FORMATS = ("mindrecord", "tfrecord")
 INPUT_FORMATS = ("plain", "wikitext", "doc", "json")
@@ -13,7 +12,7 @@ _FORMAT_HELP = "format of input_file: plain text, WikiText, WikiExtractor's doc 
 
 
 @dataclass(frozen=True)
-class BuilderOptions:
+class BuilderOptions(PlainOptions):
     """Make records for pretraining from raw text."""
 
     input_file: str = setting("", "text files or globs, separated by commas")
@@ -50,10 +49,6 @@ class BuilderOptions:
         if self.segmenter and not self.do_whole_word_mask:
             raise ValueError(f"segmenter={self.segmenter} has no use without --do_whole_word_mask true")
 
-    @classmethod
-    def complete(cls, tree: Any) -> None:
-        """Do nothing: no setting is filled in from others."""
-
     @property
     def format(self) -> str:
         """mindrecord or tfrecord."""
@@ -67,7 +62,7 @@ class BuilderOptions:
 
 
 @dataclass(frozen=True)
-class VocabularyOptions:
+class VocabularyOptions(PlainOptions):
     """Make a WordPiece vocabulary from raw text."""
 
     input_file: str = setting("", "text files or globs, separated by commas")
@@ -82,7 +77,3 @@ class VocabularyOptions:
         for name in ("input_file", "vocab_file"):
             if not getattr(self, name):
                 raise ValueError(f"--{name} is missing")
-
-    @classmethod
-    def complete(cls, tree: Any) -> None:
-        """Do nothing: no setting is filled in from others."""

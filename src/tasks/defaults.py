@@ -1,0 +1,20 @@
+"""What a task's modules do where the task has nothing of its own to do; they import it under the names that Task lists."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def settle(config: Any, path: Any) -> Any:
+    """The options unchanged: nothing in an export depends on the weights."""
+    return config
+
+
+def make_inputs(lengths: Sequence[int]) -> dict[str, np.ndarray]:
+    """The inputs of the graph besides those of every encoder: none."""
+    return {}
+
+
+def check(options: Any, form: Any) -> None:
+    """Accept all options: the planner knows the head."""
