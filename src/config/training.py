@@ -158,7 +158,7 @@ class RunOptions:
         if len(self.bucket_list) > 4 or self.bucket_list != tuple(sorted(set(self.bucket_list))):
             raise ValueError(f"bucket_list={','.join(map(str, self.bucket_list))}: expected up to four lengths in ascending order")
         if self.packing and len(self.bucket_list) > 1:
-            raise ValueError(f"bucket_list={','.join(map(str, self.bucket_list))}: packing=true takes one length, that of packed rows")
+            raise ValueError(f"bucket_list={','.join(map(str, self.bucket_list))}: packing=true takes one length")
 
     @property
     def packs(self) -> bool:

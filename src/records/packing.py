@@ -10,6 +10,7 @@ Shapes: N batches, B rows of a batch, S longest row, K packs, L slots of a pack.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,12 +91,12 @@ def choose_packing(row_lengths: np.ndarray, batch_size: int, world_size: int, mu
     shares = [lengths[:, rank::world_size] for rank in range(world_size)]
     sample = [share[:: -(-len(share) // _SAMPLE)] for share in shares]
     longest = -(-int(lengths.max()) // multiple) * multiple
-    slots = _choose_slots(sample, range(longest, max(longest, _MAX_SLOTS) + 1, multiple))
-    return longest, Packing(_count_packs(shares, slots) * world_size, slots)
+    slots = choose_slots(sample, range(longest, max(longest, _MAX_SLOTS) + 1, multiple))
+    return longest, Packing(count_packs(shares, slots) * world_size, slots)
 
 
-def _choose_slots(shares, candidates):
-    """The slots of a pack with which the encoder has the least work."""
+def choose_slots(shares: Sequence[np.ndarray], candidates: Sequence[int]) -> int:
+    """The slots of a pack, one of `candidates`, with which the encoder has the least work; for `shares` see `count_packs`."""
     most = max(int(lengths.sum(1).max()) for lengths in shares)
 
     def work(packs, slots):
@@ -106,13 +107,18 @@ def _choose_slots(shares, candidates):
     for slots in sorted(least, key=least.__getitem__):
         if least[slots] >= best:
             break
-        if (found := work(_count_packs(shares, slots), slots)) < best:
+        if (found := work(count_packs(shares, slots), slots)) < best:
             best, chosen = found, slots
     return chosen
 
 
-def _count_packs(shares, slots):
-    """The packs that hold each of some batches; `shares` are arrays of lengths [N, B]."""
+def count_packs(shares: Sequence[np.ndarray], slots: int) -> int:
+    """The packs that hold every batch.
+
+    Args:
+        shares: for each rank the lengths of the rows in its share of the batches, int [N, B / ranks].
+        slots: L.
+    """
     packs = 1
     for lengths in shares:
         packs = max(packs, -(-int(lengths.sum(1).max()) // slots))
