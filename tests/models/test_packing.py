@@ -90,18 +90,13 @@ def test_losses_and_gradients_equal_those_of_rows_alone(case, positions, device)
     np.testing.assert_allclose(packed_sums, sums, rtol=1e-5)
     scale = max(np.linalg.norm(gradient) for gradient in gradients.values())
     for name, gradient in gradients.items():
-        # the bias of the keys changes no softmax: its gradient is 0 but for rounding
+        # float32 rounding, also of sums whose terms cancel, such as the gradient of the keys' bias, which is 0
         error = np.linalg.norm(packed_gradients[name] - gradient)
-        assert error <= 1e-5 * np.linalg.norm(gradient) + 1e-7 * scale, name
+        assert error <= 1e-5 * np.linalg.norm(gradient) + 1e-6 * scale, name
 
 
 def flatten(outputs):
     return [part for output in outputs for part in flatten(output)] if isinstance(outputs, tuple) else [outputs.asnumpy()]
-
-
-def run_packed(network, *inputs):
-    """Outputs of a network for a packed batch."""
-    return flatten(WithPacking(network)(*inputs, *tensors(*COLUMNS)))
 
 
 EVALUATED = {
@@ -119,7 +114,7 @@ def test_outputs_equal_those_of_rows_alone(case):
     cell, more = EVALUATED[case](network, loss)
     cell.set_train(False)
     inputs = [*inputs, *tensors(*more)]
-    for alone, packed in zip(flatten(cell(*inputs)), run_packed(cell, *inputs), strict=True):
+    for alone, packed in zip(flatten(cell(*inputs)), flatten(WithPacking(cell)(*inputs, *tensors(*COLUMNS))), strict=True):
         assert alone.shape == packed.shape
         is_real = MASK > 0 if alone.shape == MASK.shape else slice(None)
         if case == "crf" and alone.shape == MASK.shape:
@@ -133,13 +128,13 @@ def test_outputs_equal_those_of_rows_alone(case):
 )
 def test_a_row_changes_no_bit_of_another_row_s_output(case, positions):
     network, _, inputs, _ = make(case, positions)
-    network.set_train(False)
-    before = run_packed(network, *inputs)
+    packed, columns = WithPacking(network).set_train(False), tensors(*COLUMNS)
+    before = flatten(packed(*inputs, *columns))
     for changed in range(ROWS):
         ids = IDS.copy()
         ids[changed, : LENGTHS[changed]] = (ids[changed, : LENGTHS[changed]] + 7) % 30
         others = np.arange(ROWS) != changed
-        for old, new in zip(before, run_packed(network, *tensors(ids), *inputs[1:])):
+        for old, new in zip(before, flatten(packed(*tensors(ids), *inputs[1:], *columns))):
             if len(old) == ROWS:  # not the scores of a CRF
                 np.testing.assert_array_equal(new[others], old[others])
                 assert (new[changed] != old[changed]).any()
