@@ -17,7 +17,8 @@ def read_results(folder):
 
 
 def test_a_packed_training_learns_and_is_evaluated_in_either_form(job, tmp_path, capsys):
-    run_classifier.main(job(do_eval="true", do_predict="true", epoch_num=12, **PACKED, **{"model.initializer_range": 0.3}))
+    settings = {"model.initializer_range": 0.3, **PACKED}
+    run_classifier.main(job(do_eval="true", epoch_num=12, **settings))
     found = read_results(tmp_path / "out")
     assert found["num_examples"] == 21 and found["accuracy"] >= 0.9
     said = capsys.readouterr().out
@@ -27,7 +28,7 @@ def test_a_packed_training_learns_and_is_evaluated_in_either_form(job, tmp_path,
     alone = {"do_train": None, "do_eval": "true", "packing": "false"}
     run_classifier.main(job(**alone, eval_batch_size=4))
     assert read_results(tmp_path / "out") == pytest.approx(found, abs=1e-6)
-    line = fails(capsys, job(resume="true", packing="false", epoch_num=13))
+    line = fails(capsys, job(resume="true", epoch_num=13, **{**settings, "packing": "false"}))
     assert "classifier-12_84.ckpt: was trained with packing=true; --resume needs the same" in line
 
 

@@ -72,17 +72,13 @@ def differentiate(case, positions, device, packed):
     return [part.asnumpy() for part in sums], {p.name: gradient.asnumpy() for p, gradient in zip(parameters, gradients)}
 
 
-BY_DEFAULT = (("cnn", "bert", NATIVE), ("lstm_crf", "learned", PLAIN))
+GRID = [(case, positions, NATIVE) for case in CASES for positions in POSITIONS]
+GRID += [("linear", "bert", PLAIN), ("softmax", "sinusoidal", PLAIN), ("span", "learned", PLAIN)]
 
 
 @pytest.mark.parametrize(
     ("case", "positions", "device"),
-    [
-        pytest.param(case, positions, device, marks=() if (case, positions, device) in BY_DEFAULT else pytest.mark.slow)
-        for case in CASES
-        for positions in POSITIONS
-        for device in (NATIVE, PLAIN)
-    ],
+    [pytest.param(*values, marks=() if values[:2] == ("cnn", "bert") else pytest.mark.slow) for values in GRID],
     ids=lambda value: value if isinstance(value, str) else "native" if value.native_library else "plain",
 )
 def test_losses_and_gradients_equal_those_of_rows_alone(case, positions, device):
@@ -108,7 +104,8 @@ EVALUATED = {
 }
 
 
-@pytest.mark.parametrize("case", [case if case == "span" else pytest.param(case, marks=pytest.mark.slow) for case in EVALUATED])
+@pytest.mark.slow
+@pytest.mark.parametrize("case", EVALUATED)
 def test_outputs_equal_those_of_rows_alone(case):
     network, loss, inputs, _ = make(case)
     cell, more = EVALUATED[case](network, loss)
