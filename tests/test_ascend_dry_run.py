@@ -302,6 +302,33 @@ def test_question_answering_compiles(finetune):
     find_network(report, "SpanFinder")
 
 
+PACKED = {  # task -> data file and flags
+    "classifier": ("classes.tsv", {"task_name": "custom", "columns": "text_a=text,label=label", "head": "rcnn"}),
+    "ner": ("ner.txt", {"use_crf": "true", "with_lstm": "true", "model.position_embedding_type": "learned"}),
+    "squad": ("squad.json", {"doc_stride": 4, "max_query_length": 4, "precision.compute_type": "bfloat16", "model.hidden_size": 32}),
+}
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
+@pytest.mark.parametrize("task", PACKED)
+def test_packed_rows_compile_with_data_sink_where_they_are_the_default(finetune, tmp_path, task):
+    file, flags = PACKED[task]
+    report = finetune(task, ("train", "eval"), file, **flags, bucket_list="", enable_data_sink="true")
+    (step,) = find_network(report, "DataWrapper")
+    names = {name for graph in step["graphs"] for name in graph["operators"]}
+    assert {"FlashAttentionScore", "FlashAttentionScoreGrad"} <= names or task != "squad"
+    find_network(report, "WithPacking")
+    steps = [json.loads(line) for line in (tmp_path / "out/log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [step["step"] for step in steps if "step" in step] == [1, 2]
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
+def test_packed_pretraining_compiles(pretrain):
+    find_network(pretrain(optimizer__name="Momentum", packing="true"), "TrainStep")
+
+
 @pytest.mark.slow
 @NEEDS_TOOL
 def test_evaluation_of_pretraining_compiles(pretrain, records, data, tmp_path):

@@ -153,8 +153,9 @@ def assert_weights_equal(first, second):
         {"masking": "dynamic", "accumulation_steps": 2},
         pytest.param({"optimizer": "Lamb"}, marks=pytest.mark.slow),
         pytest.param({"bucket_list": "16,24", "optimizer": "Momentum"}, marks=pytest.mark.slow),
+        pytest.param({"masking": "dynamic", "packing": "true"}, marks=pytest.mark.slow),
     ],
-    ids=["dynamic_accumulated", "lamb", "buckets"],
+    ids=["dynamic_accumulated", "lamb", "buckets", "packed"],
 )
 def test_a_resumed_training_equals_an_unbroken_one_bit_for_bit(settings, job, tmp_path):
     settings = {**settings, "optimizer.decay_steps": 12, "num_warmup_steps": 2}

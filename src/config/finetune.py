@@ -62,6 +62,11 @@ class FineTuneOptions(TrainingOptions):
         if not (self.do_train or self.do_eval or self.do_predict):
             raise ValueError("nothing to do: give --do_train true, --do_eval true or --do_predict true")
 
+    @property
+    def packs(self) -> bool:
+        """As in RunOptions; by default where data sink would pad all rows to one length."""
+        return self.device.data_sink if self.packing is None else self.packing
+
     @classmethod
     def complete(cls, tree: EasyDict) -> None:
         """Fill in what YAML and flags leave open, from the files beside the weights: the network's shape and the vocabulary.

@@ -134,6 +134,9 @@ class RunOptions:
         None, "file with the network's shape; default: config.json or bert_config.json beside the weights"
     )
     bucket_list: tuple[int, ...] = setting((), "up to four lengths that batches are padded to; default: chosen from the data", minimum=1)
+    packing: bool | None = setting(
+        None, "let several rows stand in one row of the network, apart from each other; default: in fine-tuning with data sink"
+    )
     seed: int = setting(1, "seed of initial weights, data order and dropout", minimum=0, maximum=2**32 - 1)
     use_recompute: bool = setting(False, "save memory: keep only the layers' inputs for the backward pass and recompute the rest")
     batch_in_tokens: bool = setting(False, "batch sizes are given in tokens, seq_length of which make a row")
@@ -152,6 +155,13 @@ class RunOptions:
             raise ValueError("batch_in_tokens=true: batch sizes are rows here; RunOptions.count_rows converts tokens to rows")
         if len(self.bucket_list) > 4 or self.bucket_list != tuple(sorted(set(self.bucket_list))):
             raise ValueError(f"bucket_list={','.join(map(str, self.bucket_list))}: expected up to four lengths in ascending order")
+        if self.packing and len(self.bucket_list) > 1:
+            raise ValueError(f"bucket_list={','.join(map(str, self.bucket_list))}: packing=true takes one length")
+
+    @property
+    def packs(self) -> bool:
+        """Whether several rows stand in one row of the network: src/records/packing.py."""
+        return bool(self.packing)
 
     TRAINED_WITH: ClassVar[tuple[str, ...]] = ()  # settings of the training that results depend on; they are kept beside the weights
 

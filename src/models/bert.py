@@ -1,8 +1,9 @@
 """The encoder of BERT (Devlin et al. 2018) and NEZHA, bottom up: embeddings, attention, layer, encoder, pooler.
 
-NEZHA is BERT with relative positions: src/models/positions.py.
+NEZHA is BERT with relative positions: src/models/positions.py. Several rows may stand in one, a pack: src/models/packing.py; the encoder
+then sees K packs of L slots where it otherwise sees B rows of S tokens.
 
-Shapes: B batch, S sequence, T = B * S tokens, H hidden, N heads, D = H / N head size, F feed-forward.
+Shapes: B batch, S sequence, T = B * S tokens (K * L if packed), H hidden, N heads, D = H / N head size, F feed-forward.
 Hidden states stay [T, H] through the encoder: one matrix product per projection, no reshapes between layers.
 Matrix products run in `compute_type`; parameters, softmax and normalisation in float32.
 """
@@ -19,6 +20,7 @@ from src.models.activations import Activation, tanh
 from src.models.ascend import Branches, EncoderMasks, FlashAttention, FusedProjections, flash_takes, make_padding, take_rows
 from src.models.dropout import Dropout
 from src.models.layers import Embedding, LayerNorm, Linear, MaskedSoftmax, SwapMiddle, make_mask_bias, zeros_like
+from src.models.packing import Unpack, find_rows, make_pack_bias, make_pack_mask, pack
 from src.models.positions import make_positions
 
 EMBEDDINGS_STREAM, HEAD_STREAM = 0, 1  # Dropout streams; layer i uses 2 + 3i to 4 + 3i
@@ -38,9 +40,11 @@ class Embeddings(nn.Cell):
         self.dropout = Dropout(config.hidden_dropout_prob, EMBEDDINGS_STREAM, device)
         self.hidden_size, self.aclnn = config.hidden_size, device.aclnn
 
-    def construct(self, input_ids: Tensor, token_type_ids: Tensor, dropout_key: Tensor | None) -> Tensor:
+    def construct(self, input_ids: Tensor, token_type_ids: Tensor, dropout_key: Tensor | None, positions: Tensor | None = None) -> Tensor:
         x = self.word(input_ids) + self.token_type(token_type_ids)  # [B, S, H]
-        if self.absolute:
+        if self.absolute and positions is not None:
+            x = x + self.position(positions)
+        elif self.absolute:
             length = input_ids.shape[1]
             x = x + (self.position(ops.arange(length).astype(mindspore.int32)) if self.aclnn else self.position.weight[:length])
         x = x.reshape((-1, self.hidden_size))  # [T, H]
@@ -221,6 +225,7 @@ class Bert(nn.Cell):
         self.composed, self.aclnn = device.composed_ops, device.aclnn
         self.flash = takes_flash(config, device)
         self.masks = EncoderMasks(config) if device.aclnn else None
+        self.unpack = Unpack(device.aclnn)
         self.compute_type = getattr(mindspore, device.compute_type)
 
     def make_dropout_keys(self, dropout_key: Tensor | None, batch_size: int, seq_length: int) -> tuple[Any, tuple]:
@@ -233,19 +238,43 @@ class Bert(nn.Cell):
         """The mask in the form that attention needs: bool for FlashAttention, else a bias."""
         return make_padding(input_mask) if self.flash and flash_takes(input_mask.shape[1]) else make_mask_bias(input_mask)
 
-    def construct(self, input_ids: Tensor, input_mask: Tensor, token_type_ids: Tensor, dropout_key: Tensor | None = None) -> Any:
+    def make_pack_mask(self, rows: Tensor) -> Tensor:
+        """The mask between the rows of a pack, in the form that attention needs; `rows`: int32 [K, L], of each slot."""
+        return make_pack_mask(rows) if self.flash and flash_takes(rows.shape[1]) else make_pack_bias(rows)
+
+    def encode(
+        self, input_ids: Tensor, token_type_ids: Tensor, mask: Tensor, dropout_key: Tensor | None, positions: Tensor | None = None
+    ) -> Tensor:
+        """Embeddings and encoder: int32 [B, S] x 2 -> float32 [T, H]; `positions`: int32 [B, S], default 0 to S - 1 in each row."""
+        dropout_key, dropout_keys = self.make_dropout_keys(dropout_key, *input_ids.shape)
+        return self.encoder(self.embeddings(input_ids, token_type_ids, dropout_key, positions), mask, dropout_keys)
+
+    def construct(
+        self,
+        input_ids: Tensor,
+        input_mask: Tensor,
+        token_type_ids: Tensor,
+        dropout_key: Tensor | None = None,
+        packing: tuple[Tensor, Tensor] | None = None,
+    ) -> Any:
         """Encode a batch.
 
         Args:
             input_ids: int32 [B, S]. input_mask: int32 [B, S], 1 for real tokens. token_type_ids: int32 [B, S].
             dropout_key: see Dropout.
+            packing: packed_tokens and token_slots of src/models/packing.py; None if each row stands alone.
 
         Returns:
             sequence_output float32 [B, S, H]; with a pooler also pooled_output float32 [B, H], tanh of a projection of [CLS].
         """
         batch_size, seq_length = input_ids.shape
-        dropout_key, dropout_keys = self.make_dropout_keys(dropout_key, batch_size, seq_length)
-        x = self.encoder(self.embeddings(input_ids, token_type_ids, dropout_key), self.make_mask(input_mask), dropout_keys)
+        if packing is None:
+            x = self.encode(input_ids, token_type_ids, self.make_mask(input_mask), dropout_key)
+        else:
+            rows, positions = find_rows(packing[0], seq_length)
+            input_ids, token_type_ids = pack(input_ids, packing[0]), pack(token_type_ids, packing[0])
+            x = self.encode(input_ids, token_type_ids, self.make_pack_mask(rows), dropout_key, positions)
+            x = self.unpack(x, *packing)
         sequence_output = x.reshape((batch_size, seq_length, self.hidden_size))  # [B, S, H]
         if not self.pooled:
             return sequence_output

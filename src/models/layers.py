@@ -219,7 +219,7 @@ class _NativeMaskedSoftmax(nn.Cell):
 
 
 class MaskedSoftmax(nn.Cell):
-    """softmax(scores + mask) in float32: [B, N, S, S], [B, 1, 1, S] -> [B, N, S, S]."""
+    """softmax(scores + mask) in float32: [B, N, S, S], [B, 1, 1, S] or [B, 1, S, S] -> [B, N, S, S]."""
 
     def __init__(self, device: DeviceSettings):
         super().__init__()

@@ -65,13 +65,20 @@ class RegressionLoss(nn.Cell):
 
 
 class WithLoss(nn.Cell):
-    """Network and loss as one cell: the first `num_inputs` columns of the batch feed the network, the others the loss."""
+    """Network and loss as one cell: the first `num_inputs` columns of the batch feed the network, the others the loss.
 
-    def __init__(self, network: nn.Cell, loss: nn.Cell, num_inputs: int):
+    Args:
+        packed: whether the last two columns are the packing, which also feeds the network.
+    """
+
+    def __init__(self, network: nn.Cell, loss: nn.Cell, num_inputs: int, packed: bool = False):
         super().__init__(auto_prefix=False)
         self.network = network
         self.loss = loss
-        self.num_inputs = num_inputs
+        self.num_inputs, self.packed = num_inputs, packed
 
     def construct(self, dropout_key: Tensor, *batch: Tensor) -> tuple[Tensor, ...]:
+        if self.packed:
+            logits = self.network(*batch[: self.num_inputs], dropout_key, packing=batch[-2:])
+            return self.loss(logits, *batch[self.num_inputs : -2])
         return self.loss(self.network(*batch[: self.num_inputs], dropout_key), *batch[self.num_inputs :])

@@ -130,14 +130,14 @@ extern "C" int swap_middle(int, void **params, int *, int64_t **shapes, const ch
   return 0;
 }
 
-// scores [B, N, Q, S], mask [B, 1, 1, S] added to them -> softmax over S
+// scores [B, N, Q, S], mask [B, 1, 1, S] or [B, 1, Q, S] added to them -> softmax over S
 extern "C" int masked_softmax(int, void **params, int *, int64_t **shapes, const char **, void *, void *) {
   const float *scores = static_cast<const float *>(params[0]), *masks = static_cast<const float *>(params[1]);
   float *probs = static_cast<float *>(params[2]);
-  const int64_t batch = shapes[0][0], rows = shapes[0][1] * shapes[0][2], size = shapes[0][3];
+  const int64_t batch = shapes[0][0], rows = shapes[0][1] * shapes[0][2], size = shapes[0][3], masked_rows = shapes[1][2];
   for (int64_t b = 0; b < batch; ++b) {
-    const float *mask = masks + b * size;
     for (int64_t row = 0; row < rows; ++row, scores += size, probs += size) {
+      const float *mask = masks + (b * masked_rows + row % masked_rows) * size;
       float largest = scores[0] + mask[0], sum = 0.0f;
       for (int64_t i = 1; i < size; ++i) largest = std::max(largest, scores[i] + mask[i]);
       for (int64_t i = 0; i < size; ++i) {

@@ -6,11 +6,17 @@ from typing import Protocol
 import mindspore.dataset as ds
 import numpy as np
 
+from src.records.packing import make_columns
 from src.records.plan import Batch, EpochPlan, TrainingPlan
+
+PACKING = ("packed_tokens", "token_slots")  # the columns of a packed batch that tell where its tokens stand: see make_columns
 
 
 class Rows(Protocol):
     """A RecordSet, or rows that make their columns as one does."""
+
+    @property
+    def lengths(self) -> np.ndarray: ...
 
     def column(self, name: str, batch: Batch) -> np.ndarray: ...
 
@@ -31,7 +37,8 @@ class _Batches:
 
     def __getitem__(self, index):
         batch = self.plan[self.first + int(index)].share(self.rank, self.world_size)
-        return tuple(self._column(name, batch) for name in self.columns)
+        packed = make_columns(self.records.lengths[batch.row_ids], batch.length, batch.packing) if batch.packing else {}
+        return tuple(packed[name] if name in packed else self._column(name, batch) for name in self.columns)
 
     def _column(self, name, batch):
         if name == "weights":
@@ -47,8 +54,8 @@ def make_dataset(
     """A MindSpore dataset of one rank's share of every global batch, in order.
 
     Args:
-        columns: names to deliver: the records' own, or `weights` (float32, 0 for filler rows) or `row_id` (int32, -1 for
-            filler rows).
+        columns: names to deliver: the records' own, `weights` (float32, 0 for filler rows), `row_id` (int32, -1 for filler rows), or
+            those of PACKING, which need a packed plan.
         first: number of batches to skip at the beginning of the plan.
         rank, world_size: rank r takes rows r::world_size.
     """

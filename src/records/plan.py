@@ -2,7 +2,8 @@
 
 The shuffled rows are split into windows. In each window, rows are grouped by the shortest bucket length that holds them and cut
 into batches of that length; each length is compiled once. Within a group the order stays random, as rows of exactly equal length
-are often alike (questions on one text). A plan consists of *global* batches and is independent of ranks: rank r takes rows r::W of each.
+are often alike (questions on one text). With a Packing, a batch has rows of all lengths instead: src/records/packing.py. A plan consists
+of *global* batches and is independent of ranks: rank r takes rows r::W of each.
 """
 
 import dataclasses
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from src.records.packing import Packing, compose
 
 MAX_BUCKETS = 4
 _WINDOW_BATCHES = 50  # window size in batches: enough for even lengths, few enough to keep the order random
@@ -26,6 +29,7 @@ class Batch:
         length: tokens that each row is padded to.
         epoch: number of completed passes over the rows.
         update: (epoch, row ids) pairs: the real rows of all micro-batches of this batch's update.
+        packing: the packs of the encoder that hold the rows; None if each row stands alone.
     """
 
     row_ids: np.ndarray
@@ -33,6 +37,12 @@ class Batch:
     length: int
     epoch: int = 0
     update: tuple[tuple[int, np.ndarray], ...] = ()
+    packing: Packing | None = None
+
+    @property
+    def num_slots(self) -> int:
+        """Tokens that the encoder computes, padding included."""
+        return len(self.row_ids) * self.length if self.packing is None else self.packing.num_slots
 
     @property
     def is_real(self) -> np.ndarray:
@@ -42,7 +52,8 @@ class Batch:
     def share(self, rank: int, world_size: int) -> "Batch":
         """One rank's part of the batch: rows rank::world_size."""
         num_real = len(range(rank, self.num_real, world_size))
-        return dataclasses.replace(self, row_ids=self.row_ids[rank::world_size], num_real=num_real)
+        packing = None if self.packing is None else self.packing.share(world_size)
+        return dataclasses.replace(self, row_ids=self.row_ids[rank::world_size], num_real=num_real, packing=packing)
 
 
 @dataclass(frozen=True)
@@ -52,31 +63,34 @@ class EpochPlan:
     Attributes:
         row_ids: int64 [number of batches, batch size], as in Batch.
         num_real, lengths: int64 [number of batches], as in Batch.
+        packing: as in Batch, the same for all.
     """
 
     row_ids: np.ndarray
     num_real: np.ndarray
     lengths: np.ndarray
+    packing: Packing | None = None
 
     def __len__(self) -> int:
         return len(self.num_real)
 
     def __getitem__(self, index: int) -> Batch:
-        return Batch(self.row_ids[index], int(self.num_real[index]), int(self.lengths[index]))
+        return Batch(self.row_ids[index], int(self.num_real[index]), int(self.lengths[index]), packing=self.packing)
 
     def drop_short(self) -> "EpochPlan":
         """The plan without the batch that has filler rows."""
-        whole = self.num_real == self.row_ids.shape[1]
-        return EpochPlan(self.row_ids[whole], self.num_real[whole], self.lengths[whole])
+        return self._select(self.num_real == self.row_ids.shape[1])
 
     def part(self, rank: int, world_size: int) -> "EpochPlan":
         """One rank's batches where ranks take whole batches: batches rank::world_size."""
-        taken = slice(rank, None, world_size)
-        return EpochPlan(self.row_ids[taken], self.num_real[taken], self.lengths[taken])
+        return self._select(slice(rank, None, world_size))
+
+    def _select(self, chosen):
+        return EpochPlan(self.row_ids[chosen], self.num_real[chosen], self.lengths[chosen], self.packing)
 
     def padding_share(self, row_lengths: np.ndarray) -> float:
         """Fraction of all padded tokens that belong to no real row."""
-        padded = (self.lengths * self.row_ids.shape[1]).sum()
+        padded = (self.lengths * self.row_ids.shape[1]).sum() if self.packing is None else len(self) * self.packing.num_slots
         is_real = np.arange(self.row_ids.shape[1]) < self.num_real[:, None]
         return float(1.0 - row_lengths[self.row_ids][is_real].sum() / max(padded, 1))
 
@@ -93,6 +107,7 @@ class TrainingPlan:
         shuffle: a new order each epoch; False sorts rows by bucket and otherwise keeps their order.
         drop_short: leave out each epoch's batch with filler rows.
         accumulation_steps: batches per update.
+        packing: packs that hold every batch; `buckets` is then one length.
 
     Raises:
         ValueError: fewer rows or batches than one whole update needs.
@@ -109,6 +124,7 @@ class TrainingPlan:
         shuffle: bool = True,
         drop_short: bool = False,
         accumulation_steps: int = 1,
+        packing: Packing | None = None,
     ):
         self.row_lengths = row_lengths
         self.buckets = buckets
@@ -117,6 +133,7 @@ class TrainingPlan:
         self.shuffle = shuffle
         self.drop_short = drop_short
         self.accumulation_steps = accumulation_steps
+        self.packing = packing
         count = len(row_lengths)
         self.batches_per_epoch = count // batch_size if drop_short else -(-count // batch_size)
         if not self.batches_per_epoch:
@@ -153,14 +170,22 @@ class TrainingPlan:
         """The plan of one epoch; the last two plans are kept."""
         plan = self._epochs.get(number)
         if plan is None:
-            plan = plan_epoch(self.row_lengths, self.buckets, self.batch_size, self.seed, number, self.shuffle)
+            plan = plan_epoch(self.row_lengths, self.buckets, self.batch_size, self.seed, number, self.shuffle, self.packing)
             plan = plan.drop_short() if self.drop_short else plan
             kept = dict(list(self._epochs.items())[-1:])  # a new dict: another thread may read the old one
             self._epochs = {**kept, number: plan}
         return plan
 
 
-def plan_epoch(row_lengths: np.ndarray, buckets: Sequence[int], batch_size: int, seed: int, epoch: int, shuffle: bool = True) -> EpochPlan:
+def plan_epoch(
+    row_lengths: np.ndarray,
+    buckets: Sequence[int],
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    shuffle: bool = True,
+    packing: Packing | None = None,
+) -> EpochPlan:
     """The plan of one pass over all rows, each row exactly once.
 
     Args:
@@ -169,13 +194,17 @@ def plan_epoch(row_lengths: np.ndarray, buckets: Sequence[int], batch_size: int,
         batch_size: rows of a global batch.
         seed, epoch: determine the random numbers.
         shuffle: False takes all rows in one window, which needs the least padding, for evaluation.
+        packing: see TrainingPlan.
     """
-    row_ids, num_real = _cut(np.searchsorted(buckets, row_lengths), batch_size, seed, epoch, shuffle)
+    if packing is None:
+        row_ids, num_real = _cut(np.searchsorted(buckets, row_lengths), batch_size, seed, epoch, shuffle)
+    else:
+        row_ids, num_real = _pack(row_lengths, batch_size, seed, epoch, shuffle)
     longest = row_lengths[row_ids].max(1)
     choice = np.searchsorted(buckets, longest)
     if choice.max() >= len(buckets):
         raise ValueError(f"bucket_list={tuple(buckets)}: a row has {longest.max()} tokens")
-    return EpochPlan(row_ids, num_real, np.asarray(buckets)[choice])
+    return EpochPlan(row_ids, num_real, np.asarray(buckets)[choice], packing)
 
 
 def choose_buckets(row_lengths: np.ndarray, batch_size: int, seed: int, shuffle: bool = True, multiple: int = 1) -> tuple[int, ...]:
@@ -226,3 +255,11 @@ def _cut(keys, batch_size, seed, epoch, shuffle):
     num_real[-1] -= len(filler)
     shuffled = random.permutation(num_batches) if shuffle else np.arange(num_batches)
     return row_ids[shuffled], num_real[shuffled]
+
+
+def _pack(row_lengths, batch_size, seed, epoch, shuffle):
+    """Row ids [batches, batch size] with nearly equal numbers of tokens, and the number of real rows in each batch."""
+    random = np.random.default_rng([seed, epoch]) if shuffle else None
+    row_ids, num_real = compose(row_lengths, batch_size, random)
+    order = np.arange(len(num_real)) if random is None else random.permutation(len(num_real))
+    return row_ids[order], num_real[order]

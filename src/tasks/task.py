@@ -28,7 +28,8 @@ class Task:
 
     options: OPTIONS, the class of its run script's settings.
     task: training, the only one of these modules that imports MindSpore. It has NAME (prefix of checkpoint files), INPUTS and TARGETS
-        (columns, named like the parameters of `construct` in network and loss), LOSS_PARTS (names of the values that the loss returns
+        (columns, named like the parameters of `construct` in network and loss; those of the network are followed by dropout_key and
+        packing, see Bert), LOSS_PARTS (names of the values that the loss returns
         after its two sums), and the functions prepare(options) -> Prepared, network(config) and loss(config) -> Cell,
         for_evaluation(config, network) -> (Cell, its columns), describe(config) -> the description beside a checkpoint, and
         score(prepared, outputs) -> dict. A fine-tuning task also has report_evaluation(prepared, outputs, global_step) -> dict and

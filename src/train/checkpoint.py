@@ -11,7 +11,7 @@ from src.formats import mindspore_checkpoint, series, weights
 from src.log import shorten
 from src.train.model_files import HEAD_HINT, SHOWN, set_parameters
 
-_POSITION = "data_position"  # int64: a Position, then the fingerprints of the training
+_POSITION = "data_position"  # int64: a Position, the fingerprints of the training, and 1 if it packs rows
 
 
 class DamagedCheckpoint(ValueError):
@@ -20,12 +20,13 @@ class DamagedCheckpoint(ValueError):
 
 @dataclass(frozen=True)
 class Position:
-    """How far a training has read its data: finished epochs, rows consumed of the next one, and the batch it began with."""
+    """How far a training has read its data: finished epochs, rows consumed of the next one, the batch it began with, and its form."""
 
     epoch: int
     consumed: int
     batch_size: int  # rows of one rank's batch
     ranks: int
+    packs: bool = False  # whether several rows stand in one row of the network
 
     @property
     def global_batch(self) -> int:
@@ -59,7 +60,8 @@ def save(
     # by minimum and maximum, which copy nothing
     if diverged := [name for name, array in arrays.items() if not np.isfinite([array.min(), array.max()]).all()]:
         raise FloatingPointError(f"{path}: not written, not finite are {shorten(diverged, SHOWN)}; lower the learning rate")
-    arrays[_POSITION] = np.array([*astuple(position), *trained_on.values()], np.int64)
+    *numbers, packs = astuple(position)
+    arrays[_POSITION] = np.array([*numbers, *trained_on.values(), *[1] * packs], np.int64)  # old files end with the fingerprints
     mindspore_checkpoint.write(path, arrays)
     found = find_checkpoints(folder, prefix)
     end = found.index(path) + 1
@@ -111,15 +113,16 @@ def read_state(path: Path | str, trained_on: Mapping[str, int]) -> tuple[Positio
     arrays = read(path)
     if _POSITION not in arrays:
         raise ValueError(f"{path}: holds weights only, no training state; nothing to resume")
-    count = len(fields(Position))
+    count = len(fields(Position)) - 1
     numbers = [int(value) for value in arrays.pop(_POSITION)]
     saved = numbers[count:]
-    if len(saved) != len(trained_on):
+    packs = len(saved) == len(trained_on) + 1
+    if len(saved) != len(trained_on) + packs:
         raise ValueError(f"{path}: its training state is of an older version; start from its weights instead of resuming")
     for (name, now), before in zip(trained_on.items(), saved):
         if before != now:
             raise ValueError(f"{path}: was trained with another {name}; --resume needs the same")
-    return Position(*numbers[:count]), arrays
+    return Position(*numbers[:count], packs=packs), arrays
 
 
 def restore(path: Path | str, cell: nn.Cell, arrays: Mapping[str, np.ndarray]) -> None:

@@ -21,6 +21,7 @@ from src.log import RunLog, format_fields, logger
 from src.models.losses import WithLoss
 from src.optim.factory import make_optimizer
 from src.records import pipeline
+from src.records.packing import choose_packing
 from src.records.plan import TrainingPlan, choose_buckets
 from src.tasks.task import Prepared
 from src.train import checkpoint, collectives, model_files
@@ -28,7 +29,7 @@ from src.train.callbacks import Evaluator, Saver, StopOnSignal
 from src.train.loss_scale import make_loss_scale
 from src.train.overflow_guard import OverflowGuard
 from src.train.overflow_status import OverflowStatus
-from src.train.prediction import run_network
+from src.train.prediction import make_evaluation, run_network
 from src.train.resume import Start, describe_training, find_start, set_aside
 from src.train.step import TrainStep
 from src.train.step_log import Progress, StepLog
@@ -66,7 +67,7 @@ def fit(task: ModuleType, prepared: Prepared) -> None:
     device = config.device
     trained_on = describe_training(config, records)
     start = find_start(task, config, trained_on)
-    plan = _plan_training(config, records.lengths, start.position.global_batch)
+    plan = _plan_training(config, records.lengths, start.position)
     network, step = _make_step(task, config, plan.updates, start)
     first_batch = start.position.epoch * plan.batches_per_epoch + start.position.consumed // plan.batch_size
     if start.path is not None:
@@ -82,7 +83,8 @@ def fit(task: ModuleType, prepared: Prepared) -> None:
     done = Progress(plan, first_batch, choose_sink(config, len(plan) - first_batch))
     run_log = RunLog(f"{config.output_dir}/log.jsonl" if device.writes else None, keep=first_batch > 0)
     callbacks, stop = _make_callbacks(_Training(task, prepared, network, step, start, trained_on, done, run_log))
-    dataset = pipeline.make_dataset(records, plan, task.INPUTS + task.TARGETS, first_batch, device.rank, device.world_size)
+    columns = task.INPUTS + task.TARGETS + (pipeline.PACKING if start.position.packs else ())
+    dataset = pipeline.make_dataset(records, plan, columns, first_batch, device.rank, device.world_size)
     calls = (len(plan) - first_batch) // done.per_call if device.data_sink else 1
     sink = {"dataset_sink_mode": device.data_sink, "sink_size": done.per_call if device.data_sink else -1}
     with cli.not_input():
@@ -125,7 +127,7 @@ def _save(training: _Training, batches: int) -> None:
 def _make_evaluator(training: _Training, step_log: StepLog, stop: StopOnSignal) -> Evaluator:
     """A callback that scores the evaluation split every `evaluate_every` updates."""
     task, config, prepared = training.task, training.config, training.prepared
-    evaluation = task.for_evaluation(config, training.network)
+    evaluation = make_evaluation(task, config, training.network)
 
     def evaluate() -> None:
         if stop.agreed is not None:
@@ -160,11 +162,17 @@ def choose_sink(config: Any, batches: int) -> int:
     return taken
 
 
-def _plan_training(config: Any, lengths: np.ndarray, batch: int) -> TrainingPlan:
-    """The TrainingPlan with batches of `batch` rows, the same on all ranks."""
+def _plan_training(config: Any, lengths: np.ndarray, position: checkpoint.Position) -> TrainingPlan:
+    """The TrainingPlan, the same on all ranks."""
+    batch = position.global_batch
     shuffle = config.train_data_shuffle
-    one_length = (config.seq_length,) if config.device.data_sink else ()
-    buckets = config.bucket_list or one_length or choose_buckets(lengths, batch, config.seed, shuffle, config.device.length_multiple)
+    device, packing = config.device, None
+    if position.packs:
+        longest, packing = choose_packing(lengths, batch, device.world_size, device.length_multiple)
+        buckets = config.bucket_list or (longest,)
+    else:
+        one_length = (config.seq_length,) if device.data_sink else ()
+        buckets = config.bucket_list or one_length or choose_buckets(lengths, batch, config.seed, shuffle, device.length_multiple)
     if config.drops_short_batch and len(lengths) < batch:
         batch_setting = f"train_batch_size={config.train_batch_size}"
         raise ValueError(f"{batch_setting}: a step has {batch} rows, but the training set has {len(lengths)}: not one whole batch")
@@ -178,10 +186,12 @@ def _plan_training(config: Any, lengths: np.ndarray, batch: int) -> TrainingPlan
         shuffle=shuffle,
         drop_short=config.drops_short_batch,
         accumulation_steps=config.accumulation_steps,
+        packing=packing,
     )
+    packed = f" packed_rows={packing.packs}x{packing.slots}" if packing else ""
     logger.info(
         f"training rows={len(lengths)} batches={len(plan)} batch_size={batch} "
-        f"bucket_list={','.join(map(str, buckets))} padding={plan.epoch(0).padding_share(lengths):.3f}"
+        f"bucket_list={','.join(map(str, buckets))}{packed} padding={plan.epoch(0).padding_share(lengths):.3f}"
     )
     return plan
 
@@ -197,7 +207,7 @@ def _make_step(task: ModuleType, config: Any, total_steps: int, start: Start) ->
     elif not config.load_pretrain_checkpoint_path:
         logger.warning(f"no weights to start from ({config.WEIGHTS}): all start random")
     step = TrainStep(
-        WithLoss(network, task.loss(config), len(task.INPUTS)),
+        WithLoss(network, task.loss(config), len(task.INPUTS), start.position.packs),
         make_optimizer(config.optimizer, network.trainable_params(), total_steps, config.device.aclnn),
         make_loss_scale(config.precision, config.device.compute_type),
         config.optimizer.clip,

@@ -11,7 +11,9 @@ from mindspore import nn
 from mindspore.train import Model
 
 from src.log import RunLog, format_fields, logger, progress
+from src.models.packing import WithPacking
 from src.records import pipeline
+from src.records.packing import choose_packing
 from src.records.plan import EpochPlan, choose_buckets, plan_epoch
 from src.records.record_set import RecordSet
 from src.tasks.task import Prepared
@@ -35,12 +37,18 @@ def predict(task: ModuleType, prepared: Prepared, split: str, path: Path | str |
     if path is not None:
         model_files.load_weights(network, path, whole=True)
     collectives.share_parameters(config.device, network)
-    outputs, fields = run_network(config, task.for_evaluation(config, network), records, split)
+    outputs, fields = run_network(config, make_evaluation(task, config, network), records, split)
     logger.info(f"{split} {format_fields(fields)}")
     run_log = RunLog(f"{config.output_dir}/log.jsonl" if config.device.writes else None, keep=True)
     run_log.write({"event": split, **fields})
     run_log.close()
     return outputs
+
+
+def make_evaluation(task: ModuleType, config: Any, network: nn.Cell) -> tuple[nn.Cell, tuple[str, ...]]:
+    """The cell that `run_network` runs, and its columns."""
+    cell, inputs = task.for_evaluation(config, network)
+    return (WithPacking(cell), (*inputs, *pipeline.PACKING)) if config.packs else (cell, inputs)
 
 
 def run_network(config: Any, evaluation: tuple[nn.Cell, Sequence[str]], records: RecordSet, title: str) -> tuple[Outputs, dict[str, Any]]:
@@ -49,7 +57,7 @@ def run_network(config: Any, evaluation: tuple[nn.Cell, Sequence[str]], records:
     A batch is the same on any number of ranks, and so are its outputs to the last bit.
 
     Args:
-        evaluation: what `task.for_evaluation` returns; passing the same object again compiles nothing.
+        evaluation: what `make_evaluation` returns; passing the same object again compiles nothing.
         title: title of the progress bar.
 
     Returns:
@@ -57,11 +65,14 @@ def run_network(config: Any, evaluation: tuple[nn.Cell, Sequence[str]], records:
         fields: figures about the run.
     """
     cell, inputs = evaluation
-    lengths = records.lengths
-    shuffle = False  # sorted by length: the least padding
-    buckets = config.bucket_list
-    buckets = buckets or choose_buckets(lengths, config.eval_batch_size, config.seed, shuffle, config.device.length_multiple)
-    plan = plan_epoch(lengths, buckets, config.eval_batch_size, config.seed, 0, shuffle)
+    lengths, batch, multiple = records.lengths, config.eval_batch_size, config.device.length_multiple
+    shuffle, packing = False, None  # sorted by length: the least padding
+    if config.packs:
+        longest, packing = choose_packing(lengths, batch, 1, multiple)
+        buckets = config.bucket_list or (longest,)
+    else:
+        buckets = config.bucket_list or choose_buckets(lengths, batch, config.seed, shuffle, multiple)
+    plan = plan_epoch(lengths, buckets, batch, config.seed, 0, shuffle, packing)
     collected, speed = _run_share(cell, inputs, records, plan.part(config.device.rank, config.device.world_size), title)
     gathered = collectives.gather_arrays(config.device, [np.array([speed.rows, speed.seconds]), *collected])
     rows, seconds = zip(*(arrays[0] for arrays in gathered))

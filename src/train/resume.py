@@ -123,11 +123,12 @@ def find_start(task: ModuleType, config: Any, trained_on: Mapping[str, int]) -> 
         ValueError: the checkpoint does not fit the data or the settings.
     """
     device = config.device
-    start = Start(checkpoint.Position(0, 0, config.train_batch_size, device.world_size))
+    start = Start(checkpoint.Position(0, 0, config.train_batch_size, device.world_size, config.packs))
     if config.resume and device.writes:
         start = read_newest(task, config, trained_on) or start
     numbers = collectives.broadcast(device, np.array(dataclasses.astuple(start.position), np.int64))
-    return dataclasses.replace(start, position=checkpoint.Position(*map(int, numbers)))
+    *numbers, packs = map(int, numbers)
+    return dataclasses.replace(start, position=checkpoint.Position(*numbers, packs=bool(packs)))
 
 
 def read_newest(task: ModuleType, config: Any, trained_on: Mapping[str, int]) -> Start | None:
@@ -147,12 +148,20 @@ def read_newest(task: ModuleType, config: Any, trained_on: Mapping[str, int]) ->
             logger.warning(f"{error}; falling back to {found[-1]}")
             continue
         _check_batch(path, position, config)
+        _check_packing(path, position, config)
         _tell_changes(config)
         if config.overwrite:
             logger.warning("overwrite=true is ignored: the training in the folder is resumed")
         return Start(position, path, arrays)
     logger.info(f"resume: no {task.NAME} checkpoint in {config.checkpoint_dir}, starting anew")
     return None
+
+
+def _check_packing(path, position, config):
+    """Refuse a given packing that is not the checkpoint's; without one, that of the checkpoint is kept."""
+    if config.packing not in (None, position.packs):
+        before = str(position.packs).lower()
+        raise ValueError(f"{path}: was trained with packing={before}; --resume needs the same, give --packing {before} or leave it out")
 
 
 def _check_batch(path, position, config):

@@ -173,7 +173,7 @@ class StepLog(Callback):
         length, rows = batches[0].length, _count_real(batches)
         tokens = sum(self._count_tokens(batch) for batch in batches)
         self.tokens += tokens
-        self.padded_tokens += sum(batch.length * len(batch.row_ids) for batch in batches)
+        self.padded_tokens += sum(batch.num_slots for batch in batches)
         if self.speed.add(length, rows, tokens, seconds, _count_rows(batches) == rows):
             self.run_log.write({"event": "compile", "seconds": round(seconds, 3), "length": length})
             logger.info(f"compiled length={length} seconds={seconds:.1f}")

@@ -27,8 +27,8 @@ class Toy(nn.Cell):
         self.bert = Bert(config, device)
         self.head = nn.CellDict({"toy": Linear(config.hidden_size, 2, config.initializer_range, mindspore.float32)})
 
-    def construct(self, input_ids, input_mask, token_type_ids, key=None):
-        x, _ = self.bert(input_ids, input_mask, token_type_ids, key)
+    def construct(self, input_ids, input_mask, token_type_ids, key=None, packing=None):
+        x, _ = self.bert(input_ids, input_mask, token_type_ids, key, packing)
         return self.head["toy"](x[:, 0].astype(mindspore.float32))
 
 

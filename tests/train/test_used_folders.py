@@ -55,7 +55,7 @@ def test_overwrite_beside_a_training_that_is_resumed_is_told_as_ignored(folder, 
     position = resume.checkpoint.Position(1, 0, 4, 1)
     monkeypatch.setattr(resume.checkpoint, "read_state", lambda path, trained_on: (position, {}))
     device = SimpleNamespace(world_size=1)
-    config = SimpleNamespace(checkpoint_dir=folder, output_dir=folder, overwrite=True, train_batch_size=4, device=device)
+    config = SimpleNamespace(checkpoint_dir=folder, output_dir=folder, overwrite=True, packing=None, train_batch_size=4, device=device)
     assert resume.read_newest(TASK, config, {}).path.name == "ner-2_20.ckpt"
     assert "overwrite=true is ignored: the training in the folder is resumed" in capsys.readouterr().out
 

@@ -137,6 +137,13 @@ class Classifier(nn.Cell):
         else:
             self.head = (RcnnHead if head == "rcnn" else LinearHead)(config, device, num_class)
 
-    def construct(self, input_ids: Tensor, input_mask: Tensor, token_type_ids: Tensor, dropout_key: Tensor | None = None) -> Tensor:
-        sequence_output, pooled_output = self.bert(input_ids, input_mask, token_type_ids, dropout_key)
+    def construct(
+        self,
+        input_ids: Tensor,
+        input_mask: Tensor,
+        token_type_ids: Tensor,
+        dropout_key: Tensor | None = None,
+        packing: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        sequence_output, pooled_output = self.bert(input_ids, input_mask, token_type_ids, dropout_key, packing)
         return self.head(sequence_output, pooled_output, input_mask, dropout_key)

@@ -71,8 +71,15 @@ class Tagger(nn.Cell):
         self.head = TokenHead(config, device, num_tags, with_lstm, Crf(num_tags, allowed) if use_crf else None)
         self.best_path = BestPath(device.unrolled) if use_crf else None
 
-    def construct(self, input_ids: Tensor, input_mask: Tensor, token_type_ids: Tensor, dropout_key: Tensor | None = None) -> Any:
-        return self.head(self.bert(input_ids, input_mask, token_type_ids, dropout_key), input_mask, dropout_key)
+    def construct(
+        self,
+        input_ids: Tensor,
+        input_mask: Tensor,
+        token_type_ids: Tensor,
+        dropout_key: Tensor | None = None,
+        packing: tuple[Tensor, Tensor] | None = None,
+    ) -> Any:
+        return self.head(self.bert(input_ids, input_mask, token_type_ids, dropout_key, packing), input_mask, dropout_key)
 
 
 class _RowLoss(nn.Cell):
@@ -136,8 +143,15 @@ class TaggerScores(nn.Cell):
         self.loss = loss
         self.best_path: Any = network.best_path  # None without a CRF
 
-    def construct(self, input_ids: Tensor, input_mask: Tensor, token_type_ids: Tensor, label_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logits = self.network(input_ids, input_mask, token_type_ids)  # type: Any
+    def construct(
+        self,
+        input_ids: Tensor,
+        input_mask: Tensor,
+        token_type_ids: Tensor,
+        label_ids: Tensor,
+        packing: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        logits = self.network(input_ids, input_mask, token_type_ids, packing=packing)  # type: Any
         losses, counts = self.loss.rows(logits, label_ids)
         if self.best_path is None:
             tags = logits.argmax(-1).astype(mindspore.int32)

@@ -51,19 +51,25 @@ class Pretraining(nn.Cell):
         self.aclnn = device.aclnn
 
     def construct(
-        self, input_ids: Tensor, input_mask: Tensor, token_type_ids: Tensor, masked_lm_positions: Tensor, dropout_key: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        input_mask: Tensor,
+        token_type_ids: Tensor,
+        masked_lm_positions: Tensor,
+        dropout_key: Tensor | None = None,
+        packing: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Encode a batch and predict.
 
         Args:
             input_ids, input_mask, token_type_ids: int32 [B, S]. masked_lm_positions: int32 [B, P].
-            dropout_key: see Dropout.
+            dropout_key: see Dropout. packing: see Bert.
 
         Returns:
             float32 [B * P, V] logits of the masked tokens, float32 [B, 2] of the next sentence (1: it is random).
         """
         batch_size, seq_length = input_ids.shape
-        sequence_output, pooled_output = self.bert(input_ids, input_mask, token_type_ids, dropout_key)
+        sequence_output, pooled_output = self.bert(input_ids, input_mask, token_type_ids, dropout_key, packing)
         x = sequence_output.reshape((batch_size * seq_length, -1))  # [T, H]
         rows = masked_lm_positions + ops.arange(batch_size).astype(mindspore.int32).reshape((-1, 1)) * seq_length
         x = take_rows(x, rows.reshape((-1,)), self.aclnn)  # [M, H]
@@ -133,8 +139,10 @@ class PretrainingScores(nn.Cell):
         masked_lm_ids: Tensor,
         masked_lm_weights: Tensor,
         next_sentence_labels: Tensor,
+        packing: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        masked_lm_logits, next_sentence_logits = self.network(input_ids, input_mask, token_type_ids, masked_lm_positions)
+        logits = self.network(input_ids, input_mask, token_type_ids, masked_lm_positions, packing=packing)
+        masked_lm_logits, next_sentence_logits = logits
         ids = masked_lm_ids.reshape((-1,))
         losses = cross_entropy(masked_lm_logits, ids, from_log_softmax=True).reshape(masked_lm_ids.shape)  # [B, P]
         correct = (masked_lm_logits.argmax(-1) == ids).astype(mindspore.float32).reshape(masked_lm_ids.shape)

@@ -40,9 +40,14 @@ class SpanFinder(nn.Cell):
         self.head = SpanHead(config, device)
 
     def construct(
-        self, input_ids: Tensor, input_mask: Tensor, token_type_ids: Tensor, dropout_key: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        input_mask: Tensor,
+        token_type_ids: Tensor,
+        dropout_key: Tensor | None = None,
+        packing: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        return self.head(self.bert(input_ids, input_mask, token_type_ids, dropout_key), input_mask)
+        return self.head(self.bert(input_ids, input_mask, token_type_ids, dropout_key, packing), input_mask)
 
 
 class SpanLoss(nn.Cell):
