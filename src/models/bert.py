@@ -68,10 +68,10 @@ class SelfAttention(nn.Cell):
         super().__init__()
         compute_type = getattr(mindspore, device.compute_type)
         size, init_range = config.hidden_size, config.initializer_range
-        self.query = Linear(size, size, init_range, compute_type, device.aclnn)
-        self.key = Linear(size, size, init_range, compute_type, device.aclnn)
-        self.value = Linear(size, size, init_range, compute_type, device.aclnn)
-        self.output = Linear(size, size, init_range, compute_type, device.aclnn)
+        self.query = Linear(size, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
+        self.key = Linear(size, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
+        self.value = Linear(size, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
+        self.output = Linear(size, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
         self.positions = make_positions(config, device)
         self.swap = SwapMiddle(device)
         self.softmax = MaskedSoftmax(device)
@@ -130,9 +130,9 @@ class Layer(nn.Cell):
         stream = HEAD_STREAM + 1 + 3 * number
         self.attention = SelfAttention(config, device, stream)
         self.attention_norm = LayerNorm(size, config.layer_norm_eps, device)
-        self.intermediate = Linear(size, inner, init_range, compute_type, device.aclnn)
+        self.intermediate = Linear(size, inner, init_range, compute_type, device.aclnn, device.bfloat16_library)
         self.activation = Activation(config.hidden_act, device)
-        self.output = Linear(inner, size, init_range, compute_type, device.aclnn)
+        self.output = Linear(inner, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
         self.output_norm = LayerNorm(size, config.layer_norm_eps, device)
         self.attention_dropout = Dropout(config.hidden_dropout_prob, stream + 1, device)
         self.output_dropout = Dropout(config.hidden_dropout_prob, stream + 2, device)
@@ -215,8 +215,8 @@ class Bert(nn.Cell):
         self.encoder = Encoder(config, device)
         self.pooled = pooled
         if pooled:
-            compute_type = getattr(mindspore, device.compute_type)
-            self.pooler = Linear(config.hidden_size, config.hidden_size, config.initializer_range, compute_type, device.aclnn)
+            size, compute_type = config.hidden_size, getattr(mindspore, device.compute_type)
+            self.pooler = Linear(size, size, config.initializer_range, compute_type, device.aclnn, device.bfloat16_library)
         self.hidden_size = config.hidden_size
         self.composed, self.aclnn = device.composed_ops, device.aclnn
         self.flash = takes_flash(config, device)

@@ -1,6 +1,6 @@
 """The building blocks of every network, each in the form that is fast on the device.
 
-DeviceSettings picks the form: on the CPU the compiled kernels of native.cpp, or without a compiler plain ops whose backward passes
+DeviceSettings picks the form: on the CPU the compiled kernels of native.py, or without a compiler plain ops whose backward passes
 store inputs only; on Ascend and GPU the framework's kernels. All forms compute the same function.
 
 The framework's CPU kernels of broadcasting arithmetic, division and transposition keep two arrays of their output's size for each op
@@ -31,9 +31,9 @@ def make_weight(shape: tuple[int, ...], initializer_range: float, name: str) -> 
     return Parameter(Tensor((values * initializer_range).astype(np.float32)), name=name)
 
 
-def make_kernel(library: str, name: str, infer: Callable) -> nn.Cell:
-    """A kernel of native.cpp as an op; `infer` maps the inputs' shapes to the outputs', and likewise types."""
-    return ops.Custom(f"{library}:{name}", infer, infer, func_type="aot")
+def make_kernel(library: str, name: str, infer: Callable, infer_type: Callable | None = None) -> nn.Cell:
+    """A kernel of native.py as an op; `infer` maps the inputs' shapes to the outputs', and types too unless `infer_type` does."""
+    return ops.Custom(f"{library}:{name}", infer, infer_type or infer, func_type="aot")
 
 
 class Embedding(nn.Cell):
@@ -70,10 +70,51 @@ class _AddBias(nn.Cell):
         return dout, dout.astype(mindspore.float32).sum(0)
 
 
-class Linear(nn.Cell):
-    """x W^T + b in the compute type: [T, I] -> [T, O]."""
+class Bfloat16Linear(nn.Cell):
+    """x W^T + b in compiled kernels that round x, W and the gradient to bfloat16 and sum in float32: float32 [T, I] -> [T, O].
 
-    def __init__(self, size_in: int, size_out: int, initializer_range: float, compute_type: mindspore.Type, aclnn: bool = False):
+    What is rounded in the forward pass is rounded in the same way in the backward pass; the framework merges the two.
+    """
+
+    def __init__(self, library: str):
+        super().__init__()
+        self.round = make_kernel(library, "round_bfloat16", lambda x: x, lambda x: mindspore.bfloat16)
+        self.product = make_kernel(library, "linear", lambda x, weight, bias: [x[0], weight[0]], lambda x, weight, bias: bias)
+        self.round_gradient = make_kernel(
+            library, "round_gradient", lambda dout: (dout, dout[1:]), lambda dout: (mindspore.bfloat16, mindspore.float32)
+        )
+        self.input_gradient = _make_gradient(library, "linear_input_gradient", lambda dout, weight: [dout[0], weight[1]])
+        self.weight_gradient = _make_gradient(library, "linear_weight_gradient", lambda dout, x: [dout[1], x[1]])
+
+    def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return self.product(self.round(x), self.round(weight), bias)
+
+    def bprop(self, x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, dout: Tensor) -> tuple:
+        rounded, dbias = self.round_gradient(dout)
+        return self.input_gradient(rounded, self.round(weight)), self.weight_gradient(rounded, self.round(x)), dbias
+
+
+def _make_gradient(library, name, infer):
+    """A kernel from two bfloat16 arrays to a float32 one."""
+    return make_kernel(library, name, infer, lambda first, second: mindspore.float32)
+
+
+class Linear(nn.Cell):
+    """x W^T + b in the compute type: [T, I] -> [T, O].
+
+    Args:
+        bfloat16: DeviceSettings.bfloat16_library.
+    """
+
+    def __init__(
+        self,
+        size_in: int,
+        size_out: int,
+        initializer_range: float,
+        compute_type: mindspore.Type,
+        aclnn: bool = False,
+        bfloat16: str | None = None,
+    ):
         super().__init__()
         self.weight = make_weight((size_out, size_in), initializer_range, "weight")
         self.bias = Parameter(Tensor(np.zeros(size_out, np.float32)), name="bias")
@@ -81,6 +122,7 @@ class Linear(nn.Cell):
         self.add_bias = _AddBias()
         self.compute_type = compute_type
         self.fused = ascend.FusedLinear() if aclnn else None
+        self.bfloat16 = Bfloat16Linear(bfloat16) if bfloat16 else None
 
     def construct(self, x: Tensor) -> Tensor:
         return self.apply(x, *self.weights())
@@ -93,6 +135,8 @@ class Linear(nn.Cell):
         """The function with its weights as arguments: see RecomputedLayer of bert.py."""
         if self.fused is not None:
             return self.fused(x.astype(self.compute_type), weight, bias)
+        if self.bfloat16 is not None:
+            return self.bfloat16(x, weight, bias)
         return self.add_bias(self.matmul(x.astype(self.compute_type), weight.astype(self.compute_type)), bias)
 
 

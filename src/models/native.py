@@ -1,8 +1,10 @@
-"""Compile native.cpp, the kernels that plain ops cannot match on the CPU, on first use."""
+"""Compile the kernels that plain ops cannot match on the CPU, native.cpp and bfloat16.cpp, on first use."""
 
 import atexit
+import ctypes
 import functools
 import hashlib
+import importlib.util
 import os
 import platform
 import shutil
@@ -14,9 +16,11 @@ from pathlib import Path
 from src.files import cache_folder, make_folder, written_whole
 from src.log import logger
 
-_SOURCE = Path(__file__).with_name("native.cpp")
-FLAGS = ("-O3", "-ffast-math", "-fPIC", "-c")
-_LINK = ("-shared",)
+_FOLDER = Path(__file__).parent
+_SOURCES, _HEADERS = ("native.cpp", "bfloat16.cpp"), ("threads.h",)
+FLAGS = ("-std=c++17", "-O3", "-ffast-math", "-fPIC", "-pthread", "-c")
+_LINK = ("-shared", "-pthread")
+_BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")  # of Linux, for the instructions that multiply bfloat16 factors
 
 
 @functools.cache
@@ -32,7 +36,8 @@ def build() -> str | None:
         logger.info("native kernels: none (no C++ compiler, or BERT_NATIVE=0); plain ops compute the same, slower")
         return None
     flags = (own_processor(platform.machine()), *FLAGS)
-    key = hashlib.sha256(repr((_SOURCE.read_bytes(), flags, _LINK, compiler, _processor())).encode()).hexdigest()[:16]
+    sources = [(_FOLDER / name).read_bytes() for name in _SOURCES + _HEADERS]
+    key = hashlib.sha256(repr((sources, flags, _LINK, compiler, _processor())).encode()).hexdigest()[:16]
     library = find_library(f"native-{key}.so")
     if not library.is_file():
         try:
@@ -45,16 +50,35 @@ def build() -> str | None:
 
 
 def compile_library(compiler: str, flags: Sequence[str], path: Path | str) -> None:
-    """Compile native.cpp and link it.
+    """Compile the sources and link them.
 
     Raises:
         OSError, subprocess.SubprocessError: the compiler is missing, or fails.
     """
     with tempfile.TemporaryDirectory() as folder:
-        compiling = [*flags, "-o", f"{folder}/native.o", str(_SOURCE)]
-        linking = [*_LINK, "-o", str(path), f"{folder}/native.o"]
-        for command in (compiling, linking):
+        objects = [f"{folder}/{name}.o" for name in _SOURCES]
+        compiling = [[*flags, "-o", made, str(_FOLDER / name)] for name, made in zip(_SOURCES, objects)]
+        for command in (*compiling, ["-o", str(path), *objects, *_LINK]):
             subprocess.run([compiler, *command], check=True, capture_output=True, timeout=120)
+
+
+def prepare_bfloat16(library: str | None) -> str | None:
+    """Give the kernels of bfloat16.cpp in `library`, as `build` returned it, the product of the oneDNN library in MindSpore's wheel.
+
+    Returns:
+        Why they cannot run here, in words; None if they can.
+    """
+    if library is None:
+        return "its kernels need a C++ compiler, and there is none (or BERT_NATIVE=0)"
+    if not set(_BFLOAT16_FLAGS).intersection(_processor().split()):
+        return f"this processor has no {' or '.join(_BFLOAT16_FLAGS)}"
+    framework = importlib.util.find_spec("mindspore")
+    folder = Path(framework.origin if framework and framework.origin else ".").parent
+    products = [ctypes.CDLL(str(path)) for path in sorted(folder.glob("lib/libdnnl.so.*"))]
+    if not products or not hasattr(products[0], "dnnl_gemm_bf16bf16f32"):
+        return "this MindSpore has no library with such a product"
+    ctypes.CDLL(library).use_product(ctypes.cast(products[0].dnnl_gemm_bf16bf16f32, ctypes.c_void_p))
+    return None
 
 
 def own_processor(machine: str) -> str:

@@ -87,7 +87,13 @@ def settings(
     if allow_tf32 and not device.tf32:
         raise ValueError(f"allow_tf32=true: {target} has no TF32, a GPU has it")
     compute_type = device.compute_type if compute_type == "auto" else compute_type
-    if compute_type == "bfloat16" and not device.bfloat16:
+    native_library = native.build() if device.native_kernels else None
+    bfloat16_library = None
+    if compute_type == "bfloat16" and device.native_kernels:
+        if reason := native.prepare_bfloat16(native_library):
+            raise ValueError(f"precision.compute_type=bfloat16: {target} has no bfloat16 matrix product here: {reason}; use float32")
+        compute_type, bfloat16_library = "float32", native_library
+    elif compute_type == "bfloat16" and not device.bfloat16:
         lacks = f"the {target} {chip} has no bfloat16" if DEVICES[target].bfloat16 else f"{target} has no bfloat16 matrix product here"
         raise ValueError(f"precision.compute_type=bfloat16: {lacks}; use float16 or float32")
     assert process.rank is not None  # the framework has assigned it
@@ -99,7 +105,8 @@ def settings(
         aclnn=device.aclnn,
         flash_attention=flash_attention and device.flash_attention and compute_type != "float32",
         jit_level=jit_level,
-        native_library=native.build() if device.native_kernels else None,
+        native_library=native_library,
+        bfloat16_library=bfloat16_library,
         length_multiple=device.length_multiple,
         data_sink=sink and device.data_sink,
         hashed_dropout=device.hashed_dropout or recompute and device.recompute == "framework",  # else recomputed layers drop others
@@ -164,20 +171,20 @@ def start(options: Any) -> Any:
     number = options.device_id if process.device_id is None else process.device_id
     logger.info(
         f"device {target}:{number}{f' chip={chip}' if chip else ''} rank={device.rank}/{device.world_size} "
-        f"compute_type={device.compute_type} mindspore={mindspore.__version__}"
+        f"compute_type={device.product_type} mindspore={mindspore.__version__}"
     )
     tell_of_settings(options, device)
     return dataclasses.replace(
         options,
         device_target=target,
         device=device,
-        precision=dataclasses.replace(options.precision, compute_type=device.compute_type),
+        precision=dataclasses.replace(options.precision, compute_type=device.product_type),
     )
 
 
 def tell_of_settings(options: Any, device: DeviceSettings) -> None:
     """Log the options that have no effect, or a dangerous one, on a device with these settings."""
-    if device.compute_type == "float32" and options.precision.loss_scale != "none":
+    if device.product_type == "float32" and options.precision.loss_scale != "none":
         logger.info("loss scaling is inactive: compute_type is float32")
     if device.composed_ops and device.recompute == "layer" and not device.native_library:
         logger.warning("use_recompute=true saves nothing without a C++ compiler: the framework's own kernels keep what they have computed")
