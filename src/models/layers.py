@@ -9,8 +9,6 @@ and each shape as long as the graph lives, so that several lengths take many tim
 Shapes: T tokens (batch x sequence), I features in, O features out, V vocabulary, H hidden, N heads, S sequence.
 """
 
-from collections.abc import Callable
-
 import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -18,6 +16,8 @@ from mindspore import Parameter, Tensor, nn, ops
 from src.config.model import MASK_BIAS
 from src.config.training import DeviceSettings
 from src.models import ascend
+from src.models.bfloat16 import Bfloat16Linear
+from src.models.kernels import make_kernel, zeros_like
 
 
 def make_weight(shape: tuple[int, ...], initializer_range: float, name: str) -> Parameter:
@@ -29,11 +29,6 @@ def make_weight(shape: tuple[int, ...], initializer_range: float, name: str) -> 
     while (far := np.abs(values) > 2.0).any():
         values[far] = np.random.standard_normal(far.sum())
     return Parameter(Tensor((values * initializer_range).astype(np.float32)), name=name)
-
-
-def make_kernel(library: str, name: str, infer: Callable, infer_type: Callable | None = None) -> nn.Cell:
-    """A kernel of native.py as an op; `infer` maps the inputs' shapes to the outputs', and types too unless `infer_type` does."""
-    return ops.Custom(f"{library}:{name}", infer, infer_type or infer, func_type="aot")
 
 
 class Embedding(nn.Cell):
@@ -68,35 +63,6 @@ class _AddBias(nn.Cell):
 
     def bprop(self, y: Tensor, bias: Tensor, out: Tensor, dout: Tensor) -> tuple:
         return dout, dout.astype(mindspore.float32).sum(0)
-
-
-class Bfloat16Linear(nn.Cell):
-    """x W^T + b in compiled kernels that round x, W and the gradient to bfloat16 and sum in float32: float32 [T, I] -> [T, O].
-
-    What is rounded in the forward pass is rounded in the same way in the backward pass; the framework merges the two.
-    """
-
-    def __init__(self, library: str):
-        super().__init__()
-        self.round = make_kernel(library, "round_bfloat16", lambda x: x, lambda x: mindspore.bfloat16)
-        self.product = make_kernel(library, "linear", lambda x, weight, bias: [x[0], weight[0]], lambda x, weight, bias: bias)
-        self.round_gradient = make_kernel(
-            library, "round_gradient", lambda dout: (dout, dout[1:]), lambda dout: (mindspore.bfloat16, mindspore.float32)
-        )
-        self.input_gradient = _make_gradient(library, "linear_input_gradient", lambda dout, weight: [dout[0], weight[1]])
-        self.weight_gradient = _make_gradient(library, "linear_weight_gradient", lambda dout, x: [dout[1], x[1]])
-
-    def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return self.product(self.round(x), self.round(weight), bias)
-
-    def bprop(self, x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, dout: Tensor) -> tuple:
-        rounded, dbias = self.round_gradient(dout)
-        return self.input_gradient(rounded, self.round(weight)), self.weight_gradient(rounded, self.round(x)), dbias
-
-
-def _make_gradient(library, name, infer):
-    """A kernel from two bfloat16 arrays to a float32 one."""
-    return make_kernel(library, name, infer, lambda first, second: mindspore.float32)
 
 
 class Linear(nn.Cell):
@@ -272,9 +238,6 @@ class MaskedSoftmax(nn.Cell):
     def construct(self, scores: Tensor, mask_bias: Tensor) -> Tensor:
         scores = scores.astype(mindspore.float32)
         return ops.softmax(scores + mask_bias, -1) if self.native is None else self.native(scores, mask_bias)
-
-
-zeros_like = ops.ZerosLike()  # ops.zeros_like cannot be differentiated twice
 
 
 def make_mask_bias(input_mask: Tensor) -> Tensor:

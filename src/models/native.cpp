@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "dropout.h"
 #include "threads.h"
 
 namespace {
@@ -34,14 +35,6 @@ inline void moments(const float *x, int64_t size, float eps, float *mean, float 
   for (int64_t i = 0; i < size; ++i) squares += (x[i] - centre) * (x[i] - centre);
   *mean = centre;
   *inverse = 1.0f / std::sqrt(squares / size + eps);
-}
-
-// A hash of 32 bits: _mix of dropout.py; `key` enters in the middle.
-inline uint32_t mix(uint32_t x, uint32_t key = 0) {
-  x = (x ^ (x >> 16)) * 0x7FEB352Du;
-  x ^= key;
-  x = (x ^ (x >> 15)) * 0x846CA68Bu;
-  return x ^ (x >> 16);
 }
 }  // namespace
 
@@ -171,18 +164,10 @@ extern "C" int softmax_gradient(int, void **params, int *ndims, int64_t **shapes
 // x [...], dropout_key int32 [2] (seed, step), numbers int32 [2] (stream, threshold of 2^24) -> y: x scaled, or 0; see dropout.py
 extern "C" int dropout(int, void **params, int *ndims, int64_t **shapes, const char **, void *, void *) {
   const float *x = static_cast<const float *>(params[0]);
-  const uint32_t *dropout_key = static_cast<const uint32_t *>(params[1]);
-  const uint32_t *numbers = static_cast<const uint32_t *>(params[2]);
+  const Dropout dropped(params[1], params[2]);
   float *y = static_cast<float *>(params[3]);
-  constexpr uint32_t kGolden = 0x9E3779B9u;
-  const uint32_t first = mix(dropout_key[0] ^ mix(dropout_key[1] + kGolden * numbers[0])), second = mix(first + kGolden);
-  const uint32_t threshold = numbers[1];
-  const float scale = static_cast<float>(1.0 / (1.0 - threshold / 16777216.0));
   for_rows(count(ndims[0], shapes[0]), 1, [=](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const uint32_t kept = mix(static_cast<uint32_t>(i) + first, second) >> 8;
-      y[i] = kept >= threshold ? x[i] * scale : 0.0f;
-    }
+    for (int64_t i = begin; i < end; ++i) y[i] = dropped.apply(i, x[i]);
   });
   return 0;
 }

@@ -4,7 +4,6 @@ import atexit
 import ctypes
 import functools
 import hashlib
-import importlib.util
 import os
 import platform
 import shutil
@@ -17,10 +16,10 @@ from src.files import cache_folder, make_folder, written_whole
 from src.log import logger
 
 _FOLDER = Path(__file__).parent
-_SOURCES, _HEADERS = ("native.cpp", "bfloat16.cpp"), ("threads.h",)
+_SOURCES, _HEADERS = ("native.cpp", "bfloat16.cpp", "attention.cpp"), ("threads.h", "dropout.h", "bfloat16.h")
 FLAGS = ("-std=c++17", "-O3", "-ffast-math", "-fPIC", "-pthread", "-c")
 _LINK = ("-shared", "-pthread")
-_BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")  # of Linux, for the instructions that multiply bfloat16 factors
+_BFLOAT16_FLAG = "avx512_bf16"  # as Linux names it; processors with AMX have it too
 
 
 @functools.cache
@@ -62,22 +61,14 @@ def compile_library(compiler: str, flags: Sequence[str], path: Path | str) -> No
             subprocess.run([compiler, *command], check=True, capture_output=True, timeout=120)
 
 
-def prepare_bfloat16(library: str | None) -> str | None:
-    """Give the kernels of bfloat16.cpp in `library`, as `build` returned it, the product of the oneDNN library in MindSpore's wheel.
-
-    Returns:
-        Why they cannot run here, in words; None if they can.
-    """
+def lacks_bfloat16(library: str | None) -> str | None:
+    """Why the kernels of bfloat16.cpp cannot run here, in words; None if they can. They are in `library`, as `build` returned it."""
     if library is None:
         return "its kernels need a C++ compiler, and there is none (or BERT_NATIVE=0)"
-    if not set(_BFLOAT16_FLAGS).intersection(_processor().split()):
-        return f"this processor has no {' or '.join(_BFLOAT16_FLAGS)}"
-    framework = importlib.util.find_spec("mindspore")
-    folder = Path(framework.origin if framework and framework.origin else ".").parent
-    products = [ctypes.CDLL(str(path)) for path in sorted(folder.glob("lib/libdnnl.so.*"))]
-    if not products or not hasattr(products[0], "dnnl_gemm_bf16bf16f32"):
-        return "this MindSpore has no library with such a product"
-    ctypes.CDLL(library).use_product(ctypes.cast(products[0].dnnl_gemm_bf16bf16f32, ctypes.c_void_p))
+    if _BFLOAT16_FLAG not in _processor().split():
+        return "the processor lacks AVX512-BF16"
+    if not hasattr(ctypes.CDLL(library), "pack_input"):
+        return "the C++ compiler does not know AVX512-BF16"
     return None
 
 

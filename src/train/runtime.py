@@ -90,7 +90,7 @@ def settings(
     native_library = native.build() if device.native_kernels else None
     bfloat16_library = None
     if compute_type == "bfloat16" and device.native_kernels:
-        if reason := native.prepare_bfloat16(native_library):
+        if reason := native.lacks_bfloat16(native_library):
             raise ValueError(f"precision.compute_type=bfloat16: {target} has no bfloat16 matrix product here: {reason}; use float32")
         compute_type, bfloat16_library = "float32", native_library
     elif compute_type == "bfloat16" and not device.bfloat16:

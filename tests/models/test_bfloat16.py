@@ -7,10 +7,10 @@ from mindspore import Parameter, Tensor, ops
 from test_native import run_here
 
 from src.models import native
-from src.models.layers import Bfloat16Linear
+from src.models.bfloat16 import Bfloat16Linear
 from src.train import runtime
 
-REASON = native.prepare_bfloat16(native.build())
+REASON = native.lacks_bfloat16(native.build())
 needs_bfloat16 = pytest.mark.skipif(REASON is not None, reason=f"no bfloat16 product: {REASON}")
 
 
@@ -18,42 +18,59 @@ def draw(*shape, seed=0):
     return np.random.default_rng(seed + sum(shape)).standard_normal(shape).astype(np.float32)
 
 
-def to_bits(x):
-    """float32 to the bits of the nearest bfloat16, ties to even."""
-    bits = x.view(np.uint32).astype(np.uint64)
-    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
-
-
-def to_float(bits):
-    return (bits.astype(np.uint32) << 16).view(np.float32)
-
-
 def rounded(x):
-    """The nearest bfloat16 of float32, in float64."""
-    return to_float(to_bits(x)).astype(np.float64)
+    """The nearest bfloat16 of float32, ties to even, in float64."""
+    bits = x.view(np.uint32).astype(np.uint64)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).astype(np.uint32).view(np.float32).astype(np.float64)
 
 
-def test_values_are_rounded_to_the_nearest_even():
-    x = np.array([[1.0, 1.00390625, 1.01171875, -1.00390626, 1e-40, np.inf, -np.inf, 3.3961775e38, 0.1, -0.0, np.nan]], np.float32)
-    x.view(np.uint32)[0, -1] = 0x7FFFFFFF  # a NaN that rounding alone would turn into -0
-    bits = run_here("round_bfloat16", [x, np.zeros(x.shape, np.uint16)])[1]
-    np.testing.assert_array_equal(bits[:, :-1], to_bits(x)[:, :-1])
-    np.testing.assert_array_equal(to_float(bits)[0, :4], [1.0, 1.0, 1.015625, -1.0078125])
-    assert np.isinf(to_float(bits)[0, 7]) and np.isnan(to_float(bits)[0, -1])
+def pack(run, name, x):
+    """The two packed factors of x [rows, columns], and for a gradient the sums of its columns."""
+    rows, columns = (-(-size // 32) * 32 for size in x.shape)
+    sums = [np.zeros(x.shape[1], np.float32)] if name == "pack_gradient" else []
+    return run(name, [x, np.full((rows, columns), 9, np.uint16), np.full((columns, rows), 9, np.uint16), *sums])[1:]
 
 
-@needs_bfloat16
-@pytest.mark.parametrize(("rows", "size_in", "size_out"), [(1, 1, 1), (7, 5, 3), (300, 33, 520), (513, 64, 2)])
-def test_products_are_those_of_rounded_factors(rows, size_in, size_out):
+def multiply(run, x, weight, bias, dout):
+    """x W^T + b and the gradients of x, W and b."""
+    (x_left, x_right), (weight_forward, weight_back) = pack(run, "pack_input", x), pack(run, "pack_weight", weight)
+    dout_left, dout_columns, dbias = pack(run, "pack_gradient", dout)
+    y = run("linear", [x_left, weight_forward, bias, x, np.zeros_like(dout)])[-1]
+    dx = run("product", [dout_left, weight_back, dout, weight, np.zeros_like(x)])[-1]
+    return y, dx, run("product", [dout_columns, x_right, weight, np.zeros_like(weight)])[-1], dbias
+
+
+def check_products(run, rows, size_in, size_out):
     x, weight, bias, dout = draw(rows, size_in), draw(size_out, size_in), draw(size_out), draw(rows, size_out, seed=1)
-    xs, weights, douts = to_bits(x), to_bits(weight), to_bits(dout)
-    y = run_here("linear", [xs, weights, bias, np.zeros((rows, size_out), np.float32)])[3]
-    dx = run_here("linear_input_gradient", [douts, weights, np.zeros_like(x)])[2]
-    dweight = run_here("linear_weight_gradient", [douts, xs, np.zeros_like(weight)])[2]
-    # float32 sums of up to 520 terms
+    y, dx, dweight, dbias = multiply(run, x, weight, bias, dout)
+    # float32 sums of up to 600 terms
     np.testing.assert_allclose(y, rounded(x) @ rounded(weight).T + bias, rtol=1e-5, atol=1e-4)
     np.testing.assert_allclose(dx, rounded(dout) @ rounded(weight), rtol=1e-5, atol=1e-4)
     np.testing.assert_allclose(dweight, rounded(dout).T @ rounded(x), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(dbias, dout.sum(0, dtype=np.float64), rtol=1e-5, atol=1e-4)
+
+
+@needs_bfloat16
+@pytest.mark.parametrize(("rows", "size_in", "size_out"), [(1, 1, 1), (7, 5, 3), (300, 33, 520), (64, 600, 32), (513, 64, 2)])
+def test_products_are_those_of_rounded_factors(rows, size_in, size_out):
+    check_products(run_here, rows, size_in, size_out)
+
+
+@needs_bfloat16
+@pytest.mark.skipif("amx_bf16" not in native._processor(), reason="without AMX the kernels tested above are those of AVX512-BF16")
+def test_without_amx_products_are_the_same(tmp_path):
+    native.compile_library("g++", ("-march=native", "-mno-amx-tile", "-mno-amx-bf16", *native.FLAGS), tmp_path / "native.so")
+    check_products(lambda name, arrays: run_here(name, arrays, str(tmp_path / "native.so")), 300, 33, 520)
+
+
+@needs_bfloat16
+def test_values_are_rounded_to_the_nearest_even():
+    x = np.array([[1.0, 1.00390625, 1.01171875, -1.005, np.inf, -np.inf, 3.3961775e38, 0.1, -0.0, np.nan]], np.float32)
+    x.view(np.uint32)[0, -1] = 0x7FFFFFFF  # a NaN that rounding in integers would turn into -0
+    found = (pack(run_here, "pack_input", x)[0][0, : x.size].astype(np.uint32) << 16).view(np.float32)
+    np.testing.assert_array_equal(found[:-1], rounded(x)[0, :-1])
+    np.testing.assert_array_equal(found[:4], np.float32([1.0, 1.0, 1.015625, -1.0078125]))
+    assert np.isinf(found[6]) and np.isnan(found[-1])
 
 
 @needs_bfloat16
@@ -80,9 +97,7 @@ def test_a_layer_and_its_gradients_are_those_of_rounded_factors():
 
 def test_a_processor_without_the_instructions_is_refused(monkeypatch):
     monkeypatch.setattr(native, "_processor", lambda: "flags\t\t: fpu avx2 avx512f")
-    with pytest.raises(
-        ValueError, match="bfloat16: CPU has no bfloat16 matrix product here: this processor has no avx512_bf16 or amx_bf16"
-    ):
+    with pytest.raises(ValueError, match="bfloat16: CPU has no bfloat16 matrix product here: the processor lacks AVX512-BF16"):
         runtime.settings("CPU", "bfloat16")
 
 

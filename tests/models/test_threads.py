@@ -7,7 +7,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from conftest import ROOT
 from test_native import KERNELS, run_here, softmax
 
 from src.models import native
@@ -23,8 +22,7 @@ def make_inputs():
         return rng.standard_normal(shape).astype(np.float32)
 
     x, dout, row, eps = draw(ROWS, SIZE), draw(ROWS, SIZE), draw(SIZE), np.array([1e-12], np.float32)
-    scores, bits = draw(13, 1, 47, SIZE), rng.integers(0, 0x4000, (2, ROWS, SIZE)).astype(np.uint16)
-    weight = bits[0, :300]
+    scores = draw(13, 1, 47, SIZE)
     kernels = {
         "gelu": ((x,), (x,)),
         "gelu_gradient": ((x, dout), (x,)),
@@ -34,13 +32,14 @@ def make_inputs():
         "masked_softmax": ((scores, draw(13, 1, 1, SIZE)), (scores,)),
         "softmax_gradient": ((softmax(scores, -1), scores), (scores,)),
         "dropout": ((x, np.array([3, 5], np.int32), np.array([2, 2**22], np.int32)), (x,)),
-        "round_bfloat16": ((x,), (bits[0],)),
-        "round_gradient": ((x,), (bits[0], row)),
     }
-    if native.prepare_bfloat16(native.build()) is None:
-        kernels["linear"] = ((bits[0], weight, np.ones(300, np.float32)), (draw(ROWS, 300),))
-        kernels["linear_input_gradient"] = ((draw(ROWS, 300).view(np.uint16)[:, ::2].copy() & 0x3FFF, weight), (x,))
-        kernels["linear_weight_gradient"] = ((bits[0], bits[1]), (draw(SIZE, SIZE),))
+    if native.lacks_bfloat16(native.build()) is None:
+        rows, columns = np.zeros((640, 224), np.uint16), np.zeros((224, 640), np.uint16)
+        first, second = rng.integers(0, 0x4000, (2, 640, 640)).astype(np.uint16)
+        kernels["pack_input"] = kernels["pack_weight"] = (x,), (rows, columns)
+        kernels["pack_gradient"] = (x,), (rows, columns, row)
+        kernels["linear"] = (first, second, row, x), (x,)
+        kernels["product"] = (first, second, x), (x,)
     return kernels
 
 
@@ -51,7 +50,7 @@ def digest(name, inputs, outputs):
 
 def run_alone(threads):
     """What the kernels give in a process of its own, a line each."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()

@@ -13,7 +13,8 @@ from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
 from src.models.activations import Activation
 from src.models.bert import Bert
-from src.models.layers import Bfloat16Linear, LayerNorm, Linear, take_rows
+from src.models.bfloat16 import Bfloat16Linear
+from src.models.layers import LayerNorm, Linear, take_rows
 from src.models.losses import cross_entropy
 
 
