@@ -4,11 +4,11 @@ import mindspore
 import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, ops
+from scipy.special import softmax
 from test_native import run_here
 
 from src.models import native
 from src.models.bfloat16 import Bfloat16Linear
-from src.train import runtime
 
 REASON = native.lacks_bfloat16(native.build())
 needs_bfloat16 = pytest.mark.skipif(REASON is not None, reason=f"no bfloat16 product: {REASON}")
@@ -95,20 +95,34 @@ def test_a_layer_and_its_gradients_are_those_of_rounded_factors():
     np.testing.assert_allclose(dbias.asnumpy(), dout.sum(0), atol=1e-5)
 
 
-def test_a_processor_without_the_instructions_is_refused(monkeypatch):
-    monkeypatch.setattr(native, "_processor", lambda: "flags\t\t: fpu avx2 avx512f")
-    with pytest.raises(ValueError, match="bfloat16: CPU has no bfloat16 matrix product here: the processor lacks AVX512-BF16"):
-        runtime.settings("CPU", "bfloat16")
+def split(x, batch, heads):
+    """[B * S, H] -> [B, N, S, D]."""
+    return x.reshape(batch, -1, heads, x.shape[1] // heads).swapaxes(1, 2)
 
 
-def test_without_a_compiler_bfloat16_is_refused(monkeypatch):
-    monkeypatch.setattr(native, "build", lambda: None)
-    with pytest.raises(ValueError, match="bfloat16: CPU .*C.. compiler"):
-        runtime.settings("CPU", "bfloat16")
+def join(x):
+    return x.swapaxes(1, 2).reshape(x.shape[0] * x.shape[2], -1)
 
 
 @needs_bfloat16
-def test_on_the_cpu_bfloat16_is_the_products_alone():
-    device = runtime.settings("CPU", "bfloat16")
-    assert (device.compute_type, device.product_type, device.bfloat16_library) == ("float32", "bfloat16", native.build())
-    assert runtime.settings("CPU").bfloat16_library is None
+@pytest.mark.parametrize(
+    ("batch", "length", "heads", "size", "rate", "mask_rows"), [(2, 8, 2, 4, 0.0, 1), (2, 33, 3, 20, 0.1, 1), (1, 70, 2, 64, 0.3, 70)]
+)
+def test_attention_and_its_gradients_are_those_of_rounded_factors(batch, length, heads, size, rate, mask_rows):
+    query, key, value, dcontext = (draw(batch * length, heads * size, seed=number) for number in range(4))
+    mask = np.where(draw(batch, 1, mask_rows, length) > 0.9, np.float32(-10000), np.float32(0))
+    inputs = [query, key, value, mask, np.array([3, 7], np.int32), np.array([5, round(rate * 2**24), heads], np.int32)]
+    context = run_here("attention", [*inputs, np.zeros_like(query)])[-1]
+    gradients = run_here("attention_gradient", [*inputs, dcontext, *(np.zeros_like(query) for _ in range(3))])[-3:]
+    ones = np.ones((batch, heads, length, length), np.float32)
+    kept = run_here("dropout", [ones, inputs[4], inputs[5][:2], np.zeros_like(ones)])[-1].astype(np.float64)
+    q, k, v, dout = (split(rounded(x), batch, heads) for x in (query, key, value, dcontext))
+    probs = softmax(q @ k.swapaxes(-1, -2) / np.sqrt(size) + mask, -1)
+    dropped = rounded((probs * kept).astype(np.float32))
+    dprobs = dout @ v.swapaxes(-1, -2) * kept
+    dscores = rounded((probs * (dprobs - (probs * dprobs).sum(-1, keepdims=True)) / np.sqrt(size)).astype(np.float32))
+    expected = dscores @ k, dscores.swapaxes(-1, -2) @ q, dropped.swapaxes(-1, -2) @ dout
+    # values of order one; where float32 differs in the last bit, a probability may be rounded to the next bfloat16, 2^-8 of it away
+    np.testing.assert_allclose(context, join(dropped @ v), atol=2e-3)
+    for found, right in zip(gradients, expected):
+        np.testing.assert_allclose(found, join(right), atol=2e-3)
