@@ -52,9 +52,9 @@ inline void store(const __m512i *rows, uint16_t *block) {
   for (int64_t i = 0; i < kRows; ++i) _mm512_storeu_si512(block + i * kTerms, rows[i]);
 }
 
-// A block of x [rows, columns], whose rows are `width` apart, with the terms of its sums along the columns.
+// A block of x [rows, columns], whose rows are `width` apart, with the terms of its sums along the columns. (Not inlined: it is compiled once.)
 template <bool transposed>
-inline void pack_along(const float *x, int64_t width, int64_t rows, int64_t columns, uint16_t *block) {
+__attribute__((noinline)) void pack_along(const float *x, int64_t width, int64_t rows, int64_t columns, uint16_t *block) {
   __m512i pairs[kRows];
   for (int64_t i = 0; i < kRows; ++i) {
     const float *row = x + i * width;
@@ -66,7 +66,7 @@ inline void pack_along(const float *x, int64_t width, int64_t rows, int64_t colu
 
 // A block with the terms along the rows.
 template <bool transposed>
-inline void pack_across(const float *x, int64_t width, int64_t rows, int64_t columns, uint16_t *block) {
+__attribute__((noinline)) void pack_across(const float *x, int64_t width, int64_t rows, int64_t columns, uint16_t *block) {
   alignas(64) static const uint16_t kInterleaved[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
                                                         8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
   const __m512i interleaved = _mm512_load_si512(kInterleaved);

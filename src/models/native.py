@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from src.files import cache_folder, make_folder, written_whole
@@ -57,8 +58,13 @@ def compile_library(compiler: str, flags: Sequence[str], path: Path | str) -> No
     with tempfile.TemporaryDirectory() as folder:
         objects = [f"{folder}/{name}.o" for name in _SOURCES]
         compiling = [[*flags, "-o", made, str(_FOLDER / name)] for name, made in zip(_SOURCES, objects)]
-        for command in (*compiling, ["-o", str(path), *objects, *_LINK]):
-            subprocess.run([compiler, *command], check=True, capture_output=True, timeout=120)
+
+        def run(command: Sequence[str]) -> None:
+            subprocess.run([compiler, *command], check=True, capture_output=True, timeout=600)
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(run, compiling))
+        run(["-o", str(path), *objects, *_LINK])
 
 
 def lacks_bfloat16(library: str | None) -> str | None:

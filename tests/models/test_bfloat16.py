@@ -1,5 +1,7 @@
 """The CPU's matrix products of bfloat16 factors: kernels, Linear, and what a run does with them."""
 
+import os
+
 import mindspore
 import numpy as np
 import pytest
@@ -57,9 +59,12 @@ def test_products_are_those_of_rounded_factors(rows, size_in, size_out):
 
 
 @needs_bfloat16
+@pytest.mark.slow
 @pytest.mark.skipif("amx_bf16" not in native._processor(), reason="without AMX the kernels tested above are those of AVX512-BF16")
 def test_without_amx_products_are_the_same(tmp_path):
-    native.compile_library("g++", ("-march=native", "-mno-amx-tile", "-mno-amx-bf16", *native.FLAGS), tmp_path / "native.so")
+    native.compile_library(
+        os.environ.get("CXX", "g++"), ("-march=native", "-mno-amx-tile", "-mno-amx-bf16", *native.FLAGS), tmp_path / "native.so"
+    )
     check_products(lambda name, arrays: run_here(name, arrays, str(tmp_path / "native.so")), 300, 33, 520)
 
 
