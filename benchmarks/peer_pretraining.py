@@ -80,7 +80,8 @@ def measure_speed(model, batches, options):
     for batch in itertools.islice(batches, options.warmup + options.steps):
         begun = time.perf_counter()
         inputs = make_inputs(batch)
-        loss = masked_loss(model, inputs) if options.masked_only else model(**inputs).loss
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.autocast):
+            loss = masked_loss(model, inputs) if options.masked_only else model(**inputs).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -109,6 +110,7 @@ def main():
     parser.add_argument("--optimizer", default="AdamW", choices=("AdamW", "AdamWeightDecay", "Lamb"))
     parser.add_argument("--learning_rate", type=float, default=1e-4)
     parser.add_argument("--masked_only", action="store_true", help="speed: logits at the masked positions alone")
+    parser.add_argument("--autocast", action="store_true", help="speed: products in bfloat16 under torch.autocast")
     parser.add_argument("--losses", help="save the losses of training with polynomial decay to 0 over --steps")
     parser.add_argument("--warmup_steps", type=int, default=0, help="losses: steps of linear warm-up of the learning rate")
     options = parser.parse_args()

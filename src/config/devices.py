@@ -74,7 +74,9 @@ def settings(
     if allow_tf32 and not device.tf32:
         raise ValueError(f"allow_tf32=true: {target} has no TF32, a GPU has it")
     compute_type = best.compute_type if compute_type == "auto" else compute_type
-    if compute_type == "bfloat16" and not device.bfloat16:
+    if compute_type == "bfloat16" and device.native_kernels:
+        compute_type = "float32"  # that of all tensors: a kernel rounds the factors of products
+    elif compute_type == "bfloat16" and not device.bfloat16:
         lacks = f"the {target} {chip} has no bfloat16" if DEVICES[target].bfloat16 else f"{target} has no bfloat16 matrix product here"
         raise ValueError(f"precision.compute_type=bfloat16: {lacks}; use float16 or float32")
     return dataclasses.replace(

@@ -101,7 +101,8 @@ class DeviceSettings:
     composed_ops: bool = True  # plain ops where the device's fused kernels are slow or wrong: src/models/layers.py
     aclnn: bool = False  # Ascend's variants in src/models/ascend.py, and grouped parameter updates in src/optim/base.py
     flash_attention: bool = False  # FlashAttention of src/models/ascend.py, for absolute positions
-    native_library: str | None = None  # compiled kernels of src/models/native.cpp, if there is a compiler
+    native_library: str | None = None  # compiled kernels of src/models/native.py, if there is a compiler
+    bfloat16_library: str | None = None  # the same if the CPU multiplies in bfloat16; compute_type is float32 then, as all tensors are
     length_multiple: int = 1  # chosen bucket lengths are rounded up to multiples of this
     data_sink: bool = False  # whether the framework feeds the device several steps at a time
     hashed_dropout: bool = True  # without native.cpp: Dropout derived from the step's number; False: the framework's
@@ -113,6 +114,11 @@ class DeviceSettings:
     rank: int = 0  # this process among those that train together
     world_size: int = 1  # number of those processes
     simulated: bool = False  # a dry run: nothing is computed, and there are no other ranks
+
+    @property
+    def product_type(self) -> str:
+        """The type of the factors of matrix products: the setting precision.compute_type, resolved."""
+        return "bfloat16" if self.bfloat16_library else self.compute_type
 
     @property
     def writes(self) -> bool:

@@ -12,10 +12,10 @@ from mindspore.common.generator import default_generator
 from mindspore.ops import auto_generate
 
 from src.config.model import ModelConfig
+from src.models.kernels import zeros_like
 
 FLASH_MULTIPLE = 16  # head sizes, and lengths (because their masks are packed), must be multiples of this
 
-_zeros_like = ops.ZerosLike()  # see src/models/layers.py
 embedding = auto_generate.Embedding()
 sum_to_type = auto_generate.SumExt()
 
@@ -178,7 +178,7 @@ class _Drop(nn.Cell):
         return self.drop(x, mask, self.rate)
 
     def bprop(self, x: Tensor, mask: Tensor, out: Tensor, dout: Tensor) -> tuple:
-        return self.drop(dout, mask, self.rate), _zeros_like(mask)
+        return self.drop(dout, mask, self.rate), zeros_like(mask)
 
 
 class FusedDropout(nn.Cell):

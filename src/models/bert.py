@@ -18,8 +18,10 @@ from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
 from src.models.activations import Activation, tanh
 from src.models.ascend import Branches, EncoderMasks, FlashAttention, FusedProjections, flash_takes, make_padding, take_rows
+from src.models.bfloat16 import Bfloat16Attention
 from src.models.dropout import Dropout
-from src.models.layers import Embedding, LayerNorm, Linear, MaskedSoftmax, SwapMiddle, make_mask_bias, zeros_like
+from src.models.kernels import zeros_like
+from src.models.layers import Embedding, LayerNorm, Linear, MaskedSoftmax, SwapMiddle, make_mask_bias
 from src.models.packing import Unpack, find_rows, make_pack_bias, make_pack_mask, pack
 from src.models.positions import make_positions
 
@@ -72,10 +74,10 @@ class SelfAttention(nn.Cell):
         super().__init__()
         compute_type = getattr(mindspore, device.compute_type)
         size, init_range = config.hidden_size, config.initializer_range
-        self.query = Linear(size, size, init_range, compute_type, device.aclnn)
-        self.key = Linear(size, size, init_range, compute_type, device.aclnn)
-        self.value = Linear(size, size, init_range, compute_type, device.aclnn)
-        self.output = Linear(size, size, init_range, compute_type, device.aclnn)
+        self.query = Linear(size, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
+        self.key = Linear(size, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
+        self.value = Linear(size, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
+        self.output = Linear(size, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
         self.positions = make_positions(config, device)
         self.swap = SwapMiddle(device)
         self.softmax = MaskedSoftmax(device)
@@ -87,6 +89,9 @@ class SelfAttention(nn.Cell):
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.context = ops.BatchMatMul()
         self.projections = FusedProjections() if device.aclnn else None
+        self.bfloat16 = None
+        if device.bfloat16_library and config.position_embedding_type == "absolute":
+            self.bfloat16 = Bfloat16Attention(device.bfloat16_library, self.num_heads, config.attention_probs_dropout_prob, stream)
         if takes_flash(config, device):
             self.flash = FlashAttention(self.num_heads, self.scale, config.attention_probs_dropout_prob)
 
@@ -109,6 +114,8 @@ class SelfAttention(nn.Cell):
         query, key, value = self.project(x, query_pair, key_pair, value_pair)
         if mask_bias.dtype == mindspore.bool_:
             return self.output.apply(self.flash(query, key, value, mask_bias, dropout_key), *output_pair)
+        if self.bfloat16 is not None:
+            return self.output.apply(self.bfloat16(query, key, value, mask_bias, dropout_key), *output_pair)
         batch_size, seq_length = mask_bias.shape[0], mask_bias.shape[3]
         query = self.split_heads(query * self.scale, batch_size, seq_length)
         key = self.split_heads(key, batch_size, seq_length)
@@ -134,9 +141,9 @@ class Layer(nn.Cell):
         stream = HEAD_STREAM + 1 + 3 * number
         self.attention = SelfAttention(config, device, stream)
         self.attention_norm = LayerNorm(size, config.layer_norm_eps, device)
-        self.intermediate = Linear(size, inner, init_range, compute_type, device.aclnn)
+        self.intermediate = Linear(size, inner, init_range, compute_type, device.aclnn, device.bfloat16_library)
         self.activation = Activation(config.hidden_act, device)
-        self.output = Linear(inner, size, init_range, compute_type, device.aclnn)
+        self.output = Linear(inner, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
         self.output_norm = LayerNorm(size, config.layer_norm_eps, device)
         self.attention_dropout = Dropout(config.hidden_dropout_prob, stream + 1, device)
         self.output_dropout = Dropout(config.hidden_dropout_prob, stream + 2, device)
@@ -219,8 +226,8 @@ class Bert(nn.Cell):
         self.encoder = Encoder(config, device)
         self.pooled = pooled
         if pooled:
-            compute_type = getattr(mindspore, device.compute_type)
-            self.pooler = Linear(config.hidden_size, config.hidden_size, config.initializer_range, compute_type, device.aclnn)
+            size, compute_type = config.hidden_size, getattr(mindspore, device.compute_type)
+            self.pooler = Linear(size, size, config.initializer_range, compute_type, device.aclnn, device.bfloat16_library)
         self.hidden_size = config.hidden_size
         self.composed, self.aclnn = device.composed_ops, device.aclnn
         self.flash = takes_flash(config, device)

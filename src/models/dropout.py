@@ -6,7 +6,7 @@ from mindspore import Tensor, nn, ops
 
 from src.config.training import DeviceSettings
 from src.models.ascend import FusedDropout
-from src.models.layers import make_kernel, zeros_like
+from src.models.kernels import make_kernel, zeros_like
 
 _MIX = (0x7FEB352D, 0x846CA68B - 2**32)  # multipliers of a 32-bit hash with little bias (C. Wellons 2018), as int32
 _GOLDEN = 0x9E3779B9 - 2**32

@@ -1,6 +1,6 @@
 """The building blocks of every network, each in the form that is fast on the device.
 
-DeviceSettings picks the form: on the CPU the compiled kernels of native.cpp, or without a compiler plain ops whose backward passes
+DeviceSettings picks the form: on the CPU the compiled kernels of native.py, or without a compiler plain ops whose backward passes
 store inputs only; on Ascend and GPU the framework's kernels. All forms compute the same function.
 
 The framework's CPU kernels of broadcasting arithmetic, division and transposition keep two arrays of their output's size for each op
@@ -9,8 +9,6 @@ and each shape as long as the graph lives, so that several lengths take many tim
 Shapes: T tokens (batch x sequence), I features in, O features out, V vocabulary, H hidden, N heads, S sequence.
 """
 
-from collections.abc import Callable
-
 import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -18,6 +16,8 @@ from mindspore import Parameter, Tensor, nn, ops
 from src.config.model import MASK_BIAS
 from src.config.training import DeviceSettings
 from src.models import ascend
+from src.models.bfloat16 import Bfloat16Linear
+from src.models.kernels import make_kernel, zeros_like
 
 
 def make_weight(shape: tuple[int, ...], initializer_range: float, name: str) -> Parameter:
@@ -29,11 +29,6 @@ def make_weight(shape: tuple[int, ...], initializer_range: float, name: str) -> 
     while (far := np.abs(values) > 2.0).any():
         values[far] = np.random.standard_normal(far.sum())
     return Parameter(Tensor((values * initializer_range).astype(np.float32)), name=name)
-
-
-def make_kernel(library: str, name: str, infer: Callable) -> nn.Cell:
-    """A kernel of native.cpp as an op; `infer` maps the inputs' shapes to the outputs', and likewise types."""
-    return ops.Custom(f"{library}:{name}", infer, infer, func_type="aot")
 
 
 class Embedding(nn.Cell):
@@ -71,9 +66,21 @@ class _AddBias(nn.Cell):
 
 
 class Linear(nn.Cell):
-    """x W^T + b in the compute type: [T, I] -> [T, O]."""
+    """x W^T + b in the compute type: [T, I] -> [T, O].
 
-    def __init__(self, size_in: int, size_out: int, initializer_range: float, compute_type: mindspore.Type, aclnn: bool = False):
+    Args:
+        bfloat16: DeviceSettings.bfloat16_library.
+    """
+
+    def __init__(
+        self,
+        size_in: int,
+        size_out: int,
+        initializer_range: float,
+        compute_type: mindspore.Type,
+        aclnn: bool = False,
+        bfloat16: str | None = None,
+    ):
         super().__init__()
         self.weight = make_weight((size_out, size_in), initializer_range, "weight")
         self.bias = Parameter(Tensor(np.zeros(size_out, np.float32)), name="bias")
@@ -81,6 +88,7 @@ class Linear(nn.Cell):
         self.add_bias = _AddBias()
         self.compute_type = compute_type
         self.fused = ascend.FusedLinear() if aclnn else None
+        self.bfloat16 = Bfloat16Linear(bfloat16) if bfloat16 else None
 
     def construct(self, x: Tensor) -> Tensor:
         return self.apply(x, *self.weights())
@@ -93,6 +101,8 @@ class Linear(nn.Cell):
         """The function with its weights as arguments: see RecomputedLayer of bert.py."""
         if self.fused is not None:
             return self.fused(x.astype(self.compute_type), weight, bias)
+        if self.bfloat16 is not None:
+            return self.bfloat16(x, weight, bias)
         return self.add_bias(self.matmul(x.astype(self.compute_type), weight.astype(self.compute_type)), bias)
 
 
@@ -228,9 +238,6 @@ class MaskedSoftmax(nn.Cell):
     def construct(self, scores: Tensor, mask_bias: Tensor) -> Tensor:
         scores = scores.astype(mindspore.float32)
         return ops.softmax(scores + mask_bias, -1) if self.native is None else self.native(scores, mask_bias)
-
-
-zeros_like = ops.ZerosLike()  # ops.zeros_like cannot be differentiated twice
 
 
 def make_mask_bias(input_mask: Tensor) -> Tensor:

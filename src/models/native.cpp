@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <vector>
+
+#include "dropout.h"
+#include "threads.h"
 
 namespace {
 // GELU's distribution function, as fitted in activations.py: Phi(x) = 1 / (1 + exp(-x P(x^2))), P of degree 6.
@@ -34,21 +36,14 @@ inline void moments(const float *x, int64_t size, float eps, float *mean, float 
   *mean = centre;
   *inverse = 1.0f / std::sqrt(squares / size + eps);
 }
-
-// A hash of 32 bits: _mix of dropout.py; `key` enters in the middle.
-inline uint32_t mix(uint32_t x, uint32_t key = 0) {
-  x = (x ^ (x >> 16)) * 0x7FEB352Du;
-  x ^= key;
-  x = (x ^ (x >> 15)) * 0x846CA68Bu;
-  return x ^ (x >> 16);
-}
 }  // namespace
 
 extern "C" int gelu(int, void **params, int *ndims, int64_t **shapes, const char **, void *, void *) {
   const float *x = static_cast<const float *>(params[0]);
   float *y = static_cast<float *>(params[1]);
-  const int64_t n = count(ndims[0], shapes[0]);
-  for (int64_t i = 0; i < n; ++i) y[i] = x[i] * cdf(x[i]);
+  for_rows(count(ndims[0], shapes[0]), 1, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) y[i] = x[i] * cdf(x[i]);
+  });
   return 0;
 }
 
@@ -56,42 +51,44 @@ extern "C" int gelu_gradient(int, void **params, int *ndims, int64_t **shapes, c
   const float *x = static_cast<const float *>(params[0]);
   const float *dout = static_cast<const float *>(params[1]);
   float *dx = static_cast<float *>(params[2]);
-  const int64_t n = count(ndims[0], shapes[0]);
-  for (int64_t i = 0; i < n; ++i) {
-    const float density = 0.3989422804014327f * std::exp(-0.5f * x[i] * x[i]);
-    dx[i] = dout[i] * (cdf(x[i]) + x[i] * density);
-  }
+  for_rows(count(ndims[0], shapes[0]), 1, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float density = 0.3989422804014327f * std::exp(-0.5f * x[i] * x[i]);
+      dx[i] = dout[i] * (cdf(x[i]) + x[i] * density);
+    }
+  });
   return 0;
 }
 
 // x [T, H], weight [H], bias [H], eps [1] -> y [T, H]
 extern "C" int layer_norm(int, void **params, int *ndims, int64_t **shapes, const char **, void *, void *) {
-  const float *x = static_cast<const float *>(params[0]), *weight = static_cast<const float *>(params[1]);
+  const float *xs = static_cast<const float *>(params[0]), *weight = static_cast<const float *>(params[1]);
   const float *bias = static_cast<const float *>(params[2]), eps = *static_cast<const float *>(params[3]);
-  float *y = static_cast<float *>(params[4]);
+  float *ys = static_cast<float *>(params[4]);
   const int64_t size = shapes[1][0], rows = count(ndims[0], shapes[0]) / size;
-  for (int64_t row = 0; row < rows; ++row, x += size, y += size) {
-    float mean, inverse;
-    moments(x, size, eps, &mean, &inverse);
-    for (int64_t i = 0; i < size; ++i) y[i] = (x[i] - mean) * inverse * weight[i] + bias[i];
-  }
+  for_rows(rows, size, [=](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const float *x = xs + row * size;
+      float *y = ys + row * size, mean, inverse;
+      moments(x, size, eps, &mean, &inverse);
+      for (int64_t i = 0; i < size; ++i) y[i] = (x[i] - mean) * inverse * weight[i] + bias[i];
+    }
+  });
   return 0;
 }
 
 // x [T, H], weight [H], eps [1], dout [T, H] -> dx [T, H], dweight [H], dbias [H]
 extern "C" int layer_norm_gradient(int, void **params, int *ndims, int64_t **shapes, const char **, void *, void *) {
-  const float *x = static_cast<const float *>(params[0]), *weight = static_cast<const float *>(params[1]);
-  const float eps = *static_cast<const float *>(params[2]), *dout = static_cast<const float *>(params[3]);
-  float *dx = static_cast<float *>(params[4]), *dweight = static_cast<float *>(params[5]), *dbias = static_cast<float *>(params[6]);
+  const float *xs = static_cast<const float *>(params[0]), *weight = static_cast<const float *>(params[1]);
+  const float eps = *static_cast<const float *>(params[2]), *douts = static_cast<const float *>(params[3]);
+  float *dxs = static_cast<float *>(params[4]), *dweight = static_cast<float *>(params[5]), *dbias = static_cast<float *>(params[6]);
   const int64_t size = shapes[1][0], rows = count(ndims[0], shapes[0]) / size;
-  constexpr int64_t kBlock = 64;  // rows summed in float32 before they are added in float64
-  std::vector<double> weight_sum(size, 0.0), bias_sum(size, 0.0);
-  std::vector<float> weight_part(size), bias_part(size);
-  for (int64_t begin = 0; begin < rows; begin += kBlock) {
-    std::fill(weight_part.begin(), weight_part.end(), 0.0f);
-    std::fill(bias_part.begin(), bias_part.end(), 0.0f);
-    for (int64_t row = begin; row < std::min(rows, begin + kBlock); ++row, x += size, dout += size, dx += size) {
-      float mean, inverse, sum = 0.0f, dot = 0.0f;
+  ColumnSums weight_sums(rows, size), bias_sums(rows, size);
+  Threads::run(weight_sums.blocks, [&](int64_t block) {
+    float *weight_part = weight_sums.part(block), *bias_part = bias_sums.part(block);
+    for (int64_t row = weight_sums.begin(block); row < weight_sums.begin(block + 1); ++row) {
+      const float *x = xs + row * size, *dout = douts + row * size;
+      float *dx = dxs + row * size, mean, inverse, sum = 0.0f, dot = 0.0f;
       moments(x, size, eps, &mean, &inverse);
       for (int64_t i = 0; i < size; ++i) {
         const float normalised = (x[i] - mean) * inverse, d = dout[i] * weight[i];
@@ -105,15 +102,9 @@ extern "C" int layer_norm_gradient(int, void **params, int *ndims, int64_t **sha
         dx[i] = (dout[i] * weight[i] - mean_d - (x[i] - mean) * inverse * mean_dot) * inverse;
       }
     }
-    for (int64_t i = 0; i < size; ++i) {
-      weight_sum[i] += weight_part[i];
-      bias_sum[i] += bias_part[i];
-    }
-  }
-  for (int64_t i = 0; i < size; ++i) {
-    dweight[i] = static_cast<float>(weight_sum[i]);
-    dbias[i] = static_cast<float>(bias_sum[i]);
-  }
+  });
+  weight_sums.write(dweight);
+  bias_sums.write(dbias);
   return 0;
 }
 
@@ -122,22 +113,25 @@ extern "C" int swap_middle(int, void **params, int *, int64_t **shapes, const ch
   const float *x = static_cast<const float *>(params[0]);
   float *y = static_cast<float *>(params[1]);
   const int64_t as = shapes[0][0], bs = shapes[0][1], cs = shapes[0][2], ds = shapes[0][3];
-  for (int64_t a = 0; a < as; ++a) {
-    for (int64_t c = 0; c < cs; ++c) {
-      for (int64_t b = 0; b < bs; ++b, y += ds) std::copy_n(x + ((a * bs + b) * cs + c) * ds, ds, y);
+  for_rows(as * cs, bs * ds, [=](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t a = row / cs, c = row % cs;
+      for (int64_t b = 0; b < bs; ++b) std::copy_n(x + ((a * bs + b) * cs + c) * ds, ds, y + (row * bs + b) * ds);
     }
-  }
+  });
   return 0;
 }
 
 // scores [B, N, Q, S], mask [B, 1, 1, S] or [B, 1, Q, S] added to them -> softmax over S
 extern "C" int masked_softmax(int, void **params, int *, int64_t **shapes, const char **, void *, void *) {
-  const float *scores = static_cast<const float *>(params[0]), *masks = static_cast<const float *>(params[1]);
-  float *probs = static_cast<float *>(params[2]);
+  const float *all_scores = static_cast<const float *>(params[0]), *masks = static_cast<const float *>(params[1]);
+  float *all_probs = static_cast<float *>(params[2]);
   const int64_t batch = shapes[0][0], rows = shapes[0][1] * shapes[0][2], size = shapes[0][3], masked_rows = shapes[1][2];
-  for (int64_t b = 0; b < batch; ++b) {
-    for (int64_t row = 0; row < rows; ++row, scores += size, probs += size) {
-      const float *mask = masks + (b * masked_rows + row % masked_rows) * size;
+  for_rows(batch * rows, size, [=](int64_t begin, int64_t end) {
+    const float *scores = all_scores + begin * size;
+    float *probs = all_probs + begin * size;
+    for (int64_t row = begin; row < end; ++row, scores += size, probs += size) {
+      const float *mask = masks + (row / rows * masked_rows + row % rows % masked_rows) * size;
       float largest = scores[0] + mask[0], sum = 0.0f;
       for (int64_t i = 1; i < size; ++i) largest = std::max(largest, scores[i] + mask[i]);
       for (int64_t i = 0; i < size; ++i) {
@@ -147,37 +141,33 @@ extern "C" int masked_softmax(int, void **params, int *, int64_t **shapes, const
       const float inverse = 1.0f / sum;
       for (int64_t i = 0; i < size; ++i) probs[i] *= inverse;
     }
-  }
+  });
   return 0;
 }
 
 // probs [..., S], dout [..., S] -> probs * (dout - sum(probs * dout))
 extern "C" int softmax_gradient(int, void **params, int *ndims, int64_t **shapes, const char **, void *, void *) {
-  const float *probs = static_cast<const float *>(params[0]), *dout = static_cast<const float *>(params[1]);
-  float *dscores = static_cast<float *>(params[2]);
+  const float *all_probs = static_cast<const float *>(params[0]), *douts = static_cast<const float *>(params[1]);
+  float *all_dscores = static_cast<float *>(params[2]);
   const int64_t size = shapes[0][ndims[0] - 1], rows = count(ndims[0], shapes[0]) / size;
-  for (int64_t row = 0; row < rows; ++row, probs += size, dout += size, dscores += size) {
-    float dot = 0.0f;
-    for (int64_t i = 0; i < size; ++i) dot += probs[i] * dout[i];
-    for (int64_t i = 0; i < size; ++i) dscores[i] = probs[i] * (dout[i] - dot);
-  }
+  for_rows(rows, size, [=](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const float *probs = all_probs + row * size, *dout = douts + row * size;
+      float *dscores = all_dscores + row * size, dot = 0.0f;
+      for (int64_t i = 0; i < size; ++i) dot += probs[i] * dout[i];
+      for (int64_t i = 0; i < size; ++i) dscores[i] = probs[i] * (dout[i] - dot);
+    }
+  });
   return 0;
 }
 
 // x [...], dropout_key int32 [2] (seed, step), numbers int32 [2] (stream, threshold of 2^24) -> y: x scaled, or 0; see dropout.py
 extern "C" int dropout(int, void **params, int *ndims, int64_t **shapes, const char **, void *, void *) {
   const float *x = static_cast<const float *>(params[0]);
-  const uint32_t *dropout_key = static_cast<const uint32_t *>(params[1]);
-  const uint32_t *numbers = static_cast<const uint32_t *>(params[2]);
+  const Dropout dropped(params[1], params[2]);
   float *y = static_cast<float *>(params[3]);
-  constexpr uint32_t kGolden = 0x9E3779B9u;
-  const uint32_t first = mix(dropout_key[0] ^ mix(dropout_key[1] + kGolden * numbers[0])), second = mix(first + kGolden);
-  const uint32_t threshold = numbers[1];
-  const float scale = static_cast<float>(1.0 / (1.0 - threshold / 16777216.0));
-  const int64_t n = count(ndims[0], shapes[0]);
-  for (int64_t i = 0; i < n; ++i) {
-    const uint32_t kept = mix(static_cast<uint32_t>(i) + first, second) >> 8;
-    y[i] = kept >= threshold ? x[i] * scale : 0.0f;
-  }
+  for_rows(count(ndims[0], shapes[0]), 1, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) y[i] = dropped.apply(i, x[i]);
+  });
   return 0;
 }

@@ -1,6 +1,7 @@
-"""Compile native.cpp, the kernels that plain ops cannot match on the CPU, on first use."""
+"""Compile the kernels that plain ops cannot match on the CPU, native.cpp and bfloat16.cpp, on first use."""
 
 import atexit
+import ctypes
 import functools
 import hashlib
 import os
@@ -9,14 +10,17 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from src.files import cache_folder, make_folder, written_whole
 from src.log import logger
 
-_SOURCE = Path(__file__).with_name("native.cpp")
-FLAGS = ("-O3", "-ffast-math", "-fPIC", "-c")
-_LINK = ("-shared",)
+_FOLDER = Path(__file__).parent
+_SOURCES, _HEADERS = ("native.cpp", "bfloat16.cpp", "attention.cpp"), ("threads.h", "dropout.h", "bfloat16.h")
+FLAGS = ("-std=c++17", "-O3", "-ffast-math", "-fPIC", "-pthread", "-c")
+_LINK = ("-shared", "-pthread")
+_BFLOAT16_FLAG = "avx512_bf16"  # as Linux names it; processors with AMX have it too
 
 
 @functools.cache
@@ -32,7 +36,8 @@ def build() -> str | None:
         logger.info("native kernels: none (no C++ compiler, or BERT_NATIVE=0); plain ops compute the same, slower")
         return None
     flags = (own_processor(platform.machine()), *FLAGS)
-    key = hashlib.sha256(repr((_SOURCE.read_bytes(), flags, _LINK, compiler, _processor())).encode()).hexdigest()[:16]
+    sources = [(_FOLDER / name).read_bytes() for name in _SOURCES + _HEADERS]
+    key = hashlib.sha256(repr((sources, flags, _LINK, compiler, _processor())).encode()).hexdigest()[:16]
     library = find_library(f"native-{key}.so")
     if not library.is_file():
         try:
@@ -45,16 +50,32 @@ def build() -> str | None:
 
 
 def compile_library(compiler: str, flags: Sequence[str], path: Path | str) -> None:
-    """Compile native.cpp and link it.
+    """Compile the sources and link them.
 
     Raises:
         OSError, subprocess.SubprocessError: the compiler is missing, or fails.
     """
     with tempfile.TemporaryDirectory() as folder:
-        compiling = [*flags, "-o", f"{folder}/native.o", str(_SOURCE)]
-        linking = [*_LINK, "-o", str(path), f"{folder}/native.o"]
-        for command in (compiling, linking):
-            subprocess.run([compiler, *command], check=True, capture_output=True, timeout=120)
+        objects = [f"{folder}/{name}.o" for name in _SOURCES]
+        compiling = [[*flags, "-o", made, str(_FOLDER / name)] for name, made in zip(_SOURCES, objects)]
+
+        def run(command: Sequence[str]) -> None:
+            subprocess.run([compiler, *command], check=True, capture_output=True, timeout=600)
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(run, compiling))
+        run(["-o", str(path), *objects, *_LINK])
+
+
+def lacks_bfloat16(library: str | None) -> str | None:
+    """Why the kernels of bfloat16.cpp cannot run here, in words; None if they can. They are in `library`, as `build` returned it."""
+    if library is None:
+        return "its kernels need a C++ compiler, and there is none (or BERT_NATIVE=0)"
+    if _BFLOAT16_FLAG not in _processor().split():
+        return "the processor lacks AVX512-BF16"
+    if not hasattr(ctypes.CDLL(library), "pack_input"):
+        return "the C++ compiler does not know AVX512-BF16"
+    return None
 
 
 def own_processor(machine: str) -> str:

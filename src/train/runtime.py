@@ -44,11 +44,18 @@ def settings(target: str, compute_type: str = "auto", process: RankInfo = _ALONE
         ValueError: the device lacks the compute type, or TF32.
     """
     device = devices.settings(target, compute_type, **choices)
+    has_kernels = devices.DEVICES[target].native_kernels
+    library, bfloat16_library = native.build() if has_kernels else None, None
+    if compute_type == "bfloat16" and has_kernels:
+        if reason := native.lacks_bfloat16(library):
+            raise ValueError(f"precision.compute_type=bfloat16: {target} has no bfloat16 matrix product here: {reason}; use float32")
+        bfloat16_library = library
     assert process.rank is not None  # the framework has assigned it
     told_to_saturate = device.aclnn and os.environ.get("MS_ASCEND_CHECK_OVERFLOW_MODE") == "SATURATION_MODE"
     return dataclasses.replace(
         device,
-        native_library=native.build() if devices.DEVICES[target].native_kernels else None,
+        native_library=library,
+        bfloat16_library=bfloat16_library,
         saturates=device.saturates or told_to_saturate,
         rank=process.rank,
         world_size=process.world_size,
@@ -108,20 +115,20 @@ def start(options: Any) -> Any:
     mindspore.set_seed(options.seed)
     logger.info(
         f"device {target}:{number}{f' chip={chip}' if chip else ''} rank={device.rank}/{device.world_size} "
-        f"compute_type={device.compute_type} mindspore={mindspore.__version__}"
+        f"compute_type={device.product_type} mindspore={mindspore.__version__}"
     )
     tell_of_settings(options, device)
     return dataclasses.replace(
         options,
         device_target=target,
         device=device,
-        precision=dataclasses.replace(options.precision, compute_type=device.compute_type),
+        precision=dataclasses.replace(options.precision, compute_type=device.product_type),
     )
 
 
 def tell_of_settings(options: Any, device: DeviceSettings) -> None:
     """Log the options that have no effect, or a dangerous one, on a device with these settings."""
-    if device.compute_type == "float32" and options.precision.loss_scale != "none":
+    if device.product_type == "float32" and options.precision.loss_scale != "none":
         logger.info("loss scaling is inactive: compute_type is float32")
     if device.composed_ops and device.recompute == "layer" and not device.native_library:
         logger.warning("use_recompute=true saves nothing without a C++ compiler: the framework's own kernels keep what they have computed")

@@ -46,10 +46,28 @@ def test_a_given_compute_type_is_kept():
     assert runtime.settings("Ascend", "bfloat16").compute_type == "bfloat16"
 
 
-@pytest.mark.parametrize("target", ["CPU", "GPU"])
-def test_bfloat16_is_refused_where_the_device_lacks_it(target):
-    with pytest.raises(ValueError, match=f"bfloat16: {target}"):
-        runtime.settings(target, "bfloat16")
+def test_bfloat16_is_refused_where_the_device_lacks_it():
+    with pytest.raises(ValueError, match="bfloat16: GPU"):
+        runtime.settings("GPU", "bfloat16")
+
+
+def test_bfloat16_is_refused_on_a_processor_without_the_instructions(monkeypatch):
+    monkeypatch.setattr(native, "_processor", lambda: "flags : fpu avx2 avx512f")
+    with pytest.raises(ValueError, match="bfloat16: CPU has no bfloat16 matrix product here: the processor lacks AVX512-BF16; use float32"):
+        runtime.settings("CPU", "bfloat16")
+
+
+def test_bfloat16_is_refused_on_a_cpu_without_a_compiler(monkeypatch):
+    monkeypatch.setattr(native, "build", lambda: None)
+    with pytest.raises(ValueError, match="bfloat16: CPU .*C.. compiler"):
+        runtime.settings("CPU", "bfloat16")
+
+
+@pytest.mark.skipif(native.lacks_bfloat16(native.build()) is not None, reason="no bfloat16 product here")
+def test_bfloat16_on_a_cpu_is_that_of_the_products_alone():
+    device = runtime.settings("CPU", "bfloat16")
+    assert device == dataclasses.replace(EXPECTED["CPU"], bfloat16_library=native.build())
+    assert (device.compute_type, device.product_type) == ("float32", "bfloat16")
 
 
 @pytest.mark.parametrize("target", ["CPU", "Ascend"])

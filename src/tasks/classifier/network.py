@@ -25,7 +25,8 @@ class LinearHead(nn.Cell):
     def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int) -> None:
         super().__init__()
         self.dropout = Dropout(config.hidden_dropout_prob, HEAD_STREAM, device)
-        self.dense = Linear(config.hidden_size, num_class, config.initializer_range, getattr(mindspore, device.compute_type))
+        compute_type = getattr(mindspore, device.compute_type)
+        self.dense = Linear(config.hidden_size, num_class, config.initializer_range, compute_type, bfloat16=device.bfloat16_library)
 
     def construct(self, sequence_output: Tensor, pooled_output: Tensor, input_mask: Tensor, dropout_key: Tensor | None = None) -> Tensor:
         return self.dense(self.dropout(pooled_output, dropout_key)).astype(mindspore.float32)
@@ -73,12 +74,14 @@ class CnnHead(nn.Cell):
     def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int, batch_norm: bool) -> None:
         super().__init__()
         compute_type, spread = getattr(mindspore, device.compute_type), config.initializer_range
-        self.filters = nn.CellList([Linear(width * config.hidden_size, _FILTERS, spread, compute_type) for width in _WIDTHS])
+        library = device.bfloat16_library
+        sizes = [width * config.hidden_size for width in _WIDTHS]
+        self.filters = nn.CellList([Linear(size, _FILTERS, spread, compute_type, bfloat16=library) for size in sizes])
         self.batch_norm = batch_norm
         if batch_norm:
             self.norms = nn.CellList([MaskedBatchNorm(_FILTERS) for _ in _WIDTHS])
         self.dropout = Dropout(config.hidden_dropout_prob, HEAD_STREAM, device)
-        self.dense = Linear(len(_WIDTHS) * _FILTERS, num_class, spread, compute_type)
+        self.dense = Linear(len(_WIDTHS) * _FILTERS, num_class, spread, compute_type, bfloat16=library)
 
     def construct(self, sequence_output: Tensor, pooled_output: Tensor, input_mask: Tensor, dropout_key: Tensor | None = None) -> Tensor:
         batch_size, seq_length, hidden_size = sequence_output.shape
@@ -104,9 +107,10 @@ class RcnnHead(nn.Cell):
         super().__init__()
         compute_type, size, spread = getattr(mindspore, device.compute_type), config.hidden_size, config.initializer_range
         self.contexts = BiLstm(size, size // 2, device)
-        self.joined = Linear(size + size // 2 * 2, size, spread, compute_type)
+        library = device.bfloat16_library
+        self.joined = Linear(size + size // 2 * 2, size, spread, compute_type, bfloat16=library)
         self.dropout = Dropout(config.hidden_dropout_prob, HEAD_STREAM, device)
-        self.dense = Linear(size, num_class, spread, compute_type)
+        self.dense = Linear(size, num_class, spread, compute_type, bfloat16=library)
         self.composed = device.composed_ops
 
     def construct(self, sequence_output: Tensor, pooled_output: Tensor, input_mask: Tensor, dropout_key: Tensor | None = None) -> Tensor:
