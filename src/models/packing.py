@@ -11,7 +11,8 @@ import mindspore
 from mindspore import Tensor, nn, ops
 
 from src.config.model import MASK_BIAS
-from src.models.layers import take_rows, zeros_like
+from src.models.kernels import zeros_like
+from src.models.layers import take_rows
 
 
 def pack(ids: Tensor, packed_tokens: Tensor) -> Tensor:
