@@ -312,10 +312,10 @@ PACKED = {  # task -> data file and flags
 @pytest.mark.slow
 @NEEDS_TOOL
 @pytest.mark.parametrize("task", PACKED)
-def test_packed_rows_compile_with_data_sink_where_they_are_the_default(finetune, tmp_path, task):
+def test_packed_rows_compile(finetune, tmp_path, task):
     file, flags = PACKED[task]
-    report = finetune(task, ("train", "eval"), file, **flags, bucket_list="", enable_data_sink="true")
-    (step,) = find_network(report, "DataWrapper")
+    report = finetune(task, ("train", "eval"), file, **flags, bucket_list="", packing="true")
+    (step,) = find_network(report, "TrainStep")
     names = {name for graph in step["graphs"] for name in graph["operators"]}
     assert {"FlashAttentionScore", "FlashAttentionScoreGrad"} <= names or task != "squad"
     find_network(report, "WithPacking")
@@ -325,8 +325,8 @@ def test_packed_rows_compile_with_data_sink_where_they_are_the_default(finetune,
 
 @pytest.mark.slow
 @NEEDS_TOOL
-def test_packed_pretraining_compiles(pretrain):
-    find_network(pretrain(optimizer__name="Momentum", packing="true"), "TrainStep")
+def test_packed_pretraining_compiles_with_data_sink(pretrain):
+    find_network(pretrain(optimizer__name="Momentum", packing="true", enable_data_sink="true", data_sink_steps=2), "DataWrapper")
 
 
 @pytest.mark.slow
