@@ -88,7 +88,7 @@ def test_losses_and_gradients_equal_those_of_rows_alone(case, positions, device)
     for name, gradient in gradients.items():
         # float32 rounding, also of sums whose terms cancel, such as the gradient of the keys' bias, which is 0
         error = np.linalg.norm(packed_gradients[name] - gradient)
-        assert error <= 1e-5 * np.linalg.norm(gradient) + 1e-6 * scale, name
+        assert error <= 1e-5 * np.linalg.norm(gradient) + 3e-6 * scale, name
 
 
 def flatten(outputs):
