@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 GZIP = b"\x1f\x8b"  # the first bytes of a gzip file
+_PIECE = 1 << 20  # bytes
+_text_limit = 1 << 30
 
 
 def cache_folder() -> Path:
@@ -25,20 +27,38 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bert-mindspore"
 
 
-def read_bytes(path: Path | str) -> bytes:
+def text_limit(size: int | None = None) -> int:
+    """The largest text in bytes that readers hold at once: an unpacked .gz file, or a line of a corpus.
+
+    Args:
+        size: the limit from now on; like `csv.field_size_limit`, it is one for the whole process.
+    """
+    global _text_limit
+    if size is not None:
+        _text_limit = size
+    return _text_limit
+
+
+def read_bytes(path: Path | str) -> bytes | bytearray:
     """The content of a file, plain or gzip, which is recognised by its first bytes.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: damaged gzip.
+        ValueError: damaged gzip, or it unpacks to more than `text_limit`.
     """
-    data = Path(path).read_bytes()
-    if data[: len(GZIP)] != GZIP:
+    with open(path, "rb") as file:
+        if file.peek(len(GZIP))[: len(GZIP)] != GZIP:
+            return file.read()
+        data = bytearray()
+        try:
+            with gzip.open(file) as unpacked:
+                while piece := unpacked.read(_PIECE):
+                    data += piece
+                    if len(data) > _text_limit:
+                        raise ValueError(f"{path}: unpacks to more than {_text_limit >> 20} MB; --max_text_mb raises this limit")
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise ValueError(f"{path}: damaged gzip file: {error}") from None
         return data
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path}: damaged gzip file: {error}") from None
 
 
 def read_json_object(path: Path | str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ if __name__ == "__main__":
 
 import argparse
 import tempfile
+from array import array
 from collections import Counter
 
 import numpy as np
@@ -25,7 +26,7 @@ from src.files import make_folder, move_whole
 from src.log import logger
 from src.records.writers import open_writer, pack
 from src.tasks.ner.preprocess_options import PreprocessingOptions
-from src.tasks.ner.rows import encode_sentences
+from src.tasks.ner.rows import EncodingReport, encode_rows
 from src.tasks.ner.tagged_text import read_tagged
 from src.tasks.ner.tags import make_tag_set, read_label_file
 from src.text.tokenization import Tokenizer, fingerprint
@@ -45,10 +46,11 @@ def preprocess(options: PreprocessingOptions) -> None:
     for note in tokenizer.notes:
         logger.warning(note)
     sentences = _choose(options, read_tagged(options.data_dir, options.class_filter).labelled_sentences(options.data_dir))
-    found, report = encode_sentences(sentences, tokenizer, tag_set, options.max_seq_len, windows=False, path=options.data_dir)
+    report = EncodingReport()
+    found = list(map(_lay_out, encode_rows(sentences, tokenizer, tag_set, options.max_seq_len, False, report, options.data_dir)))
     for line in report.describe(options.data_dir, sentences):
         logger.info(line)
-    rows = [row for row in map(_lay_out, found) if row]
+    rows = [row for row in found if row]
     if len(rows) < len(found):
         logger.info(f"{options.data_dir}: {len(found) - len(rows)} sentences left out: the entity that they begin with is cut")
     if not rows:
@@ -62,7 +64,7 @@ def preprocess(options: PreprocessingOptions) -> None:
         "labels": tag_set.labels,
     }
     _write(Path(options.save_path), rows, options.max_seq_len, description)
-    counts = Counter(span.type for _, labels in rows for span in tag_set.find_spans(labels[1:-1]))
+    counts = Counter(span.type for _, labels in rows for span in tag_set.find_spans(labels[1:-1].tolist()))
     types = " ".join(f"{entity_type}={counts[entity_type]}" for entity_type in tag_set.types)
     logger.info(f"{options.save_path} rows={len(rows)} entities={counts.total()} {types}")
 
@@ -82,7 +84,7 @@ def _lay_out(row):
     while labels and labels[-1] < 0:
         labels.pop()
     ids = [*row["input_ids"][: len(labels) + 1], row["input_ids"][-1]]
-    return (ids, [0, *labels, 0]) if labels else ()
+    return (array("i", ids), array("i", [0, *labels, 0])) if labels else ()
 
 
 def _write(path, rows, length, description):

@@ -1,22 +1,21 @@
 """Rows of TSV, CSV and JSON-lines files, plain or gzip, each with its line number; every error names file and line."""
 
 import csv
-import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from src.files import read_bytes
-from src.text.lines import split_lines, unify
-
-csv.field_size_limit(1 << 30)
+from src.text.lines import iterate_lines, split_lines, unify
 
 TableRow = tuple[int, list[str | None]]  # (line number from 1, fields)
 _INVISIBLE = r"[\s\u200b\u2060\ufeff]+"  # white space of any kind, and characters without width
 _EDGES = re.compile(f"^{_INVISIBLE}|{_INVISIBLE}$")
+_CSV_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_LARGEST_FIELD = 1 << 30  # characters
 
 
 def read_text(path: Path | str) -> str:
@@ -41,7 +40,12 @@ def read_text(path: Path | str) -> str:
 
 
 def read_rows(path: Path | str, separators: tuple[str, ...] | None = None) -> list[TableRow]:
-    """(line number from 1, fields) of each row of a table or of JSON lines.
+    """All rows that `iterate_rows` yields."""
+    return list(iterate_rows(path, separators))
+
+
+def iterate_rows(path: Path | str, separators: tuple[str, ...] | None = None) -> Iterator[TableRow]:
+    """Yield (line number from 1, fields) of each row of a table or of JSON lines.
 
     JSON lines are recognised by the name (.json, .jsonl) or by a first line that is an object. The keys of the first object come
     first, at line 0, as a header; the fields follow its order. A missing or null key gives None, a number or nested value its JSON.
@@ -62,23 +66,23 @@ def read_rows(path: Path | str, separators: tuple[str, ...] | None = None) -> li
     ending = Path(str(path).removesuffix(".gz")).suffix.lower()
     first_line = text.partition("\n")[0]
     if ending in (".json", ".jsonl") or _is_object(first_line):
-        rows = list(_split_json(path, text))
+        rows = _split_json(path, text)
     elif ending == ".csv" and separators is None:
-        rows = list(_split_csv(path, text))
+        rows = _split_csv(path, text)
     else:
         separators = separators or ("\t",)
-        rows = list(_split_plain(path, text, next((separator for separator in separators if separator in first_line), separators[0])))
+        rows = _split_plain(path, text, next((separator for separator in separators if separator in first_line), separators[0]))
     for line, fields in rows:
         if not any(fields):
             raise ValueError(f"{path}:{line}: blank line")
-    return rows
+        yield line, fields
 
 
-def check_widths(path: Path | str, rows: list[TableRow], needed: int, header: bool = False, ragged: bool = False) -> None:
-    """Check that all rows are as wide as the first; an extra or missing tab would shift the fields after it.
+def check_widths(path: Path | str, rows: Iterable[TableRow], needed: int, header: bool = False, ragged: bool = False) -> Iterator[TableRow]:
+    """Yield the rows, and check that all are as wide as the first; an extra or missing tab would shift the fields after it.
 
     Args:
-        rows: from `read_rows`.
+        rows: from `iterate_rows`.
         needed: minimum number of columns.
         header: whether the first row is a header.
         ragged: allow different widths, as long as the needed columns are there.
@@ -86,12 +90,14 @@ def check_widths(path: Path | str, rows: list[TableRow], needed: int, header: bo
     Raises:
         ValueError: naming file and line.
     """
-    width = len(rows[0][1])
+    width = None
     for line, fields in rows:
+        width = width or len(fields)
         if len(fields) < needed:
             raise ValueError(f"{path}:{line or 1}: {len(fields)} columns, at least {needed} expected")
         if len(fields) != width and not ragged:
             raise ValueError(f"{path}:{line}: {len(fields)} columns, the {'header' if header else 'first row'} has {width}")
+        yield line, fields
 
 
 def _split_plain(path, text, separator):
@@ -100,7 +106,8 @@ def _split_plain(path, text, separator):
 
 
 def _split_csv(path, text):
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    csv.field_size_limit(_LARGEST_FIELD)  # here, because importing MindSpore sets it back
+    reader = csv.reader((match[0] for match in _CSV_LINE.finditer(text)), strict=True)
     start = 1
     width = 0
     try:
@@ -117,7 +124,7 @@ def _split_csv(path, text):
 
 def _split_json(path, text):
     keys = None
-    for line, row in enumerate(text.split("\n"), 1):
+    for line, row in enumerate(iterate_lines(text), 1):
         if not row.strip():
             continue
         try:

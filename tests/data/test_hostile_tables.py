@@ -242,7 +242,7 @@ def read_outcome(path, layout, with_labels):
         assert str(error).startswith(f"{path}:")
         return None
     try:
-        rows = encode_examples(path, examples, LetterTokenizer(), None if task.regression else task.labels, 8)
+        rows = list(encode_examples(path, examples, LetterTokenizer(), None if task.regression else task.labels, 8))
     except ValueError as error:
         assert str(error).startswith(f"{path}:")
     else:

@@ -3,35 +3,21 @@
 import json
 import re
 import unicodedata
+from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from src.log import logger
 from src.tasks.ner.entity_xml import parse_sentences, read_encoded
+from src.tasks.ner.sentences import Sentence, Sentences
 from src.tasks.ner.tags import Entity, count_oddities, find_scheme, find_spans, parse_tag
-from src.text.lines import split_lines
+from src.text.lines import iterate_lines, split_lines
 from src.text.tables import check_escapes, clean_name, decode_object, read_text
 
 _ROW = re.compile(r"( |[^ \t]+)[ \t]+([^ \t]+)")  # a character, which may be a space, and its tag
 _DIGITS = "0123456789"
 _FEW_WRONG = 100  # of this many numbers one may be wrong, if all others are positions in words
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """A text and its entities by character, sorted by start.
-
-    line: where the sentence begins in its file, from 1.
-    entity_lines: where each entity begins, in tagged text.
-    id: from its row of JSON.
-    """
-
-    text: str
-    entities: tuple[Entity, ...]
-    line: int
-    entity_lines: tuple[int, ...] = field(default=(), compare=False)
-    id: int | str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -42,11 +28,11 @@ class TaggedText:
     unlabelled: the first line of JSON without "label"; None if there is none.
     """
 
-    sentences: list[Sentence]
+    sentences: Sentences
     scheme: str | None = None
     unlabelled: int | None = None
 
-    def labelled_sentences(self, path: Path | str) -> list[Sentence]:
+    def labelled_sentences(self, path: Path | str) -> Sentences:
         """The sentences, for training or evaluation; a ValueError with `path` and line if a row has no "label"."""
         if self.unlabelled:
             raise ValueError(f'{path}:{self.unlabelled}: no "label"; training and evaluation need it in every row')
@@ -70,7 +56,7 @@ def read_tagged(path: Path | str, class_filter: Iterable[str] = ()) -> TaggedTex
     text = read_encoded(path) or read_text(path)
     form = _recognise(text)
     if form == "XML":
-        return TaggedText([Sentence(*parts) for parts in parse_sentences(path, text, set(class_filter))])
+        return TaggedText(Sentences(Sentence(*parts) for parts in parse_sentences(path, text, set(class_filter))))
     if class_filter:
         logger.warning(f"{path}: class_filter has no effect, it is for XML")
     _refuse_nul(path, text)
@@ -79,11 +65,11 @@ def read_tagged(path: Path | str, class_filter: Iterable[str] = ()) -> TaggedTex
     return _read_tags(path, text)
 
 
-def read_plain(path: Path | str) -> list[Sentence]:
+def read_plain(path: Path | str) -> Sentences:
     """One Sentence without entities per line of a text file, plain or .gz; a blank line is an empty one."""
     text = read_text(path)
     _refuse_nul(path, text)
-    return [Sentence(row, (), line) for line, row in enumerate(split_lines(path, text.removesuffix("\n")), 1)]
+    return Sentences(Sentence(row, (), line) for line, row in enumerate(split_lines(path, text.removesuffix("\n")), 1))
 
 
 def _recognise(text):
@@ -112,9 +98,18 @@ def _refuse_nul(path, text):
 
 
 def _read_json(path, text):
-    rows = [(line, *_read_object(path, line, row)) for line, row in enumerate(text.split("\n"), 1) if row.strip()]
-    unlabelled = next((line for line, has_label, _ in rows if not has_label), None)
-    return TaggedText([sentence for *_, sentence in rows], None, unlabelled)
+    unlabelled = array("q")
+
+    def read_rows():
+        for line, row in enumerate(iterate_lines(text), 1):
+            if row.strip():
+                has_label, sentence = _read_object(path, line, row)
+                if not has_label:
+                    unlabelled.append(line)
+                yield sentence
+
+    sentences = Sentences(read_rows())
+    return TaggedText(sentences, None, unlabelled[0] if unlabelled else None)
 
 
 def _read_object(path, line, row):
@@ -211,7 +206,8 @@ def _read_tags(path, text):
         logger.info(f"{path}: {odd} entities are not tagged as {scheme} has it ({where}); each ends where no tag continues it")
     groups = _leave_positions(path, groups)
     separator = " " if _are_words(groups) else ""
-    return TaggedText([_join([token for token, _ in items], found, line, separator) for (line, items), found in zip(groups, spans)], scheme)
+    joined = (_join([token for token, _ in items], found, line, separator) for (line, items), found in zip(groups, spans))
+    return TaggedText(Sentences(joined), scheme)
 
 
 def _leave_positions(path, groups):

@@ -17,7 +17,7 @@ from src.text.lines import read_lines
 
 _HEAD_LINES = 2000  # lines of a file from which its format is recognised
 _LINE_END = re.compile(r"\r\n?|\n")
-_MAX_CHARS = 10_000  # longest sentence; far beyond any sequence length, and it bounds memory
+MAX_CHARS = 10_000  # longest sentence; far beyond any sequence length, and it bounds memory
 _HEADING = re.compile(r"= (.*) =")
 _DOCUMENT = re.compile(r'<doc\b(?:.*\btitle="(.*)")?.*>')
 _OPEN, _CLOSE = "\"'“‘«「『（(《〈[", "\"'”’»」』）)》〉]"
@@ -72,17 +72,24 @@ def read_corpus(paths: Iterable[Path | str], input_format: str | None = None) ->
 
 def _recognise(path):
     """One of INPUT_FORMATS; None for a file without text."""
-    head = [line for _, line in itertools.islice(_number_lines(path), _HEAD_LINES)]
-    first = next(filter(None, head), None)
-    if first is None:
+    first = ""
+    num_headings = num_titles = 0
+    for _, line in itertools.islice(_number_lines(path), _HEAD_LINES):
+        first = first or line
+        num_headings += bool(_HEADING.fullmatch(line))
+        num_titles += _is_title(line)
+    if not first:
         return None
-    if _DOCUMENT.fullmatch(first):
+    if _match_document(first):
         return "doc"
     if re.match(r'\{\s*"', first):
         return "json"
-    headings = list(filter(_HEADING.fullmatch, head))
-    num_titles = sum(map(_is_title, headings))
-    return "wikitext" if _is_title(first) or 0 < num_titles < len(headings) else "plain"
+    return "wikitext" if _is_title(first) or 0 < num_titles < num_headings else "plain"
+
+
+def _match_document(line):
+    """The match of a <doc> tag; the ends are looked at first, because the pattern would try a long line in too many ways."""
+    return _DOCUMENT.fullmatch(line) if line.startswith("<doc") and line.endswith(">") else None
 
 
 def _number_lines(path):
@@ -124,7 +131,7 @@ def _read_doc(path):
     """Read WikiExtractor's <doc> elements."""
     title, is_open = None, False
     for _, line in _number_lines(path):
-        if match := _DOCUMENT.fullmatch(line):
+        if match := _match_document(line):
             if is_open:
                 yield ""
             title, is_open = html.unescape(match[1] or ""), True
@@ -166,19 +173,24 @@ _READERS = {"plain": _read_plain, "wikitext": _read_headed, "doc": _read_doc, "j
 
 
 def split_sentences(line: str) -> list[str]:
-    """The sentences of a line, Chinese or English.
+    """The sentences of a line, see `iterate_sentences`."""
+    return list(iterate_sentences(line))
+
+
+def iterate_sentences(line: str) -> Iterator[str]:
+    """Yield the sentences of a line, Chinese or English.
 
     A sentence ends after 。！？；… with closing quotes, and after . ! ? with closing quotes if white space follows and the next
-    word does not begin with a small letter; a full stop after an abbreviation or an initial does not end a sentence.
+    word does not begin with a small letter; a full stop after an abbreviation or an initial does not end a sentence. Longer ones than
+    MAX_CHARS are cut, at a space if there is one.
     """
-    sentences, start = [], 0
+    start = 0
     for match in _SENTENCE_END.finditer(line):
         if match[0][0] == "." and _is_abbreviation(line, start, match.start()):
             continue
-        sentences.append(line[start : match.end()].strip())
+        yield from _cut(line[start : match.end()].strip())
         start = match.end()
-    sentences.append(line[start:].strip())
-    return [part for sentence in sentences for part in _cut(sentence)]
+    yield from _cut(line[start:].strip())
 
 
 def _is_abbreviation(line, start, end):
@@ -187,11 +199,14 @@ def _is_abbreviation(line, start, end):
 
 
 def _cut(sentence):
-    """Yield the sentence, in parts if it is longer than _MAX_CHARS; nothing if it is empty."""
-    while len(sentence) > _MAX_CHARS:
-        end = sentence.rfind(" ", 1, _MAX_CHARS)
-        end = end if end > 0 else _MAX_CHARS
-        yield sentence[:end]
-        sentence = sentence[end:].lstrip()
+    """Yield the sentence, in parts if it is longer than MAX_CHARS; nothing if it is empty."""
+    start = 0
+    while len(sentence) - start > MAX_CHARS:
+        end = sentence.rfind(" ", start + 1, start + MAX_CHARS)
+        end = end if end > 0 else start + MAX_CHARS
+        yield sentence[start:end]
+        start = end
+        while sentence[start].isspace():  # it ends with another character, as it is stripped
+            start += 1
     if sentence:
-        yield sentence
+        yield sentence[start:]
