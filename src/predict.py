@@ -18,9 +18,9 @@ from typing import Any
 
 from src import signals
 from src.cli import Parser, bad_input_exits
-from src.files import GZIP, written_whole
+from src.files import GZIP, text_limit, written_whole
 from src.log import logger, progress
-from src.tasks.squad.file import read_squad
+from src.tasks.squad.file import MAX_CONTEXT_CHARS, read_squad
 from src.text.lines import read_lines
 
 _SECONDS = 120  # time limit of a call to a server
@@ -39,7 +39,8 @@ def main(argv: list[str] | None = None) -> None:
         path.stat()  # an absent file is named before a model is opened
         _check_output(Path(options.output), path)
         predict, takes_pairs = _open_server(options.server) if options.server else _open_bundle(options.bundle, options.graph)
-        instances, ids = _read_questions(path) if _is_squad(path) else (read_instances(path, takes_pairs), None)
+        text_limit(options.max_text_mb << 20)
+        instances, ids = _read_questions(path, options.max_context_chars) if _is_squad(path) else (read_instances(path, takes_pairs), None)
         first = list(islice(instances, options.batch_size))
         if not first:
             raise ValueError(f"{path}: no instance in it")
@@ -67,6 +68,11 @@ def _parse(argv):
     parser.add_argument("--output", required=True, metavar="FILE", help="JSON lines")
     parser.add_argument("--top_k", type=int, metavar="K", help="number of classes or answers to report, the most probable first")
     parser.add_argument("--graph", choices=("onnx", "int8", "mindir"), help="which of the bundle's graphs to run; default: its first")
+    parser.add_argument(
+        "--max_text_mb", type=int, default=1024, metavar="N", help="largest size that a .gz file may unpack to [%(default)s]"
+    )
+    chars_help = "maximum length of a question's text in characters [%(default)s]"
+    parser.add_argument("--max_context_chars", type=int, default=MAX_CONTEXT_CHARS, metavar="N", help=chars_help)
     parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="instances per call [%(default)s]")
     options = parser.parse_args(argv)
     for name in ("bundle", "server", "input", "output"):
@@ -76,8 +82,9 @@ def _parse(argv):
         raise ValueError("--graph is for --bundle; a server has chosen its own")
     if not 1 <= options.batch_size <= _MAX_BATCH:
         raise ValueError(f"--batch_size must be 1 to {_MAX_BATCH}")
-    if options.top_k is not None and options.top_k < 1:
-        raise ValueError("--top_k must be 1 or more")
+    for name in ("top_k", "max_text_mb", "max_context_chars"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise ValueError(f"--{name} must be 1 or more")
     return options
 
 
@@ -93,9 +100,9 @@ def _is_squad(path):
     return path.name.removesuffix(".gz").endswith(".json")
 
 
-def _read_questions(path):
+def _read_questions(path, max_context_chars):
     """The instances of a file in SQuAD's format, and the ids of its questions."""
-    questions = read_squad(path)
+    questions = read_squad(path, max_context_chars)
     return ({"question": each.text or "", "context": each.context or ""} for each in questions), [each.id for each in questions]
 
 

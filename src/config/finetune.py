@@ -45,6 +45,7 @@ class FineTuneOptions(TrainingOptions):
     predict_data_file_path: str | None = setting(None, "data to predict; default: the test file in data_dir, else the development data")
     data_dir: str | None = setting(None, "folder with the task's usual file names")
     schema_file_path: str | None = setting(None, "schema JSON of a TFRecord file")
+    max_text_mb: int = setting(1024, "largest size in MB that a .gz file of texts may unpack to", minimum=1)
     seeds: tuple[int, ...] = setting(
         (), "one run for each seed, in {output_dir}/seed-N; mean and maximum are reported", minimum=0, maximum=2**32 - 1
     )

@@ -22,6 +22,7 @@ class PreprocessingOptions:
     split_begin: float = setting(0.0, "share of the sentences that is skipped at the beginning", minimum=0, maximum=1)
     split_end: float = setting(1.0, "share of the sentences after which the rest is skipped", minimum=0, maximum=1)
     do_lower_case: bool | None = setting(None, "lower-case the text; default: from the vocabulary")
+    max_text_mb: int = setting(1024, "largest size in MB that a .gz file may unpack to", minimum=1)
 
     def __post_init__(self):
         check_fields(self)

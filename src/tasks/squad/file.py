@@ -10,6 +10,7 @@ from typing import Any
 
 from src.files import read_bytes
 
+MAX_CONTEXT_CHARS = 1_000_000  # by default; a book, far beyond any data set
 _NAMES = {list: "a list", str: "a string", int: "a whole number", bool: "a boolean"}
 
 
@@ -52,12 +53,15 @@ def read_json(path: Path | str) -> Any:
         raise ValueError(f"{path}: not JSON: {error}") from None
 
 
-def read_squad(path: Path | str) -> list[Question]:
+def read_squad(path: Path | str, max_context_chars: int | None = None) -> list[Question]:
     """The questions of a file, in its order.
+
+    Args:
+        max_context_chars: length of the longest context or question; None for any.
 
     Raises:
         OSError: it cannot be read. ValueError: another form, two questions with one id, an answer that starts after the end of its
-            context, a text that is not Unicode, or no question at all; one line with path and location.
+            context, a context that is too long, a text that is not Unicode, or no question at all; one line with path and location.
     """
     questions, seen = [], set()
     for i, article in enumerate(_take(read_json(path), "data", list, path)):
@@ -65,8 +69,10 @@ def read_squad(path: Path | str) -> list[Question]:
             location = f"{path}: data[{i}].paragraphs[{j}]"
             given = _take(paragraph, "qas", list, location)
             context = _take(paragraph, "context", str, location, optional=True)
+            _check_length(context, "context", max_context_chars, location)
             for k, fields in enumerate(given):
                 question = _read_question(fields, context, path, f"{location}.qas[{k}]")
+                _check_length(question.text, "question", max_context_chars, f"{location}.qas[{k}]")
                 if question.id in seen:
                     raise ValueError(f"{path}: two questions have the id {question.id}")
                 seen.add(question.id)
@@ -74,6 +80,11 @@ def read_squad(path: Path | str) -> list[Question]:
     if not questions:
         raise ValueError(f"{path}: no questions")
     return questions
+
+
+def _check_length(text, name, limit, location):
+    if text is not None and limit is not None and len(text) > limit:
+        raise ValueError(f"{location}: a {name} of {len(text)} characters, more than {limit}; --max_context_chars raises this limit")
 
 
 def _take(owner, key, kind, location, optional=False):

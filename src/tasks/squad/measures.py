@@ -17,6 +17,7 @@ from difflib import SequenceMatcher
 from itertools import accumulate
 
 from src.cli import Parser, bad_input_exits
+from src.files import text_limit
 from src.log import shorten
 from src.tasks.squad.file import read_json, read_squad
 from src.tasks.squad.segmentation import fold, segment
@@ -213,8 +214,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--null_odds", metavar="FILE", help="odds of no answer by question id, to find the best thresholds for --version_2")
     parser.add_argument("--null_odds_threshold", type=float, default=1.0, help="above it, a prediction counts as no answer [%(default)s]")
     parser.add_argument("--language", choices=("en", "zh"), default="en", help="zh: the measure of CMRC 2018 [%(default)s]")
+    parser.add_argument("--max_text_mb", type=int, default=1024, help="largest size that a .gz file may unpack to [%(default)s]")
     with bad_input_exits():
         options = parser.parse_args(argv)
+        text_limit(options.max_text_mb << 20)
         if options.version_2 and options.language == "zh":
             raise ValueError("--version_2 and --language zh: the measure of CMRC 2018 does not allow questions without answers")
         if (options.null_odds or options.null_odds_threshold != 1.0) and not options.version_2:

@@ -10,6 +10,7 @@ from src.config.fields import check_fields, setting
 FORMATS = ("mindrecord", "tfrecord")
 INPUT_FORMATS = ("plain", "wikitext", "doc", "json")
 _FORMAT_HELP = "format of input_file: plain text, WikiText, WikiExtractor's doc or json; default: recognised for each file"
+_LINE_HELP = "longest line of the text in MB; a line is held in memory several times"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class BuilderOptions:
     shards: int = setting(1, "number of output files", minimum=1, maximum=1000)
     segmenter: str | None = setting(None, "finds Chinese words for do_whole_word_mask: jieba, or module:function (text -> list of words)")
     inspect: int = setting(0, "print this many records as text", minimum=0)
+    max_text_mb: int = setting(1024, _LINE_HELP, minimum=1)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -76,6 +78,7 @@ class VocabularyOptions:
     vocab_size: int = setting(30522, "largest number of tokens, including the five special ones", minimum=6)
     min_frequency: int = setting(2, "lowest frequency of a letter, and of a pair of pieces to be merged", minimum=1)
     do_lower_case: bool = setting(True, "lower-case the text and strip accents")
+    max_text_mb: int = setting(1024, _LINE_HELP, minimum=1)
 
     def __post_init__(self) -> None:
         check_fields(self)
