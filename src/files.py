@@ -6,16 +6,18 @@ Therefore the content is flushed before the rename, and the folder after it.
 
 import errno
 import fcntl
+import glob
 import gzip
 import json
 import os
+import re
 import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 GZIP = b"\x1f\x8b"  # the first bytes of a gzip file
 _PIECE = 1 << 20  # bytes
@@ -155,6 +157,8 @@ def _make_folders(folder):
 def locked(folder: Path | str, wait: bool = True) -> Iterator[None]:
     """Hold a lock on a folder, against processes on this host and on others that share the folder.
 
+    What `written_whole` left there when its process was killed is removed first.
+
     Args:
         folder: made if absent.
         wait: whether to wait for a process that holds the lock.
@@ -164,16 +168,46 @@ def locked(folder: Path | str, wait: bool = True) -> Iterator[None]:
     """
     _make_folders(Path(folder))
     with open(Path(folder) / ".lock", "a") as file:  # a folder itself cannot be locked on NFS
-        _lock(file, wait)
+        if _lock(file, wait):
+            _clear_unfinished(Path(folder))
         yield
 
 
 def _lock(file, wait):
+    """Lock an open file; returns False where the file system has no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):  # the file system has no locks
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
             raise
+        return False
+    return True
+
+
+_TEMPORARY = re.compile(r"\..+\.\d+(\.[^.]+)?")  # the names that `written_whole` gives to unfinished files and folders
+
+
+def _clear_unfinished(folder):
+    for path in folder.iterdir():
+        if _TEMPORARY.fullmatch(path.name):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+@contextmanager
+def work_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, which is removed after the block; those that killed processes left are removed first."""
+    for lock in path.parent.glob(f".{glob.escape(path.name)}.*/lock"):
+        with suppress(OSError), open(lock, "r+") as file:  # BlockingIOError: its process still runs
+            if _lock(file, wait=False):
+                shutil.rmtree(lock.parent)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder, open(Path(folder, "lock"), "w") as file:
+        _lock(file, wait=False)
+        inner = Path(folder, "files")
+        inner.mkdir()
+        yield inner
 
 
 HIDDEN = ".bert-mindspore."  # prefix of temporary names while a folder is filled
@@ -225,7 +259,7 @@ def _locked_alone(folder):
                 if (left := left - 1) == 0:
                     raise
             else:
-                if not _is_gone(path, file):
+                if not is_gone(path, file):
                     break
         try:
             yield
@@ -233,10 +267,10 @@ def _locked_alone(folder):
             path.unlink(missing_ok=True)
 
 
-def _is_gone(path, file):
+def is_gone(path: Path | str, file: IO[Any]) -> bool:
     """Whether an open file is no longer the one at this path."""
     try:
-        return not os.path.samestat(os.fstat(file.fileno()), path.stat())
+        return not os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except FileNotFoundError:
         return True
 

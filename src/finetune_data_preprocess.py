@@ -14,7 +14,6 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import argparse
-import tempfile
 from array import array
 from collections import Counter
 
@@ -22,7 +21,7 @@ import numpy as np
 
 from src import cli, signals
 from src.config import loader
-from src.files import make_folder, move_whole
+from src.files import make_folder, move_whole, work_folder
 from src.log import logger
 from src.records.writers import open_writer, pack
 from src.tasks.ner.preprocess_options import PreprocessingOptions
@@ -91,13 +90,13 @@ def _write(path, rows, length, description):
     """Write the MindRecord and its index whole, by moving them from a temporary folder."""
     make_folder(path.parent)
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            temporary = Path(folder, path.name)
+        with work_folder(path) as folder:
+            temporary = folder / path.name
             writer = open_writer("mindrecord", temporary, dict.fromkeys(_COLUMNS, ("int32", length)), len(rows), 1, description)
             for first in range(0, len(rows), _ROWS_AT_ONCE):
                 writer.write(pack("mindrecord", _make_columns(rows[first : first + _ROWS_AT_ONCE], length)))
             writer.close()
-            move_whole(sorted(Path(folder).iterdir()), path.parent)
+            move_whole(sorted(folder.iterdir()), path.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 

@@ -23,7 +23,7 @@ from src.train import checkpoint, collectives, model_files
 
 @contextmanager
 def folder_taken(config: Any) -> Iterator[None]:
-    """A context in which no other training writes into the folder of checkpoints.
+    """A context in which no other training writes into the folder of checkpoints; what killed ones left unfinished is removed.
 
     Raises:
         ValueError: another process holds it, or it has checkpoints of an earlier training and the settings refuse that.
