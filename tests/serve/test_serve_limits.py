@@ -145,7 +145,7 @@ def test_too_large_bodies_are_refused_with_and_without_a_declared_length(served)
 
 
 def test_a_client_that_waits_for_continue_is_refused_before_it_writes(served):
-    head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\nExpect: 100-continue\r\n\r\n"
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\nExpect: 100-continue\r\n\r\n"
     answer = served.send(head.encode(), timeout=3)
     assert answer.startswith(b"HTTP/1.1 413 ") and b"larger than 20000 bytes" in answer
 
@@ -156,7 +156,7 @@ def test_a_compressed_body_is_refused(served):
 
 def test_a_body_that_does_not_come_is_not_waited_for(served, monkeypatch):
     monkeypatch.setattr(bodies, "BODY_SECONDS", 0.1)
-    answer = served.send(f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n[".encode())
+    answer = served.send(f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n[".encode())
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert served.predictor.gate.inside == 0
 
@@ -164,13 +164,13 @@ def test_a_body_that_does_not_come_is_not_waited_for(served, monkeypatch):
 def test_a_connection_closed_within_a_body_leaves_nothing_behind(served):
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", served.port)) as connection:
-            connection.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n[".encode())
+            connection.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\n[".encode())
     wait_until(lambda: served.predictor.gate.inside == 0 and served.predictor.gate.held_bytes == 0)
 
 
 def test_a_head_that_does_not_end_is_refused(served):
-    get = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
-    chunked = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n".encode()
+    get = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+    chunked = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n".encode()
     trailer = b"c: d\r\n"
     for begin, part in ((get, b"a"), (get, b"a: b\r\n"), (b"GET /", b"a"), (chunked, trailer)):
         with socket.create_connection(("127.0.0.1", served.port), 5) as connection:
@@ -193,7 +193,7 @@ def test_what_is_not_http_is_told_in_json(served):
 def test_a_body_that_does_not_come_holds_a_server_that_stops_for_a_short_time(monkeypatch):
     monkeypatch.setattr(limits, "LAST_BODY_SECONDS", 0.2)
     with serving() as served, socket.create_connection(("127.0.0.1", served.port), 10) as connection:
-        connection.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n[".encode())
+        connection.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n[".encode())
         wait_until(lambda: served.predictor.gate.inside == 1)
         started = time.monotonic()
         served.server.stop()
@@ -261,7 +261,7 @@ def test_altered_bodies_never_break_the_server(served):
 def test_altered_requests_never_break_the_server(served):
     draw = random.Random(8)
     body = body_of("good")
-    whole = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    whole = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
     for _ in range(100):
         data = bytearray(whole)
         for _ in range(draw.randint(1, 4)):
