@@ -32,7 +32,7 @@ def test_settings_are_read(read):
         ("a: 1\nb: *c\n", "a.yaml:2: anchors and aliases"),
         ("a: &b 1\n", "a.yaml:1: anchors and aliases"),
         ("a: " + "[" * 3000, "a.yaml:1: nested more than 20 levels deep"),
-        ("".join(f"{' ' * n}a:\n" for n in range(500)), "a.yaml:21: nested more than 20 levels deep"),
+        ("".join(f"{' ' * n}a:\n" for n in range(500)), "a.yaml:20: nested more than 20 levels deep"),
         ("- " * 3000, "a.yaml:1: nested more than 20 levels deep"),
         ("a: 1\nb: 2\na: 3\n", "a.yaml:3: the key a stands twice"),
         ("o:\n  a: 1\n  'a': 1\n", "a.yaml:3: the key a stands twice"),

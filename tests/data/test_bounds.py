@@ -161,18 +161,18 @@ def bytes_per_row(write, encode, folder, monkeypatch):
         write: writes a file with so many rows, and returns its path.
         encode: yields the rows for the records, from the file.
     """
-    monkeypatch.setattr(record_set, "_ROWS_AT_ONCE", 256)
-    monkeypatch.setattr(classifier_rows, "_CHUNK", 256)
-    monkeypatch.setattr(ner_rows, "_CHUNK", 256)
+    monkeypatch.setattr(record_set, "_ROWS_AT_ONCE", 64)
+    monkeypatch.setattr(classifier_rows, "_CHUNK", 64)
+    monkeypatch.setattr(ner_rows, "_CHUNK", 64)
     peaks = []
-    for count in (2000, 8000):
+    for count in (500, 1500):
         path = write(count)
         tracemalloc.start()
         found = cached_records(folder / f"cache/{count}", lambda path=path: join_in_chunks(encode(path)))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert len(found.lengths) == count
-    return (peaks[1] - peaks[0]) / 6000
+    return (peaks[1] - peaks[0]) / 1000
 
 
 TABLES = {

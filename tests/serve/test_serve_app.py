@@ -111,7 +111,7 @@ def test_openapi_tells_the_form_of_this_task(served):
     document = served.client.get("/openapi.json").json()
     predict = document["paths"][PREDICT]["post"]
     assert predict["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/PredictRequest"}
-    assert set(predict["responses"]) == {"200", "408", "413", "415", "422", "429", "500", "503"}
+    assert set(predict["responses"]) == {"200", "408", "413", "415", "421", "422", "429", "500", "503"}
     schemas = document["components"]["schemas"]
     assert schemas["Instance"]["properties"]["text_a"] == {"maxLength": 20000, "title": "Text A", "type": "string"}
     assert schemas["PredictRequest"]["properties"]["instances"]["maxItems"] == 1024

@@ -99,17 +99,18 @@ def _refuse_nul(path, text):
 
 def _read_json(path, text):
     unlabelled = array("q")
-
-    def read_rows():
-        for line, row in enumerate(iterate_lines(text), 1):
-            if row.strip():
-                has_label, sentence = _read_object(path, line, row)
-                if not has_label:
-                    unlabelled.append(line)
-                yield sentence
-
-    sentences = Sentences(read_rows())
+    sentences = Sentences(_read_objects(path, text, unlabelled))
     return TaggedText(sentences, None, unlabelled[0] if unlabelled else None)
+
+
+def _read_objects(path, text, unlabelled):
+    """Yield the Sentence of each row, and append the lines of rows without a "label" to `unlabelled`."""
+    for line, row in enumerate(iterate_lines(text), 1):
+        if row.strip():
+            has_label, sentence = _read_object(path, line, row)
+            if not has_label:
+                unlabelled.append(line)
+            yield sentence
 
 
 def _read_object(path, line, row):
