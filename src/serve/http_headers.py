@@ -14,7 +14,7 @@ class LimitedHeaders(HttpToolsProtocol):
     """uvicorn's protocol; headers that grow too large are answered with 431, slow ones with 408, and the connection is closed."""
 
     _unfinished = 0  # bytes read since headers, a piece of a body or a request were complete
-    _in_body = False
+    _in_head = _in_body = False
     _timer: asyncio.TimerHandle | None = None  # while a head is expected or arrives
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
@@ -51,7 +51,7 @@ class LimitedHeaders(HttpToolsProtocol):
             return
         if self.cycle is not None and not self.cycle.response_complete:
             self._expect_head()  # the answer to an earlier request comes first
-        elif self._unfinished:
+        elif self._in_head:
             self._refuse("408 Request Timeout", f"the head of the request did not arrive within {limits.HEAD_SECONDS} seconds")
         else:
             self.transport.close()
@@ -63,11 +63,13 @@ class LimitedHeaders(HttpToolsProtocol):
         self.transport.close()
 
     def on_message_begin(self) -> None:
+        self._in_head = True
         self._expect_head()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._unfinished = 0
+        self._in_head = False
         self._in_body = True
         self._end_timer()
         super().on_headers_complete()
