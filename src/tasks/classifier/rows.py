@@ -1,8 +1,8 @@
 """Texts and pairs with labels, from the tables of classification and regression tasks, and their rows for the records."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +14,41 @@ from src.text.tokenization import Tokenizer
 
 @dataclass(frozen=True)
 class Example:
-    """One row; `label` is the label's name, or None if the file has none."""
+    """One row; `label` is the label's name, or None if the file has none; `id` is that of a column of this name."""
 
     text_a: str
     text_b: str | None
     label: str | None
     line: int
+    id: str | None = field(default=None, compare=False)
 
 
-def read_examples(path: Path | str, data_set: DataSet, with_labels: bool) -> list[Example]:
-    """The examples of a table or of JSON lines, in the order of the file.
+def read_examples(
+    path: Path | str,
+    data_set: DataSet,
+    with_labels: bool,
+    encoding: str | None = None,
+    find_header: Callable[[], list[str] | None] | None = None,
+) -> list[Example]:
+    """The examples of a table or of JSON, in the order of the file.
 
     Args:
-        path: TSV, CSV or JSON lines, plain or .gz.
+        path: in any form of `read_rows`.
         with_labels: whether a missing label is an error and rows with `data_set.skipped_label` are skipped; otherwise labels may be
             missing, and only rows of other languages are skipped.
+        encoding: see `read_text`.
+        find_header: the names of the columns, for a table that needs them and lacks them; None where nothing says them.
 
     Raises:
         ValueError: empty file, header without the columns, a row of another width than the first, or no row left; with file and line.
     """
-    rows = read_rows(path, data_set.separators)
-    columns, header = _find_columns(path, data_set, rows[0], with_labels)
+    rows = read_rows(path, data_set.separators, encoding)
+    columns, header = _find_columns(path, data_set, rows[0], with_labels, find_header)
     needed = 1 + max(index for index in vars(columns).values() if index is not None)
-    check_widths(path, rows, needed, header, data_set.ragged)
+    if data_set.leaves_short:
+        rows = _leave_short(path, rows, needed)
+    rows = check_widths(path, rows, needed, header, data_set.ragged)
+    ids = rows[0][1].index("id") if header and "id" in rows[0][1] else None
     if header:
         rows = rows[1:]
         if not rows:
@@ -50,15 +62,36 @@ def read_examples(path: Path | str, data_set: DataSet, with_labels: bool) -> lis
         text_a, text_b = fields[columns.text_a], None if columns.text_b is None else fields[columns.text_b]
         if text_a is None or (text_b is None and columns.text_b is not None):
             raise ValueError(f"{path}:{line}: a text is missing or null")
+        if data_set.make_texts and text_b is not None:
+            try:
+                text_a, text_b = data_set.make_texts(text_a, text_b)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"{path}:{line}: {error}") from None
         if with_labels and label is None:
             raise ValueError(f"{path}:{line}: empty label")
         if label is None or label != skipped_label:
-            examples.append(Example(text_a, text_b, data_set.aliases.get((label or "").casefold(), label), line))
+            label = data_set.aliases.get((label or "").casefold(), label)
+            examples.append(Example(text_a, text_b, label, line, None if ids is None or ids >= len(fields) else fields[ids]))
     if len(examples) < len(rows):
         logger.info(f"{path}: skipped {len(rows) - len(examples)} rows labelled {skipped_label!r}")
     if not examples:
         raise ValueError(f"{path}: all rows are labelled {skipped_label!r}")
     return examples
+
+
+def read_header(path: Path | str, data_set: DataSet, encoding: str | None = None) -> list[str] | None:
+    """The names of a table's columns; None if its first row has none of the data set's names."""
+    first_row = [(field or "").strip() for field in read_rows(path, data_set.separators, encoding)[0][1]]
+    return first_row if any(not set(columns.names).isdisjoint(first_row) for columns in data_set.named) else None
+
+
+def _leave_short(path, rows, needed):
+    """The rows that have the needed columns."""
+    whole = [row for row in rows if len(row[1]) >= needed]
+    if len(whole) < len(rows):
+        line = next(line for line, fields in rows if len(fields) < needed)
+        logger.warning(f"{path}: left out {len(rows) - len(whole)} rows with fewer than {needed} columns, the first in line {line}")
+    return whole
 
 
 def _find_no_agreement(labels):
@@ -67,13 +100,17 @@ def _find_no_agreement(labels):
     return NO_AGREEMENT if others and others.issubset((*ENTAILMENT, "contradictory")) else None
 
 
-def _find_columns(path, data_set, first_row, with_labels):
+def _find_columns(path, data_set, first_row, with_labels, find_header):
     """Columns as indices, and whether the first row is a header: JSON's keys, or a table's row that has a column's name."""
     line, fields = first_row[0] or 1, [text.strip() for text in first_row[1]]
     columns = max(data_set.named, key=lambda columns: len(set(columns.names).intersection(fields)))
     header = first_row[0] == 0 or not set(columns.names).isdisjoint(fields)
-    if not header:
-        columns = data_set.indexed or columns
+    if not header and data_set.indexed and not data_set.indexed.names:
+        columns = data_set.indexed
+    elif not header and find_header and (names := find_header()) and len(names) == len(fields):
+        logger.info(f"{path}: no header; its columns are taken to be those of the training file: {', '.join(names)[:300]}")
+        columns = max(data_set.named, key=lambda columns: len(set(columns.names).intersection(names)))
+        fields = names
     shown = str(fields)[:300]
     indices = {}
     for key, column in vars(columns).items():

@@ -46,7 +46,7 @@ def prepare(options: SquadOptions) -> Prepared:
         config = dataclasses.replace(config, do_predict=False)
         del paths["predict"]
     origins = {split: _find_origin(config, split, path) for split, path in paths.items()}
-    sources = {split: read_squad(origin) for split, origin in origins.items() if origin and split != "train"}
+    sources = {split: read_squad(origin, options.encoding) for split, origin in origins.items() if origin and split != "train"}
     if "eval" in paths:
         _check_answers(config, origins["eval"], sources["eval"])
     config = check_inputs(NAME, config, paths.values())
@@ -68,7 +68,9 @@ def _make_records(config, split, path, origin, questions):
     about = (NAME, config.version_2_with_negative, split == "train")
 
     def make_chunks() -> Iterator[Chunk]:
-        return inputs.make_chunks(config, split, path, origin, read_squad(origin) if origin and questions is None else questions)
+        return inputs.make_chunks(
+            config, split, path, origin, read_squad(origin, config.encoding) if origin and questions is None else questions
+        )
 
     return cached_rows(config, split, files, make_chunks, lengths, about)
 
