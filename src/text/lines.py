@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from src import encodings
 from src.files import GZIP, HEAD_BYTES, refuse_others
@@ -56,7 +57,7 @@ def read_lines(path: Path | str, encoding: str | None = None) -> Iterator[tuple[
         refuse_others(path, head)
         kind = next((module for magic, module in {GZIP: gzip, _BZIP2: bz2}.items() if head.startswith(magic)), None)
         try:
-            file = io.BufferedReader(kind.open(raw), _HEAD) if kind else raw
+            file: io.BufferedReader[Any] = io.BufferedReader(kind.open(raw), _HEAD) if kind else raw
             encoding = settle_encoding(path, file.peek(_HEAD), encoding)
             file = io.BufferedReader(encodings.Transcoded(file, encoding), _HEAD) if encoding else file
             for number, line in enumerate(_cut(file), 1):

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from src import encodings
@@ -162,7 +162,7 @@ def _split_csv(path, text, delimiter):
         raise ValueError(f"{path}:{start}: not CSV: {error}") from None
 
 
-def _split_json(path, text) -> Iterator[TableRow]:
+def _split_json(path, text):
     keys = None
     for line, row, found in parse_objects(path, enumerate(text.split("\n"), 1)):
         if keys is None:

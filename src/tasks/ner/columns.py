@@ -41,7 +41,11 @@ def read_rows(path: Path | str, text: str) -> tuple[list[Parts], str]:
     Raises:
         ValueError: the content has a defect, with file and line.
     """
-    groups, current, known, width, first_lines = [], [], {}, 0, {}
+    groups: list[tuple[int, list[tuple[str, str]]]] = []
+    current: list[tuple[str, str]] = []
+    known: dict[str, tuple[str, ...]] = {}
+    first_lines: dict[str, int] = {}
+    width = 0
     for line, row in enumerate(split_lines(path, text), 1):
         columns = known.get(row)  # split rows; there are few different ones, a character and its tag
         if columns is None:
@@ -110,7 +114,8 @@ def read_pairs(path: Path | str, text: str) -> tuple[list[Parts], str]:
         order = (0, 1) if _are_tags(rows[0][1][1]) else (1, 0)
     else:
         rows = rows[1:]
-    groups, first_lines = [], {}
+    groups: list[tuple[int, list[tuple[str, str]]]] = []
+    first_lines: dict[str, int] = {}
     for line, fields in rows:
         if len(fields) != 2:
             raise ValueError(f"{path}:{line}: number of columns {len(fields)}; expected a sentence and its tags, a tab between")
