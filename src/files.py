@@ -20,6 +20,19 @@ from pathlib import Path
 from typing import IO, Any
 
 GZIP = b"\x1f\x8b"  # the first bytes of a gzip file
+ZIP = b"PK\x03\x04"
+LFS_POINTER = b"version https://git-lfs.github.com/"
+HDF5 = b"\x89HDF\r\n\x1a\n"
+_POINTER = "a Git LFS pointer, which stands for a file that was not downloaded: `git lfs pull` in its repository fetches it"
+_OTHERS = {  # the first bytes of files that are no text -> what they are, and what to do
+    LFS_POINTER: _POINTER,
+    ZIP: "a zip archive, as .xlsx and .docx files are too: unpack it, or save the table as CSV, UTF-8",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "a file of Excel or Word (.xls, .doc): save it as CSV or text, UTF-8",
+    HDF5: "an HDF5 file (.h5), which is not read: save its content as text",
+    b"PAR1": "a Parquet file, which is not read: save it as CSV or JSON lines",
+    b"%PDF-": "a PDF file, which is not read: save its text",
+}
+HEAD_BYTES = max(map(len, _OTHERS))  # bytes that tell these kinds of files apart
 _PIECE = 1 << 20  # bytes
 _text_limit = 1 << 30
 
@@ -41,15 +54,30 @@ def text_limit(size: int | None = None) -> int:
     return _text_limit
 
 
+def refuse_others(path: Path | str, head: bytes) -> None:
+    """Raise a ValueError that names the kind of a file, and what to do, if its first bytes are not those of a text file."""
+    for start, what in _OTHERS.items():
+        if head.startswith(start):
+            raise ValueError(f"{path}: {what}")
+
+
+def refuse_pointer(path: Path | str, head: bytes) -> None:
+    """Raise a ValueError if a file that begins with these bytes is a Git LFS pointer."""
+    if head.startswith(LFS_POINTER):
+        raise ValueError(f"{path}: {_POINTER}")
+
+
 def read_bytes(path: Path | str) -> bytes | bytearray:
-    """The content of a file, plain or gzip, which is recognised by its first bytes.
+    """The content of a file of text, plain or gzip, which is recognised by its first bytes.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: damaged gzip, or it unpacks to more than `text_limit`.
+        ValueError: damaged gzip, it unpacks to more than `text_limit`, or a file of another kind.
     """
     with open(path, "rb") as file:
-        if file.peek(len(GZIP))[: len(GZIP)] != GZIP:
+        head = file.peek(HEAD_BYTES)
+        refuse_others(path, head)
+        if not head.startswith(GZIP):
             return file.read()
         data = bytearray()
         try:
@@ -68,9 +96,12 @@ def read_json_object(path: Path | str) -> dict[str, Any]:
     if Path(path).exists() and not Path(path).is_file():
         raise ValueError(f"{path}: is no ordinary file; a JSON file is expected")
     try:
-        raw = json.loads(Path(path).read_text(encoding="utf-8"))
+        data = Path(path).read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file; it should be a JSON file") from None
+    refuse_pointer(path, data)
+    try:
+        raw = json.loads(data.decode())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a JSON file: {error}") from None
     if not isinstance(raw, dict):

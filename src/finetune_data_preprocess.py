@@ -44,7 +44,8 @@ def preprocess(options: PreprocessingOptions) -> None:
     logger.info(f"text is {'' if tokenizer.do_lower_case else 'not '}lower-cased, {tokenizer.casing_reason}")
     for note in tokenizer.notes:
         logger.warning(note)
-    sentences = _choose(options, read_tagged(options.data_dir, options.class_filter).labelled_sentences(options.data_dir))
+    tagged = read_tagged(options.data_dir, options.class_filter, options.encoding)
+    sentences = _choose(options, tagged.labelled_sentences(options.data_dir))
     report = EncodingReport()
     found = list(map(_lay_out, encode_rows(sentences, tokenizer, tag_set, options.max_seq_len, False, report, options.data_dir)))
     for line in report.describe(options.data_dir, sentences):

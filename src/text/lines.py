@@ -8,13 +8,23 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from src.files import GZIP, text_limit
+from src import encodings
+from src.files import GZIP, HEAD_BYTES, refuse_others, text_limit
 from src.log import logger
 
 _HEAD = 1 << 16  # bytes of a file from which its line ending is judged
 _ALONE = re.compile(rb"\r(?!\r*\n)")
 _BZIP2 = b"BZh"
+
+
+def settle_encoding(path: Path | str, head: bytes | bytearray, named: str | None) -> str | None:
+    """The encoding of a file that begins with these bytes, see `find_encoding`; a warning if another is named for UTF-8."""
+    encoding = encodings.find_encoding(head, named)
+    if encoding and encoding == named and encodings.is_utf8(head):
+        logger.warning(f"{path}: is read as --encoding {named} says, but it seems to be UTF-8")
+    return encoding
 
 
 def unify(data: bytes | bytearray) -> bytes | bytearray:
@@ -44,20 +54,27 @@ def split_lines(path: Path | str, text: str) -> Iterator[str]:
         _log_inside(path, num_inside, first_inside)
 
 
-def read_lines(path: Path | str) -> Iterator[tuple[int, str]]:
-    """(number from 1, line) of each line of a UTF-8 file or pipe, plain, gzip or bzip2, without a byte order mark.
+def read_lines(path: Path | str, encoding: str | None = None) -> Iterator[tuple[int, str]]:
+    """(number from 1, line) of each line of a text file or pipe, plain, gzip or bzip2, without a byte order mark.
+
+    Args:
+        encoding: from `check_encoding`; a byte order mark takes precedence.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: not UTF-8, damaged, or a line beyond `text_limit`; names file and line.
+        ValueError: in another encoding, damaged, or a line beyond `text_limit`; names file and line.
     """
     limit = text_limit()
     number = num_inside = first_inside = 0
     with io.BufferedReader(open(path, "rb", buffering=0), _HEAD) as raw:
-        head = raw.peek(len(_BZIP2))
+        head = raw.peek(HEAD_BYTES)
+        refuse_others(path, head)
         kind = next((module for magic, module in {GZIP: gzip, _BZIP2: bz2}.items() if head.startswith(magic)), None)
         try:
-            for number, line in enumerate(_cut(io.BufferedReader(kind.open(raw), _HEAD) if kind else raw, limit + 1), 1):
+            file: io.BufferedReader[Any] = io.BufferedReader(kind.open(raw), _HEAD) if kind else raw
+            encoding = settle_encoding(path, file.peek(_HEAD), encoding)
+            file = io.BufferedReader(encodings.Transcoded(file, encoding), _HEAD) if encoding else file
+            for number, line in enumerate(_cut(file, limit + 1), 1):
                 if len(line) > limit:
                     raise ValueError(f"{path}:{number}: a line of more than {limit >> 20} MB; --max_text_mb raises this limit")
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
@@ -66,7 +83,7 @@ def read_lines(path: Path | str) -> Iterator[tuple[int, str]]:
                     first_inside = first_inside or number
                 yield number, text
         except UnicodeDecodeError as error:
-            raise ValueError(f"{path}:{number}: not UTF-8: {error.reason}") from None
+            raise ValueError(f"{path}:{number}: {encodings.explain(error.object, encoding, error.reason)}") from None
         except (EOFError, zlib.error, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise

@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -19,12 +19,13 @@ _CHUNK = 1000  # texts tokenised at once; the tokenizer needs far more memory fo
 
 @dataclass(frozen=True)
 class Example:
-    """One row; `label` is the label's name, or None if the file has none."""
+    """One row; `label` is the label's name, or None if the file has none; `id` is that of a column of this name."""
 
     text_a: str
     text_b: str | None
     label: str | None
     line: int
+    id: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +33,14 @@ class Examples(Sequence[Example]):
     """Many examples, held in columns; an Example is made when it is asked for.
 
     text_b: None if the examples are no pairs.
-    labels: empty where the file has none.
+    labels, ids: empty where the file has none.
     """
 
     text_a: TextColumn = field(default_factory=TextColumn)
     text_b: TextColumn | None = None
     labels: Sequence[str] = field(default_factory=TextColumn)
     lines: "array[int]" = field(default_factory=lambda: array("q"))
+    ids: TextColumn | None = None
 
     def __len__(self) -> int:
         return len(self.text_a)
@@ -51,7 +53,8 @@ class Examples(Sequence[Example]):
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
         text_b = None if self.text_b is None else self.text_b[index]
-        return Example(self.text_a[index], text_b, self.labels[index] or None, self.lines[index])
+        key = self.ids[index] if self.ids else ""
+        return Example(self.text_a[index], text_b, self.labels[index] or None, self.lines[index], key or None)
 
     def without_labels(self) -> "Examples":
         """The same texts without labels."""
@@ -61,31 +64,42 @@ class Examples(Sequence[Example]):
         """The examples with another label."""
         kept = array("q", (number for number, each in enumerate(self.labels) if each != label))
         text_a, labels = [TextColumn(column[number] for number in kept) for column in (self.text_a, self.labels)]
-        text_b = None if self.text_b is None else TextColumn(self.text_b[number] for number in kept)
-        return Examples(text_a, text_b, labels, array("q", (self.lines[number] for number in kept)))
+        text_b, ids = [column and TextColumn(column[number] for number in kept) for column in (self.text_b, self.ids)]
+        return Examples(text_a, text_b, labels, array("q", (self.lines[number] for number in kept)), ids)
 
 
-def read_examples(path: Path | str, data_set: DataSet, with_labels: bool) -> Examples:
-    """The examples of a table or of JSON lines, in the order of the file.
+def read_examples(
+    path: Path | str,
+    data_set: DataSet,
+    with_labels: bool,
+    encoding: str | None = None,
+    find_header: Callable[[], list[str] | None] | None = None,
+) -> Examples:
+    """The examples of a table or of JSON, in the order of the file.
 
     Args:
-        path: TSV, CSV or JSON lines, plain or .gz.
+        path: in any form of `read_rows`.
         with_labels: whether a missing label is an error and rows with `data_set.skipped_label` are skipped; otherwise labels may be
             missing, and only rows of other languages are skipped.
+        encoding: see `read_text`.
+        find_header: the names of the columns, for a table that needs them and lacks them; None where nothing says them.
 
     Raises:
         ValueError: empty file, header without the columns, a row of another width than the first, or no row left; with file and line.
     """
-    rows = iterate_rows(path, data_set.separators)
+    rows = iterate_rows(path, data_set.separators, encoding)
     first = next(rows)
-    columns, header = _find_columns(path, data_set, first, with_labels)
+    columns, header = _find_columns(path, data_set, first, with_labels, find_header)
     needed = 1 + max(index for index in vars(columns).values() if index is not None)
-    rows = check_widths(path, chain([first], rows), needed, header, data_set.ragged)
+    rows = chain([first], rows)
+    if data_set.leaves_short:
+        rows = _leave_short(path, rows, needed)
+    rows = check_widths(path, rows, needed, header, data_set.ragged)
     if header:
         next(rows)
     if columns.language is not None:
         rows = _choose_language(path, rows, columns.language, data_set.language)
-    examples = _collect(path, rows, columns, data_set.aliases, with_labels)
+    examples = _collect(path, rows, columns, data_set, first[1].index("id") if header and "id" in first[1] else None, with_labels)
     if not examples:
         raise ValueError(f"{path}: a header and no rows")
     skipped_label = (data_set.skipped_label or _find_no_agreement(set(examples.labels))) if with_labels else None
@@ -98,21 +112,48 @@ def read_examples(path: Path | str, data_set: DataSet, with_labels: bool) -> Exa
     return examples
 
 
-def _collect(path, rows, columns, aliases, with_labels):
+def _collect(path, rows, columns, data_set, id_column, with_labels):
     """The Examples of some rows, whose columns are given as indices."""
-    text_a, text_b, labels, lines = TextColumn(), TextColumn() if columns.text_b is not None else None, TextColumn(), array("q")
+    first, second, labels, lines, ids = TextColumn(), TextColumn(), TextColumn(), array("q"), TextColumn()
     for line, fields in rows:
+        text_a, text_b = fields[columns.text_a], None if columns.text_b is None else fields[columns.text_b]
         label = "" if columns.label is None else clean_name(fields[columns.label] or "")
-        if fields[columns.text_a] is None or (text_b is not None and fields[columns.text_b] is None):
+        if text_a is None or (text_b is None and columns.text_b is not None):
             raise ValueError(f"{path}:{line}: a text is missing or null")
+        if data_set.make_texts and text_b is not None:
+            try:
+                text_a, text_b = data_set.make_texts(text_a, text_b)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"{path}:{line}: {error}") from None
         if with_labels and not label:
             raise ValueError(f"{path}:{line}: empty label")
-        text_a.append(fields[columns.text_a])
+        first.append(text_a)
         if text_b is not None:
-            text_b.append(fields[columns.text_b])
-        labels.append(aliases.get(label.casefold(), label))
+            second.append(text_b)
+        labels.append(data_set.aliases.get(label.casefold(), label))
         lines.append(line)
-    return Examples(text_a, text_b, labels, lines)
+        if id_column is not None:
+            ids.append((fields[id_column] if id_column < len(fields) else None) or "")
+    return Examples(first, second or None, labels, lines, ids or None)
+
+
+def read_header(path: Path | str, data_set: DataSet, encoding: str | None = None) -> list[str] | None:
+    """The names of a table's columns; None if its first row has none of the data set's names."""
+    first_row = [(field or "").strip() for field in next(iterate_rows(path, data_set.separators, encoding))[1]]
+    return first_row if any(not set(columns.names).isdisjoint(first_row) for columns in data_set.named) else None
+
+
+def _leave_short(path, rows, needed):
+    """Yield the rows that have the needed columns."""
+    num_short = first_short = 0
+    for line, fields in rows:
+        if len(fields) >= needed:
+            yield line, fields
+        else:
+            num_short += 1
+            first_short = first_short or line
+    if num_short:
+        logger.warning(f"{path}: left out {num_short} rows with fewer than {needed} columns, the first in line {first_short}")
 
 
 def _find_no_agreement(labels):
@@ -121,13 +162,17 @@ def _find_no_agreement(labels):
     return NO_AGREEMENT if others and others.issubset((*ENTAILMENT, "contradictory")) else None
 
 
-def _find_columns(path, data_set, first_row, with_labels):
+def _find_columns(path, data_set, first_row, with_labels, find_header):
     """Columns as indices, and whether the first row is a header: JSON's keys, or a table's row that has a column's name."""
     line, fields = first_row[0] or 1, [text.strip() for text in first_row[1]]
     columns = max(data_set.named, key=lambda columns: len(set(columns.names).intersection(fields)))
     header = first_row[0] == 0 or not set(columns.names).isdisjoint(fields)
-    if not header:
-        columns = data_set.indexed or columns
+    if not header and data_set.indexed and not data_set.indexed.names:
+        columns = data_set.indexed
+    elif not header and find_header and (names := find_header()) and len(names) == len(fields):
+        logger.info(f"{path}: no header; its columns are taken to be those of the training file: {', '.join(names)[:300]}")
+        columns = max(data_set.named, key=lambda columns: len(set(columns.names).intersection(names)))
+        fields = names
     shown = str(fields)[:300]
     indices = {}
     for key, column in vars(columns).items():

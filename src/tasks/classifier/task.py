@@ -1,5 +1,6 @@
 """Classification of texts and pairs, and regression of a score: data, network and loss; the results are in results.py."""
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -19,8 +20,9 @@ from src.tasks.classifier.data_sets import make_data_set, usual_files
 from src.tasks.classifier.network import Classifier
 from src.tasks.classifier.options import ClassifierOptions
 from src.tasks.classifier.results import report_evaluation, report_predictions, score
-from src.tasks.classifier.rows import Example, Examples, collect_labels, encode_examples, read_examples
+from src.tasks.classifier.rows import Example, Examples, collect_labels, encode_examples, read_examples, read_header
 from src.tasks.fine_tuning import cached_rows, check_inputs
+from src.tasks.label_file import read_labels
 from src.tasks.splits import find_file, wanted_splits
 from src.tasks.task import Prepared
 from src.text.tokenization import Tokenizer
@@ -69,7 +71,15 @@ class _Table:
         if is_record_file(self.path):
             return None
         data_set = make_data_set(self._config.task_name, self._config.columns, self._config.language)
-        return read_examples(self.path, data_set, self.with_labels)
+        return read_examples(self.path, data_set, self.with_labels, self._config.encoding, self._find_header)
+
+    def _find_header(self):
+        """The names in the first row of the training file, for a file without them; None if there is no such file."""
+        with contextlib.suppress(FileNotFoundError, ValueError):  # the file is wanted only if another lacks its header
+            path = _find(self._config, "train")
+            if path != self.path and not is_record_file(path):
+                return read_header(path, make_data_set(self._config.task_name, self._config.columns), self._config.encoding)
+        return None
 
 
 def _make_records(config, split, table):
@@ -104,8 +114,11 @@ def _find(config, split):
 
 
 def _settle_labels(config, tables):
-    labels = config.labels or _find_labels(config, tables)
-    if not (config.labels or config.do_train):
+    listed = read_labels(config.label2id_file_path) if config.label2id_file_path else ()
+    if listed and config.labels and listed != config.labels:
+        raise ValueError(f"{config.label2id_file_path}: {shorten(listed)}; given, or of the weights, are {shorten(config.labels)}")
+    labels = config.labels or listed or _find_labels(config, tables)
+    if not (config.labels or listed or config.do_train):
         fine_tuning.warn_of_order(labels)
     if config.num_class not in (None, len(labels)):
         raise ValueError(f"num_class={config.num_class}, but the labels are {len(labels)}: {shorten(labels)}")

@@ -43,8 +43,8 @@ def read(config: NerOptions, split: str, path: Path) -> TaggedText | None:
     if is_record_file(path):
         return None
     if split == "predict" and config.predict_text_file_path:
-        return TaggedText(read_plain(path))
-    return read_tagged(path, () if split == "predict" else config.class_filter)
+        return TaggedText(read_plain(path, config.encoding))
+    return read_tagged(path, () if split == "predict" else config.class_filter, config.encoding)
 
 
 def sentences_of(config: NerOptions, split: str, path: Path, read: TaggedText | None) -> Sentences | None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from src import encodings
 from src.files import read_bytes
+from src.text.lines import settle_encoding
 
 MAX_CONTEXT_CHARS = 1_000_000  # by default; a book, far beyond any data set
 _NAMES = {list: "a list", str: "a string", int: "a whole number", bool: "a boolean"}
@@ -40,21 +42,27 @@ class Question:
     is_impossible: bool = False
 
 
-def read_json(path: Path | str) -> Any:
+def read_json(path: Path | str, encoding: str | None = None) -> Any:
     """Parse a JSON file, plain or gzip.
 
+    Args:
+        encoding: from `check_encoding`; a byte order mark takes precedence.
+
     Raises:
-        OSError: it cannot be read. ValueError: damaged gzip, or not JSON.
+        OSError: it cannot be read. ValueError: damaged gzip, in another encoding, or not JSON.
     """
-    data = read_bytes(path)
+    raw = read_bytes(path)
+    encoding = settle_encoding(path, raw, encoding)
     try:
-        return json.loads(data)
+        return json.loads(encodings.to_utf8(raw, encoding))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not JSON: {encodings.explain(raw, encoding, error.reason)}") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON: {error}") from None
 
 
-def read_squad(path: Path | str, max_context_chars: int | None = None) -> list[Question]:
-    """The questions of a file, in its order.
+def read_squad(path: Path | str, encoding: str | None = None, max_context_chars: int | None = None) -> list[Question]:
+    """The questions of a file, in its order; `encoding` as in `read_json`.
 
     Args:
         max_context_chars: length of the longest context or question; None for any.
@@ -64,7 +72,7 @@ def read_squad(path: Path | str, max_context_chars: int | None = None) -> list[Q
             context, a context that is too long, a text that is not Unicode, or no question at all; one line with path and location.
     """
     questions, seen = [], set()
-    for i, article in enumerate(_take(read_json(path), "data", list, path)):
+    for i, article in enumerate(_take(read_json(path, encoding), "data", list, path)):
         for j, paragraph in enumerate(_take(article, "paragraphs", list, f"{path}: data[{i}]")):
             location = f"{path}: data[{i}].paragraphs[{j}]"
             given = _take(paragraph, "qas", list, location)

@@ -57,7 +57,7 @@ def prepare(options: SquadOptions) -> Prepared:
 
 
 def _read(config, path):
-    return read_squad(path, config.max_context_chars)
+    return read_squad(path, config.encoding, config.max_context_chars)
 
 
 def _find_origin(config, split, path):

@@ -125,7 +125,7 @@ def _make_masking(options):
 
 def _write_tokens(run, options, paths, folder):
     """Stage 1: text to the TokenStore in `folder`."""
-    blocks = ((options, lines) for lines in cut_lines(read_corpus(paths, options.input_format), BLOCK_CHARS))
+    blocks = ((options, lines) for lines in cut_lines(read_corpus(paths, options.input_format, options.encoding), BLOCK_CHARS))
     with TokenStoreWriter(folder) as writer, progress(desc="tokens", unit=" tokens", unit_scale=True) as bar:
         for block in run(_tokenize, blocks):
             writer.append(block)

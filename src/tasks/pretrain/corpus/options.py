@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from src import encodings
 from src.config.fields import check_fields, setting
 
 FORMATS = ("mindrecord", "tfrecord")
@@ -19,6 +20,7 @@ class BuilderOptions:
 
     input_file: str = setting("", "text files or globs, separated by commas")
     input_format: str | None = setting(None, _FORMAT_HELP, INPUT_FORMATS)
+    encoding: str | None = setting(None, encodings.HELP)
     output_file: str = setting("", "the file of records to write")
     vocab_file: str = setting("", "vocab.txt, one token a line")
     do_lower_case: bool | None = setting(None, "lower-case the text; default: decided by the vocabulary")
@@ -38,6 +40,7 @@ class BuilderOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        object.__setattr__(self, "encoding", encodings.check_encoding(self.encoding))
         for name in ("output_file", "vocab_file"):
             if not getattr(self, name):
                 raise ValueError(f"--{name} is missing")
@@ -74,6 +77,7 @@ class VocabularyOptions:
 
     input_file: str = setting("", "text files or globs, separated by commas")
     input_format: str | None = setting(None, _FORMAT_HELP, INPUT_FORMATS)
+    encoding: str | None = setting(None, encodings.HELP)
     vocab_file: str = setting("", "the file to write")
     vocab_size: int = setting(30522, "largest number of tokens, including the five special ones", minimum=6)
     min_frequency: int = setting(2, "lowest frequency of a letter, and of a pair of pieces to be merged", minimum=1)
@@ -82,6 +86,7 @@ class VocabularyOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        object.__setattr__(self, "encoding", encodings.check_encoding(self.encoding))
         for name in ("input_file", "vocab_file"):
             if not getattr(self, name):
                 raise ValueError(f"--{name} is missing")
