@@ -10,6 +10,7 @@ from pathlib import Path
 
 from src.log import logger
 from src.tasks.ner.entity_xml import parse_sentences, read_encoded
+from src.tasks.ner.groups import Groups
 from src.tasks.ner.sentences import Sentence, Sentences
 from src.tasks.ner.tags import Entity, count_oddities, find_scheme, find_spans, parse_tag
 from src.text.lines import iterate_lines, split_lines
@@ -176,7 +177,8 @@ def _split_row(row):
 
 
 def _read_tags(path, text):
-    groups, current, known, first_lines = [], [], {}, {}
+    groups, current, known, first_lines = Groups(), [], {}, {}
+    start = 0
     for line, row in enumerate(split_lines(path, text), 1):
         item = known.get(row)  # parsed rows; there are few different ones, a character and its tag
         if item is None:
@@ -187,28 +189,28 @@ def _read_tags(path, text):
                 raise ValueError(f"{path}:{line}: {error}{others}") from None
             if item:
                 first_lines.setdefault(item[1][0], line)
-        if not item:
-            current = []
-        else:
-            if not current:
-                groups.append((line, current))
+        if item:
+            start = start if current else line
             current.append(item)
+        elif current:
+            groups.append(start, current)
+            current = []
+    if current:
+        groups.append(start, current)
     if not groups:
         raise ValueError(f"{path}: no sentence")
     try:
         scheme = find_scheme(first_lines)
     except ValueError as error:
         raise ValueError(f"{path}:{max(first_lines['M'], first_lines.get('I', 0))}: {error}") from None
-    tags = [[tag for _, tag in items] for _, items in groups]
-    spans = [find_spans(found) for found in tags]
-    odd, first = count_oddities(list(zip(tags, spans)), scheme)
+    tags = ([tag for _, tag in items] for _, items in groups)
+    odd, first = count_oddities(((found, find_spans(found)) for found in tags), scheme)
     if odd:
         where = f"the first in line {groups[first[0]][0] + first[1].start}"
         logger.info(f"{path}: {odd} entities are not tagged as {scheme} has it ({where}); each ends where no tag continues it")
     groups = _leave_positions(path, groups)
     separator = " " if _are_words(groups) else ""
-    joined = (_join([token for token, _ in items], found, line, separator) for (line, items), found in zip(groups, spans))
-    return TaggedText(Sentences(joined), scheme)
+    return TaggedText(Sentences(_join(line, items, separator) for line, items in groups), scheme)
 
 
 def _leave_positions(path, groups):
@@ -220,11 +222,11 @@ def _leave_positions(path, groups):
     if left:
         logger.info(f"{path}: the number behind each character is its position in a word, which is no text; left out")
         return left
-    tokens = [token for _, items in groups for token, _ in items]
+    tokens = (token for _, items in groups for token, _ in items)
     num_ends = sum(len(token) > 1 and token[-1] in _DIGITS and token[0] not in _DIGITS for token in tokens)
-    if 2 * num_ends > len(tokens):
+    if 2 * num_ends > groups.num_items:
         logger.warning(
-            f"{path}: {num_ends} of {len(tokens)} tokens end with a digit, and it is taken for text; positions in words are left out "
+            f"{path}: {num_ends} of {groups.num_items} tokens end with a digit, and it is taken for text; positions in words are left out "
             "only where all tokens have one, counted from 0 in each word"
         )
     return groups
@@ -232,7 +234,7 @@ def _leave_positions(path, groups):
 
 def _take_positions(groups):
     """The groups without positions in words; None if they have none."""
-    stripped, total, num_wrong, num_inner = [], 0, 0, 0
+    stripped, num_wrong, num_inner = Groups(), 0, 0
     for line, items in groups:
         position, own = -1, []
         for token, tag in items:
@@ -245,19 +247,26 @@ def _take_positions(groups):
             position = int(number)
             num_inner += position > 0
             own.append((token.removesuffix(number), tag))
-        stripped.append((line, own))
-        total += len(own)
-    return stripped if num_inner and num_wrong <= total / _FEW_WRONG else None
+        stripped.append(line, own)
+    return stripped if num_inner and num_wrong <= groups.num_items / _FEW_WRONG else None
 
 
 def _are_words(groups):
     """Whether the lines have words: most tokens that are not wide have several characters."""
-    sizes = [len(token) > 1 for _, items in groups for token, _ in items if not _is_wide(token[0])]
-    return 2 * sum(sizes) > len(sizes)
+    num_long = num_short = 0
+    for _, items in groups:
+        for token, _ in items:
+            if len(token) > 1:
+                num_long += not _is_wide(token[0])
+            else:
+                num_short += not _is_wide(token[0])
+    return num_long > num_short
 
 
-def _join(tokens, spans, line, separator):
-    """The Sentence of tokens, with a separator between them except next to wide characters."""
+def _join(line, items, separator):
+    """The Sentence of tokens and their tags, with a separator between tokens except next to wide characters."""
+    tokens = [token for token, _ in items]
+    spans = find_spans([tag for _, tag in items])
     parts, starts, length = [], [], 0
     for token in tokens:
         if separator and parts and not _is_wide(parts[-1][-1]) and not _is_wide(token[0]):
