@@ -111,13 +111,13 @@ def test_a_long_context_is_refused_by_its_place(tmp_path):
     path = tmp_path / "a.json"
     paragraphs = [{"context": "a" * length, "qas": [{"id": str(length), "question": "b" * 5}]} for length in (10, 11)]
     path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
-    assert len(read_squad(path)) == len(read_squad(path, 11)) == 2
+    assert len(read_squad(path)) == len(read_squad(path, max_context_chars=11)) == 2
     raise_limit = "--max_context_chars raises this limit"
     with pytest.raises(ValueError, match=rf"paragraphs\[1\]: a context of 11 characters, more than 10; {raise_limit}"):
-        read_squad(path, 10)
+        read_squad(path, max_context_chars=10)
     path.write_text(json.dumps({"data": [{"paragraphs": [{"context": "a", "qas": [{"id": "1", "question": "b" * 5}]}]}]}))
     with pytest.raises(ValueError, match=rf"paragraphs\[0\].qas\[0\]: a question of 5 characters, more than 4; {raise_limit}"):
-        read_squad(path, 4)
+        read_squad(path, max_context_chars=4)
 
 
 def test_a_field_of_a_csv_may_be_long_whatever_another_library_has_set(tmp_path):
