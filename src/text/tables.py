@@ -137,8 +137,10 @@ def _split_fasttext(path, text):
 
 def _find_delimiter(text):
     """A tab for a CSV file whose lines have as many tabs each, but no common number of commas; else a comma."""
+    if "\t" not in text.lstrip().partition("\n")[0]:
+        return ","
     lines = [line for line in text.split("\n") if line.strip()]
-    if "\t" not in lines[0] or len({line.count("\t") for line in lines}) > 1:
+    if len({line.count("\t") for line in lines}) > 1:
         return ","
     return "\t" if "," not in lines[0] or len({line.count(",") for line in lines}) > 1 else ","
 

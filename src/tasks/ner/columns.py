@@ -43,27 +43,28 @@ def read_rows(path: Path | str, text: str) -> tuple[list[Parts], str]:
     """
     groups: list[tuple[int, list[tuple[str, str]]]] = []
     current: list[tuple[str, str]] = []
-    known: dict[str, tuple[str, ...]] = {}
+    known: dict[str, tuple[str, str] | None] = {}  # row -> token and tag; there are few different rows, a character and its tag
     first_lines: dict[str, int] = {}
     width = 0
     for line, row in enumerate(split_lines(path, text), 1):
-        columns = known.get(row)  # split rows; there are few different ones, a character and its tag
-        if columns is None:
+        if row not in known:
             try:
-                columns = known[row] = _split_row(row)
+                columns = _split_row(row)
                 width = width or len(columns)
                 if columns and len(columns) != width:
                     raise ValueError(_explain_width(row, len(columns), width))
             except ValueError as error:
                 raise ValueError(f"{path}:{line}: {error}{'' if groups else _OTHER_FORMS}") from None
+            known[row] = (columns[0], columns[-1]) if columns else None
             if columns:
                 first_lines.setdefault(columns[-1], line)
-        if not columns:
+        item = known[row]
+        if item is None:
             current = []
         else:
             if not current:
                 groups.append((line, current))
-            current.append((columns[0], columns[-1]))
+            current.append(item)
     if not groups:
         raise ValueError(f"{path}: no sentence")
     if width > 2:
