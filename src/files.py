@@ -61,10 +61,11 @@ def refuse_others(path: Path | str, head: bytes) -> None:
             raise ValueError(f"{path}: {what}")
 
 
-def refuse_pointer(path: Path | str, head: bytes) -> None:
-    """Raise a ValueError if a file that begins with these bytes is a Git LFS pointer."""
+def refuse_pointer(path: Path | str, head: bytes) -> bytes:
+    """The first bytes of a file, or all; a ValueError if it is a Git LFS pointer."""
     if head.startswith(LFS_POINTER):
         raise ValueError(f"{path}: {_POINTER}")
+    return head
 
 
 def read_bytes(path: Path | str) -> bytes | bytearray:
@@ -96,10 +97,9 @@ def read_json_object(path: Path | str) -> dict[str, Any]:
     if Path(path).exists() and not Path(path).is_file():
         raise ValueError(f"{path}: is no ordinary file; a JSON file is expected")
     try:
-        data = Path(path).read_bytes()
+        data = refuse_pointer(path, Path(path).read_bytes())
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file; it should be a JSON file") from None
-    refuse_pointer(path, data)
     try:
         raw = json.loads(data.decode())
     except (ValueError, RecursionError) as error:

@@ -111,9 +111,9 @@ def _is_squad(path, encoding):
         return False
     first = next((line for _, line in read_lines(path, encoding) if line.strip()), "")
     try:
-        found = json.loads(first)
+        found = json.loads(first.rstrip().removesuffix(","))
     except (ValueError, RecursionError):  # an object of several lines, or damaged
-        return not first.lstrip().startswith("[")
+        return first.lstrip().startswith("{")
     return isinstance(found, dict) and "data" in found
 
 

@@ -133,10 +133,9 @@ def _number_lines(path: Path | str) -> tuple[dict[str, int], list[str]]:
 
     Whitespace around a token is dropped, unless that would make two tokens equal.
     """
-    data = Path(path).read_bytes()
-    refuse_pointer(path, data)
     try:
-        lines = io.StringIO(data.decode("utf-8-sig"), newline=None).read().split("\n")
+        text = refuse_pointer(path, Path(path).read_bytes()).decode("utf-8-sig")
+        lines = io.StringIO(text, newline=None).read().split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a UTF-8 text file: {error.reason} at byte {error.start}") from None
     if lines[-1] == "":

@@ -86,8 +86,7 @@ def _find(path: Path, kind: str | None) -> Path:
 def _refuse_others(path: Path) -> None:
     """Raise a ValueError that says what to do about a file that holds no weights, or holds them in another form than its name says."""
     with open(path, "rb") as file:
-        head = file.read(HEAD_BYTES)
-    refuse_pointer(path, head)
+        head = refuse_pointer(path, file.read(HEAD_BYTES))
     if head.startswith(HDF5):
         raise ValueError(f"{path}: weights of Keras (HDF5), which are not read; {_INSTEAD}")
     if head.startswith(ZIP) and path.suffix == ".ckpt":

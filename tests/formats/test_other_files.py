@@ -1,6 +1,8 @@
 """Files that are not what their name says are named, with what to do; wrapped weights load."""
 
+import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from src.tasks.squad.file import read_squad
 from src.text.lines import read_lines
 from src.text.tables import read_rows
 
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n"
 READERS = [read_rows, read_squad, lambda path: list(read_lines(path))]
 
@@ -57,10 +60,10 @@ def test_weights_of_keras_and_of_lightning_are_named(tmp_path):
     for path in (tmp_path, tmp_path / "tf_model.h5"):
         with pytest.raises(ValueError, match="tf_model.h5: weights of Keras .HDF5., which are not read; give Google's"):
             weights.read(path)
-    with zipfile.ZipFile(tmp_path / "epoch=1.ckpt", "w") as archive:
-        archive.writestr("archive/data.pkl", b"")
+    shutil.copy(GOLDEN / "torch/under_state_dict.pt", tmp_path / "epoch=1.ckpt")
     with pytest.raises(ValueError, match="epoch=1.ckpt: a checkpoint of PyTorch, such as Lightning's: rename it to epoch=1.pt"):
         weights.read(tmp_path / "epoch=1.ckpt")
+    assert weights.read((tmp_path / "epoch=1.ckpt").rename(tmp_path / "epoch=1.pt")).arrays
     with zipfile.ZipFile(tmp_path / "folder.bin", "w") as archive:
         archive.writestr("model/vocab.txt", b"")
     with pytest.raises(ValueError, match="no data.pkl in the archive, .*unpack other archives"):

@@ -47,24 +47,25 @@ def read_rows(path: Path | str, text: str) -> tuple[Iterator[Parts], str]:
     groups: Groups[tuple[str, str]] = Groups()
     start = 0
     current: list[tuple[str, str]] = []
-    known: dict[str, tuple[str, ...]] = {}
+    known: dict[str, tuple[str, str] | None] = {}  # row -> token and tag; there are few different rows, a character and its tag
     first_lines: dict[str, int] = {}
     width = 0
     for line, row in enumerate(split_lines(path, text), 1):
-        columns = known.get(row)  # split rows; there are few different ones, a character and its tag
-        if columns is None:
+        if row not in known:
             try:
-                columns = known[row] = _split_row(row)
+                columns = _split_row(row)
                 width = width or len(columns)
                 if columns and len(columns) != width:
                     raise ValueError(_explain_width(row, len(columns), width))
             except ValueError as error:
                 raise ValueError(f"{path}:{line}: {error}{'' if groups or current else _OTHER_FORMS}") from None
+            known[row] = (columns[0], columns[-1]) if columns else None
             if columns:
                 first_lines.setdefault(columns[-1], line)
-        if columns:
+        item = known[row]
+        if item is not None:
             start = start if current else line
-            current.append((columns[0], columns[-1]))
+            current.append(item)
         elif current:
             groups.append(start, current)
             current = []
