@@ -6,7 +6,7 @@ Reads the input of `python -m src.build_records`. The same text and flags give t
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer, models, trainers
@@ -17,7 +17,7 @@ from src.config import loader
 from src.files import write_text
 from src.log import logger
 from src.tasks.pretrain.corpus.options import VocabularyOptions
-from src.tasks.pretrain.corpus.text import find_files, read_corpus
+from src.tasks.pretrain.corpus.text import MAX_CHARS, find_files, iterate_sentences, read_corpus
 from src.tasks.pretrain.corpus.tokens import cut_lines
 from src.text.tokenization import CLS, MASK, PAD, SEP, UNKNOWN, make_normalizer
 
@@ -31,11 +31,12 @@ def train(
     lower_case: bool = True,
     min_frequency: int = 2,
     input_format: str | None = None,
+    encoding: str | None = None,
 ) -> list[str]:
     """Train a vocabulary: the tokens in the order of their ids, which are special tokens, letters, and pieces in the order of merging.
 
     Args:
-        paths, input_format: see `read_corpus`.
+        paths, input_format, encoding: see `read_corpus`.
         vocab_size: largest number of tokens. The most frequent letters are kept if not all fit.
         min_frequency: lowest frequency of a letter, and of a pair of pieces to be merged.
 
@@ -44,7 +45,7 @@ def train(
     """
     pipeline = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
     pipeline.normalizer, pipeline.pre_tokenizer = make_normalizer(lower_case), BertPreTokenizer()
-    letters = _count_letters(read_corpus(paths, input_format), pipeline)
+    letters = _count_letters(_read(paths, input_format, encoding), pipeline)
     ranked = sorted((letter for letter in letters if letters[letter] >= min_frequency), key=lambda letter: (-letters[letter], letter))
     kept = sorted(ranked[: vocab_size - len(_SPECIAL)], key=lambda letter: (letter.startswith("##"), letter))
     if not kept:
@@ -53,9 +54,18 @@ def train(
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=_SPECIAL + kept, limit_alphabet=0, show_progress=False
     )
-    pipeline.train_from_iterator(read_corpus(paths, input_format), trainer)
+    pipeline.train_from_iterator(_read(paths, input_format, encoding), trainer)
     vocabulary = pipeline.get_vocab()
     return sorted(vocabulary, key=vocabulary.__getitem__)
+
+
+def _read(paths: Sequence[Path | str], input_format: str | None, encoding: str | None) -> Iterator[str]:
+    """The lines of the text; a long one as its sentences, because the library needs about 100 bytes for each character of a text."""
+    for line in read_corpus(paths, input_format, encoding):
+        if len(line) > MAX_CHARS:
+            yield from iterate_sentences(line)
+        else:
+            yield line
 
 
 def _count_letters(corpus: Iterable[str], pipeline: Tokenizer) -> Counter[str]:
@@ -74,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
     options = loader.load(VocabularyOptions, argv)
     with cli.bad_input_exits():
         paths = find_files(options.input_file)
-        tokens = train(paths, options.vocab_size, options.do_lower_case, options.min_frequency, options.input_format)
+        tokens = train(paths, options.vocab_size, options.do_lower_case, options.min_frequency, options.input_format, options.encoding)
         write_text(options.vocab_file, "\n".join(tokens) + "\n")
     logger.info(f"{options.vocab_file} tokens={len(tokens)}")
 

@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,9 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter, **options})
 
     def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message}; see `{self.prog} --help`")
+        flag = re.match(r"argument (--[^\s/]+)[^:]*: expected one argument", message)
+        hint = f"; a value that begins with - follows a =, as in {flag[1]}=--name" if flag else ""
+        raise ValueError(f"{message}{hint}; see `{self.prog} --help`")
 
 
 class Output:

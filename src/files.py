@@ -6,18 +6,35 @@ Therefore the content is flushed before the rename, and the folder after it.
 
 import errno
 import fcntl
+import glob
 import gzip
 import json
 import os
+import re
 import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 GZIP = b"\x1f\x8b"  # the first bytes of a gzip file
+ZIP = b"PK\x03\x04"
+LFS_POINTER = b"version https://git-lfs.github.com/"
+HDF5 = b"\x89HDF\r\n\x1a\n"
+_POINTER = "a Git LFS pointer, which stands for a file that was not downloaded: `git lfs pull` in its repository fetches it"
+_OTHERS = {  # the first bytes of files that are no text -> what they are, and what to do
+    LFS_POINTER: _POINTER,
+    ZIP: "a zip archive, as .xlsx and .docx files are too: unpack it, or save the table as CSV, UTF-8",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "a file of Excel or Word (.xls, .doc): save it as CSV or text, UTF-8",
+    HDF5: "an HDF5 file (.h5), which is not read: save its content as text",
+    b"PAR1": "a Parquet file, which is not read: save it as CSV or JSON lines",
+    b"%PDF-": "a PDF file, which is not read: save its text",
+}
+HEAD_BYTES = max(map(len, _OTHERS))  # bytes that tell these kinds of files apart
+_PIECE = 1 << 20  # bytes
+_text_limit = 1 << 30
 
 
 def cache_folder() -> Path:
@@ -25,20 +42,54 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bert-mindspore"
 
 
-def read_bytes(path: Path | str) -> bytes:
-    """The content of a file, plain or gzip, which is recognised by its first bytes.
+def text_limit(size: int | None = None) -> int:
+    """The largest text in bytes that readers hold at once: an unpacked .gz file, or a line of a corpus.
+
+    Args:
+        size: the limit from now on; like `csv.field_size_limit`, it is one for the whole process.
+    """
+    global _text_limit
+    if size is not None:
+        _text_limit = size
+    return _text_limit
+
+
+def refuse_others(path: Path | str, head: bytes) -> None:
+    """Raise a ValueError that names the kind of a file, and what to do, if its first bytes are not those of a text file."""
+    for start, what in _OTHERS.items():
+        if head.startswith(start):
+            raise ValueError(f"{path}: {what}")
+
+
+def refuse_pointer(path: Path | str, head: bytes) -> bytes:
+    """The first bytes of a file, or all; a ValueError if it is a Git LFS pointer."""
+    if head.startswith(LFS_POINTER):
+        raise ValueError(f"{path}: {_POINTER}")
+    return head
+
+
+def read_bytes(path: Path | str) -> bytes | bytearray:
+    """The content of a file of text, plain or gzip, which is recognised by its first bytes.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: damaged gzip.
+        ValueError: damaged gzip, it unpacks to more than `text_limit`, or a file of another kind.
     """
-    data = Path(path).read_bytes()
-    if data[: len(GZIP)] != GZIP:
+    with open(path, "rb") as file:
+        head = file.peek(HEAD_BYTES)
+        refuse_others(path, head)
+        if not head.startswith(GZIP):
+            return file.read()
+        data = bytearray()
+        try:
+            with gzip.open(file) as unpacked:
+                while piece := unpacked.read(_PIECE):
+                    data += piece
+                    if len(data) > _text_limit:
+                        raise ValueError(f"{path}: unpacks to more than {_text_limit >> 20} MB; --max_text_mb raises this limit")
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise ValueError(f"{path}: damaged gzip file: {error}") from None
         return data
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path}: damaged gzip file: {error}") from None
 
 
 def read_json_object(path: Path | str) -> dict[str, Any]:
@@ -46,9 +97,11 @@ def read_json_object(path: Path | str) -> dict[str, Any]:
     if Path(path).exists() and not Path(path).is_file():
         raise ValueError(f"{path}: is no ordinary file; a JSON file is expected")
     try:
-        raw = json.loads(Path(path).read_text(encoding="utf-8"))
+        data = refuse_pointer(path, Path(path).read_bytes())
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file; it should be a JSON file") from None
+    try:
+        raw = json.loads(data.decode())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a JSON file: {error}") from None
     if not isinstance(raw, dict):
@@ -135,6 +188,8 @@ def _make_folders(folder):
 def locked(folder: Path | str, wait: bool = True) -> Iterator[None]:
     """Hold a lock on a folder, against processes on this host and on others that share the folder.
 
+    What `written_whole` left there when its process was killed is removed first.
+
     Args:
         folder: made if absent.
         wait: whether to wait for a process that holds the lock.
@@ -144,16 +199,46 @@ def locked(folder: Path | str, wait: bool = True) -> Iterator[None]:
     """
     _make_folders(Path(folder))
     with open(Path(folder) / ".lock", "a") as file:  # a folder itself cannot be locked on NFS
-        _lock(file, wait)
+        if _lock(file, wait):
+            _clear_unfinished(Path(folder))
         yield
 
 
 def _lock(file, wait):
+    """Lock an open file; returns False where the file system has no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):  # the file system has no locks
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
             raise
+        return False
+    return True
+
+
+_TEMPORARY = re.compile(r"\..+\.\d+(\.[^.]+)?")  # the names that `written_whole` gives to unfinished files and folders
+
+
+def _clear_unfinished(folder):
+    for path in folder.iterdir():
+        if _TEMPORARY.fullmatch(path.name):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+@contextmanager
+def work_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, which is removed after the block; those that killed processes left are removed first."""
+    for lock in path.parent.glob(f".{glob.escape(path.name)}.*/lock"):
+        with suppress(OSError), open(lock, "r+") as file:  # BlockingIOError: its process still runs
+            if _lock(file, wait=False):
+                shutil.rmtree(lock.parent)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder, open(Path(folder, "lock"), "w") as file:
+        _lock(file, wait=False)
+        inner = Path(folder, "files")
+        inner.mkdir()
+        yield inner
 
 
 HIDDEN = ".bert-mindspore."  # prefix of temporary names while a folder is filled
@@ -205,7 +290,7 @@ def _locked_alone(folder):
                 if (left := left - 1) == 0:
                     raise
             else:
-                if not _is_gone(path, file):
+                if not is_gone(path, file):
                     break
         try:
             yield
@@ -213,10 +298,10 @@ def _locked_alone(folder):
             path.unlink(missing_ok=True)
 
 
-def _is_gone(path, file):
+def is_gone(path: Path | str, file: IO[Any]) -> bool:
     """Whether an open file is no longer the one at this path."""
     try:
-        return not os.path.samestat(os.fstat(file.fileno()), path.stat())
+        return not os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except FileNotFoundError:
         return True
 

@@ -14,18 +14,18 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import argparse
-import tempfile
+from array import array
 from collections import Counter
 
 import numpy as np
 
 from src import cli, signals
 from src.config import loader
-from src.files import make_folder, move_whole
+from src.files import make_folder, move_whole, work_folder
 from src.log import logger
 from src.records.writers import open_writer, pack
 from src.tasks.ner.preprocess_options import PreprocessingOptions
-from src.tasks.ner.rows import encode_sentences
+from src.tasks.ner.rows import EncodingReport, encode_rows
 from src.tasks.ner.tagged_text import read_tagged
 from src.tasks.ner.tags import make_tag_set, read_label_file
 from src.text.tokenization import Tokenizer
@@ -42,18 +42,20 @@ def preprocess(options: PreprocessingOptions) -> None:
     """
     tag_set, tokenizer = make_tag_set(read_label_file(options.label2id)), Tokenizer(options.vocab_file, options.do_lower_case)
     tokenizer.log_casing()
-    sentences = _choose(options, read_tagged(options.data_dir, options.class_filter).labelled_sentences(options.data_dir))
-    found, report = encode_sentences(sentences, tokenizer, tag_set, options.max_seq_len, windows=False, path=options.data_dir)
+    tagged = read_tagged(options.data_dir, options.class_filter, options.encoding)
+    sentences = _choose(options, tagged.labelled_sentences(options.data_dir))
+    report = EncodingReport()
+    found = list(map(_lay_out, encode_rows(sentences, tokenizer, tag_set, options.max_seq_len, False, report, options.data_dir)))
     for line in report.describe(options.data_dir, sentences):
         logger.info(line)
-    rows = [row for row in map(_lay_out, found) if row]
+    rows = [row for row in found if row]
     if len(rows) < len(found):
         logger.info(f"{options.data_dir}: {len(found) - len(rows)} sentences left out: the entity that they begin with is cut")
     if not rows:
         raise ValueError(f"{options.data_dir}: no row is left; max_seq_len={options.max_seq_len} is too short")
     description = tokenizer.record_description | {"max_seq_len": options.max_seq_len, "labels": tag_set.labels}
     _write(Path(options.save_path), rows, options.max_seq_len, description)
-    counts = Counter(span.type for _, labels in rows for span in tag_set.find_spans(labels[1:-1]))
+    counts = Counter(span.type for _, labels in rows for span in tag_set.find_spans(labels[1:-1].tolist()))
     types = " ".join(f"{entity_type}={counts[entity_type]}" for entity_type in tag_set.types)
     logger.info(f"{options.save_path} rows={len(rows)} entities={counts.total()} {types}")
 
@@ -73,20 +75,20 @@ def _lay_out(row):
     while labels and labels[-1] < 0:
         labels.pop()
     ids = [*row["input_ids"][: len(labels) + 1], row["input_ids"][-1]]
-    return (ids, [0, *labels, 0]) if labels else ()
+    return (array("i", ids), array("i", [0, *labels, 0])) if labels else ()
 
 
 def _write(path, rows, length, description):
     """Write the MindRecord and its index whole, by moving them from a temporary folder."""
     make_folder(path.parent)
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            temporary = Path(folder, path.name)
+        with work_folder(path) as folder:
+            temporary = folder / path.name
             writer = open_writer("mindrecord", temporary, dict.fromkeys(_COLUMNS, ("int32", length)), len(rows), 1, description)
             for first in range(0, len(rows), _ROWS_AT_ONCE):
                 writer.write(pack("mindrecord", _make_columns(rows[first : first + _ROWS_AT_ONCE], length)))
             writer.close()
-            move_whole(sorted(Path(folder).iterdir()), path.parent)
+            move_whole(sorted(folder.iterdir()), path.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from src.files import flush
+from src.files import flush, is_gone, make_folder
 from src.ranks import find_rank
 
 
@@ -68,7 +68,7 @@ class RunLog:
     """The append-only log.jsonl of a run; each record is one line, written immediately.
 
     Args:
-        path: the file, in an existing folder; None writes nothing (ranks other than 0).
+        path: the file, whose folder is made; None writes nothing (ranks other than 0).
         keep: whether to continue an existing file (resume), without a half-written last line, or to start a new one.
     """
 
@@ -78,7 +78,7 @@ class RunLog:
         if path is not None:
             if keep and Path(path).is_file():
                 _cut_half_line(path)
-            self._file = Path(path).open("a" if keep else "w", encoding="utf-8", buffering=1)  # noqa: SIM115 (closed by close)
+            self._file = _open(path, keep)
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append a record; an OSError names the path."""
@@ -89,14 +89,24 @@ class RunLog:
                 raise OSError(error.errno, error.strerror, str(self._path)) from error
 
     def flush(self) -> None:
-        """Wait until all records are on the disk."""
-        if self._path is not None:
+        """Wait until all records are on the disk; a file that was removed is begun anew."""
+        if self._path is not None and self._file is not None:
+            if is_gone(self._path, self._file):
+                logger.warning(f"{self._path}: removed during the run; a new one is begun")
+                self._file.close()
+                self._file = _open(self._path, keep=False)
             flush(self._path)
             flush(Path(self._path).parent)
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def _open(path: Path | str, keep: bool) -> TextIO:
+    if not Path(path).parent.is_dir():  # removed during the run
+        make_folder(Path(path).parent)
+    return open(path, "a" if keep else "w", encoding="utf-8", buffering=1)
 
 
 def _cut_half_line(path):

@@ -3,9 +3,9 @@
     python -m src.predict --bundle cola_bundle --input sentences.txt --output predictions.jsonl --top_k 2
     python -m src.predict --server http://127.0.0.1:8000/v1/models/cola --input sentences.txt --output predictions.jsonl
 
-The file, plain or .gz, has one instance per line. In a .jsonl file that is JSON, as a client would send it, and blank lines are skipped;
-in any other it is a text, followed by a tab and a second text if the model takes pairs. Questions may also be in SQuAD's format (.json);
-their answers then have the question's id.
+The file, plain or .gz, has one instance per line. In a .jsonl or .json file that is JSON, as a client would send it, and blank lines are
+skipped; or the file is one array of instances. In any other it is a text, followed by a tab and a second text if the model takes pairs.
+Questions may also be in SQuAD's format (.json); their answers then have the question's id.
 """
 
 import json
@@ -16,11 +16,12 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from src import signals
+from src import encodings, signals
 from src.cli import Parser, bad_input_exits
-from src.files import GZIP, written_whole
+from src.files import GZIP, text_limit, written_whole
 from src.log import logger, progress
-from src.tasks.squad.file import read_squad
+from src.tasks.squad.file import MAX_CONTEXT_CHARS, read_squad
+from src.text.json_rows import parse_values
 from src.text.lines import read_lines
 
 _SECONDS = 120  # time limit of a call to a server
@@ -39,14 +40,18 @@ def main(argv: list[str] | None = None) -> None:
         path.stat()  # an absent file is named before a model is opened
         _check_output(Path(options.output), path)
         predict, takes_pairs = _open_server(options.server) if options.server else _open_bundle(options.bundle, options.graph)
-        instances, ids = _read_questions(path) if _is_squad(path) else (read_instances(path, takes_pairs), None)
+        text_limit(options.max_text_mb << 20)
+        encoding = encodings.check_encoding(options.encoding)
+        instances, ids = read_instances(path, takes_pairs, encoding), None
+        if _is_squad(path, encoding):
+            instances, ids = _read_questions(path, encoding, options.max_context_chars)
         first = list(islice(instances, options.batch_size))
         if not first:
             raise ValueError(f"{path}: no instance in it")
         with written_whole(options.output) as temporary, open(temporary, "w", encoding="utf-8") as file:
             bar = progress(unit="rows")
             if not bar.disable:
-                bar.total = len(ids) if ids else count_instances(path)
+                bar.total = len(ids) if ids else count_instances(path, encoding)
             for batch in chain([first], iter(lambda: list(islice(instances, options.batch_size)), [])):
                 for number, result in enumerate(_ask(predict, batch, options.top_k, path, count, ids)):
                     result = {"id": ids[count + number], **result} if ids else result
@@ -67,6 +72,12 @@ def _parse(argv):
     parser.add_argument("--output", required=True, metavar="FILE", help="JSON lines")
     parser.add_argument("--top_k", type=int, metavar="K", help="number of classes or answers to report, the most probable first")
     parser.add_argument("--graph", choices=("onnx", "int8", "mindir"), help="which of the bundle's graphs to run; default: its first")
+    parser.add_argument(
+        "--max_text_mb", type=int, default=1024, metavar="N", help="largest size that a .gz file may unpack to [%(default)s]"
+    )
+    chars_help = "maximum length of a question's text in characters [%(default)s]"
+    parser.add_argument("--max_context_chars", type=int, default=MAX_CONTEXT_CHARS, metavar="N", help=chars_help)
+    parser.add_argument("--encoding", metavar="NAME", help=encodings.HELP)
     parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="instances per call [%(default)s]")
     options = parser.parse_args(argv)
     for name in ("bundle", "server", "input", "output"):
@@ -76,8 +87,9 @@ def _parse(argv):
         raise ValueError("--graph is for --bundle; a server has chosen its own")
     if not 1 <= options.batch_size <= _MAX_BATCH:
         raise ValueError(f"--batch_size must be 1 to {_MAX_BATCH}")
-    if options.top_k is not None and options.top_k < 1:
-        raise ValueError("--top_k must be 1 or more")
+    for name in ("top_k", "max_text_mb", "max_context_chars"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise ValueError(f"--{name} must be 1 or more")
     return options
 
 
@@ -89,52 +101,63 @@ def _check_output(output, path):
         raise ValueError(f"--output {output}: is the input; give another file")
 
 
-def _is_squad(path):
-    return path.name.removesuffix(".gz").endswith(".json")
+def _is_json(path, *endings):
+    return path.name.removesuffix(".gz").lower().endswith(endings)
 
 
-def _read_questions(path):
+def _is_squad(path, encoding):
+    """Whether a .json file has SQuAD's form, one object with "data", and not an instance a line or an array of them."""
+    if not _is_json(path, ".json"):
+        return False
+    first = next((line for _, line in read_lines(path, encoding) if line.strip()), "")
+    try:
+        found = json.loads(first.rstrip().removesuffix(","))
+    except (ValueError, RecursionError):  # an object of several lines, or damaged
+        return first.lstrip().startswith("{")
+    return isinstance(found, dict) and "data" in found
+
+
+def _read_questions(path, encoding, max_context_chars):
     """The instances of a file in SQuAD's format, and the ids of its questions."""
-    questions = read_squad(path)
+    questions = read_squad(path, encoding, max_context_chars)
     return ({"question": each.text or "", "context": each.context or ""} for each in questions), [each.id for each in questions]
 
 
-def read_instances(path: Path, takes_pairs: bool) -> Iterator[Any]:
-    """The instance in each line of a file; blank lines of .jsonl are skipped.
+def read_instances(path: Path, takes_pairs: bool, encoding: str | None = None) -> Iterator[Any]:
+    """The instance in each line of a file, or each element of a JSON array; blank lines of JSON are skipped.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not JSON, or not UTF-8; with the line.
+        ValueError: not JSON, or in another encoding; with the line.
     """
-    is_json = path.name.removesuffix(".gz").endswith(".jsonl")
-    for number, line in read_lines(path):
-        if is_json:
-            if line.strip():
-                yield _parse_json(path, number, line)
-        elif takes_pairs and "\t" in line:
+    if _is_json(path, ".jsonl", ".json"):
+        for number, _, instance in parse_values(path, read_lines(path, encoding)):
+            _check_instance(path, number, instance)
+            yield instance
+        return
+    for _, line in read_lines(path, encoding):
+        if takes_pairs and "\t" in line:
             first, second = line.split("\t", 1)
             yield {"text_a": first, "text_b": second}
         else:
             yield line
 
 
-def _parse_json(path, number, line):
+def _check_instance(path, number, instance):
     try:
-        instance = json.loads(line)
         json.dumps(instance, ensure_ascii=False, allow_nan=False).encode()  # raises on NaN or a lone surrogate, which no request can hold
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}:{number}: not JSON: {error}") from None
-    return instance
 
 
-def count_instances(path: Path) -> int | None:
-    """The number of instances in a file of lines; None if it is compressed, or a pipe, which can be read only once."""
-    if not path.is_file():
+def count_instances(path: Path, encoding: str | None = None) -> int | None:
+    """The number of instances in a file of lines; None if it is compressed, a pipe, which can be read only once, or may be an array."""
+    if not path.is_file() or _is_json(path, ".json"):
         return None
     with open(path, "rb") as file:
         if file.read(len(GZIP)) == GZIP:
             return None
-    return sum(1 for _, line in read_lines(path) if path.suffix != ".jsonl" or line.strip())
+    return sum(1 for _, line in read_lines(path, encoding) if path.suffix != ".jsonl" or line.strip())
 
 
 def _ask(predict, batch, top_k, path, done, ids):

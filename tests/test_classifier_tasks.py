@@ -12,6 +12,9 @@ from conftest import NO_DROPOUT, ROOT, TINY, WORDS
 from mindspore.mindrecord import FileWriter
 
 import run_classifier
+from src.config import loader
+from src.tasks.classifier import task
+from src.tasks.classifier.options import ClassifierOptions
 
 
 def results(folder):
@@ -144,6 +147,8 @@ def test_regression_predicts_scores(job, tmp_path, capsys):
         rows = list(csv.DictReader(file))
     scores = np.loadtxt(tmp_path / "out/test_results.tsv")
     assert scores.shape == (21,)
+    submitted = np.loadtxt(tmp_path / "out/STS-B.tsv", skiprows=1)
+    np.testing.assert_allclose(submitted, np.stack([np.arange(21), scores.clip(0, 5)], 1), rtol=1e-5)
     np.testing.assert_allclose([float(row["predicted_label"]) for row in rows], scores, rtol=1e-5)
     truth = [float(line.split("\t")[4]) for line in (folder / "sts-dev.csv").read_text(encoding="utf-8").splitlines()]
     assert found["eval_loss"] == pytest.approx(np.mean((scores - truth) ** 2), rel=1e-5)
@@ -152,6 +157,46 @@ def test_regression_predicts_scores(job, tmp_path, capsys):
     alone = dict.fromkeys(("do_train", "bert_config_file", "vocab_file_path", "task_name", "bucket_list"))
     run_classifier.main(job(**alone, **files, do_eval="true"))
     assert results(tmp_path / "out")["eval_loss"] == pytest.approx(found["eval_loss"], rel=1e-5)
+
+
+def prepared(flags):
+    return task.prepare(loader.load(ClassifierOptions, flags))
+
+
+def test_data_in_another_encoding_give_the_same_rows_and_other_keys(job, tmp_path):
+    for name in ("train.tsv", "dev.tsv"):
+        text = (tmp_path / name).read_text(encoding="utf-8").replace("good", "不错")
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        (tmp_path / f"other-{name}").write_text(text, encoding="gb18030")
+    first = prepared(job(do_eval="true")).records
+    others = {"train_data_file_path": tmp_path / "other-train.tsv", "eval_data_file_path": tmp_path / "other-dev.tsv"}
+    found = prepared(job(do_eval="true", encoding="gbk", **others)).records
+    for split in ("train", "eval"):
+        assert np.array_equal(first[split].tokens["input_ids"], found[split].tokens["input_ids"])
+    assert len(list((tmp_path / "out/cache").glob("train-*"))) == 2
+
+
+def test_a_header_of_the_training_file_counts_for_the_others(job, tmp_path, capsys):
+    first = prepared(job(do_eval="true")).records["eval"]
+    header, rows = (tmp_path / "dev.tsv").read_text(encoding="utf-8").split("\n", 1)
+    (tmp_path / "dev.tsv").write_text(rows, encoding="utf-8")
+    for flags in (job(do_eval="true"), job(do_train=None, do_eval="true", labels="negative,positive", load_pretrain_checkpoint_path=None)):
+        if "--do_train" not in flags:
+            (tmp_path / "out/ckpt").mkdir()
+        found = prepared(flags).records["eval"]
+        assert np.array_equal(first.tokens["input_ids"], found.tokens["input_ids"])
+        assert np.array_equal(first.rows["label_ids"], found.rows["label_ids"])
+    (tmp_path / "train.tsv").unlink()
+    assert f"{tmp_path}/dev.tsv:1: no column 'text'" in refused(capsys, job(do_train=None, do_eval="true"))
+
+
+def test_labels_may_be_a_file(job, tmp_path, capsys):
+    (tmp_path / "labels.json").write_text('{"label2id": {"positive": 0, "negative": 1, "mixed": 2}}')
+    flags = {"label2id_file_path": tmp_path / "labels.json"}
+    config = prepared(job(**flags)).config
+    assert (config.labels, config.num_class) == (("positive", "negative", "mixed"), 3)
+    assert "labels.json: positive, negative, mixed; given, or of the weights, are a, b" in refused(capsys, job(**flags, labels="a,b"))
+    assert "label2id_file_path: a regression has no classes" in refused(capsys, job(**flags, num_class=1))
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 from src import files
-from src.files import HIDDEN, hidden_folder, write_text, written_whole
+from src.files import HIDDEN, hidden_folder, locked, work_folder, write_text, written_whole
 
 
 def test_file_appears_whole_and_alone(tmp_path):
@@ -96,6 +96,40 @@ while time.time() < end:
     processes = [subprocess.Popen([sys.executable, "-c", code, tmp_path], cwd=ROOT, stderr=subprocess.PIPE) for _ in range(3)]
     assert [process.communicate()[1].decode() for process in processes] == [""] * 3
     assert not [path for path in tmp_path.rglob("*") if path != tmp_path / "made"]
+
+
+def test_what_a_killed_process_left_unfinished_is_removed_under_the_lock(tmp_path):
+    code = """
+import os, pathlib, signal, sys
+from src.files import locked, written_whole
+folder = pathlib.Path(sys.argv[1])
+with locked(folder), written_whole(folder / "ner-1_10.ckpt") as file, written_whole(folder / "rows") as rows:
+    file.write_text("half")
+    rows.mkdir()
+    (rows / "half").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT).returncode == -9
+    assert len(os.listdir(tmp_path)) == 3
+    others = [".hidden", ".hidden.txt", "1.ckpt", "a.1.ckpt", f"{HIDDEN}lock"]
+    for name in others:
+        (tmp_path / name).touch()
+    with locked(tmp_path):
+        assert sorted(os.listdir(tmp_path)) == sorted([".lock", *others])
+
+
+def test_a_work_folder_is_removed_even_after_its_process_was_killed(tmp_path):
+    target = tmp_path / "a.mindrecord"
+    with work_folder(target) as mine:
+        (mine / "part").write_text("x")
+        (tmp_path / ".a.mindrecord.killed" / "files").mkdir(parents=True)
+        (tmp_path / ".a.mindrecord.killed" / "lock").touch()
+        (tmp_path / ".a.mindrecord.of a user").mkdir()
+        (tmp_path / ".b.mindrecord.killed").mkdir()
+        with work_folder(target) as other:
+            assert other != mine and (mine / "part").is_file()
+            assert not (tmp_path / ".a.mindrecord.killed").exists()
+    assert sorted(os.listdir(tmp_path)) == [".a.mindrecord.of a user", ".b.mindrecord.killed"]
 
 
 def test_folder_replaces_a_folder(tmp_path):

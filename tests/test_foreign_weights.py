@@ -247,6 +247,12 @@ def test_parts_of_a_tensorflow_checkpoint_are_refused_by_name(pretrained, job, t
         assert "no weights in this folder" in refusal(capsys, run_classifier, job(init_checkpoint=tmp_path / "empty", **changes))
 
 
+def test_weights_of_another_kind_are_told_by_what_they_have(job, tmp_path, capsys):
+    save_file({"transformer.wte.weight": np.zeros((90, 16), np.float32)}, tmp_path / "model.safetensors", {"format": "pt"})
+    line = refusal(capsys, run_classifier, job(init_checkpoint=tmp_path / "model.safetensors"))
+    assert " missing; it has transformer.wte.weight" in line and "is of another network: bert." in line
+
+
 def test_a_pretrained_network_is_no_classifier(pretrained, job, capsys):
     line = refusal(capsys, run_classifier, job(do_train=None, do_eval="true", init_checkpoint=pretrained.prefix, **BESIDE))
     assert line.endswith("head.dense.bias, head.dense.weight missing; it is pretrained and has no head: --do_train true trains one")

@@ -19,12 +19,13 @@ LEVELS = {
     **dict.fromkeys(("config", "text"), 4),
     "formats": 5,
     **dict.fromkeys(("log", "signals", "framework"), 6),
-    **dict.fromkeys(("cli", "files", "ranks"), 7),
+    **dict.fromkeys(("cli", "encodings", "files", "ranks"), 7),
 }
 WITHOUT_MINDSPORE = [
     "cli",
     "config",
     "log",
+    "encodings",
     "files",
     "signals",
     "ranks",

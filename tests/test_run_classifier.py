@@ -32,6 +32,26 @@ def fails(capsys, argv):
     return lines[0]
 
 
+def test_an_output_folder_that_is_removed_during_the_training_is_made_again(job, tmp_path, monkeypatch, capsys):
+    out, flush, removed = tmp_path / "out", loop.RunLog.flush, []
+
+    def remove_first(run_log):
+        if not removed:
+            removed.append(sorted(path.name for path in out.iterdir()))
+            shutil.rmtree(out)
+        flush(run_log)
+
+    monkeypatch.setattr(loop.RunLog, "flush", remove_first)
+    run_classifier.main(job(do_eval="true", train_steps=2, epoch_num=None, save_checkpoint_steps=1))
+    assert {"cache", "ckpt", "config.yaml", "label_map.json", "log.jsonl"} <= set(removed[0])
+    assert {"ckpt", "config.yaml", "label_map.json", "log.jsonl", "eval_results.json"} <= {path.name for path in out.iterdir()}
+    assert {"config.json", "vocab.txt", "classifier-1_2.ckpt"} <= {path.name for path in (out / "ckpt").iterdir()}
+    assert f"{out}/log.jsonl: removed during the run; a new one is begun" in capsys.readouterr().out
+    results = json.loads((out / "eval_results.json").read_text(encoding="utf-8"))
+    run_classifier.main(job(do_train="false", do_eval="true", vocab_file_path=None, bert_config_file=None))
+    assert json.loads((out / "eval_results.json").read_text(encoding="utf-8")) == results
+
+
 def read_losses(folder):
     records = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     return {record["step"]: record["loss"] for record in records if "step" in record}

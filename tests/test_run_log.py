@@ -1,5 +1,6 @@
 import errno
 import json
+import shutil
 
 import pytest
 from power_cut import Disk
@@ -41,6 +42,18 @@ def test_a_full_disk_is_told_with_the_file():
     with pytest.raises(OSError) as full:
         RunLog("/dev/full").write({"step": 1})
     assert full.value.errno == errno.ENOSPC and full.value.filename == "/dev/full"
+
+
+def test_a_log_that_was_removed_is_begun_anew(tmp_path, capsys):
+    path = tmp_path / "run" / "log.jsonl"
+    log = RunLog(path)
+    log.write({"step": 1})
+    shutil.rmtree(tmp_path / "run")
+    log.flush()
+    log.write({"step": 2})
+    log.close()
+    assert path.read_text() == '{"step": 2}\n'
+    assert capsys.readouterr().out == f"{path}: removed during the run; a new one is begun\n"
 
 
 def test_records_outlast_a_power_cut_once_flushed(tmp_path, monkeypatch):

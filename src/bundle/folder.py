@@ -15,6 +15,7 @@ from src.config import loader
 from src.config.model import ModelConfig, describe_weights, refuse_several_labels
 from src.files import HIDDEN, read_json_object, write_text
 from src.formats import tokenizer_files
+from src.formats.onnx_file import find_external_files
 from src.tasks.task import TASKS
 
 NAME = "bundle.json"
@@ -114,6 +115,9 @@ def read(folder: Path | str) -> Description:
             raise FileNotFoundError(f"{folder / file}: absent; {NAME} names it")
         if _digest(folder / file) != digests[file]:
             raise ValueError(f"{folder / file}: is not the file that {NAME} was written for: its sha256 differs")
+    for file in {file for kind, file in graphs.items() if kind != "mindir"}:
+        if others := sorted(find_external_files(folder / file) - set(digests)):
+            raise ValueError(f"{folder / file}: takes weights from {others[0][:200]}, which {NAME} does not list")
     if not {"config.json", "vocab.txt"} <= set(digests):
         raise ValueError(f"{path}: config.json and vocab.txt belong to a bundle")
     if casing.name in digests and type(read_json_object(casing).get("do_lower_case")) is not bool:

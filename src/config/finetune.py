@@ -6,11 +6,13 @@ from typing import Any, ClassVar
 
 from easydict import EasyDict
 
+from src import encodings
 from src.config.coercion import coerce
 from src.config.fields import setting
-from src.config.model import describe_weights, refuse_several_labels
+from src.config.model import ModelConfig, describe_weights, find_vocabulary_size, refuse_several_labels
 from src.config.trainable import TrainingOptions
 from src.formats import weights
+from src.log import logger
 
 
 def run_folder(folder: str, seed: int) -> str:
@@ -44,7 +46,9 @@ class FineTuneOptions(TrainingOptions):
     eval_data_file_path: str | None = setting(None, "development data")
     predict_data_file_path: str | None = setting(None, "data to predict; default: the test file in data_dir, else the development data")
     data_dir: str | None = setting(None, "folder with the task's usual file names")
+    encoding: str | None = setting(None, encodings.HELP)
     schema_file_path: str | None = setting(None, "schema JSON of a TFRecord file")
+    max_text_mb: int = setting(1024, "largest size in MB that a .gz file of texts may unpack to", minimum=1)
     seeds: tuple[int, ...] = setting(
         (), "one run for each seed, in {output_dir}/seed-N; mean and maximum are reported", minimum=0, maximum=2**32 - 1
     )
@@ -52,6 +56,7 @@ class FineTuneOptions(TrainingOptions):
 
     def __post_init__(self):
         super().__post_init__()
+        object.__setattr__(self, "encoding", encodings.check_encoding(self.encoding))
         self.check_length("seq_length", self.seq_length)
         if self.bucket_list and max(self.bucket_list) != self.seq_length:
             raise ValueError(f"bucket_list={self.bucket_list}: the largest must equal seq_length={self.seq_length}")
@@ -78,7 +83,9 @@ class FineTuneOptions(TrainingOptions):
         if not is_training:
             own = _own_checkpoints(tree, cls.output_dir)
             path = tree.get("load_finetune_checkpoint_path") or (own if Path(own).is_dir() else path)
+        given = tree.get("model", {})
         if not path and not config_file:
+            _fit_vocabulary(tree, given)
             return
         found = describe_weights(path, config_file)
         if not found.model and not tree.get("model"):
@@ -87,6 +94,8 @@ class FineTuneOptions(TrainingOptions):
             raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file")
         tree.model = {**found.model, **tree.get("model", {})}
         tree.setdefault("vocab_file_path", found.vocab_file)
+        if not path:
+            _fit_vocabulary(tree, given)
         if not is_training:
             refuse_several_labels(found.problem_type, path)
             _add_training_settings(cls, tree, found)
@@ -107,6 +116,14 @@ class FineTuneOptions(TrainingOptions):
     def checkpoint_dir(self) -> str:
         """The folder where this run writes and looks for checkpoints."""
         return self.save_finetune_checkpoint_path or f"{self.output_dir}/ckpt"
+
+
+def _fit_vocabulary(tree, given):
+    """Make random weights as large as the vocabulary if it does not fit; `given` are the settings of the network by YAML and flags."""
+    size = find_vocabulary_size(tree.get("vocab_file_path"))
+    if size and "vocab_size" not in given and size > (before := tree.get("model", {}).get("vocab_size", ModelConfig.vocab_size)):
+        logger.info(f"model.vocab_size={size}, as {tree.vocab_file_path} has more tokens than the network's {before}")
+        tree.model = {**tree.get("model", {}), "vocab_size": size}
 
 
 def _own_checkpoints(tree, output_dir):

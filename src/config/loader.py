@@ -7,13 +7,13 @@ YAML, flags.
 import argparse
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
-import yaml
 from easydict import EasyDict
 
 from src import cli
@@ -21,6 +21,8 @@ from src.config import aliases
 from src.config.coercion import coerce
 from src.config.fields import describe_bounds
 from src.config.training import OptimizerConfig, RunOptions
+from src.config.yaml_file import read_yaml
+from src.files import text_limit
 from src.log import logger
 
 
@@ -40,19 +42,43 @@ def load(options_class: type[Any], argv: Sequence[str] | None = None, run: bool 
         flags = {**(defaults or {}), **_parse_flags(options_class, argv)}
         path = flags.pop("config_path", None)
         tree = _read_yaml(options_class, path) if path else EasyDict()
+        from_file = _dotted_keys(tree) - flags.keys()
         for key, text in flags.items():
             _put(tree, key, text)
         given = set(tree.get("optimizer", {}))
         if given == _settable(OptimizerConfig).keys():  # a config.yaml that a run has written
             given = {key.removeprefix("optimizer.") for key in flags if key.startswith("optimizer.")}
-        options_class.complete(tree)
-        if issubclass(options_class, RunOptions):
-            options_class.count_rows(tree)
-        options = build(options_class, tree)
+        with _named(path, from_file):
+            options_class.complete(tree)
+            if issubclass(options_class, RunOptions):
+                options_class.count_rows(tree)
+            options = build(options_class, tree)
+        if hasattr(options, "max_text_mb"):
+            text_limit(options.max_text_mb << 20)
         if run and isinstance(options, RunOptions):
             options.check_run()
         _tell_unread(options, given)
         return options
+
+
+def _dotted_keys(tree, prefix=""):
+    """The keys of all settings in a tree, such as optimizer.name."""
+    found = set()
+    for key, value in tree.items():
+        found |= _dotted_keys(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key}
+    return found
+
+
+@contextmanager
+def _named(path: str | None, keys: Collection[str]) -> Iterator[None]:
+    """Put the YAML file before errors about its keys; they begin with the key."""
+    try:
+        yield
+    except ValueError as error:
+        key = re.match(r"[\w.]+(?==)", str(error))
+        if key is None or key[0] not in keys:
+            raise
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _tell_unread(options, given):
@@ -167,11 +193,9 @@ def _parse_flags(options_class, argv):
 
 def _read_yaml(options_class, path):
     try:
-        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        tree = read_yaml(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file; --config_path takes a YAML file, see configs/") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a YAML file: {error}") from None
     if tree is None:
         return EasyDict()
     if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):

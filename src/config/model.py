@@ -130,6 +130,13 @@ def describe_weights(path: Path | str | None, config_file: Path | str | None = N
     )
 
 
+def find_vocabulary_size(path: Path | str | None) -> int | None:
+    """The rows of an embedding that a vocabulary needs; None if there is no such file."""
+    if not path or not Path(path).is_file():
+        return None
+    return tokenizer_files.count_ids(tokenizer_files.read_tokenizer_files(path).vocabulary)
+
+
 def _find_folder(path):
     try:
         found = weights.find(path)

@@ -62,6 +62,7 @@ _FROM_ZOO = {theirs: ours for ours, _, _, theirs in ALL} | {ZOOS_POSITIONS: POSI
 _OURS = {*_TO_HUGGINGFACE, POSITIONS}
 
 NUMBER = re.compile(r"(?<=\.layers\.)\d+(?=\.)|(?<=\.layer\.)\d+(?=\.)|(?<=/layer_)\d+(?=/)|(?<=^bert_encoder\.layers\.)\d+(?=\.)")
+_WRAPPERS = ("module.", "_orig_mod.", "model.")  # added by PyTorch's DataParallel and compile, and by Lightning's modules
 _BACKBONE_PREFIXES = ("embeddings.", "encoder.", "pooler.")
 _OTHER_SPELLINGS = {  # from the first port of Google's code, and from NVIDIA's layers that fuse dense and activation
     "LayerNorm.gamma": "LayerNorm.weight",
@@ -82,7 +83,8 @@ def from_huggingface(name: str) -> str | None:
     """Our name of a Hugging Face parameter; None for buffers; the name itself if we have no such parameter."""
     if _NOT_WEIGHTS.search(name):
         return None
-    name = name.removeprefix("module.")  # added by PyTorch's wrapper for several devices
+    while wrapper := next(filter(name.startswith, _WRAPPERS), ""):
+        name = name.removeprefix(wrapper)
     if name.startswith(_BACKBONE_PREFIXES):  # saved from a bare BertModel
         name = "bert." + name
     if name.startswith("nezha."):

@@ -27,6 +27,7 @@ _TYPES = {
 }
 _NAMES = {dtype: name for name, dtype in _TYPES.items() if name != "BF16"}
 _MAX_HEADER = 100_000_000  # bytes; the library's limit
+_MAX_TENSORS = 20_000  # the largest networks have a few thousand
 _ALIGNMENT = 8
 _MAX_MESSAGE = 300  # letters: a quotation may be as long as the header
 
@@ -57,6 +58,8 @@ def _read_header(file: BinaryIO) -> tuple[Any, int]:
     text = file.read(size)
     if len(text) < size:
         raise ValueError("truncated in the header")
+    if (count := text.count(b'"data_offsets"')) > _MAX_TENSORS:
+        raise ValueError(f"{count} tensors, more than {_MAX_TENSORS}")
     return json.loads(text.decode(), object_pairs_hook=_refuse_repetition), 8 + size
 
 

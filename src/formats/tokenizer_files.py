@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from src.files import read_json_object
+from src.files import read_json_object, refuse_pointer
 from src.log import shorten
 
 CONFIG = "tokenizer_config.json"
@@ -134,7 +134,8 @@ def _number_lines(path: Path | str) -> tuple[dict[str, int], list[str]]:
     Whitespace around a token is dropped, unless that would make two tokens equal.
     """
     try:
-        lines = io.StringIO(Path(path).read_bytes().decode("utf-8-sig"), newline=None).read().split("\n")
+        text = refuse_pointer(path, Path(path).read_bytes()).decode("utf-8-sig")
+        lines = io.StringIO(text, newline=None).read().split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a UTF-8 text file: {error.reason} at byte {error.start}") from None
     if lines[-1] == "":

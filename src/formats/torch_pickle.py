@@ -246,7 +246,7 @@ def _read_zip(file: BinaryIO) -> Any:
     archive = zipfile.ZipFile(file)  # not closed: storages read from it later, and it holds nothing but `file`
     pickle_name = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
     if pickle_name is None:
-        raise ValueError("no data.pkl in the archive")
+        raise ValueError("no data.pkl in the archive, as PyTorch's files have: unpack other archives")
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
         raise ValueError("compressed, as PyTorch's own files are not: not supported")
     root = pickle_name.removesuffix("data.pkl")

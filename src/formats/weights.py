@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from src.files import HDF5, HEAD_BYTES, ZIP, refuse_pointer
 from src.formats import huggingface, mindspore_checkpoint, names, series, tensorflow, zoo
 from src.formats.origin import Origin
 
@@ -15,6 +16,7 @@ _SECOND_NAME = re.compile(r"predictions\.decoder\.(weight|bias)$")
 _VOCABULARY_MULTIPLE = 8  # NVIDIA's programs pad their tables to a multiple of this with rows without a token
 _PADDLE_ENDINGS = (".pdparams", ".pdopt", ".pdiparams", ".pdmodel")
 _PADDLE_FILE = "word_embedding"  # PaddlePaddle's older format has a file for each parameter; every BERT has this one
+_INSTEAD = "give Google's TensorFlow checkpoint of the network, or its Hugging Face folder"
 CHECKPOINT = re.compile(r"(.+)-(\d+)_(\d+)\.ckpt")  # prefix, epoch, step, as this program and the model zoo write them
 OF_WORDS = ("bert.embeddings.word.weight", "masked_lm.bias")  # parameters with a row for each word
 
@@ -46,9 +48,16 @@ def find(path: Path | str, kind: str | None = None) -> Path:
         kind: the kind of Weights to look for first in a folder.
 
     Raises:
-        FileNotFoundError: no weights there. ValueError: only weights of PaddlePaddle; checkpoints of several trainings.
+        FileNotFoundError: no weights there. ValueError: weights in a form that is not read, such as PaddlePaddle's; checkpoints of
+            several trainings.
     """
-    path = Path(path)
+    found = _find(Path(path), kind)
+    if found.is_file():
+        _refuse_others(found)
+    return found
+
+
+def _find(path: Path, kind: str | None) -> Path:
     if path.is_dir():
         finders: dict[str, Callable[[Path], Path | None]] = {
             "huggingface": huggingface.find,
@@ -60,6 +69,8 @@ def find(path: Path | str, kind: str | None = None) -> Path:
             if found := finders[name](path):
                 return found
         _refuse_paddle(path)
+        if keras := next(path.glob("*.h5"), None):
+            _refuse_others(keras)
         looked_for = ", ".join(huggingface.CANDIDATES)
         raise FileNotFoundError(f"{path}: no weights in this folder; looked for {looked_for}, a TensorFlow checkpoint (*.index), *.ckpt")
     _refuse_paddle(path)
@@ -72,14 +83,23 @@ def find(path: Path | str, kind: str | None = None) -> Path:
     raise FileNotFoundError(f"{path}: no such file or folder, and no {path.name}.index; it should hold the weights to load")
 
 
+def _refuse_others(path: Path) -> None:
+    """Raise a ValueError that says what to do about a file that holds no weights, or holds them in another form than its name says."""
+    with open(path, "rb") as file:
+        head = refuse_pointer(path, file.read(HEAD_BYTES))
+    if head.startswith(HDF5):
+        raise ValueError(f"{path}: weights of Keras (HDF5), which are not read; {_INSTEAD}")
+    if head.startswith(ZIP) and path.suffix == ".ckpt":
+        raise ValueError(f"{path}: a checkpoint of PyTorch, such as Lightning's: rename it to {path.stem}.pt, which is read")
+
+
 def _refuse_paddle(path: Path) -> None:
     if path.is_dir():
         found = any((path / folder / _PADDLE_FILE).is_file() for folder in ("", "params")) or any(map(_is_paddle, path.iterdir()))
     else:
         found = path.is_file() and (_is_paddle(path) or path.name == _PADDLE_FILE)
     if found:
-        instead = "give Google's TensorFlow checkpoint of the network, or its Hugging Face folder"
-        raise ValueError(f"{path}: weights of PaddlePaddle, which are not read; {instead}")
+        raise ValueError(f"{path}: weights of PaddlePaddle, which are not read; {_INSTEAD}")
 
 
 def _is_paddle(path: Path) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from src.cli import Parser, bad_input_exits
 from src.files import make_folder
-from src.launch import commands, hccn, ports, supervision
+from src.launch import commands, hccn, old_logs, ports, supervision
 from src.launch.addresses import find_host_addresses
 from src.launch.bash_script import as_script
 from src.launch.rank_table_file import find_notes, find_own_server, read_table
@@ -38,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(as_script(job, os.getcwd(), title), end="")
             return 0
         _check_machine(options)
+        if moved := old_logs.set_aside(job, options.log_dir, options.log_name, _count_ranks(options, job)):
+            print(moved, flush=True)
         print(_describe(options, job), flush=True)
         return supervision.run(job)
 
@@ -130,6 +132,12 @@ def _check_machine(options: argparse.Namespace) -> None:
             raise ValueError(f"{name} is not on PATH; {advice}")
     if options.scheduler and options.host_rank == 0 and ports.is_listening(options.scheduler[1]):
         raise ValueError(f"--scheduler={':'.join(map(str, options.scheduler))}: another program of this host listens on the port")
+
+
+def _count_ranks(options: argparse.Namespace, job: commands.Job) -> int:
+    """The number of ranks on all hosts."""
+    environment = job.ranks[0].environment
+    return int(environment.get("RANK_SIZE") or environment.get("MS_WORKER_NUM") or options.device_num)
 
 
 def _describe(options: argparse.Namespace, job: commands.Job) -> str:

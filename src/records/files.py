@@ -15,6 +15,7 @@ import numpy as np
 from src.config.model import ModelConfig
 from src.log import logger
 from src.records import mindrecord
+from src.records.mindrecord_format import count_rows
 from src.records.record_set import Chunk
 from src.records.tfrecord import check_length, check_tfrecord
 
@@ -162,11 +163,13 @@ def _open(path, layout, schema_file):
 
 
 def _check_mindrecord(path):
-    """Open the file in another process first, because some damaged headers make the framework abort.
+    """Count the rows, and open the file in another process first, because the framework aborts on an empty index and some headers.
 
     Raises:
-        ValueError: that process aborted.
+        ValueError: no row, no index, or that process aborted.
     """
+    if not count_rows(path):
+        raise ValueError(f"the index {path}.db has no rows")
     code = "import sys; from mindspore.dataset import MindDataset; MindDataset([sys.argv[1]], shuffle=False).get_dataset_size()"
     if subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True).returncode < 0:
         raise ValueError("damaged header")

@@ -9,6 +9,7 @@ Source: mindspore/ccsrc/minddata/mindrecord/io, and files that it wrote; tests c
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,22 @@ def read_header(path: Path | str) -> dict[str, Any]:
     except (ValueError, KeyError, IndexError, TypeError):
         raise ValueError(f"{path}: damaged header: not a MindRecord, or cut or altered") from None
     return header
+
+
+def count_rows(path: Path | str) -> int:
+    """The number of rows in {path}.db, the index of a MindRecord.
+
+    Raises:
+        ValueError: it is absent or no such index.
+    """
+    index = Path(f"{path}.db")
+    if not index.is_file():
+        raise ValueError(f"{index} is absent")
+    with closing(sqlite3.connect(f"{index.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            return connection.execute("SELECT COUNT(*) FROM INDEXES").fetchone()[0]
+        except sqlite3.Error as error:
+            raise ValueError(f"{index} is no index of a MindRecord: {error}") from None
 
 
 def write_index(path: Path | str) -> None:

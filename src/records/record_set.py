@@ -7,8 +7,9 @@ samplers take no more row numbers than the file has rows.) The folder is written
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from src.records.plan import Batch
 _FORMAT = 6  # cache version, to be increased when rows are made differently
 _PADDING = {"label_ids": -1}  # -1 means no label; all other columns are padded with 0
 _SAMPLE = 1 << 20  # bytes at each end of a large file that are hashed instead of the whole file
+_ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,23 @@ def join_rows(rows: list[dict[str, Any]]) -> Chunk:
     )
 
 
+def join_in_chunks(rows: Iterable[dict[str, Any]]) -> Iterator[Chunk]:
+    """Yield the Chunks of many rows, a few thousand in each, so that the dicts of only those are in memory."""
+    rows = iter(rows)
+    while some := list(itertools.islice(rows, _ROWS_AT_ONCE)):
+        yield join_rows(some)
+
+
 def make_key(*parts: Any) -> str:
     """A short hash of `parts`: of the file's bytes for a Path, of the repr for anything else."""
     digest = hashlib.sha256(str(_FORMAT).encode())
     for part in parts:
-        digest.update(Path(part).read_bytes() if isinstance(part, Path) else repr(part).encode())
+        if isinstance(part, Path):
+            with open(part, "rb") as file:
+                while data := file.read(_SAMPLE):
+                    digest.update(data)
+        else:
+            digest.update(repr(part).encode())
         digest.update(b"\0")
     return digest.hexdigest()[:16]
 

@@ -50,7 +50,8 @@ def _serve(options, limits, open_bundle):
     listening = open_socket(options.host, options.port)
     bundle = open_bundle(options.bundle, options.graph, options.threads)
     sys.setrecursionlimit(_RECURSION)
-    app = make_app(bundle, limits, options.name)
+    names = [name for part in options.allowed_hosts.split(",") if (name := part.strip())]
+    app = make_app(bundle, limits, options.name, [*names, options.host])
     gc.collect()
     gc.freeze()  # or each full collection walks everything that was imported and stops all requests for 50 ms
     host, port = listening.getsockname()[:2]
@@ -63,6 +64,10 @@ def _parse(argv):
     parser = Parser(prog="python -m src.serve", description=__doc__)
     parser.add_argument("--bundle", required=True, metavar="FOLDER", help="written by python -m src.export")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all [%(default)s]")
+    hosts_help = (
+        "names under which clients may call the server, besides addresses, localhost and this host's name; commas between, * for any"
+    )
+    parser.add_argument("--allowed_hosts", default="", metavar="NAMES", help=hosts_help)
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one [%(default)s]")
     parser.add_argument("--name", help="name of the model in the paths [the bundle's]")
     parser.add_argument("--graph", choices=("onnx", "int8", "mindir"), help="which of the bundle's graphs to run [its first]")

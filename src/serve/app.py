@@ -1,7 +1,7 @@
 """The HTTP interface: TensorFlow Serving's and KServe's paths, health, metrics, documentation, the page."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -14,6 +14,7 @@ from src.bundle.model import Bundle
 from src.serve import docs
 from src.serve.bodies import discard_body, read_body
 from src.serve.errors import Refusal
+from src.serve.hosts import AllowedHosts
 from src.serve.limits import Limits
 from src.serve.observer import Observer
 from src.serve.page import Page
@@ -24,6 +25,7 @@ _ERRORS = {
     408: "the body did not arrive in time",
     413: "the body is too large",
     415: "the body is compressed",
+    421: "the Host header names another host",
     422: "not JSON, a wrong type, an unknown or missing key, too many instances, a text that is too long; the message names the place",
     429: "too many rows are waiting; Retry-After says when to try again",
     500: "the server failed; its log has the reason",
@@ -37,11 +39,12 @@ class Health(BaseModel):
     status: str
 
 
-def make_app(bundle: Bundle, limits: Limits, name: str | None = None) -> FastAPI:
+def make_app(bundle: Bundle, limits: Limits, name: str | None = None, allowed_hosts: Iterable[str] = ()) -> FastAPI:
     """An ASGI application that serves one bundle.
 
     Args:
         name: the model's name in the paths, by default the bundle's.
+        allowed_hosts: see AllowedHosts.
 
     Returns:
         The application; the caller starts and closes its state.predictor.
@@ -60,6 +63,7 @@ def make_app(bundle: Bundle, limits: Limits, name: str | None = None) -> FastAPI
     page = Page(name, bundle, predictor.form)
     app.get("/", include_in_schema=False)(lambda: HTMLResponse(page.html, headers=page.headers))
     _add_errors(app, name)
+    app.add_middleware(AllowedHosts, names=allowed_hosts)
     app.add_middleware(Observer, metrics=predictor.metrics, paths={getattr(route, "path", "") for route in app.routes})
     return app
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 
+HEAD_SECONDS = 30  # time for the head of a request to arrive; 408 beyond
 BODY_SECONDS = 60  # time for a body to arrive; 408 beyond
 LAST_BODY_SECONDS = 5  # the same once the server begins to stop; 503 beyond
 _LONGEST_WAIT_MS = 60_000

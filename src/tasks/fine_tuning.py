@@ -40,7 +40,8 @@ def check_inputs(name: str, config: Any, paths: Collection[Path]) -> Any:
     for note in tokenizer.notes:
         logger.warning(note)
     if (size := len(tokenizer.tokens)) > config.model.vocab_size:
-        raise ValueError(f"{config.vocab_file_path}: {size} tokens do not fit model.vocab_size={config.model.vocab_size}")
+        hint = f"give the vocabulary of the weights, or for random weights --model.vocab_size {size}"
+        raise ValueError(f"{config.vocab_file_path}: {size} tokens do not fit model.vocab_size={config.model.vocab_size}: {hint}")
     if config.schema_file_path and not Path(config.schema_file_path).is_file():
         raise FileNotFoundError(f"{config.schema_file_path}: no such file; --schema_file_path takes the schema JSON of a TFRecord file")
     if config.schema_file_path and not any(map(is_record_file, paths)):
@@ -57,6 +58,7 @@ def cached_rows(config: Any, split: str, files: Iterable[Path], make_chunks: Cal
         about: values on which the rows depend, besides files and tokenizer.
     """
     files = [*files, *(Path(path) for path in (config.vocab_file_path, config.schema_file_path) if path)]
+    about = (*about, *filter(None, [config.encoding]))  # rows of UTF-8 keep their keys
     key = make_key(*files, tokenizers.__version__, Tokenizer(config.vocab_file_path, config.do_lower_case).description, *about)
     return cached_records(Path(config.output_dir) / "cache" / f"{split}-{key}", make_chunks)
 

@@ -1,14 +1,17 @@
 """Lines of text files. LF or CRLF ends a line; in files of old Macintosh programs, CR alone does."""
 
 import bz2
+import functools
 import gzip
 import io
 import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from src.files import GZIP
+from src import encodings
+from src.files import GZIP, HEAD_BYTES, refuse_others, text_limit
 from src.log import logger
 
 _HEAD = 1 << 16  # bytes of a file from which its line ending is judged
@@ -16,41 +19,71 @@ _ALONE = re.compile(rb"\r(?!\r*\n)")
 _BZIP2 = b"BZh"
 
 
-def unify(data: bytes) -> bytes:
+def settle_encoding(path: Path | str, head: bytes | bytearray, named: str | None) -> str | None:
+    """The encoding of a file that begins with these bytes, see `find_encoding`; a warning if another is named for UTF-8."""
+    encoding = encodings.find_encoding(head, named)
+    if encoding and encoding == named and encodings.is_utf8(head):
+        logger.warning(f"{path}: is read as --encoding {named} says, but it seems to be UTF-8")
+    return encoding
+
+
+def unify(data: bytes | bytearray) -> bytes | bytearray:
     """The bytes of a text file, with CR turned into LF where CR alone ends its lines."""
     return re.sub(rb"\r\n?", b"\n", data) if _ends_by_cr(data[:_HEAD]) else data
 
 
-def split_lines(path: Path | str, text: str) -> list[str]:
-    """The lines of a text from `unify`; a CR inside a line stays and is logged."""
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    if "\r" in text:
-        inside = [number for number, line in enumerate(lines, 1) if "\r" in line]
-        if inside:
-            _log_inside(path, len(inside), inside[0])
-    return lines
+def iterate_lines(text: str) -> Iterator[str]:
+    """Yield the parts of a text between LFs, as `text.split` would list them."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
 
 
-def read_lines(path: Path | str) -> Iterator[tuple[int, str]]:
-    """(number from 1, line) of each line of a UTF-8 file or pipe, plain, gzip or bzip2, without a byte order mark.
+def split_lines(path: Path | str, text: str) -> Iterator[str]:
+    """Yield the lines of a text from `unify`; a CR inside a line stays and is logged at the end."""
+    num_inside = first_inside = 0
+    for number, line in enumerate(iterate_lines(text), 1):
+        line = line.removesuffix("\r")
+        if "\r" in line:
+            num_inside += 1
+            first_inside = first_inside or number
+        yield line
+    if num_inside:
+        _log_inside(path, num_inside, first_inside)
+
+
+def read_lines(path: Path | str, encoding: str | None = None) -> Iterator[tuple[int, str]]:
+    """(number from 1, line) of each line of a text file or pipe, plain, gzip or bzip2, without a byte order mark.
+
+    Args:
+        encoding: from `check_encoding`; a byte order mark takes precedence.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: not UTF-8, or damaged; names file and line.
+        ValueError: in another encoding, damaged, or a line beyond `text_limit`; names file and line.
     """
+    limit = text_limit()
     number = num_inside = first_inside = 0
     with io.BufferedReader(open(path, "rb", buffering=0), _HEAD) as raw:
-        head = raw.peek(len(_BZIP2))
+        head = raw.peek(HEAD_BYTES)
+        refuse_others(path, head)
         kind = next((module for magic, module in {GZIP: gzip, _BZIP2: bz2}.items() if head.startswith(magic)), None)
         try:
-            for number, line in enumerate(_cut(io.BufferedReader(kind.open(raw), _HEAD) if kind else raw), 1):
+            file: io.BufferedReader[Any] = io.BufferedReader(kind.open(raw), _HEAD) if kind else raw
+            encoding = settle_encoding(path, file.peek(_HEAD), encoding)
+            file = io.BufferedReader(encodings.Transcoded(file, encoding), _HEAD) if encoding else file
+            for number, line in enumerate(_cut(file, limit + 1), 1):
+                if len(line) > limit:
+                    raise ValueError(f"{path}:{number}: a line of more than {limit >> 20} MB; --max_text_mb raises this limit")
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
                 if "\r" in text:
                     num_inside += 1
                     first_inside = first_inside or number
                 yield number, text
         except UnicodeDecodeError as error:
-            raise ValueError(f"{path}:{number}: not UTF-8: {error.reason}") from None
+            raise ValueError(f"{path}:{number}: {encodings.explain(error.object, encoding, error.reason)}") from None
         except (EOFError, zlib.error, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
@@ -59,11 +92,12 @@ def read_lines(path: Path | str) -> Iterator[tuple[int, str]]:
         _log_inside(path, num_inside, first_inside)
 
 
-def _cut(file):
-    """The lines of a binary file, as bytes."""
+def _cut(file, size):
+    """Iterate over the lines of a binary file, as bytes; longer ones in pieces of `size` bytes."""
     if not _ends_by_cr(file.peek(_HEAD)):
-        return file
-    return (line.encode("latin-1") for line in io.TextIOWrapper(file, "latin-1"))  # maps every byte to a character
+        return iter(functools.partial(file.readline, size), b"")
+    text = io.TextIOWrapper(file, "latin-1")  # maps every byte to a character
+    return (line.encode("latin-1") for line in iter(functools.partial(text.readline, size), ""))
 
 
 def _ends_by_cr(head):

@@ -5,12 +5,16 @@ import os
 import subprocess
 import sys
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import mindspore
 from mindspore import communication
 
 from src import signals
+from src.launch.ports import is_listening
 from src.ranks import RankInfo
+from src.records.mindrecord import find_reason
 
 _SCHEDULER_PORT = 8118  # msrun's
 _FIRST_PORT, _PORTS = 20000, 10000  # below those that systems hand out themselves
@@ -30,11 +34,32 @@ def is_simulated() -> bool:
 
 
 def run_scheduler() -> None:
-    """Act as msrun's scheduler: it brings the ranks together, and the process exits when they have ended."""
+    """Act as msrun's scheduler: it brings the ranks together, and the process exits when they have ended.
+
+    Raises:
+        ValueError: another program listens on its port, or ranks are missing.
+    """
+    _check_port()
     mindspore.set_device("CPU")
-    with signals.ended_by_sigterm():
+    with signals.ended_by_sigterm(), _named_errors():
         communication.init()
     sys.exit(0)
+
+
+def _check_port() -> None:
+    port = os.environ.get("MS_SCHED_PORT", "")
+    if port.isdecimal() and is_listening(int(port)):
+        raise ValueError(f"MS_SCHED_PORT={port}: another program of this host listens on the port; set another for all ranks")
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """Turn the framework's error, of many lines, into a ValueError that names the address where the ranks meet."""
+    try:
+        yield
+    except RuntimeError as error:
+        address = ":".join(os.environ.get(name, "") for name in ("MS_SCHED_HOST", "MS_SCHED_PORT"))
+        raise ValueError(f"the ranks do not meet at {address}, where another job may be: {find_reason(error)}") from None
 
 
 def join(process: RankInfo, target: str) -> RankInfo:
@@ -52,7 +77,7 @@ def join(process: RankInfo, target: str) -> RankInfo:
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, range(os.cpu_count() or 1))  # on a single core its threads miss each other's connections: 5 s become 60
     try:
-        with signals.ended_by_sigterm():
+        with signals.ended_by_sigterm(), _named_errors():
             communication.init()
     finally:
         os.sched_setaffinity(0, cores)
@@ -65,7 +90,7 @@ def _become_worker(process: RankInfo) -> None:
     Rank 0 starts the scheduler. With several hosts, MS_SCHED_HOST must name the host of rank 0.
 
     Raises:
-        ValueError: several hosts, and MS_SCHED_HOST is not set.
+        ValueError: several hosts, and MS_SCHED_HOST is not set; or another program listens on the scheduler's port.
     """
     environ = os.environ
     if "MS_SCHED_HOST" not in environ and environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", str(process.world_size)) != str(process.world_size):
@@ -78,4 +103,5 @@ def _become_worker(process: RankInfo) -> None:
     for name in ("OMPI_COMMAND", "PMIX_RANK"):  # they would make the framework take its MPI library
         environ.pop(name, None)
     if process.rank == 0:
+        _check_port()
         subprocess.Popen([sys.executable, "-c", _SCHEDULER], env={**environ, "MS_ROLE": "MS_SCHED"}, stdin=subprocess.DEVNULL)

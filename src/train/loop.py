@@ -5,6 +5,7 @@ import functools
 import json
 import math
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -34,6 +35,7 @@ from src.train.resume import Start, describe_training, find_start, set_aside
 from src.train.step import TrainStep
 from src.train.step_log import Progress, StepLog
 
+_SETTINGS = "config.yaml"
 _SIGNAL_EXIT = {"SIGINT": 130, "SIGTERM": 143}
 
 
@@ -119,6 +121,8 @@ def _save(training: _Training, batches: int) -> None:
     position = dataclasses.replace(training.start.position, epoch=epoch, consumed=consumed * plan.batch_size)
     epochs, updates = math.ceil(batches / plan.batches_per_epoch), batches // config.accumulation_steps
     training.run_log.flush()  # before the checkpoint: a training resumed from it appends to this log
+    if not Path(config.output_dir, _SETTINGS).is_file() or not Path(config.checkpoint_dir).is_dir():  # removed during the run
+        _write_settings(training.task, config)
     folder, prefix, keep = config.checkpoint_dir, training.task.NAME, config.save_checkpoint_num
     path = checkpoint.save(folder, prefix, training.step, epochs, updates, position, training.trained_on, keep)
     logger.info(f"saved {path}")
@@ -144,7 +148,7 @@ def _make_evaluator(training: _Training, step_log: StepLog, stop: StopOnSignal) 
 def _write_settings(task: ModuleType, config: Any) -> None:
     """Describe the training in the output folder, and the model in the folder of checkpoints."""
     settings = loader.to_dict(config)
-    write_text(f"{config.output_dir}/config.yaml", yaml.safe_dump(settings, allow_unicode=True, sort_keys=False))
+    write_text(f"{config.output_dir}/{_SETTINGS}", yaml.safe_dump(settings, allow_unicode=True, sort_keys=False))
     if "labels" in settings:
         ids = {label: number for number, label in enumerate(config.labels)}
         write_text(f"{config.output_dir}/label_map.json", json.dumps(ids, ensure_ascii=False, indent=2) + "\n")

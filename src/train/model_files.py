@@ -41,7 +41,9 @@ def load_weights(network: nn.Cell, path: Path | str, whole: bool) -> None:
     reshaped = _drop_reshaped(path, parameters, matched, required)
     missing = [name for name in parameters if name not in matched]
     if lacking := sorted(required.intersection(missing)):
-        raise ValueError(f"{path}: is of another network: {shorten(lacking, SHOWN)} missing{_explain_missing(lacking, arrays)}")
+        others = [origin.name for origin in found.origins if origin.target and origin.target not in parameters]
+        instead = f"; it has {shorten(others, SHOWN)}" if others and lacking[0].startswith("bert.") else ""
+        raise ValueError(f"{path}: is of another network: {shorten(lacking, SHOWN)} missing{instead}{_explain_missing(lacking, arrays)}")
     unexpected = [name for name in arrays if name not in parameters and name.startswith(("bert.", "head.", *_PRETRAINING_HEADS))]
     strange = [name for name in unexpected if not name.startswith((*_PRETRAINING_HEADS, "bert.pooler."))]  # taggers have no pooler
     if whole and strange:

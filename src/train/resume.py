@@ -12,9 +12,9 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import yaml
 
 from src.config import loader
+from src.config.yaml_file import read_yaml
 from src.files import locked, make_folder, move_whole, written_whole
 from src.log import logger, shorten
 from src.records.record_set import RecordSet
@@ -23,7 +23,7 @@ from src.train import checkpoint, collectives, model_files
 
 @contextmanager
 def folder_taken(config: Any) -> Iterator[None]:
-    """A context in which no other training writes into the folder of checkpoints.
+    """A context in which no other training writes into the folder of checkpoints; what killed ones left unfinished is removed.
 
     Raises:
         ValueError: another process holds it, or it has checkpoints of an earlier training and the settings refuse that.
@@ -91,7 +91,7 @@ def _tell_changes(config):
     path = Path(config.output_dir, "config.yaml")
     if not path.is_file():
         return
-    before = _flatten(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    before = _flatten(read_yaml(path) or {})
     now = _flatten(loader.to_dict(config))
     changed = [f"{key} {before[key]} -> {value}" for key, value in now.items() if key in before and before[key] != value]
     changed = [text for text in changed if not text.startswith(("resume ", "overwrite "))]

@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import itertools
 import json
 import os
@@ -13,9 +14,11 @@ from src.bundle.graphs import MindirGraph, OnnxGraph
 from src.bundle.model import Bundle
 from src.config.model import ModelConfig
 from src.convert.description import Description, write_description
+from src.formats import onnx_file
 from src.tasks.ner.serving import find_best_path
 from src.tasks.task import TASKS
 
+onnx = pytest.importorskip("onnx", reason="onnx is not installed (requirements-serve.txt)")
 onnx_graph = pytest.importorskip("src.export.onnx_graph", reason="onnx is not installed (requirements-serve.txt)")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (requirements-serve.txt)")
 
@@ -207,6 +210,51 @@ def test_altered_and_absent_files_are_refused(make):
         Bundle(path)
 
 
+@pytest.mark.parametrize("location", ["weights.bin", "../weights.bin", "/etc/passwd"])
+def test_weights_outside_the_list_are_refused(make, location):
+    path = make()
+    graph = onnx.load(path / "model.onnx")
+    weights = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    (path / "weights.bin").write_bytes(weights.raw_data)
+    onnx.external_data_helper.set_external_data(weights, location)
+    weights.ClearField("raw_data")
+    (path / "model.onnx").write_bytes(graph.SerializeToString())
+    assert onnx_file.find_external_files(path / "model.onnx") == {location}
+    files = ("model.onnx", "weights.bin", "config.json", "vocab.txt", "tokenizer_config.json")
+    digests = {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in files}
+    edit(path, sha256={name: digest for name, digest in digests.items() if name != "weights.bin"})
+    with pytest.raises(ValueError, match=f"model.onnx: takes weights from {location}, which bundle.json does not list"):
+        Bundle(path)
+    if location == "weights.bin":
+        edit(path, sha256=digests)
+        Bundle(path)
+
+
+def test_weights_outside_the_file_are_found_wherever_a_tensor_may_be(tmp_path):
+    def outside(name):
+        entries = [onnx.StringStringEntryProto(key=key, value=value) for key, value in (("offset", "0"), ("location", name))]
+        return onnx.TensorProto(name=name, data_type=1, dims=[1], data_location=1, external_data=entries)
+
+    def node(*attributes):
+        return onnx.NodeProto(op_type="X", attribute=attributes)
+
+    def attribute(**values):
+        return onnx.AttributeProto(name="a", **values)
+
+    inner = onnx.GraphProto(initializer=[outside("subgraph")], node=[node(attribute(tensors=[outside("tensors")]))])
+    sparse = onnx.SparseTensorProto(values=outside("values"), indices=outside("indices"))
+    nodes = [node(attribute(t=outside("constant")), attribute(g=inner), attribute(sparse_tensor=sparse))]
+    graph = onnx.GraphProto(initializer=[outside("initializer"), onnx.TensorProto(name="inside")], node=nodes, sparse_initializer=[sparse])
+    function = onnx.FunctionProto(name="f", node=[node(attribute(t=outside("function")))])
+    (tmp_path / "a.onnx").write_bytes(onnx.ModelProto(graph=graph, functions=[function]).SerializeToString())
+    expected = {"subgraph", "tensors", "values", "indices", "constant", "initializer", "function"}
+    assert onnx_file.find_external_files(tmp_path / "a.onnx") == expected
+    for data in (b"", b"\xff" * 9, (tmp_path / "a.onnx").read_bytes()[:-3]):
+        (tmp_path / "b.onnx").write_bytes(data)
+        with pytest.raises(ValueError, match="b.onnx: no ONNX file"):
+            onnx_file.find_external_files(tmp_path / "b.onnx")
+
+
 @pytest.mark.parametrize("trick", ["../model.onnx", "/etc/passwd", "sub/model.onnx", "..", ".", ""])
 def test_a_file_elsewhere_is_refused(make, trick):
     path = make()
@@ -253,7 +301,7 @@ def test_a_graph_that_is_none_is_refused(make):
     path = make()
     (path / "model.onnx").write_bytes(b"no graph")
     bundle_folder.write(path, "tiny", "classifier", {"seq_length": 16}, ("a", "b", "c"), {"onnx": "model.onnx"})
-    with pytest.raises(ValueError, match="model.onnx: onnxruntime cannot run it"):
+    with pytest.raises(ValueError, match="model.onnx: no ONNX file"):
         Bundle(path)
 
 

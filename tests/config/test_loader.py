@@ -346,3 +346,21 @@ def test_errors_cannot_draw_lines_or_colours_of_their_own(capsys):
     with pytest.raises(SystemExit), cli.bad_input_exits():
         raise ValueError("a \x1b[31mname\r and 中文")
     assert capsys.readouterr().err == "error: a \\x1b[31mname and 中文\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("train_batch_size: -1\n", "settings.yaml: train_batch_size=-1 is not allowed: it must be at least 1"),
+        ("train_batch_size: many\n", "settings.yaml: train_batch_size=many: expected a whole number, at least 1"),
+        ("optimizer:\n  clip: x\n", "settings.yaml: optimizer.clip=x is not allowed"),
+        ("seed: 1\nseed: 2\n", "settings.yaml:2: the key seed stands twice"),
+        ("seed: &a 1\n", "settings.yaml:1: anchors and aliases"),
+    ],
+)
+def test_a_wrong_value_of_a_file_is_named_with_the_file(text, line, capsys):
+    assert line in refusal(capsys, yaml_text=text)
+
+
+def test_a_wrong_value_of_a_flag_is_not_put_down_to_the_file(capsys):
+    assert "settings.yaml" not in refusal(capsys, "--train_batch_size=-1", yaml_text="train_batch_size: 8\n")

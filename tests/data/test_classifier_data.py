@@ -255,11 +255,15 @@ def test_labels_of_one_value_have_one_order(tmp_path):
     assert collect_labels(make_examples(tmp_path / "a.tsv", spellings)) == expected
 
 
+def encode(*arguments):
+    return list(encode_examples(*arguments))
+
+
 def test_rows_hold_tokens_segments_and_label(vocab_file, tmp_path):
     tokenizer = Tokenizer(vocab_file, True)
     path = write(tmp_path / "a.tsv", "The cat\tsat on\tno\nThe dog ran fast\tslow\tyes\n")
     examples = read_examples(path, make_data_set("custom", "text_a=0,text_b=1,label=2"), True)
-    rows = encode_examples(path, examples, tokenizer, ("no", "yes"), 7)
+    rows = encode(path, examples, tokenizer, ("no", "yes"), 7)
     words = [[tokenizer.tokens[number] for number in row["input_ids"]] for row in rows]
     assert words == [["[CLS]", "the", "cat", "[SEP]", "sat", "on", "[SEP]"], ["[CLS]", "the", "dog", "ran", "[SEP]", "slow", "[SEP]"]]
     assert [row["token_type_ids"] for row in rows] == [[0, 0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 1, 1]]
@@ -268,7 +272,7 @@ def test_rows_hold_tokens_segments_and_label(vocab_file, tmp_path):
 
 def test_row_without_label_has_minus_one(vocab_file, tmp_path):
     path = write(tmp_path / "a.tsv", "sentence\nthe cat\n")
-    rows = encode_examples(path, read_examples(path, SST2, False), Tokenizer(vocab_file, True), ("0", "1"), 8)
+    rows = encode(path, read_examples(path, SST2, False), Tokenizer(vocab_file, True), ("0", "1"), 8)
     assert [row["label_ids"] for row in rows] == [-1]
 
 
@@ -276,9 +280,9 @@ def test_regression_rows_hold_numbers(vocab_file, tmp_path):
     task, tokenizer = make_data_set("stsb", None), Tokenizer(vocab_file, True)
     path = write(tmp_path / "sts-dev.csv", STSB)
     examples = read_examples(path, task, True)
-    assert [row["label_ids"] for row in encode_examples(path, examples, tokenizer, None, 8)] == [5.0, 0.0]
+    assert [row["label_ids"] for row in encode(path, examples, tokenizer, None, 8)] == [5.0, 0.0]
     examples = read_examples(write(path, "sentence1\tsentence2\nthe\tcat\n"), task, False)
-    assert math.isnan(encode_examples(path, examples, tokenizer, None, 8)[0]["label_ids"])
+    assert math.isnan(encode(path, examples, tokenizer, None, 8)[0]["label_ids"])
 
 
 @pytest.mark.parametrize("score", ["nan", "NaN", "inf", "-Infinity", "1e999", "4,5", "good", "5.0.0", "0x1", "9" * 5000])
@@ -286,13 +290,13 @@ def test_score_that_is_no_finite_number_names_file_and_line(score, vocab_file, t
     path = write(tmp_path / "a.tsv", f"the cat\t1\nthe dog\t{score}\n")
     examples = read_examples(path, make_data_set("custom", "text_a=0,label=1"), True)
     with pytest.raises(ValueError, match=rf"a.tsv:2: the score '{score[:80]}' is no finite number"):
-        encode_examples(path, examples, Tokenizer(vocab_file, True), None, 8)
+        encode(path, examples, Tokenizer(vocab_file, True), None, 8)
 
 
 def test_unknown_label_names_file_and_line(vocab_file, tmp_path):
     path = write(tmp_path / "a.tsv", "sentence\tlabel\nthe cat\t1\nthe dog\t2\n")
     with pytest.raises(ValueError, match=r"a.tsv:3: unknown label '2'; known are 0, 1"):
-        encode_examples(path, read_examples(path, SST2, True), Tokenizer(vocab_file, True), ("0", "1"), 8)
+        encode(path, read_examples(path, SST2, True), Tokenizer(vocab_file, True), ("0", "1"), 8)
 
 
 @pytest.mark.parametrize(
@@ -353,11 +357,11 @@ def test_invisible_characters_around_a_label_make_no_class(tmp_path):
 def test_labels_are_matched_without_regard_to_case_where_one_alone_fits(vocab_file, tmp_path, capsys):
     tokenizer, path = Tokenizer(vocab_file, True), tmp_path / "a.tsv"
     examples = make_examples(path, ["contradiction", "NEUTRAL"])
-    rows = encode_examples(path, examples, tokenizer, ("CONTRADICTION", "ENTAILMENT", "NEUTRAL"), 8)
+    rows = encode(path, examples, tokenizer, ("CONTRADICTION", "ENTAILMENT", "NEUTRAL"), 8)
     assert [row["label_ids"] for row in rows] == [0, 2]
     assert "labels are matched without regard to case: contradiction is CONTRADICTION" in capsys.readouterr().out
     with pytest.raises(ValueError, match="a.tsv:1: unknown label 'contradiction'"):
-        encode_examples(path, examples, tokenizer, ("CONTRADICTION", "Contradiction", "NEUTRAL"), 8)
+        encode(path, examples, tokenizer, ("CONTRADICTION", "Contradiction", "NEUTRAL"), 8)
 
 
 def test_another_spelling_of_a_label_may_have_capital_letters(tmp_path):

@@ -180,6 +180,16 @@ def test_lines_are_split_into_sentences(line, expected):
     assert split_sentences(line) == expected
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_array_of_documents_is_like_lines_of_them(indent, tmp_path):
+    rows = [{"title": "T", "text": "T\n\none\ntwo"}, {"id": 2, "text": "three"}]
+    path = write(tmp_path / "a", json.dumps(rows, indent=indent))
+    assert read(path) == ["one", "two", "", "three", ""]
+    write(path, json.dumps([*rows, {"text": 5}], indent=1))
+    with pytest.raises(ValueError, match='a:10: expected a JSON object with a string "text"'):
+        read(path)
+
+
 @pytest.mark.parametrize("name", ["text_en/wikitext-2.valid.txt", "text_en/enwiki_AA_wiki_00.doc.txt", "text_zh/zhwiki_wiki_00.json"])
 def test_splitting_sentences_again_changes_nothing_in_real_text(shared_file, name):
     sentences = [sentence for line in read(shared_file(name)) for sentence in split_sentences(line)]

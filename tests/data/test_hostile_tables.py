@@ -6,6 +6,7 @@ import io
 import json
 import math
 import random
+import re
 
 import pytest
 
@@ -33,6 +34,7 @@ LAYOUTS = {
     "text_a=q,text_b=r,label=y": ([["q", "r", "y"]], None),
     "text_a=q,text_b=r,label=z": ([["q", "r", "z"]], None),
     "text_a=1,label=0": ([[None]], [1, None, 0]),
+    "text_a=text,label=label": ([["text", None, "label"]], None),
 }
 INVISIBLE = "".join(filter(str.isspace, map(chr, range(0x10000)))) + "\u200b\u2060\ufeff"
 INFERENCE = {"entailment", "contradiction", "contradictory", "neutral"}
@@ -133,23 +135,43 @@ def make_table(generator, layout, ending):
 
 
 def make_file(generator, layout, ending, header, rows):
+    """The bytes of a file, and the encoding that it needs."""
     data = join_rows(generator, layout, ending, header, rows)
     if generator.random() < 0.2 and not any("\n" in field for row in rows for field in row):
         data = data.replace(b"\r\n", b"\n").replace(b"\n", b"\r")
-    return data
+    encoding = generator.choice([None, None, None, "gb18030", "utf-16"])
+    data = data.decode().encode(encoding) if encoding else data
+    return data, None if encoding == "utf-16" else encoding  # which has a byte order mark
 
 
 def join_rows(generator, layout, ending, header, rows):
     if ending == "json":
-        escaped = generator.random() < 0.5
-        return "".join(json.dumps(dict(zip(header, row)), ensure_ascii=escaped) + "\n" for row in rows).encode()
+        return join_objects(generator, [dict(zip(header, row)) for row in rows]).encode()
+    if ending == "tsv" and layout == "text_a=text,label=label" and generator.random() < 0.5:  # fastText's lines
+        text, label = header.index("text"), header.index("label")
+        separator = generator.choice(" \t")
+        return "".join(f"__label__{row[label]}{separator}{row[text]}\n" for row in rows).encode()
     rows = [header, *rows] if header else rows
     if ending == "csv" and layout not in ("stsb", "news"):
+        has_tabs = generator.random() < 0.5 and not any(mark in field for row in rows for field in row for mark in ",\r\n")
+        if generator.random() < 0.2:
+            rows = [rows[0], *([*row, ""] for row in rows[1:])] if header else [[*row, ""] for row in rows]
+        elif header and generator.random() < 0.2:
+            rows = [[*rows[0], ""], *rows[1:]]
         text = io.StringIO()
-        csv.writer(text).writerows(rows)
+        csv.writer(text, delimiter="\t" if has_tabs and len({len(row) for row in rows}) == 1 < len(rows[0]) else ",").writerows(rows)
         return text.getvalue().encode()
     separator = "_!_" if layout == "news" and generator.random() < 0.5 else "\t"
     return "".join(separator.join(row) + generator.choice(["\n", "\r\n"]) for row in rows).encode()
+
+
+def join_objects(generator, rows):
+    """JSON lines, perhaps with commas behind them, or an array."""
+    escaped, comma = generator.random() < 0.5, generator.choice(["", "", ","])
+    if generator.random() < 0.5:
+        return "".join(json.dumps(row, ensure_ascii=escaped) + comma + "\n" for row in rows)
+    text = json.dumps(rows, ensure_ascii=escaped, indent=generator.choice([None, 0, 2]))
+    return f"{text[:-1]}{comma}]\n"
 
 
 def damage(generator, data):
@@ -170,26 +192,48 @@ def damage(generator, data):
     return data
 
 
-def parse_simply(data, layout, ending):
+def parses_as_object(line):
+    try:
+        return isinstance(json.loads(line.rstrip().removesuffix(",")), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def parse_objects(text):
+    def make_dict(pairs):
+        assert len(dict(pairs)) == len(pairs), text[:1000]
+        return dict(pairs)
+
+    if text.lstrip().startswith("["):
+        return json.loads(re.sub(r",\s*\]\s*$", "]", text), object_pairs_hook=make_dict)
+    lines = (line.rstrip().removesuffix(",") for line in text.split("\n") if line.strip())
+    return [json.loads(line, object_pairs_hook=make_dict) for line in lines]
+
+
+def parse_simply(data, layout, ending, encoding):
     """Header or None and rows of a file that has no defect, by json.loads and the csv module alone."""
     data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else None if data[:3] == b"\xef\xbb\xbf" else encoding
+    data = data.decode(encoding).encode() if encoding else data
     *lines, last = data[:65536].split(b"\n")
     if sum(line.rstrip(b"\r").count(b"\r") for line in lines) + last.count(b"\r") > len(lines):
         data = io.StringIO(data.decode("latin-1"), newline=None).read().encode("latin-1")
     text = data.decode("utf-8-sig")
     first = text.split("\n")[0]
-    try:
-        is_json = ending == "json" or isinstance(json.loads(first), dict)
-    except (ValueError, RecursionError):
-        is_json = False
-    if is_json:
-        objects = [json.loads(line) for line in text.split("\n") if line.strip()]
-        assert all(line.count('"label":') < 2 for line in text.split("\n")), text[:1000]
+    if ending == "json" or parses_as_object(first):
+        objects = parse_objects(text)
         keys = list(objects[0])
         rows = [[found.get(key) for key in keys] for found in objects]
         return keys, [[x if isinstance(x, str | None) else json.dumps(x, ensure_ascii=False) for x in row] for row in rows]
+    if first.startswith("__label__") and layout not in ("stsb", "news"):
+        pairs = [line.removeprefix("__label__").split(maxsplit=1) for line in text.rstrip("\r\n").replace("\r\n", "\n").split("\n")]
+        return ["label", "text"], [[label, rest] for label, rest in pairs]
     if ending == "csv" and layout not in ("stsb", "news"):
-        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+        lines = [line for line in text.split("\n") if line.strip()]
+        has_tabs = "\t" in first and len({line.count("\t") for line in lines}) == 1
+        has_tabs = has_tabs and ("," not in first or len({line.count(",") for line in lines}) > 1)
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter="\t" if has_tabs else ",") if row]
+        rows = [row + [""] * (len(rows[0]) - len(row)) for row in rows]
     else:  # the csv module ends a row at a carriage return, a TSV does not
         text = text.rstrip("\r\n").replace("\r\n", "\n").replace("\r", "\ue000")
         if layout == "news" and "_!_" in first and "\t" not in first:
@@ -233,16 +277,16 @@ class LetterTokenizer:
         return first[:max_length], [0] * len(first[:max_length])
 
 
-def read_outcome(path, layout, with_labels):
+def read_outcome(path, layout, with_labels, encoding):
     """(text_a, text_b, label) of each row, or None where the file is refused; each label must be encoded or refused as well."""
     task = make_data_set("custom", layout) if "=" in layout else make_data_set(layout, None)
     try:
-        examples = read_examples(path, task, with_labels)
+        examples = read_examples(path, task, with_labels, encoding)
     except ValueError as error:
         assert str(error).startswith(f"{path}:")
         return None
     try:
-        rows = encode_examples(path, examples, LetterTokenizer(), None if task.regression else task.labels, 8)
+        rows = list(encode_examples(path, examples, LetterTokenizer(), None if task.regression else task.labels, 8))
     except ValueError as error:
         assert str(error).startswith(f"{path}:")
     else:
@@ -259,16 +303,16 @@ def test_hostile_table_gives_the_right_rows_or_value_error(ending, tmp_path):
     for number in range(334):
         layout = generator.choice(list(LAYOUTS))
         header, rows = make_table(generator, layout, ending)
-        data = make_file(generator, layout, ending, header, rows)
+        data, encoding = make_file(generator, layout, ending, header, rows)
         path = write(tmp_path / f"{number}.{ending}", data)
         for with_labels in (True, False):
-            right = read_outcome(path, layout, with_labels) == (choose_simply(header, rows, layout, with_labels) or None)
+            right = read_outcome(path, layout, with_labels, encoding) == (choose_simply(header, rows, layout, with_labels) or None)
             assert right, (layout, with_labels, data)  # a bool: pytest would need minutes to compare megabytes
         data = damage(generator, data)
         path = write(tmp_path / f"damaged-{number}.{ending}", data)
         for reader, with_labels in [(layout, True), (layout, False), (generator.choice(list(LAYOUTS)), generator.random() < 0.5)]:
-            found = read_outcome(path, reader, with_labels)
-            right = found is None or found == choose_simply(*parse_simply(data, reader, ending), reader, with_labels)
+            found = read_outcome(path, reader, with_labels, encoding)
+            right = found is None or found == choose_simply(*parse_simply(data, reader, ending, encoding), reader, with_labels)
             assert right, (reader, with_labels, data[:1000])
             num_read, num_refused = num_read + (found is not None), num_refused + (found is None)
     assert min(num_read, num_refused) > 100, (num_read, num_refused)

@@ -1,6 +1,7 @@
-"""Fuzzed tagged text: in every scheme and form the sentences that were written are read; a damaged file is read or refused by name."""
+"""Fuzzed entities: in every scheme and form the sentences that were written are read; a damaged file is read or refused by name."""
 
 import gzip
+import json
 import random
 
 import pytest
@@ -73,9 +74,40 @@ def number_tokens(generator, rows):
         row[0] += str(position)
 
 
+def lay_out_spans(generator, sentences):
+    """Doccano's JSON, of lists or of objects, a sentence a line or in one array; tokens are joined by spaces."""
+    rows = []
+    for tokens, entities in sentences:
+        starts = [sum(len(token) + 1 for token in tokens[:number]) for number in range(len(tokens))]
+        spans = [(starts[first], starts[last] + len(tokens[last]), kind) for kind, first, last in entities]
+        names = generator.choice([None, ("start", "end", "type"), ("start_offset", "end_offset", "label")])
+        label = [dict(zip(names, span)) for span in spans] if names else [list(span) for span in spans]
+        rows.append({"text": " ".join(tokens), generator.choice(["label", "labels", "entities"]): label})
+    if generator.random() < 0.5:
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    return json.dumps(rows, ensure_ascii=False, indent=generator.choice([None, 1])).encode()
+
+
+def lay_out_pairs(generator, sentences):
+    """A sentence and its tags a line."""
+    joint = generator.choice([" ", "\x02"])
+    header = generator.choice(["", "", "text_a\tlabel\n"])
+    rows = ["\t".join(joint.join(column) for column in zip(*rows)) for rows in sentences]
+    return (header + "".join(f"{row}\n" for row in rows)).encode()
+
+
+def respell(generator, rows_of_all):
+    """The tags with their parts reversed, for some files."""
+    if generator.random() < 0.3:
+        for rows in rows_of_all:
+            for row in rows:
+                row[1] = row[1] if row[1] == "O" else f"{row[1][2:]}-{row[1][0]}"
+
+
 def lay_out(generator, sentences):
+    more = generator.choice(["", "", " X NN"])
     separator, end = generator.choice(["\t", " ", "  "]), generator.choice(["\n", "\r\n", " \n"])
-    lines = [[f"{token}{separator}{tag}{end}" for token, tag in rows] for rows in sentences]
+    lines = [[f"{token}{more.replace(' ', separator)}{separator}{tag}{end}" for token, tag in rows] for rows in sentences]
     return generator.choice(["\n", "\n\n", "-DOCSTART- O\n"]).join("".join(rows) for rows in lines).encode()
 
 
@@ -89,9 +121,16 @@ def test_written_entities_are_read_and_damage_is_named(scheme, tmp_path):
         if tokens is CHARACTERS and generator.random() < 0.5:
             for rows, _ in sentences:
                 number_tokens(generator, rows)
-        data = lay_out(generator, [rows for rows, _ in sentences])
+        form = generator.choice([lay_out, lay_out, lay_out_pairs, lay_out_spans])
+        if form is lay_out_spans:
+            data = form(generator, list(zip(texts, [entities for _, entities in sentences])))
+        else:
+            respell(generator, [rows for rows, _ in sentences])
+            data = form(generator, [rows for rows, _ in sentences])
+        encoding = generator.choice([None, None, "gb18030"])
+        data = data.decode().encode(encoding or "utf-8")
         path.write_bytes(generator.choice([data, gzip.compress(data, 1)]))
-        found = read_tagged(path).sentences
+        found = read_tagged(path, encoding=encoding).sentences
         assert [sentence.text.replace(" ", "") for sentence in found] == ["".join(text) for text in texts], data.decode()
         for sentence, text, (_, entities) in zip(found, texts, sentences):
             parts = [(kind, "".join(text[first : last + 1])) for kind, first, last in entities]
@@ -99,7 +138,7 @@ def test_written_entities_are_read_and_damage_is_named(scheme, tmp_path):
         position = generator.randrange(len(data))
         path.write_bytes(data[:position] + generator.choice(DAMAGE) + data[position + generator.randrange(3) :])
         try:
-            for sentence in read_tagged(path).sentences:
+            for sentence in read_tagged(path, encoding=encoding).sentences:
                 assert all(0 <= start < end <= len(sentence.text) for _, start, end in sentence.entities)
             num_read += 1
         except ValueError as error:

@@ -1,6 +1,8 @@
 import json
 import random
+import sqlite3
 import struct
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from src.records.plan import Batch
 from src.records.record_set import RecordSet, join_rows
 from src.records.tfrecord import check_tfrecord, encode_examples, masked_crc
 from src.tasks.classifier.task import LAYOUT
+from src.tasks.pretrain.corpus import inspection
 
 SIZE = 8
 ROWS = [
@@ -175,6 +178,30 @@ def test_mindrecord_with_a_damaged_header_is_refused(mindrecord, tmp_path):
     path = write_mindrecord(tmp_path, data[:start] + b"#" + data[start + 1 :], index)
     with pytest.raises(ValueError, match="train.mindrecord"):
         read_all(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("DELETE FROM INDEXES", "the index .*train.mindrecord.db has no rows"),
+        ("DROP TABLE INDEXES", "train.mindrecord.db is no index of a MindRecord: no such table: INDEXES"),
+        (None, "train.mindrecord.db is no index of a MindRecord: file is not a database"),
+    ],
+)
+def test_mindrecord_whose_index_has_no_rows_is_refused_before_the_framework_sees_it(change, message, mindrecord, tmp_path, monkeypatch):
+    data, index = mindrecord
+    path = write_mindrecord(tmp_path, data, b"no index" * 100 if change is None else index)
+    if change:
+        with closing(sqlite3.connect(f"{path}.db")) as connection, connection:
+            connection.execute(change)
+    monkeypatch.setattr(record_files.ds, "MindDataset", None)
+    monkeypatch.setattr(record_files.subprocess, "run", None)
+    with pytest.raises(ValueError, match=message):
+        read_all(path)
+    monkeypatch.undo()
+    if change == "DELETE FROM INDEXES":
+        with pytest.raises(ValueError, match="has no rows"):
+            inspection._read(str(path), {}, "vocab.txt", 1)
 
 
 def test_mindrecord_without_its_index_is_refused(mindrecord, tmp_path):

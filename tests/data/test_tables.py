@@ -100,11 +100,20 @@ def test_empty_file_is_refused(data, tmp_path):
         ("a.csv", b"a,b\nc,d\0\n", "a.csv:2:.*NUL"),
         ("a.tsv", b"a\tb\nc\t\xff\n", "a.tsv:2: not UTF-8"),
         ("a.tsv", b"\xef\xbb\xbfa\n\xff\n", "a.tsv:2: not UTF-8"),
-        ("a.tsv", "a\tb\n".encode("utf-16"), "a.tsv:1: not UTF-8"),
+        ("a.tsv", b"\xff\xfea\0\n\0\0\xd8\n\0", "a.tsv:2: not utf-16, which its byte order mark"),
         ("a.csv", b'a,b\nc,"d\n', "a.csv:2: not CSV"),
         ("a.csv", b'a,b\nc,d\n"e"f,g\n', "a.csv:3: not CSV"),
         ("a.json", b'{"a": 1}\n{"a": 1\n', "a.json:2: no JSON object in one line: Expecting"),
-        ("a.json", b'[{"a": 1}]\n', "a.json:1: no JSON object in one line: found"),
+        ("a.json", b'[1, {"a": 1}]\n', "a.json:1: no JSON object in one line: found '1'"),
+        ("a.json", b'[{"a": 1},\n{"a": }]\n', "a.json:2: damaged JSON array: Expecting value"),
+        ("a.json", b'[{"a": 1}\n{"a": 2}]\n', "a.json:2: damaged JSON array: ',' or ']' expected"),
+        ("a.json", b'[{"a": 1},\n{"a": 1, "a": 2}]\n', "a.json:2: damaged JSON array: key 'a' twice"),
+        ("a.json", b'[{"a": 1}]\n1\n', "a.json:1: damaged JSON array: text after the end"),
+        ("a.json", b'[{"a": 1},\n', "a.json:2: damaged JSON array: Expecting value"),
+        ("a.json", b'[{"a": ' + b"[" * 100_000, "a.json:1: damaged JSON array: nested too deeply"),
+        ("a.json", b'{"a": 1},,\n', "a.json:1: no JSON object in one line: Extra data at character 9"),
+        ("a.txt", b"__label__x a\nb\n", "a.txt:2: expected __label__ with a label and a text"),
+        ("a.txt", b"__label__x __label__y a\n", "a.txt:1: several labels"),
         ("a.json", b'{\n"a": 1\n}\n', "a.json:1: no JSON object in one line"),
         ("a.json", b'{"a": 1} {"a": 2}\n', "a.json:1: no JSON object in one line: Extra data at character 10"),
         ("a.JSON", b"a\tb\nc\td\n", "a.JSON:1: no JSON object in one line"),
@@ -114,7 +123,7 @@ def test_empty_file_is_refused(data, tmp_path):
         ("a.json", b'{"a": "x"}\n{"a": "\\ud83d"}\n', "a.json:2: .*surrogates not allowed"),
         ("a.json", b'{"a": "\\u0000"}\n', "a.json:1: .*NUL"),
         ("a.json", b'{"a": "\0"}\n', "a.json:1: NUL"),
-        ("a.json", b'{"a": ' + b"[" * 100_000, "a.json:1: JSON nested too deeply"),
+        ("a.json", b'{"a": ' + b"[" * 100_000, "a.json:1: no JSON object in one line: nested too deeply"),
         ("a.json", b'{"a": ' + b"1" * 5000 + b"}", "a.json:1: no JSON object in one line: Exceeds the limit"),
     ],
 )
@@ -135,6 +144,50 @@ def test_damaged_gzip_is_refused(tmp_path):
 def test_absent_file_is_told_as_absent(tmp_path):
     with pytest.raises(FileNotFoundError, match="none.tsv"):
         read_rows(tmp_path / "none.tsv")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"a": "x", "b": 1}, {"a": "y"}]',
+        '\n[\n{"a": "x", "b": 1},\n\n {"a": "y"},\n]\n',
+        '[ {"a": "x",\n"b": 1\n}\n, {\n"a": "y"}\n]',
+        '{"a": "x", "b": 1},\n{"a": "y"},\n',
+    ],
+)
+@pytest.mark.parametrize("name", ["a.json", "a.txt"])
+def test_an_array_of_objects_is_like_lines_of_them(text, name, tmp_path):
+    (zero, keys), *rows = read_rows(write(tmp_path / name, text))
+    assert (zero, keys, [fields for _, fields in rows]) == (0, ["a", "b"], [["x", "1"], ["y", None]])
+    assert [line for line, _ in rows] == [text.count("\n", 0, text.index('{"a": "x"')) + 1, text.count("\n", 0, text.rindex("{")) + 1]
+
+
+def test_an_array_is_no_row_of_a_table_that_begins_with_a_bracket(tmp_path):
+    for row in ("[{a}]", "[1, 2]", '["a"]', "[", "[{1: 2}]"):
+        assert read_rows(write(tmp_path / "a.tsv", f"{row}\tx\n")) == [(1, [row, "x"])]
+
+
+def test_csv_may_have_tabs_if_commas_do_not_fit(tmp_path):
+    path = tmp_path / "a.csv"
+    assert read_rows(write(path, 'a\tb\n"x, ""y""\nz"\t1\n'.replace("\nz", " z"))) == [(1, ["a", "b"]), (2, ['x, "y" z', "1"])]
+    assert read_rows(write(path, "x, y\t1\nz\t0\n")) == [(1, ["x, y", "1"]), (2, ["z", "0"])]
+    assert read_rows(write(path, "x,y\t1\nz,w\t0\n")) == [(1, ["x", "y\t1"]), (2, ["z", "w\t0"])]  # both fit: it is CSV by its name
+
+
+def test_commas_at_the_end_of_rows_make_no_column(tmp_path):
+    path = tmp_path / "a.csv"
+    assert read_rows(write(path, "a,b\nx,1,\ny,0,,\n")) == [(1, ["a", "b"]), (2, ["x", "1"]), (3, ["y", "0"])]
+    assert read_rows(write(path, "a,b,\nx,1\ny,0,\n")) == [(1, ["a", "b", ""]), (2, ["x", "1", ""]), (3, ["y", "0", ""])]
+    with pytest.raises(ValueError, match=r"a.csv:2: 4 columns, the first row has 2"):
+        read_rows(write(path, "a,b\nx,1,,2\n"))
+
+
+def test_lines_of_fasttext_are_labels_and_texts(tmp_path):
+    text = "__label__good a fine film \n__label__好\t一 部\n"
+    rows = [(0, ["label", "text"]), (1, ["good", "a fine film "]), (2, ["好", "一 部"])]
+    for name in ("a.txt", "a.csv", "a.train"):
+        assert read_rows(write(tmp_path / name, text)) == rows
+    assert read_rows(write(tmp_path / "a.txt", text), ("\t",))[0] == (1, ["__label__good a fine film "])
 
 
 def test_csv_rows_of_another_width_are_refused(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.tasks.ner.tags import Entity, list_labels, make_tag_set, parse_tag, read_label_file, zoo_labels
+from src.tasks.ner.tags import Entity, find_spans, list_labels, make_tag_set, parse_tags, read_label_file, zoo_labels
 
 GOLDEN = json.loads(gzip.decompress((Path(__file__).parent.parent / "golden" / "tagging.json.gz").read_bytes()))
 NAMES = {"IOB1": "BIO", "IOB2": "BIO", "IO": "BIO", "IOE1": "IOE", "IOE2": "IOE"}  # what the schemes are called here; others by their name
@@ -34,13 +34,35 @@ def spans_of(text, labels):
     ],
 )
 def test_tag_is_prefix_and_type(tag, parts):
-    assert parse_tag(tag) == parts
+    assert parse_tags([tag]) == {tag: parts}
 
 
 @pytest.mark.parametrize("tag", ["", "0", "o", "B", "B-", "BPER", "X-PER", "b-PER", "O-PER", "[CLS]", "PER-B", " B-PER"])
 def test_other_words_are_no_tags(tag):
+    assert tag not in parse_tags(["B-a", "I-a", tag])
     with pytest.raises(ValueError, match="is no tag; allowed: O, or one of B I M E S L U"):
-        parse_tag(tag)
+        make_tag_set(["O", "B-a", "I-a", tag])
+
+
+@pytest.mark.parametrize(
+    ("tags", "parsed"),
+    [
+        ("PER-B PER-I O", [("B", "PER"), ("I", "PER"), ("O", "")]),
+        ("PER_S a-b_c-L", [("S", "PER"), ("E", "a-b_c")]),
+        ("B I E O", [("B", "ENTITY"), ("I", "ENTITY"), ("E", "ENTITY"), ("O", "")]),
+        ("B-E I-E", [("B", "E"), ("I", "E")]),  # both orders fit; the usual one counts
+        ("S-B E-I PER-B", [("B", "S"), ("I", "E"), ("B", "PER")]),
+    ],
+)
+def test_all_tags_have_one_form(tags, parsed):
+    assert list(parse_tags(tags.split()).values()) == parsed
+    labels = ["O", *tags.replace(" O", "").split()]
+    assert make_tag_set(labels).find_spans(range(1, len(labels))) == find_spans([tag for tag in parsed if tag[1]])
+
+
+def test_labels_of_reversed_and_of_untyped_tags_are_written_as_they_are():
+    assert make_tag_set(["O", "PER-B", "PER-I"]).make_labels(3, [Entity("PER", 1, 3)]) == [0, 1, 2]
+    assert make_tag_set(["O", "B", "I"]).make_labels(3, [Entity("ENTITY", 0, 2)]) == [1, 2, 0]
 
 
 def test_order_of_labels():
@@ -81,6 +103,8 @@ def test_scheme_follows_from_the_prefixes(labels, scheme, types):
         ("O B-a B_a", "tags 'B-a' and 'B_a' are the same"),
         ("O S-a U-a", "tags 'S-a' and 'U-a' are the same"),
         ("O B-a Q-a", "'Q-a' is no tag"),
+        ("O B-a I-a PER-B", "'PER-B' is no tag"),
+        ("O PER-B PER-I B", "'B' is no tag"),
         ("O B-a M-a I-a E-a", "two schemes mixed"),
         ("O M-a E-a", "M without any B"),
     ],
@@ -207,9 +231,16 @@ def test_overlaps_and_unlabelled_places_are_not_encoded_or_decoded():
         ("\nB-a\n\nI-a \nO\n", ("B-a", "I-a", "O")),
         ('{"I-a": 2, "O": 0, "B-a": 1}', ("O", "B-a", "I-a")),
         (' \n{"O": 2,\n "S_é\\u00e9": 0,\n "B_a": 1}\n', ("S_éé", "B_a", "O")),
+        ('{"label2id": {"O": 0, "B-a": 1}}', ("O", "B-a")),
+        ('{"tags": {"B-a": 1, "O": 0}}', ("O", "B-a")),
+        ('{"id2label": {"1": "B-a", "0": "O"}, "label2id": {"O": 0, "B-a": 1}, "seed": 1}', ("O", "B-a")),
+        ('{"1": "B-a", "0": "O"}', ("O", "B-a")),
+        ('["O", "B-a"]', ("O", "B-a")),
+        ("O\na-B\na-I", ("O", "a-B", "a-I")),
+        ("O\nB\nI", ("O", "B", "I")),
     ],
 )
-def test_label_file_has_one_of_three_forms(text, labels, tmp_path):
+def test_label_file_is_known_by_its_content(text, labels, tmp_path):
     for path, data in ((tmp_path / "labels", text.encode()), (tmp_path / "labels.gz", gzip.compress(text.encode()))):
         path.write_bytes(data)
         assert read_label_file(path) == labels
@@ -239,6 +270,9 @@ def test_label_file_has_one_of_three_forms(text, labels, tmp_path):
         (b'{"O": 0, "O": 1}', "labels.txt: tag 'O' twice"),
         (b'{"O": 0, "a": 1}', "labels.txt: 'a' is no tag"),
         (b"{}", "labels.txt: no tag O"),
+        (b'{"label2id": {"O": 0, "B-a": 1}, "id2label": {"0": "B-a", "1": "O"}}', "labels.txt: label2id and id2label contradict"),
+        (b'["O", 1]', "labels.txt: expected an object {tag: id} or a list of tags"),
+        (b'{"0": "O", "2": "B-a"}', "labels.txt:1: 'B-a' has id 2; the 2 tags need the ids 0 to 1"),
         (b'{"O": ' + b"[" * 100_000, "labels.txt: no JSON: .*recursion"),
         (b'{"O": ' + b"1" * 5000 + b"}", "labels.txt: no JSON: Exceeds"),
         (b'{"O": 0, "B-\\ud83d": 1}', "labels.txt: .*surrogates not allowed"),

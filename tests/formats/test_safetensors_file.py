@@ -53,6 +53,15 @@ def test_files_of_one_type_are_the_librarys_to_the_byte(kind, tmp_path):
     assert (tmp_path / "ours.safetensors").read_bytes() == (tmp_path / "theirs.safetensors").read_bytes()
 
 
+def test_thousands_of_empty_tensors_are_refused_at_once(tmp_path):
+    def header(count):
+        return {f"bert.{number}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for number in range(count)}
+
+    assert len(safetensors_file.read(write_raw(tmp_path / "a.safetensors", header(20_000)))) == 20_000
+    with pytest.raises(ValueError, match="a.safetensors: .*20001 tensors, more than 20000"):
+        safetensors_file.read(write_raw(tmp_path / "a.safetensors", header(20_001)))
+
+
 def test_the_library_reads_our_files(tmp_path):
     arrays = {f"{kind} {name}": array for kind in TYPES for name, array in make_arrays(kind).items()}
     safetensors_file.write(tmp_path / "a.safetensors", arrays)

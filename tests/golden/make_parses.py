@@ -32,6 +32,7 @@ _COLUMNS = {  # folder -> columns of a task that has no name of its own
     "wsc": "text_a=text,label=label",
 }
 _NAMES = {"xnli_zh": "xnli"}  # folder -> name of its task, where they differ
+_SETS = {"afqmc": "afqmc", "csl": "csl", "iflytek": "iflytek", "ocnli": "ocnli", "wsc": "cluewsc"}  # folder -> name among CLUE's tasks
 
 
 def _tagged(path):
@@ -56,6 +57,13 @@ def _examples(path, with_labels=True):
     return [(each.text_a, each.text_b, each.label, each.line) for each in classifier.read_examples(path, task, with_labels)]
 
 
+def _set(path):
+    if path.parent.name not in _SETS:
+        raise ValueError(f"{path.parent.name}: no task")
+    found = classifier.read_examples(path, data_sets.make_data_set(_SETS[path.parent.name], None), True)
+    return [(each.text_a, each.text_b, each.label, each.line, each.id) for each in found]
+
+
 def _unlabelled(path):
     return _examples(path, with_labels=False)
 
@@ -78,6 +86,7 @@ _READERS = {
     "plain": _plain,
     "table": _table,
     "examples": _examples,
+    "set": _set,
     "unlabelled": _unlabelled,
     "questions": _questions,
     "corpus": _corpus,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import exit_code
 
-from src.launch import local, supervision
+from src.launch import commands, local, old_logs, supervision
 from src.launch.ports import find_free_port, is_listening
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -431,6 +431,31 @@ def test_another_server_of_the_table_is_named(table, write_script, tmp_path, mon
     assert exit_code(local.main, ["--rank_table", table, "--server_ip", "10.0.0.3", "run.py"]) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: hccl.json: this server is not in the rank table") and "10.0.0.3" in err
+
+
+def test_logs_of_an_earlier_launch_with_more_ranks_are_moved_away(run, log, tmp_path):
+    for number in (0, 1, 2, 10):
+        (tmp_path / f"LOG{number}").mkdir()
+        (tmp_path / f"LOG{number}/pretraining_log.txt").write_text(f"of {number}\n")
+    (tmp_path / "LOG3").mkdir()  # of another program
+    (tmp_path / "earlier-1").mkdir()
+    code, out, err = run("say('now')")
+    assert (code, err) == (0, "")
+    assert out.startswith("logs of an earlier launch with more ranks are now in earlier-2: LOG2, LOG10\nstarting 2 processes")
+    assert [log(rank) for rank in (0, 1)] == ["now\n"] * 2
+    assert sorted(path.name for path in tmp_path.glob("LOG*")) == ["LOG0", "LOG1", "LOG3"]
+    assert (tmp_path / "earlier-2/LOG10/pretraining_log.txt").read_text() == "of 10\n"
+
+
+@pytest.mark.parametrize(("rank", "moves"), [("0", True), ("1", False)])
+def test_logs_of_the_ranks_of_other_hosts_stay(rank, moves, write_script, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(5):
+        (tmp_path / f"LOG{number}").mkdir()
+        (tmp_path / f"LOG{number}/pretraining_log.txt").touch()
+    job = commands.msrun_job(commands.Program(("python",)), 2, ("10.0.0.1", 8118), num_hosts=2, host_rank=int(rank))
+    assert bool(old_logs.set_aside(job, ".", "pretraining_log.txt", 4)) == moves
+    assert [(tmp_path / f"LOG{number}").exists() for number in range(5)] == [True] * 4 + [not moves]
 
 
 def test_a_port_that_is_taken_is_named(write_script, tmp_path, monkeypatch, capsys):

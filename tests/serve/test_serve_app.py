@@ -111,7 +111,7 @@ def test_openapi_tells_the_form_of_this_task(served):
     document = served.client.get("/openapi.json").json()
     predict = document["paths"][PREDICT]["post"]
     assert predict["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/PredictRequest"}
-    assert set(predict["responses"]) == {"200", "408", "413", "415", "422", "429", "500", "503"}
+    assert set(predict["responses"]) == {"200", "408", "413", "415", "421", "422", "429", "500", "503"}
     schemas = document["components"]["schemas"]
     assert schemas["Instance"]["properties"]["text_a"] == {"maxLength": 20000, "title": "Text A", "type": "string"}
     assert schemas["PredictRequest"]["properties"]["instances"]["maxItems"] == 1024
@@ -150,7 +150,7 @@ def test_rows_of_a_client_that_has_gone_are_not_computed():
         served.bundle.may_compute.clear()
         body = b'{"instances": ["one two three four five six seven", "never computed, for its client has gone away"]}'
         with socket.create_connection(("127.0.0.1", served.port)) as connection:
-            head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
             connection.sendall(head + body)
             wait_until(lambda: served.predictor.gate.inside == 1 and served.predictor.batcher.waiting_rows == 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # an abrupt end

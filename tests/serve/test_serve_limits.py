@@ -1,5 +1,7 @@
 import json
 import random
+import re
+import select
 import socket
 import sys
 import time
@@ -8,6 +10,7 @@ import pytest
 from serving import PREDICT, body_of, serving, wait_until
 
 from src.serve import bodies, http_headers, limits
+from src.serve.hosts import AllowedHosts
 from src.serve.limits import Limits
 
 
@@ -145,7 +148,7 @@ def test_too_large_bodies_are_refused_with_and_without_a_declared_length(served)
 
 
 def test_a_client_that_waits_for_continue_is_refused_before_it_writes(served):
-    head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\nExpect: 100-continue\r\n\r\n"
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\nExpect: 100-continue\r\n\r\n"
     answer = served.send(head.encode(), timeout=3)
     assert answer.startswith(b"HTTP/1.1 413 ") and b"larger than 20000 bytes" in answer
 
@@ -156,7 +159,7 @@ def test_a_compressed_body_is_refused(served):
 
 def test_a_body_that_does_not_come_is_not_waited_for(served, monkeypatch):
     monkeypatch.setattr(bodies, "BODY_SECONDS", 0.1)
-    answer = served.send(f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n[".encode())
+    answer = served.send(f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n[".encode())
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert served.predictor.gate.inside == 0
 
@@ -164,13 +167,13 @@ def test_a_body_that_does_not_come_is_not_waited_for(served, monkeypatch):
 def test_a_connection_closed_within_a_body_leaves_nothing_behind(served):
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", served.port)) as connection:
-            connection.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n[".encode())
+            connection.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\n[".encode())
     wait_until(lambda: served.predictor.gate.inside == 0 and served.predictor.gate.held_bytes == 0)
 
 
 def test_a_head_that_does_not_end_is_refused(served):
-    get = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
-    chunked = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n".encode()
+    get = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+    chunked = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n".encode()
     trailer = b"c: d\r\n"
     for begin, part in ((get, b"a"), (get, b"a: b\r\n"), (b"GET /", b"a"), (chunked, trailer)):
         with socket.create_connection(("127.0.0.1", served.port), 5) as connection:
@@ -185,6 +188,75 @@ def test_a_head_that_does_not_end_is_refused(served):
     assert served.send((whole + b"\r\n") * 5 + whole + b"Connection: close\r\n\r\n").count(b"HTTP/1.1 200 ") == 6
 
 
+def test_a_slow_head_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(limits, "HEAD_SECONDS", 0.3)
+    half = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+    with serving(seconds=0.6) as served:
+        answer = served.send(half)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert answer.endswith(b'{"error": "the head of the request did not arrive within 0.3 seconds"}')
+        assert re.findall(rb"HTTP/1.1 (\d+)", served.send(half + b"\r\n" + half)) == [b"200", b"408"]
+        assert served.send(b"") == b""  # a connection without any request
+        with socket.create_connection(("127.0.0.1", served.port), 5) as connection:
+            drops = iter(half)
+            while not select.select([connection], [], [], 0.02)[0]:
+                connection.sendall(bytes([next(drops)]))
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 408 ")
+        assert served.predict("slower than a head may be").status_code == 200
+        body = body_of("one")
+        head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        with socket.create_connection(("127.0.0.1", served.port), 5) as connection:
+            connection.sendall(head)
+            time.sleep(0.6)  # the head is there, the body has its own limit
+            connection.sendall(body)
+            assert b"".join(iter(lambda: connection.recv(1 << 16), b"")).startswith(b"HTTP/1.1 200 ")
+
+
+OTHER_HOST = b'{"error": "the Host header names another host; --allowed_hosts of the server takes further names"}'
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_allowed"),
+    [
+        (["Host: localhost"], True),
+        (["Host: LocalHost:8000"], True),
+        (["Host: localhost."], True),
+        (["Host: 127.0.0.1:1"], True),
+        (["Host: 10.1.2.3"], True),
+        (["Host: [::1]:8000"], True),
+        (["Host: [fe80::1]"], True),
+        ([f"Host: {socket.gethostname()}:80"], True),
+        (["Host: attacker.example"], False),
+        (["Host: attacker.example:8000"], False),
+        (["Host: localhost.attacker.example"], False),
+        (["Host: 127.0.0.1.attacker.example"], False),
+        (["Host: localhost:8000:attacker.example"], False),
+        (["Host: localhost@attacker.example"], False),
+        (["Host: "], False),
+        (["Host: attacker.example", "Host: localhost"], False),
+        (["Host: localhost", "Host: localhost"], False),
+        (["Host: \xe9"], False),
+    ],
+)
+def test_a_request_to_another_host_is_refused(served, lines, is_allowed):
+    answer = served.send("\r\n".join(["GET /healthz HTTP/1.1", *lines, "Connection: close", "", ""]).encode("latin-1"))
+    assert answer.startswith(b"HTTP/1.1 200 " if is_allowed else b"HTTP/1.1 421 ")
+    assert is_allowed or answer.endswith(OTHER_HOST)
+
+
+def test_a_request_of_http_1_0_need_not_name_a_host(served):
+    assert served.send(b"GET /healthz HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+def test_further_hosts_are_allowed_by_name():
+    async def app(scope, receive, send): ...
+
+    hosts = AllowedHosts(app, ["Models.example", "gpu-1"])
+    assert all(map(hosts.allows, ([b"models.example"], [b"MODELS.EXAMPLE.:443"], [b"gpu-1:80"], [])))
+    assert not any(map(hosts.allows, ([b"example"], [b"a.models.example"], [b"gpu-12"])))
+    assert AllowedHosts(app, ["*"]).allows([b"any.example"])
+
+
 def test_what_is_not_http_is_told_in_json(served):
     answer = served.send(b"nonsense\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 ") and answer.endswith(b'\r\n\r\n{"error": "the request is not HTTP"}')
@@ -193,7 +265,7 @@ def test_what_is_not_http_is_told_in_json(served):
 def test_a_body_that_does_not_come_holds_a_server_that_stops_for_a_short_time(monkeypatch):
     monkeypatch.setattr(limits, "LAST_BODY_SECONDS", 0.2)
     with serving() as served, socket.create_connection(("127.0.0.1", served.port), 10) as connection:
-        connection.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n[".encode())
+        connection.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n[".encode())
         wait_until(lambda: served.predictor.gate.inside == 1)
         started = time.monotonic()
         served.server.stop()
@@ -261,7 +333,7 @@ def test_altered_bodies_never_break_the_server(served):
 def test_altered_requests_never_break_the_server(served):
     draw = random.Random(8)
     body = body_of("good")
-    whole = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    whole = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
     for _ in range(100):
         data = bytearray(whole)
         for _ in range(draw.randint(1, 4)):

@@ -119,7 +119,7 @@ def test_a_draining_server_says_so_and_still_finishes():
 def test_a_second_signal_ends_at_once():
     with process("classifier-1") as (server, url, _):
         connection = socket.create_connection(url.removeprefix("http://").split(":"))
-        connection.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n".encode())  # whose body never comes
+        connection.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n".encode())  # whose body never comes
         wait_until(lambda: "bert_requests_inside 1.0" in httpx.get(url + "/metrics").text)
         server.terminate()
         wait_until(lambda: httpx.get(url + "/healthz").status_code == 503)

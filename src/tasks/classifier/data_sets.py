@@ -1,5 +1,10 @@
-"""The data sets that run_classifier.py knows: their columns, labels and file names."""
+"""The data sets that run_classifier.py knows: their columns, labels, file names, measures and forms of submission.
 
+Sources: gluebenchmark.com and cluebenchmarks.com for the test predictions, CLUE's baselines for the texts of CSL and CLUEWSC.
+"""
+
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 _LANGUAGE = "en"  # default language of xnli
@@ -34,7 +39,11 @@ class DataSet:
         separators: see `read_rows`.
         regression: the label is a number.
         ragged: rows may have more columns than the first row.
+        leaves_short: rows with too few columns are left out and counted, not an error.
         language: language of the rows to read, if the table names languages.
+        make_texts: the texts of a row from the fields of text_a and text_b; None: the fields are the texts. Raises ValueErrors.
+        measure: the measure that is printed as the result.
+        submission: file of test predictions in the form of the benchmark's site, written beside the others; None: there is none.
     """
 
     named: tuple[Columns, ...]
@@ -46,19 +55,51 @@ class DataSet:
     separators: tuple[str, ...] | None = None
     regression: bool = False
     ragged: bool = False
+    leaves_short: bool = False
     language: str = _LANGUAGE
+    make_texts: Callable[[str, str], tuple[str, str | None]] | None = None
+    measure: str = "accuracy"
+    submission: str | None = None
+
+
+def join_keywords(keywords: str, abstract: str) -> tuple[str, str]:
+    """CSL's keywords, a JSON list, as one text; and the abstract."""
+    found = json.loads(keywords)
+    if not isinstance(found, list) or not all(isinstance(keyword, str) for keyword in found):
+        raise ValueError(f"a list of keywords is expected, found {keywords[:40]!r}")
+    return " ".join(found), abstract
+
+
+def mark_spans(text: str, target: str) -> tuple[str, None]:
+    """CLUEWSC's text, with _ around the first span of its target, a JSON object, and brackets around the second, the pronoun."""
+    found = json.loads(target)
+    marks = []
+    for span, (before, after) in (("span1", "__"), ("span2", "[]")):
+        name, start = (found.get(f"{span}_{key}") if isinstance(found, dict) else None for key in ("text", "index"))
+        if not isinstance(name, str) or type(start) is not int or not name or text[start : start + len(name)] != name or start < 0:
+            raise ValueError(f"the text does not have {span} of {target[:200]}")
+        marks += [(start, before), (start + len(name), after)]
+    for position, mark in sorted(marks, reverse=True):  # from the end, so that positions stay right
+        text = text[:position] + mark + text[position:]
+    return text, None
 
 
 ENTAILMENT = ("contradiction", "entailment", "neutral")  # Google's order
+_TWO_WAY = ("entailment", "not_entailment")
+_BINARY = ("0", "1")
+_JSON_FILES = (("train.json",), ("dev.json",), ("test.json",))
+_PAIR = (Columns("sentence1", "sentence2", "label"),)
 NO_AGREEMENT = "-"  # instead of one of these if the annotators did not agree
 
 DATA_SETS = {
-    "cola": DataSet((Columns("sentence", None, "label"),), Columns(3, None, 1), ("0", "1")),
-    "sst2": DataSet((Columns("sentence", None, "label"),), None, ("0", "1")),
+    "cola": DataSet((Columns("sentence", None, "label"),), Columns(3, None, 1), _BINARY, measure="mcc", submission="CoLA.tsv"),
+    "sst2": DataSet((Columns("sentence", None, "label"),), None, _BINARY, submission="SST-2.tsv"),
     "mrpc": DataSet(
         (Columns("#1 String", "#2 String", "Quality"),),
         None,
-        ("0", "1"),
+        _BINARY,
+        measure="f1",
+        submission="MRPC.tsv",
         files=(("train.tsv", "msr_paraphrase_train.txt"), ("dev.tsv", "msr_paraphrase_test.txt"), ("test.tsv",)),
     ),
     "stsb": DataSet(
@@ -68,6 +109,8 @@ DATA_SETS = {
         separators=("\t",),
         regression=True,
         ragged=True,
+        measure="spearman_correlation",
+        submission="STS-B.tsv",
     ),
     "mnli": DataSet(
         (Columns("sentence1", "sentence2", "gold_label"),),
@@ -75,7 +118,19 @@ DATA_SETS = {
         ENTAILMENT,
         files=(("train.tsv",), ("dev_matched.tsv", "dev.tsv"), ("test_matched.tsv", "test.tsv")),
         skipped_label=NO_AGREEMENT,
+        submission="MNLI-m.tsv",
     ),
+    "rte": DataSet(_PAIR, None, _TWO_WAY, submission="RTE.tsv"),
+    "qnli": DataSet((Columns("question", "sentence", "label"),), None, _TWO_WAY, submission="QNLI.tsv"),
+    "qqp": DataSet(
+        (Columns("question1", "question2", "is_duplicate"),),
+        None,
+        _BINARY,
+        leaves_short=True,  # a few published rows are broken by line ends inside their questions
+        measure="f1",
+        submission="QQP.tsv",
+    ),
+    "wnli": DataSet(_PAIR, None, _BINARY, submission="WNLI.tsv"),
     "xnli": DataSet(
         (
             Columns("sentence1", "sentence2", "gold_label", "language"),
@@ -96,16 +151,47 @@ DATA_SETS = {
         (Columns("sentence", None, "label"),),
         None,
         tuple(str(code) for code in range(100, 117) if code not in (105, 111)),
-        files=(("train.json",), ("dev.json",), ("test.json",)),
+        files=_JSON_FILES,
+        submission="tnews11_predict.json",
+    ),
+    "afqmc": DataSet(_PAIR, None, _BINARY, files=_JSON_FILES, submission="afqmc_predict.json"),
+    "cmnli": DataSet(_PAIR, None, ENTAILMENT, files=_JSON_FILES, skipped_label=NO_AGREEMENT, submission="cmnli_predict.json"),
+    "ocnli": DataSet(
+        _PAIR,
+        None,
+        ENTAILMENT,
+        files=(("train.json", "train.50k.json", "train.3k.json"), *_JSON_FILES[1:]),
+        skipped_label=NO_AGREEMENT,
+        submission="ocnli_50k_predict.json",
+    ),
+    "iflytek": DataSet(
+        (Columns("sentence", None, "label"),), None, tuple(map(str, range(119))), files=_JSON_FILES, submission="iflytek_predict.json"
+    ),
+    "csl": DataSet(
+        (Columns("keyword", "abst", "label"),),
+        None,
+        _BINARY,
+        files=_JSON_FILES,
+        make_texts=join_keywords,
+        submission="csl_predict.json",
+    ),
+    "cluewsc": DataSet(
+        (Columns("text", "target", "label"),),
+        None,
+        ("true", "false"),
+        files=_JSON_FILES,
+        make_texts=mark_spans,
+        submission="cluewsc11_predict.json",
     ),
     "news": DataSet((Columns("title", None, "label"),), Columns(3, None, 2), separators=("\t", "_!_")),
     "info": DataSet(
         (Columns("title", None, "label"),),
         Columns(1, None, 2),
-        ("0", "1"),
+        _BINARY,
+        measure="auc",
         files=(("train.csv",), ("eval.csv",), ("test.csv",)),
     ),
-    "chnsenticorp": DataSet((Columns("text_a", None, "label"),), None, ("0", "1")),
+    "chnsenticorp": DataSet((Columns("text_a", None, "label"),), None, _BINARY),
 }
 
 

@@ -9,7 +9,6 @@ from src.tasks.classifier.data_sets import DATA_SETS
 ASSESSMENT_METHODS = ("accuracy", "f1", "mcc", "spearman_correlation", "auc")
 NORM_EPS = 1e-5  # added to the variance in the batch normalisation of the cnn head
 HEADS = ("linear", "cnn", "rcnn")
-_OWN_METHODS = {"cola": "mcc", "mrpc": "f1", "stsb": "spearman_correlation", "info": "auc"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +23,7 @@ class ClassifierOptions(FineTuneOptions):
     language: str | None = setting(None, "language of xnli, which chooses rows and training file; default: en")
     assessment_method: str | None = setting(
         None,
-        "measure printed as the result; default: cola mcc, mrpc f1, stsb spearman_correlation, info auc, else accuracy",
+        "measure printed as the result; default: cola mcc, mrpc and qqp f1, stsb spearman_correlation, info auc, else accuracy",
         ASSESSMENT_METHODS,
     )
     num_class: int | None = setting(
@@ -39,6 +38,9 @@ class ClassifierOptions(FineTuneOptions):
     )
     output_dir: str = setting("./classifier_finetune", "folder of everything that is written")
     labels: tuple[str, ...] = setting((), "class names in id order; default: those of the task or of the training file, sorted")
+    label2id_file_path: str | None = setting(
+        None, "file of class names, one per line, or JSON: {name: id}, {id: name}, [name, …] or CLUE's labels.json"
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -56,8 +58,9 @@ class ClassifierOptions(FineTuneOptions):
             raise ValueError(f"num_class={self.num_class}: stsb is a regression, for which num_class is 1")
         if self.is_regression and self.assessment_method not in (None, "spearman_correlation"):
             raise ValueError(f"assessment_method={self.assessment_method}: a regression has spearman_correlation only")
-        if self.is_regression and self.class_weights:
-            raise ValueError("class_weights: a regression has no classes")
+        for name in ("class_weights", "label2id_file_path"):
+            if self.is_regression and getattr(self, name):
+                raise ValueError(f"{name}: a regression has no classes")
 
     @property
     def is_regression(self) -> bool:
@@ -67,7 +70,8 @@ class ClassifierOptions(FineTuneOptions):
     @property
     def measure(self) -> str:
         """The measure that is printed as the result."""
-        own = "spearman_correlation" if self.is_regression else _OWN_METHODS.get(self.task_name, "accuracy")
+        known = DATA_SETS.get(self.task_name)
+        own = "spearman_correlation" if self.is_regression else known.measure if known else "accuracy"
         return self.assessment_method or own
 
     @property

@@ -2,7 +2,10 @@
 
 import csv
 import io
+import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +13,13 @@ from scipy.special import softmax
 
 from src.files import write_text
 from src.log import logger
+from src.tasks.classifier.data_sets import DATA_SETS
 from src.tasks.classifier.measures import classification_metrics, regression_metrics
 from src.tasks.results import write_results
 from src.tasks.task import Prepared
 
+_NUMBER = re.compile("[0-9]{1,18}")
+_LARGEST_SCORE = 5  # of STS-B, the only regression with a submission
 _MEASURE_NAMES = {"mcc": "MCC", "spearman_correlation": "Spearman Correlation", "auc": "AUC"}
 
 
@@ -63,12 +69,16 @@ def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: i
 
 
 def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
-    """Write test_results.tsv (probabilities, or scores) and predictions.csv (texts, labels, margins), rows in input order."""
+    """Write test_results.tsv (probabilities, or scores) and predictions.csv (texts, labels, margins), rows in input order.
+
+    Of a task of GLUE or CLUE also the file that the benchmark's site takes.
+    """
     config, examples = prepared.config, prepared.sources["predict"]
     values = np.asarray(outputs[0], np.float64)
     values = values if config.is_regression else softmax(values, axis=1)
     table = "".join("\t".join(f"{value:.9g}" for value in row) + "\n" for row in values)
     write_text(f"{config.output_dir}/test_results.tsv", table)
+    _write_submission(config, values, examples)
     if examples is None:
         logger.warning("record files hold no texts; predictions.csv is not written, test_results.tsv is")
         return
@@ -77,6 +87,30 @@ def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
     header = ["text_a", "text_b", "label", "probability", "predicted_label", "margin"]
     _write_csv(f"{config.output_dir}/predictions.csv", header, rows)
     logger.info(f"wrote {config.output_dir}/test_results.tsv and predictions.csv, {len(examples)} rows")
+
+
+def _write_submission(config, values, examples):
+    """Write the predictions as GLUE (a table of index and prediction) or CLUE (JSON lines of id and label) takes them.
+
+    GLUE counts the rows of the test file from 0; CLUE's test files have an id in each row.
+    """
+    name = DATA_SETS[config.task_name].submission if config.task_name in DATA_SETS else None
+    if not name:
+        return
+    if config.task_name == "mnli" and "mismatched" in Path(config.predict_data_file_path or "").name:
+        name = "MNLI-mm.tsv"
+    if config.is_regression:
+        found = [f"{min(max(score, 0), _LARGEST_SCORE):.6g}" for (score,) in values]
+    else:
+        found = [config.labels[number] for number in values.argmax(1)]
+    if name.endswith(".tsv"):
+        text = "index\tprediction\n" + "".join(f"{index}\t{label}\n" for index, label in enumerate(found))
+    else:
+        ids = [index if each.id is None else each.id for index, each in enumerate(examples)] if examples else range(len(found))
+        rows = ({"id": int(number) if _NUMBER.fullmatch(str(number)) else number, "label": label} for number, label in zip(ids, found))
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_text(f"{config.output_dir}/{name}", text)
+    logger.info(f"wrote {config.output_dir}/{name}, for the benchmark's site")
 
 
 def _decide(labels, probabilities):

@@ -1,64 +1,159 @@
 """Texts and pairs with labels, from the tables of classification and regression tasks, and their rows for the records."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from src.log import logger, shorten
 from src.tasks.classifier.data_sets import ENTAILMENT, NO_AGREEMENT, Columns, DataSet
-from src.text.tables import check_widths, clean_name, match_case, read_rows
+from src.text.columns import TextColumn
+from src.text.tables import check_widths, clean_name, iterate_rows, match_case
 from src.text.tokenization import Tokenizer
+
+_CHUNK = 1000  # texts tokenised at once; the tokenizer needs far more memory for each than a row does
 
 
 @dataclass(frozen=True)
 class Example:
-    """One row; `label` is the label's name, or None if the file has none."""
+    """One row; `label` is the label's name, or None if the file has none; `id` is that of a column of this name."""
 
     text_a: str
     text_b: str | None
     label: str | None
     line: int
+    id: str | None = field(default=None, compare=False)
 
 
-def read_examples(path: Path | str, data_set: DataSet, with_labels: bool) -> list[Example]:
-    """The examples of a table or of JSON lines, in the order of the file.
+@dataclass(frozen=True, eq=False)
+class Examples(Sequence[Example]):
+    """Many examples, held in columns; an Example is made when it is asked for.
+
+    text_b: None if the examples are no pairs.
+    labels, ids: empty where the file has none.
+    """
+
+    text_a: TextColumn = field(default_factory=TextColumn)
+    text_b: TextColumn | None = None
+    labels: Sequence[str] = field(default_factory=TextColumn)
+    lines: "array[int]" = field(default_factory=lambda: array("q"))
+    ids: TextColumn | None = None
+
+    def __len__(self) -> int:
+        return len(self.text_a)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Example]: ...
+    def __getitem__(self, index: int | slice) -> Example | list[Example]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        text_b = None if self.text_b is None else self.text_b[index]
+        key = self.ids[index] if self.ids else ""
+        return Example(self.text_a[index], text_b, self.labels[index] or None, self.lines[index], key or None)
+
+    def without_labels(self) -> "Examples":
+        """The same texts without labels."""
+        return replace(self, labels=[""] * len(self))
+
+    def leave_out(self, label: str) -> "Examples":
+        """The examples with another label."""
+        kept = array("q", (number for number, each in enumerate(self.labels) if each != label))
+        text_a, labels = [TextColumn(column[number] for number in kept) for column in (self.text_a, self.labels)]
+        text_b, ids = [column and TextColumn(column[number] for number in kept) for column in (self.text_b, self.ids)]
+        return Examples(text_a, text_b, labels, array("q", (self.lines[number] for number in kept)), ids)
+
+
+def read_examples(
+    path: Path | str,
+    data_set: DataSet,
+    with_labels: bool,
+    encoding: str | None = None,
+    find_header: Callable[[], list[str] | None] | None = None,
+) -> Examples:
+    """The examples of a table or of JSON, in the order of the file.
 
     Args:
-        path: TSV, CSV or JSON lines, plain or .gz.
+        path: in any form of `read_rows`.
         with_labels: whether a missing label is an error and rows with `data_set.skipped_label` are skipped; otherwise labels may be
             missing, and only rows of other languages are skipped.
+        encoding: see `read_text`.
+        find_header: the names of the columns, for a table that needs them and lacks them; None where nothing says them.
 
     Raises:
         ValueError: empty file, header without the columns, a row of another width than the first, or no row left; with file and line.
     """
-    rows = read_rows(path, data_set.separators)
-    columns, header = _find_columns(path, data_set, rows[0], with_labels)
+    rows = iterate_rows(path, data_set.separators, encoding)
+    first = next(rows)
+    columns, header = _find_columns(path, data_set, first, with_labels, find_header)
     needed = 1 + max(index for index in vars(columns).values() if index is not None)
-    check_widths(path, rows, needed, header, data_set.ragged)
+    rows = chain([first], rows)
+    if data_set.leaves_short:
+        rows = _leave_short(path, rows, needed)
+    rows = check_widths(path, rows, needed, header, data_set.ragged)
     if header:
-        rows = rows[1:]
-        if not rows:
-            raise ValueError(f"{path}: a header and no rows")
+        next(rows)
     if columns.language is not None:
         rows = _choose_language(path, rows, columns.language, data_set.language)
-    labels = [None if columns.label is None else clean_name(fields[columns.label] or "") or None for _, fields in rows]
-    skipped_label = (data_set.skipped_label or _find_no_agreement(labels)) if with_labels else None
-    examples = []
-    for (line, fields), label in zip(rows, labels):
-        text_a, text_b = fields[columns.text_a], None if columns.text_b is None else fields[columns.text_b]
-        if text_a is None or (text_b is None and columns.text_b is not None):
-            raise ValueError(f"{path}:{line}: a text is missing or null")
-        if with_labels and label is None:
-            raise ValueError(f"{path}:{line}: empty label")
-        if label is None or label != skipped_label:
-            examples.append(Example(text_a, text_b, data_set.aliases.get((label or "").casefold(), label), line))
-    if len(examples) < len(rows):
-        logger.info(f"{path}: skipped {len(rows) - len(examples)} rows labelled {skipped_label!r}")
+    examples = _collect(path, rows, columns, data_set, first[1].index("id") if header and "id" in first[1] else None, with_labels)
+    if not examples:
+        raise ValueError(f"{path}: a header and no rows")
+    skipped_label = (data_set.skipped_label or _find_no_agreement(set(examples.labels))) if with_labels else None
+    if skipped_label and skipped_label in examples.labels:
+        num_rows = len(examples)
+        examples = examples.leave_out(skipped_label)
+        logger.info(f"{path}: skipped {num_rows - len(examples)} rows labelled {skipped_label!r}")
     if not examples:
         raise ValueError(f"{path}: all rows are labelled {skipped_label!r}")
     return examples
+
+
+def _collect(path, rows, columns, data_set, id_column, with_labels):
+    """The Examples of some rows, whose columns are given as indices."""
+    first, second, labels, lines, ids = TextColumn(), TextColumn(), TextColumn(), array("q"), TextColumn()
+    for line, fields in rows:
+        text_a, text_b = fields[columns.text_a], None if columns.text_b is None else fields[columns.text_b]
+        label = "" if columns.label is None else clean_name(fields[columns.label] or "")
+        if text_a is None or (text_b is None and columns.text_b is not None):
+            raise ValueError(f"{path}:{line}: a text is missing or null")
+        if data_set.make_texts and text_b is not None:
+            try:
+                text_a, text_b = data_set.make_texts(text_a, text_b)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"{path}:{line}: {error}") from None
+        if with_labels and not label:
+            raise ValueError(f"{path}:{line}: empty label")
+        first.append(text_a)
+        if text_b is not None:
+            second.append(text_b)
+        labels.append(data_set.aliases.get(label.casefold(), label))
+        lines.append(line)
+        if id_column is not None:
+            ids.append((fields[id_column] if id_column < len(fields) else None) or "")
+    return Examples(first, second or None, labels, lines, ids or None)
+
+
+def read_header(path: Path | str, data_set: DataSet, encoding: str | None = None) -> list[str] | None:
+    """The names of a table's columns; None if its first row has none of the data set's names."""
+    first_row = [(field or "").strip() for field in next(iterate_rows(path, data_set.separators, encoding))[1]]
+    return first_row if any(not set(columns.names).isdisjoint(first_row) for columns in data_set.named) else None
+
+
+def _leave_short(path, rows, needed):
+    """Yield the rows that have the needed columns."""
+    num_short = first_short = 0
+    for line, fields in rows:
+        if len(fields) >= needed:
+            yield line, fields
+        else:
+            num_short += 1
+            first_short = first_short or line
+    if num_short:
+        logger.warning(f"{path}: left out {num_short} rows with fewer than {needed} columns, the first in line {first_short}")
 
 
 def _find_no_agreement(labels):
@@ -67,13 +162,17 @@ def _find_no_agreement(labels):
     return NO_AGREEMENT if others and others.issubset((*ENTAILMENT, "contradictory")) else None
 
 
-def _find_columns(path, data_set, first_row, with_labels):
+def _find_columns(path, data_set, first_row, with_labels, find_header):
     """Columns as indices, and whether the first row is a header: JSON's keys, or a table's row that has a column's name."""
     line, fields = first_row[0] or 1, [text.strip() for text in first_row[1]]
     columns = max(data_set.named, key=lambda columns: len(set(columns.names).intersection(fields)))
     header = first_row[0] == 0 or not set(columns.names).isdisjoint(fields)
-    if not header:
-        columns = data_set.indexed or columns
+    if not header and data_set.indexed and not data_set.indexed.names:
+        columns = data_set.indexed
+    elif not header and find_header and (names := find_header()) and len(names) == len(fields):
+        logger.info(f"{path}: no header; its columns are taken to be those of the training file: {', '.join(names)[:300]}")
+        columns = max(data_set.named, key=lambda columns: len(set(columns.names).intersection(names)))
+        fields = names
     shown = str(fields)[:300]
     indices = {}
     for key, column in vars(columns).items():
@@ -93,73 +192,75 @@ def _find_columns(path, data_set, first_row, with_labels):
 
 
 def _choose_language(path, rows, index, language):
-    """The rows whose field at `index` is this language."""
-    if not (chosen := [row for row in rows if row[1][index] == language]):
-        found = sorted({str(fields[index])[:20] for _, fields in rows})
-        raise ValueError(f"{path}: no row of language={language}; found {shorten(map(repr, found))}")
-    return chosen
+    """Yield the rows whose field at `index` is this language."""
+    others, num_chosen = set(), 0
+    for line, fields in rows:
+        if fields[index] == language:
+            num_chosen += 1
+            yield line, fields
+        else:
+            others.add(str(fields[index])[:20])
+    if others and not num_chosen:
+        raise ValueError(f"{path}: no row of language={language}; found {shorten(map(repr, sorted(others)))}")
 
 
-def collect_labels(examples: Iterable[Example]) -> tuple[str, ...]:
+def collect_labels(examples: Examples) -> tuple[str, ...]:
     """The label names of some examples in the order of their ids: numbers by value, else alphabetically."""
-    found = {example.label for example in examples if example.label is not None}
+    found = set(filter(None, examples.labels))
     numbers = all(label.isdecimal() and len(label) < 20 for label in found)  # int() refuses thousands of digits
     return tuple(sorted(found, key=lambda label: (int(label) if numbers else 0, label)))
 
 
 def encode_examples(
-    path: Path | str, examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[str] | None, seq_length: int
-) -> list[dict[str, Any]]:
-    """Rows for the records.
+    path: Path | str, examples: Examples, tokenizer: Tokenizer, labels: Sequence[str] | None, seq_length: int
+) -> Iterator[dict[str, Any]]:
+    """Yield rows for the records: input_ids, token_type_ids lists of int; label_ids int, -1 without a label; for regression float, nan
+    without.
 
     Args:
         path: named in errors.
-        examples: list of Example.
-        tokenizer: Tokenizer.
         labels: label names in id order; None for regression, where each label is a number.
         seq_length: longest row in tokens.
-
-    Returns:
-        list of dicts: input_ids, token_type_ids lists of int; label_ids int, -1 without a label; for regression float, nan without.
 
     Raises:
         ValueError: a label that is not in `labels`, or for regression no finite number.
     """
     if labels is None:
-        label_ids = [_parse_score(path, example) for example in examples]
+        scores = (_parse_score(path, label, line) for label, line in zip(examples.labels, examples.lines))
+        label_ids = array("d", scores)
     else:
-        label_ids = _find_ids(path, examples, labels)
-    first = tokenizer.encode([example.text_a for example in examples])
-    second: list[list[int]] | list[None] = [None] * len(examples)
-    if examples[0].text_b is not None:
-        second = tokenizer.encode([example.text_b or "" for example in examples])
-    rows = []
-    for a, b, label_id in zip(first, second, label_ids):
-        input_ids, token_type_ids = tokenizer.join(a, b, seq_length)
-        rows.append({"input_ids": input_ids, "token_type_ids": token_type_ids, "label_ids": label_id})
-    return rows
+        label_ids = array("q", _find_ids(path, examples, labels))
+    for begin in range(0, len(examples), _CHUNK):
+        some = slice(begin, begin + _CHUNK)
+        first = tokenizer.encode(examples.text_a[some])
+        second: list[list[int]] | list[None] = [None] * len(first)
+        if examples.text_b is not None:
+            second = tokenizer.encode(examples.text_b[some])
+        for a, b, label_id in zip(first, second, label_ids[some]):
+            input_ids, token_type_ids = tokenizer.join(a, b, seq_length)
+            yield {"input_ids": input_ids, "token_type_ids": token_type_ids, "label_ids": label_id}
 
 
-def _find_ids(path, examples, labels):
-    """The id of each label, which may differ in case from its name in `labels`."""
-    ids = {None: -1, **{label: number for number, label in enumerate(labels)}}
-    known = match_case({example.label for example in examples if example.label is not None}, labels)
-    names = [known.get(example.label, example.label) for example in examples]
-    for example, name in zip(examples, names):
+def _find_ids(path: Path | str, examples: Examples, labels: Collection[str]) -> Iterator[int]:
+    """Yield the id of each label, which may differ in case from its name in `labels`."""
+    ids = {"": -1, **{label: number for number, label in enumerate(labels)}}
+    known = match_case(set(filter(None, examples.labels)), labels)
+    for label, line in zip(examples.labels, examples.lines):
+        name = known.get(label, label)
         if name not in ids:
-            raise ValueError(f"{path}:{example.line}: unknown label {example.label[:80]!r}; known are {shorten(labels)}")
+            raise ValueError(f"{path}:{line}: unknown label {label[:80]!r}; known are {shorten(labels)}")
+        yield ids[name]
     if known:
         logger.info(f"{path}: labels are matched without regard to case: {shorten(f'{name} is {known[name]}' for name in sorted(known))}")
-    return [ids[name] for name in names]
 
 
-def _parse_score(path, example):
-    if example.label is None:
+def _parse_score(path, label, line):
+    if not label:
         return math.nan
     try:
-        score = float(example.label)
+        score = float(label)
     except ValueError:
         score = math.nan
     if not math.isfinite(score):
-        raise ValueError(f"{path}:{example.line}: the score {example.label[:80]!r} is no finite number")
+        raise ValueError(f"{path}:{line}: the score {label[:80]!r} is no finite number")
     return score

@@ -1,8 +1,10 @@
 """Classification of texts and pairs, and regression of a score: data, network and loss; the results are in results.py."""
 
+import contextlib
 import dataclasses
 import functools
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,15 @@ from mindspore import nn
 from src.log import logger, shorten
 from src.models.losses import ClassificationLoss, RegressionLoss
 from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file, read_record_file
-from src.records.record_set import join_rows
+from src.records.record_set import join_in_chunks
 from src.tasks import fine_tuning
 from src.tasks.classifier.data_sets import make_data_set, usual_files
 from src.tasks.classifier.network import Classifier
 from src.tasks.classifier.options import ClassifierOptions
 from src.tasks.classifier.results import report_evaluation, report_predictions, score
-from src.tasks.classifier.rows import Example, collect_labels, encode_examples, read_examples
+from src.tasks.classifier.rows import Example, Examples, collect_labels, encode_examples, read_examples, read_header
 from src.tasks.fine_tuning import cached_rows, check_inputs
+from src.tasks.label_file import read_labels
 from src.tasks.splits import find_file, wanted_splits
 from src.tasks.task import Prepared
 from src.text.tokenization import Tokenizer
@@ -64,11 +67,19 @@ class _Table:
         self.path, self.with_labels, self._config = path, with_labels, config
 
     @functools.cached_property
-    def examples(self) -> list[Example] | None:
+    def examples(self) -> Examples | None:
         if is_record_file(self.path):
             return None
         data_set = make_data_set(self._config.task_name, self._config.columns, self._config.language)
-        return read_examples(self.path, data_set, self.with_labels)
+        return read_examples(self.path, data_set, self.with_labels, self._config.encoding, self._find_header)
+
+    def _find_header(self):
+        """The names in the first row of the training file, for a file without them; None if there is no such file."""
+        with contextlib.suppress(FileNotFoundError, ValueError):  # the file is wanted only if another lacks its header
+            path = _find(self._config, "train")
+            if path != self.path and not is_record_file(path):
+                return read_header(path, make_data_set(self._config.task_name, self._config.columns), self._config.encoding)
+        return None
 
 
 def _make_records(config, split, table):
@@ -104,8 +115,11 @@ def _find(config, split):
 
 
 def _settle_labels(config, tables):
-    labels = config.labels or _find_labels(config, tables)
-    if not (config.labels or config.do_train):
+    listed = read_labels(config.label2id_file_path) if config.label2id_file_path else ()
+    if listed and config.labels and listed != config.labels:
+        raise ValueError(f"{config.label2id_file_path}: {shorten(listed)}; given, or of the weights, are {shorten(config.labels)}")
+    labels = config.labels or listed or _find_labels(config, tables)
+    if not (config.labels or listed or config.do_train):
         fine_tuning.warn_of_order(labels)
     if config.num_class not in (None, len(labels)):
         raise ValueError(f"num_class={config.num_class}, but the labels are {len(labels)}: {shorten(labels)}")
@@ -167,17 +181,23 @@ def _make_chunks(config, split, table):
             yield chunk
         return
     if split == "predict":
-        examples = [dataclasses.replace(example, label=None) for example in examples]
+        examples = examples.without_labels()
+    if examples.text_b is not None and config.model.type_vocab_size < 2:
+        raise ValueError(f"{path}: holds pairs of texts, which need two segments, but model.type_vocab_size=1")
     tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
     rows = encode_examples(path, examples, tokenizer, None if config.is_regression else config.labels, config.seq_length)
-    if examples[0].text_b is not None and config.model.type_vocab_size < 2:
-        raise ValueError(f"{path}: holds pairs of texts, which need two segments, but model.type_vocab_size=1")
-    for example, row in list(zip(examples, rows))[:_EXAMPLES_SHOWN]:
-        _show_example(split, example, row, tokenizer)
-    yield join_rows(rows)
+    yield from join_in_chunks(_show_first(split, examples, rows, tokenizer))
 
 
-def _show_example(split, example, row, tokenizer):
+def _show_first(split: str, examples: Examples, rows: Iterator[dict[str, Any]], tokenizer: Tokenizer) -> Iterator[dict[str, Any]]:
+    """Pass the rows on, and show the first few."""
+    for number, row in enumerate(rows):
+        if number < _EXAMPLES_SHOWN:
+            _show_example(split, examples[number], row, tokenizer)
+        yield row
+
+
+def _show_example(split: str, example: Example, row: dict[str, Any], tokenizer: Tokenizer) -> None:
     """Log a row as text, tokens, ids, mask and label, where most mistakes can be seen."""
     fields = {
         "text": example.text_a if example.text_b is None else f"{example.text_a} ||| {example.text_b}",

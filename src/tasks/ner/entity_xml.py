@@ -14,6 +14,9 @@ from src.text.tables import clean_name
 
 ENTITY_ELEMENTS = ("NAMEX", "TIMEX", "NUMEX")
 _DECLARATION = re.compile(rb"\s*<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)[\"']")
+_TEXT_CODECS = re.compile(  # those of written languages; others decode slowly, or what is no text: punycode, idna, unicode_escape
+    r"ascii|utf-8-sig|utf-(16|32)(-[bl]e)?|(gb|big5|cp|iso8859-|koi8-|shift_jis|euc_|iso2022_|mac-|windows-).*|hz|johab|kz1048|ptcp154|tis-620"
+)
 ParsedSentence = tuple[str, tuple[Entity, ...], int]  # text, entities, line where it begins
 _LAYOUT = re.compile(r"(?<!\s)\s*\n\s*")  # line breaks with the indentation around them
 
@@ -36,8 +39,11 @@ def read_encoded(path: Path | str) -> str | None:
     else:
         return None
     try:
-        if codecs.lookup(encoding).name == "utf-8":
+        name = codecs.lookup(encoding).name
+        if name == "utf-8":
             return None
+        if not _TEXT_CODECS.fullmatch(name):
+            raise LookupError(f"{encoding!r} is not a text encoding that is read here")
         if encoding in ("gb2312", "gbk"):
             encoding = "gb18030"  # contains both, and files declared as GB2312 often have more characters
         return data.decode(encoding)

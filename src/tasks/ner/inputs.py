@@ -1,6 +1,5 @@
 """Files, sentences and rows of a run on named entities."""
 
-import dataclasses
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -8,10 +7,11 @@ import numpy as np
 
 from src.log import logger, shorten
 from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file, read_record_file
-from src.records.record_set import Chunk, join_rows
+from src.records.record_set import Chunk, join_in_chunks
 from src.tasks.ner.options import NerOptions
-from src.tasks.ner.rows import encode_sentences, find_continuations
-from src.tasks.ner.tagged_text import Sentence, TaggedText, read_plain, read_tagged
+from src.tasks.ner.rows import EncodingReport, encode_rows, find_continuations
+from src.tasks.ner.sentences import Sentences
+from src.tasks.ner.tagged_text import TaggedText, read_plain, read_tagged
 from src.tasks.ner.tags import TagSet, make_tag_set
 from src.tasks.splits import find_file
 from src.text.tables import match_case
@@ -43,11 +43,11 @@ def read(config: NerOptions, split: str, path: Path) -> TaggedText | None:
     if is_record_file(path):
         return None
     if split == "predict" and config.predict_text_file_path:
-        return TaggedText(read_plain(path))
-    return read_tagged(path, () if split == "predict" else config.class_filter)
+        return TaggedText(read_plain(path, config.encoding))
+    return read_tagged(path, () if split == "predict" else config.class_filter, config.encoding)
 
 
-def sentences_of(config: NerOptions, split: str, path: Path, read: TaggedText | None) -> list[Sentence] | None:
+def sentences_of(config: NerOptions, split: str, path: Path, read: TaggedText | None) -> Sentences | None:
     """The sentences of a TaggedText, their types spelt as in the labels; None for a record file."""
     if read is None:
         return None
@@ -58,18 +58,14 @@ def sentences_of(config: NerOptions, split: str, path: Path, read: TaggedText | 
 
 def _name_as_the_labels(path, sentences, types):
     """The sentences, with types spelt as in the labels where they differ only in case."""
-    known = match_case({entity.type for sentence in sentences for entity in sentence.entities}, types)
+    known = match_case(sentences.types, types)
     if not known:
         return sentences
     logger.info(f"{path}: types are matched without regard to case: {shorten(f'{name} is {known[name]}' for name in sorted(known))}")
-    renamed = []
-    for sentence in sentences:
-        entities = tuple(entity._replace(type=known.get(entity.type, entity.type)) for entity in sentence.entities)
-        renamed.append(dataclasses.replace(sentence, entities=entities))
-    return renamed
+    return sentences.rename_types(known)
 
 
-def make_chunks(config: NerOptions, split: str, path: Path, sentences: list[Sentence] | None) -> Iterator[Chunk]:
+def make_chunks(config: NerOptions, split: str, path: Path, sentences: Sentences | None) -> Iterator[Chunk]:
     """The rows of a split, from its sentences or, if they are None, from the records of the file."""
     assert config.vocab_file_path is not None  # check_inputs has made sure
     tag_set, tokenizer = make_tag_set(config.labels), Tokenizer(config.vocab_file_path, config.do_lower_case)
@@ -82,11 +78,12 @@ def make_chunks(config: NerOptions, split: str, path: Path, sentences: list[Sent
             first += len(chunk.lengths)
         return
     if split == "predict":
-        sentences = [dataclasses.replace(sentence, entities=()) for sentence in sentences]
-    rows, report = encode_sentences(sentences, tokenizer, tag_set, config.seq_length, split != "train", path, config.tagged_pieces)
+        sentences = sentences.without_entities()
+    report = EncodingReport()
+    windows = split != "train"
+    yield from join_in_chunks(encode_rows(sentences, tokenizer, tag_set, config.seq_length, windows, report, path, config.tagged_pieces))
     for line in report.describe(path, sentences):
         logger.info(line)
-    yield join_rows(rows)
 
 
 def complete_records(path: Path, chunk: Chunk, first: int, tag_set: TagSet, tokenizer: Tokenizer, untagged: Collection[int]) -> Chunk:

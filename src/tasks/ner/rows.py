@@ -7,7 +7,7 @@ that is one [UNK] is split into the tokens of its characters, so that an entity 
 import functools
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from src.tasks.ner.tagged_text import Sentence
+from src.tasks.ner.sentences import Sentence
 from src.tasks.ner.tags import Entity, TagSet
 from src.text.tokenization import UNKNOWN, Tokenizer
 
@@ -71,24 +71,39 @@ def encode_sentences(
     path: Path | str = "<text>",
     tagged_pieces: str = "all",
 ) -> tuple[list[dict[str, Any]], EncodingReport]:
-    """Rows for the records, each [CLS] tokens [SEP], and an EncodingReport.
+    """All rows that `encode_rows` yields, and the EncodingReport."""
+    report = EncodingReport()
+    return list(encode_rows(sentences, tokenizer, tag_set, seq_length, windows, report, path, tagged_pieces)), report
+
+
+def encode_rows(
+    sentences: Sequence[Sentence],
+    tokenizer: Tokenizer,
+    tag_set: TagSet,
+    seq_length: int,
+    windows: bool,
+    report: EncodingReport,
+    path: Path | str = "<text>",
+    tagged_pieces: str = "all",
+) -> Iterator[dict[str, Any]]:
+    """Yield rows for the records, each [CLS] tokens [SEP].
+
+    A row has lists of int: input_ids, token_type_ids, label_ids (-1: no label), starts and ends, which give each token, or its word if
+    only first pieces are tagged, in characters of the sentence, end exclusive, 0 at [CLS] and [SEP]; and sentence, its index.
 
     Args:
         seq_length: maximum length of a row in tokens, at least 3.
         windows: True: a long sentence becomes several rows, which overlap by a quarter and label the part of an entity at their edge
             as a whole one, and a sentence without tokens becomes a row. False: a long sentence is cut, without labels for the rest of
             a cut entity, and a sentence without tokens is left out.
+        report: counts what is lost.
         path: named in errors.
         tagged_pieces: the word pieces with a label: all, or the first of each word, so that entities consist of whole words.
-
-    Returns:
-        Rows with lists of int: input_ids, token_type_ids, label_ids (-1: no label), starts and ends, which give each token, or its word
-        if only first pieces are tagged, in characters of the sentence, end exclusive, 0 at [CLS] and [SEP]; and sentence, its index.
 
     Raises:
         ValueError: the tag set lacks the type of an entity, or without `windows` cannot express one; or there is no row at all.
     """
-    rows, report, room = [], EncodingReport(), seq_length - 2
+    num_rows, room = 0, seq_length - 2
     encoded = _encode_words(sentences, tokenizer) if tagged_pieces == "first" else _encode(sentences, tokenizer)
     for number, (sentence, (ids, starts, ends, tagged)) in enumerate(zip(sentences, encoded)):
         _check_types(path, sentence, tag_set)
@@ -112,10 +127,10 @@ def encode_sentences(
             own = labels[window] if len(row_starts) == 1 else _label_window(tag_set, spans, first, tagged[window])
             input_ids, token_type_ids = tokenizer.join(ids[window], None, seq_length)
             row = {"input_ids": input_ids, "token_type_ids": token_type_ids, "label_ids": [-1, *own, -1]}
-            rows.append(row | {"starts": [0, *starts[window], 0], "ends": [0, *ends[window], 0], "sentence": number})
-    if not rows:
+            yield row | {"starts": [0, *starts[window], 0], "ends": [0, *ends[window], 0], "sentence": number}
+        num_rows += len(row_starts)
+    if not num_rows:
         raise ValueError(f"{path}: no sentence has a token")
-    return rows, report
 
 
 def _check_types(path, sentence, tag_set):

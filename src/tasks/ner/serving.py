@@ -7,7 +7,7 @@ import numpy as np
 
 from src.tasks.instances import take_texts
 from src.tasks.ner.rows import encode_sentences, find_entities, merge_windows
-from src.tasks.ner.tagged_text import Sentence
+from src.tasks.ner.sentences import Sentence
 from src.tasks.ner.tags import make_tag_set
 from src.text.tokenization import Tokenizer
 

@@ -1,6 +1,5 @@
 """Tags of tokens (BIO, BIOES, BMES and their relatives) and the entities that they describe."""
 
-import json
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,10 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from src.tasks.label_file import is_json, read_json_labels
 from src.text.tables import clean_name, read_text
 
 OUTSIDE = "O"
-_TAG = re.compile(r"([BIMESLU])[-_](.+)", re.DOTALL)
+_FORMS = (  # of the tags of a file
+    re.compile(r"(?P<prefix>[BIMESLU])[-_](?P<type>.+)", re.DOTALL),
+    re.compile(r"(?P<type>.+)[-_](?P<prefix>[BIMESLU])", re.DOTALL),
+    re.compile(r"(?P<prefix>[BIMESLU])(?P<type>)"),
+)
+UNTYPED = "ENTITY"  # the type of tags without one
 _PREFIXES = {"L": "E", "U": "S"}  # BILOU's names
 _ORDER = {"BIO": "BI", "BIOS": "BIS", "IOE": "IE", "BIOE": "BIE", "BIOES": "BIES", "BMES": "BMES"}
 
@@ -28,19 +33,28 @@ class Entity(NamedTuple):
     end: int
 
 
-def parse_tag(tag: str) -> Tag:
-    """Split a tag: `B-PER` and `B_PER` are ("B", "PER"), `O` is ("O", ""); the prefixes L and U become E and S.
+def parse_tags(tags: Iterable[str]) -> dict[str, Tag]:
+    """Tag as written -> its prefix and type, by the form that the most of these tags have; those of another form are left out.
 
-    Raises:
-        ValueError: neither O nor a known prefix with a type.
+    The forms are B-PER (or B_PER), PER-B, and B without a type, which is then UNTYPED; a tag of several forms counts as the first. The
+    prefixes L and U become E and S; `O` is ("O", "").
     """
+    tags = dict.fromkeys(tags)
+    form = max(_FORMS, key=lambda form: sum(bool(form.fullmatch(tag)) for tag in tags))
+    return {tag: _split_tag(tag, form) for tag in tags if tag == OUTSIDE or form.fullmatch(tag)}
+
+
+def _split_tag(tag, form):
     if tag == OUTSIDE:
         return OUTSIDE, ""
-    found = _TAG.fullmatch(tag)
-    if not found:
-        raise ValueError(f"{tag[:40]!r} is no tag; allowed: O, or one of B I M E S L U, - or _, and a type")
-    prefix, entity_type = found.groups()
-    return _PREFIXES.get(prefix, prefix), entity_type
+    found = form.fullmatch(tag)
+    return _PREFIXES.get(found["prefix"], found["prefix"]), found["type"] or UNTYPED
+
+
+def explain_tag(tag: str) -> str:
+    """The error message about a text that is no tag, or of another form than the other tags."""
+    forms = "of all tags the prefix first, or the type, or no type"
+    return f"{tag[:40]!r} is no tag; allowed: O, or one of B I M E S L U, - or _, and a type ({forms})"
 
 
 def find_scheme(prefixes: Collection[str]) -> str:
@@ -125,7 +139,8 @@ class TagSet:
 
     @cached_property
     def _tags(self):
-        return [parse_tag(label) for label in self.labels]
+        parsed = parse_tags(self.labels)
+        return [parsed[label] for label in self.labels]
 
     @cached_property
     def _ids(self):
@@ -199,9 +214,12 @@ def make_tag_set(labels: Iterable[str]) -> TagSet:
         ValueError: an unknown prefix, two schemes, a repeated tag, no O, or no other tag.
     """
     labels = tuple(labels)
+    parsed = parse_tags(labels)
     first: dict[Tag, str] = {}
     for label in labels:
-        tag = parse_tag(label)
+        if label not in parsed:
+            raise ValueError(explain_tag(label))
+        tag = parsed[label]
         if tag in first:
             raise ValueError(f"tag {label!r} twice" if first[tag] == label else f"tags {first[tag]!r} and {label!r} are the same")
         first[tag] = label
@@ -225,13 +243,13 @@ def zoo_labels(types: Iterable[str]) -> tuple[str, ...]:
 def read_label_file(path: Path | str) -> tuple[str, ...]:
     """Labels in id order, from a file in one of three forms, recognised by its content.
 
-    One tag per line; one entity type per line, as in the model zoo (see `zoo_labels`); or a JSON object {tag: id}.
+    One tag per line; one entity type per line, as in the model zoo (see `zoo_labels`); or JSON in a form of `read_json_labels`.
 
     Raises:
         ValueError: the labels are no valid tag set; also the errors of `read_text`.
     """
     text = read_text(path)
-    labels = _read_json(path, text) if text.lstrip().startswith("{") else _read_lines(path, text)
+    labels = read_json_labels(path, text, "tag") if is_json(text) else _read_lines(path, text)
     try:
         make_tag_set(labels)
         "".join(labels).encode()  # fails for a lone surrogate, from a \u escape
@@ -250,29 +268,10 @@ def _read_lines(path, text):
             raise ValueError(f"{path}:{line}: {name!r} twice, first in line {names[name]}")
         if name:
             names[name] = line
-    if not any(name == OUTSIDE or _TAG.fullmatch(name) for name in names):
+    if not any(name == OUTSIDE or _FORMS[0].fullmatch(name) for name in names):
         return zoo_labels(names)
+    parsed = parse_tags(names)
     for name, line in names.items():
-        try:
-            parse_tag(name)
-        except ValueError as error:
-            raise ValueError(f"{path}:{line}: {error}") from None
+        if name not in parsed:
+            raise ValueError(f"{path}:{line}: {explain_tag(name)}")
     return tuple(names)
-
-
-def _read_json(path, text):
-    try:
-        pairs = json.loads(text, object_pairs_hook=list)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}:{error.lineno}: no JSON: {error.msg}") from None
-    except (ValueError, RecursionError) as error:  # from thousands of digits or brackets
-        raise ValueError(f"{path}: no JSON: {error}") from None
-    taken = {}
-    for tag, label_id in pairs:
-        line = text.count("\n", 0, max(0, text.find(json.dumps(tag, ensure_ascii=False)))) + 1
-        if type(label_id) is not int or not 0 <= label_id < len(pairs):
-            raise ValueError(f"{path}:{line}: {tag!r} has id {label_id!r}; the {len(pairs)} tags need the ids 0 to {len(pairs) - 1}")
-        if label_id in taken:
-            raise ValueError(f"{path}:{line}: {tag!r} has id {label_id}, which {taken[label_id]!r} has too")
-        taken[label_id] = clean_name(tag)
-    return tuple(taken[label_id] for label_id in range(len(pairs)))

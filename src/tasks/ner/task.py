@@ -109,7 +109,7 @@ def _find_labels(config, path, tagged):
         if not labels:
             raise ValueError(f"{path}: holds tag numbers only: give --label2id_file_path")
         return tuple(labels)
-    types = sorted({entity.type for sentence in tagged.sentences for entity in sentence.entities})
+    types = sorted(tagged.sentences.types)
     if not types:
         raise ValueError(f"{path}: no entity in it, nothing to learn")
     return list_labels(types, config.tag_scheme or tagged.scheme or "BIO")

@@ -8,11 +8,10 @@ from easydict import EasyDict
 
 from src.config.coercion import coerce
 from src.config.fields import setting
-from src.config.model import describe_weights
+from src.config.model import describe_weights, find_vocabulary_size
 from src.config.trainable import TrainingOptions
 from src.config.training import WEIGHT_FORMS, OptimizerConfig, PrecisionConfig, RunOptions
 from src.formats import weights
-from src.formats.tokenizer_files import count_ids, read_tokenizer_files
 from src.log import logger
 from src.ranks import find_rank_info
 
@@ -81,10 +80,8 @@ class _PretrainingOptions(RunOptions):
 
 def _vocabulary_size(tree, path_of_weights):
     """model.vocab_size for a network without initial weights: the size of the vocabulary."""
-    path = tree.get("vocab_file_path")
-    if not path or path_of_weights or not Path(path).is_file():
-        return {}
-    return {"vocab_size": count_ids(read_tokenizer_files(path).vocabulary)}
+    size = None if path_of_weights else find_vocabulary_size(tree.get("vocab_file_path"))
+    return {} if size is None else {"vocab_size": size}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from src import encodings
 from src.files import read_bytes
+from src.text.lines import settle_encoding
 
+MAX_CONTEXT_CHARS = 1_000_000  # by default; a book, far beyond any data set
 _NAMES = {list: "a list", str: "a string", int: "a whole number", bool: "a boolean"}
 
 
@@ -39,34 +42,45 @@ class Question:
     is_impossible: bool = False
 
 
-def read_json(path: Path | str) -> Any:
+def read_json(path: Path | str, encoding: str | None = None) -> Any:
     """Parse a JSON file, plain or gzip.
 
+    Args:
+        encoding: from `check_encoding`; a byte order mark takes precedence.
+
     Raises:
-        OSError: it cannot be read. ValueError: damaged gzip, or not JSON.
+        OSError: it cannot be read. ValueError: damaged gzip, in another encoding, or not JSON.
     """
-    data = read_bytes(path)
+    raw = read_bytes(path)
+    encoding = settle_encoding(path, raw, encoding)
     try:
-        return json.loads(data)
+        return json.loads(encodings.to_utf8(raw, encoding))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not JSON: {encodings.explain(raw, encoding, error.reason)}") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON: {error}") from None
 
 
-def read_squad(path: Path | str) -> list[Question]:
-    """The questions of a file, in its order.
+def read_squad(path: Path | str, encoding: str | None = None, max_context_chars: int | None = None) -> list[Question]:
+    """The questions of a file, in its order; `encoding` as in `read_json`.
+
+    Args:
+        max_context_chars: length of the longest context or question; None for any.
 
     Raises:
         OSError: it cannot be read. ValueError: another form, two questions with one id, an answer that starts after the end of its
-            context, a text that is not Unicode, or no question at all; one line with path and location.
+            context, a context that is too long, a text that is not Unicode, or no question at all; one line with path and location.
     """
     questions, seen = [], set()
-    for i, article in enumerate(_take(read_json(path), "data", list, path)):
+    for i, article in enumerate(_take(read_json(path, encoding), "data", list, path)):
         for j, paragraph in enumerate(_take(article, "paragraphs", list, f"{path}: data[{i}]")):
             location = f"{path}: data[{i}].paragraphs[{j}]"
             given = _take(paragraph, "qas", list, location)
             context = _take(paragraph, "context", str, location, optional=True)
+            _check_length(context, "context", max_context_chars, location)
             for k, fields in enumerate(given):
                 question = _read_question(fields, context, path, f"{location}.qas[{k}]")
+                _check_length(question.text, "question", max_context_chars, f"{location}.qas[{k}]")
                 if question.id in seen:
                     raise ValueError(f"{path}: two questions have the id {question.id}")
                 seen.add(question.id)
@@ -74,6 +88,11 @@ def read_squad(path: Path | str) -> list[Question]:
     if not questions:
         raise ValueError(f"{path}: no questions")
     return questions
+
+
+def _check_length(text, name, limit, location):
+    if text is not None and limit is not None and len(text) > limit:
+        raise ValueError(f"{location}: a {name} of {len(text)} characters, more than {limit}; --max_context_chars raises this limit")
 
 
 def _take(owner, key, kind, location, optional=False):

@@ -16,7 +16,9 @@ from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from itertools import accumulate
 
+from src import encodings
 from src.cli import Parser, bad_input_exits
+from src.files import text_limit
 from src.log import shorten
 from src.tasks.squad.file import read_json, read_squad
 from src.tasks.squad.segmentation import fold, segment
@@ -185,8 +187,8 @@ def _describe_ids(gold, predictions, path):
         yield f"{path}: {len(unknown)} predictions for unknown questions, which have no effect: {shorten(sorted(unknown))}"
 
 
-def _read_gold(path):
-    questions = read_squad(path)
+def _read_gold(path, encoding):
+    questions = read_squad(path, encoding)
     missing = [question.id for question in questions if question.answers is None]
     if missing:
         raise ValueError(f'{path}: "answers" is missing in {len(missing)} of {len(questions)} questions: {shorten(missing, 3)}')
@@ -213,13 +215,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--null_odds", metavar="FILE", help="odds of no answer by question id, to find the best thresholds for --version_2")
     parser.add_argument("--null_odds_threshold", type=float, default=1.0, help="above it, a prediction counts as no answer [%(default)s]")
     parser.add_argument("--language", choices=("en", "zh"), default="en", help="zh: the measure of CMRC 2018 [%(default)s]")
+    parser.add_argument("--max_text_mb", type=int, default=1024, help="largest size that a .gz file may unpack to [%(default)s]")
+    parser.add_argument("--encoding", metavar="NAME", help="encoding of GOLD.json; default: by its byte order mark, else UTF-8")
     with bad_input_exits():
         options = parser.parse_args(argv)
+        text_limit(options.max_text_mb << 20)
         if options.version_2 and options.language == "zh":
             raise ValueError("--version_2 and --language zh: the measure of CMRC 2018 does not allow questions without answers")
         if (options.null_odds or options.null_odds_threshold != 1.0) and not options.version_2:
             raise ValueError("--null_odds and --null_odds_threshold have no effect without --version_2")
-        gold = _read_gold(options.gold)
+        encoding = encodings.check_encoding(options.encoding)
+        gold = _read_gold(options.gold, encoding)
         predictions = _read_values(options.predictions, str, '{"question id": "answer text"}')
         odds = _read_values(options.null_odds, (int, float), '{"question id": number}') if options.null_odds else None
         try:

@@ -8,6 +8,7 @@ from easydict import EasyDict
 from src.config.fields import setting
 from src.config.finetune import FineTuneOptions
 from src.config.training import OptimizerConfig
+from src.tasks.squad.file import MAX_CONTEXT_CHARS
 
 LANGUAGES = ("en", "zh")
 _SPECIAL_TOKENS = 3  # [CLS] question [SEP] window [SEP]
@@ -35,6 +36,9 @@ class SquadOptions(FineTuneOptions):
     language: str = setting("en", "language, which chooses the measures: SQuAD's for en, CMRC 2018's for zh", LANGUAGES)
     eval_json_path: str | None = setting(
         None, "questions and answers in SQuAD's form; for evaluation on records the file that they were made from"
+    )
+    max_context_chars: int = setting(
+        MAX_CONTEXT_CHARS, "maximum length of a text in characters, each of which takes about 150 bytes of memory", minimum=1
     )
     output_dir: str = setting("./squad_finetune", "folder of everything that is written")
     optimizer: OptimizerConfig = setting(OptimizerConfig(**_POLYNOMIAL), "optimiser, schedule, clipping; the model zoo's values")

@@ -44,7 +44,7 @@ def prepare(options: SquadOptions) -> Prepared:
         config = dataclasses.replace(config, do_predict=False)
         del paths["predict"]
     origins = {split: _find_origin(config, split, path) for split, path in paths.items()}
-    sources = {split: read_squad(origin) for split, origin in origins.items() if origin and split != "train"}
+    sources = {split: _read(config, origin) for split, origin in origins.items() if origin and split != "train"}
     if "eval" in paths:
         _check_answers(config, origins["eval"], sources["eval"])
     config = check_inputs(NAME, config, paths.values())
@@ -52,6 +52,10 @@ def prepare(options: SquadOptions) -> Prepared:
         logger.warning(f"null_score_diff_threshold={config.null_score_diff_threshold} is ignored: every question has an answer")
     records = {split: _make_records(config, split, path, origins[split], sources.get(split)) for split, path in paths.items()}
     return Prepared(config, records, sources)
+
+
+def _read(config, path):
+    return read_squad(path, config.encoding, config.max_context_chars)
 
 
 def _find_origin(config, split, path):
@@ -66,7 +70,7 @@ def _make_records(config, split, path, origin, questions):
     about = (NAME, config.version_2_with_negative, split == "train")
 
     def make_chunks() -> Iterator[Chunk]:
-        return inputs.make_chunks(config, split, path, origin, read_squad(origin) if origin and questions is None else questions)
+        return inputs.make_chunks(config, split, path, origin, _read(config, origin) if origin and questions is None else questions)
 
     return cached_rows(config, split, files, make_chunks, lengths, about)
 

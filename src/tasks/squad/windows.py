@@ -22,7 +22,7 @@ from src.records.record_set import Chunk
 from src.tasks.squad.file import Question
 from src.text.tokenization import CLS, SEP, Tokenizer
 
-_CHUNK = 1000  # texts tokenised at once; the tokenizer holds far more for each than its tokens
+_CHUNK, _CHARS = 1000, 1 << 20  # texts and their characters tokenised at once; the tokenizer holds far more for each than its tokens
 _SHOWN = 5  # ids named in a line of the report
 _NO_ANSWER = (-1, -1)  # tokens outside every window
 
@@ -150,10 +150,23 @@ def _check_questions(questions, training, version_2, path):
 
 def _encode(texts, tokenizer):
     """The _Tokens of each text."""
-    for begin in range(0, len(texts), _CHUNK):
-        for ids, offsets in tokenizer.encode_with_offsets(texts[begin : begin + _CHUNK]):
+    for some in _group(texts):
+        for ids, offsets in tokenizer.encode_with_offsets(some):
             starts, ends = np.array(offsets, np.int32).reshape(-1, 2).T
             yield _Tokens(np.array(ids, np.int32), starts, ends)
+
+
+def _group(texts):
+    """Yield lists of neighbouring texts that are tokenised at once."""
+    some, num_chars = [], 0
+    for text in texts:
+        if some and (len(some) == _CHUNK or num_chars + len(text) > _CHARS):
+            yield some
+            some, num_chars = [], 0
+        some.append(text)
+        num_chars += len(text)
+    if some:
+        yield some
 
 
 def _encode_queries(questions, tokenizer, max_length, report):

@@ -6,7 +6,6 @@ order of a seeded permutation. Each stage works on blocks and keeps none, so tha
 
 import functools
 import json
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from src.files import make_folder, move_whole
+from src.files import make_folder, move_whole, work_folder
 from src.log import format_fields, logger, progress
 from src.records.writers import open_writer, pack
 from src.tasks.pretrain.corpus.options import BuilderOptions
@@ -56,7 +55,7 @@ def build(options: BuilderOptions) -> dict[str, Any]:
     output = Path(options.output_file)
     make_folder(output.parent)
     with (
-        tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder,
+        work_folder(output) as folder,
         _naming(output, folder),
         open_workers(options.num_workers) as run,
     ):
@@ -77,12 +76,12 @@ def build(options: BuilderOptions) -> dict[str, Any]:
 
 
 @contextmanager
-def _naming(output: Path, folder: str) -> Iterator[None]:
+def _naming(output: Path, folder: Path) -> Iterator[None]:
     """Make an OSError about a temporary file name the output instead."""
     try:
         yield
     except OSError as error:
-        if error.filename and folder not in str(error.filename):
+        if error.filename and str(folder.parent) not in str(error.filename):
             raise
         raise OSError(error.errno, error.strerror, str(output)) from error
 
@@ -121,7 +120,7 @@ def _make_masking(options):
 
 def _write_tokens(run, options, paths, folder):
     """Stage 1: text to the TokenStore in `folder`."""
-    blocks = ((options, lines) for lines in cut_lines(read_corpus(paths, options.input_format), BLOCK_CHARS))
+    blocks = ((options, lines) for lines in cut_lines(read_corpus(paths, options.input_format, options.encoding), BLOCK_CHARS))
     with TokenStoreWriter(folder) as writer, progress(desc="tokens", unit=" tokens", unit_scale=True) as bar:
         for block in run(_tokenize, blocks):
             writer.append(block)

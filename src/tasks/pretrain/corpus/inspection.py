@@ -9,6 +9,7 @@ import numpy as np
 
 from src.formats.tokenizer_files import list_tokens
 from src.records.mindrecord import read_description
+from src.records.mindrecord_format import count_rows
 from src.records.tfrecord import check_length, check_tfrecord
 from src.text.tokenization import fingerprint, read_vocabulary
 
@@ -65,6 +66,8 @@ def _read(path, vocabulary, vocab_file, count):
         is_tfrecord = check_length(file.read(12)) is not None
     if not is_tfrecord and read_description(path).get("vocabulary", fingerprint(vocabulary)) != fingerprint(vocabulary):
         raise ValueError(f"{path}: made with another vocabulary than {vocab_file}")
+    if not is_tfrecord and not count_rows(path):  # on which the framework aborts
+        raise ValueError(f"{path}: the index {path}.db has no rows")
     try:
         if is_tfrecord:
             dataset = ds.TFRecordDataset(path, shuffle=False, num_samples=count)

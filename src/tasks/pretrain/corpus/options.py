@@ -4,11 +4,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from src import encodings
 from src.config.fields import PlainOptions, check_fields, setting
 
 FORMATS = ("mindrecord", "tfrecord")
 INPUT_FORMATS = ("plain", "wikitext", "doc", "json")
 _FORMAT_HELP = "format of input_file: plain text, WikiText, WikiExtractor's doc or json; default: recognised for each file"
+_LINE_HELP = "longest line of the text in MB; a line is held in memory several times"
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class BuilderOptions(PlainOptions):
 
     input_file: str = setting("", "text files or globs, separated by commas")
     input_format: str | None = setting(None, _FORMAT_HELP, INPUT_FORMATS)
+    encoding: str | None = setting(None, encodings.HELP)
     output_file: str = setting("", "the file of records to write")
     vocab_file: str = setting("", "vocab.txt, one token a line")
     do_lower_case: bool | None = setting(None, "lower-case the text; default: decided by the vocabulary")
@@ -32,9 +35,11 @@ class BuilderOptions(PlainOptions):
     shards: int = setting(1, "number of output files", minimum=1, maximum=1000)
     segmenter: str | None = setting(None, "finds Chinese words for do_whole_word_mask: jieba, or module:function (text -> list of words)")
     inspect: int = setting(0, "print this many records as text", minimum=0)
+    max_text_mb: int = setting(1024, _LINE_HELP, minimum=1)
 
     def __post_init__(self) -> None:
         check_fields(self)
+        object.__setattr__(self, "encoding", encodings.check_encoding(self.encoding))
         for name in ("output_file", "vocab_file"):
             if not getattr(self, name):
                 raise ValueError(f"--{name} is missing")
@@ -67,13 +72,16 @@ class VocabularyOptions(PlainOptions):
 
     input_file: str = setting("", "text files or globs, separated by commas")
     input_format: str | None = setting(None, _FORMAT_HELP, INPUT_FORMATS)
+    encoding: str | None = setting(None, encodings.HELP)
     vocab_file: str = setting("", "the file to write")
     vocab_size: int = setting(30522, "largest number of tokens, including the five special ones", minimum=6)
     min_frequency: int = setting(2, "lowest frequency of a letter, and of a pair of pieces to be merged", minimum=1)
     do_lower_case: bool = setting(True, "lower-case the text and strip accents")
+    max_text_mb: int = setting(1024, _LINE_HELP, minimum=1)
 
     def __post_init__(self) -> None:
         check_fields(self)
+        object.__setattr__(self, "encoding", encodings.check_encoding(self.encoding))
         for name in ("input_file", "vocab_file"):
             if not getattr(self, name):
                 raise ValueError(f"--{name} is missing")

@@ -6,18 +6,19 @@ Formats, their detection and the sentence rules: docs/pretraining_data.md.
 import glob
 import html
 import itertools
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from src.log import logger
 from src.tasks.pretrain.corpus.options import INPUT_FORMATS
+from src.text.json_rows import parse_values
 from src.text.lines import read_lines
 
 _HEAD_LINES = 2000  # lines of a file from which its format is recognised
+_START = 100  # characters of a file that show whether it is an array of objects
 _LINE_END = re.compile(r"\r\n?|\n")
-_MAX_CHARS = 10_000  # longest sentence; far beyond any sequence length, and it bounds memory
+MAX_CHARS = 10_000  # longest sentence; far beyond any sequence length, and it bounds memory
 _HEADING = re.compile(r"= (.*) =")
 _DOCUMENT = re.compile(r'<doc\b(?:.*\btitle="(.*)")?.*>')
 _OPEN, _CLOSE = "\"'“‘«「『（(《〈[", "\"'”’»」』）)》〉]"
@@ -48,18 +49,19 @@ def find_files(patterns: str) -> list[str]:
     return list(dict.fromkeys(paths))
 
 
-def read_corpus(paths: Iterable[Path | str], input_format: str | None = None) -> Iterator[str]:
+def read_corpus(paths: Iterable[Path | str], input_format: str | None = None, encoding: str | None = None) -> Iterator[str]:
     """Yield the lines of text files, one file after another; an empty string ends a document, as the end of a file does.
 
     Args:
         input_format: the one of INPUT_FORMATS that all files have. None: the format of each is recognised, and logged when it changes.
+        encoding: of the files; see `read_lines`.
 
     Raises:
-        ValueError: naming file and line: not UTF-8, a damaged .gz or .bz2, a line that is not a JSON object with a `text`.
+        ValueError: naming file and line: in another encoding, a damaged .gz or .bz2, a line that is not a JSON object with a `text`.
     """
     logged = input_format
     for path in paths:
-        found = _recognise(path)
+        found = _recognise(path, encoding)
         if found is None:
             logger.warning(f"{path}: the file is empty; skipped")
             continue
@@ -67,33 +69,42 @@ def read_corpus(paths: Iterable[Path | str], input_format: str | None = None) ->
             others = ", ".join(name for name in INPUT_FORMATS if name != found)
             logger.info(f"{path}: input_format={found}, recognised by its beginning; --input_format gives another: {others}")
             logged = found
-        yield from _READERS[input_format or found](path)
+        yield from _READERS[input_format or found](path, _number_lines(path, encoding))
 
 
-def _recognise(path):
+def _recognise(path, encoding):
     """One of INPUT_FORMATS; None for a file without text."""
-    head = [line for _, line in itertools.islice(_number_lines(path), _HEAD_LINES)]
-    first = next(filter(None, head), None)
-    if first is None:
+    first = start = ""
+    num_headings = num_titles = 0
+    for _, line in itertools.islice(_number_lines(path, encoding), _HEAD_LINES):
+        first = first or line
+        if line and len(start) < _START:
+            start += f"{line}\n"
+        num_headings += bool(_HEADING.fullmatch(line))
+        num_titles += _is_title(line)
+    if not first:
         return None
-    if _DOCUMENT.fullmatch(first):
+    if _match_document(first):
         return "doc"
-    if re.match(r'\{\s*"', first):
+    if re.match(r'\{\s*"', first) or re.match(r'\[\s*\{\s*"', start):
         return "json"
-    headings = list(filter(_HEADING.fullmatch, head))
-    num_titles = sum(map(_is_title, headings))
-    return "wikitext" if _is_title(first) or 0 < num_titles < len(headings) else "plain"
+    return "wikitext" if _is_title(first) or 0 < num_titles < num_headings else "plain"
 
 
-def _number_lines(path):
+def _match_document(line):
+    """The match of a <doc> tag; the ends are looked at first, because the pattern would try a long line in too many ways."""
+    return _DOCUMENT.fullmatch(line) if line.startswith("<doc") and line.endswith(">") else None
+
+
+def _number_lines(path, encoding):
     """Yield (number from 1, stripped text) of each line."""
-    return ((number, line.strip()) for number, line in read_lines(path))
+    return ((number, line.strip()) for number, line in read_lines(path, encoding))
 
 
-def _read_plain(path):
+def _read_plain(path, lines):
     """Read text with one sentence or paragraph per line, and blank lines between documents."""
     previous = ""
-    for _, line in _number_lines(path):
+    for _, line in lines:
         if line or previous:
             yield line
         previous = line
@@ -101,10 +112,10 @@ def _read_plain(path):
         yield ""
 
 
-def _read_headed(path):
+def _read_headed(path, lines):
     """Read paragraphs under ` = Title = ` lines (WikiText): a title begins a document, other headings are skipped."""
     has_text = False
-    for _, line in _number_lines(path):
+    for _, line in lines:
         if _is_title(line):
             if has_text:
                 yield ""
@@ -120,11 +131,11 @@ def _is_title(line):
     return bool(match) and not match[1].startswith("=") and not match[1].endswith("=")
 
 
-def _read_doc(path):
+def _read_doc(path, lines):
     """Read WikiExtractor's <doc> elements."""
     title, is_open = None, False
-    for _, line in _number_lines(path):
-        if match := _DOCUMENT.fullmatch(line):
+    for _, line in lines:
+        if match := _match_document(line):
             if is_open:
                 yield ""
             title, is_open = html.unescape(match[1] or ""), True
@@ -141,15 +152,9 @@ def _read_doc(path):
         yield ""
 
 
-def _read_json(path):
-    """Read WikiExtractor's --json lines."""
-    for number, line in _number_lines(path):
-        if not line:
-            continue
-        try:
-            found = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path}:{number}: not JSON: {error}") from None
+def _read_json(path, lines):
+    """Read WikiExtractor's --json lines, or an array of such objects."""
+    for number, _, found in parse_values(path, lines):
         text = found.get("text") if isinstance(found, dict) else None
         if not isinstance(text, str):
             raise ValueError(f'{path}:{number}: expected a JSON object with a string "text", as WikiExtractor --json writes')
@@ -166,19 +171,24 @@ _READERS = {"plain": _read_plain, "wikitext": _read_headed, "doc": _read_doc, "j
 
 
 def split_sentences(line: str) -> list[str]:
-    """The sentences of a line, Chinese or English.
+    """The sentences of a line, see `iterate_sentences`."""
+    return list(iterate_sentences(line))
+
+
+def iterate_sentences(line: str) -> Iterator[str]:
+    """Yield the sentences of a line, Chinese or English.
 
     A sentence ends after 。！？；… with closing quotes, and after . ! ? with closing quotes if white space follows and the next
-    word does not begin with a small letter; a full stop after an abbreviation or an initial does not end a sentence.
+    word does not begin with a small letter; a full stop after an abbreviation or an initial does not end a sentence. Longer ones than
+    MAX_CHARS are cut, at a space if there is one.
     """
-    sentences, start = [], 0
+    start = 0
     for match in _SENTENCE_END.finditer(line):
         if match[0][0] == "." and _is_abbreviation(line, start, match.start()):
             continue
-        sentences.append(line[start : match.end()].strip())
+        yield from _cut(line[start : match.end()].strip())
         start = match.end()
-    sentences.append(line[start:].strip())
-    return [part for sentence in sentences for part in _cut(sentence)]
+    yield from _cut(line[start:].strip())
 
 
 def _is_abbreviation(line, start, end):
@@ -187,11 +197,14 @@ def _is_abbreviation(line, start, end):
 
 
 def _cut(sentence):
-    """Yield the sentence, in parts if it is longer than _MAX_CHARS; nothing if it is empty."""
-    while len(sentence) > _MAX_CHARS:
-        end = sentence.rfind(" ", 1, _MAX_CHARS)
-        end = end if end > 0 else _MAX_CHARS
-        yield sentence[:end]
-        sentence = sentence[end:].lstrip()
+    """Yield the sentence, in parts if it is longer than MAX_CHARS; nothing if it is empty."""
+    start = 0
+    while len(sentence) - start > MAX_CHARS:
+        end = sentence.rfind(" ", start + 1, start + MAX_CHARS)
+        end = end if end > 0 else start + MAX_CHARS
+        yield sentence[start:end]
+        start = end
+        while sentence[start].isspace():  # it ends with another character, as it is stripped
+            start += 1
     if sentence:
-        yield sentence
+        yield sentence[start:]

@@ -7,12 +7,18 @@ from itertools import chain
 
 import numpy as np
 
-from src.tasks.pretrain.corpus.text import split_sentences
+from src.tasks.pretrain.corpus.text import iterate_sentences, split_sentences
 from src.text.tokenization import Tokenizer
 
 _CACHED_CHARS = 1 << 19  # largest total length of the words whose ids are cached
 
 Segmenter = Callable[[str], list[str]]  # text -> its words
+
+
+class Sentence(str):
+    """A sentence of a line that was too long to stay whole."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -37,15 +43,16 @@ def id_type(vocab_size: int) -> type[np.integer]:
 
 
 def cut_lines(lines: Iterable[str], num_chars: int) -> Iterator[list[str]]:
-    """Yield lists of lines with about `num_chars` characters each."""
+    """Yield lists of lines with about `num_chars` characters each; a longer line becomes a Sentence for each of its sentences."""
     block: list[str] = []
     size = 0
     for line in lines:
-        block.append(line)
-        size += len(line) + 1
-        if size >= num_chars:
-            yield block
-            block, size = [], 0
+        for part in [line] if len(line) <= num_chars else map(Sentence, iterate_sentences(line)):
+            block.append(part)
+            size += len(part) + 1
+            if size >= num_chars:
+                yield block
+                block, size = [], 0
     if block:
         yield block
 
@@ -70,12 +77,12 @@ class CorpusTokenizer:
         self._num_chars = 0
 
     def tokenize(self, lines: list[str]) -> TokenBlock:
-        """Tokenise some lines of `read_corpus`; sentences without any token are left out."""
+        """Tokenise some lines of `read_corpus`, which `cut_lines` may have cut; sentences without any token are left out."""
         sentences: list[str] = []
         ends: list[int] = []
         for line in lines:
             if line:
-                sentences += split_sentences(line)
+                sentences += [line] if isinstance(line, Sentence) else split_sentences(line)
             else:
                 ends.append(len(sentences))
         inside_words: bool | np.ndarray = False

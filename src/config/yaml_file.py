@@ -1,0 +1,59 @@
+"""YAML files of settings, without what makes a small file a large or endless tree; errors name file and line."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_MAX_BYTES = 1 << 20
+_MAX_DEPTH = 20  # levels of nesting; settings have two
+
+
+class _Refusal(yaml.MarkedYAMLError):
+    """YAML that is valid, but not taken for settings."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses anchors and aliases, deep nesting, and a key that stands twice in one mapping."""
+
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+            raise _Refusal(None, None, "anchors and aliases (&name, *name) are not taken", event.start_mark)
+        if self._depth == _MAX_DEPTH:
+            raise _Refusal(None, None, f"nested more than {_MAX_DEPTH} levels deep", event.start_mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise _Refusal(None, None, f"the key {key.value[:40]} stands twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path | str) -> Any:
+    """The content of a YAML file; None if it is empty.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: no YAML, or larger, deeper or with other parts than settings have; with file and line.
+    """
+    data = Path(path).read_bytes()
+    if len(data) > _MAX_BYTES:
+        raise ValueError(f"{path}: {len(data)} bytes; a YAML file of settings has {_MAX_BYTES} at most")
+    try:
+        return _Loader(data.decode("utf-8")).get_single_data()
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        reason = error.problem if isinstance(error, _Refusal) else f"not a YAML file: {error.problem}"
+        raise ValueError(f"{path}{line}: {reason}") from None
+    except (yaml.YAMLError, ValueError) as error:  # also of a number or a date that does not exist
+        raise ValueError(f"{path}: not a YAML file: {error}") from None
