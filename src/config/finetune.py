@@ -36,7 +36,8 @@ class FineTuneOptions(TrainingOptions):
     )
     load_finetune_checkpoint_path: str | None = setting(
         None,
-        "fine-tuned weights to evaluate, in any of the forms of load_pretrain_checkpoint_path; default: the newest in the output folder",
+        "fine-tuned weights to evaluate, in any of the forms of load_pretrain_checkpoint_path; default: the best in the output folder if "
+        "training kept it, else the newest",
     )
     output_dir: str = setting("./finetune", "folder of everything that is written")
     save_finetune_checkpoint_path: str | None = setting(None, "folder of checkpoints; default: {output_dir}/ckpt")
@@ -97,6 +98,10 @@ class FineTuneOptions(TrainingOptions):
         checkpoints = run_folder(checkpoints, seed) if checkpoints else checkpoints
         folder = run_folder(self.output_dir, seed)
         return dataclasses.replace(self, seed=seed, seeds=(), output_dir=folder, save_finetune_checkpoint_path=checkpoints)
+
+    @property
+    def evaluates(self) -> bool:
+        return self.do_train and self.asks_for_evaluations
 
     @property
     def checkpoint_dir(self) -> str:

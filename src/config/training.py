@@ -135,6 +135,7 @@ class RunOptions:
     bert_config_file: str | None = setting(
         None, "file with the network's shape; default: config.json or bert_config.json beside the weights"
     )
+    use_best: bool = setting(True, "of a folder of checkpoints take the best one, if training kept it; false: the newest")
     bucket_list: tuple[int, ...] = setting((), "up to four lengths that batches are padded to; default: chosen from the data", minimum=1)
     seed: int = setting(1, "seed of initial weights, data order and dropout", minimum=0, maximum=2**32 - 1)
     use_recompute: bool = setting(False, "save memory: keep only the layers' inputs for the backward pass and recompute the rest")

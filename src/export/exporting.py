@@ -48,9 +48,9 @@ def export(
     config = task.export.settle(config, path)
     if not config.vocab_file_path:
         raise ValueError("no vocab.txt or tokenizer.json beside the weights: give --vocab_file_path")
-    network = _make_network(task, config, path)
+    network = _make_network(task, config, weights.find(path, use_best=config.use_best))
     output = Path(output)
-    if output.resolve() in (weights.find(path).parent.resolve(), weights.find(path).resolve().parent):
+    if output.resolve() in (Path(path).resolve(), weights.find(path).parent.resolve(), weights.find(path).resolve().parent):
         raise ValueError(f"--output {output}: the weights are there, and their config.json would be replaced; give another folder")
     with hidden_folder(output) as hidden:
         settings, labels = task.export.make_settings(config), getattr(config, "labels", ())

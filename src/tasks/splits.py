@@ -8,8 +8,8 @@ SPLITS = ("train", "eval", "predict")
 
 
 def wanted_splits(config: Any) -> list[str]:
-    """The splits that a run reads, according to do_train, do_eval and do_predict."""
-    wanted = (config.do_train, config.do_eval, config.do_predict)
+    """The splits that a run reads, according to do_train, do_eval, do_predict and evaluations during training."""
+    wanted = (config.do_train, config.do_eval or config.evaluates, config.do_predict)
     return [split for split, is_wanted in zip(SPLITS, wanted) if is_wanted]
 
 

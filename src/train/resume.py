@@ -16,6 +16,7 @@ import yaml
 
 from src.config import loader
 from src.files import locked, make_folder, move_whole, written_whole
+from src.formats import weights
 from src.log import logger, shorten
 from src.records.record_set import RecordSet
 from src.train import checkpoint, collectives, model_files
@@ -51,12 +52,17 @@ def set_aside(task: ModuleType, config: Any) -> None:
     """Move the checkpoints of an earlier training and their description to earlier-N in their folder; with `overwrite`, remove them."""
     folder = Path(config.checkpoint_dir)
     found = checkpoint.find_checkpoints(folder, task.NAME)
+    if checkpoint.find_best(folder, task.NAME):
+        found.append(folder / weights.BEST)
     if not found:
         return
     listed = shorten(path.name for path in found)
     if config.overwrite:
         for path in found:
-            path.unlink()
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
         logger.warning(f"{folder}: removed {listed} of an earlier training (overwrite=true)")
         return
     kept = next(path for number in itertools.count(1) if not (path := folder / f"earlier-{number}").exists())

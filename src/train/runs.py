@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from src.files import write_text
+from src.formats import weights
 from src.log import logger
 from src.train import checkpoint, loop, prediction
 from src.train.resume import folder_taken
@@ -70,38 +71,39 @@ def _run_once(task, options):
 
 
 def _run_prepared(task, prepared):
-    config, results = prepared.config, None
+    config, results, evaluation = prepared.config, None, None
     if config.do_train:
         if config.load_finetune_checkpoint_path:
             logger.warning("load_finetune_checkpoint_path is ignored: the weights trained in this run are used")
-        loop.fit(task, prepared)
+        evaluation = loop.fit(task, prepared)
     if config.do_eval:
         path = find_trained(task, config) if config.device.writes else None
-        outputs = prediction.predict(task, prepared, "eval", path)
+        outputs = prediction.predict(task, prepared, "eval", path, evaluation)
         if path is not None:
             results = task.report_evaluation(prepared, outputs, checkpoint.step_of(path))
     if config.do_predict:
         path = find_trained(task, config) if config.device.writes else None
-        outputs = prediction.predict(task, prepared, "predict", path)
+        outputs = prediction.predict(task, prepared, "predict", path, evaluation)
         if path is not None:
             task.report_predictions(prepared, outputs)
     return results
 
 
-def find_trained(task: ModuleType, config: Any) -> Path | str:
-    """The fine-tuned weights to use: after training, the newest checkpoint in the folder.
+def find_trained(task: ModuleType, config: Any) -> Path:
+    """The fine-tuned weights to use: after training, the best checkpoint in the folder if it is kept and `use_best`, else the newest.
 
-    Without training, the first that exists of load_finetune_checkpoint_path, the newest checkpoint, and load_pretrain_checkpoint_path
+    Without training, the first that exists of load_finetune_checkpoint_path, that checkpoint, and load_pretrain_checkpoint_path
     (with which Google's scripts name a trained model for prediction).
 
     Raises:
         FileNotFoundError: none of them exists.
     """
     if config.load_finetune_checkpoint_path and not config.do_train:
-        return config.load_finetune_checkpoint_path
-    found = checkpoint.find_checkpoints(config.checkpoint_dir, task.NAME)
+        return weights.find(config.load_finetune_checkpoint_path, use_best=config.use_best)
+    best = checkpoint.find_best(config.checkpoint_dir, task.NAME) if config.use_best else None
+    found = [best] if best else checkpoint.find_checkpoints(config.checkpoint_dir, task.NAME)
     if not found and config.load_pretrain_checkpoint_path and not config.do_train:
-        return config.load_pretrain_checkpoint_path
+        return weights.find(config.load_pretrain_checkpoint_path, use_best=config.use_best)
     if not found:
         raise FileNotFoundError(
             f"{config.checkpoint_dir}: no {task.NAME} checkpoint here; train first or give --load_finetune_checkpoint_path"

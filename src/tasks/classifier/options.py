@@ -7,6 +7,8 @@ from src.config.finetune import FineTuneOptions
 from src.tasks.classifier.data_sets import DATA_SETS
 
 ASSESSMENT_METHODS = ("accuracy", "f1", "mcc", "spearman_correlation", "auc")
+METRICS = ("accuracy", "precision", "recall", "f1", "mcc", "spearman_correlation", "auc", "eval_loss")
+REGRESSION_METRICS = ("spearman_correlation", "pearson_correlation", "eval_loss")
 HEADS = ("linear", "cnn", "rcnn")
 _OWN_METHODS = {"cola": "mcc", "mrpc": "f1", "stsb": "spearman_correlation", "info": "auc"}
 
@@ -64,8 +66,11 @@ class ClassifierOptions(FineTuneOptions):
         return self.num_class == 1 or self.task_name == "stsb"
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        return REGRESSION_METRICS if self.is_regression else METRICS
+
+    @property
     def measure(self) -> str:
-        """The measure that is printed as the result."""
         own = "spearman_correlation" if self.is_regression else _OWN_METHODS.get(self.task_name, "accuracy")
         return self.assessment_method or own
 

@@ -116,8 +116,9 @@ def _settle_labels(config, tables):
         logger.warning(
             "-1 is a class as 0, 1 and 2 are; where it means that annotators did not agree (SNLI of Hugging Face), remove its rows"
         )
-    if config.measure == "auc" and len(labels) > 2:
-        raise ValueError(f"assessment_method=auc: is for two classes, here are {len(labels)}")
+    for name, metric in (("assessment_method", config.measure), ("best_metric", config.best_metric)):
+        if metric == "auc" and len(labels) > 2:
+            raise ValueError(f"{name}=auc: is for two classes, here are {len(labels)}")
     return dataclasses.replace(config, labels=labels, num_class=len(labels))
 
 

@@ -10,6 +10,8 @@ from src.config.fields import setting
 from src.config.finetune import FineTuneOptions
 
 ASSESSMENT_METHODS = ("entity", "f1", "bf1", "mf1", "clue_benchmark", "accuracy")
+METRICS = ("f1", "precision", "recall", "macro_f1", "accuracy", "eval_loss")
+_PRINTED = {"mf1": "macro_f1", "clue_benchmark": "macro_f1", "accuracy": "accuracy"}  # assessment method -> its measure, if it is not f1
 SCHEMES = ("BIO", "BIOS", "IOE", "BIOE", "BIOES", "BMES")
 
 
@@ -54,6 +56,14 @@ class NerOptions(FineTuneOptions):
     def trained_elsewhere(cls, tree: EasyDict) -> dict[str, Any]:
         """tagged_pieces first, as in Hugging Face's run_ner.py; none with a CRF, which that program does not have."""
         return {} if coerce(tree.get("use_crf", False), bool, "use_crf", {}) else {"tagged_pieces": "first"}
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return METRICS
+
+    @property
+    def measure(self) -> str:
+        return _PRINTED.get(self.assessment_method, "f1")
 
     def check_run(self) -> None:
         super().check_run()

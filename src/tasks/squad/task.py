@@ -41,7 +41,7 @@ def prepare(options: SquadOptions) -> Prepared:
     """
     config = options
     paths = {split: inputs.find(options, split) for split in wanted_splits(options)}
-    if "eval" in paths and paths.get("predict") == paths["eval"]:
+    if config.do_eval and paths.get("predict") == paths["eval"]:
         logger.info(f"{paths['eval']}: evaluation and prediction run once, and leave one predictions.json")
         config = dataclasses.replace(config, do_predict=False)
         del paths["predict"]
