@@ -1,10 +1,13 @@
 """Settings that every training has: rows, updates, checkpoints, optimiser."""
 
 import dataclasses
+from importlib.util import find_spec
 from typing import ClassVar
 
 from src.config.fields import setting
 from src.config.training import WEIGHT_FORMS, OptimizerConfig, RunOptions
+
+TRACKERS = {"tensorboard": "tensorboardX", "swanlab": "swanlab", "wandb": "wandb"}  # program -> package
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +46,9 @@ class TrainingOptions(RunOptions):
         "one printed as the result",
     )
     early_stopping: int | None = setting(None, "end the training after this many evaluations in a row without a better score", minimum=1)
+    track: str | None = setting(
+        None, "program that shows the training, besides log.jsonl and figures: its library must be installed", (*TRACKERS,)
+    )
     optimizer: OptimizerConfig = setting(OptimizerConfig(), "optimiser, schedule, clipping")
 
     def __post_init__(self):
@@ -61,6 +67,11 @@ class TrainingOptions(RunOptions):
             raise ValueError(f"best_metric={self.best_metric} is not allowed: this task has {', '.join(self.metrics)}")
         if self.enable_data_sink and len(self.bucket_list) > 1 and self.device.data_sink:
             raise ValueError("bucket_list: enable_data_sink=true takes batches of one length; give one length, or --enable_data_sink false")
+
+    def check_run(self) -> None:
+        if self.track and not find_spec(TRACKERS[self.track]):
+            package = TRACKERS[self.track]
+            raise ValueError(f"track={self.track}: the package {package} is not installed: pip install {package}")
 
     @property
     def train_updates(self) -> int | None:

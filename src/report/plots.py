@@ -178,7 +178,8 @@ def main(argv: list[str] | None = None) -> None:
     with bad_input_exits():
         options = parser.parse_args(argv)
         for run in options.runs:
-            parts = [] if (run / "log.jsonl").is_file() else sorted(run.glob("seed-*"))  # a run of several seeds has a folder for each
+            # a run of several seeds or folds has a folder for each
+            parts = [] if (run / "log.jsonl").is_file() else sorted([*run.glob("seed-*"), *run.glob("fold-*")])
             for part in parts or [run]:
                 draw(part)
 

@@ -132,10 +132,10 @@ def read_evaluation(path: Path | str) -> Evaluation:
 
 
 def read_results(run: Path | str) -> dict[str, Any]:
-    """The measures of a run, from seed_results.json if it had several seeds, else from eval_results.json.
+    """The measures of a run, from seed_results.json or fold_results.json if it had several seeds or folds, else from eval_results.json.
 
     Returns:
-        A value per key; with several seeds {"mean", "deviation", …} per measure. Lists and other mappings are left out.
+        A value per key; with several runs {"mean", "deviation", …} per measure. Lists and other mappings are left out.
 
     Raises:
         FileNotFoundError, ValueError: naming the folder or file.
@@ -143,8 +143,8 @@ def read_results(run: Path | str) -> dict[str, Any]:
     run = Path(run)
     if not run.is_dir():
         raise FileNotFoundError(f"{run}: no such folder; the output folder of a run is expected")
-    seeds = run / "seed_results.json"
-    path = seeds if seeds.is_file() else run / "eval_results.json"
+    summaries = [path for path in (run / "seed_results.json", run / "fold_results.json") if path.is_file()]
+    path = summaries[0] if summaries else run / "eval_results.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file, and no seed_results.json either; run with --do_eval true first")
     try:
@@ -153,11 +153,11 @@ def read_results(run: Path | str) -> dict[str, Any]:
         raise ValueError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
     if not isinstance(results, dict):
         raise ValueError(f"{path}: a mapping of measures is expected")
-    if path == seeds:
+    if summaries:
         for key, value in results.items():
             if isinstance(value, dict) and not (_is_number(value.get("mean")) and _is_number(value.get("deviation"))):
                 raise ValueError(f"{path}: {key}: numbers mean and deviation are expected")
-    kept = (str, int, float, dict) if path == seeds else (str, int, float)
+    kept = (str, int, float, dict) if summaries else (str, int, float)
     return {key: value for key, value in results.items() if isinstance(value, kept)}
 
 

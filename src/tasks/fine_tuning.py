@@ -45,6 +45,8 @@ def check_inputs(name: str, config: Any, paths: Collection[Path]) -> Any:
         raise FileNotFoundError(f"{config.schema_file_path}: no such file; --schema_file_path takes the schema JSON of a TFRecord file")
     if config.schema_file_path and not any(map(is_record_file, paths)):
         logger.warning(f"schema_file_path={config.schema_file_path} is ignored: it is for record files")
+    if config.fold and (found := [path for path in paths if is_record_file(path)]):
+        raise ValueError(f"folds={config.folds}: {found[0]} has records, which are not divided; give the texts that they were made from")
     return dataclasses.replace(config, do_lower_case=tokenizer.do_lower_case)
 
 
@@ -56,6 +58,8 @@ def cached_rows(config: Any, split: str, files: Iterable[Path], make_chunks: Cal
         make_chunks: makes the rows if they are not in the cache.
         about: values on which the rows depend, besides files and tokenizer.
     """
+    if config.fold and split != "predict":
+        about += (config.folds, config.fold, config.seed, getattr(config, "fold_groups", None))
     files = [*files, *(Path(path) for path in (config.vocab_file_path, config.schema_file_path) if path)]
     key = make_key(*files, tokenizers.__version__, Tokenizer(config.vocab_file_path, config.do_lower_case).description, *about)
     return cached_records(Path(config.output_dir) / "cache" / f"{split}-{key}", make_chunks)

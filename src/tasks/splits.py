@@ -18,20 +18,22 @@ def find_file(config: Any, split: str, names: Sequence[Sequence[str]]) -> Path:
 
     Args:
         config: FineTuneOptions.
-        split: train, eval or predict; predict falls back to the eval file.
+        split: train, eval or predict; predict falls back to the eval file. The eval rows of a fold are in the train file.
         names: for each of SPLITS, the file names to look for.
 
     Raises:
         ValueError: no flag says where the file is.
         FileNotFoundError: the file does not exist.
     """
+    if split == "eval" and config.fold:
+        split = "train"
     given = getattr(config, f"{split}_data_file_path")
     if not given and config.data_dir:
         tried = [name for plain in names[SPLITS.index(split)] for name in (plain, f"{plain}.gz")]
         given = next((path for name in tried if (path := Path(config.data_dir) / name).is_file()), None)
         if given is None and split != "predict":
             raise FileNotFoundError(f"{config.data_dir}: none of {', '.join(tried[::2])} is here (the {split} split of {config.task_name})")
-    if not given and split == "predict" and (config.eval_data_file_path or config.data_dir):
+    if not given and split == "predict" and not config.fold and (config.eval_data_file_path or config.data_dir):
         return find_file(config, "eval", names)
     if not given:
         raise ValueError(f"no data for the {split} split: give --{split}_data_file_path or --data_dir")

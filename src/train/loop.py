@@ -36,6 +36,7 @@ from src.train.prediction import Evaluation, make_evaluation, run_network
 from src.train.resume import Start, describe_training, find_start, set_aside
 from src.train.step import TrainStep
 from src.train.step_log import Progress, StepLog
+from src.train.trackers import start_tracker
 
 _SIGNAL_EXIT = {"SIGINT": 130, "SIGTERM": 143}
 
@@ -95,7 +96,8 @@ def fit(task: ModuleType, prepared: Prepared) -> Evaluation | None:
             set_aside(task, config)
         _write_settings(task, config)
     done = Progress(plan, first_batch, choose_sink(config, len(plan) - first_batch))
-    run_log = RunLog(f"{config.output_dir}/log.jsonl" if device.writes else None, keep=first_batch > 0)
+    tracker = start_tracker(config, done.step) if device.writes else None
+    run_log = RunLog(f"{config.output_dir}/log.jsonl" if device.writes else None, keep=first_batch > 0, tracker=tracker)
     evaluation = make_evaluation(task, config, network) if config.evaluates else None
     callbacks, stop = _make_callbacks(_Training(task, prepared, network, step, start, trained_on, done, run_log, evaluation, best))
     dataset = pipeline.make_dataset(records, plan, task.INPUTS + task.TARGETS, first_batch, device.rank, device.world_size)

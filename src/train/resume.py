@@ -92,17 +92,35 @@ def _number(value):
     return int(hashlib.sha256(repr(value).encode()).hexdigest()[:15], 16)
 
 
+_AFTER_TRAINING = ("do_eval", "do_predict", "predict_data_file_path", "save_for_serving", "use_best", "log_steps", "track")
+
+
+def can_continue(config: Any) -> bool:
+    """Whether a training in the folder has the same settings, so that it can go on, or is done; told if it has others."""
+    changed = _find_changes(config)
+    if changed is None:
+        return False
+    changed = [text for text in changed if text.split(" ")[0] not in _AFTER_TRAINING]
+    if changed:
+        logger.warning(f"{config.output_dir}: is trained anew: changed since: {shorten(changed)}")
+    return not changed
+
+
 def _tell_changes(config):
     """Log in one line which settings differ from those in the folder; the new ones are used from now on."""
+    if changed := _find_changes(config):
+        logger.warning(f"resume: changed since: {shorten(changed)}")
+
+
+def _find_changes(config):
+    """The settings that differ from those in the folder, in words; None if the folder has none."""
     path = Path(config.output_dir, "config.yaml")
     if not path.is_file():
-        return
+        return None
     before = _flatten(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     now = _flatten(loader.to_dict(config))
     changed = [f"{key} {before[key]} -> {value}" for key, value in now.items() if key in before and before[key] != value]
-    changed = [text for text in changed if not text.startswith(("resume ", "overwrite "))]
-    if changed:
-        logger.warning(f"resume: changed since: {shorten(changed)}")
+    return [text for text in changed if not text.startswith(("resume ", "overwrite "))]
 
 
 def _flatten(tree, prefix=""):

@@ -38,6 +38,9 @@ class ClassifierOptions(FineTuneOptions):
     class_weights: tuple[str, ...] = setting(
         (), "weight of each class in the training loss, in id order; balanced: inversely proportional to its rows"
     )
+    fold_groups: str | None = setting(
+        None, "column, by name or index, whose equal values mark rows that must be in one fold, such as those of one author"
+    )
     output_dir: str = setting("./classifier_finetune", "folder of everything that is written")
     labels: tuple[str, ...] = setting((), "class names in id order; default: those of the task or of the training file, sorted")
 
@@ -49,6 +52,8 @@ class ClassifierOptions(FineTuneOptions):
             raise ValueError(f"language={self.language}: only for task_name=xnli, not for {self.task_name}")
         if len(set(self.labels)) < len(self.labels):
             raise ValueError(f"labels={','.join(self.labels)}: a label is given twice")
+        if self.fold_groups and not self.folds:
+            raise ValueError(f"fold_groups={self.fold_groups}: goes with --folds")
         if self.head == "rcnn" and self.model.hidden_size < 2:
             raise ValueError("head=rcnn needs model.hidden_size of at least 2: each direction has half of it")
         if self.cnn_batch_norm and self.head != "cnn":

@@ -1,7 +1,5 @@
 """Results of a classification run: result lines, eval_results, evaluation.csv, predictions."""
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +9,7 @@ from scipy.special import softmax
 from src.files import write_text
 from src.log import logger
 from src.tasks.classifier.measures import classification_metrics, regression_metrics
-from src.tasks.results import write_results
+from src.tasks.results import write_csv, write_results
 from src.tasks.task import Prepared
 
 _MEASURE_NAMES = {"mcc": "MCC", "spearman_correlation": "Spearman Correlation", "auc": "AUC"}
@@ -37,15 +35,7 @@ def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: i
         The content of eval_results.json.
     """
     config, metrics = prepared.config, score(prepared, outputs)
-    (logits,), labels = outputs, prepared.records["eval"].rows["label_ids"]
-    if config.is_regression:
-        rows = [[f"{true:.9g}", f"{found:.9g}"] for true, (found,) in zip(labels, logits)]
-    else:
-        rows = [
-            [config.labels[label], config.labels[int(row.argmax())], *(f"{value:.9g}" for value in row)]
-            for label, row in zip(labels, softmax(np.asarray(logits, np.float64), axis=1))
-        ]
-    _write_csv(f"{config.output_dir}/evaluation.csv", ["label", "predicted_label", *config.labels], rows)
+    write_csv(f"{config.output_dir}/evaluation.csv", *tabulate(prepared, outputs))
     if config.measure == "f1":
         print(f"Precision {metrics['precision']:.6f}\nRecall {metrics['recall']:.6f}\nF1 {metrics['f1']:.6f}")
     elif config.measure != "accuracy":
@@ -62,6 +52,19 @@ def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: i
     return results
 
 
+def tabulate(prepared: Prepared, outputs: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
+    """Label, predicted label and probabilities of each row of an evaluation, or true and predicted scores: header and rows."""
+    config, (logits,), labels = prepared.config, outputs, prepared.records["eval"].rows["label_ids"]
+    if config.is_regression:
+        rows = [[f"{true:.9g}", f"{found:.9g}"] for true, (found,) in zip(labels, logits)]
+    else:
+        rows = [
+            [config.labels[label], config.labels[int(row.argmax())], *(f"{value:.9g}" for value in row)]
+            for label, row in zip(labels, softmax(np.asarray(logits, np.float64), axis=1))
+        ]
+    return ["label", "predicted_label", *config.labels], rows
+
+
 def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
     """Write test_results.tsv (probabilities, or scores) and predictions.csv (texts, labels, margins), rows in input order."""
     config, examples = prepared.config, prepared.sources["predict"]
@@ -75,7 +78,7 @@ def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
     decided = [("", f"{row[0]:.6g}", "") if config.is_regression else _decide(config.labels, row) for row in values]
     rows = [[each.text_a, each.text_b or "", each.label or "", *decision] for each, decision in zip(examples, decided)]
     header = ["text_a", "text_b", "label", "probability", "predicted_label", "margin"]
-    _write_csv(f"{config.output_dir}/predictions.csv", header, rows)
+    write_csv(f"{config.output_dir}/predictions.csv", header, rows)
     logger.info(f"wrote {config.output_dir}/test_results.tsv and predictions.csv, {len(examples)} rows")
 
 
@@ -83,9 +86,3 @@ def _decide(labels, probabilities):
     """Largest probability, its label, and the margin to the second largest."""
     second, first = np.sort(probabilities)[-2:]
     return f"{first:.6f}", labels[int(probabilities.argmax())], f"{first - second:.6f}"
-
-
-def _write_csv(path, header, rows):
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    write_text(path, text.getvalue())

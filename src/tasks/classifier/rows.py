@@ -92,6 +92,31 @@ def _find_columns(path, data_set, first_row, with_labels):
     return Columns(**indices), header
 
 
+def read_groups(path: Path | str, data_set: DataSet, column: str, examples: Iterable[Example]) -> list[str]:
+    """The text of each example in a column of its table.
+
+    Args:
+        path: the file that `read_examples` read.
+        column: its name in the header or among JSON's keys, or its index from 0.
+
+    Raises:
+        ValueError: no such column, or nothing in it; with file and line.
+    """
+    rows = read_rows(path, data_set.separators)
+    header = [text.strip() if text else "" for text in rows[0][1]]
+    if column in header:
+        index = header.index(column)
+    elif column.isdecimal() and int(column) < len(header):
+        index = int(column)
+    else:
+        raise ValueError(f"{path}:{rows[0][0] or 1}: no column {column!r} for fold_groups; found {shorten(header)}")
+    by_line = {line: fields[index] for line, fields in rows if index < len(fields)}
+    for example in examples:
+        if not by_line.get(example.line):
+            raise ValueError(f"{path}:{example.line}: nothing in column {column!r}, which fold_groups names")
+    return [by_line[example.line] or "" for example in examples]
+
+
 def _choose_language(path, rows, index, language):
     """The rows whose field at `index` is this language."""
     if not (chosen := [row for row in rows if row[1][index] == language]):
@@ -126,7 +151,7 @@ def encode_examples(
         ValueError: a label that is not in `labels`, or for regression no finite number.
     """
     if labels is None:
-        label_ids = [_parse_score(path, example) for example in examples]
+        label_ids = [parse_score(path, example) for example in examples]
     else:
         label_ids = _find_ids(path, examples, labels)
     first = tokenizer.encode([example.text_a for example in examples])
@@ -153,7 +178,8 @@ def _find_ids(path, examples, labels):
     return [ids[name] for name in names]
 
 
-def _parse_score(path, example):
+def parse_score(path: Path | str, example: Example) -> float:
+    """The label of a regression; nan without one. A ValueError with file and line if it is no finite number."""
     if example.label is None:
         return math.nan
     try:

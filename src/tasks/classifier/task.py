@@ -13,19 +13,19 @@ from src.log import logger, shorten
 from src.models.losses import ClassificationLoss, RegressionLoss
 from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file, read_record_file
 from src.records.record_set import join_rows
-from src.tasks import fine_tuning
+from src.tasks import fine_tuning, folds
 from src.tasks.classifier.data_sets import make_data_set, usual_files
 from src.tasks.classifier.network import Classifier
 from src.tasks.classifier.options import ClassifierOptions
-from src.tasks.classifier.results import report_evaluation, report_predictions, score
-from src.tasks.classifier.rows import Example, collect_labels, encode_examples, read_examples
+from src.tasks.classifier.results import report_evaluation, report_predictions, score, tabulate
+from src.tasks.classifier.rows import Example, collect_labels, encode_examples, parse_score, read_examples, read_groups
 from src.tasks.fine_tuning import cached_rows, check_inputs
 from src.tasks.splits import find_file, wanted_splits
 from src.tasks.task import Prepared
 from src.text.tokenization import Tokenizer
 
 __all__ = ["INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
-__all__ += ["report_evaluation", "report_predictions", "score"]
+__all__ += ["report_evaluation", "report_predictions", "score", "tabulate"]
 
 NAME = "classifier"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")
@@ -51,10 +51,14 @@ def prepare(options: ClassifierOptions) -> Prepared:
     config = dataclasses.replace(config, num_class=1, labels=()) if config.is_regression else _settle_labels(config, tables)
     if config.cnn_batch_norm and config.device.world_size > 1:
         logger.warning("cnn_batch_norm=true: each rank normalises by its own rows; the averages that rank 0 has seen are saved")
+    rows = {split: _choose_rows(config, split, table) for split, table in tables.items()} if config.fold else {}
+    for split, numbers in rows.items():
+        tables[split].examples = [tables[split].examples[number] for number in numbers]
     records = {split: _make_records(config, split, table) for split, table in tables.items()}
     if "train" in records and not config.is_regression:
         config = _settle_class_weights(config, np.bincount(records["train"].rows["label_ids"], minlength=config.num_class))
-    return Prepared(config, records, {"predict": tables["predict"].examples} if "predict" in tables else {})
+    sources = {"predict": tables["predict"].examples} if "predict" in tables else {}
+    return Prepared(config, records, sources, rows.get("eval", ()))
 
 
 class _Table:
@@ -69,6 +73,19 @@ class _Table:
             return None
         data_set = make_data_set(self._config.task_name, self._config.columns, self._config.language)
         return read_examples(self.path, data_set, self.with_labels)
+
+
+def _choose_rows(config, split, table):
+    """The numbers of the examples that one fold trains on or holds out."""
+    if split == "predict":
+        return range(len(table.examples))
+    data_set = make_data_set(config.task_name, config.columns, config.language)
+    groups = read_groups(table.path, data_set, config.fold_groups, table.examples) if config.fold_groups else None
+    if config.is_regression:
+        strata = folds.bin_scores([parse_score(table.path, example) for example in table.examples], config.folds)
+    else:
+        strata = [example.label for example in table.examples]
+    return folds.choose_rows(config, split, table.path, strata, groups)
 
 
 def _make_records(config, split, table):

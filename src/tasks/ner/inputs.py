@@ -1,6 +1,7 @@
 """Files, sentences and rows of a run on named entities."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,13 @@ def _name_as_the_labels(path, sentences, types):
         entities = tuple(entity._replace(type=known.get(entity.type, entity.type)) for entity in sentence.entities)
         renamed.append(dataclasses.replace(sentence, entities=entities))
     return renamed
+
+
+def find_strata(sentences: list[Sentence]) -> list[str]:
+    """A class for each sentence by which folds are stratified: of the types of its entities the one that is in the fewest sentences."""
+    counts = Counter(kind for sentence in sentences for kind in {entity.type for entity in sentence.entities})
+    types = [sorted({entity.type for entity in sentence.entities}) for sentence in sentences]
+    return [min(kinds, key=lambda kind: counts[kind]) if kinds else "no entity" for kinds in types]
 
 
 def make_chunks(config: NerOptions, split: str, path: Path, sentences: list[Sentence] | None) -> Iterator[Chunk]:

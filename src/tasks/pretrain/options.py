@@ -130,6 +130,7 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
             object.__setattr__(self, "optimizer", dataclasses.replace(self.optimizer, clip="global_norm"))
 
     def check_run(self) -> None:
+        super().check_run()
         if not self.data_dir:
             raise ValueError("no data: give --data_dir, a folder or file of records (python -m src.build_records makes them)")
         if self.train_with_eval and not self.eval_data_dir:

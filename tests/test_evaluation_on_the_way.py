@@ -1,0 +1,232 @@
+"""Evaluations during training, the best checkpoint, folds and ensembles of run_classifier.py; most tests share one run of two folds."""
+
+import csv
+import io
+import json
+import shutil
+from contextlib import redirect_stdout
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import exit_code, make_job
+from mindspore.common.api import _cell_graph_executor
+
+import run_classifier
+from src import ensemble
+from src.tasks.classifier import task as classifier
+from src.train import checkpoint, loop
+
+SCORES = [0.2, 0.9, 0.5, 0.5, 0.4]  # of the evaluations of a training, instead of the true f1
+SETTINGS = {"eval_steps": 2, "best_metric": "f1", "epoch_num": None, "train_steps": 9}
+
+
+def script_scores(patched, values=SCORES):
+    """Give evaluations during training, and them alone, the f1 of a list."""
+    score, left = classifier.score, []
+
+    def scripted(prepared, outputs):
+        if not left:
+            left.extend(values)
+        return score(prepared, outputs) | {"f1": left.pop(0)}
+
+    patched.setattr(classifier, "score", scripted)
+
+
+def count_compilations(patched):
+    """A list that gets the class of every cell that is compiled."""
+    executor, found = type(_cell_graph_executor), []
+    compile_cell = executor.compile
+
+    def counted(self, cell, *args, **kwargs):
+        result = compile_cell(self, cell, *args, **kwargs)
+        if result[1]:
+            found.append(type(cell).__name__)
+        return result
+
+    patched.setattr(executor, "compile", counted)
+    return found
+
+
+def read_events(folder):
+    records = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [record for record in records if record.get("event") == "eval" and "step" in record]
+
+
+def read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_table(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def folds(tmp_path_factory):
+    """Two folds, each evaluated during training; what was compiled and printed."""
+    folder = tmp_path_factory.mktemp("folds")
+    job, printed = make_job(folder), io.StringIO()
+    with pytest.MonkeyPatch.context() as patched, redirect_stdout(printed):
+        script_scores(patched)
+        compiled = count_compilations(patched)
+        run_classifier.main(job(folds=2, **SETTINGS))
+    return SimpleNamespace(job=job, folder=folder, out=folder / "out", compiled=compiled, printed=printed.getvalue())
+
+
+def test_evaluations_are_logged_with_the_best_so_far(folds):
+    events = read_events(folds.out / "fold-1")
+    assert [event["step"] for event in events] == [2, 4, 6, 8, 9]
+    assert [event["f1"] for event in events] == SCORES
+    assert [(event["best_metric"], event["best_score"], event["best_step"]) for event in events] == [
+        ("f1", score, step) for score, step in ((0.2, 2), *[(0.9, 4)] * 4)
+    ]
+    assert {"eval_loss", "accuracy", "num_examples", "mcc"} <= events[0].keys()
+    assert (folds.out / "fold-1/figures/loss.png").is_file()
+
+
+def test_the_best_is_kept_beside_the_newest_and_is_what_is_evaluated(folds):
+    for fold in ("fold-1", "fold-2"):
+        kept, out = folds.out / fold / "ckpt", folds.out / fold
+        assert [path.name for path in kept.glob("*.ckpt")] == ["classifier-3_9.ckpt"]
+        assert checkpoint.find_best(kept, "classifier").name == "classifier-2_4.ckpt"
+        assert sorted(path.name for path in (kept / "best").iterdir())[1:] == ["config.json", "tokenizer_config.json", "vocab.txt"]
+        results, event = read_json(out / "eval_results.json"), read_events(out)[1]
+        assert results["global_step"] == 4
+        assert {name: results[name] for name in ("eval_loss", "accuracy")} == {name: event[name] for name in ("eval_loss", "accuracy")}
+
+
+def test_nothing_is_compiled_twice(folds):
+    networks = [name for name in folds.compiled if name in ("TrainStep", "Classifier")]
+    assert networks == ["TrainStep", "Classifier"] * 2  # in the second fold again
+    first, *others = read_events(folds.out / "fold-1")
+    assert first["compile_s"] > 0 and [event["compile_s"] for event in others] == [0.0] * 4
+
+
+def test_each_row_is_predicted_by_the_fold_that_did_not_train_on_it(folds):
+    rows = read_table(folds.out / "out_of_fold.csv")
+    assert list(rows[0]) == ["row", "fold", "label", "predicted_label", "negative", "positive"]
+    assert [int(row["row"]) for row in rows] == list(range(1, 51))
+    assert [row["label"] for row in rows] == ["negative", "positive"] * 25  # as in the training file
+    assert [row["fold"] for row in rows].count("1") == 25
+    summary = read_json(folds.out / "fold_results.json")
+    accuracies = [read_json(folds.out / f"fold-{number}/eval_results.json")["accuracy"] for number in (1, 2)]
+    assert summary["folds"] == [1, 2] and summary["accuracy"]["values"] == accuracies
+    assert f"folds=1,2 accuracy {np.mean(accuracies):.6f} ± {np.std(accuracies, ddof=1):.6f}" in folds.printed
+
+
+def test_an_ensemble_averages_probabilities_and_scores_them(folds, tmp_path, capsys):
+    runs, dev = [str(folds.out / f"fold-{number}") for number in (1, 2)], str(folds.folder / "dev.tsv")
+    ensemble.main([*runs, "--output", str(tmp_path / "both"), "--eval_data_file_path", dev, "--predict_data_file_path", dev])
+    told = read_json(tmp_path / "both/ensemble.json")
+    assert [each["run"] for each in told["runs"]] == runs
+    assert [each["weights"].rsplit("/", 1)[1] for each in told["runs"]] == ["classifier-2_4.ckpt"] * 2
+    results = read_json(tmp_path / "both/eval_results.json")
+    assert results["num_examples"] == 21 and results == told["ensemble"]
+    assert f"total_num 21, accuracy {results['accuracy']:.6f}" in capsys.readouterr().out
+    both = np.loadtxt(tmp_path / "both/test_results.tsv")
+    np.testing.assert_allclose(both.sum(1), 1, atol=1e-6)
+    rows = read_table(tmp_path / "both/evaluation.csv")
+    np.testing.assert_allclose([[float(row[label]) for label in ("negative", "positive")] for row in rows], both, atol=1e-8)
+
+
+def test_an_ensemble_of_other_rows_or_labels_is_refused(folds, tmp_path, capsys):
+    first, second = (str(folds.out / f"fold-{number}") for number in (1, 2))
+    assert exit_code(ensemble.main, [first, second, "--output", str(tmp_path / "x")]) == 2
+    assert f"{second}: its eval rows are not those of {first}; give --eval_data_file_path" in capsys.readouterr().err
+    other = tmp_path / "other"
+    shutil.copytree(second, other)
+    settings = (other / "config.yaml").read_text(encoding="utf-8").replace("- negative\n- positive\n", "- positive\n- negative\n")
+    (other / "config.yaml").write_text(settings, encoding="utf-8")
+    given = ["--output", str(tmp_path / "x"), "--eval_data_file_path", str(folds.folder / "dev.tsv")]
+    assert exit_code(ensemble.main, [first, str(other), *given]) == 2
+    assert f"{other}: its labels are positive,negative, those of {first} negative,positive" in capsys.readouterr().err
+    assert exit_code(ensemble.main, [first, "--output", "x"]) == 2
+    assert "one run alone is no ensemble" in capsys.readouterr().err
+
+
+def test_more_folds_than_rows_of_a_class_are_refused_before_anything_is_compiled(job, tmp_path, capsys, monkeypatch):
+    compiled = count_compilations(monkeypatch)
+    rows = (tmp_path / "train.tsv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "train.tsv").write_text("\n".join([*rows, "the cat\tneutral", "a dog\tneutral"]) + "\n", encoding="utf-8")
+    assert exit_code(run_classifier.main, job(folds=3)) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert f"folds=3: {tmp_path}/train.tsv has only 2 rows of the rarest class, 'neutral'" in error
+    assert not compiled
+
+
+def test_a_group_column_that_is_not_there_is_named(job, tmp_path, capsys):
+    assert exit_code(run_classifier.main, job(folds=3, fold_groups="author")) == 2
+    assert f"{tmp_path}/train.tsv:1: no column 'author' for fold_groups; found text, label" in capsys.readouterr().err
+
+
+def test_early_stopping_ends_the_training_and_its_resumption(job, tmp_path, monkeypatch, capsys):
+    script_scores(monkeypatch)
+    run_classifier.main(job(**SETTINGS, early_stopping=2))
+    assert "early_stopping=2: the training ends at step=8, the best is step=4" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "out/ckpt").glob("*.ckpt")] == ["classifier-2_8.ckpt"]
+    run_classifier.main(job(**SETTINGS, early_stopping=2, resume="true"))
+    assert "nothing left to train: 8 of 9 batches are done; early_stopping=2 ended it, the best is step=4" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_evaluations_change_no_loss(job, tmp_path):
+    run_classifier.main(job(**SETTINGS, output_dir=tmp_path / "evaluated"))
+    run_classifier.main(job(epoch_num=None, train_steps=9))
+    arrays, others = (
+        checkpoint.read(checkpoint.find_checkpoints(tmp_path / name / "ckpt", "classifier")[-1]) for name in ("evaluated", "out")
+    )
+    assert [name for name in arrays if not np.array_equal(arrays[name], others[name])] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop_at", [3, 4, 7])
+def test_a_resumed_training_keeps_the_same_best_and_patience(stop_at, job, tmp_path, monkeypatch):
+    settings = {**SETTINGS, "best_metric": "eval_loss", "early_stopping": 2, "train_steps": 30, "optimizer.learning_rate": 0.05}
+    run_classifier.main(job(**settings, output_dir=tmp_path / "whole"))
+
+    class Saver(loop.Saver):
+        def on_train_step_end(self, run_context):
+            super().on_train_step_end(run_context)
+            if self.done.batches == stop_at:
+                self.save()
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(loop, "Saver", Saver)
+        run_classifier.main(job(**settings))
+    run_classifier.main(job(**settings, resume="true"))
+    kept = ("step", "best_score", "best_step", "eval_loss")
+    events, others = ([[event[name] for name in kept] for event in read_events(tmp_path / name)] for name in ("whole", "out"))
+    assert events == others
+    names = [checkpoint.find_best(tmp_path / name / "ckpt", "classifier").name for name in ("whole", "out")]
+    assert names[0] == names[1]
+
+
+@pytest.mark.slow
+def test_the_newest_is_evaluated_where_the_best_is_not_wanted(folds, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(folds.out / "fold-1", out)
+    flags = folds.job(do_train="false", do_eval="true", use_best="false", output_dir=out)
+    run_classifier.main(flags)
+    assert read_json(out / "eval_results.json")["global_step"] == 9
+    run_classifier.main([*flags, "--use_best", "true"])
+    assert read_json(out / "eval_results.json")["global_step"] == 4
+
+
+@pytest.mark.slow
+def test_a_finished_fold_is_not_trained_again_unless_its_settings_have_changed(folds, tmp_path, capsys):
+    out = tmp_path / "out"
+    shutil.copytree(folds.out, out)
+    shutil.rmtree(out / "fold-2")
+    flags = {**SETTINGS, "folds": 2, "output_dir": out}
+    (out / "fold-1/config.yaml").write_text(
+        (out / "fold-1/config.yaml").read_text(encoding="utf-8").replace(str(folds.out), str(out)), encoding="utf-8"
+    )
+    run_classifier.main(folds.job(**flags))
+    said = capsys.readouterr().out
+    assert said.count("nothing left to train") == 1 and "fold 1 of 2" in said
+    assert read_json(out / "fold_results.json")["accuracy"]["values"] == read_json(folds.out / "fold_results.json")["accuracy"]["values"]
+    run_classifier.main(folds.job(**{**flags, "optimizer.learning_rate": 0.02}))
+    said = capsys.readouterr().out
+    assert said.count("is trained anew: changed since: optimizer.learning_rate 0.01 -> 0.02") == 2 and "nothing left" not in said
