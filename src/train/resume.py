@@ -92,7 +92,17 @@ def _number(value):
     return int(hashlib.sha256(repr(value).encode()).hexdigest()[:15], 16)
 
 
-_AFTER_TRAINING = ("do_eval", "do_predict", "predict_data_file_path", "save_for_serving", "use_best", "log_steps", "track")
+_HARMLESS = (  # settings that change no training
+    "do_eval",
+    "do_predict",
+    "predict_data_file_path",
+    "save_for_serving",
+    "use_best",
+    "log_steps",
+    "track",
+    "output_dir",
+    "save_finetune_checkpoint_path",
+)
 
 
 def can_continue(config: Any) -> bool:
@@ -100,7 +110,7 @@ def can_continue(config: Any) -> bool:
     changed = _find_changes(config)
     if changed is None:
         return False
-    changed = [text for text in changed if text.split(" ")[0] not in _AFTER_TRAINING]
+    changed = [text for text in changed if text.split(" ")[0] not in _HARMLESS]
     if changed:
         logger.warning(f"{config.output_dir}: is trained anew: changed since: {shorten(changed)}")
     return not changed
