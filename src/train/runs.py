@@ -87,12 +87,12 @@ def summarise(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def _run_once(task: ModuleType, options: Any) -> _Run:
     started = time.perf_counter()
+    if options.fold:
+        logger.info(f"fold {options.fold} of {options.folds}, in {options.output_dir}")
     prepared = task.prepare(options)
     config = prepared.config
-    if config.fold:
-        logger.info(f"fold {config.fold} of {config.folds}, in {config.output_dir}")
-        if config.do_train and not config.overwrite and resume.can_continue(config):
-            prepared = dataclasses.replace(prepared, config=dataclasses.replace(config, resume=True))
+    if config.fold and config.do_train and not config.overwrite and resume.can_continue(config):
+        prepared = dataclasses.replace(prepared, config=dataclasses.replace(config, resume=True))
     with resume.folder_taken(prepared.config) if config.do_train else nullcontext():  # until the weights trained here have been used
         done = _run_prepared(task, prepared)
     logger.info(f"end_to_end_s={time.perf_counter() - started:.1f}")
