@@ -72,8 +72,8 @@ def plot_loss(curves: Curves, scores: Scores | None = None) -> Figure:
     if scores is not None:
         drawn += _plot_scores(axes, scores)
     if len(curves) > 1 or scores is not None:
-        handles, labels = [sum(parts, []) for parts in zip(*(each.get_legend_handles_labels() for each in drawn))]
-        drawn[-1].legend(handles, labels)
+        legends = [each.get_legend_handles_labels() for each in drawn]
+        drawn[-1].legend([line for lines, _ in legends for line in lines], [name for _, names in legends for name in names])
     return figure
 
 

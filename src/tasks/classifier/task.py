@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def prepare(options: ClassifierOptions) -> Prepared:
         logger.warning("cnn_batch_norm=true: each rank normalises by its own rows; the averages that rank 0 has seen are saved")
     rows = {split: _choose_rows(config, split, table) for split, table in tables.items()} if config.fold else {}
     for split, numbers in rows.items():
-        tables[split].examples = [tables[split].examples[number] for number in numbers]
+        tables[split].keep(numbers)
     records = {split: _make_records(config, split, table) for split, table in tables.items()}
     if "train" in records and not config.is_regression:
         config = _settle_class_weights(config, np.bincount(records["train"].rows["label_ids"], minlength=config.num_class))
@@ -73,6 +74,11 @@ class _Table:
             return None
         data_set = make_data_set(self._config.task_name, self._config.columns, self._config.language)
         return read_examples(self.path, data_set, self.with_labels)
+
+    def keep(self, numbers: Sequence[int]) -> None:
+        """Keep only these examples of a table of texts."""
+        assert self.examples is not None
+        self.examples = [self.examples[number] for number in numbers]
 
 
 def _choose_rows(config, split, table):

@@ -55,10 +55,11 @@ def prepare(options: NerOptions) -> Prepared:
     records, sources, rows = {}, {}, {}
     for split, path in paths.items():
         _check_description(config, path)
-        sources[split] = inputs.sentences_of(config, split, path, read.pop(split))
-        if config.fold:
-            rows[split] = folds.choose_rows(config, split, path, inputs.find_strata(sources[split]))
-            sources[split] = [sources[split][number] for number in rows[split]]
+        sentences = inputs.sentences_of(config, split, path, read.pop(split))
+        if config.fold and sentences is not None:
+            rows[split] = folds.choose_rows(config, split, path, inputs.find_strata(sentences))
+            sentences = [sentences[number] for number in rows[split]]
+        sources[split] = sentences
         records[split] = _make_records(config, split, path, sources[split])
     sources.pop("train", None)
     return Prepared(config, records, sources, rows.get("eval", ()))
