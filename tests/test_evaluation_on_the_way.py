@@ -177,10 +177,10 @@ def test_evaluations_change_no_loss(job, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stop_at", [3, 4, 7])
-def test_a_resumed_training_keeps_the_same_best_and_patience(stop_at, job, tmp_path, monkeypatch):
-    settings = {**SETTINGS, "best_metric": "eval_loss", "train_steps": 30, "optimizer.learning_rate": 0.05}
-    run_classifier.main(job(**settings, output_dir=tmp_path / "whole"))
+@pytest.mark.parametrize("stop_at", [3, 4, 11])
+def test_a_resumed_training_keeps_the_best_and_the_patience(stop_at, job, tmp_path, monkeypatch):
+    values = [0.2, 0.9, 0.5, 0.95, 0.5, 0.6]  # at every second step
+    settings = {**SETTINGS, "train_steps": 20}
 
     class Saver(loop.Saver):
         def on_train_step_end(self, run_context):
@@ -191,13 +191,13 @@ def test_a_resumed_training_keeps_the_same_best_and_patience(stop_at, job, tmp_p
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(loop, "Saver", Saver)
+        script_scores(patched, values)
         run_classifier.main(job(**settings))
+    script_scores(monkeypatch, values[stop_at // 2 :])
     run_classifier.main(job(**settings, resume="true"))
-    kept = ("step", "best_score", "best_step", "eval_loss")
-    events, others = ([[event[name] for name in kept] for event in read_events(tmp_path / name)] for name in ("whole", "out"))
-    assert events == others
-    names = [checkpoint.find_best(tmp_path / name / "ckpt", "classifier").name for name in ("whole", "out")]
-    assert names[0] == names[1]
+    kept = [(event["step"], event["f1"], event["best_step"]) for event in read_events(tmp_path / "out")]
+    assert kept == [(2, 0.2, 2), (4, 0.9, 4), (6, 0.5, 4), (8, 0.95, 8), (10, 0.5, 8), (12, 0.6, 8)]  # then the patience is used up
+    assert checkpoint.step_of(checkpoint.find_best(tmp_path / "out/ckpt", "classifier")) == 8
 
 
 @pytest.mark.slow

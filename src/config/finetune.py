@@ -18,6 +18,10 @@ class FineTuneOptions(TrainingOptions):
     """Settings that all fine-tuning scripts share, under the model zoo's names if it has them."""
 
     TRAINED: ClassVar[str] = "load_finetune_checkpoint_path"  # the setting that names weights of this task
+    TRAINED_WITH: ClassVar[
+        tuple[str, ...]
+    ] = ()  # settings that evaluation and prediction take from the training, written beside the weights
+    UNSAID: ClassVar[dict[str, Any]] = {}  # values of these settings with which they are not written
 
     do_train: bool = setting(False, "fine-tune on the training set")
     do_eval: bool = setting(False, "evaluate on the development set")
@@ -98,6 +102,11 @@ class FineTuneOptions(TrainingOptions):
     def trained_elsewhere(cls, tree: EasyDict) -> dict[str, Any]:
         """Settings for weights whose config.json names labels but not how they were trained; `tree` has those of YAML and flags."""
         return {}
+
+    def trained_settings(self) -> dict[str, Any]:
+        """The settings that evaluation and prediction need, by name."""
+        settings = {key: getattr(self, key) for key in self.TRAINED_WITH}
+        return {key: value for key, value in settings.items() if key not in self.UNSAID or value != self.UNSAID[key]}
 
     def for_runs(self) -> "list[FineTuneOptions]":
         """The options of each run, with folders of its own: one for each seed or fold, or one only."""

@@ -58,7 +58,7 @@ def export(
         graphs = {kind: _FILES[kind] for kind in kinds}
         compare(task, config, network, hidden, {kind: hidden / file for kind, file in graphs.items()}, settings)
         tokenizer = Tokenizer(config.vocab_file_path, getattr(config, "do_lower_case", None)).description
-        trained_with = {key: getattr(config, key) for key in getattr(config, "TRAINED_WITH", ())}
+        trained_with = config.trained_settings() if hasattr(config, "trained_settings") else {}
         model_files.write_description(hidden, dataclasses.asdict(config.model), labels, config.vocab_file_path, tokenizer, trained_with)
         bundle_folder.write(hidden, name, task.name, settings, labels, graphs)
         if task.answers and file_format == "ONNX":

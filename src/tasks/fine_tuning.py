@@ -67,8 +67,8 @@ def cached_rows(config: Any, split: str, files: Iterable[Path], make_chunks: Cal
 
 def describe(config: Any, labels: Sequence[str]) -> tuple[Any, ...]:
     """The facts of a training that evaluation and prediction need: labels, vocabulary, tokenizer, settings by name."""
-    settings = {key: getattr(config, key) for key in config.TRAINED_WITH}
-    return labels, config.vocab_file_path, Tokenizer(config.vocab_file_path, config.do_lower_case).description, settings
+    tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
+    return labels, config.vocab_file_path, tokenizer.description, config.trained_settings()
 
 
 def warn_of_order(labels: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from src.tasks.classifier.data_sets import DATA_SETS
 ASSESSMENT_METHODS = ("accuracy", "f1", "mcc", "spearman_correlation", "auc")
 METRICS = ("accuracy", "precision", "recall", "f1", "mcc", "spearman_correlation", "auc", "eval_loss")
 REGRESSION_METRICS = ("spearman_correlation", "pearson_correlation", "eval_loss")
+LONG_DOCUMENTS = ("cut", "mean", "max")
 HEADS = ("linear", "cnn", "rcnn")
 _OWN_METHODS = {"cola": "mcc", "mrpc": "f1", "stsb": "spearman_correlation", "info": "auc"}
 
@@ -18,7 +19,8 @@ class ClassifierOptions(FineTuneOptions):
     """Classification of single texts and pairs, and regression of a score."""
 
     # settings that evaluation and prediction take from the training; written into the checkpoint folder
-    TRAINED_WITH = ("task_name", "columns", "language", "seq_length", "num_class", "head", "cnn_batch_norm")
+    TRAINED_WITH = ("task_name", "columns", "language", "seq_length", "num_class", "head", "cnn_batch_norm", "long_documents")
+    UNSAID = {"long_documents": "cut"}
 
     task_name: str = setting("custom", "data set, which fixes the columns of the files; custom needs --columns", ("custom", *DATA_SETS))
     columns: str | None = setting(None, "columns of a custom task: text_a=NAME_OR_INDEX[,text_b=…][,label=…], indices from 0")
@@ -37,6 +39,12 @@ class ClassifierOptions(FineTuneOptions):
     cnn_batch_norm: bool = setting(False, "batch normalisation between the filters and the ReLU of the cnn head")
     class_weights: tuple[str, ...] = setting(
         (), "weight of each class in the training loss, in id order; balanced: inversely proportional to its rows"
+    )
+    long_documents: str = setting(
+        "cut",
+        "single texts longer than seq_length; cut: their end is left out; mean, max: they become several rows, windows that overlap by a "
+        "quarter, each trained with the text's label, and a text's probabilities are the mean, or the normalised maximum, of theirs",
+        LONG_DOCUMENTS,
     )
     fold_groups: str | None = setting(
         None, "column, by name or index, whose equal values mark rows that must be in one fold, such as those of one author"

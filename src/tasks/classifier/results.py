@@ -22,10 +22,25 @@ def score(prepared: Prepared, outputs: Sequence[Any]) -> dict[str, float]:
         prepared: label_ids of its eval rows are class ids, or the scores of a regression.
         outputs: one list, the logits float32 [C] of each row.
     """
-    (logits,), labels = outputs, prepared.records["eval"].rows["label_ids"]
+    logits, labels = _join_windows(prepared, "eval", outputs)
     if prepared.config.is_regression:
-        return regression_metrics(np.stack(logits)[:, 0], labels)
-    return classification_metrics(np.stack(logits), labels)
+        return regression_metrics(logits[:, 0], labels)
+    return classification_metrics(logits, labels)
+
+
+def _join_windows(prepared: Prepared, split: str, outputs: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [examples, C] and labels of each example; of one with several windows as `long_documents` says."""
+    config, (logits,), columns = prepared.config, outputs, prepared.records[split].rows
+    values, labels = np.stack(logits), np.asarray(columns["label_ids"])
+    if "document" not in columns:
+        return values, labels
+    starts = np.flatnonzero(np.diff(columns["document"], prepend=-1))  # the rows of a document are neighbours
+    values = values.astype(np.float64) if config.is_regression else softmax(values.astype(np.float64), axis=1)
+    if config.long_documents == "max":
+        joined = np.maximum.reduceat(values, starts)
+    else:
+        joined = np.add.reduceat(values, starts) / np.diff(starts, append=len(values))[:, None]
+    return (joined if config.is_regression else np.log(np.maximum(joined, np.finfo(np.float64).tiny))), labels[starts]
 
 
 def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: int | None) -> dict[str, Any]:
@@ -54,7 +69,7 @@ def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: i
 
 def tabulate(prepared: Prepared, outputs: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
     """Label, predicted label and probabilities of each row of an evaluation, or true and predicted scores: header and rows."""
-    config, (logits,), labels = prepared.config, outputs, prepared.records["eval"].rows["label_ids"]
+    config, (logits, labels) = prepared.config, _join_windows(prepared, "eval", outputs)
     if config.is_regression:
         rows = [[f"{true:.9g}", f"{found:.9g}"] for true, (found,) in zip(labels, logits)]
     else:
@@ -68,7 +83,7 @@ def tabulate(prepared: Prepared, outputs: Sequence[Any]) -> tuple[list[str], lis
 def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
     """Write test_results.tsv (probabilities, or scores) and predictions.csv (texts, labels, margins), rows in input order."""
     config, examples = prepared.config, prepared.sources["predict"]
-    values = np.asarray(outputs[0], np.float64)
+    values = _join_windows(prepared, "predict", outputs)[0].astype(np.float64)
     values = values if config.is_regression else softmax(values, axis=1)
     table = "".join("\t".join(f"{value:.9g}" for value in row) + "\n" for row in values)
     write_text(f"{config.output_dir}/test_results.tsv", table)

@@ -165,6 +165,30 @@ def encode_examples(
     return rows
 
 
+def encode_documents(
+    path: Path | str, examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[str] | None, seq_length: int
+) -> list[dict[str, Any]]:
+    """As `encode_examples`, with several rows for a longer text: windows that overlap by a quarter and together hold all its tokens.
+
+    Returns:
+        list of dicts as those of `encode_examples`, and document, the number of the example, whose rows are neighbours.
+
+    Raises:
+        ValueError: as `encode_examples`; also pairs of texts.
+    """
+    if examples[0].text_b is not None:
+        raise ValueError(f"{path}: holds pairs of texts, and long_documents divides single texts only; --long_documents cut")
+    label_ids = [parse_score(path, example) for example in examples] if labels is None else _find_ids(path, examples, labels)
+    room = seq_length - 2  # beside [CLS] and [SEP]
+    stride = room - room // 4
+    rows = []
+    for number, (tokens, label_id) in enumerate(zip(tokenizer.encode([example.text_a for example in examples]), label_ids)):
+        for first in range(0, max(len(tokens) - room, 0) + stride, stride):
+            input_ids, token_type_ids = tokenizer.join(tokens[first : first + room], None, seq_length)
+            rows.append({"input_ids": input_ids, "token_type_ids": token_type_ids, "label_ids": label_id, "document": number})
+    return rows
+
+
 def _find_ids(path, examples, labels):
     """The id of each label, which may differ in case from its name in `labels`."""
     ids = {None: -1, **{label: number for number, label in enumerate(labels)}}

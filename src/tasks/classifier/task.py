@@ -19,7 +19,7 @@ from src.tasks.classifier.data_sets import make_data_set, usual_files
 from src.tasks.classifier.network import Classifier
 from src.tasks.classifier.options import ClassifierOptions
 from src.tasks.classifier.results import report_evaluation, report_predictions, score, tabulate
-from src.tasks.classifier.rows import Example, collect_labels, encode_examples, parse_score, read_examples, read_groups
+from src.tasks.classifier.rows import Example, collect_labels, encode_documents, encode_examples, parse_score, read_examples, read_groups
 from src.tasks.fine_tuning import cached_rows, check_inputs
 from src.tasks.splits import find_file, wanted_splits
 from src.tasks.task import Prepared
@@ -97,6 +97,8 @@ def _choose_rows(config, split, table):
 def _make_records(config, split, table):
     """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
     task = (config.task_name, config.columns, config.language, config.is_regression, config.labels)
+    if config.long_documents != "cut":
+        task += ("windows",)
     return cached_rows(config, split, [table.path], lambda: _make_chunks(config, split, table), config.seq_length, task, split == "predict")
 
 
@@ -185,6 +187,10 @@ def _parse_weight(text):
 def _make_chunks(config, split, table):
     path, examples = table.path, table.examples
     if examples is None:
+        if config.long_documents != "cut":
+            raise ValueError(
+                f"{path}: long_documents={config.long_documents}: records are cut already; give the texts that they were made from"
+            )
         for chunk in read_record_file(path, LAYOUT, config.schema_file_path):
             _check_chunk(config, path, chunk)
             yield chunk
@@ -192,11 +198,16 @@ def _make_chunks(config, split, table):
     if split == "predict":
         examples = [dataclasses.replace(example, label=None) for example in examples]
     tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
-    rows = encode_examples(path, examples, tokenizer, None if config.is_regression else config.labels, config.seq_length)
+    labels = None if config.is_regression else config.labels
+    if config.long_documents == "cut":
+        rows = encode_examples(path, examples, tokenizer, labels, config.seq_length)
+    else:
+        rows = encode_documents(path, examples, tokenizer, labels, config.seq_length)
+        logger.info(f"{path}: {len(examples)} texts in {len(rows)} rows, nothing cut (long_documents={config.long_documents})")
     if examples[0].text_b is not None and config.model.type_vocab_size < 2:
         raise ValueError(f"{path}: holds pairs of texts, which need two segments, but model.type_vocab_size=1")
-    for example, row in list(zip(examples, rows))[:_EXAMPLES_SHOWN]:
-        _show_example(split, example, row, tokenizer)
+    for number, row in enumerate(rows[:_EXAMPLES_SHOWN]):
+        _show_example(split, examples[row.get("document", number)], row, tokenizer)
     yield join_rows(rows)
 
 

@@ -91,7 +91,9 @@ def make_chunks(config: NerOptions, split: str, path: Path, sentences: list[Sent
         return
     if split == "predict":
         sentences = [dataclasses.replace(sentence, entities=()) for sentence in sentences]
-    rows, report = encode_sentences(sentences, tokenizer, tag_set, config.seq_length, split != "train", path, config.tagged_pieces)
+    training = split == "train"
+    windows = not training or config.long_documents == "windows"
+    rows, report = encode_sentences(sentences, tokenizer, tag_set, config.seq_length, windows, path, config.tagged_pieces, training)
     for line in report.describe(path, sentences):
         logger.info(line)
     yield join_rows(rows)

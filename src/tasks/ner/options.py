@@ -46,6 +46,12 @@ class NerOptions(FineTuneOptions):
         "file of entity types (tags in the model zoo's order) or tags, one per line, or JSON {tag: id}; default: the training file's",
     )
     tag_scheme: str | None = setting(None, "scheme of the tags if no label file lists them; default: the data's own, else BIO", SCHEMES)
+    long_documents: str = setting(
+        "cut",
+        "sentences longer than seq_length in training; cut: their end is left out; windows: they become several rows, which overlap by a "
+        "quarter, as in evaluation",
+        ("cut", "windows"),
+    )
     class_filter: tuple[str, ...] = setting((), "elements of an MSRA XML file that count as entities, such as NAMEX; default: all")
     predict_text_file_path: str | None = setting(None, "raw text to predict, one sentence per line")
     epoch_num: float = setting(5.0, "passes over the training set", above=0)

@@ -68,6 +68,8 @@ def prepare(options: NerOptions) -> Prepared:
 def _make_records(config, split, path, sentences):
     """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
     about = (NAME, config.labels, config.class_filter, config.tagged_pieces, split, split == "predict" and config.predict_text_file_path)
+    if split == "train" and config.long_documents != "cut":
+        about += (config.long_documents,)
     return cached_rows(config, split, [path], lambda: inputs.make_chunks(config, split, path, sentences), config.seq_length, about)
 
 
