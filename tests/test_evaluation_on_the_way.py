@@ -1,4 +1,4 @@
-"""Evaluations during training, the best checkpoint, folds and ensembles of run_classifier.py; most tests share one run of two folds."""
+"""Evaluations during training, the best checkpoint, folds and ensembles of run_classifier.py; most tests share one run of one fold."""
 
 import csv
 import io
@@ -15,6 +15,7 @@ from mindspore.common.api import _cell_graph_executor
 import run_classifier
 from src import ensemble
 from src.report import plots
+from src.tasks.classifier import ensemble as averages
 from src.tasks.classifier import task as classifier
 from src.train import checkpoint, loop
 
@@ -63,48 +64,61 @@ def read_table(path):
         return list(csv.DictReader(file))
 
 
-@pytest.fixture(scope="module")
-def folds(tmp_path_factory):
-    """Two folds, each evaluated during training and stopped early; what was compiled and printed."""
-    folder = tmp_path_factory.mktemp("folds")
+def run_scripted(folder, **changes):
+    """A training evaluated on the way and stopped early; what was compiled and printed."""
     job, printed = make_job(folder), io.StringIO()
     with pytest.MonkeyPatch.context() as patched, redirect_stdout(printed):
         patched.setattr(plots, "_plot_evaluation", lambda path: ())  # its figures take seconds
         script_scores(patched)
         compiled = count_compilations(patched)
-        run_classifier.main(job(folds=2, **SETTINGS))
+        run_classifier.main(job(**SETTINGS, **changes))
     return SimpleNamespace(job=job, folder=folder, out=folder / "out", compiled=compiled, printed=printed.getvalue())
 
 
-def test_evaluations_are_logged_with_the_best_so_far(folds):
-    events = read_events(folds.out / "fold-1")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The first of two folds alone."""
+    return run_scripted(tmp_path_factory.mktemp("trained"), folds=2, fold=1, do_eval="true")
+
+
+@pytest.fixture(scope="module")
+def folds(tmp_path_factory):
+    """Both folds."""
+    return run_scripted(tmp_path_factory.mktemp("folds"), folds=2)
+
+
+def test_evaluations_are_logged_with_the_best_so_far(trained):
+    events = read_events(trained.out)
     assert [event["step"] for event in events] == [2, 4, 6, 8]
     assert [event["f1"] for event in events] == SCORES
     assert [(event["best_metric"], event["best_score"], event["best_step"]) for event in events] == [
         ("f1", score, step) for score, step in ((0.2, 2), *[(0.9, 4)] * 3)
     ]
     assert {"eval_loss", "accuracy", "num_examples", "mcc"} <= events[0].keys()
-    assert (folds.out / "fold-1/figures/loss.png").is_file()
+    assert (trained.out / "figures/loss.png").is_file()
 
 
-def test_the_best_is_kept_beside_the_newest_and_is_what_is_evaluated(folds):
-    for fold in ("fold-1", "fold-2"):
-        kept, out = folds.out / fold / "ckpt", folds.out / fold
-        assert [path.name for path in kept.glob("*.ckpt")] == ["classifier-2_8.ckpt"]
-        assert checkpoint.find_best(kept, "classifier").name == "classifier-1_4.ckpt"
-        assert sorted(path.name for path in (kept / "best").iterdir())[1:] == ["config.json", "tokenizer_config.json", "vocab.txt"]
-        results, event = read_json(out / "eval_results.json"), read_events(out)[1]
-        assert results["global_step"] == 4
-        assert {name: results[name] for name in ("eval_loss", "accuracy")} == {name: event[name] for name in ("eval_loss", "accuracy")}
+def test_the_best_is_kept_beside_the_newest_and_is_what_is_evaluated(trained):
+    kept = trained.out / "ckpt"
+    assert [path.name for path in kept.glob("*.ckpt")] == ["classifier-2_8.ckpt"]
+    assert checkpoint.find_best(kept, "classifier").name == "classifier-1_4.ckpt"
+    assert sorted(path.name for path in (kept / "best").iterdir())[1:] == ["config.json", "tokenizer_config.json", "vocab.txt"]
+    results, event = read_json(trained.out / "eval_results.json"), read_events(trained.out)[1]
+    assert results["global_step"] == 4
+    assert {name: results[name] for name in ("eval_loss", "accuracy")} == {name: event[name] for name in ("eval_loss", "accuracy")}
 
 
-def test_nothing_is_compiled_twice(folds):
-    networks = [name for name in folds.compiled if name in ("TrainStep", "Classifier")]
-    assert networks == ["TrainStep", "Classifier"] * 2  # in the second fold again
-    first, *others = read_events(folds.out / "fold-1")
+def test_nothing_is_compiled_twice(trained):
+    assert [name for name in trained.compiled if name in ("TrainStep", "Classifier")] == ["TrainStep", "Classifier"]
+    first, *others = read_events(trained.out)
     assert first["compile_s"] > 0 and [event["compile_s"] for event in others] == [0.0] * 3
 
 
+def test_early_stopping_ends_the_training_after_so_many_evaluations_without_a_gain(trained):
+    assert "early_stopping=2: the training ends at step=8, the best is step=4" in trained.printed
+
+
+@pytest.mark.slow
 def test_each_row_is_predicted_by_the_fold_that_did_not_train_on_it(folds):
     rows = read_table(folds.out / "out_of_fold.csv")
     assert list(rows[0]) == ["row", "fold", "label", "predicted_label", "negative", "positive"]
@@ -117,14 +131,25 @@ def test_each_row_is_predicted_by_the_fold_that_did_not_train_on_it(folds):
     assert f"folds=1,2 accuracy {np.mean(accuracies):.6f} ± {np.std(accuracies, ddof=1):.6f}" in folds.printed
 
 
-def test_an_ensemble_averages_probabilities_and_scores_them(folds, tmp_path, capsys):
-    runs, dev = [str(folds.out / f"fold-{number}") for number in (1, 2)], str(folds.folder / "dev.tsv")
+def copy_run(trained, folder, old, new):
+    """A copy of a run with a part of its config.yaml replaced."""
+    shutil.copytree(trained.out, folder)
+    text = (folder / "config.yaml").read_text(encoding="utf-8")
+    assert old in text
+    (folder / "config.yaml").write_text(text.replace(old, new), encoding="utf-8")
+    return str(folder)
+
+
+def test_an_ensemble_averages_probabilities_and_scores_them(trained, tmp_path, capsys):
+    runs = [str(trained.out), copy_run(trained, tmp_path / "copy", "", "")]
+    dev = str(trained.folder / "dev.tsv")
     ensemble.main([*runs, "--output", str(tmp_path / "both"), "--eval_data_file_path", dev, "--predict_data_file_path", dev])
     told = read_json(tmp_path / "both/ensemble.json")
     assert [each["run"] for each in told["runs"]] == runs
     assert [each["weights"].rsplit("/", 1)[1] for each in told["runs"]] == ["classifier-1_4.ckpt"] * 2
     results = read_json(tmp_path / "both/eval_results.json")
     assert results["num_examples"] == 21 and results == told["ensemble"]
+    assert results["eval_loss"] == pytest.approx(told["runs"][0]["eval_loss"])  # equal runs
     assert f"total_num 21, accuracy {results['accuracy']:.6f}" in capsys.readouterr().out
     both = np.loadtxt(tmp_path / "both/test_results.tsv")
     np.testing.assert_allclose(both.sum(1), 1, atol=1e-6)
@@ -132,17 +157,22 @@ def test_an_ensemble_averages_probabilities_and_scores_them(folds, tmp_path, cap
     np.testing.assert_allclose([[float(row[label]) for label in ("negative", "positive")] for row in rows], both, atol=1e-8)
 
 
-def test_an_ensemble_of_other_rows_or_labels_is_refused(folds, tmp_path, capsys):
-    first, second = (str(folds.out / f"fold-{number}") for number in (1, 2))
-    assert exit_code(ensemble.main, [first, second, "--output", str(tmp_path / "x")]) == 2
-    assert f"{second}: its eval rows are not those of {first}; give --eval_data_file_path" in capsys.readouterr().err
-    other = tmp_path / "other"
-    shutil.copytree(second, other)
-    settings = (other / "config.yaml").read_text(encoding="utf-8").replace("- negative\n- positive\n", "- positive\n- negative\n")
-    (other / "config.yaml").write_text(settings, encoding="utf-8")
-    given = ["--output", str(tmp_path / "x"), "--eval_data_file_path", str(folds.folder / "dev.tsv")]
-    assert exit_code(ensemble.main, [first, str(other), *given]) == 2
-    assert f"{other}: its labels are positive,negative, those of {first} negative,positive" in capsys.readouterr().err
+def test_probabilities_are_averaged_not_logits():
+    prepared = SimpleNamespace(config=SimpleNamespace(is_regression=False))
+    average = averages.Average(prepared, "eval")
+    for logits in ([[0.0, 0.0]], [[0.0, np.log(9.0)]]):  # 0.5, 0.5 and 0.1, 0.9
+        average.add(None, [np.array(logits)])
+    np.testing.assert_allclose(np.exp(average.outputs()[0]), [[0.3, 0.7]])
+
+
+def test_an_ensemble_of_other_rows_or_labels_is_refused(trained, tmp_path, capsys):
+    first, given = str(trained.out), ["--output", str(tmp_path / "x")]
+    other = copy_run(trained, tmp_path / "other", "fold: 1\n", "fold: 2\n")
+    assert exit_code(ensemble.main, [first, other, *given]) == 2
+    assert f"{other}: its eval rows are not those of {first}; give --eval_data_file_path" in capsys.readouterr().err
+    swapped = copy_run(trained, tmp_path / "swapped", "- negative\n- positive\n", "- positive\n- negative\n")
+    assert exit_code(ensemble.main, [first, swapped, *given, "--eval_data_file_path", str(trained.folder / "dev.tsv")]) == 2
+    assert f"{swapped}: its labels are positive,negative, those of {first} negative,positive" in capsys.readouterr().err
     assert exit_code(ensemble.main, [first, "--output", "x"]) == 2
     assert "one run alone is no ensemble" in capsys.readouterr().err
 
@@ -160,10 +190,6 @@ def test_more_folds_than_rows_of_a_class_are_refused_before_anything_is_compiled
 def test_a_group_column_that_is_not_there_is_named(job, tmp_path, capsys):
     assert exit_code(run_classifier.main, job(folds=3, fold_groups="author")) == 2
     assert f"{tmp_path}/train.tsv:1: no column 'author' for fold_groups; found text, label" in capsys.readouterr().err
-
-
-def test_early_stopping_ends_the_training_after_so_many_evaluations_without_a_gain(folds):
-    assert folds.printed.count("early_stopping=2: the training ends at step=8, the best is step=4") == 2
 
 
 @pytest.mark.slow
@@ -201,10 +227,10 @@ def test_a_resumed_training_keeps_the_best_and_the_patience(stop_at, job, tmp_pa
 
 
 @pytest.mark.slow
-def test_the_newest_is_evaluated_where_the_best_is_not_wanted(folds, tmp_path):
+def test_the_newest_is_evaluated_where_the_best_is_not_wanted(trained, tmp_path):
     out = tmp_path / "out"
-    shutil.copytree(folds.out / "fold-1", out)
-    flags = folds.job(do_train="false", do_eval="true", use_best="false", output_dir=out)
+    shutil.copytree(trained.out, out)
+    flags = trained.job(do_train="false", do_eval="true", use_best="false", output_dir=out)
     run_classifier.main(flags)
     assert read_json(out / "eval_results.json")["global_step"] == 8
     run_classifier.main([*flags, "--use_best", "true"])
