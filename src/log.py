@@ -70,10 +70,11 @@ class RunLog:
     Args:
         path: the file, whose folder is made; None writes nothing (ranks other than 0).
         keep: whether to continue an existing file (resume), without a half-written last line, or to start a new one.
+        tracker: gets every record too, by `add`, and is closed with the file.
     """
 
-    def __init__(self, path: Path | str | None, keep: bool = False) -> None:
-        self._path = path
+    def __init__(self, path: Path | str | None, keep: bool = False, tracker: Any = None) -> None:
+        self._path, self._tracker = path, tracker
         self._file: TextIO | None = None
         if path is not None:
             if keep and Path(path).is_file():
@@ -87,6 +88,8 @@ class RunLog:
                 self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
             except OSError as error:
                 raise OSError(error.errno, error.strerror, str(self._path)) from error
+        if self._tracker is not None:
+            self._tracker.add(record)
 
     def flush(self) -> None:
         """Wait until all records are on the disk; a file that was removed is begun anew."""
@@ -101,6 +104,8 @@ class RunLog:
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+        if self._tracker is not None:
+            self._tracker.close()
 
 
 def _open(path: Path | str, keep: bool) -> TextIO:

@@ -110,10 +110,13 @@ WORDS = ["the", "cat", "sat", "on", "a", "mat", "dog", "ran", "fast", "slow", "g
 @pytest.fixture
 def vocab_file(tmp_path):
     """A tiny uncased vocabulary of WORDS, letters and the special tokens."""
+    return write_vocabulary(tmp_path / "vocab.txt")
+
+
+def write_vocabulary(path):
     letters = "abcdefghijklmnopqrstuvwxyz"
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, ".", ",", "!"]
     tokens += [letter for letter in letters if letter not in tokens] + [f"##{letter}" for letter in letters]
-    path = tmp_path / "vocab.txt"
     path.write_text("\n".join(tokens) + "\n", encoding="utf-8")
     return path
 
@@ -146,22 +149,28 @@ def write_table(path, rows, seed):
 
 
 @pytest.fixture
-def job(tmp_path, vocab_file):
+def job(tmp_path):
     """Flags of a complete tiny job; `job(**changes)` gives them with some replaced (None leaves one out)."""
-    write_table(tmp_path / "train.tsv", 50, 1)
-    write_table(tmp_path / "dev.tsv", 21, 2)
-    (tmp_path / "bert_config.json").write_text(json.dumps(TINY), encoding="utf-8")
+    return make_job(tmp_path)
+
+
+def make_job(folder):
+    """The same in any folder, to be shared by several tests."""
+    vocab_file = write_vocabulary(folder / "vocab.txt")
+    write_table(folder / "train.tsv", 50, 1)
+    write_table(folder / "dev.tsv", 21, 2)
+    (folder / "bert_config.json").write_text(json.dumps(TINY), encoding="utf-8")
 
     def flags(**changes):
         settings = {
             "do_train": "true",
             "task_name": "custom",
             "columns": "text_a=text,label=label",
-            "train_data_file_path": tmp_path / "train.tsv",
-            "eval_data_file_path": tmp_path / "dev.tsv",
+            "train_data_file_path": folder / "train.tsv",
+            "eval_data_file_path": folder / "dev.tsv",
             "vocab_file_path": vocab_file,
-            "bert_config_file": tmp_path / "bert_config.json",
-            "output_dir": tmp_path / "out",
+            "bert_config_file": folder / "bert_config.json",
+            "output_dir": folder / "out",
             "seq_length": 16,
             "bucket_list": 16,
             "train_batch_size": 8,

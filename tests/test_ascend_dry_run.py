@@ -101,6 +101,7 @@ def pretrain(data, records, tmp_path):
         common = {
             "device_target": "Ascend",
             "data_dir": records,
+            "eval_data_dir": records,
             "cache_dir": data / "cache",
             "vocab_file_path": data / "vocab.txt",
             "bert_config_file": data / "bert_config.json",
@@ -206,6 +207,7 @@ def test_pretraining_with_lamb_has_a_kernel_for_every_operator(pretrain):
         {"accumulation_steps": 2},
         {"use_recompute": "true"},
         *({"precision__compute_type": name} for name in ("float16", "bfloat16", "float32")),
+        {"train_with_eval": "true", "eval_epochs": 0.5, "early_stopping": 1},
     ],
     ids=lambda flags: "-".join(map(str, flags.values())),
 )
@@ -267,7 +269,7 @@ def test_gradients_of_eight_ranks_are_summed_by_hccl(pretrain, environ):
 @NEEDS_TOOL
 @pytest.mark.parametrize(
     "flags",
-    [{"head": "linear"}, {"head": "cnn"}, {"head": "rcnn"}, {"head": "cnn", "cnn_batch_norm": "true"}],
+    [{"head": "linear"}, {"head": "cnn"}, {"head": "rcnn"}, {"head": "cnn", "cnn_batch_norm": "true"}, {"eval_steps": "1"}],
     ids=lambda flags: "-".join(flags.values()),
 )
 def test_classification_compiles(finetune, flags):

@@ -163,7 +163,8 @@ def assert_same_training(one, two):
     losses, others = read_losses(one), read_losses(two)
     assert len(losses) == UPDATES and losses[-1] != losses[0]
     np.testing.assert_allclose(others, losses, atol=CLOSE)
-    ours, theirs = (checkpoint.read(next(folder.rglob("*.ckpt"))) for folder in (one, two))
+    newest = (next(path for path in folder.rglob("*.ckpt") if path.parent.name != "best") for folder in (one, two))
+    ours, theirs = map(checkpoint.read, newest)
     assert ours.keys() == theirs.keys()
     for key in ours.keys() - {"data_position"}:
         np.testing.assert_allclose(theirs[key], ours[key], atol=CLOSE, err_msg=key)
@@ -171,7 +172,8 @@ def assert_same_training(one, two):
 
 def test_two_ranks_train_and_evaluate_as_one_with_twice_the_batch(folder):
     def job(name, batch):
-        return classify(folder, output_dir=folder / name, optimizer="Lamb", train_batch_size=batch, do_eval="true")
+        evaluations = {"do_eval": "true", "eval_steps": 8, "best_metric": "eval_loss", "early_stopping": 3}
+        return classify(folder, output_dir=folder / name, optimizer="Lamb", train_batch_size=batch, **evaluations)
 
     two = start_ranks(folder, "pair", 2, [job("pair", 4)])
     name, flags = job("alone", 8)
@@ -181,11 +183,20 @@ def test_two_ranks_train_and_evaluate_as_one_with_twice_the_batch(folder):
     alone, pair = (json.loads((folder / name / "eval_results.json").read_text(encoding="utf-8")) for name in ("alone", "pair"))
     assert pair.keys() == alone.keys() and pair["num_examples"] == 23
     assert pair["eval_loss"] == pytest.approx(alone["eval_loss"], abs=CLOSE)
+    first, second = (read_evaluations(folder / name) for name in ("alone", "pair"))
+    assert [event["step"] for event in first] == [event["step"] for event in second] == [8, 16, 20]
+    assert [event["best_step"] for event in first] == [event["best_step"] for event in second]
+    assert pair["global_step"] == alone["global_step"] == first[-1]["best_step"]
 
 
 def read_losses(folder):
     records = map(json.loads, (folder / "log.jsonl").read_text(encoding="utf-8").splitlines())
     return [record["loss"] for record in records if "loss" in record]
+
+
+def read_evaluations(folder):
+    records = map(json.loads, (folder / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    return [record for record in records if record.get("event") == "eval" and "step" in record]
 
 
 @pytest.mark.slow

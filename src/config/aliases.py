@@ -95,7 +95,6 @@ IGNORED = {
     "profile": "no profile is written; log.jsonl in the output folder has the rates",
     "verbose": "step lines and log.jsonl show what a run does",
     "shuffle_seed": "--seed also sets the order of the rows",
-    "validation_steps": "the development data are evaluated after the training",
     "do_test": "pretrain_eval.py --eval_data_dir evaluates records",
     "test_set_dir": "pretrain_eval.py --eval_data_dir evaluates records",
     "generate_neg_sample": "the pairs of the next-sentence task are made with the records: python -m src.build_records",

@@ -15,16 +15,14 @@ from src.formats import weights
 from src.log import logger
 
 
-def run_folder(folder: str, seed: int) -> str:
-    """The folder of the run with this seed, one of several."""
-    return f"{folder}/seed-{seed}"
-
-
 @dataclasses.dataclass(frozen=True)
 class FineTuneOptions(TrainingOptions):
     """Settings that all fine-tuning scripts share, under the model zoo's names if it has them."""
 
     TRAINED: ClassVar[str] = "load_finetune_checkpoint_path"  # the setting that names weights of this task
+    TRAINED_WITH: ClassVar[
+        tuple[str, ...]
+    ] = ()  # settings that evaluation and prediction take from the training, written beside the weights
 
     do_train: bool = setting(False, "fine-tune on the training set")
     do_eval: bool = setting(False, "evaluate on the development set")
@@ -38,7 +36,8 @@ class FineTuneOptions(TrainingOptions):
     )
     load_finetune_checkpoint_path: str | None = setting(
         None,
-        "fine-tuned weights to evaluate, in any of the forms of load_pretrain_checkpoint_path; default: the newest in the output folder",
+        "fine-tuned weights to evaluate, in any of the forms of load_pretrain_checkpoint_path; default: the best in the output folder if "
+        "training kept it, else the newest",
     )
     output_dir: str = setting("./finetune", "folder of everything that is written")
     save_finetune_checkpoint_path: str | None = setting(None, "folder of checkpoints; default: {output_dir}/ckpt")
@@ -52,6 +51,13 @@ class FineTuneOptions(TrainingOptions):
     seeds: tuple[int, ...] = setting(
         (), "one run for each seed, in {output_dir}/seed-N; mean and maximum are reported", minimum=0, maximum=2**32 - 1
     )
+    folds: int | None = setting(
+        None,
+        "cross-validation: divide the training set into so many folds with equal shares of the classes; each is held out and scored in a "
+        "run of its own, in {output_dir}/fold-N",
+        minimum=2,
+    )
+    fold: int | None = setting(None, "one of the folds: this run holds it out; default: a run for each", minimum=1)
     skip_steps: int = setting(0, "first updates excluded from the reported throughput; compiling steps always are", minimum=0)
 
     def __post_init__(self):
@@ -62,8 +68,13 @@ class FineTuneOptions(TrainingOptions):
             raise ValueError(f"bucket_list={self.bucket_list}: the largest must equal seq_length={self.seq_length}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds={','.join(map(str, self.seeds))}: a seed is given twice")
+        if self.folds and self.seeds:
+            raise ValueError("folds and seeds: give one of them")
+        if self.fold and self.fold > (self.folds or 0):
+            raise ValueError(f"fold={self.fold}: the folds are those of --folds, {self.folds or 'which is not given'}")
 
     def check_run(self) -> None:
+        super().check_run()
         if not (self.do_train or self.do_eval or self.do_predict):
             raise ValueError("nothing to do: give --do_train true, --do_eval true or --do_predict true")
 
@@ -105,12 +116,20 @@ class FineTuneOptions(TrainingOptions):
         """Settings for weights whose config.json names labels but not how they were trained; `tree` has those of YAML and flags."""
         return {}
 
-    def for_seed(self, seed: int) -> "FineTuneOptions":
-        """The options of one of several runs, with its own seed and folders."""
-        checkpoints = self.save_finetune_checkpoint_path
-        checkpoints = run_folder(checkpoints, seed) if checkpoints else checkpoints
-        folder = run_folder(self.output_dir, seed)
-        return dataclasses.replace(self, seed=seed, seeds=(), output_dir=folder, save_finetune_checkpoint_path=checkpoints)
+    def for_runs(self) -> "list[FineTuneOptions]":
+        """The options of each run, with folders of its own: one for each seed or fold, or one only."""
+        if self.folds and not self.fold:
+            does_eval = self.do_eval or self.do_train
+            return [self._for_run(f"fold-{number}", fold=number, do_eval=does_eval) for number in range(1, self.folds + 1)]
+        return [self._for_run(f"seed-{seed}", seed=seed, seeds=()) for seed in self.seeds] or [self]
+
+    def _for_run(self, name, **changes):
+        checkpoints = self.save_finetune_checkpoint_path and f"{self.save_finetune_checkpoint_path}/{name}"
+        return dataclasses.replace(self, output_dir=f"{self.output_dir}/{name}", save_finetune_checkpoint_path=checkpoints, **changes)
+
+    @property
+    def evaluates(self) -> bool:
+        return self.do_train and self.asks_for_evaluations
 
     @property
     def checkpoint_dir(self) -> str:
@@ -127,11 +146,12 @@ def _fit_vocabulary(tree, given):
 
 
 def _own_checkpoints(tree, output_dir):
-    """The folder of this run's checkpoints, as in FineTuneOptions; with several seeds, the first one's."""
+    """The folder of this run's checkpoints, as in FineTuneOptions; with several seeds or folds, the first one's."""
     saved, folder = tree.get("save_finetune_checkpoint_path"), tree.get("output_dir", output_dir)
     seeds = coerce(tree.get("seeds") or (), tuple[int, ...], "seeds", {})
-    if seeds:
-        saved, folder = saved and run_folder(saved, seeds[0]), run_folder(folder, seeds[0])
+    if seeds or tree.get("folds") and not tree.get("fold"):
+        name = f"seed-{seeds[0]}" if seeds else "fold-1"
+        saved, folder = saved and f"{saved}/{name}", f"{folder}/{name}"
     return saved or f"{folder}/ckpt"
 
 

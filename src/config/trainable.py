@@ -1,10 +1,13 @@
 """Settings that every training has: rows, updates, checkpoints, optimiser."""
 
 import dataclasses
+from importlib.util import find_spec
 from typing import ClassVar
 
 from src.config.fields import setting
 from src.config.training import WEIGHT_FORMS, OptimizerConfig, RunOptions
+
+TRACKERS = {"tensorboard": "tensorboardX", "swanlab": "swanlab", "wandb": "wandb"}  # program -> package
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,6 +15,7 @@ class TrainingOptions(RunOptions):
     """Settings that src/train/loop.py needs, in pretraining and in fine-tuning."""
 
     WEIGHTS: ClassVar[str] = "load_pretrain_checkpoint_path"  # the setting that names the weights to start from
+    EVALUATIONS: ClassVar[str] = "--eval_steps or --eval_epochs"  # the flags that ask for evaluations during training
     refuses_used_folder: ClassVar[bool] = False  # True: start no new training in a folder with checkpoints; False: set those aside
 
     epoch_num: float = setting(3.0, "passes over the training set, unless train_steps is given", above=0)
@@ -32,6 +36,19 @@ class TrainingOptions(RunOptions):
     enable_data_sink: bool = setting(False, "feed the device several steps at a time, in batches of one length; not on the CPU")
     data_sink_steps: int = setting(1, "updates fed at a time; each is accumulation_steps steps", minimum=1)
     log_steps: int = setting(10, "updates between step lines", minimum=1)
+    eval_steps: int | None = setting(
+        None, "updates between evaluations of the development set during training; default: none, unless eval_epochs is given", minimum=1
+    )
+    eval_epochs: float | None = setting(None, "the same in passes over the training set, such as 1 or 0.5", above=0)
+    best_metric: str | None = setting(
+        None,
+        "measure by which the best checkpoint of these evaluations is kept; a loss or perplexity is best where lowest; default: the "
+        "one printed as the result",
+    )
+    early_stopping: int | None = setting(None, "end the training after this many evaluations in a row without a better score", minimum=1)
+    track: str | None = setting(
+        None, "program that shows the training, besides log.jsonl and figures: its library must be installed", (*TRACKERS,)
+    )
     optimizer: OptimizerConfig = setting(OptimizerConfig(), "optimiser, schedule, clipping")
 
     def __post_init__(self):
@@ -40,8 +57,21 @@ class TrainingOptions(RunOptions):
             raise ValueError("train_steps=0: there is nothing to do; -1 means as many as epoch_num needs")
         if self.resume and not self.enable_save_ckpt:
             raise ValueError("resume=true needs enable_save_ckpt=true")
+        if self.eval_steps and self.eval_epochs:
+            raise ValueError(f"eval_steps={self.eval_steps} and eval_epochs={self.eval_epochs:g}: give one of them")
+        if self.early_stopping and not self.asks_for_evaluations:
+            raise ValueError(
+                f"early_stopping={self.early_stopping} counts evaluations during training, and there are none: give {self.EVALUATIONS}"
+            )
+        if self.best_metric not in (None, *self.metrics):
+            raise ValueError(f"best_metric={self.best_metric} is not allowed: this task has {', '.join(self.metrics)}")
         if self.enable_data_sink and len(self.bucket_list) > 1 and self.device.data_sink:
             raise ValueError("bucket_list: enable_data_sink=true takes batches of one length; give one length, or --enable_data_sink false")
+
+    def check_run(self) -> None:
+        if self.track and not find_spec(TRACKERS[self.track]):
+            package = TRACKERS[self.track]
+            raise ValueError(f"track={self.track}: the package {package} is not installed: pip install {package}")
 
     @property
     def train_updates(self) -> int | None:
@@ -49,9 +79,29 @@ class TrainingOptions(RunOptions):
         return self.train_steps if self.train_steps > 0 else None
 
     @property
+    def asks_for_evaluations(self) -> bool:
+        """Whether the settings ask for evaluations during training."""
+        return bool(self.eval_steps or self.eval_epochs)
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether this run evaluates during training."""
+        return self.asks_for_evaluations
+
+    @property
     def evaluate_every(self) -> int | None:
-        """Updates between evaluations during training; None for none."""
-        return None
+        """Updates between evaluations during training; None if there are none, or `eval_epochs` says when they are."""
+        return self.eval_steps
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The measures that best_metric may name."""
+        return ("eval_loss",)
+
+    @property
+    def measure(self) -> str:
+        """The measure that is printed as the result."""
+        return self.metrics[0]
 
     @property
     def drops_short_batch(self) -> bool:

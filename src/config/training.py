@@ -139,6 +139,7 @@ class RunOptions:
     bert_config_file: str | None = setting(
         None, "file with the network's shape; default: config.json or bert_config.json beside the weights"
     )
+    use_best: bool = setting(True, "of a folder of checkpoints take the best one, if training kept it; false: the newest")
     bucket_list: tuple[int, ...] = setting((), "up to four lengths that batches are padded to; default: chosen from the data", minimum=1)
     packing: bool | None = setting(
         None, "let several rows stand in one row of the network, apart from each other; default: in fine-tuning with data sink"
@@ -170,6 +171,12 @@ class RunOptions:
         return bool(self.packing)
 
     TRAINED_WITH: ClassVar[tuple[str, ...]] = ()  # settings of the training that results depend on; they are kept beside the weights
+    UNSAID: ClassVar[dict[str, Any]] = {}  # values of these settings with which they are not written
+
+    def trained_settings(self) -> dict[str, Any]:
+        """The settings that evaluation and prediction need, by name."""
+        settings = {key: getattr(self, key) for key in self.TRAINED_WITH}
+        return {key: value for key, value in settings.items() if key not in self.UNSAID or value != self.UNSAID[key]}
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -68,8 +68,9 @@ def _check(own):
     if not own.output:
         raise ValueError("--output is empty: a folder is expected")
     bundle_folder.check_target(own.output)
-    if seeds := sorted(Path(own.checkpoint).glob("seed-*/ckpt")):
-        raise ValueError(f"{own.checkpoint}: was trained with several seeds: give one of them, such as --checkpoint {seeds[0].parent}")
+    if runs := sorted([*Path(own.checkpoint).glob("seed-*/ckpt"), *Path(own.checkpoint).glob("fold-*/ckpt")]):
+        several = f"several {runs[0].parent.name.split('-')[0]}s"
+        raise ValueError(f"{own.checkpoint}: was trained with {several}: give one of them, such as --checkpoint {runs[0].parent}")
     trained_with = set(describe_weights(own.checkpoint).trained_with)
     tasks = [name for name, task in TASKS.items() if trained_with <= set(task.options.TRAINED_WITH)]
     if tasks and own.task not in tasks:

@@ -50,9 +50,9 @@ def export(
     config = task.export.settle(config, path)
     if not config.vocab_file_path:
         raise ValueError("no vocab.txt or tokenizer.json beside the weights: give --vocab_file_path")
-    network = make_network(task, config, path)
+    network = make_network(task, config, weights.find(path, use_best=config.use_best))
     output = Path(output)
-    if output.resolve() in (weights.find(path).parent.resolve(), weights.find(path).resolve().parent):
+    if output.resolve() in (Path(path).resolve(), weights.find(path).parent.resolve(), weights.find(path).resolve().parent):
         raise ValueError(f"--output {output}: the weights are there, and their config.json would be replaced; give another folder")
     with hidden_folder(output) as hidden:
         settings, labels = task.export.make_settings(config), config.labels
@@ -60,7 +60,7 @@ def export(
         graphs = {kind: _FILES[kind] for kind in kinds}
         compare(task, config, network, hidden, {kind: hidden / file for kind, file in graphs.items()}, settings)
         tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case).description
-        trained_with = {key: getattr(config, key) for key in config.TRAINED_WITH}
+        trained_with = config.trained_settings()
         model_files.write_description(hidden, dataclasses.asdict(config.model), labels, config.vocab_file_path, tokenizer, trained_with)
         bundle_folder.write(hidden, name, task.name, settings, labels, graphs)
         if task.answers and file_format == "ONNX":

@@ -1,5 +1,6 @@
 """Weights of any system under our parameter names: found by path, read, translated, with a record of each tensor."""
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ _PADDLE_ENDINGS = (".pdparams", ".pdopt", ".pdiparams", ".pdmodel")
 _PADDLE_FILE = "word_embedding"  # PaddlePaddle's older format has a file for each parameter; every BERT has this one
 _INSTEAD = "give Google's TensorFlow checkpoint of the network, or its Hugging Face folder"
 CHECKPOINT = re.compile(r"(.+)-(\d+)_(\d+)\.ckpt")  # prefix, epoch, step, as this program and the model zoo write them
+BEST = "best"  # subfolder of a folder of checkpoints, with the best one of the training
 OF_WORDS = ("bert.embeddings.word.weight", "masked_lm.bias")  # parameters with a row for each word
 
 
@@ -39,30 +41,31 @@ class Weights:
     warnings: tuple[str, ...] = ()
 
 
-def find(path: Path | str, kind: str | None = None) -> Path:
+def find(path: Path | str, kind: str | None = None, use_best: bool = True) -> Path:
     """The weights file, shard index or TensorFlow prefix that a path refers to.
 
     Args:
         path: a file, a shard index, the prefix of a TensorFlow checkpoint or one of its files; or a folder with Hugging Face's weights,
             a TensorFlow checkpoint, or `.ckpt` files, of which the last is taken by the numbers in their names.
         kind: the kind of Weights to look for first in a folder.
+        use_best: whether the best checkpoint of a training is taken before its last one, if it is kept in the subfolder `best`.
 
     Raises:
         FileNotFoundError: no weights there. ValueError: weights in a form that is not read, such as PaddlePaddle's; checkpoints of
             several trainings.
     """
-    found = _find(Path(path), kind)
+    found = _find(Path(path), kind, use_best)
     if found.is_file():
         _refuse_others(found)
     return found
 
 
-def _find(path: Path, kind: str | None) -> Path:
+def _find(path: Path, kind: str | None, use_best: bool) -> Path:
     if path.is_dir():
         finders: dict[str, Callable[[Path], Path | None]] = {
             "huggingface": huggingface.find,
             "tensorflow": tensorflow.find_prefix,
-            "mindspore": _find_newest,
+            "mindspore": functools.partial(_find_checkpoint, use_best=use_best),
         }
         first = "mindspore" if kind == "zoo" else kind
         for name in sorted(finders, key=lambda name: name != first):
@@ -106,9 +109,11 @@ def _is_paddle(path: Path) -> bool:
     return path.suffix in _PADDLE_ENDINGS
 
 
-def _find_newest(folder: Path) -> Path | None:
-    """The newest `.ckpt` of a folder; None if it has none."""
-    return series.find_newest(folder, list_checkpoints(folder), CHECKPOINT)
+def _find_checkpoint(folder: Path, use_best: bool) -> Path | None:
+    """The best or the newest `.ckpt` of a folder; None if it has none."""
+    newest = series.find_newest(folder, list_checkpoints(folder), CHECKPOINT)
+    best = series.find_newest(folder / BEST, list_checkpoints(folder / BEST), CHECKPOINT) if use_best else None
+    return best or newest
 
 
 def list_checkpoints(folder: Path | str) -> list[Path]:

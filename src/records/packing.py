@@ -99,7 +99,7 @@ def choose_slots(shares: Sequence[np.ndarray], candidates: Sequence[int]) -> int
     """The slots of a pack, one of `candidates`, with which the encoder has the least work; for `shares` see `count_packs`."""
     most = max(int(lengths.sum(1).max()) for lengths in shares)
 
-    def work(packs: int, slots: int) -> int:
+    def work(packs: int, slots: int) -> float:
         return packs * slots * (1 + slots / _ATTENTION)
 
     least = {slots: work(-(-most // slots), slots) for slots in candidates}  # if packs could be filled to the last slot

@@ -1,7 +1,7 @@
 """Figures of finished runs, drawn from their log.jsonl and evaluation.csv: `python -m src.report.plots RUN...`.
 
-Written to RUN/figures as .png and .svg. Every run: loss. Classification: confusion, and with two classes also metrics, roc,
-threshold, precision_recall. Regression: scatter.
+Written to RUN/figures as .png and .svg. Every run: loss, with the scores of evaluations during training. Classification: confusion, and
+with two classes also metrics, roc, threshold, precision_recall. Regression: scatter.
 """
 
 import re
@@ -12,6 +12,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from scipy.stats import pearsonr, spearmanr
@@ -21,7 +22,7 @@ from src.cli import Parser, bad_input_exits
 from src.files import written_whole
 from src.log import logger
 from src.report.curves import has_both_classes, plot_metrics, plot_precision_recall, plot_roc, plot_threshold
-from src.report.runs import Curves, Evaluation, read_evaluation, read_losses
+from src.report.runs import Curves, Evaluation, Scores, read_evaluation, read_losses, read_scores
 
 _CJK_FONT = re.compile("CJK|Noto Sans SC|Source Han|WenQuanYi|SimHei|YaHei|PingFang|Heiti|Arial Unicode|Droid Sans Fallback")
 _LARGEST = 40.0  # inches
@@ -51,24 +52,42 @@ def draw(run: Path | str) -> None:
     }
     with matplotlib.rc_context(style):
         curves = read_losses(run / "log.jsonl") if (run / "log.jsonl").is_file() else {}
-        figures = [*_plot_log(run / "log.jsonl", curves)]
+        scores = read_scores(run / "log.jsonl") if curves else None
+        figures = [*_plot_log(run / "log.jsonl", curves, scores)]
         if (run / "evaluation.csv").is_file():
             figures += _plot_evaluation(run / "evaluation.csv")
         for name, figure in figures:
             _save(figure, run / "figures", name)
 
 
-def plot_loss(curves: Curves) -> Figure:
-    """Losses against the update number."""
+def plot_loss(curves: Curves, scores: Scores | None = None) -> Figure:
+    """Losses against the update number; on a second axis the development score, if it is no loss itself; its best is marked."""
     figure = Figure(figsize=(6, 4))
     axes = figure.subplots()
     for name, (steps, losses) in curves.items():
         axes.plot(steps, losses, marker="." if len(steps) == 1 or name.startswith("eval") else None, label=name)
     axes.set(xlabel="step", ylabel="loss", title="Training loss")
     axes.grid(alpha=0.3)
-    if len(curves) > 1:
-        axes.legend()
+    drawn = [axes]
+    if scores is not None:
+        drawn += _plot_scores(axes, scores)
+    if len(curves) > 1 or scores is not None:
+        legends = [each.get_legend_handles_labels() for each in drawn]
+        drawn[-1].legend([line for lines, _ in legends for line in lines], [name for _, names in legends for name in names])
     return figure
+
+
+def _plot_scores(axes: Axes, scores: Scores) -> list[Axes]:
+    """Mark the best evaluation, on a second axis with the scores unless they are a loss; returns that axis in a list."""
+    twins = [] if scores.metric.endswith("loss") else [axes.twinx()]
+    for twin in twins:
+        twin.plot(scores.steps, scores.values, marker=".", color="black", linestyle="--", label=f"eval {scores.metric}")
+        twin.set(ylabel=scores.metric)
+    if scores.best_step in scores.steps:
+        best = scores.values[scores.steps.index(scores.best_step)]
+        label = f"best: {best:.4f} at step {scores.best_step}"
+        (twins or [axes])[0].plot([scores.best_step], [best], marker="*", markersize=12, color="red", linestyle="", label=label)
+    return twins
 
 
 def plot_confusion(evaluation: Evaluation) -> Figure:
@@ -106,11 +125,11 @@ def plot_scatter(evaluation: Evaluation) -> Figure:
     return figure
 
 
-def _plot_log(path: Path, curves: Curves) -> Iterator[tuple[str, Figure]]:
+def _plot_log(path: Path, curves: Curves, scores: Scores | None) -> Iterator[tuple[str, Figure]]:
     if not path.is_file():
         logger.info(f"{path}: no such file; loss is skipped")
     elif curves:
-        yield "loss", plot_loss(curves)
+        yield "loss", plot_loss(curves, scores)
     else:
         logger.info(f"{path}: no training losses; loss is skipped")
 
@@ -159,7 +178,8 @@ def main(argv: list[str] | None = None) -> None:
     with bad_input_exits():
         options = parser.parse_args(argv)
         for run in options.runs:
-            parts = [] if (run / "log.jsonl").is_file() else sorted(run.glob("seed-*"))  # a run of several seeds has a folder for each
+            # a run of several seeds or folds has a folder for each
+            parts = [] if (run / "log.jsonl").is_file() else sorted([*run.glob("seed-*"), *run.glob("fold-*")])
             for part in parts or [run]:
                 draw(part)
 

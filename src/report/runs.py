@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,22 @@ from src.text.tables import read_rows, read_text
 
 Curves = dict[str, tuple[list[float], list[float]]]  # name of a loss -> (update numbers, values)
 _SUM_TOLERANCE = 1e-3  # probabilities are written with nine digits; a cut or shifted column gives far larger errors
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The development scores of a training.
+
+    Attributes:
+        metric: the measure that chose the best checkpoint.
+        steps, values: of each evaluation in which it was defined.
+        best_step: of the best one.
+    """
+
+    metric: str
+    steps: list[float]
+    values: list[float]
+    best_step: float
 
 
 @dataclass(frozen=True)
@@ -41,18 +58,7 @@ def read_losses(path: Path | str) -> Curves:
     updates beyond the checkpoint are dropped.
     """
     curves: Curves = {}
-    *lines, half = read_text(path).split("\n")
-    if half:
-        logger.warning(f"{path}:{len(lines) + 1}: the last line was written in part and is left out")
-    for line, text in enumerate(lines, 1):
-        try:
-            record = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}:{line}: not JSON: {error.msg}") from None
-        if not isinstance(record, dict):
-            raise ValueError(f"{path}:{line}: a record {{…}} is expected")
-        if "step" not in record:
-            continue
+    for line, record in _read_steps(path, tells_half=True):
         step = record["step"]
         prefix = "eval " if record.get("event") == "eval" else ""
         for name in [name for name in record if name == "loss" or name.endswith("_loss")]:
@@ -65,6 +71,40 @@ def read_losses(path: Path | str) -> Curves:
             steps.append(step)
             losses.append(loss)
     return curves
+
+
+def read_scores(path: Path | str) -> Scores | None:
+    """The measure by which the best checkpoint was chosen, as a log.jsonl tells it of each evaluation during training; None without any."""
+    found: dict[float, Any] = {}
+    metric = ""
+    for line, record in _read_steps(path):
+        if record.get("event") != "eval" or "best_metric" not in record:
+            continue
+        step, metric = record["step"], str(record["best_metric"])
+        if not _is_number(step):
+            raise ValueError(f"{path}:{line}: step={step}: a number is expected")
+        found = {other: scores for other, scores in found.items() if other < step} | {step: record}  # after a resume, the later ones
+    values = {step: record.get(metric) for step, record in found.items()}
+    known = {step: value for step, value in values.items() if _is_number(value)}
+    if not known:
+        return None
+    return Scores(metric, list(known), list(known.values()), found[max(found)]["best_step"])
+
+
+def _read_steps(path: Path | str, tells_half: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line, record) of each record with a step in a log.jsonl; its last line may be half."""
+    *lines, half = read_text(path).split("\n")
+    if half and tells_half:
+        logger.warning(f"{path}:{len(lines) + 1}: the last line was written in part and is left out")
+    for line, text in enumerate(lines, 1):
+        try:
+            record = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}:{line}: not JSON: {error.msg}") from None
+        if not isinstance(record, dict):
+            raise ValueError(f"{path}:{line}: a record {{…}} is expected")
+        if "step" in record:
+            yield line, record
 
 
 def read_evaluation(path: Path | str) -> Evaluation:
@@ -92,10 +132,10 @@ def read_evaluation(path: Path | str) -> Evaluation:
 
 
 def read_results(run: Path | str) -> dict[str, Any]:
-    """The measures of a run, from seed_results.json if it had several seeds, else from eval_results.json.
+    """The measures of a run, from seed_results.json or fold_results.json if it had several seeds or folds, else from eval_results.json.
 
     Returns:
-        A value per key; with several seeds {"mean", "deviation", …} per measure. Lists and other mappings are left out.
+        A value per key; with several runs {"mean", "deviation", …} per measure. Lists and other mappings are left out.
 
     Raises:
         FileNotFoundError, ValueError: naming the folder or file.
@@ -103,8 +143,8 @@ def read_results(run: Path | str) -> dict[str, Any]:
     run = Path(run)
     if not run.is_dir():
         raise FileNotFoundError(f"{run}: no such folder; the output folder of a run is expected")
-    seeds = run / "seed_results.json"
-    path = seeds if seeds.is_file() else run / "eval_results.json"
+    summaries = [path for path in (run / "seed_results.json", run / "fold_results.json") if path.is_file()]
+    path = summaries[0] if summaries else run / "eval_results.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file, and no seed_results.json either; run with --do_eval true first")
     try:
@@ -113,11 +153,11 @@ def read_results(run: Path | str) -> dict[str, Any]:
         raise ValueError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
     if not isinstance(results, dict):
         raise ValueError(f"{path}: a mapping of measures is expected")
-    if path == seeds:
+    if summaries:
         for key, value in results.items():
             if isinstance(value, dict) and not (_is_number(value.get("mean")) and _is_number(value.get("deviation"))):
                 raise ValueError(f"{path}: {key}: numbers mean and deviation are expected")
-    kept = (str, int, float, dict) if path == seeds else (str, int, float)
+    kept = (str, int, float, dict) if summaries else (str, int, float)
     return {key: value for key, value in results.items() if isinstance(value, kept)}
 
 

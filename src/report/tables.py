@@ -1,7 +1,7 @@
 """Results of finished runs in a Markdown table: `python -m src.report.tables NAME=RUN RUN... [--output FILE.md]`.
 
 Each run has a row with its name, or its folder's, and the measures of its eval_results.json, or `mean ± deviation` from its
-seed_results.json. A missing measure is shown as –.
+seed_results.json or fold_results.json. A missing measure is shown as –.
 """
 
 from pathlib import Path

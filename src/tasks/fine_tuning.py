@@ -46,6 +46,8 @@ def check_inputs(name: str, config: Any, paths: Collection[Path]) -> Any:
         raise FileNotFoundError(f"{config.schema_file_path}: no such file; --schema_file_path takes the schema JSON of a TFRecord file")
     if config.schema_file_path and not any(map(is_record_file, paths)):
         logger.warning(f"schema_file_path={config.schema_file_path} is ignored: it is for record files")
+    if config.fold and (found := [path for path in paths if is_record_file(path)]):
+        raise ValueError(f"folds={config.folds}: {found[0]} has records, which are not divided; give the texts that they were made from")
     return dataclasses.replace(config, do_lower_case=tokenizer.do_lower_case)
 
 
@@ -57,6 +59,8 @@ def cached_rows(config: Any, split: str, files: Iterable[Path], make_chunks: Cal
         make_chunks: makes the rows if they are not in the cache.
         about: values on which the rows depend, besides files and tokenizer.
     """
+    if config.fold and split != "predict":
+        about += (config.folds, config.fold, config.seed, getattr(config, "fold_groups", None))
     files = [*files, *(Path(path) for path in (config.vocab_file_path, config.schema_file_path) if path)]
     about = (*about, *filter(None, [config.encoding]))  # rows of UTF-8 keep their keys
     key = make_key(*files, tokenizers.__version__, Tokenizer(config.vocab_file_path, config.do_lower_case).description, *about)
@@ -65,8 +69,8 @@ def cached_rows(config: Any, split: str, files: Iterable[Path], make_chunks: Cal
 
 def describe(config: Any) -> tuple[Any, ...]:
     """What is written beside a checkpoint, because evaluation and prediction need it: labels, vocabulary, tokenizer, settings by name."""
-    settings = {key: getattr(config, key) for key in config.TRAINED_WITH}
-    return config.labels, config.vocab_file_path, Tokenizer(config.vocab_file_path, config.do_lower_case).description, settings
+    tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
+    return config.labels, config.vocab_file_path, tokenizer.description, config.trained_settings()
 
 
 def warn_of_order(labels: Sequence[str]) -> None:

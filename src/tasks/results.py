@@ -1,10 +1,20 @@
-"""Result files of an evaluation, the same for all tasks."""
+"""Result files, the same for all tasks."""
 
+import csv
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from src.files import write_text
+
+
+def write_csv(path: Path | str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a table with a header whole."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    write_text(path, text.getvalue())
 
 
 def write_results(config: Any, results: Mapping[str, Any]) -> None:

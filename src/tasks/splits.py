@@ -8,8 +8,8 @@ SPLITS = ("train", "eval", "predict")
 
 
 def wanted_splits(config: Any) -> list[str]:
-    """The splits that a run reads, according to do_train, do_eval and do_predict."""
-    wanted = (config.do_train, config.do_eval, config.do_predict)
+    """The splits that a run reads, according to do_train, do_eval, do_predict and evaluations during training."""
+    wanted = (config.do_train, config.do_eval or config.evaluates, config.do_predict)
     return [split for split, is_wanted in zip(SPLITS, wanted) if is_wanted]
 
 
@@ -18,13 +18,15 @@ def find_file(config: Any, split: str, names: Sequence[Sequence[str]]) -> Path:
 
     Args:
         config: FineTuneOptions.
-        split: train, eval or predict; predict falls back to the eval file.
+        split: train, eval or predict; predict falls back to the eval file. The eval rows of a fold are in the train file.
         names: for each of SPLITS, the file names to look for.
 
     Raises:
         ValueError: no flag says where the file is.
         FileNotFoundError: the file does not exist.
     """
+    if split == "eval" and config.fold:
+        split = "train"
     given = getattr(config, f"{split}_data_file_path")
     if not given and config.data_dir:
         if not Path(config.data_dir).is_dir():
@@ -33,7 +35,7 @@ def find_file(config: Any, split: str, names: Sequence[Sequence[str]]) -> Path:
         given = next((path for name in tried if (path := Path(config.data_dir) / name).is_file()), None)
         if given is None and split != "predict":
             raise FileNotFoundError(f"{config.data_dir}: none of {', '.join(tried[::2])} is here (the {split} split of {config.task_name})")
-    if not given and split == "predict" and (config.eval_data_file_path or config.data_dir):
+    if not given and split == "predict" and not config.fold and (config.eval_data_file_path or config.data_dir):
         return find_file(config, "eval", names)
     if not given:
         raise ValueError(f"no data for the {split} split: give --{split}_data_file_path or --data_dir")

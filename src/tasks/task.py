@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -15,11 +16,13 @@ class Prepared:
         config: the options, completed by what the data determine (labels, casing, lengths).
         records: split -> RecordSet, for every split that the run uses.
         sources: split -> examples, sentences or questions, which results need besides the rows; None if the data are records.
+        held_out: numbers from 0 of the eval split's examples in the training file, if they are a fold of it.
     """
 
     config: Any
     records: dict[str, Any]
     sources: dict[str, Any] = field(default_factory=dict)
+    held_out: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,9 @@ class Task:
         packing, see Bert), LOSS_PARTS (names of the values that the loss returns
         after its two sums), and the functions prepare(options) -> Prepared, network(config) and loss(config) -> Cell,
         for_evaluation(config, network) -> (Cell, its columns), describe(config) -> the description beside a checkpoint, and
-        score(prepared, outputs) -> dict. A fine-tuning task also has report_evaluation(prepared, outputs, global_step) -> dict and
-        report_predictions(prepared, outputs).
+        score(prepared, outputs) -> dict. A fine-tuning task also has report_evaluation(prepared, outputs, global_step) -> dict,
+        report_predictions(prepared, outputs), and tabulate(prepared, outputs) -> (header, rows), the predictions of the eval split.
+    ensemble: the cell whose outputs several networks' are averaged of, and Average; absent if that is not possible.
     export: settings, examples, and the head as ONNX nodes, for an exported network.
     serving: conversion of clients' texts to rows and of outputs to results; absent if the task answers no texts.
     schema: Pydantic models of the results that the server's clients get; present if serving is.
@@ -56,6 +60,10 @@ class Task:
     @property
     def export(self) -> ModuleType:
         return self._module("export")
+
+    @property
+    def ensemble(self) -> ModuleType:
+        return self._module("ensemble")
 
     @property
     def serving(self) -> ModuleType:

@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 from mindspore.train import Callback, RunContext
@@ -37,16 +38,26 @@ class Saver(Callback):
 
 
 class Evaluator(Callback):
-    """Calls `evaluate()` every `every` micro-batches and at the end of training."""
+    """Calls `evaluate()` every `every` micro-batches, at the end of an update, and at the end of training, which it ends if that is true.
 
-    def __init__(self, log: StepLog, every: int, evaluate: Callable[[], None]):
+    Must come before Saver in the list, so that a checkpoint's step has been evaluated if it is to be.
+
+    Args:
+        every: may be a fraction.
+    """
+
+    def __init__(self, log: StepLog, every: int | Fraction, evaluate: Callable[[], bool]):
         super().__init__()
         self.log, self.done, self.every, self.evaluate = log, log.done, every, evaluate
+        self.is_due = False
 
     def on_train_step_end(self, run_context: RunContext) -> None:
-        if self.done.passed(self.every) or self.done.batches == len(self.done.plan):
+        self.is_due = self.is_due or self.done.passed(self.every) or self.done.batches == len(self.done.plan)
+        if self.is_due and self.done.at_update:
+            self.is_due = False
             self.log.fetch()
-            self.evaluate()
+            if self.evaluate():
+                run_context.request_stop()
 
 
 class StopOnSignal(Callback):

@@ -1,5 +1,7 @@
 """Checkpoints: the state of a training in one file: parameters, moments, step, loss scale and data position."""
 
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -7,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from mindspore import Parameter, nn
 
+from src.files import written_whole
 from src.formats import mindspore_checkpoint, series, weights
 from src.log import shorten
-from src.train.model_files import HEAD_HINT, SHOWN, set_parameters
+from src.train.model_files import DESCRIBED_BY, HEAD_HINT, SHOWN, set_parameters
 
 _POSITION = "data_position"  # int64: a Position, the fingerprints of the training, and 1 if it packs rows
 
@@ -70,6 +73,27 @@ def save(
     return path
 
 
+def keep_best(path: Path) -> None:
+    """Keep a checkpoint, with the files beside it that describe it, as the only one in the subfolder `best` of its folder.
+
+    They are hard links, which take no space, or copies if the file system has none.
+    """
+    with written_whole(path.parent / weights.BEST) as folder:
+        folder.mkdir()
+        for name in (path.name, *DESCRIBED_BY):
+            file = path.parent / name
+            if file.is_file():
+                try:
+                    os.link(file, folder / name)
+                except OSError:  # not on this file system
+                    shutil.copyfile(file, folder / name)
+
+
+def find_best(folder: Path | str, prefix: str) -> Path | None:
+    """The checkpoint that `keep_best` has kept last; None if there is none."""
+    return next(iter(find_checkpoints(Path(folder) / weights.BEST, prefix)), None)
+
+
 def lasting_parameters(cell: nn.Cell) -> dict[str, Parameter]:
     """The parameters of a TrainStep that outlive an update."""
     return {name: parameter for name, parameter in cell.parameters_dict().items() if not name.startswith("accumulated")}
@@ -122,7 +146,8 @@ def read_state(path: Path | str, trained_on: Mapping[str, int]) -> tuple[Positio
     for (name, now), before in zip(trained_on.items(), saved):
         if before != now:
             raise ValueError(f"{path}: was trained with another {name}; --resume needs the same")
-    return Position(*numbers[:count], packs=packs), arrays
+    epoch, consumed, batch_size, ranks = numbers[:count]
+    return Position(epoch, consumed, batch_size, ranks, packs), arrays
 
 
 def restore(path: Path | str, cell: nn.Cell, arrays: Mapping[str, np.ndarray]) -> None:

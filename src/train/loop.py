@@ -5,6 +5,7 @@ import functools
 import json
 import math
 import sys
+from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ from mindspore.train import Callback, Model
 from src import cli
 from src.config import loader
 from src.files import write_text
+from src.formats import weights
 from src.log import RunLog, format_fields, logger
 from src.models.losses import WithLoss
 from src.optim.factory import make_optimizer
@@ -26,14 +28,16 @@ from src.records.packing import choose_packing
 from src.records.plan import TrainingPlan, choose_buckets
 from src.tasks.task import Prepared
 from src.train import checkpoint, collectives, model_files
+from src.train.best import Best
 from src.train.callbacks import Evaluator, Saver, StopOnSignal
 from src.train.loss_scale import make_loss_scale
 from src.train.overflow_guard import OverflowGuard
 from src.train.overflow_status import OverflowStatus
-from src.train.prediction import make_evaluation, run_network
+from src.train.prediction import Evaluation, make_evaluation, run_network
 from src.train.resume import Start, describe_training, find_start, set_aside
 from src.train.step import TrainStep
 from src.train.step_log import Progress, StepLog
+from src.train.trackers import start_tracker
 
 _SETTINGS = "config.yaml"
 _SIGNAL_EXIT = {"SIGINT": 130, "SIGTERM": 143}
@@ -51,19 +55,24 @@ class _Training:
     trained_on: dict[str, int]
     done: Progress
     run_log: RunLog
+    evaluation: Evaluation | None  # of the development set during training, None if there is none
+    best: Best
 
     @property
     def config(self) -> Any:
         return self.prepared.config
 
 
-def fit(task: ModuleType, prepared: Prepared) -> None:
+def fit(task: ModuleType, prepared: Prepared) -> Evaluation | None:
     """Train; write checkpoints into config.checkpoint_dir, and config.yaml and log.jsonl into config.output_dir.
 
     The caller holds `resume.folder_taken`. The process exits with 130 or 143 when interrupted, after saving.
 
     Args:
         task: the module task.py of a task's package, see Task of src/tasks/task.py.
+
+    Returns:
+        What evaluated during training, for evaluations after it, which then compile nothing again; None if nothing did.
     """
     config, records = prepared.config, prepared.records["train"]
     device = config.device
@@ -75,16 +84,24 @@ def fit(task: ModuleType, prepared: Prepared) -> None:
     if start.path is not None:
         step_number = first_batch // config.accumulation_steps
         logger.info(f"resumed from {start.path} at epoch={first_batch / plan.batches_per_epoch:.3f} step={step_number}")
-    if first_batch >= len(plan):
-        logger.info(f"nothing left to train: {first_batch} of {len(plan)} batches are done")
-        return
+    best = Best(config.best_metric or config.measure, config.early_stopping)
+    if config.best_metric and not config.evaluates:
+        logger.warning(f"best_metric={config.best_metric} is ignored: nothing is evaluated during training ({config.EVALUATIONS})")
+    if config.evaluates and first_batch:
+        _recall_best(task, config, best, start.path, first_batch // config.accumulation_steps)
+    if first_batch >= len(plan) or best.ends_training:
+        done_by = f"; early_stopping={best.patience} ended it, the best is step={best.step}" if best.ends_training else ""
+        logger.info(f"nothing left to train: {first_batch} of {len(plan)} batches are done{done_by}")
+        return None
     if device.writes:
         if start.path is None:
             set_aside(task, config)
         _write_settings(task, config)
     done = Progress(plan, first_batch, choose_sink(config, len(plan) - first_batch))
-    run_log = RunLog(f"{config.output_dir}/log.jsonl" if device.writes else None, keep=first_batch > 0)
-    callbacks, stop = _make_callbacks(_Training(task, prepared, network, step, start, trained_on, done, run_log))
+    tracker = start_tracker(config, done.step) if device.writes else None
+    run_log = RunLog(f"{config.output_dir}/log.jsonl" if device.writes else None, keep=first_batch > 0, tracker=tracker)
+    evaluation = make_evaluation(task, config, network) if config.evaluates else None
+    callbacks, stop = _make_callbacks(_Training(task, prepared, network, step, start, trained_on, done, run_log, evaluation, best))
     columns = task.INPUTS + task.TARGETS + (pipeline.PACKING if start.position.packs else ())
     dataset = pipeline.make_dataset(records, plan, columns, first_batch, device.rank, device.world_size)
     calls = (len(plan) - first_batch) // done.per_call if device.data_sink else 1
@@ -96,6 +113,18 @@ def fit(task: ModuleType, prepared: Prepared) -> None:
         if device.writes:
             print(f"stopped={stop.agreed.name} step={done.step}", flush=True)
         sys.exit(_SIGNAL_EXIT[stop.agreed.name])
+    return evaluation
+
+
+def _recall_best(task: ModuleType, config: Any, best: Best, path: Path | None, step: int) -> None:
+    """Take up the best score of the training that is resumed from `path`, None on ranks that do not write."""
+    best.recall(f"{config.output_dir}/log.jsonl", step, config.device)
+    if path is None:
+        return
+    if best.step == step:  # it may have been stopped between the two files
+        checkpoint.keep_best(path)
+    kept = checkpoint.find_best(config.checkpoint_dir, task.NAME)
+    logger.info(f"resume: best {best.metric}={best.score:.6g} step={best.step}, {best.waited} evaluations since; kept: {kept}")
 
 
 def _make_callbacks(training: _Training) -> tuple[list[Callback], StopOnSignal]:
@@ -108,10 +137,9 @@ def _make_callbacks(training: _Training) -> tuple[list[Callback], StopOnSignal]:
     saves = config.enable_save_ckpt and config.device.writes
     saver = Saver(step_log, every, functools.partial(_save, training) if saves else None)
     stop = StopOnSignal(saver, functools.partial(collectives.largest, config.device), seconds=float(config.device.world_size > 1))
-    callbacks: list[Callback] = [step_log, saver, stop]
-    if config.evaluate_every:
-        callbacks.append(_make_evaluator(training, step_log, stop))
-    return callbacks, stop
+    if training.evaluation is None:
+        return [step_log, saver, stop], stop
+    return [step_log, _make_evaluator(training, training.evaluation, step_log, saver), saver, stop], stop
 
 
 def _save(training: _Training, batches: int) -> None:
@@ -126,23 +154,33 @@ def _save(training: _Training, batches: int) -> None:
     folder, prefix, keep = config.checkpoint_dir, training.task.NAME, config.save_checkpoint_num
     path = checkpoint.save(folder, prefix, training.step, epochs, updates, position, training.trained_on, keep)
     logger.info(f"saved {path}")
+    if training.best.step == updates:
+        checkpoint.keep_best(path)
 
 
-def _make_evaluator(training: _Training, step_log: StepLog, stop: StopOnSignal) -> Evaluator:
-    """A callback that scores the evaluation split every `evaluate_every` updates."""
-    task, config, prepared = training.task, training.config, training.prepared
-    evaluation = make_evaluation(task, config, training.network)
+def _make_evaluator(training: _Training, evaluation: Evaluation, step_log: StepLog, saver: Saver) -> Evaluator:
+    """A callback that scores the evaluation split, has the best checkpoint saved, and ends a training that finds no better one."""
+    task, config, prepared, best = training.task, training.config, training.prepared, training.best
+    if config.eval_epochs:
+        every = Fraction(str(config.eval_epochs)) * training.done.plan.batches_per_epoch
+    else:
+        every = Fraction(config.evaluate_every * config.accumulation_steps)
 
-    def evaluate() -> None:
-        if stop.agreed is not None:
-            return
+    def evaluate() -> bool:
         outputs, fields = run_network(config, evaluation, prepared.records["eval"], "eval")
         training.step.set_train()
-        scores = task.score(prepared, outputs)
-        training.run_log.write({"event": "eval", "step": training.done.step, **scores, **fields})
-        logger.info(f"eval step={training.done.step} {format_fields(scores)}")
+        scores, step = task.score(prepared, outputs), training.done.step
+        is_best = best.add(step, scores)
+        training.run_log.write({"event": "eval", "step": step, **scores, **best.fields, **fields})
+        shown = {name: value for name, value in scores.items() if not isinstance(value, dict)}
+        logger.info(f"eval step={step} {format_fields(shown)} best_step={best.step} best_{best.metric}={best.score:.6g}")
+        ends = bool(collectives.largest(config.device, best.ends_training))
+        if ends:
+            logger.info(f"early_stopping={best.patience}: the training ends at step={step}, the best is step={best.step}")
+        saver.is_due = saver.is_due or is_best or ends
+        return ends
 
-    return Evaluator(step_log, config.evaluate_every * config.accumulation_steps, evaluate)
+    return Evaluator(step_log, every, evaluate)
 
 
 def _write_settings(task: ModuleType, config: Any) -> None:
@@ -207,7 +245,7 @@ def _make_step(task: ModuleType, config: Any, total_steps: int, start: Start) ->
     mindspore.manual_seed(seed)  # for DropoutMasks of src/models/ascend.py
     network = task.network(config)
     if config.load_pretrain_checkpoint_path and config.device.writes:
-        model_files.load_weights(network, config.load_pretrain_checkpoint_path, whole=False)
+        model_files.load_weights(network, weights.find(config.load_pretrain_checkpoint_path, use_best=config.use_best), whole=False)
     elif not config.load_pretrain_checkpoint_path:
         logger.warning(f"no weights to start from ({config.WEIGHTS}): all start random")
     step = TrainStep(

@@ -16,6 +16,7 @@ import numpy as np
 from src.config import loader
 from src.config.yaml_file import read_yaml
 from src.files import locked, make_folder, move_whole, written_whole
+from src.formats import weights
 from src.log import logger, shorten
 from src.records.record_set import RecordSet
 from src.train import checkpoint, collectives, model_files
@@ -51,12 +52,17 @@ def set_aside(task: ModuleType, config: Any) -> None:
     """Move the checkpoints of an earlier training and their description to earlier-N in their folder; with `overwrite`, remove them."""
     folder = Path(config.checkpoint_dir)
     found = checkpoint.find_checkpoints(folder, task.NAME)
+    if checkpoint.find_best(folder, task.NAME):
+        found.append(folder / weights.BEST)
     if not found:
         return
     listed = shorten(path.name for path in found)
     if config.overwrite:
         for path in found:
-            path.unlink()
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
         logger.warning(f"{folder}: removed {listed} of an earlier training (overwrite=true)")
         return
     kept = next(path for number in itertools.count(1) if not (path := folder / f"earlier-{number}").exists())
@@ -86,17 +92,45 @@ def _number(value):
     return int(hashlib.sha256(repr(value).encode()).hexdigest()[:15], 16)
 
 
+_HARMLESS = (  # settings that change no training
+    "do_eval",
+    "do_predict",
+    "predict_data_file_path",
+    "save_for_serving",
+    "use_best",
+    "log_steps",
+    "track",
+    "output_dir",
+    "save_finetune_checkpoint_path",
+)
+
+
+def can_continue(config: Any) -> bool:
+    """Whether a training in the folder has the same settings, so that it can go on, or is done; told if it has others."""
+    changed = _find_changes(config)
+    if changed is None:
+        return False
+    changed = [text for text in changed if text.split(" ")[0] not in _HARMLESS]
+    if changed:
+        logger.warning(f"{config.output_dir}: is trained anew: changed since: {shorten(changed)}")
+    return not changed
+
+
 def _tell_changes(config):
     """Log in one line which settings differ from those in the folder; the new ones are used from now on."""
+    if changed := _find_changes(config):
+        logger.warning(f"resume: changed since: {shorten(changed)}")
+
+
+def _find_changes(config):
+    """The settings that differ from those in the folder, in words; None if the folder has none."""
     path = Path(config.output_dir, "config.yaml")
     if not path.is_file():
-        return
+        return None
     before = _flatten(read_yaml(path) or {})
     now = _flatten(loader.to_dict(config))
     changed = [f"{key} {before[key]} -> {value}" for key, value in now.items() if key in before and before[key] != value]
-    changed = [text for text in changed if not text.startswith(("resume ", "overwrite "))]
-    if changed:
-        logger.warning(f"resume: changed since: {shorten(changed)}")
+    return [text for text in changed if not text.startswith(("resume ", "overwrite "))]
 
 
 def _flatten(tree, prefix=""):
@@ -127,8 +161,8 @@ def find_start(task: ModuleType, config: Any, trained_on: Mapping[str, int]) -> 
     if config.resume and device.writes:
         start = read_newest(task, config, trained_on) or start
     numbers = collectives.broadcast(device, np.array(dataclasses.astuple(start.position), np.int64))
-    *numbers, packs = map(int, numbers)
-    return dataclasses.replace(start, position=checkpoint.Position(*numbers, packs=bool(packs)))
+    epoch, consumed, batch_size, ranks, packs = map(int, numbers)
+    return dataclasses.replace(start, position=checkpoint.Position(epoch, consumed, batch_size, ranks, bool(packs)))
 
 
 def read_newest(task: ModuleType, config: Any, trained_on: Mapping[str, int]) -> Start | None:

@@ -1,30 +1,51 @@
-"""The runs of a fine-tuning script: one, or one for each of several seeds and a summary."""
+"""The runs of a fine-tuning script: one, or one for each of several seeds or folds and a summary."""
 
+import dataclasses
 import gc
 import json
 import math
 import statistics
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from src.files import write_text
+from src.formats import weights
 from src.log import logger
-from src.train import checkpoint, loop, prediction
-from src.train.resume import folder_taken
+from src.tasks.results import write_csv
+from src.tasks.task import Prepared
+from src.train import checkpoint, loop, prediction, resume
 
-_SUMMARY = "seed_results.json"
+_SUMMARIES = {"seeds": "seed_results.json", "folds": "fold_results.json"}
+_OUT_OF_FOLD = "out_of_fold.csv"
 # the last two are printed under other names
 _NOT_PRINTED = ("global_step", "num_examples", "num_tokens", "num_entities", "loss", "eval_accuracy")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A finished run.
+
+    Attributes:
+        results: the measures of its evaluation; None without one, and on ranks that do not write.
+        header, rows: of out_of_fold.csv, if a fold was held out.
+    """
+
+    config: Any
+    results: dict[str, Any] | None
+    header: list[str]
+    rows: list[list[Any]]
 
 
 def run(task: ModuleType, options: Any) -> list[Any]:
     """Train, evaluate and predict according to the options.
 
-    With `seeds`, each run has its own folder in output_dir, and seed_results.json there holds the mean, the sample deviation, the
-    maximum and the values of every measure.
+    With `seeds` or `folds`, each run has its own folder in output_dir, and seed_results.json or fold_results.json there holds the mean,
+    the sample deviation, the maximum and the values of every measure; with `folds`, out_of_fold.csv has a row for each row of the
+    training file, predicted by the run that did not train on it.
 
     Args:
         task: the module task.py of a task's package, see Task of src/tasks/task.py.
@@ -33,19 +54,24 @@ def run(task: ModuleType, options: Any) -> list[Any]:
     Returns:
         the config of each run; an empty list on ranks that do not write.
     """
-    configs, results = [], []
-    for part in [options.for_seed(seed) for seed in options.seeds] or [options]:
-        config, result = _run_once(task, part)
-        configs.append(config)
-        results.append(result)
+    runs = []
+    for part in options.for_runs():
+        runs.append(_run_once(task, part))
         gc.collect()  # graphs and their parameters are in reference cycles
     if not options.device.writes:
         return []
-    if options.seeds and options.do_eval:
-        _report(options, results)
-    elif options.do_eval:
-        Path(options.output_dir, _SUMMARY).unlink(missing_ok=True)  # left by other runs in the same folder
-    return configs
+    results = [each.results for each in runs if each.results is not None]
+    if results and options.folds and not options.fold:
+        rows = sorted(row for each in runs for row in each.rows)
+        write_csv(f"{options.output_dir}/{_OUT_OF_FOLD}", runs[0].header, rows)
+        logger.info(f"wrote {options.output_dir}/{_OUT_OF_FOLD}, {len(rows)} rows")
+        _report(options, "folds", list(range(1, options.folds + 1)), results)
+    elif results and options.seeds:
+        _report(options, "seeds", list(options.seeds), results)
+    elif results:
+        for name in _SUMMARIES.values():
+            Path(options.output_dir, name).unlink(missing_ok=True)  # left by other runs in the same folder
+    return [each.config for each in runs]
 
 
 def summarise(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -59,49 +85,60 @@ def summarise(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return summary
 
 
-def _run_once(task, options):
-    """One run; returns its final config, and the measures of its evaluation or None."""
+def _run_once(task: ModuleType, options: Any) -> _Run:
     started = time.perf_counter()
+    if options.fold:
+        logger.info(f"fold {options.fold} of {options.folds}, in {options.output_dir}")
     prepared = task.prepare(options)
-    with folder_taken(prepared.config) if options.do_train else nullcontext():  # until the weights trained here have been used
-        results = _run_prepared(task, prepared)
+    config = prepared.config
+    if config.fold and config.do_train and not config.overwrite and resume.can_continue(config):
+        prepared = dataclasses.replace(prepared, config=dataclasses.replace(config, resume=True))
+    with resume.folder_taken(prepared.config) if config.do_train else nullcontext():  # until the weights trained here have been used
+        done = _run_prepared(task, prepared)
     logger.info(f"end_to_end_s={time.perf_counter() - started:.1f}")
-    return prepared.config, results
+    return done
 
 
-def _run_prepared(task, prepared):
-    config, results = prepared.config, None
+def _run_prepared(task: ModuleType, prepared: Prepared) -> _Run:
+    config, results, evaluation = prepared.config, None, None
+    header: list[str] = []
+    rows: list[list[Any]] = []
     if config.do_train:
         if config.load_finetune_checkpoint_path:
             logger.warning("load_finetune_checkpoint_path is ignored: the weights trained in this run are used")
-        loop.fit(task, prepared)
+        evaluation = loop.fit(task, prepared)
     if config.do_eval:
         path = find_trained(task, config) if config.device.writes else None
-        outputs = prediction.predict(task, prepared, "eval", path)
+        outputs = prediction.predict(task, prepared, "eval", path, evaluation)
         if path is not None:
             results = task.report_evaluation(prepared, outputs, checkpoint.step_of(path))
+            if config.fold:
+                columns, found = task.tabulate(prepared, outputs)
+                header = ["row", "fold", *columns]
+                rows = [[number + 1, config.fold, *row] for number, row in zip(prepared.held_out, found, strict=True)]
     if config.do_predict:
         path = find_trained(task, config) if config.device.writes else None
-        outputs = prediction.predict(task, prepared, "predict", path)
+        outputs = prediction.predict(task, prepared, "predict", path, evaluation)
         if path is not None:
             task.report_predictions(prepared, outputs)
-    return results
+    return _Run(config, results, header, rows)
 
 
-def find_trained(task: ModuleType, config: Any) -> Path | str:
-    """The fine-tuned weights to use: after training, the newest checkpoint in the folder.
+def find_trained(task: ModuleType, config: Any) -> Path:
+    """The fine-tuned weights to use: after training, the best checkpoint in the folder if it is kept and `use_best`, else the newest.
 
-    Without training, the first that exists of load_finetune_checkpoint_path, the newest checkpoint, and load_pretrain_checkpoint_path
+    Without training, the first that exists of load_finetune_checkpoint_path, that checkpoint, and load_pretrain_checkpoint_path
     (with which Google's scripts name a trained model for prediction).
 
     Raises:
         FileNotFoundError: none of them exists.
     """
     if config.load_finetune_checkpoint_path and not config.do_train:
-        return config.load_finetune_checkpoint_path
-    found = checkpoint.find_checkpoints(config.checkpoint_dir, task.NAME)
+        return weights.find(config.load_finetune_checkpoint_path, use_best=config.use_best)
+    best = checkpoint.find_best(config.checkpoint_dir, task.NAME) if config.use_best else None
+    found = [best] if best else checkpoint.find_checkpoints(config.checkpoint_dir, task.NAME)
     if not found and config.load_pretrain_checkpoint_path and not config.do_train:
-        return config.load_pretrain_checkpoint_path
+        return weights.find(config.load_pretrain_checkpoint_path, use_best=config.use_best)
     if not found:
         raise FileNotFoundError(
             f"{config.checkpoint_dir}: no {task.NAME} checkpoint here; train first or give --load_finetune_checkpoint_path"
@@ -109,12 +146,13 @@ def find_trained(task: ModuleType, config: Any) -> Path | str:
     return found[-1]
 
 
-def _report(options, results):
+def _report(options: Any, kind: str, numbers: list[int], results: list[dict[str, Any]]) -> None:
+    """Write and print the summary of several runs; kind: seeds or folds, whose `numbers` they are."""
     summary = summarise(results)
-    seeds = {"task": results[0]["task"], "seeds": list(options.seeds)}
-    write_text(f"{options.output_dir}/{_SUMMARY}", json.dumps(seeds | summary, indent=2) + "\n")
-    listed = ",".join(map(str, options.seeds))
+    described = {"task": results[0]["task"], kind: numbers}
+    write_text(f"{options.output_dir}/{_SUMMARIES[kind]}", json.dumps(described | summary, indent=2) + "\n")
+    listed = ",".join(map(str, numbers))
     for name, figures in summary.items():
         if name not in _NOT_PRINTED and not name.endswith("_total"):
             mean, deviation, largest = figures["mean"], figures["deviation"], figures["max"]
-            print(f"seeds={listed} {name} {mean:.6f} ± {deviation:.6f}, max (mean) {largest:.6f} ({mean:.6f})", flush=True)
+            print(f"{kind}={listed} {name} {mean:.6f} ± {deviation:.6f}, max (mean) {largest:.6f} ({mean:.6f})", flush=True)

@@ -8,6 +8,7 @@ that has diverged soon ends.
 import math
 import time
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,13 @@ class Throughput:
     """Rows and tokens per second.
 
     These do not count: the first step of each length, which includes its compilation; batches with filler rows; the first `skip` steps.
+
+    Args:
+        seen: lengths that have been compiled before; the new ones are added to it.
     """
 
-    def __init__(self, skip: int = 0):
-        self.seen: set[int] = set()  # lengths
+    def __init__(self, seen: set[int] | None = None, skip: int = 0):
+        self.seen = set() if seen is None else seen  # lengths
         self.compile_seconds = 0.0
         self.left_out = skip
         self.rows = self.tokens = 0
@@ -78,7 +82,7 @@ class Progress:
         """Whether the last micro-batch ended an update."""
         return self.batches % self.plan.accumulation_steps == 0
 
-    def passed(self, every: int) -> bool:
+    def passed(self, every: int | Fraction) -> bool:
         """Whether the last call reached or passed a multiple of `every` micro-batches."""
         return self.batches // every > (self.batches - self.per_call) // every
 
@@ -121,7 +125,7 @@ class StepLog(Callback):
         self.losses: list[tuple[float, ...]] = []  # since the last line, as are the two counts
         self.tokens, self.padded_tokens = 0, 0
         self.rate, self.scale, self.skipped = 0.0, 1.0, 0
-        self.speed = Throughput(skip * done.plan.accumulation_steps // done.per_call)
+        self.speed = Throughput(skip=skip * done.plan.accumulation_steps // done.per_call)
         self.marked = (0, 0, 0.0)  # rows, tokens and seconds at the last line
 
     def on_train_begin(self, run_context: RunContext) -> None:

@@ -266,3 +266,18 @@ def test_characters_without_tokens_at_the_beginning_of_an_unknown_word_have_none
     found = ner.split_unknown("abcd", [1], [(0, 4)], 1, pieces.get)
     assert found == ([7], [(2, 4)])
     assert ner.split_unknown("xab", [5, 1], [(0, 1), (1, 3)], 1, pieces.get) == ([5], [(0, 1)])
+
+
+def test_long_sentences_are_trained_on_whole_in_windows(tokenizer):
+    sentence = make_sentence("中国人民" * 6, ("ORG", 0, 2), ("ORG", 20, 22))
+    settings = (tokenizer, BIO, 10, True, "a.txt", "all", True)
+    rows, report = encode_sentences([sentence, make_sentence(""), make_sentence("中国")], *settings)
+    covered = {position for row in rows[:-1] for position in row["starts"][1:-1]}
+    assert covered == set(range(24)) and len(rows[0]["input_ids"]) == 10
+    assert report.describe("a.txt", [sentence] * 3) == [
+        f"a.txt: 1 of 3 sentences are longer than a row: {len(rows) - 1} windows, nothing cut",
+        "a.txt: 1 of 3 sentences left out: they have no token",
+    ]
+    assert rows == encode_sentences([sentence, make_sentence("中国")], tokenizer, BIO, 10, True)[0][: len(rows) - 1] + [
+        {**rows[-1], "sentence": 2}
+    ]

@@ -83,6 +83,15 @@ def test_the_checkpoint_of_the_last_step_is_taken_whatever_the_clock_says(second
     assert weights.find(tmp_path) == second
 
 
+def test_the_best_checkpoint_comes_before_the_newest_unless_told_otherwise(tmp_path):
+    newest = write_ours(tmp_path, "classifier-10_100.ckpt")
+    (tmp_path / "best").mkdir()
+    assert weights.find(tmp_path) == newest
+    best = write_ours(tmp_path / "best", "classifier-9_90.ckpt")
+    assert weights.find(tmp_path) == weights.find(tmp_path / "best") == best
+    assert weights.find(tmp_path, use_best=False) == newest
+
+
 @pytest.mark.parametrize("name", ["ner-2_20.ckpt", "classifier_1-1_10.ckpt", "model.ckpt"])
 def test_checkpoints_of_several_trainings_are_told_apart_by_the_user(name, tmp_path):
     first, second = write_ours(tmp_path, "classifier-2_20.ckpt"), write_ours(tmp_path, name)

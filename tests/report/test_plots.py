@@ -8,8 +8,8 @@ import pytest
 
 from src.report import plots
 from src.report.curves import compute_panel, plot_metrics, plot_precision_recall, plot_roc, plot_threshold
-from src.report.plots import draw, main, plot_confusion, plot_scatter
-from src.report.runs import read_evaluation, read_losses
+from src.report.plots import draw, main, plot_confusion, plot_loss, plot_scatter
+from src.report.runs import read_evaluation, read_losses, read_scores
 
 ALWAYS = {"loss"}
 BINARY = {"confusion", "metrics", "roc", "threshold", "precision_recall"}
@@ -294,3 +294,30 @@ def test_run_that_does_not_exist_ends_with_2(tmp_path, capsys):
         main([str(tmp_path / "absent")])
     assert exit_info.value.code == 2
     assert capsys.readouterr().err == f"error: {tmp_path}/absent: no such folder; the output folder of a run is expected\n"
+
+
+def make_events(metric, values, best_step):
+    steps = [{"step": step, "loss": 1 / step} for step in range(1, 10)]
+    scored = {"event": "eval", "best_metric": metric, "best_step": best_step}
+    return [*steps, *({**scored, "step": step, "eval_loss": 0.5, metric: value} for step, value in values)]
+
+
+def test_scores_have_an_axis_of_their_own_and_the_best_is_marked(tmp_path):
+    path = write_log(tmp_path, make_events("f1", [(3, 0.5), (6, 0.9), (6, 0.8), (9, None)], 6))  # 6 again after a resume
+    scores = read_scores(path)
+    assert (scores.metric, scores.steps, scores.values, scores.best_step) == ("f1", [3, 6], [0.5, 0.8], 6)
+    losses, measures = plot_loss(read_losses(path), scores).axes
+    assert measures.get_ylabel() == "f1"
+    assert [list(line.get_ydata()) for line in measures.lines] == [[0.5, 0.8], [0.8]]
+    texts = [text.get_text() for text in measures.get_legend().get_texts()]
+    assert texts == ["loss", "eval eval_loss", "eval f1", "best: 0.8000 at step 6"]
+
+
+def test_the_best_of_a_loss_is_marked_on_the_axis_of_losses(tmp_path):
+    path = write_log(tmp_path, make_events("masked_lm_loss", [(3, 0.5), (6, 0.4)], 6))
+    (axes,) = plot_loss(read_losses(path), read_scores(path)).axes
+    assert [list(line.get_ydata()) for line in axes.lines][-1] == [0.4]
+
+
+def test_evaluations_of_older_versions_have_no_score(tmp_path):
+    assert read_scores(write_log(tmp_path, [{"step": 1, "loss": 1.0}, {"event": "eval", "step": 1, "eval_loss": 2.0}])) is None

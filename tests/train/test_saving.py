@@ -58,3 +58,20 @@ def test_checkpoints_of_other_trainings_stay(tmp_path):
     save(tmp_path, 2, 20)
     assert names(tmp_path) == ["ner-2_20.ckpt"]
     assert all(other.exists() for other in others)
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_the_best_is_kept_whole_beside_the_newest(has_links, tmp_path, monkeypatch):
+    if not has_links:  # as on some file systems
+        monkeypatch.setattr(os, "link", lambda *paths: (_ for _ in ()).throw(OSError("no links here")))
+    (tmp_path / "vocab.txt").write_text("a word")
+    assert checkpoint.find_best(tmp_path, "ner") is None
+    first, content = save(tmp_path, 1, 10), (tmp_path / "ner-1_10.ckpt").read_bytes()
+    checkpoint.keep_best(first)
+    save(tmp_path, 2, 20)
+    assert names(tmp_path) == ["ner-2_20.ckpt"]
+    assert checkpoint.find_best(tmp_path, "ner").read_bytes() == content
+    assert sorted(path.name for path in (tmp_path / "best").iterdir()) == ["ner-1_10.ckpt", "vocab.txt"]
+    checkpoint.keep_best(tmp_path / "ner-2_20.ckpt")
+    assert checkpoint.find_best(tmp_path, "ner") == tmp_path / "best/ner-2_20.ckpt"
+    assert checkpoint.find_best(tmp_path, "classifier") is None

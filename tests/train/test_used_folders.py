@@ -45,6 +45,15 @@ def test_checkpoints_of_an_earlier_training_are_kept_whole_and_told(folder, caps
     assert (folder / "earlier-2/ner-1_10.ckpt").is_file()
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_best_of_an_earlier_training_goes_with_its_checkpoints(overwrite, folder):
+    resume.checkpoint.keep_best(folder / "ner-1_10.ckpt")
+    resume.set_aside(TASK, SimpleNamespace(checkpoint_dir=folder, overwrite=overwrite))
+    assert resume.checkpoint.find_best(folder, "ner") is None
+    kept = resume.checkpoint.find_best(folder / "earlier-1", "ner")
+    assert kept is None if overwrite else kept.name == "ner-1_10.ckpt"
+
+
 def test_overwrite_removes_those_of_the_same_task_and_tells(folder, capsys):
     resume.set_aside(TASK, SimpleNamespace(checkpoint_dir=folder, overwrite=True))
     assert [path.name for path in folder.glob("**/*.ckpt")] == ["classifier-1_5.ckpt"]

@@ -37,6 +37,10 @@ def settle(config: ClassifierOptions, path: Path | str) -> ClassifierOptions:
         count = len(labels)
     if config.task_name == "custom" and not config.columns:
         logger.warning("it is unknown whether the texts were pairs; single texts are assumed, --columns text_a=0,text_b=1 means pairs")
+    if config.long_documents != "cut":
+        logger.warning(
+            f"long_documents={config.long_documents} is ignored: the server cuts a text after seq_length={config.seq_length} tokens"
+        )
     if config.num_class not in (None, count):
         raise ValueError(f"num_class={config.num_class}: the weights have {count} classes: {shorten(labels)}")
     return dataclasses.replace(config, labels=labels, num_class=count)

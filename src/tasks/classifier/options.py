@@ -8,6 +8,9 @@ from src.tasks.classifier.data_sets import DATA_SETS
 
 ASSESSMENT_METHODS = ("accuracy", "f1", "mcc", "spearman_correlation", "auc")
 NORM_EPS = 1e-5  # added to the variance in the batch normalisation of the cnn head
+METRICS = ("accuracy", "precision", "recall", "f1", "mcc", "spearman_correlation", "auc", "eval_loss")
+REGRESSION_METRICS = ("spearman_correlation", "pearson_correlation", "eval_loss")
+LONG_DOCUMENTS = ("cut", "mean", "max")
 HEADS = ("linear", "cnn", "rcnn")
 
 
@@ -16,7 +19,8 @@ class ClassifierOptions(FineTuneOptions):
     """Classification of single texts and pairs, and regression of a score."""
 
     # settings that evaluation and prediction take from the training; written into the checkpoint folder
-    TRAINED_WITH = ("task_name", "columns", "language", "seq_length", "num_class", "head", "cnn_batch_norm")
+    TRAINED_WITH = ("task_name", "columns", "language", "seq_length", "num_class", "head", "cnn_batch_norm", "long_documents")
+    UNSAID = {"long_documents": "cut"}
 
     task_name: str = setting("custom", "data set, which fixes the columns of the files; custom needs --columns", ("custom", *DATA_SETS))
     columns: str | None = setting(None, "columns of a custom task: text_a=NAME_OR_INDEX[,text_b=…][,label=…], indices from 0")
@@ -36,6 +40,15 @@ class ClassifierOptions(FineTuneOptions):
     class_weights: tuple[str, ...] = setting(
         (), "weight of each class in the training loss, in id order; balanced: inversely proportional to its rows"
     )
+    long_documents: str = setting(
+        "cut",
+        "single texts longer than seq_length; cut: their end is left out; mean, max: they become several rows, windows that overlap by a "
+        "quarter, each trained with the text's label, and a text's probabilities are the mean, or the normalised maximum, of theirs",
+        LONG_DOCUMENTS,
+    )
+    fold_groups: str | None = setting(
+        None, "column, by name or index, whose equal values mark rows that must be in one fold, such as those of one author"
+    )
     output_dir: str = setting("./classifier_finetune", "folder of everything that is written")
     labels: tuple[str, ...] = setting((), "class names in id order; default: those of the task or of the training file, sorted")
     label2id_file_path: str | None = setting(
@@ -50,6 +63,8 @@ class ClassifierOptions(FineTuneOptions):
             raise ValueError(f"language={self.language}: only for task_name=xnli, not for {self.task_name}")
         if len(set(self.labels)) < len(self.labels):
             raise ValueError(f"labels={','.join(self.labels)}: a label is given twice")
+        if self.fold_groups and not self.folds:
+            raise ValueError(f"fold_groups={self.fold_groups}: goes with --folds")
         if self.head == "rcnn" and self.model.hidden_size < 2:
             raise ValueError("head=rcnn needs model.hidden_size of at least 2: each direction has half of it")
         if self.cnn_batch_norm and self.head != "cnn":
@@ -68,8 +83,11 @@ class ClassifierOptions(FineTuneOptions):
         return self.num_class == 1 or self.task_name == "stsb"
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        return REGRESSION_METRICS if self.is_regression else METRICS
+
+    @property
     def measure(self) -> str:
-        """The measure that is printed as the result."""
         known = DATA_SETS.get(self.task_name)
         own = "spearman_correlation" if self.is_regression else known.measure if known else "accuracy"
         return self.assessment_method or own

@@ -1,7 +1,5 @@
 """Results of a classification run: result lines, eval_results, evaluation.csv, predictions."""
 
-import csv
-import io
 import json
 import re
 from collections.abc import Sequence
@@ -15,7 +13,7 @@ from src.files import write_text
 from src.log import logger
 from src.tasks.classifier.data_sets import DATA_SETS
 from src.tasks.classifier.measures import classification_metrics, regression_metrics
-from src.tasks.results import write_results
+from src.tasks.results import write_csv, write_results
 from src.tasks.task import Prepared
 
 _NUMBER = re.compile("[0-9]{1,18}")
@@ -30,10 +28,25 @@ def score(prepared: Prepared, outputs: Sequence[Any]) -> dict[str, float]:
         prepared: label_ids of its eval rows are class ids, or the scores of a regression.
         outputs: one list, the logits float32 [C] of each row.
     """
-    (logits,), labels = outputs, prepared.records["eval"].rows["label_ids"]
+    logits, labels = _join_windows(prepared, "eval", outputs)
     if prepared.config.is_regression:
-        return regression_metrics(np.stack(logits)[:, 0], labels)
-    return classification_metrics(np.stack(logits), labels)
+        return regression_metrics(logits[:, 0], labels)
+    return classification_metrics(logits, labels)
+
+
+def _join_windows(prepared: Prepared, split: str, outputs: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [examples, C] and labels of each example; of one with several windows as `long_documents` says."""
+    config, (logits,), columns = prepared.config, outputs, prepared.records[split].rows
+    values, labels = np.stack(logits), np.asarray(columns["label_ids"])
+    if "document" not in columns:
+        return values, labels
+    starts = np.flatnonzero(np.diff(columns["document"], prepend=-1))  # the rows of a document are neighbours
+    values = values.astype(np.float64) if config.is_regression else softmax(values.astype(np.float64), axis=1)
+    if config.long_documents == "max":
+        joined = np.maximum.reduceat(values, starts)
+    else:
+        joined = np.add.reduceat(values, starts) / np.diff(starts, append=len(values))[:, None]
+    return (joined if config.is_regression else np.log(np.maximum(joined, np.finfo(np.float64).tiny))), labels[starts]
 
 
 def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: int | None) -> dict[str, Any]:
@@ -43,15 +56,7 @@ def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: i
         The content of eval_results.json.
     """
     config, metrics = prepared.config, score(prepared, outputs)
-    (logits,), labels = outputs, prepared.records["eval"].rows["label_ids"]
-    if config.is_regression:
-        rows = [[f"{true:.9g}", f"{found:.9g}"] for true, (found,) in zip(labels, logits)]
-    else:
-        rows = [
-            [config.labels[label], config.labels[int(row.argmax())], *(f"{value:.9g}" for value in row)]
-            for label, row in zip(labels, softmax(np.asarray(logits, np.float64), axis=1))
-        ]
-    _write_csv(f"{config.output_dir}/evaluation.csv", ["label", "predicted_label", *config.labels], rows)
+    write_csv(f"{config.output_dir}/evaluation.csv", *tabulate(prepared, outputs))
     if config.measure == "f1":
         print(f"Precision {metrics['precision']:.6f}\nRecall {metrics['recall']:.6f}\nF1 {metrics['f1']:.6f}")
     elif config.measure != "accuracy":
@@ -68,13 +73,26 @@ def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: i
     return results
 
 
+def tabulate(prepared: Prepared, outputs: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
+    """Label, predicted label and probabilities of each row of an evaluation, or true and predicted scores: header and rows."""
+    config, (logits, labels) = prepared.config, _join_windows(prepared, "eval", outputs)
+    if config.is_regression:
+        rows = [[f"{true:.9g}", f"{found:.9g}"] for true, (found,) in zip(labels, logits)]
+    else:
+        rows = [
+            [config.labels[label], config.labels[int(row.argmax())], *(f"{value:.9g}" for value in row)]
+            for label, row in zip(labels, softmax(np.asarray(logits, np.float64), axis=1))
+        ]
+    return ["label", "predicted_label", *config.labels], rows
+
+
 def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
     """Write test_results.tsv (probabilities, or scores) and predictions.csv (texts, labels, margins), rows in input order.
 
     Of a task of GLUE or CLUE also the file that the benchmark's site takes.
     """
     config, examples = prepared.config, prepared.sources["predict"]
-    values = np.asarray(outputs[0], np.float64)
+    values = _join_windows(prepared, "predict", outputs)[0].astype(np.float64)
     values = values if config.is_regression else softmax(values, axis=1)
     table = "".join("\t".join(f"{value:.9g}" for value in row) + "\n" for row in values)
     write_text(f"{config.output_dir}/test_results.tsv", table)
@@ -85,7 +103,7 @@ def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
     decided = [("", f"{row[0]:.6g}", "") if config.is_regression else _decide(config.labels, row) for row in values]
     rows = [[each.text_a, each.text_b or "", each.label or "", *decision] for each, decision in zip(examples, decided)]
     header = ["text_a", "text_b", "label", "probability", "predicted_label", "margin"]
-    _write_csv(f"{config.output_dir}/predictions.csv", header, rows)
+    write_csv(f"{config.output_dir}/predictions.csv", header, rows)
     logger.info(f"wrote {config.output_dir}/test_results.tsv and predictions.csv, {len(examples)} rows")
 
 
@@ -117,9 +135,3 @@ def _decide(labels, probabilities):
     """Largest probability, its label, and the margin to the second largest."""
     second, first = np.sort(probabilities)[-2:]
     return f"{first:.6f}", labels[int(probabilities.argmax())], f"{first - second:.6f}"
-
-
-def _write_csv(path, header, rows):
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    write_text(path, text.getvalue())

@@ -62,7 +62,10 @@ class Examples(Sequence[Example]):
 
     def leave_out(self, label: str) -> "Examples":
         """The examples with another label."""
-        kept = array("q", (number for number, each in enumerate(self.labels) if each != label))
+        return self.choose(array("q", (number for number, each in enumerate(self.labels) if each != label)))
+
+    def choose(self, kept: Sequence[int]) -> "Examples":
+        """The examples of these numbers."""
         text_a, labels = [TextColumn(column[number] for number in kept) for column in (self.text_a, self.labels)]
         text_b, ids = [column and TextColumn(column[number] for number in kept) for column in (self.text_b, self.ids)]
         return Examples(text_a, text_b, labels, array("q", (self.lines[number] for number in kept)), ids)
@@ -191,6 +194,33 @@ def _find_columns(path, data_set, first_row, with_labels, find_header):
     return Columns(**indices), header
 
 
+def read_groups(path: Path | str, data_set: DataSet, column: str, examples: Examples, encoding: str | None = None) -> list[str]:
+    """The text of each example in a column of its table.
+
+    Args:
+        path: the file that `read_examples` read.
+        column: its name in the header or among JSON's keys, or its index from 0.
+        encoding: see `read_text`.
+
+    Raises:
+        ValueError: no such column, or nothing in it; with file and line.
+    """
+    rows = iterate_rows(path, data_set.separators, encoding)
+    first_line, first = next(rows)
+    header = [text.strip() if text else "" for text in first]
+    if column in header:
+        index = header.index(column)
+    elif column.isdecimal() and int(column) < len(header):
+        index = int(column)
+    else:
+        raise ValueError(f"{path}:{first_line or 1}: no column {column!r} for fold_groups; found {shorten(header)}")
+    by_line = {line: fields[index] for line, fields in chain([(first_line, first)], rows) if index < len(fields)}
+    for line in examples.lines:
+        if not by_line.get(line):
+            raise ValueError(f"{path}:{line}: nothing in column {column!r}, which fold_groups names")
+    return [by_line[line] or "" for line in examples.lines]
+
+
 def _choose_language(path, rows, index, language):
     """Yield the rows whose field at `index` is this language."""
     others, num_chosen = set(), 0
@@ -225,11 +255,7 @@ def encode_examples(
     Raises:
         ValueError: a label that is not in `labels`, or for regression no finite number.
     """
-    if labels is None:
-        scores = (_parse_score(path, label, line) for label, line in zip(examples.labels, examples.lines))
-        label_ids = array("d", scores)
-    else:
-        label_ids = array("q", _find_ids(path, examples, labels))
+    label_ids = _find_label_ids(path, examples, labels)
     for begin in range(0, len(examples), _CHUNK):
         some = slice(begin, begin + _CHUNK)
         first = tokenizer.encode(examples.text_a[some])
@@ -239,6 +265,35 @@ def encode_examples(
         for a, b, label_id in zip(first, second, label_ids[some]):
             input_ids, token_type_ids = tokenizer.join(a, b, seq_length)
             yield {"input_ids": input_ids, "token_type_ids": token_type_ids, "label_ids": label_id}
+
+
+def encode_documents(
+    path: Path | str, examples: Examples, tokenizer: Tokenizer, labels: Sequence[str] | None, seq_length: int
+) -> Iterator[dict[str, Any]]:
+    """As `encode_examples`, with several rows for a longer text: windows that overlap by a quarter and together hold all its tokens.
+
+    Each row also has document, the number of its example; the rows of an example are neighbours.
+
+    Raises:
+        ValueError: as `encode_examples`; also pairs of texts.
+    """
+    if examples.text_b is not None:
+        raise ValueError(f"{path}: holds pairs of texts, and long_documents divides single texts only; --long_documents cut")
+    label_ids = _find_label_ids(path, examples, labels)
+    room = seq_length - 2  # beside [CLS] and [SEP]
+    stride = room - room // 4
+    for begin in range(0, len(examples), _CHUNK):
+        for number, tokens in enumerate(tokenizer.encode(examples.text_a[begin : begin + _CHUNK]), begin):
+            for first in range(0, max(len(tokens) - room, 0) + stride, stride):
+                input_ids, token_type_ids = tokenizer.join(tokens[first : first + room], None, seq_length)
+                yield {"input_ids": input_ids, "token_type_ids": token_type_ids, "label_ids": label_ids[number], "document": number}
+
+
+def _find_label_ids(path: Path | str, examples: Examples, labels: Sequence[str] | None) -> "array[int] | array[float]":
+    """The id of each label, or for regression, whose `labels` are None, its number."""
+    if labels is None:
+        return array("d", (parse_score(path, label, line) for label, line in zip(examples.labels, examples.lines)))
+    return array("q", _find_ids(path, examples, labels))
 
 
 def _find_ids(path: Path | str, examples: Examples, labels: Collection[str]) -> Iterator[int]:
@@ -254,7 +309,8 @@ def _find_ids(path: Path | str, examples: Examples, labels: Collection[str]) -> 
         logger.info(f"{path}: labels are matched without regard to case: {shorten(f'{name} is {known[name]}' for name in sorted(known))}")
 
 
-def _parse_score(path, label, line):
+def parse_score(path: Path | str, label: str, line: int) -> float:
+    """The label of a regression; nan without one. A ValueError with file and line if it is no finite number."""
     if not label:
         return math.nan
     try:

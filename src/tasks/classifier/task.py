@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,22 @@ from src.log import logger, shorten
 from src.models.losses import ClassificationLoss, RegressionLoss
 from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file, read_record_file
 from src.records.record_set import join_in_chunks
-from src.tasks import fine_tuning
+from src.tasks import fine_tuning, folds
 from src.tasks.classifier.data_sets import make_data_set, usual_files
 from src.tasks.classifier.network import Classifier
 from src.tasks.classifier.options import ClassifierOptions
-from src.tasks.classifier.results import report_evaluation, report_predictions, score
-from src.tasks.classifier.rows import Example, Examples, collect_labels, encode_examples, read_examples, read_header
+from src.tasks.classifier.results import report_evaluation, report_predictions, score, tabulate
+from src.tasks.classifier.rows import (
+    Example,
+    Examples,
+    collect_labels,
+    encode_documents,
+    encode_examples,
+    parse_score,
+    read_examples,
+    read_groups,
+    read_header,
+)
 from src.tasks.fine_tuning import cached_rows, check_inputs
 from src.tasks.label_file import read_labels
 from src.tasks.splits import find_file, wanted_splits
@@ -28,7 +38,7 @@ from src.tasks.task import Prepared
 from src.text.tokenization import Tokenizer
 
 __all__ = ["INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
-__all__ += ["report_evaluation", "report_predictions", "score"]
+__all__ += ["report_evaluation", "report_predictions", "score", "tabulate"]
 
 NAME = "classifier"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")
@@ -54,10 +64,14 @@ def prepare(options: ClassifierOptions) -> Prepared:
     config = dataclasses.replace(config, num_class=1, labels=()) if config.is_regression else _settle_labels(config, tables)
     if config.cnn_batch_norm and config.device.world_size > 1:
         logger.warning("cnn_batch_norm=true: each rank normalises by its own rows; the averages that rank 0 has seen are saved")
+    rows = {split: _choose_rows(config, split, table) for split, table in tables.items()} if config.fold else {}
+    for split, numbers in rows.items():
+        tables[split].keep(numbers)
     records = {split: _make_records(config, split, table) for split, table in tables.items()}
     if "train" in records and not config.is_regression:
         config = _settle_class_weights(config, np.bincount(records["train"].rows["label_ids"], minlength=config.num_class))
-    return Prepared(config, records, {"predict": tables["predict"].examples} if "predict" in tables else {})
+    sources = {"predict": tables["predict"].examples} if "predict" in tables else {}
+    return Prepared(config, records, sources, rows.get("eval", ()))
 
 
 class _Table:
@@ -81,10 +95,31 @@ class _Table:
                 return read_header(path, make_data_set(self._config.task_name, self._config.columns), self._config.encoding)
         return None
 
+    def keep(self, numbers: Sequence[int]) -> None:
+        """Keep only these examples of a table of texts."""
+        assert self.examples is not None
+        self.examples = self.examples.choose(numbers)
+
+
+def _choose_rows(config, split, table):
+    """The numbers of the examples that one fold trains on or holds out."""
+    if split == "predict":
+        return range(len(table.examples))
+    data_set = make_data_set(config.task_name, config.columns, config.language)
+    groups = read_groups(table.path, data_set, config.fold_groups, table.examples, config.encoding) if config.fold_groups else None
+    if config.is_regression:
+        labelled = zip(table.examples.labels, table.examples.lines)
+        strata = folds.bin_scores([parse_score(table.path, label, line) for label, line in labelled], config.folds)
+    else:
+        strata = list(table.examples.labels)
+    return folds.choose_rows(config, split, table.path, strata, groups)
+
 
 def _make_records(config, split, table):
     """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
     task = (config.task_name, config.columns, config.language, config.is_regression, config.labels)
+    if config.long_documents != "cut":
+        task += ("windows",)
     return cached_rows(config, split, [table.path], lambda: _make_chunks(config, split, table), config.seq_length, task, split == "predict")
 
 
@@ -131,8 +166,9 @@ def _settle_labels(config, tables):
         logger.warning(
             "-1 is a class as 0, 1 and 2 are; where it means that annotators did not agree (SNLI of Hugging Face), remove its rows"
         )
-    if config.measure == "auc" and len(labels) > 2:
-        raise ValueError(f"assessment_method=auc: is for two classes, here are {len(labels)}")
+    for name, metric in (("assessment_method", config.measure), ("best_metric", config.best_metric)):
+        if metric == "auc" and len(labels) > 2:
+            raise ValueError(f"{name}=auc: is for two classes, here are {len(labels)}")
     return dataclasses.replace(config, labels=labels, num_class=len(labels))
 
 
@@ -176,6 +212,10 @@ def _parse_weight(text):
 def _make_chunks(config, split, table):
     path, examples = table.path, table.examples
     if examples is None:
+        if config.long_documents != "cut":
+            raise ValueError(
+                f"{path}: long_documents={config.long_documents}: records are cut already; give the texts that they were made from"
+            )
         for chunk in read_record_file(path, LAYOUT, config.schema_file_path):
             _check_chunk(config, path, chunk)
             yield chunk
@@ -185,15 +225,21 @@ def _make_chunks(config, split, table):
     if examples.text_b is not None and config.model.type_vocab_size < 2:
         raise ValueError(f"{path}: holds pairs of texts, which need two segments, but model.type_vocab_size=1")
     tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
-    rows = encode_examples(path, examples, tokenizer, None if config.is_regression else config.labels, config.seq_length)
-    yield from join_in_chunks(_show_first(split, examples, rows, tokenizer))
+    encode = encode_examples if config.long_documents == "cut" else encode_documents
+    rows = encode(path, examples, tokenizer, None if config.is_regression else config.labels, config.seq_length)
+    num_rows = 0
+    for chunk in join_in_chunks(_show_first(split, examples, rows, tokenizer)):
+        num_rows += len(chunk.lengths)
+        yield chunk
+    if config.long_documents != "cut":
+        logger.info(f"{path}: {len(examples)} texts in {num_rows} rows, nothing cut (long_documents={config.long_documents})")
 
 
 def _show_first(split: str, examples: Examples, rows: Iterator[dict[str, Any]], tokenizer: Tokenizer) -> Iterator[dict[str, Any]]:
     """Pass the rows on, and show the first few."""
     for number, row in enumerate(rows):
         if number < _EXAMPLES_SHOWN:
-            _show_example(split, examples[number], row, tokenizer)
+            _show_example(split, examples[row.get("document", number)], row, tokenizer)
         yield row
 
 

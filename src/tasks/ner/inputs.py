@@ -1,5 +1,6 @@
 """Files, sentences and rows of a run on named entities."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -65,6 +66,13 @@ def _name_as_the_labels(path, sentences, types):
     return sentences.rename_types(known)
 
 
+def find_strata(sentences: Sentences) -> list[str]:
+    """A class for each sentence by which folds are stratified: of the types of its entities the one that is in the fewest sentences."""
+    types = [sorted({entity.type for entity in sentence.entities}) for sentence in sentences]
+    counts = Counter(kind for kinds in types for kind in kinds)
+    return [min(kinds, key=lambda kind: counts[kind]) if kinds else "no entity" for kinds in types]
+
+
 def make_chunks(config: NerOptions, split: str, path: Path, sentences: Sentences | None) -> Iterator[Chunk]:
     """The rows of a split, from its sentences or, if they are None, from the records of the file."""
     assert config.vocab_file_path is not None  # check_inputs has made sure
@@ -79,9 +87,10 @@ def make_chunks(config: NerOptions, split: str, path: Path, sentences: Sentences
         return
     if split == "predict":
         sentences = sentences.without_entities()
-    report = EncodingReport()
-    windows = split != "train"
-    yield from join_in_chunks(encode_rows(sentences, tokenizer, tag_set, config.seq_length, windows, report, path, config.tagged_pieces))
+    report, training = EncodingReport(), split == "train"
+    windows = not training or config.long_documents == "windows"
+    pieces = config.tagged_pieces
+    yield from join_in_chunks(encode_rows(sentences, tokenizer, tag_set, config.seq_length, windows, report, path, pieces, training))
     for line in report.describe(path, sentences):
         logger.info(line)
 

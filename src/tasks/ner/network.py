@@ -128,6 +128,19 @@ class CrfLoss(_RowLoss):
         return losses * real, real
 
 
+class Emissions(nn.Cell):
+    """A Tagger's logits without the CRF's scores, which belong to no row: float32 [B, S, C]."""
+
+    def __init__(self, network: Tagger) -> None:
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.use_crf = network.best_path is not None
+
+    def construct(self, input_ids: Tensor, input_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+        logits = self.network(input_ids, input_mask, token_type_ids)  # type: Any
+        return logits[0] if self.use_crf else logits
+
+
 class TaggerScores(nn.Cell):
     """Tags and losses of each row, so that no logits leave the device.
 

@@ -10,6 +10,8 @@ from src.config.fields import setting
 from src.config.finetune import FineTuneOptions
 
 ASSESSMENT_METHODS = ("entity", "f1", "bf1", "mf1", "clue_benchmark", "accuracy")
+METRICS = ("f1", "precision", "recall", "macro_f1", "accuracy", "eval_loss")
+_PRINTED = {"mf1": "macro_f1", "clue_benchmark": "macro_f1", "accuracy": "accuracy"}  # assessment method -> its measure, if it is not f1
 SCHEMES = ("BIO", "BIOS", "IOE", "BIOE", "BIOES", "BMES")
 
 
@@ -44,6 +46,12 @@ class NerOptions(FineTuneOptions):
         "file of entity types (tags in the model zoo's order) or tags, one per line, or JSON {tag: id}; default: the training file's",
     )
     tag_scheme: str | None = setting(None, "scheme of the tags if no label file lists them; default: the data's own, else BIO", SCHEMES)
+    long_documents: str = setting(
+        "cut",
+        "sentences longer than seq_length in training; cut: their end is left out; windows: they become several rows, which overlap by a "
+        "quarter, as in evaluation",
+        ("cut", "windows"),
+    )
     class_filter: tuple[str, ...] = setting((), "elements of an MSRA XML file that count as entities, such as NAMEX; default: all")
     predict_text_file_path: str | None = setting(None, "raw text to predict, one sentence per line")
     epoch_num: float = setting(5.0, "passes over the training set", above=0)
@@ -54,6 +62,14 @@ class NerOptions(FineTuneOptions):
     def trained_elsewhere(cls, tree: EasyDict) -> dict[str, Any]:
         """tagged_pieces first, as in Hugging Face's run_ner.py; none with a CRF, which that program does not have."""
         return {} if coerce(tree.get("use_crf", False), bool, "use_crf", {}) else {"tagged_pieces": "first"}
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return METRICS
+
+    @property
+    def measure(self) -> str:
+        return _PRINTED.get(self.assessment_method, "f1")
 
     def check_run(self) -> None:
         super().check_run()

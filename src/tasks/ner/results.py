@@ -62,19 +62,34 @@ def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: i
     return results
 
 
+def tabulate(prepared: Prepared, outputs: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
+    """Text, true and predicted entities of each sentence of an evaluation: header and rows. Entities are JSON as in predictions.jsonl."""
+    config, records, sentences = prepared.config, prepared.records["eval"], prepared.sources["eval"]
+    predicted = _find_entities(config, _merge(records, _keep_tagged(records, outputs[0])))
+    rows = []
+    for sentence, found in zip(sentences, predicted, strict=True):
+        columns = [_describe_entities(sentence.text, entities) for entities in (sentence.entities, found)]
+        rows.append([sentence.text, *(json.dumps(entities, ensure_ascii=False) for entities in columns)])
+    return ["text", "entities", "predicted_entities"], rows
+
+
 def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
     """Write predictions.jsonl: text and entities of every sentence, in input order; and cluener_predict.json for clue_benchmark."""
     config, records, sentences = prepared.config, prepared.records["predict"], prepared.sources["predict"]
     predicted = _find_entities(config, _merge(records, _keep_tagged(records, outputs[0])))
     lines = []
     for sentence, entities in zip(sentences, predicted, strict=True):
-        found = [{"type": kind, "start": start, "end": end, "text": sentence.text[start:end]} for kind, start, end in entities]
+        found = _describe_entities(sentence.text, entities)
         lines.append(json.dumps({"text": sentence.text, "entities": found}, ensure_ascii=False) + "\n")
     write_text(f"{config.output_dir}/predictions.jsonl", "".join(lines))
     if config.assessment_method == "clue_benchmark":
         _write_clue(f"{config.output_dir}/cluener_predict.json", sentences, predicted)
     count = sum(map(len, predicted))
     logger.info(f"wrote {config.output_dir}/predictions.jsonl, {len(sentences)} sentences, {count} entities")
+
+
+def _describe_entities(text, entities):
+    return [{"type": kind, "start": start, "end": end, "text": text[start:end]} for kind, start, end in entities]
 
 
 def _keep_tagged(records, tags):

@@ -33,6 +33,7 @@ class EncodingReport:
         num_cut_sentences: sentences longer than a row.
         num_cut_entities: entities with at least one token after the cut.
         num_empty: sentences without a token, which are left out.
+        num_long: sentences to train on that have several rows. num_windows: those rows.
         unaligned: (index of the sentence, Entity, reason). The entity is not labelled if it begins or ends inside a token (INSIDE),
             shares tokens with a longer or earlier one (OVERLAP), is white space (NO_TOKENS), or if the labels cannot express it, as
             when it touches another entity of its type, which has no B tag (NO_TAGS; an error in training). It is labelled without its outer
@@ -42,6 +43,8 @@ class EncodingReport:
     num_cut_sentences: int = 0
     num_cut_entities: int = 0
     num_empty: int = 0
+    num_long: int = 0
+    num_windows: int = 0
     unaligned: list[tuple[int, Entity, str]] = field(default_factory=list)
 
     def describe(self, path: Path | str, sentences: Sequence[Sentence]) -> list[str]:
@@ -49,6 +52,10 @@ class EncodingReport:
         lines = []
         if self.num_cut_sentences:
             lines.append(f"{path}: {self.num_cut_sentences} of {len(sentences)} sentences cut, and {self.num_cut_entities} entities")
+        if self.num_long:
+            lines.append(
+                f"{path}: {self.num_long} of {len(sentences)} sentences are longer than a row: {self.num_windows} windows, nothing cut"
+            )
         if self.num_empty:
             lines.append(f"{path}: {self.num_empty} of {len(sentences)} sentences left out: they have no token")
         if self.unaligned:
@@ -70,10 +77,11 @@ def encode_sentences(
     windows: bool,
     path: Path | str = "<text>",
     tagged_pieces: str = "all",
+    training: bool | None = None,
 ) -> tuple[list[dict[str, Any]], EncodingReport]:
     """All rows that `encode_rows` yields, and the EncodingReport."""
     report = EncodingReport()
-    return list(encode_rows(sentences, tokenizer, tag_set, seq_length, windows, report, path, tagged_pieces)), report
+    return list(encode_rows(sentences, tokenizer, tag_set, seq_length, windows, report, path, tagged_pieces, training)), report
 
 
 def encode_rows(
@@ -85,6 +93,7 @@ def encode_rows(
     report: EncodingReport,
     path: Path | str = "<text>",
     tagged_pieces: str = "all",
+    training: bool | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield rows for the records, each [CLS] tokens [SEP].
 
@@ -94,15 +103,17 @@ def encode_rows(
     Args:
         seq_length: maximum length of a row in tokens, at least 3.
         windows: True: a long sentence becomes several rows, which overlap by a quarter and label the part of an entity at their edge
-            as a whole one, and a sentence without tokens becomes a row. False: a long sentence is cut, without labels for the rest of
-            a cut entity, and a sentence without tokens is left out.
+            as a whole one. False: a long sentence is cut, without labels for the rest of a cut entity.
         report: counts what is lost.
         path: named in errors.
         tagged_pieces: the word pieces with a label: all, or the first of each word, so that entities consist of whole words.
+        training: True: a sentence without tokens is left out, and labels that cannot express an entity are an error. False: such a
+            sentence becomes a row, and such an entity has no label. Default: where there are no windows.
 
     Raises:
-        ValueError: the tag set lacks the type of an entity, or without `windows` cannot express one; or there is no row at all.
+        ValueError: the tag set lacks the type of an entity, or in training cannot express one; or there is no row at all.
     """
+    training = not windows if training is None else training
     num_rows, room = 0, seq_length - 2
     encoded = _encode_words(sentences, tokenizer) if tagged_pieces == "first" else _encode(sentences, tokenizer)
     for number, (sentence, (ids, starts, ends, tagged)) in enumerate(zip(sentences, encoded)):
@@ -112,16 +123,18 @@ def encode_rows(
         try:
             labels = _label(tag_set, spans, tagged)
         except ValueError as error:
-            if not windows:
+            if training:
                 raise ValueError(f"{path}:{sentence.line}: {error}") from None
             spans, others = _choose_told(tag_set, spans, tagged)
             report.unaligned += [(number, Entity(kind, starts[first], ends[end - 1]), NO_TAGS) for kind, first, end in others]
             labels = _label(tag_set, spans, tagged)
-        if windows:
-            row_starts = _window_starts(len(ids), room)
-        else:
+        if not windows:
             _cut(labels, spans, room, report)
-            row_starts = [0] if ids else []
+        row_starts = [] if training and not ids else _window_starts(len(ids), room) if windows else [0]
+        report.num_empty += not row_starts
+        if training and len(row_starts) > 1:
+            report.num_long += 1
+            report.num_windows += len(row_starts)
         for first in row_starts:
             window = slice(first, first + room)
             own = labels[window] if len(row_starts) == 1 else _label_window(tag_set, spans, first, tagged[window])
@@ -216,7 +229,6 @@ def _cut(labels, spans, room, report):
         labels[span.start : span.end] = [-1] * (span.end - span.start)
     report.num_cut_sentences += len(labels) > room
     report.num_cut_entities += len(cut)
-    report.num_empty += not labels
 
 
 def _stride(window):

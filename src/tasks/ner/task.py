@@ -10,19 +10,20 @@ from mindspore import nn
 from src.formats import tokenizer_files
 from src.log import logger, shorten
 from src.records.files import is_record_file, read_description
-from src.tasks import fine_tuning
+from src.tasks import fine_tuning, folds
 from src.tasks.fine_tuning import cached_rows, check_inputs, describe
 from src.tasks.ner import inputs
 from src.tasks.ner.network import CrfLoss, Tagger, TaggerScores, TaggingLoss
 from src.tasks.ner.options import NerOptions
-from src.tasks.ner.results import report_evaluation, report_predictions, score
+from src.tasks.ner.results import report_evaluation, report_predictions, score, tabulate
+from src.tasks.ner.sentences import Sentences
 from src.tasks.ner.tags import list_labels, make_tag_set, read_label_file
 from src.tasks.splits import wanted_splits
 from src.tasks.task import Prepared
 from src.text.tokenization import Tokenizer, fingerprint, read_vocabulary
 
 __all__ = ["INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
-__all__ += ["report_evaluation", "report_predictions", "score"]
+__all__ += ["report_evaluation", "report_predictions", "score", "tabulate"]
 
 NAME = "ner"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")
@@ -53,18 +54,24 @@ def prepare(options: NerOptions) -> Prepared:
     fine_tuning.warn_of_case("types", tag_set.types)
     if config.legacy_metrics and config.labels[0] != "O":
         raise ValueError(f"legacy_metrics: the model zoo's measures take tag 0 for O, here it is {config.labels[0]}")
-    records, sources = {}, {}
+    records, sources, rows = {}, {}, {}
     for split, path in paths.items():
         check_description(config, path)
-        sources[split] = inputs.sentences_of(config, split, path, read.pop(split))
+        sentences = inputs.sentences_of(config, split, path, read.pop(split))
+        if config.fold and sentences is not None:
+            rows[split] = folds.choose_rows(config, split, path, inputs.find_strata(sentences))
+            sentences = Sentences(sentences[number] for number in rows[split])
+        sources[split] = sentences
         records[split] = _make_records(config, split, path, sources[split])
     sources.pop("train", None)
-    return Prepared(config, records, sources)
+    return Prepared(config, records, sources, rows.get("eval", ()))
 
 
 def _make_records(config, split, path, sentences):
     """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
     about = (NAME, config.labels, config.class_filter, config.tagged_pieces, split, split == "predict" and config.predict_text_file_path)
+    if split == "train" and config.long_documents != "cut":
+        about += (config.long_documents,)
     return cached_rows(config, split, [path], lambda: inputs.make_chunks(config, split, path, sentences), config.seq_length, about)
 
 

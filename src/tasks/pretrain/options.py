@@ -18,6 +18,7 @@ from src.ranks import find_rank_info
 NETWORKS = ("base", "nezha", "large", "tiny")
 _NETWORK_FILES = {"base": "bert_base", "nezha": "nezha_zoo", "large": "bert_large", "tiny": "bert_tiny"}
 _DEFAULT_FOLDER = "./ckpt_0"
+METRICS = ("masked_lm_loss", "masked_lm_accuracy", "next_sentence_loss", "next_sentence_accuracy", "perplexity")
 _FOLDER = Path(__file__).resolve().parents[3] / "configs/networks"
 
 # The model zoo's values for pretraining (its config.py): the defaults for each optimiser.
@@ -89,6 +90,7 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
     """Pretraining: masked language model and next sentence."""
 
     TRAINED = "load_pretrain_checkpoint_path"
+    EVALUATIONS = "--train_with_eval true"
     refuses_used_folder = True
     skip_steps = 0  # no setting here, but in pretraining an alias of log_steps
 
@@ -108,7 +110,9 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
     )
     masked_lm_prob: float = setting(0.15, "share of the tokens that dynamic masking masks", above=0, maximum=1)
     train_with_eval: bool = setting(False, "evaluate on eval_data_dir during training")
-    eval_steps: int | None = setting(None, "updates between evaluations; default: as many as eval_samples rows make", minimum=1)
+    eval_steps: int | None = setting(
+        None, "updates between evaluations; default: as many as eval_samples rows make, unless eval_epochs is given", minimum=1
+    )
     eval_samples: int = setting(300000, "rows trained on between evaluations", minimum=1)
     optimizer: OptimizerConfig = setting(
         OptimizerConfig(**_CLIP, **OPTIMIZER_DEFAULTS["Lamb"]), "optimiser, schedule, clipping; the model zoo's values"
@@ -123,6 +127,7 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
             object.__setattr__(self, "optimizer", dataclasses.replace(self.optimizer, clip="global_norm"))
 
     def check_run(self) -> None:
+        super().check_run()
         if not self.data_dir:
             raise ValueError("no data: give --data_dir, a folder or file of records (python -m src.build_records makes them)")
         if self.train_with_eval and not self.eval_data_dir:
@@ -158,10 +163,19 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
         return self.output_dir
 
     @property
+    def asks_for_evaluations(self) -> bool:
+        return self.train_with_eval
+
+    @property
     def evaluate_every(self) -> int | None:
-        """Updates between evaluations; None for none."""
+        if self.eval_epochs or not self.train_with_eval:
+            return None
         rows = self.train_batch_size * self.device.world_size * self.accumulation_steps
-        return (self.eval_steps or max(1, self.eval_samples // rows)) if self.train_with_eval else None
+        return self.eval_steps or max(1, self.eval_samples // rows)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return METRICS
 
 
 def _refuse_contradictions(tree):
@@ -184,7 +198,7 @@ class PretrainEvalOptions(_PretrainingOptions):
     WEIGHTS = "eval_ckpt"
     BATCH_SIZES = ("eval_batch_size",)
 
-    eval_ckpt: str = setting(_DEFAULT_FOLDER, f"weights: {WEIGHT_FORMS}; in a folder the newest .ckpt")
+    eval_ckpt: str = setting(_DEFAULT_FOLDER, f"weights: {WEIGHT_FORMS}; in a folder of checkpoints see use_best")
     output_dir: str = setting("./pretrain_eval", "folder of eval_results.json and log.jsonl")
 
     def check_run(self) -> None:

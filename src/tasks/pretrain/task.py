@@ -79,8 +79,9 @@ def _check_training(config):
         raise ValueError("masking=dynamic: give --vocab_file_path, which names [MASK] and the special tokens")
     if config.masking == "static" and config.masked_lm_prob != type(config).masked_lm_prob:
         logger.warning(f"masked_lm_prob={config.masked_lm_prob} is ignored: it applies only to masking=dynamic")
-    if config.eval_steps and not config.train_with_eval:
-        logger.warning(f"eval_steps={config.eval_steps} is ignored: train_with_eval is false")
+    for name in ("eval_steps", "eval_epochs"):
+        if (value := getattr(config, name)) and not config.train_with_eval:
+            logger.warning(f"{name}={value:g} is ignored: train_with_eval is false")
 
 
 def _find_records(config, split):

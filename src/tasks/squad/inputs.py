@@ -8,6 +8,7 @@ import numpy as np
 from src.log import logger
 from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file, read_record_file
 from src.records.record_set import Chunk
+from src.tasks import folds
 from src.tasks.splits import find_file
 from src.tasks.squad.file import Question
 from src.tasks.squad.options import SquadOptions
@@ -48,6 +49,12 @@ def find_questions(config: SquadOptions, split: str) -> Path:
     if not Path(json_path).is_file():
         raise FileNotFoundError(f"{json_path}: no such file; --eval_json_path takes the development data in SQuAD's form")
     return Path(json_path)
+
+
+def choose_rows(config: SquadOptions, split: str, path: Path, questions: list[Question]) -> list[int]:
+    """The numbers of the questions of a split, see `folds.choose_rows`; the questions on one text are in one fold."""
+    strata = ["with answers" if question.answers else "without answers" for question in questions]
+    return folds.choose_rows(config, split, path, strata, [question.context or "" for question in questions])
 
 
 def make_chunks(config: SquadOptions, split: str, path: Path, source: Path | None, questions: list[Question] | None) -> Iterator[Chunk]:

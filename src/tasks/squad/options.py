@@ -11,6 +11,7 @@ from src.config.training import OptimizerConfig
 from src.tasks.squad.file import MAX_CONTEXT_CHARS
 
 LANGUAGES = ("en", "zh")
+METRICS = ("f1", "exact_match", "eval_loss")
 _SPECIAL_TOKENS = 3  # [CLS] question [SEP] window [SEP]
 
 # The model zoo's values for this task (its squad yaml)
@@ -60,6 +61,10 @@ class SquadOptions(FineTuneOptions):
             )
         if self.model.type_vocab_size < 2:
             raise ValueError(f"model.type_vocab_size={self.model.type_vocab_size}: question and text need two segments")
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return METRICS
 
     @classmethod
     def complete(cls, tree: EasyDict) -> None:

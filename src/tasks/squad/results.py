@@ -44,6 +44,17 @@ def report_evaluation(prepared: Prepared, outputs: Outputs, global_step: int | N
     return results
 
 
+def tabulate(prepared: Prepared, outputs: Outputs) -> tuple[list[str], list[list[Any]]]:
+    """Id, text, true answers (JSON), prediction and its probability for each question of an evaluation: header and rows."""
+    answers, rows = _answer(prepared, "eval", outputs), []
+    for question in prepared.sources["eval"]:
+        gold = json.dumps([answer.text for answer in question.answers or ()], ensure_ascii=False)
+        prediction = answers.predictions.get(question.id, "")
+        likely = {entry["text"]: entry["probability"] for entry in answers.nbest.get(question.id, ())}
+        rows.append([question.id, question.text, gold, prediction, f"{likely.get(prediction, 0.0):.9g}"])
+    return ["id", "question", "answers", "prediction", "probability"], rows
+
+
 def report_predictions(prepared: Prepared, outputs: Outputs) -> None:
     """Write the predictions; the file names begin with test_ where the run also evaluates other questions."""
     config, answers = prepared.config, _answer(prepared, "predict", outputs)

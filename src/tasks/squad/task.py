@@ -14,11 +14,11 @@ from src.tasks.squad import inputs
 from src.tasks.squad.file import read_squad
 from src.tasks.squad.network import SpanFinder, SpanLoss
 from src.tasks.squad.options import SquadOptions
-from src.tasks.squad.results import report_evaluation, report_predictions, score
+from src.tasks.squad.results import report_evaluation, report_predictions, score, tabulate
 from src.tasks.task import Prepared
 
 __all__ = ["INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
-__all__ += ["report_evaluation", "report_predictions", "score"]
+__all__ += ["report_evaluation", "report_predictions", "score", "tabulate"]
 
 NAME = "squad"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")
@@ -39,7 +39,7 @@ def prepare(options: SquadOptions) -> Prepared:
     """
     config = options
     paths = {split: inputs.find(options, split) for split in wanted_splits(options)}
-    if "eval" in paths and paths.get("predict") == paths["eval"]:
+    if config.do_eval and paths.get("predict") == paths["eval"]:
         logger.info(f"{paths['eval']}: evaluation and prediction run once, and leave one predictions.json")
         config = dataclasses.replace(config, do_predict=False)
         del paths["predict"]
@@ -50,8 +50,14 @@ def prepare(options: SquadOptions) -> Prepared:
     config = check_inputs(NAME, config, paths.values())
     if config.null_score_diff_threshold and not config.version_2_with_negative:
         logger.warning(f"null_score_diff_threshold={config.null_score_diff_threshold} is ignored: every question has an answer")
+    rows = {}
+    for split, origin in origins.items() if config.fold else ():
+        questions = read_squad(origin)
+        rows[split] = inputs.choose_rows(config, split, origin, questions)
+        sources[split] = [questions[number] for number in rows[split]]
     records = {split: _make_records(config, split, path, origins[split], sources.get(split)) for split, path in paths.items()}
-    return Prepared(config, records, sources)
+    sources.pop("train", None)
+    return Prepared(config, records, sources, rows.get("eval", ()))
 
 
 def _read(config, path):
