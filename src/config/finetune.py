@@ -9,7 +9,7 @@ from easydict import EasyDict
 from src.config.coercion import coerce
 from src.config.fields import setting
 from src.config.model import describe_weights, refuse_several_labels
-from src.config.trainable import TrainingOptions
+from src.config.regularised import RegularisedOptions
 from src.formats import weights
 
 
@@ -19,7 +19,7 @@ def run_folder(folder: str, seed: int) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class FineTuneOptions(TrainingOptions):
+class FineTuneOptions(RegularisedOptions):
     """Settings that all fine-tuning scripts share, under the model zoo's names if it has them."""
 
     TRAINED: ClassVar[str] = "load_finetune_checkpoint_path"  # the setting that names weights of this task
@@ -102,6 +102,29 @@ class FineTuneOptions(TrainingOptions):
     def checkpoint_dir(self) -> str:
         """The folder where this run writes and looks for checkpoints."""
         return self.save_finetune_checkpoint_path or f"{self.output_dir}/ckpt"
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledOptions(FineTuneOptions):
+    """Settings of the tasks that give labels to texts or tokens."""
+
+    label_smoothing: float = setting(0.0, "share of each label that the training loss spreads over all classes", minimum=0, maximum=0.999)
+    focal_gamma: float = setting(
+        0.0, "focal loss: in training a row counts (1 - p)^focal_gamma times, where p is the probability of its label", minimum=0
+    )
+    multi_sample_dropout: int = setting(
+        1, "predictions of each row in training, by different dropout in the head; their mean loss counts", minimum=1
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        samples = self.multi_sample_dropout
+        if self.label_smoothing and self.focal_gamma:
+            raise ValueError("label_smoothing and focal_gamma: give one of them")
+        if samples > 1 and not self.model.hidden_dropout_prob:
+            raise ValueError(f"multi_sample_dropout={samples}: all predictions are alike where model.hidden_dropout_prob=0")
+        if samples > 1 and self.r_drop:
+            raise ValueError(f"multi_sample_dropout={samples} and r_drop={self.r_drop}: give one of them")
 
 
 def _own_checkpoints(tree, output_dir):

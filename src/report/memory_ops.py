@@ -16,10 +16,11 @@ def record(options: Any, form: Form, task: Task, seq_length: int) -> Tape:
         options: those of the task's run script.
 
     Raises:
-        ValueError: the planner does not know the head.
+        ValueError: the planner does not know the head, or how the training is regularised.
     """
     task.memory.check(options, form)
-    tape = Tape(form)
+    _check_settings(options)
+    tape = Tape(form, [part.replace("layers.", "layer.") for part in getattr(options, "frozen_parts", ())])
     model = options.model
     tape.part = "embeddings"
     if form.aclnn:
@@ -33,6 +34,14 @@ def record(options: Any, form: Form, task: Task, seq_length: int) -> Tape:
         x = _layer(tape, model, x, relations)
     task.memory.record_head(tape, options, x, words)
     return tape
+
+
+def _check_settings(options):
+    """Raise a ValueError for a setting that takes memory of which the planner does not know."""
+    settings = [("adversarial", None), ("r_drop", None), ("multi_sample_dropout", 1)]  # with the values that are planned
+    for name, planned in settings:
+        if (value := getattr(options, name, planned)) != planned:
+            raise ValueError(f"{name}={value} is not planned: it makes more than one prediction of each row in a step")
 
 
 def _embeddings(tape, model, seq_length):

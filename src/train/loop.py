@@ -16,14 +16,19 @@ from mindspore.train import Callback, Model
 
 from src import cli
 from src.config import loader
+from src.config.parts import find_part
+from src.config.regularised import RegularisedOptions
 from src.files import write_text
 from src.log import RunLog, format_fields, logger
-from src.models.losses import WithLoss
+from src.models.losses import RDrop, WithLoss
+from src.optim import parts
+from src.optim.base import Optimizer
 from src.optim.factory import make_optimizer
 from src.records import pipeline
 from src.records.plan import TrainingPlan, choose_buckets
 from src.tasks.task import Prepared
 from src.train import checkpoint, collectives, model_files
+from src.train.adversary import make_attack
 from src.train.callbacks import Evaluator, Saver, StopOnSignal
 from src.train.loss_scale import make_loss_scale
 from src.train.overflow_guard import OverflowGuard
@@ -32,6 +37,7 @@ from src.train.prediction import run_network
 from src.train.resume import Start, describe_training, find_start, set_aside
 from src.train.step import TrainStep
 from src.train.step_log import Progress, StepLog
+from src.train.weight_average import WeightAverage
 
 _SIGNAL_EXIT = {"SIGINT": 130, "SIGTERM": 143}
 
@@ -130,7 +136,8 @@ def _make_evaluator(training: _Training, step_log: StepLog, stop: StopOnSignal) 
     def evaluate() -> None:
         if stop.agreed is not None:
             return
-        outputs, fields = run_network(config, evaluation, prepared.records["eval"], "eval")
+        with training.step.averages_used():
+            outputs, fields = run_network(config, evaluation, prepared.records["eval"], "eval")
         training.step.set_train()
         scores = task.score(prepared, outputs)
         training.run_log.write({"event": "eval", "step": training.done.step, **scores, **fields})
@@ -195,9 +202,12 @@ def _make_step(task: ModuleType, config: Any, total_steps: int, start: Start) ->
         model_files.load_weights(network, config.load_pretrain_checkpoint_path, whole=False)
     elif not config.load_pretrain_checkpoint_path:
         logger.warning(f"no weights to start from ({config.WEIGHTS}): all start random")
+    settings = config if isinstance(config, RegularisedOptions) else RegularisedOptions(model=config.model)
+    optimizer = _make_optimizer(settings, network, total_steps, config)
+    loss, num_inputs = task.loss(config), len(task.INPUTS)
     step = TrainStep(
-        WithLoss(network, task.loss(config), len(task.INPUTS)),
-        make_optimizer(config.optimizer, network.trainable_params(), total_steps, config.device.aclnn),
+        RDrop(network, loss, num_inputs, settings.r_drop) if settings.r_drop else WithLoss(network, loss, num_inputs),
+        optimizer,
         make_loss_scale(config.precision, config.device.compute_type),
         config.optimizer.clip,
         config.optimizer.clip_norm,
@@ -206,8 +216,23 @@ def _make_step(task: ModuleType, config: Any, total_steps: int, start: Start) ->
         reduce_late=config.allreduce_post_accumulation,
         seed=seed,
         status=OverflowStatus() if config.device.saturates else None,
+        attack=make_attack(settings),
+        average=WeightAverage(optimizer, settings.ema) if settings.ema else None,
     )
     if start.path is not None and start.arrays is not None:
         checkpoint.restore(start.path, step, start.arrays)
     collectives.share_parameters(config.device, step)
     return network, step
+
+
+def _make_optimizer(settings: RegularisedOptions, network: nn.Cell, total_steps: int, config: Any) -> Optimizer:
+    """The optimiser of the parts that are trained, each at its learning rate; what differs between parts is logged."""
+    factors = settings.rate_factors
+    parts.freeze(network, settings.frozen_parts)
+    if settings.frozen_parts or set(factors.values()) != {1.0}:
+        logger.info(parts.describe_parts(network, config.optimizer.learning_rate, factors))
+
+    def rate_factor(name: str) -> float:
+        return factors.get(find_part(name), 1.0)
+
+    return make_optimizer(config.optimizer, network.trainable_params(), total_steps, config.device.aclnn, rate_factor)

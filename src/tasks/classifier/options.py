@@ -3,7 +3,7 @@
 import dataclasses
 
 from src.config.fields import setting
-from src.config.finetune import FineTuneOptions
+from src.config.finetune import LabelledOptions
 from src.tasks.classifier.data_sets import DATA_SETS
 
 ASSESSMENT_METHODS = ("accuracy", "f1", "mcc", "spearman_correlation", "auc")
@@ -12,7 +12,7 @@ _OWN_METHODS = {"cola": "mcc", "mrpc": "f1", "stsb": "spearman_correlation", "in
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassifierOptions(FineTuneOptions):
+class ClassifierOptions(LabelledOptions):
     """Classification of single texts and pairs, and regression of a score."""
 
     # settings that evaluation and prediction take from the training; written into the checkpoint folder
@@ -57,6 +57,8 @@ class ClassifierOptions(FineTuneOptions):
             raise ValueError(f"assessment_method={self.assessment_method}: a regression has spearman_correlation only")
         if self.is_regression and self.class_weights:
             raise ValueError("class_weights: a regression has no classes")
+        if self.is_regression and (self.label_smoothing or self.focal_gamma):
+            raise ValueError("label_smoothing and focal_gamma: a regression has no classes")
 
     @property
     def is_regression(self) -> bool:
