@@ -23,6 +23,7 @@ TABLE, WEIGHT = "bert.embeddings.word.weight", "head.dense.weight"
 RATE, DROPPED, STREAM, SEED = 0.2, 0.25, 1, 5
 STEPS, ROWS, LENGTH, CLASSES = 5, 4, 3, 3
 TOLERANCE = 1e-6  # of the norm of a parameter: float32 rounding in five steps
+LOSS_TOLERANCE = 5e-6  # relative; the logarithm in the framework's log_softmax is no better on a CPU
 START = {TABLE: np.random.default_rng(1).standard_normal((7, 4)), WEIGHT: np.random.default_rng(2).standard_normal((CLASSES, 4))}
 START = {name: value.astype(np.float32) for name, value in START.items()}
 
@@ -63,6 +64,7 @@ def train(step, batches):
     return [float(step(*map(Tensor, batch))[0].asnumpy()) for batch in batches]
 
 
+@functools.cache
 def mask_of(number, rows):
     """Factors of the values that dropout keeps in step `number`, 0 for the others."""
     key = Tensor(np.array([SEED, number], np.int32))
@@ -143,7 +145,7 @@ def test_five_adversarial_steps_equal_the_formula(attack, scale):
     step = make_step(WithLoss(Network(), ClassificationLoss(), 1), attack=attack, loss_scale=scale and LossScale(scale))
     batches = make_batches()
     expected, losses = descend(plain_loss, batches, attack_of(attack.epsilon, attack.steps, attack.step_size))
-    assert train(step, batches) == pytest.approx(losses, rel=TOLERANCE)
+    assert train(step, batches) == pytest.approx(losses, rel=LOSS_TOLERANCE)
     assert_same(step, expected)
 
 
@@ -187,7 +189,7 @@ def r_drop_loss(parameters, batch, number):
 def test_five_steps_of_r_drop_equal_the_formula():
     step, batches = make_step(RDrop(Network(), ClassificationLoss(), 1, ALPHA)), make_batches()
     expected, losses = descend(r_drop_loss, batches)
-    assert train(step, batches) == pytest.approx(losses, rel=TOLERANCE)
+    assert train(step, batches) == pytest.approx(losses, rel=LOSS_TOLERANCE)
     assert_same(step, expected)
 
 
@@ -204,7 +206,7 @@ def multi_sample_loss(parameters, batch, number):
 def test_five_steps_of_multi_sample_dropout_equal_the_formula():
     step, batches = make_step(WithLoss(Network(SAMPLES), MultiSampleLoss(ClassificationLoss(), SAMPLES), 1)), make_batches()
     expected, losses = descend(multi_sample_loss, batches)
-    assert train(step, batches) == pytest.approx(losses, rel=TOLERANCE)
+    assert train(step, batches) == pytest.approx(losses, rel=LOSS_TOLERANCE)
     assert_same(step, expected)
 
 
@@ -232,13 +234,13 @@ def focal_loss(parameters, batch, number):
 def test_five_steps_of_a_soft_loss_equal_the_formula(loss, formula):
     step, batches = make_step(WithLoss(Network(), loss, 1)), make_batches()
     expected, losses = descend(formula, batches)
-    assert train(step, batches) == pytest.approx(losses, rel=TOLERANCE)
+    assert train(step, batches) == pytest.approx(losses, rel=LOSS_TOLERANCE)
     assert_same(step, expected)
 
 
 def test_a_certain_prediction_has_a_finite_focal_gradient():
     loss = ClassificationLoss(gamma=0.5)
-    found = mindspore.grad(lambda logits: loss(logits, Tensor([0]), Tensor([1.0]))[0])(Tensor([[200.0, -200.0]]))
+    found = mindspore.grad(loss)(Tensor([[200.0, -200.0]]), Tensor(np.zeros(1, np.int32)), Tensor([1.0]))
     np.testing.assert_array_equal(found.asnumpy(), 0.0)
 
 
@@ -251,7 +253,7 @@ def averaged():
     step = make_step(WithLoss(Network(), ClassificationLoss(), 1), average=DECAY, loss_scale=LossScale(8.0))
     averages = {name: value.astype(np.float64) for name, value in START.items()}
     for number, (ids, labels, weights) in enumerate(make_batches()):
-        train(step, [(ids, labels, weights * np.float32(np.inf if number == 3 else 1))])
+        train(step, [(ids, labels, weights * np.float32(np.nan if number == 3 else 1))])
         if number != 3:
             now = {parameter.name: parameter.asnumpy().astype(np.float64) for parameter in step.optimizer.parameters}
             averages = {name: DECAY * value + (1 - DECAY) * now[name] for name, value in averages.items()}
