@@ -302,6 +302,33 @@ def test_question_answering_compiles(finetune):
     find_network(report, "SpanFinder")
 
 
+REGULARISED = {
+    "classifier": [
+        {"adversarial": "fgm", "ema": 0.9, "layerwise_decay": 0.9, "head_learning_rate": 0.01, "optimizer.name": "AdamWeightDecay"},
+        {"adversarial": "pgd", "adversarial_steps": 2, "multi_sample_dropout": 3, "label_smoothing": 0.1},
+        {"r_drop": 1, "focal_gamma": 2, "freeze": "embeddings,layers.0", "optimizer.name": "Lamb"},
+    ],
+    "ner": [{"use_crf": "true", "crf_learning_rate": 0.1, "r_drop": 1, "ema": 0.9}],
+    "squad": [{"r_drop": 1, "adversarial": "fgm", "freeze": "layers.0"}],
+}
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
+@pytest.mark.parametrize(
+    ("task", "flags"),
+    [(task, flags) for task, several in REGULARISED.items() for flags in several],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_regularisers_compile(finetune, task, flags):
+    file, settings = {
+        "classifier": ("classes.tsv", {"task_name": "custom", "columns": "text_a=text,label=label"}),
+        "ner": ("ner.txt", {}),
+        "squad": ("squad.json", {"doc_stride": 4, "max_query_length": 4}),
+    }[task]
+    find_network(finetune(task, ("train", "eval"), file, **settings, **flags), "TrainStep")
+
+
 @pytest.mark.slow
 @NEEDS_TOOL
 def test_evaluation_of_pretraining_compiles(pretrain, records, data, tmp_path):

@@ -169,16 +169,20 @@ def assert_same_training(one, two):
         np.testing.assert_allclose(theirs[key], ours[key], atol=CLOSE, err_msg=key)
 
 
-def test_two_ranks_train_and_evaluate_as_one_with_twice_the_batch(folder):
-    def job(name, batch):
-        return classify(folder, output_dir=folder / name, optimizer="Lamb", train_batch_size=batch, do_eval="true")
+REGULARISED = {"adversarial": "fgm", "ema": 0.9, "layerwise_decay": 0.5, "head_learning_rate": 0.002, "freeze": "pooler"}
 
-    two = start_ranks(folder, "pair", 2, [job("pair", 4)])
+
+@pytest.mark.parametrize("settings", [{}, pytest.param(REGULARISED, marks=pytest.mark.slow)], ids=["plain", "regularised"])
+def test_two_ranks_train_and_evaluate_as_one_with_twice_the_batch(settings, folder, tmp_path):
+    def job(name, batch):
+        return classify(folder, output_dir=tmp_path / name, optimizer="Lamb", train_batch_size=batch, do_eval="true", **settings)
+
+    two = start_ranks(tmp_path, "pair", 2, [job("pair", 4)])
     name, flags = job("alone", 8)
     SCRIPTS[name].main(flags)
     wait(two)
-    assert_same_training(folder / "alone", folder / "pair")
-    alone, pair = (json.loads((folder / name / "eval_results.json").read_text(encoding="utf-8")) for name in ("alone", "pair"))
+    assert_same_training(tmp_path / "alone", tmp_path / "pair")
+    alone, pair = (json.loads((tmp_path / name / "eval_results.json").read_text(encoding="utf-8")) for name in ("alone", "pair"))
     assert pair.keys() == alone.keys() and pair["num_examples"] == 23
     assert pair["eval_loss"] == pytest.approx(alone["eval_loss"], abs=CLOSE)
 

@@ -65,6 +65,14 @@ def test_a_training_goes_on_bit_for_bit(settings, job, tmp_path):
     assert [name for name in expected if not np.array_equal(expected[name], found[name])] == []
 
 
+@pytest.mark.slow
+def test_recomputed_layers_have_the_same_gradients(job, tmp_path):
+    for name in ("true", "false"):
+        run_classifier.main(job(output_dir=tmp_path / name, train_steps=4, use_recompute=name, **ALL))
+    expected, found = read_arrays(tmp_path / "false"), read_arrays(tmp_path / "true")
+    assert [name for name in expected if not np.array_equal(expected[name], found[name])] == []
+
+
 def test_a_part_that_the_network_lacks_is_named(job, capsys):
     with pytest.raises(SystemExit) as stopped:
         run_classifier.main(job(freeze="layers.1"))
