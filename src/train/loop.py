@@ -202,8 +202,8 @@ def _make_step(task: ModuleType, config: Any, total_steps: int, start: Start) ->
         model_files.load_weights(network, config.load_pretrain_checkpoint_path, whole=False)
     elif not config.load_pretrain_checkpoint_path:
         logger.warning(f"no weights to start from ({config.WEIGHTS}): all start random")
-    settings = config if isinstance(config, RegularisedOptions) else RegularisedOptions(model=config.model)
-    optimizer = _make_optimizer(settings, network, total_steps, config)
+    settings = config if isinstance(config, RegularisedOptions) else _without_regularisers(config)
+    optimizer = _make_optimizer(settings, network, total_steps)
     loss, num_inputs = task.loss(config), len(task.INPUTS)
     step = TrainStep(
         RDrop(network, loss, num_inputs, settings.r_drop) if settings.r_drop else WithLoss(network, loss, num_inputs),
@@ -225,14 +225,19 @@ def _make_step(task: ModuleType, config: Any, total_steps: int, start: Start) ->
     return network, step
 
 
-def _make_optimizer(settings: RegularisedOptions, network: nn.Cell, total_steps: int, config: Any) -> Optimizer:
+def _without_regularisers(config: Any) -> RegularisedOptions:
+    """The settings of a training that has none of RegularisedOptions, such as pretraining."""
+    return RegularisedOptions(model=config.model, optimizer=config.optimizer, device=config.device)
+
+
+def _make_optimizer(settings: RegularisedOptions, network: nn.Cell, total_steps: int) -> Optimizer:
     """The optimiser of the parts that are trained, each at its learning rate; what differs between parts is logged."""
     factors = settings.rate_factors
     parts.freeze(network, settings.frozen_parts)
     if settings.frozen_parts or set(factors.values()) != {1.0}:
-        logger.info(parts.describe_parts(network, config.optimizer.learning_rate, factors))
+        logger.info(parts.describe_parts(network, settings.optimizer.learning_rate, factors))
 
     def rate_factor(name: str) -> float:
         return factors.get(find_part(name), 1.0)
 
-    return make_optimizer(config.optimizer, network.trainable_params(), total_steps, config.device.aclnn, rate_factor)
+    return make_optimizer(settings.optimizer, network.trainable_params(), total_steps, settings.device.aclnn, rate_factor)

@@ -231,7 +231,7 @@ class TrainStep(nn.Cell):
             factor = _shrink(factor, self.clip_norm, ops.addn(squares))
         return self.hyper_map(ops.partial(_constant, factor), gradients)
 
-    def averages_used(self) -> AbstractContextManager:
+    def averages_used(self) -> AbstractContextManager[None]:
         """A context in which the network has the averages for parameters, if there are any."""
         return nullcontext() if self.average is None else self.average.used()
 

@@ -1,6 +1,6 @@
 """A moving average of the weights, which evaluation and export use instead of the last weights."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -79,14 +79,14 @@ class WeightAverage(nn.Cell):
         finally:
             self.swap()
 
-    def split_state(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def split_state(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """NumPy arrays of a TrainStep's parameters by name, as in a checkpoint."""
         arrays = dict(arrays)
         for name in self.names:
             arrays[_TRAINED + name], arrays[name] = arrays[name], arrays.pop(_AVERAGE + name)
         return arrays
 
-    def join_state(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def join_state(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The inverse of `split_state`; what is not there is left out."""
         arrays = dict(arrays)
         for name in self.names:

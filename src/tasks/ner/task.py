@@ -76,8 +76,7 @@ def network(config: NerOptions) -> Tagger:
 
 def loss(config: NerOptions) -> nn.Cell:
     """Cross-entropy of tokens; with a CRF, -log p of rows."""
-    found = CrfLoss(config.device.unrolled) if config.use_crf else TaggingLoss(config.label_smoothing, config.focal_gamma)
-    return of_samples(found, config.multi_sample_dropout)
+    return of_samples(_row_loss(config, config.label_smoothing, config.focal_gamma), config.multi_sample_dropout)
 
 
 def describe(config: NerOptions) -> tuple[Any, ...]:
@@ -87,8 +86,11 @@ def describe(config: NerOptions) -> tuple[Any, ...]:
 
 def for_evaluation(config: NerOptions, network: Tagger) -> tuple[nn.Cell, tuple[str, ...]]:
     """The cell whose outputs are scored, and its input columns; the loss is without smoothing and focus."""
-    found = CrfLoss(config.device.unrolled) if config.use_crf else TaggingLoss()
-    return TaggerScores(network, found), (*INPUTS, "label_ids")
+    return TaggerScores(network, _row_loss(config)), (*INPUTS, "label_ids")
+
+
+def _row_loss(config, *soft):
+    return CrfLoss(config.device.unrolled) if config.use_crf else TaggingLoss(*soft)
 
 
 def _settle_labels(config, paths, read):
