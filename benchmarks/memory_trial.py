@@ -23,8 +23,10 @@ from peak_memory import peak_resident_bytes
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from src import framework
 from src.config.model import ModelConfig, describe_weights
+from src.config.parts import expand_parts
 from src.config.training import OptimizerConfig, PrecisionConfig
 from src.models.losses import ClassificationLoss, WithLoss
+from src.optim import parts
 from src.optim.factory import make_optimizer
 from src.tasks.classifier import task as classifier
 from src.tasks.classifier.network import Classifier
@@ -65,6 +67,7 @@ def main():
     parser.add_argument("--compute_type", default="auto")
     parser.add_argument("--optimizer", default="AdamWeightDecay", choices=("Lamb", "AdamWeightDecay", "AdamW", "Momentum"))
     parser.add_argument("--clip", default="global_norm", choices=("global_norm", "per_parameter", "none"))
+    parser.add_argument("--freeze", default="", help="parts that are not trained, such as embeddings,layers.0-5")
     parser.add_argument("--loss_scale", default="dynamic", choices=("dynamic", "none"), help="in float16 [%(default)s]")
     parser.add_argument("--device_target", default="auto")
     parser.add_argument("--jit_level", default="O0", choices=("O0", "O1"), help="of Ascend's compiler [%(default)s]")
@@ -94,6 +97,7 @@ def main():
         task, network, loss = pretrain, Pretraining(config, device), PretrainingLoss(device.aclnn)
     else:
         task, network, loss = classifier, Classifier(config, device, 2), ClassificationLoss()
+    parts.freeze(network, expand_parts([part for part in options.freeze.split(",") if part], config.num_hidden_layers))
     optimizer = make_optimizer(OptimizerConfig(name=options.optimizer, learning_rate=1e-5), network.trainable_params(), 1000, device.aclnn)
     loss_scale = make_loss_scale(PrecisionConfig(loss_scale=options.loss_scale), device.compute_type)
     step = TrainStep(WithLoss(network, loss, len(task.INPUTS)), optimizer, loss_scale, clip=options.clip)

@@ -17,7 +17,7 @@ from src.report import ascend
 from src.report.ascend_log import DryRun
 from src.train import collectives, runtime
 
-TIME_LIMIT = 600  # seconds of one command on a busy machine; a loop on the device would never end
+TIME_LIMIT = 1500  # seconds of one command on a busy machine; a loop on the device would never end
 SEQ_LENGTH = 16
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, ".", *LETTERS[1:], *(f"##{letter}" for letter in LETTERS)]
@@ -329,6 +329,33 @@ def test_packed_rows_compile(finetune, tmp_path, task):
 @NEEDS_TOOL
 def test_packed_pretraining_compiles_with_data_sink(pretrain):
     find_network(pretrain(optimizer__name="Momentum", packing="true", enable_data_sink="true", data_sink_steps=2), "DataWrapper")
+
+
+REGULARISED = {
+    "classifier": [
+        {"adversarial": "fgm", "ema": 0.9, "layerwise_decay": 0.9, "r_drop": 1, "focal_gamma": 2, "optimizer.name": "AdamWeightDecay"},
+        {"adversarial": "pgd", "adversarial_steps": 2, "multi_sample_dropout": 3, "label_smoothing": 0.1},
+        {"freeze": "embeddings,layers.0", "head_learning_rate": 0.01, "optimizer.name": "Lamb"},
+    ],
+    "ner": [{"use_crf": "true", "crf_learning_rate": 0.1, "r_drop": 1, "ema": 0.9}],
+    "squad": [{"r_drop": 1, "adversarial": "fgm", "freeze": "layers.0"}],
+}
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
+@pytest.mark.parametrize(
+    ("task", "flags"),
+    [(task, flags) for task, several in REGULARISED.items() for flags in several],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_regularisers_compile(finetune, task, flags):
+    file, settings = {
+        "classifier": ("classes.tsv", {"task_name": "custom", "columns": "text_a=text,label=label"}),
+        "ner": ("ner.txt", {}),
+        "squad": ("squad.json", {"doc_stride": 4, "max_query_length": 4}),
+    }[task]
+    find_network(finetune(task, ("train", "eval"), file, **settings, **flags), "TrainStep")
 
 
 @pytest.mark.slow

@@ -170,20 +170,24 @@ def assert_same_training(one, two):
         np.testing.assert_allclose(theirs[key], ours[key], atol=CLOSE, err_msg=key)
 
 
-def test_two_ranks_train_and_evaluate_as_one_with_twice_the_batch(folder):
+REGULARISED = {"adversarial": "fgm", "ema": 0.9, "layerwise_decay": 0.5, "head_learning_rate": 0.002, "freeze": "pooler"}
+
+
+@pytest.mark.parametrize("settings", [{}, pytest.param(REGULARISED, marks=pytest.mark.slow)], ids=["plain", "regularised"])
+def test_two_ranks_train_and_evaluate_as_one_with_twice_the_batch(settings, folder, tmp_path):
     def job(name, batch):
         evaluations = {"do_eval": "true", "eval_steps": 8, "best_metric": "eval_loss", "early_stopping": 3}
-        return classify(folder, output_dir=folder / name, optimizer="Lamb", train_batch_size=batch, **evaluations)
+        return classify(folder, output_dir=tmp_path / name, optimizer="Lamb", train_batch_size=batch, **evaluations, **settings)
 
-    two = start_ranks(folder, "pair", 2, [job("pair", 4)])
+    two = start_ranks(tmp_path, "pair", 2, [job("pair", 4)])
     name, flags = job("alone", 8)
     SCRIPTS[name].main(flags)
     wait(two)
-    assert_same_training(folder / "alone", folder / "pair")
-    alone, pair = (json.loads((folder / name / "eval_results.json").read_text(encoding="utf-8")) for name in ("alone", "pair"))
+    assert_same_training(tmp_path / "alone", tmp_path / "pair")
+    alone, pair = (json.loads((tmp_path / name / "eval_results.json").read_text(encoding="utf-8")) for name in ("alone", "pair"))
     assert pair.keys() == alone.keys() and pair["num_examples"] == 23
     assert pair["eval_loss"] == pytest.approx(alone["eval_loss"], abs=CLOSE)
-    first, second = (read_evaluations(folder / name) for name in ("alone", "pair"))
+    first, second = (read_evaluations(tmp_path / name) for name in ("alone", "pair"))
     assert [event["step"] for event in first] == [event["step"] for event in second] == [8, 16, 20]
     assert [event["best_step"] for event in first] == [event["best_step"] for event in second]
     assert pair["global_step"] == alone["global_step"] == first[-1]["best_step"]

@@ -10,13 +10,13 @@ from src import encodings
 from src.config.coercion import coerce
 from src.config.fields import setting
 from src.config.model import ModelConfig, describe_weights, find_vocabulary_size, refuse_several_labels
-from src.config.trainable import TrainingOptions
+from src.config.regularised import RegularisedOptions
 from src.formats import weights
 from src.log import logger
 
 
 @dataclasses.dataclass(frozen=True)
-class FineTuneOptions(TrainingOptions):
+class FineTuneOptions(RegularisedOptions):
     """Settings that all fine-tuning scripts share, under the model zoo's names if it has them."""
 
     TRAINED: ClassVar[str] = "load_finetune_checkpoint_path"  # the setting that names weights of this task
@@ -68,6 +68,8 @@ class FineTuneOptions(TrainingOptions):
             raise ValueError(f"bucket_list={self.bucket_list}: the largest must equal seq_length={self.seq_length}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds={','.join(map(str, self.seeds))}: a seed is given twice")
+        if self.packing and self.r_drop:
+            raise ValueError(f"packing=true and r_drop={self.r_drop}: give one of them")
         if self.folds and self.seeds:
             raise ValueError("folds and seeds: give one of them")
         if self.fold and self.fold > (self.folds or 0):
@@ -81,7 +83,7 @@ class FineTuneOptions(TrainingOptions):
     @property
     def packs(self) -> bool:
         """As in RunOptions; by default where data sink would pad all rows to one length."""
-        return self.device.data_sink if self.packing is None else self.packing
+        return self.device.data_sink and not self.r_drop if self.packing is None else self.packing
 
     @classmethod
     def complete(cls, tree: EasyDict) -> None:
@@ -143,6 +145,29 @@ def _fit_vocabulary(tree, given):
     if size and "vocab_size" not in given and size > (before := tree.get("model", {}).get("vocab_size", ModelConfig.vocab_size)):
         logger.info(f"model.vocab_size={size}, as {tree.vocab_file_path} has more tokens than the network's {before}")
         tree.model = {**tree.get("model", {}), "vocab_size": size}
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledOptions(FineTuneOptions):
+    """Settings of the tasks that give labels to texts or tokens."""
+
+    label_smoothing: float = setting(0.0, "share of each label that the training loss spreads over all classes", minimum=0, maximum=0.999)
+    focal_gamma: float = setting(
+        0.0, "focal loss: in training a row counts (1 - p)^focal_gamma times, where p is the probability of its label", minimum=0
+    )
+    multi_sample_dropout: int = setting(
+        1, "predictions of each row in training, by different dropout in the head; their mean loss counts", minimum=1
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        samples = self.multi_sample_dropout
+        if self.label_smoothing and self.focal_gamma:
+            raise ValueError("label_smoothing and focal_gamma: give one of them")
+        if samples > 1 and not self.model.hidden_dropout_prob:
+            raise ValueError(f"multi_sample_dropout={samples}: all predictions are alike where model.hidden_dropout_prob=0")
+        if samples > 1 and self.r_drop:
+            raise ValueError(f"multi_sample_dropout={samples} and r_drop={self.r_drop}: give one of them")
 
 
 def _own_checkpoints(tree, output_dir):

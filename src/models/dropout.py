@@ -103,3 +103,22 @@ class Dropout(nn.Cell):
 
     def construct(self, x: Tensor, dropout_key: Tensor | None) -> Tensor:
         return x if dropout_key is None or self.rate == 0.0 else self.dropout(x, dropout_key)
+
+
+class MultiSampleDropout(nn.Cell):
+    """Dropout of `samples` copies of the rows, which all get other masks: [B, ...] -> [samples B, ...]; without dropout_key x itself.
+
+    What follows makes `samples` predictions of each row; MultiSampleLoss takes the mean of their losses.
+    Source: Inoue 2019, "Multi-Sample Dropout for Accelerated Training and Better Generalization".
+    """
+
+    def __init__(self, rate: float, stream: int, device: DeviceSettings, samples: int):
+        super().__init__()
+        self.dropout, self.samples = Dropout(rate, stream, device), samples
+
+    def construct(self, x: Tensor, dropout_key: Tensor | None) -> Tensor:
+        return self.dropout(self.repeat(x, dropout_key), dropout_key)
+
+    def repeat(self, x: Tensor, dropout_key: Tensor | None) -> Tensor:
+        """x as often as its rows are predicted."""
+        return x if dropout_key is None or self.samples == 1 else ops.concat((x,) * self.samples)

@@ -11,6 +11,8 @@ import mindspore
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+_SMALLEST = 1e-6  # value of 1 - p in the focal loss below which its power, whose gradient may be infinite at 0, stays the same
+
 
 def cross_entropy(logits: Tensor, labels: Tensor, from_log_softmax: bool = False) -> Tensor:
     """-log p(label): float32 [..., C], int32 [...] -> float32 [...].
@@ -25,11 +27,63 @@ def cross_entropy(logits: Tensor, labels: Tensor, from_log_softmax: bool = False
     return -picked if from_log_softmax else ops.logsumexp(logits, -1) - picked
 
 
+def repeat_rows(x: Tensor, count: int) -> Tensor:
+    """All rows of a batch `count` times: [B, ...] -> [count B, ...], one copy of the batch behind the other."""
+    return ops.concat((x,) * count)
+
+
+def halve(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The first and the second half of the rows: [2 B, ...] -> two of [B, ...]."""
+    count = x.shape[0] // 2
+    return x[:count], x[count:]
+
+
+class SoftCrossEntropy(nn.Cell):
+    """Cross-entropy with smoothed labels, or the focal loss: float32 [..., C], int32 [...] -> float32 [...].
+
+    With smoothing e: -(1 - e) log p(label) - e mean_c log p(c), where the share e of each label is spread over all classes.
+    With gamma g: -(1 - p(label))^g log p(label), where a row weighs less the better it is predicted.
+
+    Args:
+        smoothing, gamma: one of them is 0.
+
+    Source: Szegedy et al. 2015, "Rethinking the Inception Architecture for Computer Vision", section 7; Lin et al. 2017, "Focal Loss for
+    Dense Object Detection", section 3.2.
+    """
+
+    def __init__(self, smoothing: float, gamma: float):
+        super().__init__()
+        self.smoothing, self.gamma = smoothing, gamma
+
+    def construct(self, logits: Tensor, labels: Tensor) -> Tensor:
+        losses = cross_entropy(logits, labels, from_log_softmax=True)
+        if self.gamma == 0.0:
+            return losses * (1.0 - self.smoothing) - ops.log_softmax(logits, -1).mean(-1) * self.smoothing
+        probs = ops.gather_elements(ops.softmax(logits, -1), labels.ndim, labels.expand_dims(-1)).reshape(labels.shape)
+        return ops.pow(ops.maximum(1.0 - probs, _SMALLEST), self.gamma) * losses
+
+
+def make_soft_cross_entropy(smoothing: float, gamma: float) -> SoftCrossEntropy | None:
+    """A SoftCrossEntropy; None if plain cross-entropy is wanted."""
+    return SoftCrossEntropy(smoothing, gamma) if smoothing or gamma else None
+
+
+def divergence(logits: Tensor) -> Tensor:
+    """The divergence of two predictions of each row, all first ones before all second ones: float32 [2 B, ..., C] -> [B, ...].
+
+    (KL(p || q) + KL(q || p)) / 2 = sum_c (p - q) (log p - log q) / 2, where p and q are the softmax of the logits.
+    """
+    p, q = halve(ops.softmax(logits, -1))
+    log_p, log_q = halve(ops.log_softmax(logits, -1))
+    return ((p - q) * (log_p - log_q)).sum(-1) * 0.5
+
+
 class ClassificationLoss(nn.Cell):
     """Cross-entropy of single-label classification.
 
     Args:
         class_weights: C floats, or none for equal weights. In both sums a row has the weight of its class.
+        smoothing, gamma: see SoftCrossEntropy.
 
     Args of construct:
         logits: float [B, C]. label_ids: int32 [B]. weights: float32 [B], 0 for filler rows.
@@ -38,15 +92,23 @@ class ClassificationLoss(nn.Cell):
         float32 scalars: sum over rows of weight * -log p(label), and the sum of weights.
     """
 
-    def __init__(self, class_weights: Sequence[float] = ()):
+    def __init__(self, class_weights: Sequence[float] = (), smoothing: float = 0.0, gamma: float = 0.0):
         super().__init__()
         self.class_weights = Tensor(np.array(class_weights, np.float32)) if len(class_weights) else None
+        self.soft = make_soft_cross_entropy(smoothing, gamma)
 
     def construct(self, logits: Tensor, label_ids: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        if self.class_weights is not None:
-            weights = weights * ops.gather(self.class_weights, label_ids, 0)
-        losses = cross_entropy(logits.astype(mindspore.float32), label_ids, from_log_softmax=True)  # [B]
+        logits, weights = logits.astype(mindspore.float32), self.weigh(label_ids, weights)
+        losses = cross_entropy(logits, label_ids, from_log_softmax=True) if self.soft is None else self.soft(logits, label_ids)  # [B]
         return (losses * weights).sum(), weights.sum()
+
+    def weigh(self, label_ids: Tensor, weights: Tensor) -> Tensor:
+        """The weights of rows, times those of their classes."""
+        return weights if self.class_weights is None else weights * ops.gather(self.class_weights, label_ids, 0)
+
+    def compare(self, logits: Tensor, label_ids: Tensor, weights: Tensor) -> Tensor:
+        """The weighted sum of divergences, for RDrop."""
+        return (divergence(logits) * self.weigh(label_ids, weights)).sum()
 
 
 class RegressionLoss(nn.Cell):
@@ -62,6 +124,11 @@ class RegressionLoss(nn.Cell):
     def construct(self, logits: Tensor, label_ids: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         error = logits.astype(mindspore.float32).reshape((-1,)) - label_ids
         return (error * error * weights).sum(), weights.sum()
+
+    def compare(self, logits: Tensor, label_ids: Tensor, weights: Tensor) -> Tensor:
+        """The weighted sum of squared differences of each row's two scores, for RDrop."""
+        first, second = halve(logits.reshape((-1,)))
+        return ((first - second) * (first - second) * weights).sum()
 
 
 class WithLoss(nn.Cell):
@@ -82,3 +149,56 @@ class WithLoss(nn.Cell):
             logits = self.network(*batch[: self.num_inputs], dropout_key, packing=batch[-2:])
             return self.loss(logits, *batch[self.num_inputs : -2])
         return self.loss(self.network(*batch[: self.num_inputs], dropout_key), *batch[self.num_inputs :])
+
+
+class RDrop(nn.Cell):
+    """WithLoss of two predictions of each row by different dropout: (loss + loss') / 2 + alpha (KL(p || p') + KL(p' || p)) / 2.
+
+    Both copies of the batch run as one batch, in which no two values share a dropout decision.
+
+    Args:
+        loss: has also `compare(outputs, *targets)`, the weighted sum of divergences between the first and the second copy.
+        alpha: weight of the divergence.
+
+    Source: Liang et al. 2021, "R-Drop: Regularized Dropout for Neural Networks", section 2.2; the mean of both losses, as in the authors'
+    code, instead of their sum, so that the learning rate keeps its meaning.
+    """
+
+    def __init__(self, network: nn.Cell, loss: nn.Cell, num_inputs: int, alpha: float):
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.loss = loss
+        self.num_inputs, self.alpha = num_inputs, alpha
+
+    def construct(self, dropout_key: Tensor, *batch: Tensor) -> tuple[Tensor, ...]:
+        twice = ()  # type: tuple[Tensor, ...]
+        for column in batch:
+            twice += (repeat_rows(column, 2),)
+        outputs = self.network(*twice[: self.num_inputs], dropout_key)
+        loss, weight = self.loss(outputs, *twice[self.num_inputs :])
+        penalty = self.loss.compare(outputs, *batch[self.num_inputs :])
+        return loss * 0.5 + penalty * self.alpha, weight * 0.5
+
+
+class MultiSampleLoss(nn.Cell):
+    """The mean loss of the predictions of a head with MultiSampleDropout.
+
+    Args of construct:
+        outputs: for `samples` copies of the batch. targets: columns of the batch.
+    """
+
+    def __init__(self, loss: nn.Cell, samples: int):
+        super().__init__()
+        self.loss, self.samples = loss, samples
+
+    def construct(self, outputs: Tensor, *targets: Tensor) -> tuple[Tensor, Tensor]:
+        copies = ()  # type: tuple[Tensor, ...]
+        for column in targets:
+            copies += (repeat_rows(column, self.samples),)
+        loss, weight = self.loss(outputs, *copies)
+        return loss / self.samples, weight / self.samples
+
+
+def of_samples(loss: nn.Cell, samples: int) -> nn.Cell:
+    """The loss of a head that makes `samples` predictions of each row."""
+    return loss if samples == 1 else MultiSampleLoss(loss, samples)

@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 from mindspore import Parameter, Tensor, ops
 
-from src.optim.base import Optimizer, logarithm
+from src.optim.base import Optimizer, logarithm, same_rate
 from src.optim.schedule import Schedule
 
 _update_rows = ops.MultitypeFuncGraph("adam_update_rows")
 _update = ops.MultitypeFuncGraph("adam_update")
 
 
-@_update.register("Function", "Tensor", "Tensor", "Number", "Number", "Tensor", "Number", "Tensor", "Tensor", "Tensor", "Tensor", "Tensor")
-def _update_one(apply, rate, eps, beta1, beta2, decay_factor, decay, parameter, moment1, moment2, gradient, factor):
+@_update.register("Function", "Tensor", "Number", "Number", "Tensor", "Tensor", "Number", "Tensor", "Tensor", "Tensor", "Tensor", "Tensor")
+def _update_one(apply, eps, beta1, beta2, decay_factor, rate, decay, parameter, moment1, moment2, gradient, factor):
     return apply(parameter, moment1, moment2, rate, beta1, beta2, eps, decay * decay_factor, gradient * factor)
 
 
@@ -36,9 +36,9 @@ def adam_step(
     return step, ops.depend(write(moment1, new_moment1), write(moment2, new_moment2))
 
 
-@_update_rows.register(*["Function"] * 2, "Tensor", *["Number"] * 6, *["Tensor"] * 5)
-@_update_rows.register(*["Function"] * 2, *["Tensor"] * 3, *["Number"] * 4, *["Tensor"] * 5)
-def _update_rows_one(store, write, rate, weight1, weight2, beta1, beta2, eps, decay, parameter, moment1, moment2, gradient, factor):
+@_update_rows.register(*["Function"] * 2, *["Number"] * 5, "Tensor", "Number", *["Tensor"] * 5)
+@_update_rows.register(*["Function"] * 2, *["Tensor"] * 2, *["Number"] * 3, "Tensor", "Number", *["Tensor"] * 5)
+def _update_rows_one(store, write, weight1, weight2, beta1, beta2, eps, rate, decay, parameter, moment1, moment2, gradient, factor):
     step, done = adam_step(write, weight1, weight2, beta1, beta2, eps, moment1, moment2, gradient * factor)
     if decay > 0.0:
         step = step + parameter * decay
@@ -61,8 +61,9 @@ class AdamMoments(Optimizer):
         beta2: float,
         eps: float,
         grouped: bool = False,
+        rate_factor: Callable[[str], float] = same_rate,
     ):
-        super().__init__(parameters, schedule, weight_decay, grouped)
+        super().__init__(parameters, schedule, weight_decay, grouped, rate_factor)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
         self.used_logs = logarithm(np.float32(beta1)), logarithm(np.float32(beta2))  # beta as kernels know it, in float32
         self.moments1 = self.make_moments(self.MOMENTS[0])
@@ -98,14 +99,14 @@ class AdamWeightDecay(AdamMoments):
     def apply(self, gradients: tuple[Tensor, ...], factors: tuple[Tensor, ...], rate: Tensor) -> tuple:
         if self.groups is not None:
             weight1, weight2 = self.weights()
-            update = ops.partial(_update_rows, self.store, self.write, rate, weight1, weight2, self.beta1, self.beta2, self.eps)
+            update = ops.partial(_update_rows, self.store, self.write, weight1, weight2, self.beta1, self.beta2, self.eps)
             states = self.states(gradients, self.moments1, self.moments2)
-            return self.finish(self.hyper_map(update, self.decay_rates, *states, gradients, factors))
+            return self.finish(self.hyper_map(update, self.rates(rate), self.decay_rates, *states, gradients, factors))
         divisor1, divisor2 = self.divisors()
         root2 = ops.sqrt(divisor2)
-        rate, eps, decay_factor = rate * root2 / divisor1, self.eps * root2, divisor1 / root2
-        update = ops.partial(_update, self.primitive, rate, eps, self.beta1, self.beta2, decay_factor)
-        return self.hyper_map(update, self.decay_rates, self.parameters, self.moments1, self.moments2, gradients, factors)
+        rates, eps, decay_factor = self.rates(rate * root2 / divisor1), self.eps * root2, divisor1 / root2
+        update = ops.partial(_update, self.primitive, eps, self.beta1, self.beta2, decay_factor)
+        return self.hyper_map(update, rates, self.decay_rates, self.parameters, self.moments1, self.moments2, gradients, factors)
 
 
 class AdamW(AdamWeightDecay):

@@ -1,6 +1,6 @@
 """The base of all optimisers: parameters, number of updates, schedule, and which parameters decay."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import mindspore
 import numpy as np
@@ -11,11 +11,22 @@ from src.optim.schedule import Schedule
 
 _NO_DECAY = ("bias", "norm")
 assign = ops.Assign()
+_times = ops.MultitypeFuncGraph("times")
+
+
+@_times.register("Tensor", "Number")
+def _times_one(rate, factor):
+    return rate * factor
 
 
 def decays(name: str) -> bool:
     """Whether weight decay applies to the parameter of this name: to all but biases and layer (or batch) normalisation."""
     return not any(part in word for word in name.lower().split(".") for part in _NO_DECAY)
+
+
+def same_rate(name: str) -> float:
+    """The factor of a learning rate that is the same for all parameters."""
+    return 1.0
 
 
 def logarithm(beta: float | np.float32) -> Tensor:
@@ -47,18 +58,32 @@ class Optimizer(nn.Cell):
         parameters: float32.
         weight_decay: decay of the parameters for which `decays` is true.
         grouped: whether parameters of one size are updated as one tensor; `self.parameters` is then in the order of the groups.
+        rate_factor: maps a parameter's name to its learning rate divided by the schedule's.
     """
 
     MOMENTS: tuple[str, ...] = ()  # prefixes of the moments' names in checkpoints
 
-    def __init__(self, parameters: Sequence[Parameter], schedule: Schedule, weight_decay: float, grouped: bool = False):
+    def __init__(
+        self,
+        parameters: Sequence[Parameter],
+        schedule: Schedule,
+        weight_decay: float,
+        grouped: bool = False,
+        rate_factor: Callable[[str], float] = same_rate,
+    ):
         super().__init__(auto_prefix=False)
-        groups = find_groups(parameters, lambda parameter: decays(parameter.name)) if grouped else [[parameter] for parameter in parameters]
+
+        def kind(parameter: Parameter) -> tuple[bool, float]:
+            return decays(parameter.name), rate_factor(parameter.name)
+
+        groups = find_groups(parameters, kind) if grouped else [[parameter] for parameter in parameters]
         self.groups = Groups(groups) if grouped else None
         self.parameters = ParameterTuple([parameter for group in groups for parameter in group])
         self.schedule = schedule
         self.decaying = tuple(decays(group[0].name) for group in groups)
         self.decay_rates = tuple(weight_decay if decaying else 0.0 for decaying in self.decaying)
+        self.rate_factors = tuple(float(rate_factor(group[0].name)) for group in groups)
+        self.one_rate = set(self.rate_factors) == {1.0}
         self.global_step = Parameter(Tensor(0, mindspore.int32), name="global_step", requires_grad=False)
         self.one_step, self.e = Tensor(1, mindspore.int32), Tensor(np.e, mindspore.float32)
         self.store = assign if self.groups is None else _hand_on
@@ -69,6 +94,12 @@ class Optimizer(nn.Cell):
     def make_moments(self, prefix: str) -> ParameterTuple:
         """Zeros in the shapes of the parameters, named `{prefix}.{parameter}` in checkpoints."""
         return self.parameters.clone(prefix=prefix, init="zeros") if self.groups is None else self.groups.zeros(prefix)
+
+    def rates(self, rate: Tensor) -> tuple[Tensor, ...]:
+        """The learning rate of each parameter, or group, if the schedule's is `rate`."""
+        if self.one_rate:
+            return (rate,) * len(self.rate_factors)
+        return self.hyper_map(ops.partial(_times, rate), self.rate_factors)
 
     def states(self, gradients: tuple[Tensor, ...], *moments: ParameterTuple) -> tuple:
         """Parameters and moments in the form of the gradients: one tensor a parameter, or a group.

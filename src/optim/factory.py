@@ -1,13 +1,13 @@
 """Make an optimiser and its schedule from an OptimizerConfig."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mindspore import Parameter
 
 from src.config.training import OptimizerConfig
 from src.log import logger
 from src.optim.adam import AdamW, AdamWeightDecay
-from src.optim.base import Optimizer
+from src.optim.base import Optimizer, same_rate
 from src.optim.lamb import Lamb
 from src.optim.momentum import Momentum
 from src.optim.schedule import Schedule
@@ -28,14 +28,22 @@ def make_schedule(config: OptimizerConfig, total_steps: int) -> Schedule:
     return Schedule(config.schedule, config.learning_rate, config.end_learning_rate, warmup, decay, config.power)
 
 
-def make_optimizer(config: OptimizerConfig, parameters: Sequence[Parameter], total_steps: int, grouped: bool = False) -> Optimizer:
+def make_optimizer(
+    config: OptimizerConfig,
+    parameters: Sequence[Parameter],
+    total_steps: int,
+    grouped: bool = False,
+    rate_factor: Callable[[str], float] = same_rate,
+) -> Optimizer:
     """The optimiser named by the config.
 
     Args:
         total_steps: updates of the whole run, on which warm-up and decay depend.
         grouped: whether parameters of one size are updated as one tensor.
+        rate_factor: maps a parameter's name to its learning rate divided by that of the config.
     """
     schedule = make_schedule(config, total_steps)
     if config.name == "Momentum":
-        return Momentum(parameters, schedule, config.weight_decay, config.momentum, grouped)
-    return _ADAPTIVE[config.name](parameters, schedule, config.weight_decay, config.beta1, config.beta2, config.eps, grouped)
+        return Momentum(parameters, schedule, config.weight_decay, config.momentum, grouped, rate_factor)
+    make = _ADAPTIVE[config.name]
+    return make(parameters, schedule, config.weight_decay, config.beta1, config.beta2, config.eps, grouped, rate_factor)

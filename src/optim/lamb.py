@@ -7,9 +7,9 @@ from src.optim.adam import AdamMoments, adam_step
 _update = ops.MultitypeFuncGraph("lamb_update")
 
 
-@_update.register(*["Function"] * 3, *["Tensor"] * 3, *["Number"] * 4, "Bool", *["Tensor"] * 5)
+@_update.register(*["Function"] * 3, *["Tensor"] * 2, *["Number"] * 3, "Tensor", "Number", "Bool", *["Tensor"] * 5)
 def _update_one(
-    norm, store, write, rate, weight1, weight2, beta1, beta2, eps, decay, adapts, parameter, moment1, moment2, gradient, factor
+    norm, store, write, weight1, weight2, beta1, beta2, eps, rate, decay, adapts, parameter, moment1, moment2, gradient, factor
 ):
     step, done = adam_step(write, weight1, weight2, beta1, beta2, eps, moment1, moment2, gradient * factor)
     if adapts:
@@ -35,6 +35,6 @@ class Lamb(AdamMoments):
 
     def apply(self, gradients: tuple[Tensor, ...], factors: tuple[Tensor, ...], rate: Tensor) -> tuple:
         weight1, weight2 = self.moment_weight(self.used_logs[0]), self.moment_weight(self.used_logs[1])
-        update = ops.partial(_update, self.norm, self.store, self.write, rate, weight1, weight2, self.beta1, self.beta2, self.eps)
+        update = ops.partial(_update, self.norm, self.store, self.write, weight1, weight2, self.beta1, self.beta2, self.eps)
         states = self.states(gradients, self.moments1, self.moments2)
-        return self.finish(self.hyper_map(update, self.decay_rates, self.decaying, *states, gradients, factors))
+        return self.finish(self.hyper_map(update, self.rates(rate), self.decay_rates, self.decaying, *states, gradients, factors))

@@ -66,7 +66,8 @@ def make_plan(options: Any, form: DeviceSettings, task: Task, seq_length: int) -
         options: of the task's run script.
         seq_length: tokens of a row.
     """
-    return Plan(record(options, form, task, seq_length), options.optimizer.name, options.accumulation_steps)
+    averaged = getattr(options, "ema", None) is not None
+    return Plan(record(options, form, task, seq_length), options.optimizer.name, options.accumulation_steps, averaged)
 
 
 def describe_fixed(plan: Plan, options: Any) -> list[str]:
@@ -76,9 +77,13 @@ def describe_fixed(plan: Plan, options: Any) -> list[str]:
     copies = sum(op.result.bytes for op in tape.ops if op.name == "cast of a weight")
     rows = [
         (f"parameters: {number:,} of float32", plan.parameters),
-        ("gradients, all of them when the update begins: float32", plan.parameters),
+        ("gradients, all of them when the update begins: float32", plan.trained),
         (f"moments of {options.optimizer.name}: float32", plan.moments),
     ]
+    if plan.trained < plan.parameters:
+        rows[0] = (f"{rows[0][0]}, {plan.trained // 4:,} of them trained", plan.parameters)
+    if plan.averages:
+        rows.append(("moving average of the trained parameters: float32", plan.averages))
     if plan.buffers:
         rows.append(("gradients summed over micro-batches: float32", plan.buffers))
     if copies:

@@ -18,10 +18,11 @@ def record(options: Any, form: DeviceSettings, task: Task, seq_length: int) -> T
         options: those of the task's run script.
 
     Raises:
-        ValueError: the planner does not know the head.
+        ValueError: the planner does not know the head, or how the training is regularised.
     """
     task.memory.check(options, form)
-    tape = Tape(form)
+    _check_settings(options)
+    tape = Tape(form, [part.replace("layers.", "layer.") for part in getattr(options, "frozen_parts", ())])
     model = options.model
     tape.part = "embeddings"
     if form.aclnn:
@@ -41,6 +42,14 @@ def takes_flash(form: DeviceSettings, model: ModelConfig, seq_length: int) -> bo
     """Whether attention is FlashAttention of src/models/ascend.py, whose sizes must be multiples of 16."""
     suits = seq_length % 16 == 0 and model.hidden_size // model.num_attention_heads % 16 == 0
     return form.flash_attention and model.position_embedding_type == "absolute" and suits
+
+
+def _check_settings(options):
+    """Raise a ValueError for a setting that takes memory of which the planner does not know."""
+    settings = [("adversarial", None), ("r_drop", None), ("multi_sample_dropout", 1)]  # with the values that are planned
+    for name, planned in settings:
+        if (value := getattr(options, name, planned)) != planned:
+            raise ValueError(f"{name}={value} is not planned: it makes more than one prediction of each row in a step")
 
 
 def _embeddings(tape, model, seq_length):

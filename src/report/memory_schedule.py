@@ -49,7 +49,8 @@ class _Backward:
         self.gradients: dict[Tensor, Tensor] = {}
         for part, group in itertools.groupby(reversed(tape.ops), lambda op: op.part):
             ops = list(group)
-            again = self.compute_again(reversed(ops)) if recompute and part.startswith("layer.") else {}
+            has_gradient = ops[0].result.learned  # that of a part's last op
+            again = self.compute_again(reversed(ops)) if recompute and has_gradient and part.startswith("layer.") else {}
             for op in ops:
                 self.differentiate(op, again)
 
@@ -82,7 +83,7 @@ class _Backward:
             self.steps.append(Step("backward", f"{op.name}: gradient", reads, tuple(tensor for _, tensor in group)))
         for x, tensor in made:
             self.collect(x, tensor)
-        for x in op.passes:
+        for x in filter(lambda x: x.learned, op.passes):
             assert gradient is not None, f"{op.name} passes on a gradient that it does not get"
             self.collect(x, gradient)
 
@@ -103,12 +104,13 @@ def make_steps(tape: Tape, optimizer: str) -> list[Step]:
     steps = [Step("forward", op.name, op.inputs, (op.result, *op.saved), op.scratch) for op in tape.ops]
     backward = _Backward(tape, tape.form.recompute != "none")
     steps += backward.steps
+    trained = [parameter for parameter in tape.parameters if parameter.learned]
     if tape.form.aclnn:
-        steps += _update_groups(tape.parameters, backward.gradients)
-        return steps if tape.form.compute_type == "float16" else _copy_parameters(tape.parameters, steps)
-    for parameter in tape.parameters:  # `_square_sum` of src/train/step.py
+        steps += _update_groups(trained, backward.gradients)
+        return steps if tape.form.compute_type == "float16" else _copy_parameters(trained, steps)
+    for parameter in trained:  # `_square_sum` of src/train/step.py
         steps.append(Step("update", "gradient squared", (backward.gradients[parameter],), (), 0, parameter.bytes))
-    scaled = {x: dataclasses.replace(x, name=f"{x.name}: gradient * factor") for x in tape.parameters}
+    scaled = {x: dataclasses.replace(x, name=f"{x.name}: gradient * factor") for x in trained}
     for parameter, tensor in scaled.items():  # the CPU runs all of these before the first update
         scratch = _CPU_PRODUCT_SCRATCH * parameter.bytes if tape.native else 0
         steps.append(Step("update", "gradient * factor", (backward.gradients[parameter],), (tensor,), 0, scratch))
@@ -148,21 +150,25 @@ class Plan:
 
     Args:
         accumulation_steps: micro-batches per update.
+        averaged: whether there is a moving average of the weights.
 
     Attributes:
-        parameters, moments, buffers: bytes; the buffers sum gradients over micro-batches.
+        parameters, trained, moments, buffers, averages: bytes; `trained` of the parameters that are, the buffers sum gradients over
+            micro-batches.
         fixed, per_row: live bytes at each step: the constant part, and the part per sequence.
         bytes_per_row: bytes that a sequence adds to the peak, if activations determine it.
     """
 
-    def __init__(self, tape: Tape, optimizer: str, accumulation_steps: int = 1):
+    def __init__(self, tape: Tape, optimizer: str, accumulation_steps: int = 1, averaged: bool = False):
         self.tape = tape
         self.steps = make_steps(tape, optimizer)
         self.parameters = sum(tensor.bytes for tensor in tape.parameters)
-        self.moments = MOMENTS[optimizer] * self.parameters
-        self.buffers = self.parameters if accumulation_steps > 1 else 0
+        self.trained = sum(tensor.bytes for tensor in tape.parameters if tensor.learned)
+        self.moments = MOMENTS[optimizer] * self.trained
+        self.buffers = self.trained if accumulation_steps > 1 else 0
+        self.averages = self.trained if averaged else 0
         self.fixed, self.per_row = self._count_live()
-        self.fixed += self.parameters + self.moments + self.buffers
+        self.fixed += self.parameters + self.moments + self.buffers + self.averages
         self.bytes_per_row = int(self.per_row.max())
 
     def _count_live(self) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ src/models/ascend.py. Shapes are those of one sequence, without the batch; a res
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
@@ -56,10 +56,14 @@ class Op:
 
 
 class Tape:
-    """Ops in the order in which they run, and the parameters that they read. New ones belong to the part named in `part`."""
+    """Ops in the order in which they run, and the parameters that they read. New ones belong to the part named in `part`.
 
-    def __init__(self, form: DeviceSettings):
-        self.form = form
+    Args:
+        frozen: parts whose parameters are not trained.
+    """
+
+    def __init__(self, form: DeviceSettings, frozen: Collection[str] = ()):
+        self.form, self.frozen = form, frozen
         self.native = form.composed_ops  # the kernels of native.cpp: a compiler is assumed
         self.ops: list[Op] = []
         self.parameters: list[Tensor] = []
@@ -69,7 +73,7 @@ class Tape:
 
     def parameter(self, name: str, *shape: int) -> Tensor:
         """Add a float32 parameter."""
-        self.parameters.append(Tensor(f"{self.part}.{name}", shape, per_row=False))
+        self.parameters.append(Tensor(f"{self.part}.{name}", shape, per_row=False, learned=self.part not in self.frozen))
         return self.parameters[-1]
 
     def add(

@@ -59,7 +59,7 @@ def save(
         FloatingPointError: an array is not finite; nothing is written.
     """
     path = Path(folder) / f"{prefix}-{epoch}_{step}.ckpt"
-    arrays = cell.optimizer.split_state({name: parameter.asnumpy() for name, parameter in lasting_parameters(cell).items()})
+    arrays = cell.split_state({name: parameter.asnumpy() for name, parameter in lasting_parameters(cell).items()})
     # by minimum and maximum, which copy nothing
     if diverged := [name for name, array in arrays.items() if not np.isfinite([array.min(), array.max()]).all()]:
         raise FloatingPointError(f"{path}: not written, not finite are {shorten(diverged, SHOWN)}; lower the learning rate")
@@ -156,7 +156,7 @@ def restore(path: Path | str, cell: nn.Cell, arrays: Mapping[str, np.ndarray]) -
     Raises:
         ValueError: they are of another network or optimiser, or hold NaN or infinity.
     """
-    parameters, arrays = lasting_parameters(cell), cell.optimizer.join_state(arrays)
+    parameters, arrays = lasting_parameters(cell), cell.join_state(arrays)
     differing = sorted(set(parameters) ^ set(arrays))
     if differing:
         hint = HEAD_HINT if any("head." in name for name in differing) else ""

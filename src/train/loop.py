@@ -18,16 +18,21 @@ from mindspore.train import Callback, Model
 
 from src import cli
 from src.config import loader
+from src.config.parts import find_part
+from src.config.regularised import RegularisedOptions
 from src.files import write_text
 from src.formats import weights
 from src.log import RunLog, format_fields, logger
-from src.models.losses import WithLoss
+from src.models.losses import RDrop, WithLoss
+from src.optim import parts
+from src.optim.base import Optimizer
 from src.optim.factory import make_optimizer
 from src.records import pipeline
 from src.records.packing import choose_packing
 from src.records.plan import TrainingPlan, choose_buckets
 from src.tasks.task import Prepared
 from src.train import checkpoint, collectives, model_files
+from src.train.adversary import make_attack
 from src.train.best import Best
 from src.train.callbacks import Evaluator, Saver, StopOnSignal
 from src.train.loss_scale import make_loss_scale
@@ -38,6 +43,7 @@ from src.train.resume import Start, describe_training, find_start, set_aside
 from src.train.step import TrainStep
 from src.train.step_log import Progress, StepLog
 from src.train.trackers import start_tracker
+from src.train.weight_average import WeightAverage
 
 _SETTINGS = "config.yaml"
 _SIGNAL_EXIT = {"SIGINT": 130, "SIGTERM": 143}
@@ -167,7 +173,8 @@ def _make_evaluator(training: _Training, evaluation: Evaluation, step_log: StepL
         every = Fraction(config.evaluate_every * config.accumulation_steps)
 
     def evaluate() -> bool:
-        outputs, fields = run_network(config, evaluation, prepared.records["eval"], "eval")
+        with training.step.averages_used():
+            outputs, fields = run_network(config, evaluation, prepared.records["eval"], "eval")
         training.step.set_train()
         scores, step = task.score(prepared, outputs), training.done.step
         is_best = best.add(step, scores)
@@ -248,9 +255,12 @@ def _make_step(task: ModuleType, config: Any, total_steps: int, start: Start) ->
         model_files.load_weights(network, weights.find(config.load_pretrain_checkpoint_path, use_best=config.use_best), whole=False)
     elif not config.load_pretrain_checkpoint_path:
         logger.warning(f"no weights to start from ({config.WEIGHTS}): all start random")
+    settings = config if isinstance(config, RegularisedOptions) else _without_regularisers(config)
+    optimizer = _make_optimizer(settings, network, total_steps)
+    loss, num_inputs = task.loss(config), len(task.INPUTS)
     step = TrainStep(
-        WithLoss(network, task.loss(config), len(task.INPUTS), start.position.packs),
-        make_optimizer(config.optimizer, network.trainable_params(), total_steps, config.device.aclnn),
+        RDrop(network, loss, num_inputs, settings.r_drop) if settings.r_drop else WithLoss(network, loss, num_inputs, start.position.packs),
+        optimizer,
         make_loss_scale(config.precision, config.device.compute_type),
         config.optimizer.clip,
         config.optimizer.clip_norm,
@@ -259,8 +269,28 @@ def _make_step(task: ModuleType, config: Any, total_steps: int, start: Start) ->
         reduce_late=config.allreduce_post_accumulation,
         seed=seed,
         status=OverflowStatus() if config.device.saturates else None,
+        attack=make_attack(settings),
+        average=WeightAverage(optimizer, settings.ema) if settings.ema else None,
     )
     if start.path is not None and start.arrays is not None:
         checkpoint.restore(start.path, step, start.arrays)
     collectives.share_parameters(config.device, step)
     return network, step
+
+
+def _without_regularisers(config: Any) -> RegularisedOptions:
+    """The settings of a training that has none of RegularisedOptions, such as pretraining."""
+    return RegularisedOptions(model=config.model, optimizer=config.optimizer, device=config.device)
+
+
+def _make_optimizer(settings: RegularisedOptions, network: nn.Cell, total_steps: int) -> Optimizer:
+    """The optimiser of the parts that are trained, each at its learning rate; what differs between parts is logged."""
+    factors = settings.rate_factors
+    parts.freeze(network, settings.frozen_parts)
+    if settings.frozen_parts or set(factors.values()) != {1.0}:
+        logger.info(parts.describe_parts(network, settings.optimizer.learning_rate, factors))
+
+    def rate_factor(name: str) -> float:
+        return factors.get(find_part(name), 1.0)
+
+    return make_optimizer(settings.optimizer, network.trainable_params(), total_steps, settings.device.aclnn, rate_factor)

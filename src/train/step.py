@@ -5,6 +5,7 @@ micro-batches only add to the gradient. Unscaling and clipping are one factor pe
 the gradient, without a pass over memory of its own.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import mindspore
@@ -12,8 +13,10 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from src.optim.base import Optimizer
+from src.train.adversary import Adversary, Attack
 from src.train.loss_scale import LossScale
 from src.train.overflow_status import OverflowStatus
+from src.train.weight_average import WeightAverage
 
 _square_sum = ops.MultitypeFuncGraph("square_sum")
 _shrink = ops.MultitypeFuncGraph("shrink")
@@ -60,6 +63,8 @@ class TrainStep(nn.Cell):
         reduce_late: whether to sum gradients over ranks once per update instead of after each micro-batch.
         seed: determines dropout, together with the number of the micro-batch.
         status: for a chip that saturates, where gradients are always finite; None elsewhere. It is used only with a loss scale.
+        attack: adversarial training, see Adversary; None for none.
+        average: a moving average of the optimiser's parameters; None for none.
     """
 
     def __init__(
@@ -74,6 +79,8 @@ class TrainStep(nn.Cell):
         reduce_late: bool = True,
         seed: int = 0,
         status: OverflowStatus | None = None,
+        attack: Attack | None = None,
+        average: WeightAverage | None = None,
     ):
         super().__init__(auto_prefix=False)
         self.network, self.optimizer, self.loss_scale = network, optimizer, loss_scale
@@ -90,6 +97,9 @@ class TrainStep(nn.Cell):
         if world_size > 1:
             self.all_reduce = ops.AllReduce()
             self.stack = ops.Stack()
+        if attack is not None:
+            self.value_and_gradients = Adversary(self.value_and_gradients, optimizer, attack, self.all_reduce if world_size > 1 else None)
+        self.average = average
         if accumulation_steps > 1:
             self.buffers = optimizer.make_moments("accumulated")
             self.weight_buffer = Parameter(Tensor(0.0, mindspore.float32), name="accumulated_weight", requires_grad=False)
@@ -178,16 +188,21 @@ class TrainStep(nn.Cell):
             squares = self.square_sums(gradients)
         factors = self.clip_factors(gradients, squares, factor)
         if self.loss_scale is None:
-            return self.optimizer(gradients, factors)
+            return self.apply(gradients, factors)
         finite = self.is_finite(squares, overflows)
         rate = Tensor(0.0, mindspore.float32)
         if finite:
-            rate = self.optimizer(gradients, factors)
+            rate = self.apply(gradients, factors)
         else:
             self.skipped += 1
             if self.status is None:
                 self.overflowed = ops.logical_not(ops.isfinite(ops.stack(squares) if self.groups is None else squares))
         return ops.depend(rate, self.loss_scale(finite))
+
+    def apply(self, gradients: tuple[Tensor, ...], factors: tuple[Tensor, ...]) -> Tensor:
+        """Update the parameters, and their average; returns the learning rate."""
+        rate = self.optimizer(gradients, factors)
+        return rate if self.average is None else self.average(rate)
 
     def is_finite(self, squares: tuple[Tensor, ...] | Tensor, overflows: Tensor) -> Tensor:
         """Whether no gradient has overflowed on any rank: bool scalar."""
@@ -216,3 +231,17 @@ class TrainStep(nn.Cell):
         if self.clip == "global_norm":
             factor = _shrink(factor, self.clip_norm, ops.addn(squares))
         return self.hyper_map(ops.partial(_constant, factor), gradients)
+
+    def averages_used(self) -> AbstractContextManager[None]:
+        """A context in which the network has the averages for parameters, if there are any."""
+        return nullcontext() if self.average is None else self.average.used()
+
+    def split_state(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """NumPy arrays of this cell's parameters by name, as in a checkpoint."""
+        arrays = self.optimizer.split_state(arrays)
+        return arrays if self.average is None else self.average.split_state(arrays)
+
+    def join_state(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The inverse of `split_state`."""
+        arrays = arrays if self.average is None else self.average.join_state(arrays)
+        return self.optimizer.join_state(arrays)

@@ -63,7 +63,7 @@ def train(step, batches):
 
 
 def state(step):
-    return step.optimizer.split_state({name: value.asnumpy() for name, value in checkpoint.lasting_parameters(step).items()})
+    return step.split_state({name: value.asnumpy() for name, value in checkpoint.lasting_parameters(step).items()})
 
 
 BATCHES = ([1.0, 2.0, 3.0], [-0.5, 0.25, 9.0], [0.125, 3.0, 0.0], [2.0, -2.5, 1.0])

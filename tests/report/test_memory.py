@@ -134,6 +134,29 @@ def test_recompute_keeps_of_each_layer_its_input():
     assert many.bytes_per_row - few.bytes_per_row == 16 * 8 * 4
 
 
+@pytest.mark.parametrize("form", [FORMS[0], FORMS[len(KINDS)], FORMS[3]], ids=str)
+def test_frozen_parts_have_no_gradients_moments_and_activations(form):
+    whole, upper = plan_of(form), plan_of(form, freeze=("embeddings", "layers.0-1"))
+    frozen = ("embeddings.", "layer.0.", "layer.1.")
+    assert upper.parameters == whole.parameters
+    assert upper.trained == sum(tensor.bytes for tensor in whole.tape.parameters if not tensor.name.startswith(frozen))
+    assert (upper.moments, whole.moments) == (2 * upper.trained, 2 * whole.trained)
+    of_gradients = [tensor.name.split("gradient of ")[1] for step in upper.steps for tensor in step.writes if "gradient of " in tensor.name]
+    assert of_gradients and not any(name.startswith(frozen) for name in of_gradients)
+    assert upper.peak(1000) < whole.peak(1000) and upper.fixed.max() < whole.fixed.max()
+
+
+def test_an_average_of_the_weights_takes_as_much_as_they_do():
+    plain, averaged = plan_of(FORMS[1], freeze=("embeddings",)), plan_of(FORMS[1], freeze=("embeddings",), ema=0.9)
+    assert averaged.peak(8) - plain.peak(8) == averaged.averages == plain.trained
+
+
+@pytest.mark.parametrize(("name", "value"), [("r_drop", 1.0), ("adversarial", "fgm"), ("multi_sample_dropout", 4)])
+def test_several_predictions_of_a_row_are_not_planned(name, value):
+    with pytest.raises(ValueError, match=f"{name}={value} is not planned"):
+        plan_of(FORMS[0], **{name: value})
+
+
 def test_types_of_mixed_precision():
     tape = record(ClassifierOptions(model=TINY), devices.settings("GPU", "float16"), TASKS["classifier"], 16)
     layer = [op for op in tape.ops if op.part == "layer.1"]

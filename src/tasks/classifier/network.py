@@ -11,7 +11,7 @@ from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
 from src.models.activations import tanh
 from src.models.bert import HEAD_STREAM, Bert
-from src.models.dropout import Dropout
+from src.models.dropout import MultiSampleDropout
 from src.models.layers import Linear
 from src.models.recurrent import BiLstm
 from src.tasks.classifier.options import NORM_EPS
@@ -22,9 +22,9 @@ _WIDTHS, _FILTERS = (1, 2, 3, 4), 256
 class LinearHead(nn.Cell):
     """Dropout and one dense layer on the pooled [CLS]: float32 [B, H] -> float32 [B, C]."""
 
-    def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int) -> None:
+    def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int, samples: int = 1) -> None:
         super().__init__()
-        self.dropout = Dropout(config.hidden_dropout_prob, HEAD_STREAM, device)
+        self.dropout = MultiSampleDropout(config.hidden_dropout_prob, HEAD_STREAM, device, samples)
         compute_type = getattr(mindspore, device.compute_type)
         self.dense = Linear(config.hidden_size, num_class, config.initializer_range, compute_type, bfloat16=device.bfloat16_library)
 
@@ -71,7 +71,7 @@ class CnnHead(nn.Cell):
     count as 0, the minimum of ReLU. Each width is one matrix product: the CPU's convolution is 70 times slower.
     """
 
-    def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int, batch_norm: bool) -> None:
+    def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int, batch_norm: bool, samples: int = 1) -> None:
         super().__init__()
         compute_type, spread = getattr(mindspore, device.compute_type), config.initializer_range
         library = device.bfloat16_library
@@ -80,7 +80,7 @@ class CnnHead(nn.Cell):
         self.batch_norm = batch_norm
         if batch_norm:
             self.norms = nn.CellList([MaskedBatchNorm(_FILTERS) for _ in _WIDTHS])
-        self.dropout = Dropout(config.hidden_dropout_prob, HEAD_STREAM, device)
+        self.dropout = MultiSampleDropout(config.hidden_dropout_prob, HEAD_STREAM, device, samples)
         self.dense = Linear(len(_WIDTHS) * _FILTERS, num_class, spread, compute_type, bfloat16=library)
 
     def construct(self, sequence_output: Tensor, pooled_output: Tensor, input_mask: Tensor, dropout_key: Tensor | None = None) -> Tensor:
@@ -103,13 +103,13 @@ class CnnHead(nn.Cell):
 class RcnnHead(nn.Cell):
     """Each token between its left and its right context, tanh, the maximum over real tokens, dense (Lai et al. 2015)."""
 
-    def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int) -> None:
+    def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int, samples: int = 1) -> None:
         super().__init__()
         compute_type, size, spread = getattr(mindspore, device.compute_type), config.hidden_size, config.initializer_range
         self.contexts = BiLstm(size, size // 2, device)
         library = device.bfloat16_library
         self.joined = Linear(size + size // 2 * 2, size, spread, compute_type, bfloat16=library)
-        self.dropout = Dropout(config.hidden_dropout_prob, HEAD_STREAM, device)
+        self.dropout = MultiSampleDropout(config.hidden_dropout_prob, HEAD_STREAM, device, samples)
         self.dense = Linear(size, num_class, spread, compute_type, bfloat16=library)
         self.composed = device.composed_ops
 
@@ -131,15 +131,24 @@ class Classifier(nn.Cell):
         num_class: C.
         head: linear, cnn or rcnn.
         batch_norm: between filters and ReLU of cnn.
+        samples: predictions of each row in training, see MultiSampleDropout.
     """
 
-    def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int, head: str = "linear", batch_norm: bool = False) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        device: DeviceSettings,
+        num_class: int,
+        head: str = "linear",
+        batch_norm: bool = False,
+        samples: int = 1,
+    ) -> None:
         super().__init__()
         self.bert = Bert(config, device)
         if head == "cnn":
-            self.head = CnnHead(config, device, num_class, batch_norm)
+            self.head = CnnHead(config, device, num_class, batch_norm, samples)
         else:
-            self.head = (RcnnHead if head == "rcnn" else LinearHead)(config, device, num_class)
+            self.head = (RcnnHead if head == "rcnn" else LinearHead)(config, device, num_class, samples)
 
     def construct(
         self,

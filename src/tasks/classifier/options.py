@@ -3,7 +3,7 @@
 import dataclasses
 
 from src.config.fields import setting
-from src.config.finetune import FineTuneOptions
+from src.config.finetune import LabelledOptions
 from src.tasks.classifier.data_sets import DATA_SETS
 
 ASSESSMENT_METHODS = ("accuracy", "f1", "mcc", "spearman_correlation", "auc")
@@ -15,7 +15,7 @@ HEADS = ("linear", "cnn", "rcnn")
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassifierOptions(FineTuneOptions):
+class ClassifierOptions(LabelledOptions):
     """Classification of single texts and pairs, and regression of a score."""
 
     # settings that evaluation and prediction take from the training; written into the checkpoint folder
@@ -73,7 +73,7 @@ class ClassifierOptions(FineTuneOptions):
             raise ValueError(f"num_class={self.num_class}: stsb is a regression, for which num_class is 1")
         if self.is_regression and self.assessment_method not in (None, "spearman_correlation"):
             raise ValueError(f"assessment_method={self.assessment_method}: a regression has spearman_correlation only")
-        for name in ("class_weights", "label2id_file_path"):
+        for name in ("class_weights", "label2id_file_path", "label_smoothing", "focal_gamma"):
             if self.is_regression and getattr(self, name):
                 raise ValueError(f"{name}: a regression has no classes")
 

@@ -12,7 +12,7 @@ import numpy as np
 from mindspore import nn
 
 from src.log import logger, shorten
-from src.models.losses import ClassificationLoss, RegressionLoss
+from src.models.losses import ClassificationLoss, RegressionLoss, of_samples
 from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file, read_record_file
 from src.records.record_set import join_in_chunks
 from src.tasks import fine_tuning, folds
@@ -126,12 +126,15 @@ def _make_records(config, split, table):
 def network(config: ClassifierOptions) -> Classifier:
     """Network from token ids to logits [B, C], or to the scores [B, 1] of a regression."""
     assert config.num_class is not None  # settled by prepare
-    return Classifier(config.model, config.device, config.num_class, config.head, config.cnn_batch_norm)
+    return Classifier(config.model, config.device, config.num_class, config.head, config.cnn_batch_norm, config.multi_sample_dropout)
 
 
-def loss(config: ClassifierOptions) -> "ClassificationLoss | RegressionLoss":
+def loss(config: ClassifierOptions) -> nn.Cell:
     """Cross-entropy on those logits, or squared error of the scores."""
-    return RegressionLoss() if config.is_regression else ClassificationLoss(tuple(map(float, config.class_weights)))
+    if config.is_regression:
+        return of_samples(RegressionLoss(), config.multi_sample_dropout)
+    soft = ClassificationLoss(tuple(map(float, config.class_weights)), config.label_smoothing, config.focal_gamma)
+    return of_samples(soft, config.multi_sample_dropout)
 
 
 def describe(config: ClassifierOptions) -> tuple[Any, ...]:

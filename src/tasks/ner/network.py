@@ -14,19 +14,19 @@ from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
 from src.models.bert import HEAD_STREAM, Bert
 from src.models.crf import BestPath, Crf, CrfLikelihood
-from src.models.dropout import Dropout
+from src.models.dropout import MultiSampleDropout
 from src.models.layers import Linear
-from src.models.losses import cross_entropy
+from src.models.losses import cross_entropy, divergence, make_soft_cross_entropy
 from src.models.recurrent import BiLstm
 
 
 class TokenHead(nn.Cell):
     """Dropout, a BiLSTM if asked for, and a dense layer on every token: float32 [B, S, H] -> float32 [B, S, C], and a CRF's scores."""
 
-    def __init__(self, config: ModelConfig, device: DeviceSettings, num_tags: int, with_lstm: bool, crf: Crf | None) -> None:
+    def __init__(self, config: ModelConfig, device: DeviceSettings, num_tags: int, with_lstm: bool, crf: Crf | None, samples: int) -> None:
         super().__init__()
         size = config.hidden_size
-        self.dropout = Dropout(config.hidden_dropout_prob, HEAD_STREAM, device)
+        self.dropout = MultiSampleDropout(config.hidden_dropout_prob, HEAD_STREAM, device, samples)
         self.with_lstm = with_lstm
         if with_lstm:
             self.contexts = BiLstm(size, size // 2, device)
@@ -36,10 +36,10 @@ class TokenHead(nn.Cell):
         self.crf = crf
 
     def construct(self, x: Tensor, input_mask: Tensor, dropout_key: Tensor | None = None) -> Any:
-        batch_size, seq_length, _ = x.shape
         x = self.dropout(x, dropout_key)
+        batch_size, seq_length, _ = x.shape
         if self.with_lstm:
-            x = self.contexts(x, input_mask)
+            x = self.contexts(x, self.dropout.repeat(input_mask, dropout_key))
         logits = self.dense(x.reshape((batch_size * seq_length, -1))).astype(mindspore.float32)  # [T, C]
         logits = logits.reshape((batch_size, seq_length, -1))
         if self.crf is None:
@@ -56,6 +56,7 @@ class Tagger(nn.Cell):
         with_lstm: a BiLSTM of hidden_size // 2 units per direction between encoder and logits.
         use_crf: whether a CRF scores the tags of a row together.
         allowed: transitions that the CRF permits, see Crf.
+        samples: predictions of each row in training, see MultiSampleDropout.
     """
 
     def __init__(
@@ -66,10 +67,11 @@ class Tagger(nn.Cell):
         with_lstm: bool = False,
         use_crf: bool = False,
         allowed: tuple | None = None,
+        samples: int = 1,
     ) -> None:
         super().__init__()
         self.bert = Bert(config, device, pooled=False)
-        self.head = TokenHead(config, device, num_tags, with_lstm, Crf(num_tags, allowed) if use_crf else None)
+        self.head = TokenHead(config, device, num_tags, with_lstm, Crf(num_tags, allowed) if use_crf else None, samples)
         self.best_path = BestPath(device.unrolled) if use_crf else None
 
     def construct(
@@ -99,13 +101,27 @@ class _RowLoss(nn.Cell):
 
 
 class TaggingLoss(_RowLoss):
-    """Cross-entropy of every labelled token; counts are tokens."""
+    """Cross-entropy of every labelled token; counts are tokens.
+
+    Args:
+        smoothing, gamma: see SoftCrossEntropy.
+    """
+
+    def __init__(self, smoothing: float = 0.0, gamma: float = 0.0) -> None:
+        super().__init__()
+        self.soft = make_soft_cross_entropy(smoothing, gamma)
 
     def rows(self, logits: Tensor, label_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Loss sum and number of labelled tokens of each row: two of float32 [B]."""
         real = (label_ids >= 0).astype(mindspore.float32)
-        losses = cross_entropy(logits, ops.maximum(label_ids, 0))  # [B, S]
+        labels = ops.maximum(label_ids, 0)
+        losses = cross_entropy(logits, labels) if self.soft is None else self.soft(logits, labels)  # [B, S]
         return (losses * real).sum(1), real.sum(1)
+
+    def compare(self, logits: Tensor, label_ids: Tensor, weights: Tensor) -> Tensor:
+        """The weighted sum of divergences of labelled tokens, for RDrop."""
+        real = (label_ids >= 0).astype(mindspore.float32)
+        return ((divergence(logits) * real).sum(1) * weights).sum()
 
 
 class CrfLoss(_RowLoss):
@@ -126,6 +142,11 @@ class CrfLoss(_RowLoss):
         real = (label_ids[:, 0] >= 0).astype(mindspore.float32)
         losses = self.likelihood(emissions[:, 1:], ops.maximum(label_ids, 0), label_ids >= 0, transitions, start, end)
         return losses * real, real
+
+    def compare(self, logits: tuple[Tensor, ...], label_ids: Tensor, weights: Tensor) -> Tensor:
+        """The weighted sum over tokens of the divergence of emissions, without transitions, for RDrop."""
+        real = (label_ids >= 0).astype(mindspore.float32)
+        return ((divergence(logits[0]) * real).sum(1) * weights).sum()
 
 
 class Emissions(nn.Cell):

@@ -7,7 +7,7 @@ from easydict import EasyDict
 
 from src.config.coercion import coerce
 from src.config.fields import setting
-from src.config.finetune import FineTuneOptions
+from src.config.finetune import LabelledOptions
 
 ASSESSMENT_METHODS = ("entity", "f1", "bf1", "mf1", "clue_benchmark", "accuracy")
 METRICS = ("f1", "precision", "recall", "macro_f1", "accuracy", "eval_loss")
@@ -16,7 +16,7 @@ SCHEMES = ("BIO", "BIOS", "IOE", "BIOE", "BIOES", "BMES")
 
 
 @dataclasses.dataclass(frozen=True)
-class NerOptions(FineTuneOptions):
+class NerOptions(LabelledOptions):
     """Named entities: tags of tokens, with softmax, a CRF, or a BiLSTM and a CRF."""
 
     # settings that evaluation and prediction take from the training; written into the checkpoint folder
@@ -55,6 +55,9 @@ class NerOptions(FineTuneOptions):
     class_filter: tuple[str, ...] = setting((), "elements of an MSRA XML file that count as entities, such as NAMEX; default: all")
     predict_text_file_path: str | None = setting(None, "raw text to predict, one sentence per line")
     epoch_num: float = setting(5.0, "passes over the training set", above=0)
+    crf_learning_rate: float | None = setting(
+        None, "peak learning rate of the CRF's transitions; default: that of the head; often 10 to 100 times the encoder's", above=0
+    )
     output_dir: str = setting("./ner_finetune", "folder of everything that is written")
     labels: tuple[str, ...] = setting((), "tags in id order; default: see label2id_file_path")
 
@@ -84,8 +87,17 @@ class NerOptions(FineTuneOptions):
             raise ValueError("legacy_metrics: only for --assessment_method bf1, mf1, clue_benchmark or accuracy, the model zoo's")
         if self.use_crf and self.tagged_pieces == "first":
             raise ValueError("tagged_pieces=first: only for the softmax; a CRF (use_crf) tags all pieces")
+        if self.crf_learning_rate and not self.use_crf:
+            raise ValueError(f"crf_learning_rate={self.crf_learning_rate}: there is no CRF; --use_crf true adds one")
+        if self.use_crf and (self.label_smoothing or self.focal_gamma):
+            raise ValueError("label_smoothing and focal_gamma: only for the softmax; a CRF (use_crf) scores whole rows")
         if self.with_lstm and self.model.hidden_size < 2:
             raise ValueError("with_lstm needs model.hidden_size of at least 2: each direction has half of it")
+
+    @property
+    def rate_factors(self) -> dict[str, float]:
+        own = {"crf": self.crf_learning_rate / self.optimizer.learning_rate} if self.crf_learning_rate else {}
+        return super().rate_factors | own
 
 
 OPTIONS = NerOptions

@@ -9,6 +9,7 @@ from mindspore import nn
 
 from src.formats import tokenizer_files
 from src.log import logger, shorten
+from src.models.losses import of_samples
 from src.records.files import is_record_file, read_description
 from src.tasks import fine_tuning, folds
 from src.tasks.fine_tuning import cached_rows, check_inputs, describe
@@ -78,17 +79,21 @@ def _make_records(config, split, path, sentences):
 def network(config: NerOptions) -> Tagger:
     """Network from token ids to logits [B, S, C], and with a CRF its scores."""
     allowed = make_tag_set(config.labels).allowed() if config.crf_constraints else None
-    return Tagger(config.model, config.device, len(config.labels), config.with_lstm, config.use_crf, allowed)
+    return Tagger(config.model, config.device, len(config.labels), config.with_lstm, config.use_crf, allowed, config.multi_sample_dropout)
 
 
-def loss(config: NerOptions) -> "TaggingLoss | CrfLoss":
+def loss(config: NerOptions) -> nn.Cell:
     """Cross-entropy of tokens; with a CRF, -log p of rows."""
-    return CrfLoss(config.device.unrolled) if config.use_crf else TaggingLoss()
+    return of_samples(_row_loss(config, config.label_smoothing, config.focal_gamma), config.multi_sample_dropout)
 
 
 def for_evaluation(config: NerOptions, network: Tagger) -> tuple[nn.Cell, tuple[str, ...]]:
-    """The cell whose outputs are scored, and its input columns."""
-    return TaggerScores(network, loss(config)), (*INPUTS, "label_ids")
+    """The cell whose outputs are scored, and its input columns; the loss is without smoothing and focus."""
+    return TaggerScores(network, _row_loss(config)), (*INPUTS, "label_ids")
+
+
+def _row_loss(config, *soft):
+    return CrfLoss(config.device.unrolled) if config.use_crf else TaggingLoss(*soft)
 
 
 def _settle_labels(config, paths, read):

@@ -10,7 +10,7 @@ from src.config.model import MASK_BIAS, ModelConfig
 from src.config.training import DeviceSettings
 from src.models.bert import Bert
 from src.models.layers import Linear
-from src.models.losses import cross_entropy
+from src.models.losses import cross_entropy, divergence
 
 
 class SpanHead(nn.Cell):
@@ -67,3 +67,8 @@ class SpanLoss(nn.Cell):
         start_logits, end_logits = logits
         losses = cross_entropy(start_logits, start_positions) + cross_entropy(end_logits, end_positions)  # [B]
         return (losses * 0.5 * weights).sum(), weights.sum()
+
+    def compare(self, logits: tuple[Tensor, Tensor], start_positions: Tensor, end_positions: Tensor, weights: Tensor) -> Tensor:
+        """The weighted sum of the mean divergences of first and last token, for RDrop."""
+        start_logits, end_logits = logits
+        return ((divergence(start_logits) + divergence(end_logits)) * 0.5 * weights).sum()

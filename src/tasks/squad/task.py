@@ -52,7 +52,7 @@ def prepare(options: SquadOptions) -> Prepared:
         logger.warning(f"null_score_diff_threshold={config.null_score_diff_threshold} is ignored: every question has an answer")
     rows = {}
     for split, origin in origins.items() if config.fold else ():
-        questions = read_squad(origin)
+        questions = _read(config, origin)
         rows[split] = inputs.choose_rows(config, split, origin, questions)
         sources[split] = [questions[number] for number in rows[split]]
     records = {split: _make_records(config, split, path, origins[split], sources.get(split)) for split, path in paths.items()}
