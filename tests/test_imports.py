@@ -128,5 +128,5 @@ def test_columns_of_a_task_are_the_parameters_of_its_network_and_loss():
         (ner, Tagger, CrfLoss),
         (squad, SpanFinder, SpanLoss),
     ):
-        assert [*task.INPUTS, "dropout_key"] == list(inspect.signature(network.construct).parameters)[1:]
+        assert [*task.INPUTS, "dropout_key", "packing"] == list(inspect.signature(network.construct).parameters)[1:]
         assert list(task.TARGETS) == list(inspect.signature(loss.construct).parameters)[2:]
