@@ -462,14 +462,14 @@ def test_a_network_without_the_trained_crf_is_refused(job, trained, capsys):
     weights = {"load_finetune_checkpoint_path": trained.out / "ckpt", "do_train": None, "do_eval": "true"}
     message = fails(capsys, job(**weights, use_crf="false"))
     assert "is of another network, which has head.crf." in message
-    assert "--use_crf, --with_lstm" in message
+    assert "see the settings of the head" in message
 
 
 def test_a_network_with_an_untrained_bilstm_is_refused(job, trained, capsys):
     weights = {"load_finetune_checkpoint_path": trained.out / "ckpt", "do_train": None, "do_eval": "true"}
     message = fails(capsys, job(**weights, with_lstm="true"))
     assert "is of another network: head.contexts." in message
-    assert "--use_crf, --with_lstm" in message
+    assert "see the settings of the head" in message
 
 
 def test_tags_without_single_ones_evaluate_long_sentences(job, tmp_path, monkeypatch, capsys):
@@ -488,7 +488,7 @@ BOMB = """<?xml version="1.0"?>
 <data><sentence><w>&b;</w></sentence></data>
 """
 BAD_FILES = {  # content of the training file, and what follows its name
-    "three_columns": (b"the\tDT\tO\n", ":1: number of columns 3 in"),
+    "another_number_of_columns": (b"the O\ncat NN B-PET\n", ":2: number of columns 3 in"),
     "an_unknown_prefix": (b"the O\ncat X-PET\n", ":2: 'X-PET' is no tag"),
     "mixed_schemes": (b"cat B-PET\ndog I-PET\n\ncat B-PET\ncat M-PET\n", ":5: tags of two schemes mixed"),
     "a_span_beyond_the_text": (b'{"text": "cat"}\n{"text": "a cat", "label": {"PET": {"cat": [[2, 5]]}}}\n', ":2: "),
