@@ -247,7 +247,7 @@ def test_class_balance_is_told_and_weighed(job, tmp_path, capsys):
     [
         ("1", "class_weights: 1 given, the classes are 2: negative, positive"),
         ("1,-2", "class_weights: -2 is not allowed; expected the one word balanced, or a number from 0"),
-        ("1,many", "class_weights: many is none"),
+        ("1,many", "class_weights: many is not allowed"),
         ("balanced,1", "class_weights: balanced is not allowed; expected the one word balanced"),
         ("0,0", "class_weights=0,0: every training row would weigh 0"),
     ],

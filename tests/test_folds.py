@@ -34,7 +34,7 @@ def test_without_folds_all_rows_are_taken(split):
 
 def test_a_group_is_never_divided():
     groups = [f"author {number // 3}" for number in range(30)]
-    assigned = folds.assign("train.tsv", STRATA, groups, 5, 1)
+    assigned = folds.assign_folds("train.tsv", STRATA, groups, 5, 1)
     assert all(len({*assigned[number : number + 3]}) == 1 for number in range(0, 30, 3))
     assert set(assigned) == {1, 2, 3, 4, 5}
 
@@ -48,7 +48,7 @@ def test_a_group_is_never_divided():
 )
 def test_more_folds_than_rows_or_groups_are_refused(strata, groups, message):
     with pytest.raises(ValueError) as refused:
-        folds.assign("train.tsv", strata, groups, 5, 1)
+        folds.assign_folds("train.tsv", strata, groups, 5, 1)
     assert message in str(refused.value)
 
 

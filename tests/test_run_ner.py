@@ -329,7 +329,7 @@ def test_resuming_goes_on_bit_for_bit(job, trained, tmp_path):
 def few(job, data, trained, tmp_path, monkeypatch, capsys):
     """`few(**changes)`: lines printed by an evaluation of few.json, where the network has given known tags, some of them wrong."""
 
-    def predict(task, prepared, split, path):
+    def predict(task, prepared, split, path, evaluation=None):
         config, records = prepared.config, prepared.records[split]
         labels = np.split(records.tokens["label_ids"], records.starts[1:])
         tags = [np.pad(np.maximum(row, 0), (0, SEQ_LENGTH - len(row))) for row in labels]

@@ -320,7 +320,7 @@ def found_again(data, trained, tmp_path_factory):
     """That training evaluated once more in other batches, and what its network gave."""
     given = []
 
-    def predict(task, prepared, split, path):
+    def predict(task, prepared, split, path, evaluation=None):
         given.append((genuine(task, prepared, split, path), prepared.records[split]))
         return given[-1][0]
 

@@ -15,15 +15,15 @@ def choose_rows(config: Any, split: str, path: Path | str, strata: Sequence[str]
 
     Args:
         config: FineTuneOptions; folds, fold and seed count.
-        path, strata, groups: see `assign`.
+        path, strata, groups: see `assign_folds`.
     """
     if config.fold is None or split == "predict":
         return list(range(len(strata)))
-    is_held_out = assign(path, strata, groups, config.folds, config.seed) == config.fold
+    is_held_out = assign_folds(path, strata, groups, config.folds, config.seed) == config.fold
     return np.flatnonzero(is_held_out if split == "eval" else ~is_held_out).tolist()
 
 
-def assign(path: Path | str, strata: Sequence[str], groups: Sequence[str] | None, folds: int, seed: int) -> np.ndarray:
+def assign_folds(path: Path | str, strata: Sequence[str], groups: Sequence[str] | None, folds: int, seed: int) -> np.ndarray:
     """The fold, from 1, of each item: int [items].
 
     Args:

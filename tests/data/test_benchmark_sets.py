@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -101,7 +102,8 @@ def write_predictions(tmp_path, name, logits, ids=(), **settings):
     labels = DATA_SETS[name].labels
     config = ClassifierOptions(task_name=name, labels=labels, num_class=len(labels) or 1, output_dir=str(tmp_path), **settings)
     examples = [Example("a", None, None, 1, number) for number in ids] or None
-    report_predictions(Prepared(config, {}, {"predict": examples}), [np.asarray(logits, np.float32)])
+    records = {"predict": SimpleNamespace(rows={"label_ids": np.zeros(len(logits))})}
+    report_predictions(Prepared(config, records, {"predict": examples}), [np.asarray(logits, np.float32)])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Texts longer than a row, in windows: no token is lost, and a text's score follows from its windows."""
 
+from array import array
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,8 +10,9 @@ from scipy.special import softmax
 
 from src.tasks.classifier.options import ClassifierOptions
 from src.tasks.classifier.results import score, tabulate
-from src.tasks.classifier.rows import Example, encode_documents, encode_examples
+from src.tasks.classifier.rows import Examples, encode_documents, encode_examples
 from src.tasks.task import Prepared
+from src.text.columns import TextColumn
 from src.text.tokenization import Tokenizer
 
 LABELS = ("no", "yes")
@@ -26,13 +28,13 @@ def tokenizer(tmp_path):
 def make_examples(*lengths):
     words = ["the", "cat", "sat", "on", "a", "mat"]
     texts = [" ".join(words[position % len(words)] for position in range(length)) for length in lengths]
-    return [Example(text, None, LABELS[number % 2], number + 1) for number, text in enumerate(texts)]
+    return Examples(TextColumn(texts), None, [LABELS[number % 2] for number in range(len(texts))], array("q", range(1, len(texts) + 1)))
 
 
 @pytest.mark.parametrize("seq_length", [4, 6, 10])
 def test_the_windows_of_a_text_hold_all_its_tokens(seq_length, tokenizer):
     examples = make_examples(0, 1, seq_length - 2, seq_length - 1, 25)
-    rows = encode_documents("a.tsv", examples, tokenizer, LABELS, seq_length)
+    rows = list(encode_documents("a.tsv", examples, tokenizer, LABELS, seq_length))
     room = seq_length - 2
     stride = room - room // 4
     for number, (example, tokens) in enumerate(zip(examples, tokenizer.encode([each.text_a for each in examples]))):
@@ -48,12 +50,13 @@ def test_the_windows_of_a_text_hold_all_its_tokens(seq_length, tokenizer):
 def test_short_texts_are_the_same_rows_as_without_windows(tokenizer):
     examples = make_examples(3, 5)
     plain = encode_examples("a.tsv", examples, tokenizer, LABELS, 10)
-    assert encode_documents("a.tsv", examples, tokenizer, LABELS, 10) == [{**row, "document": number} for number, row in enumerate(plain)]
+    rows = list(encode_documents("a.tsv", examples, tokenizer, LABELS, 10))
+    assert rows == [{**row, "document": number} for number, row in enumerate(plain)]
 
 
 def test_pairs_are_refused(tokenizer):
     with pytest.raises(ValueError, match="a.tsv: holds pairs of texts, and long_documents divides single texts only"):
-        encode_documents("a.tsv", [Example("the", "cat", "no", 1)], tokenizer, LABELS, 10)
+        next(encode_documents("a.tsv", Examples(TextColumn(["the"]), TextColumn(["cat"]), ["no"], array("q", [1])), tokenizer, LABELS, 10))
 
 
 def make_prepared(kind, **settings):

@@ -56,6 +56,11 @@ class Examples(Sequence[Example]):
         key = self.ids[index] if self.ids else ""
         return Example(self.text_a[index], text_b, self.labels[index] or None, self.lines[index], key or None)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list
+
     def without_labels(self) -> "Examples":
         """The same texts without labels."""
         return replace(self, labels=[""] * len(self))
