@@ -52,7 +52,7 @@ def test_each_head_learns_and_is_found_again(job, tmp_path, head, batch_norm):
         pytest.param({"head": "rcnn"}, {"head": "linear"}, marks=pytest.mark.slow),
         pytest.param({"head": "cnn", "cnn_batch_norm": "true"}, {"cnn_batch_norm": "false"}, marks=pytest.mark.slow),
         pytest.param({"model.position_embedding_type": "learned"}, {"model.position_embedding_type": "sinusoidal"}, marks=pytest.mark.slow),
-        ({"model.num_hidden_layers": 2}, {"model.num_hidden_layers": 1}),
+        pytest.param({"model.num_hidden_layers": 2}, {"model.num_hidden_layers": 1}, marks=pytest.mark.slow),
     ],
 )
 def test_weights_of_a_larger_network_are_refused(job, capsys, trained, evaluated):

@@ -32,6 +32,7 @@ def fails(capsys, argv):
     return lines[0]
 
 
+@pytest.mark.slow
 def test_an_output_folder_that_is_removed_during_the_training_is_made_again(job, tmp_path, monkeypatch, capsys):
     out, flush, removed = tmp_path / "out", loop.RunLog.flush, []
 
@@ -219,6 +220,7 @@ def test_resuming_something_else_is_refused(job, capsys):
         assert expected in fails(capsys, job(resume="true", **changes))
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_run_does_nothing(job, capsys):
     run_classifier.main(job(epoch_num=0.3))
     run_classifier.main(job(epoch_num=0.3, resume="true"))
@@ -254,7 +256,8 @@ def test_training_that_diverges_stops_before_saving(job, tmp_path, capsys):
     assert list((tmp_path / "out/ckpt").glob("*.ckpt")) == []
 
 
-@pytest.mark.parametrize("kind", [pytest.param("static", marks=pytest.mark.slow), "dynamic"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["static", "dynamic"])
 def test_float16_trains_with_a_loss_scale(job, tmp_path, kind):
     scale = {"precision.compute_type": "float16", "precision.loss_scale": kind, "precision.loss_scale_value": 128}
     run_classifier.main(job(epoch_num=1, **scale))

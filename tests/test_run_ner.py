@@ -257,6 +257,7 @@ def test_evaluation_alone_takes_everything_from_the_run_folder(trained, found_ag
         assert second[name] == pytest.approx(trained.results[name], abs=OTHER_ROUNDING), name
 
 
+@pytest.mark.slow
 def test_every_line_of_a_text_gets_its_entities(found_again):
     predictions = read_lines(found_again / "predictions.jsonl")
     assert [row["text"] for row in predictions] == list(TEXTS)

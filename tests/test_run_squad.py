@@ -373,6 +373,7 @@ def test_questions_without_answers_are_predicted_alone(data, trained, tmp_path):
     assert sorted(path.name for path in found.out.glob("*.json")) == ["nbest_predictions.json", "null_odds.json", "predictions.json"]
 
 
+@pytest.mark.slow
 def test_one_file_is_evaluated_and_predicted_once(data, trained, tmp_path):
     found = use(trained, tmp_path / "out", do_eval="true", do_predict="true", eval_json_path=data / "dev.json")
     assert_same_results(found, trained)

@@ -22,7 +22,7 @@ GOLDEN = Path(__file__).parent.parent / "golden"
     ("form", "act"),
     [
         ("native", "gelu"),
-        ("native", "gelu_new"),
+        pytest.param("native", "gelu_new", marks=pytest.mark.slow),
         pytest.param("native", "relu", marks=pytest.mark.slow),
         ("composed", "gelu"),
         ("fused", "gelu_new"),

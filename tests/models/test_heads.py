@@ -92,7 +92,7 @@ def test_batch_norm_evaluates_with_the_running_values():
     [
         ("linear", False),
         pytest.param("cnn", False, marks=pytest.mark.slow),
-        ("cnn", True),
+        pytest.param("cnn", True, marks=pytest.mark.slow),
         pytest.param("rcnn", False, marks=pytest.mark.slow),
     ],
 )

@@ -78,7 +78,7 @@ GRID += [("linear", "bert", PLAIN), ("softmax", "sinusoidal", PLAIN), ("span", "
 
 @pytest.mark.parametrize(
     ("case", "positions", "device"),
-    [pytest.param(*values, marks=() if values[:2] == ("cnn", "bert") else pytest.mark.slow) for values in GRID],
+    [pytest.param(*values, marks=() if values == ("linear", "bert", NATIVE) else pytest.mark.slow) for values in GRID],
     ids=lambda value: value if isinstance(value, str) else "native" if value.native_library else "plain",
 )
 def test_losses_and_gradients_equal_those_of_rows_alone(case, positions, device):

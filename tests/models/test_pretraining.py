@@ -121,6 +121,7 @@ def train(numbers, network, optimizer):
 
 @pytest.mark.skipif(native.lacks_bfloat16(native.build()) is not None, reason="no bfloat16 product here")
 @pytest.mark.parametrize("kind", ["bert", pytest.param("nezha", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_losses_of_fifty_steps_in_bfloat16_stay_near_the_reference(kind):
     numbers, network = load(kind, "bfloat16")
     losses = np.array(train(numbers, network, "AdamWeightDecay"))[:, 0]

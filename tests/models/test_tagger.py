@@ -91,6 +91,7 @@ def test_filler_rows_and_rows_without_labels_weigh_nothing():
     assert float(count.asnumpy()) == 1
 
 
+@pytest.mark.slow
 def test_only_positions_between_cls_and_sep_are_decoded():
     network = make_tagger(False, True)
     tags = TaggerScores(network, CrfLoss())(*tensors(IDS, MASK, TYPES, LABELS))[0].asnumpy()

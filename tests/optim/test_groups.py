@@ -73,7 +73,7 @@ BATCHES = ([1.0, 2.0, 3.0], [-0.5, 0.25, 9.0], [0.125, 3.0, 0.0], [2.0, -2.5, 1.
     ("name", "settings"),
     [
         ("Lamb", {"clip": "global_norm", "clip_norm": 0.5}),
-        ("AdamWeightDecay", {"clip": "per_parameter", "clip_norm": 0.5}),
+        pytest.param("AdamWeightDecay", {"clip": "per_parameter", "clip_norm": 0.5}, marks=pytest.mark.slow),
         pytest.param("AdamW", {"clip": "none", "accumulation_steps": 2}, marks=pytest.mark.slow),
         pytest.param("Momentum", {"clip": "global_norm", "clip_norm": 0.5}, marks=pytest.mark.slow),
     ],
