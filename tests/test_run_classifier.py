@@ -144,6 +144,7 @@ def test_a_stop_within_an_update_waits_for_its_end_and_goes_on_bit_for_bit(job, 
 
 
 @pytest.mark.skipif(native.lacks_bfloat16(native.build()) is not None, reason="no bfloat16 product here")
+@pytest.mark.slow
 def test_a_checkpoint_trained_in_bfloat16_is_float32_and_evaluated_in_either(job, tmp_path):
     settings = {"epoch_num": 12, "do_eval": "true", "precision.compute_type": "bfloat16"}
     run_classifier.main(job(**settings, **{"model.initializer_range": 0.3}))

@@ -390,11 +390,13 @@ def test_the_measure_of_the_files_is_the_one_reported(data, trained):
 # Training
 
 
+@pytest.mark.slow
 def test_records_train_as_their_questions_do(job, data, trained, tmp_path):
     run(job(train_data_file_path=data / "train.tfrecord", train_steps=4))
     assert read_losses(tmp_path / "out") == {step: loss for step, loss in read_losses(trained.out).items() if step <= 4}
 
 
+@pytest.mark.slow
 def test_resuming_goes_on_bit_for_bit(job, trained, tmp_path):
     shutil.copytree(trained.out / "ckpt", tmp_path / "out/ckpt")
     (tmp_path / "out/ckpt/squad-6_80.ckpt").unlink()

@@ -90,6 +90,7 @@ def test_published_checkpoints_come_back_bit_by_bit(name, shared_file, tmp_path)
 
 
 @pytest.mark.parametrize("factor", ["", pytest.param("times_factor/", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_googles_checkpoint_computes_what_googles_program_does(factor, shared_file, tmp_path):
     golden = np.load(ROOT / "tests/golden/tensorflow_bert.npz")
     folder = shared_file("../checkpoints/keras_bert_tiny_tf")

@@ -15,7 +15,8 @@ from src.tasks.classifier.network import Classifier
 GOLDEN = Path(__file__).parent.parent / "golden" / "nezha.npz"
 
 
-@pytest.mark.parametrize("kind", [pytest.param("sinusoidal", marks=pytest.mark.slow), "learned"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sinusoidal", "learned"])
 def test_nezha_equals_hugging_face_beyond_the_clip(kind):
     config = ModelConfig(**TINY, position_embedding_type=kind, max_relative_position=3)
     assert_equals_golden(np.load(GOLDEN), kind, config, DeviceSettings())

@@ -51,7 +51,7 @@ def test_a_pooler_in_the_file_is_not_needed(tmp_path):
     assert np.array_equal(network.head.dense.weight.asnumpy(), make_tagger(False, False).head.dense.weight.asnumpy())
 
 
-@pytest.mark.parametrize(("with_lstm", "use_crf"), HEADS)
+@pytest.mark.parametrize(("with_lstm", "use_crf"), [HEADS[0], pytest.param(True, True, marks=pytest.mark.slow), *HEADS[1:3]])
 def test_padding_changes_neither_tags_nor_losses(with_lstm, use_crf):
     network, loss = make_tagger(with_lstm, use_crf), CrfLoss() if use_crf else TaggingLoss()
     scores = TaggerScores(network, loss)
