@@ -37,8 +37,9 @@ def make_rows(options, folder):
     from src.records.files import read_record_file
     from src.records.plan import Batch
     from src.records.record_set import RecordSet
+    from src.tasks.pretrain.task import LAYOUT
 
-    chunk = next(read_record_file(records, "bert"))
+    chunk = next(read_record_file(records, LAYOUT))
     rows = RecordSet(chunk.lengths, chunk.tokens, chunk.rows)
     count = BATCH * (options.steps + WARMUP)
     batch = Batch(np.arange(count) % len(chunk.lengths), count, LENGTH)

@@ -17,10 +17,11 @@ import numpy as np
 def count_masked(folder, vocab_size):
     """How often each token is masked in the records of a folder: int64 [vocab_size]."""
     from src.records.files import find_record_files, read_record_file
+    from src.tasks.pretrain.task import LAYOUT
 
     counts = np.zeros(vocab_size, np.int64)
     for path in find_record_files(folder):
-        for chunk in read_record_file(path, "bert"):
+        for chunk in read_record_file(path, LAYOUT):
             ids = chunk.rows["masked_lm_ids"][chunk.rows["masked_lm_weights"] > 0]
             counts += np.bincount(ids, minlength=vocab_size)
     return counts

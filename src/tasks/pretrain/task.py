@@ -26,7 +26,7 @@ INPUTS = ("input_ids", "input_mask", "token_type_ids", "masked_lm_positions")
 TARGETS = ("masked_lm_ids", "masked_lm_weights", "next_sentence_labels", "rows_per_token", "weights")
 LOSS_PARTS = ("masked_lm_loss", "next_sentence_loss")
 _SCORED = (*INPUTS, "masked_lm_ids", "masked_lm_weights", "next_sentence_labels")
-_LAYOUT = Layout(
+LAYOUT = Layout(
     {**INPUT_TOKENS, "word_continues": "word_continues"},
     {"next_sentence_labels": "next_sentence_labels"},
     {name: name for name in ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")},
@@ -155,7 +155,7 @@ def _check_vocabulary(config, split):
 def _read(config, paths):
     left, widths = config.num_samples, {}
     for path in progress(paths, desc="reading records", unit="file"):
-        for chunk in read_record_file(path, _LAYOUT, config.schema_dir):
+        for chunk in read_record_file(path, LAYOUT, config.schema_dir):
             _check_masks(path, chunk)
             widths[chunk.rows["masked_lm_ids"].shape[1]] = path
             if len(widths) > 1:
