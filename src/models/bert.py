@@ -245,7 +245,7 @@ class Bert(nn.Cell):
         """The mask in the form that attention needs: bool for FlashAttention, else a bias."""
         return make_padding(input_mask) if self.flash and flash_takes(input_mask.shape[1]) else make_mask_bias(input_mask)
 
-    def make_pack_mask(self, rows: Tensor) -> Tensor:
+    def make_packed_mask(self, rows: Tensor) -> Tensor:
         """The mask between the rows of a pack, in the form that attention needs; `rows`: int32 [K, L], of each slot."""
         return make_pack_mask(rows) if self.flash and flash_takes(rows.shape[1]) else make_pack_bias(rows)
 
@@ -280,7 +280,7 @@ class Bert(nn.Cell):
         else:
             rows, positions = find_rows(packing[0], seq_length)
             input_ids, token_type_ids = pack(input_ids, packing[0]), pack(token_type_ids, packing[0])
-            x = self.encode(input_ids, token_type_ids, self.make_pack_mask(rows), dropout_key, positions)
+            x = self.encode(input_ids, token_type_ids, self.make_packed_mask(rows), dropout_key, positions)
             x = self.unpack(x, *packing)
         sequence_output = x.reshape((batch_size, seq_length, self.hidden_size))  # [B, S, H]
         if not self.pooled:
