@@ -100,6 +100,7 @@ def _read_run(run, flags):
     tree |= dict.fromkeys(_TRAINING, False) | dict.fromkeys(_EVALUATIONS)
     tree |= {"do_train": False, "do_eval": does_eval, "do_predict": does_predict, "output_dir": flags.output}
     tree |= {"load_finetune_checkpoint_path": str(folder), "device_target": flags.device_target}
+    tree |= {key: value for key, value in found.trained_with.items() if tree.get(key) == []}  # what was tuned after config.yaml was written
     tree["vocab_file_path"] = found.vocab_file or tree.get("vocab_file_path")
     if flags.eval_data_file_path:
         tree |= {**{key: None for key in _FOLDS if key in tree}, "eval_data_file_path": flags.eval_data_file_path}
@@ -153,10 +154,11 @@ def _run(members: list[_Member], prepared: list[Prepared], splits: list[str]) ->
             if split == "eval":
                 alone = task.ensemble.Average(first, split)
                 alone.add(evaluation.network, outputs)
-                found = task.training.score(first, alone.outputs())
+                found = task.training.score(task.training.tune(first, alone.outputs()), alone.outputs())
                 scores.append({"run": str(member.run), "weights": str(member.path), **found})
                 logger.info(f"{member.run} {format_fields({key: value for key, value in found.items() if not isinstance(value, dict)})}")
     if "eval" in splits:
+        first = task.training.tune(first, averages["eval"].outputs())
         results = task.training.report_evaluation(first, averages["eval"].outputs(), None)
         write_text(f"{first.config.output_dir}/ensemble.json", json.dumps({"runs": scores, "ensemble": results}, indent=2) + "\n")
     if "predict" in splits:

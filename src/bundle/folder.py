@@ -129,14 +129,15 @@ def read(folder: Path | str) -> Description:
         content["settings"],
         tuple(content["labels"]),
         {kind: folder / file for kind, file in graphs.items()},
-        _read_model(folder / "config.json"),
+        _read_model(folder / "config.json", content["settings"].get("multi_label") is True),
         str(folder / "vocab.txt"),
     )
 
 
-def _read_model(path):
+def _read_model(path, several_labels):
     found = describe_weights(None, path).model
-    refuse_several_labels(read_json_object(path).get("problem_type"), path)
+    if not several_labels:
+        refuse_several_labels(read_json_object(path).get("problem_type"), path)
     try:
         return loader.build(ModelConfig, found, "model.")
     except ValueError as error:

@@ -110,8 +110,13 @@ class FineTuneOptions(RegularisedOptions):
         if not path:
             _fit_vocabulary(tree, given)
         if not is_training:
-            refuse_several_labels(found.problem_type, path)
+            cls.take_problem_type(tree, found.problem_type, path)
             _add_training_settings(cls, tree, found)
+
+    @classmethod
+    def take_problem_type(cls, tree: EasyDict, problem_type: str | None, where: Any) -> None:
+        """Settings for weights whose config.json has Hugging Face's problem_type; a ValueError if the task has nothing of this kind."""
+        refuse_several_labels(problem_type, where)
 
     @classmethod
     def trained_elsewhere(cls, tree: EasyDict) -> dict[str, Any]:

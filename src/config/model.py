@@ -14,6 +14,7 @@ CONFIG_NAMES = ("config.json", "bert_config.json")
 HIDDEN_ACTS = ("gelu", "gelu_tanh", "gelu_new", "relu")
 POSITIONS = ("absolute", "sinusoidal", "learned")
 _MAX_RELATIVE_POSITION = {"sinusoidal": 64, "learned": 16}
+SEVERAL_LABELS = "multi_label_classification"  # Hugging Face's problem_type of networks that give each label a probability of its own
 MASK_BIAS = -10000.0  # added to the scores of padding and forbidden transitions, whose exp is then 0
 # required in a configuration: the weights do not determine them, and a default would silently be BERT-base's
 _NEEDED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
@@ -175,9 +176,9 @@ def _refuse_others(raw, path):
 
 
 def refuse_several_labels(problem_type: str | None, where: Path | str) -> None:
-    """Raise a ValueError if the weights give each label a probability of its own, which no task supports."""
-    if problem_type == "multi_label_classification":
-        raise ValueError(f"{where}: problem_type={problem_type}: several labels a text are not supported; one of them would be chosen")
+    """Raise a ValueError if the weights give each label a probability of its own, where one of them would be chosen."""
+    if problem_type == SEVERAL_LABELS:
+        raise ValueError(f"{where}: problem_type={problem_type}: several labels a text are for run_classifier.py --multi_label true")
 
 
 def own_description(model: dict[str, Any], labels: Sequence[str], trained_with: dict[str, Any]) -> dict[str, Any]:
@@ -192,7 +193,8 @@ def own_description(model: dict[str, Any], labels: Sequence[str], trained_with: 
     if labels:
         numbers = {"id2label": dict(enumerate(labels)), "label2id": {label: number for number, label in enumerate(labels)}}
     model_type = "bert" if model["position_embedding_type"] == "absolute" else "nezha"
-    return {"model_type": model_type, **model, **numbers, "trained_with": trained_with}
+    kind = {"problem_type": SEVERAL_LABELS} if trained_with.get("multi_label") else {}
+    return {"model_type": model_type, **model, **numbers, **kind, "trained_with": trained_with}
 
 
 def _describe_zoo(path):

@@ -111,6 +111,52 @@ class ClassificationLoss(nn.Cell):
         return (divergence(logits) * self.weigh(label_ids, weights)).sum()
 
 
+class MultiLabelLoss(nn.Cell):
+    """Binary cross-entropy of each label of a text, for texts that may have several.
+
+    With y 1 where a text has a label, x its logit and p = sigmoid(x): -(w y log p + (1 - y) log(1 - p)), the mean over labels. Smoothing e
+    makes y (1 - e) + e / 2 of y; gamma g multiplies by (1 - p)^g where y is 1, by p^g where it is 0.
+
+    Args:
+        class_weights: w of each label, or none for 1.
+        smoothing, gamma: one of them is 0.
+
+    Args of construct:
+        logits: float [B, C]. label_ids: int8 [B, C], 0 or 1. weights: float32 [B], 0 for filler rows.
+
+    Returns:
+        float32 scalars: sum over rows of weight * loss, and the sum of weights.
+
+    Source: torch.nn.BCEWithLogitsLoss with `pos_weight`, which Hugging Face's multi_label_classification uses without weights; Lin et al.
+    2017, "Focal Loss for Dense Object Detection", section 3.
+    """
+
+    def __init__(self, class_weights: Sequence[float] = (), smoothing: float = 0.0, gamma: float = 0.0):
+        super().__init__()
+        self.class_weights = Tensor(np.array(class_weights, np.float32)) if len(class_weights) else None
+        self.smoothing, self.gamma = smoothing, gamma
+
+    def construct(self, logits: Tensor, label_ids: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        logits, labels = logits.astype(mindspore.float32), label_ids.astype(mindspore.float32)  # [B, C]
+        smooth = labels * (1.0 - self.smoothing) + 0.5 * self.smoothing
+        # log(1 + exp(-|x|)) does not overflow; -log p = that + max(-x, 0), and -log(1 - p) = -log p + x
+        of_present = ops.log1p(ops.exp(-ops.abs(logits))) + ops.relu(-logits)
+        of_absent = of_present + logits
+        if self.class_weights is not None:
+            of_present = of_present * self.class_weights
+        losses = smooth * of_present + (1.0 - smooth) * of_absent
+        if self.gamma != 0.0:
+            wrong = ops.sigmoid(logits * (1.0 - 2.0 * labels))  # 1 - p where the label is there, else p
+            losses = losses * ops.pow(ops.maximum(wrong, _SMALLEST), self.gamma)
+        return (losses.mean(-1) * weights).sum(), weights.sum()
+
+    def compare(self, logits: Tensor, label_ids: Tensor, weights: Tensor) -> Tensor:
+        """The weighted sum of divergences, for RDrop: (KL(p || q) + KL(q || p)) / 2 = (p - q) (x_p - x_q) / 2, the mean over labels."""
+        first, second = halve(logits)
+        divergences = (ops.sigmoid(first) - ops.sigmoid(second)) * (first - second) * 0.5
+        return (divergences.mean(-1) * weights).sum()
+
+
 class RegressionLoss(nn.Cell):
     """Squared error of one score per row.
 

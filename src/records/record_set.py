@@ -85,8 +85,8 @@ class RecordSet(Chunk):
 
 
 def join_rows(rows: list[dict[str, Any]]) -> Chunk:
-    """A Chunk of rows given as dicts: lists, which have equal lengths within a row, become token columns; numbers become row columns."""
-    tokens = [name for name, value in rows[0].items() if np.ndim(value)]
+    """A Chunk of rows given as dicts: lists, equally long within a row, become token columns; numbers and arrays become row columns."""
+    tokens = [name for name, value in rows[0].items() if np.ndim(value) and not isinstance(value, np.ndarray)]
     return Chunk(
         np.array([len(row[tokens[0]]) for row in rows], np.int32),
         {name: np.concatenate([row[name] for row in rows]) for name in tokens},

@@ -1,7 +1,7 @@
 """Figures of finished runs, drawn from their log.jsonl and evaluation.csv: `python -m src.report.plots RUN...`.
 
 Written to RUN/figures as .png and .svg. Every run: loss, with the scores of evaluations during training. Classification: confusion, and
-with two classes also metrics, roc, threshold, precision_recall. Regression: scatter.
+with two classes also metrics, roc, threshold, precision_recall. Several labels a text: roc, precision_recall, labels. Regression: scatter.
 """
 
 import re
@@ -22,11 +22,12 @@ from src.cli import Parser, bad_input_exits
 from src.files import written_whole
 from src.log import logger
 from src.report.curves import has_both_classes, plot_metrics, plot_precision_recall, plot_roc, plot_threshold
+from src.report.label_curves import plot_label_precision_recall, plot_label_roc, plot_labels
 from src.report.runs import Curves, Evaluation, Scores, read_evaluation, read_losses, read_scores
 
 _CJK_FONT = re.compile("CJK|Noto Sans SC|Source Han|WenQuanYi|SimHei|YaHei|PingFang|Heiti|Arial Unicode|Droid Sans Fallback")
 _LARGEST = 40.0  # inches
-_FIGURES = ("loss", "confusion", "metrics", "roc", "threshold", "precision_recall", "scatter")
+_FIGURES = ("loss", "confusion", "metrics", "roc", "threshold", "precision_recall", "labels", "scatter")
 
 
 def draw(run: Path | str) -> None:
@@ -138,6 +139,11 @@ def _plot_evaluation(path: Path) -> Iterator[tuple[str, Figure]]:
     evaluation = read_evaluation(path)
     if not evaluation.classes:
         yield "scatter", plot_scatter(evaluation)
+        return
+    if evaluation.labels.ndim > 1:
+        yield "roc", plot_label_roc(evaluation)
+        yield "precision_recall", plot_label_precision_recall(evaluation)
+        yield "labels", plot_labels(evaluation)
         return
     yield "confusion", plot_confusion(evaluation)
     if len(evaluation.classes) > 2:

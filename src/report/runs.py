@@ -39,7 +39,7 @@ class Evaluation:
     Attributes:
         path: the file.
         classes: names in the order of their ids; empty for regression.
-        labels: int [rows], true class ids; for regression float [rows], true scores.
+        labels: int [rows], true class ids; for regression float [rows], true scores; of several labels a row int [rows, C], 1 for each.
         predicted: as labels.
         probabilities: float [rows, C]; C is 0 for regression.
     """
@@ -111,18 +111,22 @@ def read_evaluation(path: Path | str) -> Evaluation:
     """The rows of an evaluation.csv; columns are found by position, since a class may also be called "label"."""
     (_, header), *rows = [(line, [field or "" for field in fields]) for line, fields in read_rows(path)]
     classes = tuple(header[2:])
-    if header[:2] != ["label", "predicted_label"]:
+    several = header[:2] == ["labels", "predicted_labels"]
+    if not several and header[:2] != ["label", "predicted_label"]:
         raise ValueError(f"{path}:1: the header should begin label,predicted_label, found {','.join(header[:2])}")
     if len(classes) == 1 or len(set(classes)) < len(classes):
         raise ValueError(f"{path}:1: a column for each of two or more classes is expected, found {','.join(classes)}")
     if not rows:
         raise ValueError(f"{path}: no rows below the header")
     probabilities = np.array([[_parse_number(field, path, line) for field in fields[2:]] for line, fields in rows])
-    if not classes:
+    ids = {name: number for number, name in enumerate(classes)}
+    if several:
+        labels = [_parse_classes(fields[0], ids, path, line) for line, fields in rows]
+        predicted = [_parse_classes(fields[1], ids, path, line) for line, fields in rows]
+    elif not classes:
         labels = [_parse_number(fields[0], path, line) for line, fields in rows]
         predicted = [_parse_number(fields[1], path, line) for line, fields in rows]
     else:
-        ids = {name: number for number, name in enumerate(classes)}
         labels = [_parse_class(fields[0], ids, path, line) for line, fields in rows]
         predicted = [_parse_class(fields[1], ids, path, line) for line, fields in rows]
         for (line, _), row in zip(rows, probabilities):
@@ -173,6 +177,17 @@ def _parse_number(text, path, line):
     if not math.isfinite(number):
         raise ValueError(f"{path}:{line}: {text!r} is not a finite number")
     return number
+
+
+def _parse_classes(text, ids, path, line):
+    try:
+        names = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path}:{line}: {text[:80]!r} is no list of labels: {error}") from None
+    found = [0] * len(ids)
+    for name in names if isinstance(names, list) else [names]:
+        found[_parse_class(str(name), ids, path, line)] = 1
+    return found
 
 
 def _parse_class(text, ids, path, line):

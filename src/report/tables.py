@@ -12,7 +12,10 @@ from src.files import write_text
 from src.report.runs import read_results
 
 # measures that an evaluation may have, whether or not the given runs do
-_MEASURES = "eval_loss eval_accuracy accuracy precision recall f1 mcc pearson_correlation spearman_correlation auc"
+_MEASURES = (
+    "eval_loss eval_accuracy accuracy precision recall f1 mcc pearson_correlation spearman_correlation auc micro_precision micro_recall"
+)
+_MEASURES += " micro_f1 macro_f1 sample_f1 subset_accuracy mean_average_precision"
 _UPPER = ("auc", "f1", "mcc")
 
 

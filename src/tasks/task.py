@@ -34,8 +34,9 @@ class Task:
         (columns, named like the parameters of `construct` in network and loss; those of the network are followed by dropout_key and
         packing, see Bert), LOSS_PARTS (names of the values that the loss returns
         after its two sums), and the functions prepare(options) -> Prepared, network(config) and loss(config) -> Cell,
-        for_evaluation(config, network) -> (Cell, its columns), describe(config) -> the description beside a checkpoint, and
-        score(prepared, outputs) -> dict. A fine-tuning task also has report_evaluation(prepared, outputs, global_step) -> dict,
+        for_evaluation(config, network) -> (Cell, its columns), describe(config) -> the description beside a checkpoint,
+        tune(prepared, outputs) -> Prepared with the settings that an evaluation chooses, and score(prepared, outputs) -> dict. A
+        fine-tuning task also has report_evaluation(prepared, outputs, global_step) -> dict,
         report_predictions(prepared, outputs), and tabulate(prepared, outputs) -> (header, rows), the predictions of the eval split.
     ensemble: the cell whose outputs several networks' are averaged of, and Average; absent if that is not possible.
     export: settings, examples, and the head as ONNX nodes, for an exported network.

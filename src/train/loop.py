@@ -176,7 +176,7 @@ def _make_evaluator(training: _Training, evaluation: Evaluation, step_log: StepL
         with training.step.averages_used():
             outputs, fields = run_network(config, evaluation, prepared.records["eval"], "eval")
         training.step.set_train()
-        scores, step = task.score(prepared, outputs), training.done.step
+        scores, step = task.score(task.tune(prepared, outputs), outputs), training.done.step
         is_best = best.add(step, scores)
         training.run_log.write({"event": "eval", "step": step, **scores, **best.fields, **fields})
         shown = {name: value for name, value in scores.items() if not isinstance(value, dict)}

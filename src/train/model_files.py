@@ -9,7 +9,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from src.config.model import own_description
-from src.files import write_text
+from src.files import read_json_object, write_text
 from src.formats import weights
 from src.formats.tokenizer_files import list_tokens
 from src.log import format_fields, logger, shorten
@@ -101,6 +101,12 @@ def set_parameters(path: Path | str, parameters: Mapping[str, Parameter], arrays
         if array.shape != tuple(parameter.shape):
             raise ValueError(f"{path}: {name} has shape {array.shape}, the network {tuple(parameter.shape)}")
         parameter.set_data(Tensor(np.array(array), parameter.dtype))  # a copy: the array may be part of a file
+
+
+def keep_settings(folder: Path | str, trained_with: Mapping[str, Any]) -> None:
+    """Replace the settings of the task in a folder that `write_description` described."""
+    path = Path(folder) / DESCRIBED_BY[0]
+    write_text(path, json.dumps({**read_json_object(path), "trained_with": trained_with}, ensure_ascii=False, indent=2) + "\n")
 
 
 def write_description(

@@ -17,7 +17,7 @@ from src.formats import weights
 from src.log import logger
 from src.tasks.results import write_csv
 from src.tasks.task import Prepared
-from src.train import checkpoint, loop, prediction, resume
+from src.train import checkpoint, loop, model_files, prediction, resume
 
 _SUMMARIES = {"seeds": "seed_results.json", "folds": "fold_results.json"}
 _OUT_OF_FOLD = "out_of_fold.csv"
@@ -110,7 +110,10 @@ def _run_prepared(task: ModuleType, prepared: Prepared) -> _Run:
     if config.do_eval:
         path = find_trained(task, config) if config.device.writes else None
         outputs = prediction.predict(task, prepared, "eval", path, evaluation)
+        prepared = task.tune(prepared, outputs)
         if path is not None:
+            if prepared.config != config:
+                _keep_tuned(prepared.config, path)
             results = task.report_evaluation(prepared, outputs, checkpoint.step_of(path))
             if config.fold:
                 columns, found = task.tabulate(prepared, outputs)
@@ -121,7 +124,17 @@ def _run_prepared(task: ModuleType, prepared: Prepared) -> _Run:
         outputs = prediction.predict(task, prepared, "predict", path, evaluation)
         if path is not None:
             task.report_predictions(prepared, outputs)
-    return _Run(config, results, header, rows)
+    return _Run(prepared.config, results, header, rows)
+
+
+def _keep_tuned(config: Any, path: Path) -> None:
+    """Keep the settings that the evaluation of this run's own weights has chosen beside them."""
+    folder = Path(config.checkpoint_dir)
+    if not path.resolve().is_relative_to(folder.resolve()):
+        logger.warning(f"{path}: is none of this run's checkpoints, so that what was tuned is not kept with it: eval_results.json tells it")
+        return
+    for described in {folder, path.parent}:
+        model_files.keep_settings(described, config.trained_settings())
 
 
 def find_trained(task: ModuleType, config: Any) -> Path:

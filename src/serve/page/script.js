@@ -6,12 +6,14 @@ const WORDS = {
     text: "Text", text_a: "Text", text_b: "Second text", question: "Question", context: "Passage", submit: "Predict", busy: "Working …",
     none: "No entities found.", answer: "Answer", noAnswer: "The passage holds no answer.", others: "Next best", score: "Score", seconds: "{} ms",
     docs: "Interface", metrics: "Metrics", other: "中文", lost: "The server cannot be reached.", entities: "Entities", empty: "(no answer)",
+    noLabel: "No label applies.",
     classifier: "classification", ner: "named entities", squad: "answers from a passage",
   },
   zh: {
     text: "文本", text_a: "文本", text_b: "第二段文本", question: "问题", context: "段落", submit: "预测", busy: "处理中……",
     none: "没有找到实体。", answer: "答案", noAnswer: "段落中没有答案。", others: "其他候选", score: "分数", seconds: "{} 毫秒",
     docs: "接口文档", metrics: "指标", other: "English", lost: "无法连接服务器。", entities: "实体", empty: "（无答案）",
+    noLabel: "没有符合的标签。",
     classifier: "文本分类", ner: "命名实体识别", squad: "阅读理解",
   },
 };
@@ -50,8 +52,8 @@ function translate() {
   show();
 }
 
-function bar(name, probability) {
-  const row = make("div", undefined, "bar"), meter = make("meter"), percent = `${(100 * probability).toFixed(1)} %`;
+function bar(name, probability, chosen) {
+  const row = make("div", undefined, chosen ? "bar chosen" : "bar"), meter = make("meter"), percent = `${(100 * probability).toFixed(1)} %`;
   meter.value = probability;
   meter.setAttribute("aria-label", `${name}: ${percent}`);
   row.append(make("span", name), meter, make("span", percent));
@@ -75,7 +77,9 @@ function marked(text, spans) {
 
 function classResult(prediction) {
   if ("score" in prediction) return [make("h2", word("score")), make("p", prediction.score.toFixed(4))];
-  return [make("h2", prediction.label), ...Object.entries(prediction.probabilities).sort((a, b) => b[1] - a[1]).map(([name, p]) => bar(name, p))];
+  const chosen = prediction.labels || [prediction.label];
+  const bars = Object.entries(prediction.probabilities).sort((a, b) => b[1] - a[1]).map(([name, p]) => bar(name, p, chosen.includes(name)));
+  return [make("h2", chosen.join(", ") || word("noLabel")), ...bars];
 }
 
 function entityResult(prediction) {

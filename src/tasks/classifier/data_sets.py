@@ -7,21 +7,31 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+SEPARATOR = ","  # default of what separates the labels of a text
 _LANGUAGE = "en"  # default language of xnli
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table's texts, label and language: names in the header, or indices from 0."""
+    """The columns of a table's texts, label and language: names in the header, or indices from 0.
+
+    A tuple of label columns means that each says of one label whether the text has it.
+    """
 
     text_a: str | int
     text_b: str | int | None = None
-    label: str | int | None = None
+    label: str | int | tuple[str | int, ...] | None = None
     language: str | int | None = None
 
     @property
+    def listed(self) -> list[str | int]:
+        """Every column, those of a tuple too."""
+        each = (column if isinstance(column, tuple) else (column,) for column in vars(self).values())
+        return [column for columns in each for column in columns if column is not None]
+
+    @property
     def names(self) -> list[str]:
-        return [column for column in vars(self).values() if isinstance(column, str)]
+        return [column for column in self.listed if isinstance(column, str)]
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,7 @@ class DataSet:
             None means `-` if all other labels of a file are ENTAILMENT's.
         separators: see `read_rows`.
         regression: the label is a number.
+        label_separator: a text may have several labels, with this between them; None: it has one.
         ragged: rows may have more columns than the first row.
         leaves_short: rows with too few columns are left out and counted, not an error.
         language: language of the rows to read, if the table names languages.
@@ -54,6 +65,7 @@ class DataSet:
     skipped_label: str | None = None
     separators: tuple[str, ...] | None = None
     regression: bool = False
+    label_separator: str | None = None
     ragged: bool = False
     leaves_short: bool = False
     language: str = _LANGUAGE
@@ -196,24 +208,30 @@ DATA_SETS = {
 
 
 def parse_columns(text: str) -> Columns:
-    """Parse `text_a=NAME_OR_INDEX[,text_b=…][,label=…]`.
+    """Parse `text_a=NAME_OR_INDEX[,text_b=…][,label=…]`; several label=… make a tuple.
 
     Raises:
-        ValueError: another key, a key twice, or no text_a.
+        ValueError: another key, a text twice, a column twice, or no text_a.
     """
-    found = {}
+    found: dict[str, str | int] = {}
+    labels: list[str | int] = []
     for part in text.split(","):
         key, _, column = part.partition("=")
         key = key.strip()
         column = column.strip()
         if key not in ("text_a", "text_b", "label") or not column or key in found:
             raise ValueError(f"columns={text}: expected text_a=NAME_OR_INDEX[,text_b=…][,label=…], found {part!r}")
-        found[key] = int(column) if column.isdecimal() else column
+        index = int(column) if column.isdecimal() else column
+        if key == "label":
+            labels.append(index)
+        else:
+            found[key] = index
     if "text_a" not in found:
         raise ValueError(f"columns={text}: text_a is missing")
-    if len(set(found.values())) < len(found):
+    columns = Columns(found["text_a"], found.get("text_b"), (labels[0] if len(labels) == 1 else tuple(labels)) if labels else None)
+    if len(set(columns.listed)) < len(columns.listed):
         raise ValueError(f"columns={text}: two of them are the same column")
-    return Columns(**found)
+    return columns
 
 
 def usual_files(name: str, language: str | None = None) -> tuple[tuple[str, ...], ...]:
@@ -222,11 +240,11 @@ def usual_files(name: str, language: str | None = None) -> tuple[tuple[str, ...]
     return tuple(tuple(file.format(language=language or _LANGUAGE) for file in names) for names in files)
 
 
-def make_data_set(name: str, columns: str | None, language: str | None = None) -> DataSet:
+def make_data_set(name: str, columns: str | None, language: str | None = None, label_separator: str | None = None) -> DataSet:
     """The DataSet of a known name, or of `custom` with the given columns; `language` chooses the rows and files of xnli."""
     if name != "custom":
         return replace(DATA_SETS[name], language=language or _LANGUAGE)
     if not columns:
         raise ValueError("task_name=custom needs --columns text_a=NAME_OR_INDEX[,text_b=…][,label=…]")
     parsed = parse_columns(columns)
-    return DataSet((parsed,), parsed)
+    return DataSet((parsed,), parsed, label_separator=label_separator)

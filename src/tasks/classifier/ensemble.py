@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 from mindspore import nn
-from scipy.special import softmax
 
+from src.tasks.classifier.kinds import make_kind
 from src.tasks.task import Prepared
 
 PER_TOKEN = False  # whether outputs belong to tokens, so that all networks must read the same tokens
@@ -18,20 +18,18 @@ def cell(network: nn.Cell) -> nn.Cell:
 
 
 class Average:
-    """The mean over networks, as logits that softmax makes probabilities of."""
+    """The mean over networks, as the logits of its probabilities."""
 
     def __init__(self, prepared: Prepared, split: str) -> None:
-        self._is_regression = prepared.config.is_regression
+        self._kind = make_kind(prepared.config)
         self._sum: Any = 0.0
         self._count = 0
 
     def add(self, network: nn.Cell, outputs: Sequence[Any]) -> None:
         """Add the outputs of a network for every row."""
-        values = np.asarray(outputs[0], np.float64)  # [rows, C]
-        self._sum = self._sum + (values if self._is_regression else softmax(values, axis=1))
+        self._sum = self._sum + self._kind.to_values(np.asarray(outputs[0]))  # [rows, C]
         self._count += 1
 
     def outputs(self) -> tuple[np.ndarray]:
         """What `report_evaluation` and `report_predictions` take."""
-        mean = self._sum / self._count
-        return (mean if self._is_regression else np.log(np.maximum(mean, np.finfo(np.float64).tiny)),)
+        return (self._kind.to_logits(self._sum / self._count),)

@@ -16,6 +16,7 @@ from src.log import logger, shorten
 from src.tasks import fine_tuning
 from src.tasks.classifier.data_sets import make_data_set
 from src.tasks.classifier.options import NORM_EPS, ClassifierOptions
+from src.tasks.classifier.thresholds import find_thresholds
 from src.tasks.defaults import make_inputs as make_inputs
 
 HEAD = ("head.dense",)
@@ -60,6 +61,8 @@ def make_settings(config: ClassifierOptions) -> dict[str, Any]:
     data_set = make_data_set(config.task_name, config.columns or "text_a=0", config.language)
     columns = data_set.indexed or data_set.named[0]
     settings = {key: getattr(config, key) for key in _SETTINGS}
+    if config.multi_label:
+        settings |= {"multi_label": True, "thresholds": find_thresholds(config.thresholds, config.labels).tolist()}
     return settings | {"regression": config.is_regression, "pairs": columns.text_b is not None}
 
 

@@ -1,9 +1,19 @@
 """Measures of classification, with scikit-learn and SciPy: NumPy arrays in, a dict out."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax
 from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import accuracy_score, matthews_corrcoef, precision_recall_fscore_support, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    f1_score,
+    matthews_corrcoef,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
 
 
 def classification_metrics(logits: np.ndarray, label_ids: np.ndarray) -> dict[str, float]:
@@ -56,3 +66,51 @@ def regression_metrics(scores: np.ndarray, targets: np.ndarray) -> dict[str, flo
         metrics["pearson_correlation"] = float(pearsonr(targets, scores).statistic)
         metrics["spearman_correlation"] = float(spearmanr(targets, scores).statistic)
     return metrics
+
+
+def multi_label_metrics(logits: np.ndarray, label_ids: np.ndarray, labels: Sequence[str], thresholds: np.ndarray) -> dict[str, Any]:
+    """Measures of texts with several labels, as scikit-learn defines them; what has no denominator is 0.
+
+    Args:
+        logits: float [texts, C].
+        label_ids: [texts, C], 0 or 1.
+        labels: C names.
+        thresholds: float [C], probabilities from which a text has a label.
+
+    Returns:
+        num_examples; eval_loss (mean binary cross-entropy); micro_precision, micro_recall, micro_f1; macro_f1; sample_f1, the mean of the
+        texts' own; subset_accuracy, the share of texts with exactly the right labels; mean_average_precision of the labels that occur, if
+        any does; and per_label: for each name threshold, num_examples, precision, recall, f1, and if it occurs average_precision, if it is
+        also absent from a text auc.
+    """
+    logits, truth = np.asarray(logits, np.float64), np.asarray(label_ids, np.int64)
+    predicted = (expit(logits) >= thresholds).astype(np.int64)
+    losses = np.logaddexp(0, logits) - logits * truth
+    per_label = _measure_labels(logits, truth, predicted, labels, thresholds)
+    precision, recall, f1, _ = precision_recall_fscore_support(truth, predicted, average="micro", zero_division=0)
+    metrics = {
+        "num_examples": len(truth),
+        "eval_loss": float(losses.mean()),
+        "micro_precision": float(precision),
+        "micro_recall": float(recall),
+        "micro_f1": float(f1),
+        "macro_f1": float(f1_score(truth, predicted, average="macro", zero_division=0)),
+        "sample_f1": float(f1_score(truth, predicted, average="samples", zero_division=0)),
+        "subset_accuracy": float(accuracy_score(truth, predicted)),
+    }
+    if average := [figures["average_precision"] for figures in per_label.values() if "average_precision" in figures]:
+        metrics["mean_average_precision"] = float(np.mean(average))
+    return metrics | {"per_label": per_label}
+
+
+def _measure_labels(logits, truth, predicted, labels, thresholds):
+    found = precision_recall_fscore_support(truth, predicted, average=None, zero_division=0)
+    per_label = {}
+    for number, (label, *figures, count) in enumerate(zip(labels, *found)):
+        names = zip(("precision", "recall", "f1"), map(float, figures))
+        per_label[label] = {"threshold": float(thresholds[number]), "num_examples": int(count), **dict(names)}
+        if count:
+            per_label[label]["average_precision"] = float(average_precision_score(truth[:, number], logits[:, number]))
+        if 0 < count < len(truth):
+            per_label[label]["auc"] = float(roc_auc_score(truth[:, number], logits[:, number]))
+    return per_label

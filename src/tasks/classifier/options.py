@@ -1,34 +1,56 @@
 """Options of run_classifier.py."""
 
 import dataclasses
+from typing import Any
 
+from src.config.coercion import coerce
 from src.config.fields import setting
 from src.config.finetune import LabelledOptions
-from src.tasks.classifier.data_sets import DATA_SETS
+from src.config.model import SEVERAL_LABELS
+from src.tasks.classifier.data_sets import DATA_SETS, SEPARATOR, parse_columns
 
 ASSESSMENT_METHODS = ("accuracy", "f1", "mcc", "spearman_correlation", "auc")
+SEVERAL_LABELS_METHODS = ("micro_f1", "macro_f1", "sample_f1", "subset_accuracy", "mean_average_precision")
 NORM_EPS = 1e-5  # added to the variance in the batch normalisation of the cnn head
 METRICS = ("accuracy", "precision", "recall", "f1", "mcc", "spearman_correlation", "auc", "eval_loss")
 REGRESSION_METRICS = ("spearman_correlation", "pearson_correlation", "eval_loss")
+SEVERAL_LABELS_METRICS = (*SEVERAL_LABELS_METHODS, "micro_precision", "micro_recall", "eval_loss")
 LONG_DOCUMENTS = ("cut", "mean", "max")
 HEADS = ("linear", "cnn", "rcnn")
+_ONLY_SEVERAL_LABELS = ("label_separator", "thresholds", "tune_thresholds")
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierOptions(LabelledOptions):
-    """Classification of single texts and pairs, and regression of a score."""
+    """Classification of single texts and pairs, by one label or several, and regression of a score."""
 
     # settings that evaluation and prediction take from the training; written into the checkpoint folder
     TRAINED_WITH = ("task_name", "columns", "language", "seq_length", "num_class", "head", "cnn_batch_norm", "long_documents")
-    UNSAID = {"long_documents": "cut"}
+    TRAINED_WITH += ("multi_label", "label_separator", "thresholds")
+    UNSAID = {"long_documents": "cut", "multi_label": False, "label_separator": SEPARATOR, "thresholds": ()}
 
     task_name: str = setting("custom", "data set, which fixes the columns of the files; custom needs --columns", ("custom", *DATA_SETS))
-    columns: str | None = setting(None, "columns of a custom task: text_a=NAME_OR_INDEX[,text_b=…][,label=…], indices from 0")
+    columns: str | None = setting(
+        None,
+        "columns of a custom task: text_a=NAME_OR_INDEX[,text_b=…][,label=…], indices from 0; with multi_label several label=… are columns "
+        "of 0 and 1, one for each label",
+    )
+    multi_label: bool = setting(False, "several labels a text, or none: each label has a probability of its own")
+    label_separator: str = setting(SEPARATOR, "what separates the labels of a text in their column, unless that holds a JSON list")
+    thresholds: tuple[str, ...] = setting(
+        (), "probability from which a text has a label, with multi_label: one number for all, LABEL=X for one of them; default: 0.5"
+    )
+    tune_thresholds: str | None = setting(
+        None,
+        "choose the thresholds on the development set and keep them with the model; one: for all labels, by micro F1; each: by its own F1",
+        ("one", "each"),
+    )
     language: str | None = setting(None, "language of xnli, which chooses rows and training file; default: en")
     assessment_method: str | None = setting(
         None,
-        "measure printed as the result; default: cola mcc, mrpc and qqp f1, stsb spearman_correlation, info auc, else accuracy",
-        ASSESSMENT_METHODS,
+        "measure printed as the result; default: cola mcc, mrpc and qqp f1, stsb spearman_correlation, info auc, multi_label micro_f1, "
+        "else accuracy",
+        ASSESSMENT_METHODS + SEVERAL_LABELS_METHODS,
     )
     num_class: int | None = setting(
         None, "number of classes; default: as many as the task or the training file has; 1 means regression", minimum=1
@@ -38,7 +60,9 @@ class ClassifierOptions(LabelledOptions):
     )
     cnn_batch_norm: bool = setting(False, "batch normalisation between the filters and the ReLU of the cnn head")
     class_weights: tuple[str, ...] = setting(
-        (), "weight of each class in the training loss, in id order; balanced: inversely proportional to its rows"
+        (),
+        "weight of each class in the training loss, in id order; balanced: inversely proportional to its rows; with multi_label: weight of "
+        "a label where a text has it, balanced: rows without it / rows with it",
     )
     long_documents: str = setting(
         "cut",
@@ -69,6 +93,7 @@ class ClassifierOptions(LabelledOptions):
             raise ValueError("head=rcnn needs model.hidden_size of at least 2: each direction has half of it")
         if self.cnn_batch_norm and self.head != "cnn":
             raise ValueError(f"cnn_batch_norm=true is for head=cnn, not for head={self.head}")
+        self._check_several_labels()
         if self.task_name == "stsb" and self.num_class not in (None, 1):
             raise ValueError(f"num_class={self.num_class}: stsb is a regression, for which num_class is 1")
         if self.is_regression and self.assessment_method not in (None, "spearman_correlation"):
@@ -77,6 +102,39 @@ class ClassifierOptions(LabelledOptions):
             if self.is_regression and getattr(self, name):
                 raise ValueError(f"{name}: a regression has no classes")
 
+    def _check_several_labels(self) -> None:
+        fitting = SEVERAL_LABELS_METHODS if self.multi_label else ASSESSMENT_METHODS
+        if self.assessment_method not in (None, *fitting):
+            told = f"multi_label={str(self.multi_label).lower()} has {', '.join(fitting)}"
+            raise ValueError(f"assessment_method={self.assessment_method} is not allowed: {told}")
+        if not self.multi_label:
+            for name in _ONLY_SEVERAL_LABELS:
+                if getattr(self, name) != getattr(ClassifierOptions, name):
+                    raise ValueError(f"{name}: only for --multi_label true")
+            if self.columns and isinstance(parse_columns(self.columns).label, tuple):
+                raise ValueError(f"columns={self.columns}: several columns of labels are for --multi_label true")
+        elif self.task_name != "custom":
+            raise ValueError(f"multi_label=true: is for task_name=custom; the texts of {self.task_name} have one label each")
+        elif self.is_regression:
+            raise ValueError("multi_label=true: num_class=1 means a regression, which has no labels")
+        elif not self.label_separator.strip(" ") and self.label_separator != " ":
+            raise ValueError("label_separator is empty: give what separates the labels of a text, such as --label_separator ';'")
+
+    def check_run(self) -> None:
+        super().check_run()
+        if self.tune_thresholds and not (self.do_eval or self.folds and self.do_train):
+            raise ValueError(f"tune_thresholds={self.tune_thresholds}: is done on the development set: give --do_eval true")
+
+    @classmethod
+    def take_problem_type(cls, tree: Any, problem_type: str | None, where: Any) -> None:
+        """Several labels a text if Hugging Face's problem_type says so; a ValueError if the settings deny it."""
+        if tree.get("thresholds") == []:  # of a training's config.yaml, written before they were tuned: those beside the weights count
+            del tree["thresholds"]
+        if problem_type != SEVERAL_LABELS:
+            return
+        if not coerce(tree.setdefault("multi_label", True), bool, "multi_label", {}):
+            raise ValueError(f"multi_label=false: {where} has problem_type={problem_type}, a probability for each label")
+
     @property
     def is_regression(self) -> bool:
         """Whether the network gives one score per row instead of classes."""
@@ -84,11 +142,15 @@ class ClassifierOptions(LabelledOptions):
 
     @property
     def metrics(self) -> tuple[str, ...]:
+        if self.multi_label:
+            return SEVERAL_LABELS_METRICS
         return REGRESSION_METRICS if self.is_regression else METRICS
 
     @property
     def measure(self) -> str:
         known = DATA_SETS.get(self.task_name)
+        if self.multi_label:
+            return self.assessment_method or SEVERAL_LABELS_METHODS[0]
         own = "spearman_correlation" if self.is_regression else known.measure if known else "accuracy"
         return self.assessment_method or own
 

@@ -1,5 +1,6 @@
 """Results of a classification run: result lines, eval_results, evaluation.csv, predictions."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Sequence
@@ -7,31 +8,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 
 from src.files import write_text
 from src.log import logger
+from src.tasks.classifier import thresholds
 from src.tasks.classifier.data_sets import DATA_SETS
-from src.tasks.classifier.measures import classification_metrics, regression_metrics
+from src.tasks.classifier.kinds import make_kind
 from src.tasks.results import write_csv, write_results
 from src.tasks.task import Prepared
 
 _NUMBER = re.compile("[0-9]{1,18}")
 _LARGEST_SCORE = 5  # of STS-B, the only regression with a submission
-_MEASURE_NAMES = {"mcc": "MCC", "spearman_correlation": "Spearman Correlation", "auc": "AUC"}
 
 
-def score(prepared: Prepared, outputs: Sequence[Any]) -> dict[str, float]:
+def score(prepared: Prepared, outputs: Sequence[Any]) -> dict[str, Any]:
     """Measures of an evaluation.
 
     Args:
-        prepared: label_ids of its eval rows are class ids, or the scores of a regression.
+        prepared: label_ids of its eval rows are class ids, the scores of a regression, or 1 for each label of several.
         outputs: one list, the logits float32 [C] of each row.
     """
-    logits, labels = _join_windows(prepared, "eval", outputs)
-    if prepared.config.is_regression:
-        return regression_metrics(logits[:, 0], labels)
-    return classification_metrics(logits, labels)
+    return make_kind(prepared.config).measure(*_join_windows(prepared, "eval", outputs))
+
+
+def tune(prepared: Prepared, outputs: Sequence[Any]) -> Prepared:
+    """With thresholds that the evaluation chooses, if `tune_thresholds` asks for them."""
+    config = prepared.config
+    if not config.tune_thresholds:
+        return prepared
+    logits, label_ids = _join_windows(prepared, "eval", outputs)
+    found = thresholds.tune(config.tune_thresholds, config.labels, make_kind(config).to_values(logits), label_ids)
+    return dataclasses.replace(prepared, config=dataclasses.replace(config, thresholds=found))
 
 
 def _join_windows(prepared: Prepared, split: str, outputs: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -41,12 +48,13 @@ def _join_windows(prepared: Prepared, split: str, outputs: Sequence[Any]) -> tup
     if "document" not in columns:
         return values, labels
     starts = np.flatnonzero(np.diff(columns["document"], prepend=-1))  # the rows of a document are neighbours
-    values = values.astype(np.float64) if config.is_regression else softmax(values.astype(np.float64), axis=1)
+    kind = make_kind(config)
+    values = kind.to_values(values)
     if config.long_documents == "max":
         joined = np.maximum.reduceat(values, starts)
     else:
         joined = np.add.reduceat(values, starts) / np.diff(starts, append=len(values))[:, None]
-    return (joined if config.is_regression else np.log(np.maximum(joined, np.finfo(np.float64).tiny))), labels[starts]
+    return kind.to_logits(joined), labels[starts]
 
 
 def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: int | None) -> dict[str, Any]:
@@ -57,16 +65,10 @@ def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: i
     """
     config, metrics = prepared.config, score(prepared, outputs)
     write_csv(f"{config.output_dir}/evaluation.csv", *tabulate(prepared, outputs))
-    if config.measure == "f1":
-        print(f"Precision {metrics['precision']:.6f}\nRecall {metrics['recall']:.6f}\nF1 {metrics['f1']:.6f}")
-    elif config.measure != "accuracy":
-        value = metrics.get(config.measure)
-        print(f"{_MEASURE_NAMES[config.measure]} {'undefined for these labels' if value is None else f'{value:.6f}'}", flush=True)
+    for line in make_kind(config).tell(metrics):
+        print(line, flush=True)
     results = {"task": config.task_name, "global_step": global_step, "loss": metrics["eval_loss"]}
     if "accuracy" in metrics:
-        num_examples = metrics["num_examples"]
-        correct = round(metrics["accuracy"] * num_examples)
-        print(f"acc_num {correct}, total_num {num_examples}, accuracy {metrics['accuracy']:.6f}", flush=True)
         results["eval_accuracy"] = metrics["accuracy"]
     results |= metrics
     write_results(config, results)
@@ -75,15 +77,13 @@ def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: i
 
 def tabulate(prepared: Prepared, outputs: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
     """Label, predicted label and probabilities of each row of an evaluation, or true and predicted scores: header and rows."""
-    config, (logits, labels) = prepared.config, _join_windows(prepared, "eval", outputs)
-    if config.is_regression:
-        rows = [[f"{true:.9g}", f"{found:.9g}"] for true, (found,) in zip(labels, logits)]
-    else:
-        rows = [
-            [config.labels[label], config.labels[int(row.argmax())], *(f"{value:.9g}" for value in row)]
-            for label, row in zip(labels, softmax(np.asarray(logits, np.float64), axis=1))
-        ]
-    return ["label", "predicted_label", *config.labels], rows
+    kind, (logits, label_ids) = make_kind(prepared.config), _join_windows(prepared, "eval", outputs)
+    labels = prepared.config.labels  # none in a regression
+    rows = [
+        [kind.name(label_id), kind.decide(row), *(f"{value:.9g}" for value in row[: len(labels)])]
+        for label_id, row in zip(label_ids, kind.to_values(logits))
+    ]
+    return [*kind.EVALUATED, *labels], rows
 
 
 def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
@@ -91,19 +91,16 @@ def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
 
     Of a task of GLUE or CLUE also the file that the benchmark's site takes.
     """
-    config, examples = prepared.config, prepared.sources["predict"]
-    values = _join_windows(prepared, "predict", outputs)[0].astype(np.float64)
-    values = values if config.is_regression else softmax(values, axis=1)
+    config, kind, examples = prepared.config, make_kind(prepared.config), prepared.sources["predict"]
+    values = kind.to_values(_join_windows(prepared, "predict", outputs)[0])
     table = "".join("\t".join(f"{value:.9g}" for value in row) + "\n" for row in values)
     write_text(f"{config.output_dir}/test_results.tsv", table)
     _write_submission(config, values, examples)
     if examples is None:
         logger.warning("record files hold no texts; predictions.csv is not written, test_results.tsv is")
         return
-    decided = [("", f"{row[0]:.6g}", "") if config.is_regression else _decide(config.labels, row) for row in values]
-    rows = [[each.text_a, each.text_b or "", each.label or "", *decision] for each, decision in zip(examples, decided)]
-    header = ["text_a", "text_b", "label", "probability", "predicted_label", "margin"]
-    write_csv(f"{config.output_dir}/predictions.csv", header, rows)
+    rows = [[each.text_a, each.text_b or "", each.label or "", *kind.describe(row)] for each, row in zip(examples, values)]
+    write_csv(f"{config.output_dir}/predictions.csv", ["text_a", "text_b", *kind.PREDICTED], rows)
     logger.info(f"wrote {config.output_dir}/test_results.tsv and predictions.csv, {len(examples)} rows")
 
 
@@ -129,9 +126,3 @@ def _write_submission(config, values, examples):
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     write_text(f"{config.output_dir}/{name}", text)
     logger.info(f"wrote {config.output_dir}/{name}, for the benchmark's site")
-
-
-def _decide(labels, probabilities):
-    """Largest probability, its label, and the margin to the second largest."""
-    second, first = np.sort(probabilities)[-2:]
-    return f"{first:.6f}", labels[int(probabilities.argmax())], f"{first - second:.6f}"

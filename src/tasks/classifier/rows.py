@@ -8,7 +8,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
+
 from src.log import logger, shorten
+from src.tasks.classifier import label_lists
 from src.tasks.classifier.data_sets import ENTAILMENT, NO_AGREEMENT, Columns, DataSet
 from src.text.columns import TextColumn
 from src.text.tables import check_widths, clean_name, iterate_rows, match_case
@@ -19,7 +22,7 @@ _CHUNK = 1000  # texts tokenised at once; the tokenizer needs far more memory fo
 
 @dataclass(frozen=True)
 class Example:
-    """One row; `label` is the label's name, or None if the file has none; `id` is that of a column of this name."""
+    """One row; `label` is the label's name, or a JSON list of several, or None without any; `id` is that of a column of this name."""
 
     text_a: str
     text_b: str | None
@@ -34,6 +37,9 @@ class Examples(Sequence[Example]):
 
     text_b: None if the examples are no pairs.
     labels, ids: empty where the file has none.
+    has_lists: whether each of `labels` is a JSON list of names.
+    label_names: those of the columns if each label has one.
+    separator: at which lists of labels were divided, if any was.
     """
 
     text_a: TextColumn = field(default_factory=TextColumn)
@@ -41,6 +47,9 @@ class Examples(Sequence[Example]):
     labels: Sequence[str] = field(default_factory=TextColumn)
     lines: "array[int]" = field(default_factory=lambda: array("q"))
     ids: TextColumn | None = None
+    has_lists: bool = False
+    label_names: tuple[str, ...] = ()
+    separator: str | None = None
 
     def __len__(self) -> int:
         return len(self.text_a)
@@ -73,7 +82,9 @@ class Examples(Sequence[Example]):
         """The examples of these numbers."""
         text_a, labels = [TextColumn(column[number] for number in kept) for column in (self.text_a, self.labels)]
         text_b, ids = [column and TextColumn(column[number] for number in kept) for column in (self.text_b, self.ids)]
-        return Examples(text_a, text_b, labels, array("q", (self.lines[number] for number in kept)), ids)
+        return replace(
+            self, text_a=text_a, text_b=text_b, labels=labels, lines=array("q", (self.lines[number] for number in kept)), ids=ids
+        )
 
 
 def read_examples(
@@ -97,8 +108,9 @@ def read_examples(
     """
     rows = iterate_rows(path, data_set.separators, encoding)
     first = next(rows)
-    columns, header = _find_columns(path, data_set, first, with_labels, find_header)
-    needed = 1 + max(index for index in vars(columns).values() if index is not None)
+    columns, header, label_names = _find_columns(path, data_set, first, with_labels, find_header)
+    id_column = first[1].index("id") if header and "id" in first[1] else None
+    needed = 1 + max(index for index in columns.listed if isinstance(index, int))
     rows = chain([first], rows)
     if data_set.leaves_short:
         rows = _leave_short(path, rows, needed)
@@ -107,7 +119,7 @@ def read_examples(
         next(rows)
     if columns.language is not None:
         rows = _choose_language(path, rows, columns.language, data_set.language)
-    examples = _collect(path, rows, columns, data_set, first[1].index("id") if header and "id" in first[1] else None, with_labels)
+    examples = _collect(path, rows, columns, data_set, id_column, with_labels, label_names)
     if not examples:
         raise ValueError(f"{path}: a header and no rows")
     skipped_label = (data_set.skipped_label or _find_no_agreement(set(examples.labels))) if with_labels else None
@@ -120,19 +132,25 @@ def read_examples(
     return examples
 
 
-def _collect(path, rows, columns, data_set, id_column, with_labels):
+def _collect(path, rows, columns, data_set, id_column, with_labels, label_names):
     """The Examples of some rows, whose columns are given as indices."""
+    reader = None
+    if with_labels and data_set.label_separator is not None:
+        reader = label_lists.LabelReader(columns.label, label_names, data_set.label_separator)
     first, second, labels, lines, ids = TextColumn(), TextColumn(), TextColumn(), array("q"), TextColumn()
     for line, fields in rows:
         text_a, text_b = fields[columns.text_a], None if columns.text_b is None else fields[columns.text_b]
-        label = "" if columns.label is None else clean_name(fields[columns.label] or "")
         if text_a is None or (text_b is None and columns.text_b is not None):
             raise ValueError(f"{path}:{line}: a text is missing or null")
-        if data_set.make_texts and text_b is not None:
-            try:
+        try:
+            if reader:
+                label = reader.read(fields)
+            else:
+                label = clean_name(fields[columns.label] or "") if isinstance(columns.label, int) else ""
+            if data_set.make_texts and text_b is not None:
                 text_a, text_b = data_set.make_texts(text_a, text_b)
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"{path}:{line}: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path}:{line}: {error}") from None
         if with_labels and not label:
             raise ValueError(f"{path}:{line}: empty label")
         first.append(text_a)
@@ -142,7 +160,8 @@ def _collect(path, rows, columns, data_set, id_column, with_labels):
         lines.append(line)
         if id_column is not None:
             ids.append((fields[id_column] if id_column < len(fields) else None) or "")
-    return Examples(first, second or None, labels, lines, ids or None)
+    separator = data_set.label_separator if reader and reader.has_split else None
+    return Examples(first, second or None, labels, lines, ids or None, reader is not None, label_names, separator)
 
 
 def read_header(path: Path | str, data_set: DataSet, encoding: str | None = None) -> list[str] | None:
@@ -171,7 +190,10 @@ def _find_no_agreement(labels):
 
 
 def _find_columns(path, data_set, first_row, with_labels, find_header):
-    """Columns as indices, and whether the first row is a header: JSON's keys, or a table's row that has a column's name."""
+    """Columns as indices, whether the first row is a header, and the names of several label columns.
+
+    A header is JSON's keys, or a table's row that has a column's name.
+    """
     line, fields = first_row[0] or 1, [text.strip() for text in first_row[1]]
     columns = max(data_set.named, key=lambda columns: len(set(columns.names).intersection(fields)))
     header = first_row[0] == 0 or not set(columns.names).isdisjoint(fields)
@@ -182,21 +204,29 @@ def _find_columns(path, data_set, first_row, with_labels, find_header):
         columns = max(data_set.named, key=lambda columns: len(set(columns.names).intersection(names)))
         fields = names
     shown = str(fields)[:300]
-    indices = {}
-    for key, column in vars(columns).items():
-        if isinstance(column, str):
-            if fields.count(column) > 1:
-                raise ValueError(f"{path}:{line}: two columns {column!r} in the header {shown}")
-            if column not in fields and key in ("text_a", "text_b"):
-                wanted = " or ".join(", ".join(map(repr, columns.names)) for columns in data_set.named)
-                raise ValueError(f"{path}:{line}: no column {column!r}: expected a header with {wanted}, found {shown}")
-            column = fields.index(column) if column in fields else None
-        indices[key] = column
-    if not with_labels and indices["label"] is not None and indices["label"] >= len(fields):
-        indices["label"] = None
-    if with_labels and indices["label"] is None:
-        raise ValueError(f"{path}: " + ("columns names no label" if columns.label is None else f"no label column {columns.label!r}"))
-    return Columns(**indices), header
+
+    def find(key, column):
+        if not isinstance(column, str):
+            return column
+        if fields.count(column) > 1:
+            raise ValueError(f"{path}:{line}: two columns {column!r} in the header {shown}")
+        if column not in fields and key in ("text_a", "text_b"):
+            wanted = " or ".join(", ".join(map(repr, columns.names)) for columns in data_set.named)
+            raise ValueError(f"{path}:{line}: no column {column!r}: expected a header with {wanted}, found {shown}")
+        return fields.index(column) if column in fields else None
+
+    indices = {key: find(key, column) for key, column in vars(columns).items() if key != "label"}
+    asked = columns.label if isinstance(columns.label, tuple) else (columns.label,)
+    found = tuple(find("label", column) for column in asked)
+    if not with_labels and any(index is None or index >= len(fields) for index in found):
+        found = (None,)
+    if with_labels and None in found:
+        missing = asked[found.index(None)]
+        raise ValueError(f"{path}: " + ("columns names no label" if missing is None else f"no label column {missing!r}"))
+    if len(found) == 1:
+        return Columns(**indices, label=found[0]), header, ()
+    names = tuple(fields[index] if header and index < len(fields) else str(column) for index, column in zip(found, asked))
+    return Columns(**indices, label=found), header, names
 
 
 def read_groups(path: Path | str, data_set: DataSet, column: str, examples: Examples, encoding: str | None = None) -> list[str]:
@@ -240,8 +270,10 @@ def _choose_language(path, rows, index, language):
 
 
 def collect_labels(examples: Examples) -> tuple[str, ...]:
-    """The label names of some examples in the order of their ids: numbers by value, else alphabetically."""
-    found = set(filter(None, examples.labels))
+    """The label names of some examples in the order of their ids: numbers by value, else alphabetically; of columns in their order."""
+    if examples.label_names:
+        return examples.label_names
+    found = set(label_lists.count_names(examples.labels) if examples.has_lists else filter(None, examples.labels))
     numbers = all(label.isdecimal() and len(label) < 20 for label in found)  # int() refuses thousands of digits
     return tuple(sorted(found, key=lambda label: (int(label) if numbers else 0, label)))
 
@@ -250,7 +282,7 @@ def encode_examples(
     path: Path | str, examples: Examples, tokenizer: Tokenizer, labels: Sequence[str] | None, seq_length: int
 ) -> Iterator[dict[str, Any]]:
     """Yield rows for the records: input_ids, token_type_ids lists of int; label_ids int, -1 without a label; for regression float, nan
-    without.
+    without; for lists of labels int8 [C], see `label_lists.find_rows`.
 
     Args:
         path: named in errors.
@@ -294,8 +326,12 @@ def encode_documents(
                 yield {"input_ids": input_ids, "token_type_ids": token_type_ids, "label_ids": label_ids[number], "document": number}
 
 
-def _find_label_ids(path: Path | str, examples: Examples, labels: Sequence[str] | None) -> "array[int] | array[float]":
-    """The id of each label, or for regression, whose `labels` are None, its number."""
+def _find_label_ids(path: Path | str, examples: Examples, labels: Sequence[str] | None) -> "array[int] | array[float] | np.ndarray":
+    """The id of each label, or the row of each list; for regression, whose `labels` are None, its number."""
+    if labels is not None and examples.has_lists:
+        if examples.label_names and set(map(str.casefold, examples.label_names)) != set(map(str.casefold, labels)):
+            raise ValueError(f"{path}: its columns are of the labels {shorten(examples.label_names)}, the model's are {shorten(labels)}")
+        return label_lists.find_rows(path, examples.labels, examples.lines, labels, examples.separator)
     if labels is None:
         return array("d", (parse_score(path, label, line) for label, line in zip(examples.labels, examples.lines)))
     return array("q", _find_ids(path, examples, labels))

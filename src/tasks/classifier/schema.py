@@ -1,4 +1,4 @@
-"""The form of a class or a score in the server's answers."""
+"""The form of a class, several labels or a score in the server's answers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +16,15 @@ class Class(BaseModel):
     )
 
 
+class Labels(BaseModel):
+    """The labels of a text, of which it may have several or none."""
+
+    labels: list[str] = Field(description="labels whose probability reaches their threshold, in the model's order")
+    probabilities: dict[str, float] = Field(
+        description="probability of every label, in the model's order; with top_k only the most probable ones, in descending order"
+    )
+
+
 class Score(BaseModel):
     """The score of a text in a regression."""
 
@@ -24,4 +33,6 @@ class Score(BaseModel):
 
 def result_model(settings: Mapping[str, Any]) -> type[BaseModel]:
     """The form of one prediction."""
-    return Score if settings.get("regression") else Class
+    if settings.get("regression"):
+        return Score
+    return Labels if settings.get("multi_label") else Class

@@ -25,9 +25,13 @@ def takes_top_k(settings: Mapping[str, Any]) -> bool:
 
 def check(settings: Mapping[str, Any]) -> None:
     """Raise a ValueError for settings that make decoding impossible."""
-    for name in ("regression", "pairs"):
+    for name in ("regression", "pairs", "multi_label"):
         if type(settings.get(name, False)) is not bool:
             raise ValueError(f"{name} must be true or false")
+    if settings.get("multi_label"):
+        thresholds = settings.get("thresholds")
+        if not isinstance(thresholds, list) or not all(type(each) in (int, float) and 0 <= each <= 1 for each in thresholds):
+            raise ValueError("thresholds must be a list of numbers from 0 to 1, one for each label")
 
 
 def shapes(settings: Mapping[str, Any], num_labels: int, rows: int, length: int) -> dict[str, tuple[int, ...]]:
@@ -44,16 +48,30 @@ def encode(description: Any, tokenizer: Tokenizer, instances: list[Any]) -> tupl
 
 
 def decode(description: Any, memory: None, outputs: list[tuple[np.ndarray, ...]], top_k: int | None) -> list[dict[str, Any]]:
-    """For each row's logits [C]: label, probability and probabilities (of the top_k most probable); score in a regression."""
+    """For each row's logits [C]: label, probability and probabilities (of the top_k most probable); score in a regression.
+
+    Of several labels a text: labels, those whose probability reaches their threshold, and probabilities.
+    """
     if description.settings.get("regression"):
         return [{"score": float(logits[0])} for (logits,) in outputs]
+    if description.settings.get("multi_label"):
+        return [_choose(description.labels, description.settings["thresholds"], logits, top_k) for (logits,) in outputs]
     return [_decide(description.labels, logits, top_k) for (logits,) in outputs]
 
 
 def _decide(labels, logits, top_k):
     shares = np.exp(logits.astype(np.float64) - logits.max())
     shares /= shares.sum()
-    order = np.argsort(-shares, kind="stable") if top_k else range(len(labels))
-    probabilities = {labels[number]: float(shares[number]) for number in list(order)[: top_k or None]}
     best = int(shares.argmax())
-    return {"label": labels[best], "probability": float(shares[best]), "probabilities": probabilities}
+    return {"label": labels[best], "probability": float(shares[best]), "probabilities": _name(labels, shares, top_k)}
+
+
+def _choose(labels, thresholds, logits, top_k):
+    shares = np.exp(-np.logaddexp(0, -logits.astype(np.float64)))  # the sigmoid, without overflow
+    chosen = [label for label, share, threshold in zip(labels, shares, thresholds, strict=True) if share >= threshold]
+    return {"labels": chosen, "probabilities": _name(labels, shares, top_k)}
+
+
+def _name(labels, shares, top_k):
+    order = np.argsort(-shares, kind="stable") if top_k else range(len(labels))
+    return {labels[number]: float(shares[number]) for number in list(order)[: top_k or None]}

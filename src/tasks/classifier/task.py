@@ -1,4 +1,4 @@
-"""Classification of texts and pairs, and regression of a score: data, network and loss; the results are in results.py."""
+"""Classification of texts and pairs by one label or several, and regression of a score: data, network and loss."""
 
 import contextlib
 import dataclasses
@@ -12,14 +12,16 @@ import numpy as np
 from mindspore import nn
 
 from src.log import logger, shorten
-from src.models.losses import ClassificationLoss, RegressionLoss, of_samples
+from src.models.losses import ClassificationLoss, MultiLabelLoss, RegressionLoss, of_samples
 from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file, read_record_file
 from src.records.record_set import join_in_chunks
 from src.tasks import fine_tuning, folds
-from src.tasks.classifier.data_sets import make_data_set, usual_files
+from src.tasks.classifier import label_lists
+from src.tasks.classifier.data_sets import DataSet, make_data_set, usual_files
+from src.tasks.classifier.kinds import make_kind
 from src.tasks.classifier.network import Classifier
 from src.tasks.classifier.options import ClassifierOptions
-from src.tasks.classifier.results import report_evaluation, report_predictions, score, tabulate
+from src.tasks.classifier.results import report_evaluation, report_predictions, score, tabulate, tune
 from src.tasks.classifier.rows import (
     Example,
     Examples,
@@ -38,7 +40,7 @@ from src.tasks.task import Prepared
 from src.text.tokenization import Tokenizer
 
 __all__ = ["INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
-__all__ += ["report_evaluation", "report_predictions", "score", "tabulate"]
+__all__ += ["report_evaluation", "report_predictions", "score", "tabulate", "tune"]
 
 NAME = "classifier"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")
@@ -62,6 +64,7 @@ def prepare(options: ClassifierOptions) -> Prepared:
     config = check_inputs(NAME, options, paths.values())
     tables = {split: _Table(path, config, split != "predict") for split, path in paths.items()}
     config = dataclasses.replace(config, num_class=1, labels=()) if config.is_regression else _settle_labels(config, tables)
+    make_kind(config)  # raises if the thresholds do not fit the labels
     if config.cnn_batch_norm and config.device.world_size > 1:
         logger.warning("cnn_batch_norm=true: each rank normalises by its own rows; the averages that rank 0 has seen are saved")
     rows = {split: _choose_rows(config, split, table) for split, table in tables.items()} if config.fold else {}
@@ -69,9 +72,13 @@ def prepare(options: ClassifierOptions) -> Prepared:
         tables[split].keep(numbers)
     records = {split: _make_records(config, split, table) for split, table in tables.items()}
     if "train" in records and not config.is_regression:
-        config = _settle_class_weights(config, np.bincount(records["train"].rows["label_ids"], minlength=config.num_class))
+        config = _settle_class_weights(config, records["train"].rows["label_ids"])
     sources = {"predict": tables["predict"].examples} if "predict" in tables else {}
     return Prepared(config, records, sources, rows.get("eval", ()))
+
+
+def _data_set(config: ClassifierOptions) -> DataSet:
+    return make_data_set(config.task_name, config.columns, config.language, config.label_separator if config.multi_label else None)
 
 
 class _Table:
@@ -84,15 +91,14 @@ class _Table:
     def examples(self) -> Examples | None:
         if is_record_file(self.path):
             return None
-        data_set = make_data_set(self._config.task_name, self._config.columns, self._config.language)
-        return read_examples(self.path, data_set, self.with_labels, self._config.encoding, self._find_header)
+        return read_examples(self.path, _data_set(self._config), self.with_labels, self._config.encoding, self._find_header)
 
     def _find_header(self):
         """The names in the first row of the training file, for a file without them; None if there is no such file."""
         with contextlib.suppress(FileNotFoundError, ValueError):  # the file is wanted only if another lacks its header
             path = _find(self._config, "train")
             if path != self.path and not is_record_file(path):
-                return read_header(path, make_data_set(self._config.task_name, self._config.columns), self._config.encoding)
+                return read_header(path, _data_set(self._config), self._config.encoding)
         return None
 
     def keep(self, numbers: Sequence[int]) -> None:
@@ -105,11 +111,12 @@ def _choose_rows(config, split, table):
     """The numbers of the examples that one fold trains on or holds out."""
     if split == "predict":
         return range(len(table.examples))
-    data_set = make_data_set(config.task_name, config.columns, config.language)
-    groups = read_groups(table.path, data_set, config.fold_groups, table.examples, config.encoding) if config.fold_groups else None
+    groups = read_groups(table.path, _data_set(config), config.fold_groups, table.examples, config.encoding) if config.fold_groups else None
     if config.is_regression:
         labelled = zip(table.examples.labels, table.examples.lines)
         strata = folds.bin_scores([parse_score(table.path, label, line) for label, line in labelled], config.folds)
+    elif config.multi_label:
+        strata = label_lists.choose_strata(table.examples.labels, config.folds)
     else:
         strata = list(table.examples.labels)
     return folds.choose_rows(config, split, table.path, strata, groups)
@@ -120,6 +127,8 @@ def _make_records(config, split, table):
     task = (config.task_name, config.columns, config.language, config.is_regression, config.labels)
     if config.long_documents != "cut":
         task += ("windows",)
+    if config.multi_label:
+        task += ("label lists", config.label_separator)
     return cached_rows(config, split, [table.path], lambda: _make_chunks(config, split, table), config.seq_length, task, split == "predict")
 
 
@@ -130,10 +139,11 @@ def network(config: ClassifierOptions) -> Classifier:
 
 
 def loss(config: ClassifierOptions) -> nn.Cell:
-    """Cross-entropy on those logits, or squared error of the scores."""
+    """Cross-entropy on those logits, binary for each of several labels, or squared error of the scores."""
     if config.is_regression:
         return of_samples(RegressionLoss(), config.multi_sample_dropout)
-    soft = ClassificationLoss(tuple(map(float, config.class_weights)), config.label_smoothing, config.focal_gamma)
+    of_labels = MultiLabelLoss if config.multi_label else ClassificationLoss
+    soft = of_labels(tuple(map(float, config.class_weights)), config.label_smoothing, config.focal_gamma)
     return of_samples(soft, config.multi_sample_dropout)
 
 
@@ -165,6 +175,8 @@ def _settle_labels(config, tables):
         raise ValueError(f"{next(iter(tables.values())).path}: one label only, {labels}: nothing to tell apart")
     logger.info(f"task {config.task_name} labels={shorten(labels)}")
     fine_tuning.warn_of_case("labels", labels)
+    if config.multi_label:
+        label_lists.warn_of_separator(labels)
     if {"-1", "0", "1", "2"} == set(labels):
         logger.warning(
             "-1 is a class as 0, 1 and 2 are; where it means that annotators did not agree (SNLI of Hugging Face), remove its rows"
@@ -179,7 +191,7 @@ def _find_labels(config, tables):
     """The task's label names, else those of the training file (without training, of the evaluation file)."""
     table = tables.get("train") or next(iter(tables.values()))
     if not is_record_file(table.path):
-        known = make_data_set(config.task_name, config.columns, config.language).labels
+        known = _data_set(config).labels
         return known or collect_labels((table if table.with_labels else _Table(table.path, config, True)).examples)
     known = () if config.task_name == "custom" else make_data_set(config.task_name, None, config.language).labels
     if not known and config.num_class is None:
@@ -187,11 +199,14 @@ def _find_labels(config, tables):
     return known or tuple(str(number) for number in range(config.num_class))
 
 
-def _settle_class_weights(config, counts):
+def _settle_class_weights(config, label_ids):
     """Log the class balance, and settle the weight of each class if `class_weights` is given."""
-    shares = (f"{label}={count} ({count / counts.sum():.1%})" for label, count in zip(config.labels, counts))
+    counts = label_ids.sum(0) if config.multi_label else np.bincount(label_ids, minlength=config.num_class)
+    shares = (f"{label}={count} ({count / len(label_ids):.1%})" for label, count in zip(config.labels, counts))
     logger.info(f"training classes: {shorten(shares)}")
-    if config.class_weights == ("balanced",):
+    if config.class_weights == ("balanced",) and config.multi_label:
+        weights = np.maximum(len(label_ids) - counts, 1) / np.maximum(counts, 1)
+    elif config.class_weights == ("balanced",):
         weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
     else:
         weights = [_parse_weight(text) for text in config.class_weights]
@@ -215,6 +230,8 @@ def _parse_weight(text):
 def _make_chunks(config, split, table):
     path, examples = table.path, table.examples
     if examples is None:
+        if config.multi_label:
+            raise ValueError(f"{path}: multi_label=true: records have one label a row; give the texts that they were made from")
         if config.long_documents != "cut":
             raise ValueError(
                 f"{path}: long_documents={config.long_documents}: records are cut already; give the texts that they were made from"

@@ -13,6 +13,7 @@ from src.formats.tokenizer_files import count_ids
 from src.log import logger, progress
 from src.records.files import INPUT_TOKENS, Layout, check_tokens, find_record_files, is_mindrecord, read_description, read_record_file
 from src.records.record_set import cached_records, fingerprint_file, make_key
+from src.tasks.defaults import tune as tune
 from src.tasks.pretrain.masks import make_masking
 from src.tasks.pretrain.measures import pretraining_metrics
 from src.tasks.pretrain.network import Pretraining, PretrainingLoss, PretrainingScores
