@@ -1,5 +1,7 @@
 """Several labels a text in each form that files have them."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -22,13 +24,15 @@ def encode(examples, vocab_file, labels):
     return list(encode_examples("a.tsv", examples, Tokenizer(vocab_file, True), labels, 8))
 
 
+LISTS = [{"text": "the cat", "labels": ["rude", "kind"]}, {"text": "a dog", "labels": ["rude"]}, {"text": "it ran", "labels": []}]
+BOOLEANS = [{"text": "the", "rude": True, "kind": 1.0}, {"text": "a", "rude": 1, "kind": 0}, {"text": "it", "rude": 0, "kind": False}]
 FORMS = {
     "separators": ("a.tsv", "text\tlabels\nthe cat\tkind, rude\na dog\trude\nit ran\t\n", NAMED),
-    "lists": ("a.json", '{"text": "the cat", "labels": ["rude", "kind"]}\n{"text": "a dog", "labels": ["rude"]}\n{"text": "x", "labels": []}\n', NAMED),
+    "lists": ("a.json", json.dumps(LISTS), NAMED),
     "lists in a table": ("a.tsv", 'text\tlabels\nthe cat\t["kind", "rude"]\na dog\t["rude"]\nit ran\t[]\n', NAMED),
     "columns": ("a.csv", "id,text,rude,kind\n1,the cat,1,1\n2,a dog,1,0\n3,it ran,0,0\n", OF_COLUMNS),
-    "columns of booleans": ("a.json", '{"text": "a", "rude": true, "kind": 1.0}\n{"text": "b", "rude": 1, "kind": 0}\n{"text": "c", "rude": 0, "kind": false}\n', OF_COLUMNS),
-}  # fmt: skip
+    "columns of booleans": ("a.json", json.dumps(BOOLEANS), OF_COLUMNS),
+}
 
 
 @pytest.mark.parametrize("name", FORMS)
