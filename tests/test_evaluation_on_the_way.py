@@ -158,7 +158,7 @@ def test_an_ensemble_averages_probabilities_and_scores_them(trained, tmp_path, c
 
 
 def test_probabilities_are_averaged_not_logits():
-    prepared = SimpleNamespace(config=SimpleNamespace(is_regression=False, multi_label=False))
+    prepared = SimpleNamespace(config=SimpleNamespace(is_regression=False, multi_label=False, has_choices=False))
     average = averages.Average(prepared, "eval")
     for logits in ([[0.0, 0.0]], [[0.0, np.log(9.0)]]):  # 0.5, 0.5 and 0.1, 0.9
         average.add(None, [np.array(logits)])

@@ -202,7 +202,8 @@ def test_what_classifiers_have_works_with_several_labels(trained, tmp_path, chan
 def test_the_longest_window_gives_a_text_its_labels(trained):
     from src.tasks.classifier.results import score
 
-    config = SimpleNamespace(is_regression=False, multi_label=True, thresholds=(), labels=LABELS, long_documents="max")
+    described = {"is_regression": False, "has_choices": False, "multi_label": True, "thresholds": (), "labels": LABELS}
+    config = SimpleNamespace(**described, long_documents="max")
     rows = {"label_ids": np.array([[1, 1], [1, 1], [0, 0]], np.int8), "document": np.array([0, 0, 1])}
     prepared = SimpleNamespace(config=config, records={"eval": SimpleNamespace(rows=rows)})
     found = score(prepared, ([np.array([3.0, -3.0]), np.array([-3.0, 2.0]), np.array([-1.0, -2.0])],))

@@ -156,7 +156,7 @@ class Bundle:
         keys, _ = self._task.describe(self.settings)
         longest = min(self.settings["seq_length"], self._description.model.max_position_embeddings)
         try:
-            work = self.encode([dict.fromkeys(keys, "a")] * 2)
+            work = self.encode([dict.fromkeys(keys, "a\na")] * 2)
             self._check_outputs(work.rows)
             self._check_outputs([Row([len(self._tokenizer.tokens) - 1] * longest, [0] * longest)])
             self.decode(work, self.compute(work.rows))

@@ -145,6 +145,8 @@ def choose_architecture(description: Description, arrays: Mapping[str, np.ndarra
     has = {part: any(name.startswith(part) for name in arrays) for part in ("masked_lm", "next_sentence", "head.span")}
     tagger = "TokenClassification" in description.architecture or "bert.pooler.weight" not in arrays
     tagger = tagger or any(name.startswith("head.crf.") for name in arrays)
+    if description.architecture == f"{prefix}ForMultipleChoice" and has_plain_head(arrays) and len(arrays["head.dense.bias"]) == 1:
+        return description.architecture
     if has_plain_head(arrays):
         return f"{prefix}ForTokenClassification" if tagger else f"{prefix}ForSequenceClassification"
     if has["head.span"]:

@@ -11,6 +11,8 @@ import mindspore
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from src.config.model import MASK_BIAS
+
 _SMALLEST = 1e-6  # value of 1 - p in the focal loss below which its power, whose gradient may be infinite at 0, stays the same
 
 
@@ -155,6 +157,32 @@ class MultiLabelLoss(nn.Cell):
         first, second = halve(logits)
         divergences = (ops.sigmoid(first) - ops.sigmoid(second)) * (first - second) * 0.5
         return (divergences.mean(-1) * weights).sum()
+
+
+class ChoiceLoss(nn.Cell):
+    """Cross-entropy of the choices of each question, N or fewer.
+
+    Args of construct:
+        logits: float [B * N, 1], one for each choice, those of a question one after the other. label_ids: int8 [B, N], 1 for the right
+            choice, 0 for others, -1 for missing ones. weights: float32 [B], 0 for filler rows.
+
+    Returns:
+        float32 scalars: sum over questions of weight * -log p(right choice), and the sum of weights.
+    """
+
+    def construct(self, logits: Tensor, label_ids: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        is_right = ops.relu(label_ids.astype(mindspore.float32))  # [B, N]
+        scores = logits.astype(mindspore.float32).reshape(label_ids.shape) + self.bias(label_ids)
+        return -((ops.log_softmax(scores, -1) * is_right).sum(-1) * weights).sum(), weights.sum()
+
+    def bias(self, label_ids: Tensor) -> Tensor:
+        """What is added to the scores of missing choices, whose probability is then 0; 0 for others."""
+        return ops.relu(-label_ids.astype(mindspore.float32)) * MASK_BIAS
+
+    def compare(self, logits: Tensor, label_ids: Tensor, weights: Tensor) -> Tensor:
+        """The weighted sum of divergences, for RDrop."""
+        scores = logits.astype(mindspore.float32).reshape((-1, label_ids.shape[1])) + repeat_rows(self.bias(label_ids), 2)
+        return (divergence(scores) * weights).sum()
 
 
 class RegressionLoss(nn.Cell):

@@ -6,14 +6,14 @@ const WORDS = {
     text: "Text", text_a: "Text", text_b: "Second text", question: "Question", context: "Passage", submit: "Predict", busy: "Working …",
     none: "No entities found.", answer: "Answer", noAnswer: "The passage holds no answer.", others: "Next best", score: "Score", seconds: "{} ms",
     docs: "Interface", metrics: "Metrics", other: "中文", lost: "The server cannot be reached.", entities: "Entities", empty: "(no answer)",
-    noLabel: "No label applies.",
+    noLabel: "No label applies.", choices: "Choices, one a line",
     classifier: "classification", ner: "named entities", squad: "answers from a passage",
   },
   zh: {
     text: "文本", text_a: "文本", text_b: "第二段文本", question: "问题", context: "段落", submit: "预测", busy: "处理中……",
     none: "没有找到实体。", answer: "答案", noAnswer: "段落中没有答案。", others: "其他候选", score: "分数", seconds: "{} 毫秒",
     docs: "接口文档", metrics: "指标", other: "English", lost: "无法连接服务器。", entities: "实体", empty: "（无答案）",
-    noLabel: "没有符合的标签。",
+    noLabel: "没有符合的标签。", choices: "选项，每行一个",
     classifier: "文本分类", ner: "命名实体识别", squad: "阅读理解",
   },
 };
@@ -75,7 +75,11 @@ function marked(text, spans) {
   return paragraph;
 }
 
-function classResult(prediction) {
+function classResult(prediction, instance) {
+  if ("choice" in prediction) {
+    const lines = instance.choices.split("\n").map((line) => line.trim()).filter(Boolean);
+    return [make("h2", prediction.text), ...lines.map((line, number) => bar(line, prediction.probabilities[number], number === prediction.choice))];
+  }
   if ("score" in prediction) return [make("h2", word("score")), make("p", prediction.score.toFixed(4))];
   const chosen = prediction.labels || [prediction.label];
   const bars = Object.entries(prediction.probabilities).sort((a, b) => b[1] - a[1]).map(([name, p]) => bar(name, p, chosen.includes(name)));

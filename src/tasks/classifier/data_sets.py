@@ -48,6 +48,7 @@ class DataSet:
             None means `-` if all other labels of a file are ENTAILMENT's.
         separators: see `read_rows`.
         regression: the label is a number.
+        choices: questions with several choices each, whose forms choices.py reads; there are no columns.
         label_separator: a text may have several labels, with this between them; None: it has one.
         ragged: rows may have more columns than the first row.
         leaves_short: rows with too few columns are left out and counted, not an error.
@@ -65,6 +66,7 @@ class DataSet:
     skipped_label: str | None = None
     separators: tuple[str, ...] | None = None
     regression: bool = False
+    choices: bool = False
     label_separator: str | None = None
     ragged: bool = False
     leaves_short: bool = False
@@ -101,6 +103,7 @@ _TWO_WAY = ("entailment", "not_entailment")
 _BINARY = ("0", "1")
 _JSON_FILES = (("train.json",), ("dev.json",), ("test.json",))
 _PAIR = (Columns("sentence1", "sentence2", "label"),)
+_CHOICES = (Columns("text", "choices", "label"),)  # of an Example, not of a file
 NO_AGREEMENT = "-"  # instead of one of these if the annotators did not agree
 
 DATA_SETS = {
@@ -204,6 +207,18 @@ DATA_SETS = {
         files=(("train.csv",), ("eval.csv",), ("test.csv",)),
     ),
     "chnsenticorp": DataSet((Columns("text_a", None, "label"),), None, _BINARY),
+    "c3": DataSet(
+        _CHOICES,
+        None,
+        choices=True,
+        files=(
+            ("m-train.json", "c3-m-train.json", "train.json"),
+            ("m-dev.json", "c3-m-dev.json", "dev.json"),
+            ("test1.1.json", "test1.0.json", "c3-m-test.json", "test.json"),
+        ),
+        submission="c311_predict.json",
+    ),
+    "swag": DataSet(_CHOICES, None, choices=True, files=(("train.csv",), ("val.csv", "dev.csv"), ("test.csv",))),
 }
 
 

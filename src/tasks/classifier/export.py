@@ -30,7 +30,7 @@ def settle(config: ClassifierOptions, path: Path | str) -> ClassifierOptions:
     Raises:
         ValueError: num_class contradicts the weights.
     """
-    if config.is_regression:
+    if config.is_regression or config.has_choices:
         labels: tuple[str, ...] = ()
         count = 1
     else:
@@ -63,6 +63,8 @@ def make_settings(config: ClassifierOptions) -> dict[str, Any]:
     settings = {key: getattr(config, key) for key in _SETTINGS}
     if config.multi_label:
         settings |= {"multi_label": True, "thresholds": find_thresholds(config.thresholds, config.labels).tolist()}
+    if config.has_choices:
+        settings["choices"] = True
     return settings | {"regression": config.is_regression, "pairs": columns.text_b is not None}
 
 

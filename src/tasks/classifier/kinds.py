@@ -1,4 +1,4 @@
-"""The kinds of answers that a classifier gives, one class, several labels or a score: what its outputs mean, how good and how written."""
+"""The kinds of answers that a classifier gives, one class, several labels, a score or a choice: their meaning, measures and fields."""
 
 import json
 from collections.abc import Iterator
@@ -54,6 +54,10 @@ class Classes:
             num_examples, accuracy = metrics["num_examples"], metrics["accuracy"]
             yield f"acc_num {round(accuracy * num_examples)}, total_num {num_examples}, accuracy {accuracy:.6f}"
 
+    def columns(self, width: int) -> tuple[str, ...]:
+        """The names of `width` values in evaluation.csv."""
+        return self.config.labels
+
     def decide(self, values: np.ndarray) -> str:
         """The predicted label of a row."""
         return self.config.labels[int(values.argmax())]
@@ -88,6 +92,23 @@ class Score(Classes):
 
     def describe(self, values: np.ndarray) -> list[str]:
         return ["", f"{values[0]:.6g}", ""]
+
+
+class Choices(Classes):
+    """One of N choices of each question, whose logits are a row [questions, N]; a label is its number."""
+
+    def measure(self, logits: np.ndarray, label_ids: np.ndarray) -> dict[str, Any]:
+        metrics = classification_metrics(logits, label_ids)
+        return {name: metrics[name] for name in ("num_examples", "eval_loss", "accuracy")}
+
+    def columns(self, width: int) -> tuple[str, ...]:
+        return tuple(map(str, range(width)))
+
+    def decide(self, values: np.ndarray) -> str:
+        return str(int(values.argmax()))
+
+    def name(self, label_ids: Any) -> str:
+        return str(label_ids)
 
 
 class LabelLists(Classes):
@@ -129,6 +150,8 @@ class LabelLists(Classes):
 
 def make_kind(config: ClassifierOptions) -> Classes:
     """The kind of answers that the settings ask for; the labels are settled."""
+    if config.has_choices:
+        return Choices(config)
     if config.is_regression:
         return Score(config)
     return LabelLists(config) if config.multi_label else Classes(config)

@@ -8,7 +8,9 @@ _CLASSES = 2  # assumed until the data determine the labels; their share of memo
 
 
 def check(options: ClassifierOptions, form: Any) -> None:
-    """Raise a ValueError for a head that the planner does not know."""
+    """Raise a ValueError for a head or rows that the planner does not know."""
+    if options.has_choices:
+        raise ValueError(f"task_name={options.task_name} is not planned: a question is as many rows as it has choices")
     if options.head != "linear":
         raise ValueError(f"head={options.head} is not planned: of the classifier's heads only linear is")
 

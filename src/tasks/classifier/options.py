@@ -15,14 +15,16 @@ NORM_EPS = 1e-5  # added to the variance in the batch normalisation of the cnn h
 METRICS = ("accuracy", "precision", "recall", "f1", "mcc", "spearman_correlation", "auc", "eval_loss")
 REGRESSION_METRICS = ("spearman_correlation", "pearson_correlation", "eval_loss")
 SEVERAL_LABELS_METRICS = (*SEVERAL_LABELS_METHODS, "micro_precision", "micro_recall", "eval_loss")
+CHOICE_METRICS = ("accuracy", "eval_loss")
 LONG_DOCUMENTS = ("cut", "mean", "max")
 HEADS = ("linear", "cnn", "rcnn")
 _ONLY_SEVERAL_LABELS = ("label_separator", "thresholds", "tune_thresholds")
+_NOT_OF_CHOICES = ("labels", "class_weights", "label2id_file_path", "label_smoothing", "focal_gamma", "cnn_batch_norm", "packing")
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierOptions(LabelledOptions):
-    """Classification of single texts and pairs, by one label or several, and regression of a score."""
+    """Classification of single texts and pairs, by one label or several, regression of a score, and multiple choice."""
 
     # settings that evaluation and prediction take from the training; written into the checkpoint folder
     TRAINED_WITH = ("task_name", "columns", "language", "seq_length", "num_class", "head", "cnn_batch_norm", "long_documents")
@@ -94,6 +96,7 @@ class ClassifierOptions(LabelledOptions):
         if self.cnn_batch_norm and self.head != "cnn":
             raise ValueError(f"cnn_batch_norm=true is for head=cnn, not for head={self.head}")
         self._check_several_labels()
+        self._check_choices()
         if self.task_name == "stsb" and self.num_class not in (None, 1):
             raise ValueError(f"num_class={self.num_class}: stsb is a regression, for which num_class is 1")
         if self.is_regression and self.assessment_method not in (None, "spearman_correlation"):
@@ -120,6 +123,17 @@ class ClassifierOptions(LabelledOptions):
         elif not self.label_separator.strip(" ") and self.label_separator != " ":
             raise ValueError("label_separator is empty: give what separates the labels of a text, such as --label_separator ';'")
 
+    def _check_choices(self) -> None:
+        if not self.has_choices:
+            return
+        for name in _NOT_OF_CHOICES:
+            if getattr(self, name):
+                raise ValueError(f"{name}: is not for task_name={self.task_name}, whose questions have choices, no classes")
+        if self.num_class not in (None, 1) or self.long_documents != "cut":
+            raise ValueError(f"task_name={self.task_name}: num_class and long_documents are not for questions with choices")
+        if self.assessment_method not in (None, "accuracy"):
+            raise ValueError(f"assessment_method={self.assessment_method}: questions with choices have accuracy only")
+
     def check_run(self) -> None:
         super().check_run()
         if self.tune_thresholds and not (self.do_eval or self.folds and self.do_train):
@@ -138,12 +152,19 @@ class ClassifierOptions(LabelledOptions):
     @property
     def is_regression(self) -> bool:
         """Whether the network gives one score per row instead of classes."""
-        return self.num_class == 1 or self.task_name == "stsb"
+        return (self.num_class == 1 or self.task_name == "stsb") and not self.has_choices
+
+    @property
+    def has_choices(self) -> bool:
+        """Whether the rows are the choices of questions, of each of which one is right."""
+        return self.task_name in DATA_SETS and DATA_SETS[self.task_name].choices
 
     @property
     def metrics(self) -> tuple[str, ...]:
         if self.multi_label:
             return SEVERAL_LABELS_METRICS
+        if self.has_choices:
+            return CHOICE_METRICS
         return REGRESSION_METRICS if self.is_regression else METRICS
 
     @property
@@ -153,6 +174,11 @@ class ClassifierOptions(LabelledOptions):
             return self.assessment_method or SEVERAL_LABELS_METHODS[0]
         own = "spearman_correlation" if self.is_regression else known.measure if known else "accuracy"
         return self.assessment_method or own
+
+    @property
+    def packs(self) -> bool:
+        """As in FineTuneOptions; questions with choices are not packed."""
+        return super().packs and not self.has_choices
 
     @property
     def drops_short_batch(self) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from src.files import write_text
 from src.log import logger
 from src.tasks.classifier import thresholds
+from src.tasks.classifier.choices import to_matrix
 from src.tasks.classifier.data_sets import DATA_SETS
 from src.tasks.classifier.kinds import make_kind
 from src.tasks.results import write_csv, write_results
@@ -42,9 +43,12 @@ def tune(prepared: Prepared, outputs: Sequence[Any]) -> Prepared:
 
 
 def _join_windows(prepared: Prepared, split: str, outputs: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [examples, C] and labels of each example; of one with several windows as `long_documents` says."""
+    """Logits [examples, C] and labels of each example; of one with several windows as `long_documents` says, of a question by choice."""
     config, (logits,), columns = prepared.config, outputs, prepared.records[split].rows
     values, labels = np.stack(logits), np.asarray(columns["label_ids"])
+    if config.has_choices:
+        values, starts = to_matrix(values[:, 0], columns["question"])
+        return values, labels[starts]
     if "document" not in columns:
         return values, labels
     starts = np.flatnonzero(np.diff(columns["document"], prepend=-1))  # the rows of a document are neighbours
@@ -78,12 +82,12 @@ def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: i
 def tabulate(prepared: Prepared, outputs: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
     """Label, predicted label and probabilities of each row of an evaluation, or true and predicted scores: header and rows."""
     kind, (logits, label_ids) = make_kind(prepared.config), _join_windows(prepared, "eval", outputs)
-    labels = prepared.config.labels  # none in a regression
+    columns = kind.columns(logits.shape[1])  # none in a regression
     rows = [
-        [kind.name(label_id), kind.decide(row), *(f"{value:.9g}" for value in row[: len(labels)])]
+        [kind.name(label_id), kind.decide(row), *(f"{value:.9g}" for value in row[: len(columns)])]
         for label_id, row in zip(label_ids, kind.to_values(logits))
     ]
-    return [*kind.EVALUATED, *labels], rows
+    return [*kind.EVALUATED, *columns], rows
 
 
 def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
@@ -117,7 +121,7 @@ def _write_submission(config, values, examples):
     if config.is_regression:
         found = [f"{min(max(score, 0), _LARGEST_SCORE):.6g}" for (score,) in values]
     else:
-        found = [config.labels[number] for number in values.argmax(1)]
+        found = list(map(make_kind(config).decide, values))
     if name.endswith(".tsv"):
         text = "index\tprediction\n" + "".join(f"{index}\t{label}\n" for index, label in enumerate(found))
     else:

@@ -1,4 +1,4 @@
-"""The form of a class, several labels or a score in the server's answers."""
+"""The form of a class, several labels, a score or a choice in the server's answers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,8 +31,19 @@ class Score(BaseModel):
     score: float
 
 
+class Choice(BaseModel):
+    """The most probable choice of a question."""
+
+    choice: int = Field(description="its number, from 0")
+    text: str
+    probability: float
+    probabilities: list[float] = Field(description="of every choice, in their order")
+
+
 def result_model(settings: Mapping[str, Any]) -> type[BaseModel]:
     """The form of one prediction."""
     if settings.get("regression"):
         return Score
+    if settings.get("choices"):
+        return Choice
     return Labels if settings.get("multi_label") else Class

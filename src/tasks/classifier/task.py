@@ -1,4 +1,4 @@
-"""Classification of texts and pairs by one label or several, and regression of a score: data, network and loss."""
+"""Classification of texts and pairs by one label or several, regression of a score, multiple choice: data, network and loss."""
 
 import contextlib
 import dataclasses
@@ -12,11 +12,12 @@ import numpy as np
 from mindspore import nn
 
 from src.log import logger, shorten
-from src.models.losses import ClassificationLoss, MultiLabelLoss, RegressionLoss, of_samples
+from src.models.losses import ChoiceLoss, ClassificationLoss, MultiLabelLoss, RegressionLoss, of_samples
 from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file, read_record_file
 from src.records.record_set import join_in_chunks
 from src.tasks import fine_tuning, folds
 from src.tasks.classifier import label_lists
+from src.tasks.classifier.choices import Questions, encode_choices, find_parts, read_choices
 from src.tasks.classifier.data_sets import DataSet, make_data_set, usual_files
 from src.tasks.classifier.kinds import make_kind
 from src.tasks.classifier.network import Classifier
@@ -63,15 +64,18 @@ def prepare(options: ClassifierOptions) -> Prepared:
     paths = {split: _find(options, split) for split in wanted_splits(options)}
     config = check_inputs(NAME, options, paths.values())
     tables = {split: _Table(path, config, split != "predict") for split, path in paths.items()}
-    config = dataclasses.replace(config, num_class=1, labels=()) if config.is_regression else _settle_labels(config, tables)
+    has_classes = not (config.is_regression or config.has_choices)
+    config = _settle_labels(config, tables) if has_classes else dataclasses.replace(config, num_class=1, labels=())
     make_kind(config)  # raises if the thresholds do not fit the labels
     if config.cnn_batch_norm and config.device.world_size > 1:
         logger.warning("cnn_batch_norm=true: each rank normalises by its own rows; the averages that rank 0 has seen are saved")
     rows = {split: _choose_rows(config, split, table) for split, table in tables.items()} if config.fold else {}
     for split, numbers in rows.items():
         tables[split].keep(numbers)
-    records = {split: _make_records(config, split, table) for split, table in tables.items()}
-    if "train" in records and not config.is_regression:
+    records: dict[str, Any] = {split: _make_records(config, split, table) for split, table in tables.items()}
+    if "train" in records and config.has_choices:
+        records["train"] = Questions(records["train"])
+    if "train" in records and has_classes:
         config = _settle_class_weights(config, records["train"].rows["label_ids"])
     sources = {"predict": tables["predict"].examples} if "predict" in tables else {}
     return Prepared(config, records, sources, rows.get("eval", ()))
@@ -91,6 +95,8 @@ class _Table:
     def examples(self) -> Examples | None:
         if is_record_file(self.path):
             return None
+        if self._config.has_choices:
+            return read_choices(self.path, self.with_labels, self._config.encoding)
         return read_examples(self.path, _data_set(self._config), self.with_labels, self._config.encoding, self._find_header)
 
     def _find_header(self):
@@ -129,17 +135,20 @@ def _make_records(config, split, table):
         task += ("windows",)
     if config.multi_label:
         task += ("label lists", config.label_separator)
-    return cached_rows(config, split, [table.path], lambda: _make_chunks(config, split, table), config.seq_length, task, split == "predict")
+    files = find_parts(table.path) if config.has_choices else [table.path]
+    return cached_rows(config, split, files, lambda: _make_chunks(config, split, table), config.seq_length, task, split == "predict")
 
 
 def network(config: ClassifierOptions) -> Classifier:
-    """Network from token ids to logits [B, C], or to the scores [B, 1] of a regression."""
+    """Network from token ids to logits [B, C], or to the scores [B, 1] of a regression or of choices."""
     assert config.num_class is not None  # settled by prepare
     return Classifier(config.model, config.device, config.num_class, config.head, config.cnn_batch_norm, config.multi_sample_dropout)
 
 
 def loss(config: ClassifierOptions) -> nn.Cell:
     """Cross-entropy on those logits, binary for each of several labels, or squared error of the scores."""
+    if config.has_choices:
+        return of_samples(ChoiceLoss(), config.multi_sample_dropout)
     if config.is_regression:
         return of_samples(RegressionLoss(), config.multi_sample_dropout)
     of_labels = MultiLabelLoss if config.multi_label else ClassificationLoss
@@ -230,8 +239,8 @@ def _parse_weight(text):
 def _make_chunks(config, split, table):
     path, examples = table.path, table.examples
     if examples is None:
-        if config.multi_label:
-            raise ValueError(f"{path}: multi_label=true: records have one label a row; give the texts that they were made from")
+        if config.multi_label or config.has_choices:
+            raise ValueError(f"{path}: records have one label a row and no choices; give the texts that they were made from")
         if config.long_documents != "cut":
             raise ValueError(
                 f"{path}: long_documents={config.long_documents}: records are cut already; give the texts that they were made from"
@@ -245,8 +254,11 @@ def _make_chunks(config, split, table):
     if examples.text_b is not None and config.model.type_vocab_size < 2:
         raise ValueError(f"{path}: holds pairs of texts, which need two segments, but model.type_vocab_size=1")
     tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
-    encode = encode_examples if config.long_documents == "cut" else encode_documents
-    rows = encode(path, examples, tokenizer, None if config.is_regression else config.labels, config.seq_length)
+    if config.has_choices:
+        rows = encode_choices(examples, tokenizer, config.seq_length)
+    else:
+        encode = encode_examples if config.long_documents == "cut" else encode_documents
+        rows = encode(path, examples, tokenizer, None if config.is_regression else config.labels, config.seq_length)
     num_rows = 0
     for chunk in join_in_chunks(_show_first(split, examples, rows, tokenizer)):
         num_rows += len(chunk.lengths)
@@ -259,7 +271,7 @@ def _show_first(split: str, examples: Examples, rows: Iterator[dict[str, Any]], 
     """Pass the rows on, and show the first few."""
     for number, row in enumerate(rows):
         if number < _EXAMPLES_SHOWN:
-            _show_example(split, examples[row.get("document", number)], row, tokenizer)
+            _show_example(split, examples[row.get("document", row.get("question", number))], row, tokenizer)
         yield row
 
 

@@ -1,0 +1,61 @@
+"""Cross-entropy of the choices of a question: Hugging Face's loss and network, and questions with fewer choices than others."""
+
+from pathlib import Path
+
+import mindspore
+import numpy as np
+import pytest
+from mindspore import Tensor, ops
+from reference import TINY, tensors
+from scipy.special import log_softmax, softmax
+from test_multi_label_loss import Mean
+
+from src.config.model import ModelConfig
+from src.config.training import DeviceSettings
+from src.formats import names
+from src.models.losses import ChoiceLoss, WithLoss
+from src.tasks.classifier.network import Classifier
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "label_heads.npz"
+LABELS = np.array([[0, 0, 1], [1, 0, 0]], np.int8)
+
+
+def test_loss_equals_hugging_faces():
+    golden = np.load(GOLDEN)
+    assert golden["choices/targets"].tolist() == LABELS.argmax(1).tolist()
+    total, weight = ChoiceLoss()(*tensors(golden["choices/logits"].reshape(-1, 1), LABELS, np.ones(2, np.float32)))
+    assert float((total / weight).asnumpy()) == pytest.approx(float(golden["choices/loss"]), rel=2e-6)  # float32 rounding
+
+
+@pytest.mark.slow
+def test_network_and_gradients_equal_hugging_faces():
+    golden = np.load(GOLDEN)
+    network = Classifier(ModelConfig(**TINY), DeviceSettings(), 1)
+    parameters = {parameter.name: parameter for parameter in network.trainable_params()}
+    given = {key.removeprefix("choices/weight/"): golden[key] for key in golden.files if key.startswith("choices/weight/")}
+    assert {names.from_huggingface(name) for name in given} == parameters.keys()
+    for name, array in given.items():
+        parameters[names.from_huggingface(name)].set_data(Tensor(array))
+    inputs = tensors(golden["ids"], golden["mask"], golden["types"])
+    np.testing.assert_allclose(network(*inputs).asnumpy(), golden["choices/logits"].reshape(-1, 1), atol=5e-6)
+    cell, weights = Mean(WithLoss(network, ChoiceLoss(), 3)).set_train(), mindspore.ParameterTuple(list(parameters.values()))
+    key = Tensor(np.zeros(2, np.int32))
+    gradients = ops.GradOperation(get_by_list=True)(cell, weights)(key, *inputs, *tensors(LABELS, np.ones(2, np.float32)))
+    for parameter, gradient in zip(weights, gradients):
+        expected = golden[f"choices/gradient/{names.to_huggingface(parameter.name)}"]
+        assert np.linalg.norm(gradient.asnumpy() - expected) <= 1e-4 * np.linalg.norm(expected) + 1e-6, parameter.name
+
+
+def test_missing_choices_and_filler_questions_count_nothing():
+    logits = np.array([1.0, 2.0, 9.0, 0.5, 3.0, 1.0], np.float32)
+    labels, weights = np.array([[1, 0, -1], [0, 1, 0]], np.int8), np.array([1, 0], np.float32)
+    total, weight = ChoiceLoss()(*tensors(logits[:, None], labels, weights))
+    assert weight.asnumpy() == 1
+    assert float(total.asnumpy()) == pytest.approx(-log_softmax([1.0, 2.0])[0], rel=1e-6)
+
+
+def test_divergence_is_that_of_the_choices_that_are_there():
+    logits = np.array([1.0, 2.0, 9.0, 0.5, -0.5, 4.0], np.float32)  # two predictions of one question
+    found = ChoiceLoss().compare(*tensors(logits[:, None], np.array([[1, 0, -1]], np.int8), np.ones(1, np.float32)))
+    p, q = softmax([1.0, 2.0]), softmax([0.5, -0.5])
+    assert float(found.asnumpy()) == pytest.approx(((p - q) * np.log(p / q)).sum() / 2, rel=1e-5)
