@@ -76,12 +76,16 @@ def test_weights_of_several_labels_a_text_are_taken_as_that_by_the_classifier_al
     flags = [weights(problem_type="multi_label_classification")[0], "--columns=text_a=0,label=1"]
     assert load("--do_eval", *flags).multi_label and load("--do_predict", *flags).measure == "micro_f1"
     for script, given, message in (
-        (ClassifierOptions, ["--multi_label=false"], f"multi_label=false: {tmp_path} has problem_type=multi_label_classification"),
+        (
+            ClassifierOptions,
+            [flags[1], "--multi_label=false"],
+            f"multi_label=false: {tmp_path} has problem_type=multi_label_classification",
+        ),
         (ClassifierOptions, ["--task_name=mnli"], "multi_label=true: is for task_name=custom; the texts of mnli have one label each"),
         (NerOptions, [], f"{tmp_path}: problem_type=multi_label_classification: several labels a text"),
     ):
         with pytest.raises(SystemExit, match="2"):
-            loader.load(script, ["--do_eval", *(flags if script is ClassifierOptions else flags[:1]), *given])
+            loader.load(script, ["--do_eval", flags[0], *given])
         assert message in capsys.readouterr().err
     assert not load("--do_train", f"--load_pretrain_checkpoint_path={tmp_path}", flags[1]).multi_label  # whose head is its own
     assert not load("--do_eval", *weights(problem_type="single_label_classification")).multi_label

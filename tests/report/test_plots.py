@@ -5,9 +5,11 @@ import xml.etree.ElementTree
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from src.report import plots
 from src.report.curves import compute_panel, plot_metrics, plot_precision_recall, plot_roc, plot_threshold
+from src.report.label_curves import plot_label_precision_recall, plot_label_roc, plot_labels
 from src.report.plots import draw, main, plot_confusion, plot_loss, plot_scatter
 from src.report.runs import read_evaluation, read_losses, read_scores
 
@@ -60,11 +62,30 @@ def share_of_ordered_pairs(labels, scores):
     return np.mean([1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs])
 
 
-@pytest.mark.parametrize("kind, expected", [("binary", BINARY), ("five", {"confusion"}), ("regression", {"scatter"})])
+def write_label_lists(run, seed=0, rows=40):
+    """Random rows of twelve labels, of which the last never occurs; predicted from 0.6 on."""
+    random = np.random.default_rng(seed)
+    names = [*"abcdefghijk", "never"]
+    truth = random.random((rows, 12)) < np.linspace(0.6, 0, 12)
+    probabilities = np.round(0.4 * truth + 0.6 * random.random((rows, 12)), 3)
+
+    def listed(has):
+        return json.dumps([name for name, there in zip(names, has) if there])
+
+    table = [[listed(true), listed(row >= 0.6), *row] for true, row in zip(truth, probabilities)]
+    return write_rows(run, ["labels", "predicted_labels", *names], table), truth, probabilities
+
+
+KINDS = [("binary", BINARY), ("five", {"confusion"}), ("regression", {"scatter"}), ("lists", {"roc", "precision_recall", "labels"})]
+
+
+@pytest.mark.parametrize("kind, expected", KINDS)
 def test_each_kind_of_run_has_its_figures(tmp_path, kind, expected):
     write_log(tmp_path, [{"event": "compile", "seconds": 1}, {"step": 1, "loss": 0.7}, {"step": 2, "loss": 0.5}])
     if kind == "regression":
         write_scores(tmp_path)
+    elif kind == "lists":
+        write_label_lists(tmp_path)
     else:
         write_classes(tmp_path, ["no", "yes"] if kind == "binary" else list("abcde"))
     draw(tmp_path)
@@ -321,3 +342,26 @@ def test_the_best_of_a_loss_is_marked_on_the_axis_of_losses(tmp_path):
 
 def test_evaluations_of_older_versions_have_no_score(tmp_path):
     assert read_scores(write_log(tmp_path, [{"step": 1, "loss": 1.0}, {"event": "eval", "step": 1, "eval_loss": 2.0}])) is None
+
+
+def test_curves_of_labels_are_named_with_their_areas(tmp_path):
+    path, truth, probabilities = write_label_lists(tmp_path)
+    evaluation = read_evaluation(path)
+    np.testing.assert_array_equal(evaluation.labels, truth)
+    np.testing.assert_array_equal(evaluation.predicted, probabilities >= 0.6)
+    named, everything = [number for number in np.argsort(-truth.sum(0), kind="stable") if truth[:, number].any()][:10], [*"abcdefghijk"]
+    for plot, area in ((plot_label_roc, roc_auc_score), (plot_label_precision_recall, average_precision_score)):
+        figure = plot(evaluation)
+        expected = [f"{everything[number]}: {area(truth[:, number], probabilities[:, number]):.4f}" for number in named]
+        assert legend(figure) == [*expected, f"micro average: {area(truth.ravel(), probabilities.ravel()):.4f}"]
+        assert len(figure.axes[0].lines) == 11 + 1 + (plot is plot_label_roc)  # labels that occur, all together, and chance
+    bars = plot_labels(evaluation).axes[0]
+    assert [text.get_text() for text in bars.get_yticklabels()][-1] == "never (0)"
+    assert [bar.get_width() for bar in bars.patches] == pytest.approx(f1_score(truth, probabilities >= 0.6, average=None, zero_division=0))
+
+
+def test_lists_that_are_none_or_name_others_are_refused(tmp_path):
+    for text, message in (("a", "'a' is no list of labels"), ('["x"]', "'x' is none of the classes")):
+        path = write_rows(tmp_path, ["labels", "predicted_labels", "a", "b"], [[text, "[]", 0.5, 0.5]])
+        with pytest.raises(ValueError, match=f"evaluation.csv:2: .*{message}"):
+            read_evaluation(path)

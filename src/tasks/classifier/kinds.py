@@ -133,7 +133,8 @@ class LabelLists(Classes):
     def tell(self, metrics: dict[str, Any]) -> Iterator[str]:
         for name in ("micro_f1", "macro_f1", "sample_f1", "subset_accuracy", "mean_average_precision"):
             if name in metrics:
-                yield f"{name.replace('_', ' ').replace('f1', 'F1').capitalize()} {metrics[name]:.6f}"
+                words = name.replace("_", " ").replace("f1", "F1")
+                yield f"{words[0].upper()}{words[1:]} {metrics[name]:.6f}"
 
     def decide(self, values: np.ndarray) -> str:
         return self._list(values >= self.thresholds)
