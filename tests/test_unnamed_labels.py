@@ -79,7 +79,7 @@ def test_weights_of_several_labels_a_text_are_taken_as_that_by_the_classifier_al
         (
             ClassifierOptions,
             [flags[1], "--multi_label=false"],
-            f"multi_label=false: {tmp_path} has problem_type=multi_label_classification",
+            f"multi_label=false: {tmp_path} has problem_type=multi_label",
         ),
         (ClassifierOptions, ["--task_name=mnli"], "multi_label=true: is for task_name=custom; the texts of mnli have one label each"),
         (NerOptions, [], f"{tmp_path}: problem_type=multi_label_classification: several labels a text"),

@@ -158,8 +158,8 @@ def loss(config: ClassifierOptions) -> nn.Cell:
 
 def describe(config: ClassifierOptions) -> tuple[Any, ...]:
     """The description beside a checkpoint; see `fine_tuning.describe`."""
-    labels = config.labels or ("LABEL_0",)  # Hugging Face's name for the score of a regression
-    return fine_tuning.describe(dataclasses.replace(config, labels=labels))
+    labels, *others = fine_tuning.describe(config)
+    return labels or ("LABEL_0",), *others  # Hugging Face's name for the score of a regression or of a choice
 
 
 def for_evaluation(config: ClassifierOptions, network: Classifier) -> tuple[nn.Cell, tuple[str, ...]]:
