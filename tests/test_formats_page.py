@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from src import predict
+from src.tasks.classifier.choices import read_choices
 from src.tasks.classifier.data_sets import DATA_SETS, make_data_set
+from src.tasks.classifier.label_lists import count_names
 from src.tasks.classifier.rows import read_examples
 from src.tasks.label_file import read_labels
 from src.tasks.ner.tagged_text import read_plain, read_tagged
@@ -20,6 +22,15 @@ BLOCKS = re.findall(r"^```\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DO
 
 def count_examples(columns, name="custom"):
     return lambda path: len(read_examples(path, make_data_set(name, columns), name == "custom"))
+
+
+def count_label_lists(columns):
+    """Counts the labels of all texts."""
+
+    def count(path):
+        return sum(count_names(read_examples(path, make_data_set("custom", columns, None, ","), True).labels).values())
+
+    return count
 
 
 def count_label_forms(read):
@@ -47,6 +58,11 @@ EXPECTED = [  # file name, reader that counts what it reads, count
     ("a.json", count_examples(NAMED), 3),
     ("a.json", count_examples(NAMED), 3),
     ("a.txt", count_examples(NAMED), 3),
+    ("a.tsv", count_label_lists("text_a=text,label=labels"), 3),
+    ("a.json", count_label_lists("text_a=text,label=labels"), 3),
+    ("a.csv", count_label_lists("text_a=text,label=plot,label=ending"), 2),
+    ("a.csv", lambda path: len(read_choices(path, True)), 2),
+    ("a.json", lambda path: len(read_choices(path, True)), 2),
     ("labels", count_label_forms(read_labels), 3),
     ("labels.json", lambda path: len(read_labels(path)), 3),
     ("test.json", count_examples(None, "afqmc"), 3),
