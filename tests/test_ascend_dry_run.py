@@ -289,6 +289,34 @@ def test_regression_compiles(finetune):
 
 @pytest.mark.slow
 @NEEDS_TOOL
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"packing": "true", "bucket_list": "", "class_weights": "balanced"},
+        {"focal_gamma": 2, "r_drop": 1, "tune_thresholds": "each", "eval_steps": 1},
+    ],
+    ids=lambda flags: "-".join(flags),
+)
+def test_several_labels_a_text_compile(finetune, data, tmp_path, flags):
+    rows = (data / "classes.tsv").read_text(encoding="utf-8").replace("\tpositive", "\tpositive,short").splitlines()
+    (tmp_path / "labels.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    columns = {"task_name": "custom", "columns": "text_a=text,label=label", "multi_label": "true"}
+    report = finetune("classifier", ("train", "eval"), tmp_path / "labels.tsv", **columns, **flags)
+    find_network(report, "TrainStep")
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
+def test_multiple_choice_compiles(finetune, tmp_path):
+    rows = [f"the {word},it,was good,was bad,{'ran fast' if number % 2 else ''},{number % 2}" for number, word in enumerate(WORDS)]
+    (tmp_path / "train.csv").write_text("\n".join(["sent1,sent2,ending0,ending1,ending2,label", *rows]) + "\n", encoding="utf-8")
+    report = finetune("classifier", ("train", "eval", "predict"), tmp_path / "train.csv", task_name="swag", r_drop=1)
+    find_network(report, "TrainStep")
+    find_network(report, "Classifier")
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
 @pytest.mark.parametrize("flags", [{}, {"use_crf": "true"}, {"use_crf": "true", "with_lstm": "true"}], ids=["softmax", "crf", "lstm-crf"])
 def test_tagging_compiles(finetune, flags):
     report = finetune("ner", ("train", "eval", "predict"), "ner.txt", **flags)

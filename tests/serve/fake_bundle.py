@@ -10,6 +10,8 @@ FIELDS = {
     "classifier": ("text_a",),
     "pairs": ("text_a", "text_b"),
     "regression": ("text_a",),
+    "labels": ("text_a",),
+    "choices": ("text_a", "text_b", "choices"),
     "ner": ("text",),
     "squad": ("question", "context"),
 }
@@ -41,7 +43,8 @@ class FakeBundle:
         self.task = kind if kind in ("ner", "squad") else "classifier"
         self.labels = {"ner": ("LONG", "MIDDLE"), "squad": ()}.get(kind, ("good", "bad", "odd"))
         self.settings = {"pairs": kind == "pairs", "regression": kind == "regression"}
-        self.fields, self.takes_top_k = FIELDS[kind], kind not in ("ner", "regression")
+        self.settings |= {"multi_label": kind == "labels", "choices": kind == "choices"}
+        self.fields, self.takes_top_k = FIELDS[kind], kind not in ("ner", "regression", "choices")
         self.seconds = seconds
         self.batches = []
         self.may_compute = threading.Event()
@@ -90,7 +93,9 @@ class FakeBundle:
     def decode(self, work, outputs, top_k=None):
         if any("broken decoder" in text for (text,) in outputs):
             raise KeyError("secret of the decoder")
-        results = {"ner": self._entities, "squad": self._answer, "classifier": self._score if self.settings["regression"] else self._class}
+        kinds = {"regression": self._score, "multi_label": self._labels, "choices": self._choice}
+        of_classifier = next((result for name, result in kinds.items() if self.settings[name]), self._class)
+        results = {"ner": self._entities, "squad": self._answer, "classifier": of_classifier}
         return [results[self.task](texts, " ".join(texts.values()), top_k) for texts in work.instances]
 
     def predict(self, instances, batch_size=32):
@@ -102,6 +107,19 @@ class FakeBundle:
         total = sum(scores.values())
         ordered = sorted(((score / total, label) for label, score in scores.items()), reverse=True)
         return {"label": ordered[0][1], "probability": ordered[0][0], "probabilities": {label: p for p, label in ordered[:top_k]}}
+
+    def _labels(self, texts, text, top_k):
+        found = [label for label in self.labels if label in text]
+        return {"labels": found, "probabilities": {label: 0.9 if label in found else 0.1 for label in self.labels}}
+
+    def _choice(self, texts, text, top_k):
+        choices = [line.strip() for line in texts["choices"].split("\n") if line.strip()]
+        return {
+            "choice": 0,
+            "text": choices[0],
+            "probability": 0.75,
+            "probabilities": [0.75] + [0.25 / (len(choices) - 1)] * (len(choices) - 1),
+        }
 
     def _score(self, texts, text, top_k):
         return {"score": float(len(text))}

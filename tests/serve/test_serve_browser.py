@@ -89,6 +89,22 @@ def test_two_texts_and_a_score(browser):
         assert texts(page, "#result > *") == ["Score", "4.0000"]
 
 
+def test_labels_that_apply_and_the_best_choice_stand_out(browser):
+    with serving("labels") as labels, serving("choices") as choices:
+        page = browser()
+        page.get(labels.url)
+        submit(page, text_a="odd and good")
+        assert one(page, "#result h2").text == "good, odd" and texts(page, ".chosen span") == ["good", "90.0 %", "odd", "90.0 %"]
+        submit(page, text_a="plain")
+        assert one(page, "#result h2").text == "No label applies." and texts(page, ".chosen") == []
+        page.get(choices.url)
+        assert texts(page, "label") == ["Text", "Second text", "Choices, one a line"]
+        submit(page, text_a="a", text_b="b", choices="first\n\n second ")
+        assert one(page, "#result h2").text == "first"
+        assert texts(page, ".bar span") == ["first", "75.0 %", "second", "25.0 %"]
+        assert_quiet(page)
+
+
 def test_entities_are_marked_by_code_points(browser):
     with serving("ner") as served:
         page = browser()

@@ -4,7 +4,7 @@ import threading
 from contextlib import contextmanager
 
 import pytest
-from tiny_models import make_model, write_model
+from tiny_models import make_model, make_weights, write_model
 
 pytest.importorskip("onnx", reason="onnx is not installed: pip install -r requirements-serve.txt")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install -r requirements-serve.txt")
@@ -19,11 +19,22 @@ from src.serve.server import Server, open_socket  # noqa: E402
 
 TASKS = {
     "classifier": ("classifier", {"labels": ("a", "b", "c")}, {"task_name": "custom", "columns": "text_a=0,label=1", "seq_length": 24}),
+    "labels": (
+        "classifier",
+        {"labels": ("a", "b", "c")},
+        {"task_name": "custom", "columns": "text_a=0,label=1", "seq_length": 24, "multi_label": True, "thresholds": ["0.4", "b=0.9"]},
+    ),
+    "choices": ("classifier", {}, {"task_name": "swag", "seq_length": 24, "num_class": 1}),
     "ner": ("tagger", {"labels": ("O", "B-X", "I-X", "B-Y", "I-Y")}, {"seq_length": 24, "use_crf": True}),
     "squad": ("span", {}, {"seq_length": 32, "doc_stride": 8, "max_query_length": 12}),
 }
 INSTANCES = {
     "classifier": ["word1 word2", {"text": "王小明"}, ""],
+    "labels": ["word1 word2", {"text": "王小明"}],
+    "choices": [
+        {"text_a": "word1", "text_b": "word2", "choices": "word3\nword4\nword5"},
+        {"text_a": "a", "text_b": "b", "choices": "c\nd"},
+    ],
     "ner": ["word1 word2 " * 40, "word3"],
     "squad": [{"question": "word1", "context": "word2 word3 word4 " * 20}, {"question": "word1", "context": "word5"}],
 }
@@ -43,19 +54,28 @@ def serving(bundle):
         thread.join(20)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_the_server_answers_what_the_bundle_does(task, tmp_path):
-    kind, described, trained_with = TASKS[task]
-    write_model(tmp_path / "weights", make_model(), kind, trained_with=trained_with, **described)
+SLOW = ("labels", "choices")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in TASKS])
+def test_the_server_answers_what_the_bundle_does(name, tmp_path):
+    kind, described, trained_with = TASKS[name]
+    task = "classifier" if name in SLOW else name
+    arrays = make_weights(make_model(), kind)
+    if name == "choices":
+        arrays |= {part: arrays[part][:1] for part in ("head.dense.weight", "head.dense.bias")}
+    write_model(tmp_path / "weights", make_model(), kind, arrays=arrays, trained_with=trained_with, **described)
     export_command.main(["--task", task, "--checkpoint", str(tmp_path / "weights"), "--output", str(tmp_path / "bundle"), "--name", "tiny"])
     bundle = Bundle(tmp_path / "bundle")
     with serving(bundle) as client:
-        answer = client.post("/v1/models/tiny:predict", json={"instances": INSTANCES[task]})
+        answer = client.post("/v1/models/tiny:predict", json={"instances": INSTANCES[name]})
         assert answer.status_code == 200, answer.text
-        expected = bundle.predict(INSTANCES[task])
+        expected = bundle.predict(INSTANCES[name])
         assert len(answer.json()["predictions"]) == len(expected)
         for found, result in zip(answer.json()["predictions"], expected):
             assert found.keys() == result.keys()
+            if name == "labels":
+                assert found["labels"] == [label for label, p in found["probabilities"].items() if p >= {"b": 0.9}.get(label, 0.4)]
             if task == "classifier":
                 assert found["probabilities"] == pytest.approx(result["probabilities"], abs=1e-5)  # float32 rounding
         assert client.get("/v1/models/tiny").json()["model_version_status"][0]["state"] == "AVAILABLE"
