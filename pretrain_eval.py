@@ -17,7 +17,7 @@ def main(argv=None):
         with signals.held:
             from src.train import checkpoint, prediction, runtime  # imports MindSpore: after the options are known to be good
 
-        task, path = TASKS["pretrain"].training, weights.find(options.eval_ckpt, use_best=options.use_best)
+        task, path = TASKS["pretrain"].training, weights.find(options.load_pretrain_checkpoint_path, use_best=options.use_best)
         prepared = task.prepare(runtime.start(options))
         writes = prepared.config.device.writes
         scores = task.score(prepared, prediction.predict(task, prepared, "eval", path if writes else None))

@@ -89,7 +89,7 @@ def _read_run(run, flags):
     weights_path = weights.find(folder, use_best=flags.use_best == "true")
     found = describe_weights(folder)
     trained_with = set(found.trained_with)
-    task = next((task for task in TASKS.values() if trained_with and trained_with <= set(task.options.TRAINED_WITH)), None)
+    task = next((task for task in TASKS.values() if trained_with and trained_with <= set(task.model.TRAINED_WITH)), None)
     if task is None:
         raise ValueError(f"{folder}: its config.json names no settings of a fine-tuning")
     given = bool(flags.eval_data_file_path), bool(flags.predict_data_file_path)
@@ -115,7 +115,7 @@ def _check_alike(split: str, first: _Member, prepared: Prepared, other: _Member,
     Raises:
         ValueError: they have not; the message names the runs.
     """
-    labels, their_labels = (getattr(each.config, "labels", ()) for each in (prepared, others))
+    labels, their_labels = prepared.config.labels, others.config.labels
     if labels != their_labels:
         raise ValueError(f"{other.run}: its labels are {','.join(their_labels)}, those of {first.run} {','.join(labels)}")
     records, theirs = prepared.records[split], others.records[split]

@@ -4,6 +4,8 @@ import dataclasses
 from importlib.util import find_spec
 from typing import ClassVar
 
+from easydict import EasyDict
+
 from src.config.fields import setting
 from src.config.training import WEIGHT_FORMS, OptimizerConfig, RunOptions
 
@@ -14,7 +16,6 @@ TRACKERS = {"tensorboard": "tensorboardX", "swanlab": "swanlab", "wandb": "wandb
 class TrainingOptions(RunOptions):
     """Settings that src/train/loop.py needs, in pretraining and in fine-tuning."""
 
-    WEIGHTS: ClassVar[str] = "load_pretrain_checkpoint_path"  # the setting that names the weights to start from
     EVALUATIONS: ClassVar[str] = "--eval_steps or --eval_epochs"  # the flags that ask for evaluations during training
     refuses_used_folder: ClassVar[bool] = False  # True: start no new training in a folder with checkpoints; False: set those aside
 
@@ -68,6 +69,11 @@ class TrainingOptions(RunOptions):
         if self.enable_data_sink and len(self.bucket_list) > 1 and self.device.data_sink:
             raise ValueError("bucket_list: enable_data_sink=true takes batches of one length; give one length, or --enable_data_sink false")
 
+    @classmethod
+    def complete_training(cls, tree: EasyDict) -> None:
+        """Fill in the network's shape and the vocabulary from the weights that a training starts from."""
+        cls.complete_from(tree, tree.get("load_pretrain_checkpoint_path"), is_trained=False)
+
     def check_run(self) -> None:
         if self.track and not find_spec(TRACKERS[self.track]):
             package = TRACKERS[self.track]
@@ -107,3 +113,28 @@ class TrainingOptions(RunOptions):
     def drops_short_batch(self) -> bool:
         """Whether the rows after an epoch's last whole batch are left out, because filler rows would disturb batch statistics."""
         return False
+
+    @property
+    def frozen_parts(self) -> tuple[str, ...]:
+        """The parts of the network that are not trained; this and what follows are settings of fine-tuning."""
+        return ()
+
+    @property
+    def rate_factors(self) -> dict[str, float]:
+        """Part of the network -> its learning rate divided by optimizer.learning_rate; 1 for other parts."""
+        return {}
+
+    @property
+    def adversarial(self) -> str | None:
+        """How word embeddings are moved to raise the loss, if they are."""
+        return None
+
+    @property
+    def r_drop(self) -> float | None:
+        """The weight of the divergence of two predictions of each row, if two are made."""
+        return None
+
+    @property
+    def ema(self) -> float | None:
+        """The decay of a moving average of the weights, if there is one."""
+        return None

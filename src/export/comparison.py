@@ -32,7 +32,7 @@ def compare(task: Task, config: Any, network: nn.Cell, folder: Path, graphs: Map
     A dry run only compiles the network.
 
     Args:
-        config: the task's options.
+        config: the task's settings of a model.
         network: in evaluation mode.
         folder: folder of the report.
         graphs: kind -> path; the first one has full precision.

@@ -34,7 +34,7 @@ def export(
     """Write a bundle and compare its graphs with the network.
 
     Args:
-        config: the task's options; the device has been started.
+        config: the task's settings of a model, or options of a run; the device has been started.
         path: weights, see `weights.find`.
         output: a folder that is absent, empty or has a bundle, whose graphs of the other format are removed.
         file_format: ONNX or MINDIR.

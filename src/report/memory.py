@@ -6,7 +6,6 @@ estimated memory against the op into memory_plan/, as .png and .svg. Nothing is 
 A GB is 1024^3 bytes, an MB 1024^2.
 """
 
-import dataclasses
 import itertools
 import re
 from pathlib import Path
@@ -66,8 +65,7 @@ def make_plan(options: Any, form: DeviceSettings, task: Task, seq_length: int) -
         options: of the task's run script.
         seq_length: tokens of a row.
     """
-    averaged = getattr(options, "ema", None) is not None
-    return Plan(record(options, form, task, seq_length), options.optimizer.name, options.accumulation_steps, averaged)
+    return Plan(record(options, form, task, seq_length), options.optimizer.name, options.accumulation_steps, options.ema is not None)
 
 
 def describe_fixed(plan: Plan, options: Any) -> list[str]:
@@ -188,8 +186,7 @@ def main(argv: list[str] | None = None) -> None:
     with cli.bad_input_exits():
         flags, rest = _parse(argv)
         task = TASKS[flags.task]
-        can_train = "do_train" in {field.name for field in dataclasses.fields(task.options)}
-        options = loader.load(task.options, rest, run=False, defaults={"do_train": "true"} if can_train else None)
+        options = loader.load(task.options, rest, complete=task.options.complete_training)
         target = "GPU" if options.device_target == "auto" else options.device_target
         seq_length = options.seq_length or _SEQ_LENGTH
         types, asked = find_types(options, target)

@@ -60,7 +60,7 @@ def cached_rows(config: Any, split: str, files: Iterable[Path], make_chunks: Cal
         about: values on which the rows depend, besides files and tokenizer.
     """
     if config.fold and split != "predict":
-        about += (config.folds, config.fold, config.seed, getattr(config, "fold_groups", None))
+        about += (config.folds, config.fold, config.seed, config.fold_groups)
     files = [*files, *(Path(path) for path in (config.vocab_file_path, config.schema_file_path) if path)]
     about = (*about, *filter(None, [config.encoding]))  # rows of UTF-8 keep their keys
     key = make_key(*files, tokenizers.__version__, Tokenizer(config.vocab_file_path, config.do_lower_case).description, *about)

@@ -29,7 +29,8 @@ class Prepared:
 class Task:
     """A task: its name and its package, which has these modules.
 
-    options: OPTIONS, the class of its run script's settings.
+    options: MODEL, the class of the settings of a model, which export and serving need, and OPTIONS, its run script's, which are also
+        those of a run.
     task: training, the only one of these modules that imports MindSpore. It has NAME (prefix of checkpoint files), INPUTS and TARGETS
         (columns, named like the parameters of `construct` in network and loss; those of the network are followed by dropout_key and
         packing, see Bert), LOSS_PARTS (names of the values that the loss returns
@@ -48,6 +49,10 @@ class Task:
 
     name: str
     package: str
+
+    @property
+    def model(self) -> type[Any]:
+        return self._module("options").MODEL
 
     @property
     def options(self) -> type[Any]:

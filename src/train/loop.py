@@ -19,7 +19,6 @@ from mindspore.train import Callback, Model
 from src import cli
 from src.config import loader
 from src.config.parts import find_part
-from src.config.regularised import RegularisedOptions
 from src.files import write_text
 from src.formats import weights
 from src.log import RunLog, format_fields, logger
@@ -254,12 +253,11 @@ def _make_step(task: ModuleType, config: Any, total_steps: int, start: Start) ->
     if config.load_pretrain_checkpoint_path and config.device.writes:
         model_files.load_weights(network, weights.find(config.load_pretrain_checkpoint_path, use_best=config.use_best), whole=False)
     elif not config.load_pretrain_checkpoint_path:
-        logger.warning(f"no weights to start from ({config.WEIGHTS}): all start random")
-    settings = config if isinstance(config, RegularisedOptions) else _without_regularisers(config)
-    optimizer = _make_optimizer(settings, network, total_steps)
+        logger.warning("no weights to start from (load_pretrain_checkpoint_path): all start random")
+    optimizer = _make_optimizer(config, network, total_steps)
     loss, num_inputs = task.loss(config), len(task.INPUTS)
     step = TrainStep(
-        RDrop(network, loss, num_inputs, settings.r_drop) if settings.r_drop else WithLoss(network, loss, num_inputs, start.position.packs),
+        RDrop(network, loss, num_inputs, config.r_drop) if config.r_drop else WithLoss(network, loss, num_inputs, start.position.packs),
         optimizer,
         make_loss_scale(config.precision, config.device.compute_type),
         config.optimizer.clip,
@@ -269,8 +267,8 @@ def _make_step(task: ModuleType, config: Any, total_steps: int, start: Start) ->
         reduce_late=config.allreduce_post_accumulation,
         seed=seed,
         status=OverflowStatus() if config.device.saturates else None,
-        attack=make_attack(settings),
-        average=WeightAverage(optimizer, settings.ema) if settings.ema else None,
+        attack=make_attack(config),
+        average=WeightAverage(optimizer, config.ema) if config.ema else None,
     )
     if start.path is not None and start.arrays is not None:
         checkpoint.restore(start.path, step, start.arrays)
@@ -278,19 +276,14 @@ def _make_step(task: ModuleType, config: Any, total_steps: int, start: Start) ->
     return network, step
 
 
-def _without_regularisers(config: Any) -> RegularisedOptions:
-    """The settings of a training that has none of RegularisedOptions, such as pretraining."""
-    return RegularisedOptions(model=config.model, optimizer=config.optimizer, device=config.device)
-
-
-def _make_optimizer(settings: RegularisedOptions, network: nn.Cell, total_steps: int) -> Optimizer:
+def _make_optimizer(config: Any, network: nn.Cell, total_steps: int) -> Optimizer:
     """The optimiser of the parts that are trained, each at its learning rate; what differs between parts is logged."""
-    factors = settings.rate_factors
-    parts.freeze(network, settings.frozen_parts)
-    if settings.frozen_parts or set(factors.values()) != {1.0}:
-        logger.info(parts.describe_parts(network, settings.optimizer.learning_rate, factors))
+    factors = config.rate_factors
+    parts.freeze(network, config.frozen_parts)
+    if config.frozen_parts or set(factors.values()) - {1.0}:
+        logger.info(parts.describe_parts(network, config.optimizer.learning_rate, factors))
 
     def rate_factor(name: str) -> float:
         return factors.get(find_part(name), 1.0)
 
-    return make_optimizer(settings.optimizer, network.trainable_params(), total_steps, settings.device.aclnn, rate_factor)
+    return make_optimizer(config.optimizer, network.trainable_params(), total_steps, config.device.aclnn, rate_factor)

@@ -127,18 +127,10 @@ def _find_changes(config):
     path = Path(config.output_dir, "config.yaml")
     if not path.is_file():
         return None
-    before = _flatten(read_yaml(path) or {})
-    now = _flatten(loader.to_dict(config))
+    before = loader.flatten(read_yaml(path) or {})
+    now = loader.flatten(loader.to_dict(config))
     changed = [f"{key} {before[key]} -> {value}" for key, value in now.items() if key in before and before[key] != value]
     return [text for text in changed if not text.startswith(("resume ", "overwrite "))]
-
-
-def _flatten(tree, prefix=""):
-    """Nested settings as one dict with dotted keys."""
-    found = {}
-    for key, value in tree.items():
-        found |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,8 @@ def prepare(config: PretrainOptions | PretrainEvalOptions) -> Prepared:
         size = count_ids(read_vocabulary(config.vocab_file_path))
         if size > config.model.vocab_size:
             raise ValueError(f"{config.vocab_file_path}: {size} tokens do not fit model.vocab_size={config.model.vocab_size}")
-    if config.schema_dir and not Path(config.schema_dir).is_file():
-        raise FileNotFoundError(f"{config.schema_dir}: no such file; --schema_dir takes the schema JSON of TFRecord files")
+    if config.schema_file_path and not Path(config.schema_file_path).is_file():
+        raise FileNotFoundError(f"{config.schema_file_path}: no such file; --schema_file_path takes the schema JSON of TFRecord files")
     if "train" in config.splits:
         _check_training(config)
     found = {split: _find_records(config, split) for split in config.splits}
@@ -88,10 +88,10 @@ def _find_records(config, split):
     """The rows of a split, read once and kept in the cache folder, memory-mapped."""
     paths = find_record_files(getattr(config, _FOLDER_FLAGS[split]))
     about = (*map(fingerprint_file, paths), config.num_samples)
-    if config.schema_dir and all(map(is_mindrecord, paths)):
-        logger.warning(f"schema_dir={config.schema_dir} is ignored: it applies only to TFRecord files")
-    elif config.schema_dir:
-        about += (fingerprint_file(config.schema_dir),)
+    if config.schema_file_path and all(map(is_mindrecord, paths)):
+        logger.warning(f"schema_file_path={config.schema_file_path} is ignored: it applies only to TFRecord files")
+    elif config.schema_file_path:
+        about += (fingerprint_file(config.schema_file_path),)
     cache = Path(config.cache_dir or f"{config.output_dir}/cache") / f"{split}-{make_key('pretraining', *about)}"
     _check_vocabulary(config, split)
     found = cached_records(cache, lambda: _read(config, paths))
@@ -155,7 +155,7 @@ def _check_vocabulary(config, split):
 def _read(config, paths):
     left, widths = config.num_samples, {}
     for path in progress(paths, desc="reading records", unit="file"):
-        for chunk in read_record_file(path, LAYOUT, config.schema_dir):
+        for chunk in read_record_file(path, LAYOUT, config.schema_file_path):
             _check_masks(path, chunk)
             widths[chunk.rows["masked_lm_ids"].shape[1]] = path
             if len(widths) > 1:
