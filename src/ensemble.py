@@ -141,7 +141,7 @@ def _run(members: list[_Member], prepared: list[Prepared], splits: list[str]) ->
     evaluations: dict[str, prediction.Evaluation] = {}  # networks of one shape are compiled once
     scores = []
     for member, each in zip(members, prepared):
-        shape = repr([each.config.model, task.training.describe(each.config)[-1]])
+        shape = repr([each.config.model, each.config.trained_settings()])
         if shape not in evaluations:
             network = task.training.network(each.config)
             evaluations[shape] = prediction.Evaluation(network, task.ensemble.cell(network), task.training.INPUTS)

@@ -16,7 +16,7 @@ from src.export.comparison import compare
 from src.files import hidden_folder, move_whole
 from src.formats import weights
 from src.log import logger
-from src.tasks.task import Task
+from src.tasks.task import Description, Task
 from src.text.tokenization import Tokenizer
 from src.train import model_files
 
@@ -50,6 +50,7 @@ def export(
     config = task.export.settle(config, path)
     if not config.vocab_file_path:
         raise ValueError("no vocab.txt or tokenizer.json beside the weights: give --vocab_file_path")
+    tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
     network = make_network(task, config, weights.find(path, use_best=config.use_best))
     output = Path(output)
     if output.resolve() in (Path(path).resolve(), weights.find(path).parent.resolve(), weights.find(path).resolve().parent):
@@ -58,10 +59,9 @@ def export(
         settings, labels = task.export.make_settings(config), config.labels
         kinds = _write_graphs(task, config, path, network, hidden, file_format, quantised)
         graphs = {kind: _FILES[kind] for kind in kinds}
-        compare(task, config, network, hidden, {kind: hidden / file for kind, file in graphs.items()}, settings)
-        tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case).description
-        trained_with = config.trained_settings()
-        model_files.write_description(hidden, dataclasses.asdict(config.model), labels, config.vocab_file_path, tokenizer, trained_with)
+        compare(task, config, tokenizer, network, hidden, {kind: hidden / file for kind, file in graphs.items()}, settings)
+        described = Description(labels, tokenizer.tokens, tokenizer.description, config.trained_settings())
+        model_files.write_description(hidden, config.model, described)
         bundle_folder.write(hidden, name, task.name, settings, labels, graphs)
         if task.answers and file_format == "ONNX":
             for kind in kinds:

@@ -5,7 +5,9 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
+
+from src.text.tokenization import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -15,14 +17,33 @@ class Prepared:
     Attributes:
         config: the options, completed by what the data determine (labels, casing, lengths).
         records: split -> RecordSet, for every split that the run uses.
-        sources: split -> examples, sentences or questions, which results need besides the rows; None if the data are records.
+        tokenizer: made once, for the rows and for the description beside a checkpoint; None in pretraining without a vocabulary.
+        sources: split -> examples, sentences or questions, which results need besides the rows; None if the data are records. In
+            pretraining the headers of the records.
         held_out: numbers from 0 of the eval split's examples in the training file, if they are a fold of it.
     """
 
     config: Any
     records: dict[str, Any]
+    tokenizer: Tokenizer | None
     sources: dict[str, Any] = field(default_factory=dict)
     held_out: Sequence[int] = ()
+
+
+class Description(NamedTuple):
+    """What is written beside a checkpoint, so that it can be loaded by itself.
+
+    Attributes:
+        labels: names of classes or tags in id order.
+        tokens: the vocabulary in id order; empty where records came ready-made and it is not known.
+        tokenizer: content of tokenizer_config.json; None without tokens.
+        trained_with: settings by name that evaluation and prediction need.
+    """
+
+    labels: Sequence[str]
+    tokens: Sequence[str]
+    tokenizer: dict[str, Any] | None
+    trained_with: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,13 +52,13 @@ class Task:
 
     options: MODEL, the class of the settings of a model, which export and serving need, and OPTIONS, its run script's, which are also
         those of a run.
-    task: training, the only one of these modules that imports MindSpore. It has NAME (prefix of checkpoint files), INPUTS and TARGETS
+    task: training, the only one of these modules that imports MindSpore. It has PREFIX (of the names of checkpoints), INPUTS and TARGETS
         (columns, named like the parameters of `construct` in network and loss; those of the network are followed by dropout_key and
-        packing, see Bert), LOSS_PARTS (names of the values that the loss returns
-        after its two sums), and the functions prepare(options) -> Prepared, network(config) and loss(config) -> Cell,
-        for_evaluation(config, network) -> (Cell, its columns), describe(config) -> the description beside a checkpoint, and
-        score(prepared, outputs) -> dict. A fine-tuning task also has report_evaluation(prepared, outputs, global_step) -> dict,
-        report_predictions(prepared, outputs), and tabulate(prepared, outputs) -> (header, rows), the predictions of the eval split.
+        packing, see Bert), LOSS_PARTS (names of the values that the loss returns after its two sums), and the functions
+        prepare(options) -> Prepared, network(config) and loss(config) -> Cell, for_evaluation(config, network) -> (Cell, its columns),
+        describe(prepared) -> Description, and score(prepared, outputs) -> dict. A fine-tuning task also has
+        report_evaluation(prepared, outputs, global_step) -> dict, report_predictions(prepared, outputs), and
+        tabulate(prepared, outputs) -> (header, rows), the predictions of the eval split.
     ensemble: the cell whose outputs several networks' are averaged of, and Average; absent if that is not possible.
     export: settings, examples, and the head as ONNX nodes, for an exported network.
     serving: conversion of clients' texts to rows and of outputs to results; absent if the task answers no texts.

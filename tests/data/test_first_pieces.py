@@ -95,7 +95,7 @@ def test_tags_of_other_pieces_count_neither_in_scores_nor_in_predictions(tokeniz
     tags = np.array([[2, 1, 2, 1, 0, 1, 2, 2]])  # [CLS] wash ##cat ##s was dad [SEP] and padding
     flags = ["--do_eval=true", f"--eval_data_file_path={tmp_path}/dev.txt", "--tagged_pieces=first", f"--output_dir={tmp_path}"]
     config = loader.load(NerOptions, [*flags, f"--labels={','.join(labels)}"])
-    prepared = Prepared(config, {"eval": records, "predict": records}, {"eval": [sentence], "predict": [sentence]})
+    prepared = Prepared(config, {"eval": records, "predict": records}, tokenizer, {"eval": [sentence], "predict": [sentence]})
     metrics = ner_results.score(prepared, (tags, [1.0], [3.0]))
     assert (metrics["f1"], metrics["accuracy"], metrics["num_tokens"], metrics["num_entities"]) == (1, 1, 3, 2)
     ner_results.report_predictions(prepared, (tags,))

@@ -13,7 +13,7 @@ from src.tasks.classifier.options import ClassifierOptions
 from src.tasks.pretrain.options import PretrainOptions
 from src.train import resume
 
-TASK = SimpleNamespace(NAME="ner")
+TASK = SimpleNamespace(training=SimpleNamespace(PREFIX="ner"))
 DESCRIBED = ("config.json", "vocab.txt", "tokenizer_config.json")
 
 

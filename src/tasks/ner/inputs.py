@@ -73,10 +73,9 @@ def find_strata(sentences: Sentences) -> list[str]:
     return [min(kinds, key=lambda kind: counts[kind]) if kinds else "no entity" for kinds in types]
 
 
-def make_chunks(config: NerOptions, split: str, path: Path, sentences: Sentences | None) -> Iterator[Chunk]:
+def make_chunks(config: NerOptions, tokenizer: Tokenizer, split: str, path: Path, sentences: Sentences | None) -> Iterator[Chunk]:
     """The rows of a split, from its sentences or, if they are None, from the records of the file."""
-    assert config.vocab_file_path is not None  # check_inputs has made sure
-    tag_set, tokenizer = make_tag_set(config.labels), Tokenizer(config.vocab_file_path, config.do_lower_case)
+    tag_set = make_tag_set(config.labels)
     if sentences is None:
         first = 0
         for chunk in read_record_file(path, LAYOUT, config.schema_file_path):
