@@ -21,7 +21,8 @@ import numpy as np
 
 from src import cli, signals
 from src.config import loader
-from src.files import make_folder, move_whole, work_folder
+from src.files import make_folder, move_whole
+from src.locks import work_folder
 from src.log import logger
 from src.records.writers import open_writer, pack
 from src.tasks.ner.preprocess_options import PreprocessingOptions

@@ -18,7 +18,7 @@ LEVELS = {
     **dict.fromkeys(("models", "records", "optim"), 3),
     **dict.fromkeys(("config", "text"), 4),
     "formats": 5,
-    **dict.fromkeys(("log", "signals", "framework"), 6),
+    **dict.fromkeys(("log", "signals", "framework", "locks"), 6),
     **dict.fromkeys(("cli", "encodings", "files", "ranks"), 7),
 }
 WITHOUT_MINDSPORE = [
@@ -27,6 +27,7 @@ WITHOUT_MINDSPORE = [
     "log",
     "encodings",
     "files",
+    "locks",
     "signals",
     "ranks",
     "text",

@@ -13,8 +13,9 @@ from src.bundle.model import Bundle
 from src.config.training import DeviceSettings
 from src.export import mindir
 from src.export.comparison import compare
-from src.files import hidden_folder, move_whole
+from src.files import move_whole
 from src.formats import weights
+from src.locks import hidden_folder
 from src.log import logger
 from src.tasks.task import Description, Task
 from src.text.tokenization import Tokenizer

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from src.files import locked, write_text, written_whole
+from src.files import write_text, written_whole
+from src.locks import locked
 from src.records.plan import Batch
 
 _FORMAT = 6  # cache version, to be increased when rows are made differently

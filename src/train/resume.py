@@ -14,8 +14,9 @@ import numpy as np
 
 from src.config import loader
 from src.config.yaml_file import read_yaml
-from src.files import locked, make_folder, move_whole, written_whole
+from src.files import make_folder, move_whole, written_whole
 from src.formats import weights
+from src.locks import locked
 from src.log import logger, shorten
 from src.records.record_set import RecordSet
 from src.tasks.task import Task

@@ -9,7 +9,7 @@ import pytest
 from conftest import SHAPE
 
 from src.config.model import ModelConfig, describe_weights
-from src.formats.tokenizer_files import count_ids, list_tokens
+from src.formats.vocabulary import count_ids, list_tokens
 from src.tasks.task import Description
 from src.text.tokenization import Tokenizer, fingerprint, read_vocabulary
 from src.train.model_files import write_description

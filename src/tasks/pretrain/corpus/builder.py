@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from src.files import make_folder, move_whole, work_folder
+from src.files import make_folder, move_whole
+from src.locks import work_folder
 from src.log import format_fields, logger, progress
 from src.records.writers import open_writer, pack
 from src.tasks.pretrain.corpus.options import BuilderOptions
