@@ -102,11 +102,7 @@ def set_parameters(path: Path | str, parameters: Mapping[str, Parameter], arrays
         parameter.set_data(Tensor(np.array(array), parameter.dtype))  # a copy: the array may be part of a file
 
 
-def write_description(
-    folder: Path | str,
-    model: ModelConfig,
-    described: Description,
-) -> None:
+def write_description(folder: Path | str, model: ModelConfig, described: Description) -> None:
     """Write what a checkpoint folder needs to be loaded by itself: config.json, vocab.txt, tokenizer_config.json."""
     config = own_description(dataclasses.asdict(model), described.labels, described.trained_with)
     configuration, vocabulary, settings = [Path(folder) / name for name in DESCRIBED_BY]

@@ -14,7 +14,7 @@ from mindspore import nn
 from src.log import logger, shorten
 from src.models.losses import ClassificationLoss, RegressionLoss, of_samples
 from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file, read_record_file
-from src.records.record_set import Chunk, join_in_chunks
+from src.records.record_set import join_in_chunks
 from src.tasks import fine_tuning, folds
 from src.tasks.classifier.data_sets import make_data_set, usual_files
 from src.tasks.classifier.network import Classifier
@@ -120,10 +120,7 @@ def _make_records(config, tokenizer, split, table):
     task = (config.task_name, config.columns, config.language, config.is_regression, config.labels)
     if config.long_documents != "cut":
         task += ("windows",)
-
-    def make_chunks() -> Iterator[Chunk]:
-        return _make_chunks(config, tokenizer, split, table)
-
+    make_chunks = functools.partial(_make_chunks, config, tokenizer, split, table)
     return cached_rows(config, tokenizer, split, [table.path], make_chunks, config.seq_length, task, split == "predict")
 
 

@@ -1,8 +1,9 @@
 """Named entities: tags, network and loss; files and rows are in inputs.py, the results in results.py."""
 
 import dataclasses
+import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from src.formats import tokenizer_files
 from src.log import logger, shorten
 from src.models.losses import of_samples
 from src.records.files import is_record_file, read_description
-from src.records.record_set import Chunk
 from src.tasks import fine_tuning, folds
 from src.tasks.fine_tuning import cached_rows, check_inputs, describe
 from src.tasks.ner import inputs
@@ -77,10 +77,7 @@ def _make_records(config, tokenizer, split, path, sentences):
     about = (PREFIX, config.labels, config.class_filter, config.tagged_pieces, split, split == "predict" and config.predict_text_file_path)
     if split == "train" and config.long_documents != "cut":
         about += (config.long_documents,)
-
-    def make_chunks() -> Iterator[Chunk]:
-        return inputs.make_chunks(config, tokenizer, split, path, sentences)
-
+    make_chunks = functools.partial(inputs.make_chunks, config, tokenizer, split, path, sentences)
     return cached_rows(config, tokenizer, split, [path], make_chunks, config.seq_length, about)
 
 
