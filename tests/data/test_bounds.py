@@ -161,7 +161,7 @@ def bytes_per_row(write, encode, folder, monkeypatch):
         write: writes a file with so many rows, and returns its path.
         encode: yields the rows for the records, from the file.
     """
-    monkeypatch.setattr(record_set, "_ROWS_AT_ONCE", 64)
+    monkeypatch.setattr(record_set, "ROWS_AT_ONCE", 64)
     monkeypatch.setattr(classifier_rows, "_CHUNK", 64)
     monkeypatch.setattr(ner_rows, "_CHUNK", 64)
     peaks = []
