@@ -63,7 +63,7 @@ def load(
             if issubclass(options_class, RunOptions):
                 options_class.count_rows(tree)
             options = build(options_class, tree)
-        if hasattr(options, "max_text_mb"):
+        if options.max_text_mb is not None:
             text_limit(options.max_text_mb << 20)
         if complete is None and isinstance(options, RunOptions):
             options.check_run()

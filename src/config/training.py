@@ -193,6 +193,11 @@ class ModelOptions:
         return 1
 
     @property
+    def max_text_mb(self) -> int | None:
+        """The largest size of a text that is unpacked, a setting of commands that read texts."""
+        return None
+
+    @property
     def use_recompute(self) -> bool:
         """Whether the backward pass recomputes the layers, a setting of runs."""
         return False

@@ -19,7 +19,7 @@ from src import cli, signals
 from src.bundle import folder as bundle_folder
 from src.config import loader
 from src.config.model import describe_weights
-from src.tasks.task import TASKS
+from src.tasks.task import TASKS, find_tasks
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -71,8 +71,7 @@ def _check(own):
     if runs := sorted([*Path(own.checkpoint).glob("seed-*/ckpt"), *Path(own.checkpoint).glob("fold-*/ckpt")]):
         several = f"several {runs[0].parent.name.split('-')[0]}s"
         raise ValueError(f"{own.checkpoint}: was trained with {several}: give one of them, such as --checkpoint {runs[0].parent}")
-    trained_with = set(describe_weights(own.checkpoint).trained_with)
-    tasks = [name for name, task in TASKS.items() if trained_with <= set(task.model.TRAINED_WITH)]
+    tasks = [task.name for task in find_tasks(describe_weights(own.checkpoint).trained_with)]
     if tasks and own.task not in tasks:
         raise ValueError(f"{own.checkpoint}: was trained for the task {tasks[0]}, not {own.task}: give --task {tasks[0]}")
 

@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -113,3 +113,8 @@ class Task:
 
 
 TASKS = {name: Task(name, f"src.tasks.{name}") for name in ("classifier", "ner", "squad", "pretrain")}
+
+
+def find_tasks(trained_with: Iterable[str]) -> list[Task]:
+    """The tasks to which weights may belong that have these settings beside them."""
+    return [task for task in TASKS.values() if set(trained_with) <= set(task.model.TRAINED_WITH)]

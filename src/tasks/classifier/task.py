@@ -18,7 +18,7 @@ from src.records.record_set import join_in_chunks
 from src.tasks import fine_tuning, folds
 from src.tasks.classifier.data_sets import make_data_set, usual_files
 from src.tasks.classifier.network import Classifier
-from src.tasks.classifier.options import ClassifierOptions
+from src.tasks.classifier.options import ClassifierModel, ClassifierOptions
 from src.tasks.classifier.results import report_evaluation, report_predictions, score, tabulate
 from src.tasks.classifier.rows import (
     Example,
@@ -124,7 +124,7 @@ def _make_records(config, tokenizer, split, table):
     return cached_rows(config, tokenizer, split, [table.path], make_chunks, config.seq_length, task, split == "predict")
 
 
-def network(config: ClassifierOptions) -> Classifier:
+def network(config: ClassifierModel) -> Classifier:
     """Network from token ids to logits [B, C], or to the scores [B, 1] of a regression."""
     assert config.num_class is not None  # settled by prepare
     return Classifier(config.model, config.device, config.num_class, config.head, config.cnn_batch_norm, config.multi_sample_dropout)

@@ -17,7 +17,7 @@ from src.tasks import fine_tuning, folds
 from src.tasks.fine_tuning import cached_rows, check_inputs, describe
 from src.tasks.ner import inputs
 from src.tasks.ner.network import CrfLoss, Tagger, TaggerScores, TaggingLoss
-from src.tasks.ner.options import NerOptions
+from src.tasks.ner.options import NerModel, NerOptions
 from src.tasks.ner.results import report_evaluation, report_predictions, score, tabulate
 from src.tasks.ner.sentences import Sentences
 from src.tasks.ner.tags import list_labels, make_tag_set, read_label_file
@@ -81,7 +81,7 @@ def _make_records(config, tokenizer, split, path, sentences):
     return cached_rows(config, tokenizer, split, [path], make_chunks, config.seq_length, about)
 
 
-def network(config: NerOptions) -> Tagger:
+def network(config: NerModel) -> Tagger:
     """Network from token ids to logits [B, S, C], and with a CRF its scores."""
     allowed = make_tag_set(config.labels).allowed() if config.crf_constraints else None
     return Tagger(config.model, config.device, len(config.labels), config.with_lstm, config.use_crf, allowed, config.multi_sample_dropout)

@@ -14,7 +14,7 @@ from src.records.record_set import cached_records, fingerprint_file, make_key
 from src.tasks.pretrain.masks import make_masking
 from src.tasks.pretrain.measures import pretraining_metrics
 from src.tasks.pretrain.network import Pretraining, PretrainingLoss, PretrainingScores
-from src.tasks.pretrain.options import PretrainEvalOptions, PretrainOptions
+from src.tasks.pretrain.options import PretrainEvalOptions, PretrainModel, PretrainOptions
 from src.tasks.pretrain.rows import PretrainRows
 from src.tasks.task import Description, Prepared
 from src.text.tokenization import Tokenizer, fingerprint
@@ -104,7 +104,7 @@ def _find_records(config, tokenizer, split, paths, header):
     return PretrainRows(found, make_masking(config.vocab_file_path, tokenizer.vocabulary, config.masked_lm_prob, width), config.seed)
 
 
-def network(config: PretrainOptions | PretrainEvalOptions) -> nn.Cell:
+def network(config: PretrainModel) -> nn.Cell:
     """The network from token ids and masked positions to the logits of both heads."""
     return Pretraining(config.model, config.device)
 

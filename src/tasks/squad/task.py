@@ -13,7 +13,7 @@ from src.tasks.splits import wanted_splits
 from src.tasks.squad import inputs
 from src.tasks.squad.file import read_squad
 from src.tasks.squad.network import SpanFinder, SpanLoss
-from src.tasks.squad.options import SquadOptions
+from src.tasks.squad.options import SquadModel, SquadOptions
 from src.tasks.squad.results import report_evaluation, report_predictions, score, tabulate
 from src.tasks.task import Prepared
 
@@ -82,7 +82,7 @@ def _make_records(config, tokenizer, split, path, origin, questions):
     return cached_rows(config, tokenizer, split, files, make_chunks, lengths, about)
 
 
-def network(config: SquadOptions) -> nn.Cell:
+def network(config: SquadModel) -> nn.Cell:
     """The network from token ids to the logits of an answer's first and last token, [B, S] each."""
     return SpanFinder(config.model, config.device)
 
