@@ -11,6 +11,7 @@ from src.config.coercion import coerce
 from src.config.fields import setting
 from src.config.model import ModelConfig, describe_weights, find_vocabulary_size, refuse_several_labels
 from src.config.regularised import RegularisedOptions
+from src.config.trainable import TrainingOptions
 from src.config.training import ModelOptions
 from src.formats import weights
 from src.log import logger
@@ -56,7 +57,7 @@ class FineTunedModel(ModelOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class FineTuneOptions(FineTunedModel, RegularisedOptions):
+class FineTuneOptions(FineTunedModel, RegularisedOptions, TrainingOptions):
     """Settings that all fine-tuning scripts share, under the model zoo's names if it has them."""
 
     do_train: bool = setting(False, "fine-tune on the training set")
@@ -160,7 +161,7 @@ def _fit_vocabulary(tree, given):
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelledOptions(FineTuneOptions):
+class LabelledOptions(RegularisedOptions):
     """Settings of the tasks that give labels to texts or tokens."""
 
     label_smoothing: float = setting(0.0, "share of each label that the training loss spreads over all classes", minimum=0, maximum=0.999)

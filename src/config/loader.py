@@ -200,7 +200,7 @@ def _parse_flags(options_class, argv, recipe_class):
         key = flag[2:].split("=")[0]
         of_runs = [key for key, *_ in leaves(recipe_class)]
         if key in {*of_runs, *aliases.find_aliases(of_runs), *_find_others(recipe_class, of_runs)}:
-            raise ValueError(f"--{key}: a setting of a run, which does not change what a trained model is (unknown flag)")
+            raise ValueError(f"--{key}: a setting of a run, on which nothing depends here (unknown flag)")
         raise ValueError("--" + unknown_key(key, [*keys, *theirs, "config_path"]).removeprefix("unknown setting ") + " (unknown flag)")
     flags = vars(known)
     given = {key: flags.pop(key) for key in others if key in flags}

@@ -118,7 +118,7 @@ def test_bad_flags_end_with_2(flags, message, export, capsys, tmp_path):
         (["--output", ""], "--output is empty: a folder is expected"),
         (["--output", "other"], "--output other: holds other files and no bundle (bundle.json)"),
         (["--checkpoint", "seeds"], "seeds: was trained with several seeds: give one of them, such as --checkpoint seeds/seed-7"),
-        (["--do_train"], "--do_train: a setting of a run, which does not change what a trained model is (unknown flag)"),
+        (["--do_train"], "--do_train: a setting of a run, on which nothing depends here (unknown flag)"),
         (["--epoch_num", "0"], "--epoch_num: a setting of a run"),
         (["--learning_rate", "1"], "--learning_rate: a setting of a run"),
         (["--task", "ner"], "weights: was trained for the task classifier, not ner: give --task classifier"),

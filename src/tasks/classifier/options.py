@@ -3,7 +3,7 @@
 import dataclasses
 
 from src.config.fields import setting
-from src.config.finetune import FineTunedModel, LabelledOptions
+from src.config.finetune import FineTunedModel, FineTuneOptions, LabelledOptions
 from src.tasks.classifier.data_sets import DATA_SETS
 
 ASSESSMENT_METHODS = ("accuracy", "f1", "mcc", "spearman_correlation", "auc")
@@ -62,7 +62,7 @@ class ClassifierModel(FineTunedModel):
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassifierOptions(ClassifierModel, LabelledOptions):
+class ClassifierOptions(ClassifierModel, LabelledOptions, FineTuneOptions):
     """Classification of single texts and pairs, and regression of a score."""
 
     assessment_method: str | None = setting(

@@ -7,7 +7,7 @@ from easydict import EasyDict
 
 from src.config.coercion import coerce
 from src.config.fields import setting
-from src.config.finetune import FineTunedModel, LabelledOptions
+from src.config.finetune import FineTunedModel, FineTuneOptions, LabelledOptions
 
 ASSESSMENT_METHODS = ("entity", "f1", "bf1", "mf1", "clue_benchmark", "accuracy")
 METRICS = ("f1", "precision", "recall", "macro_f1", "accuracy", "eval_loss")
@@ -49,7 +49,7 @@ class NerModel(FineTunedModel):
 
 
 @dataclasses.dataclass(frozen=True)
-class NerOptions(NerModel, LabelledOptions):
+class NerOptions(NerModel, LabelledOptions, FineTuneOptions):
     """Named entities: tags of tokens, with softmax, a CRF, or a BiLSTM and a CRF."""
 
     assessment_method: str = setting(
