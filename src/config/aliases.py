@@ -109,9 +109,10 @@ REFUSED = {
     "weight_sharing": (False, "the masked LM's output weights are the word embeddings"),
 }
 
+_PRECISION = ("use_fp16", "use_amp", "fp16", "amp", "use_mix_precision")
 # name -> the settings that follow from its value
 COMPUTED = {
-    **dict.fromkeys(("use_fp16", "use_amp", "fp16", "amp", "use_mix_precision"), "true: precision.compute_type auto; false: float32"),
+    **dict.fromkeys(_PRECISION, "true: precision.compute_type auto; false: float32"),
     "loss_scale": "0: precision.loss_scale dynamic; above: static, and precision.loss_scale_value",
     "loss_scaling": "beside --use_fp16 true: precision.loss_scale_value",
     "no_cuda": "true: device_target CPU",
@@ -124,6 +125,8 @@ COMPUTED = {
 }
 
 _NEEDED = {  # only for a script that has the setting
+    **dict.fromkeys((*_PRECISION, "loss_scale", "loss_scaling", "enable_lossscale"), "precision.loss_scale"),
+    **dict.fromkeys(("no_cuda", "use_cuda"), "device_target"),
     "validation_set_dir": "train_with_eval",
     "num_class": "do_train",
     "lr_scheduler": "optimizer.schedule",
@@ -243,8 +246,7 @@ def _settle_precision(given):
     which has no fast float16 kernels.
     """
     settings = {}
-    names = ("use_fp16", "use_amp", "fp16", "amp", "use_mix_precision")
-    switches = {key: _is_true(key, given[key]) for key in names if key in given}
+    switches = {key: _is_true(key, given[key]) for key in _PRECISION if key in given}
     if switches:
         settings["precision.compute_type"] = "auto" if any(switches.values()) else "float32"
     if any(switches.values()):

@@ -125,7 +125,7 @@ class FineTuneOptions(FineTunedModel, RegularisedOptions, TrainingOptions):
     def complete(cls, tree: EasyDict) -> None:
         """Fill in what YAML and flags leave open: without training from the trained weights, else from those to start from."""
         if coerce(tree.get("do_train", False), bool, "do_train", {}):
-            cls.complete_training(tree)
+            super().complete(tree)
             return
         own = _own_checkpoints(tree, cls.output_dir)
         start = own if Path(own).is_dir() else tree.get("load_pretrain_checkpoint_path")

@@ -39,8 +39,7 @@ def load(
         options_class: a frozen dataclass, e.g. ClassifierOptions.
         argv: the flags; sys.argv[1:] if None.
         defaults: setting -> value where `argv` has none; they outweigh a YAML file, as flags do.
-        complete: fills in what YAML and flags leave open; no run follows. If None, a run follows: the class itself fills in, and what to
-            run on which files must be given.
+        complete: fills in what YAML and flags leave open, instead of the class's own method.
         recipe_class: a class with more settings, which the YAML file may have too; they are left out, and refused as flags.
 
     Returns:
@@ -65,7 +64,7 @@ def load(
             options = build(options_class, tree)
         if options.max_text_mb is not None:
             text_limit(options.max_text_mb << 20)
-        if complete is None and isinstance(options, RunOptions):
+        if isinstance(options, RunOptions):
             options.check_run()
         _tell_unread(options, given)
         return options
@@ -189,7 +188,7 @@ def _parse_flags(options_class, argv, recipe_class):
     theirs = aliases.find_aliases(keys)
     for key, ours in theirs.items():
         parser.add_argument(f"--{key}", dest=ours, default=argparse.SUPPRESS, help=f"the same as --{ours}", **forms[ours])
-    others = _find_others(options_class, keys)
+    others = aliases.find_others(keys) if issubclass(options_class, ModelOptions) else []
     for key in others:
         parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="VALUE", help=aliases.describe(key), **_BARE)
     known, unknown = parser.parse_known_args(argv)
@@ -199,16 +198,12 @@ def _parse_flags(options_class, argv, recipe_class):
             raise ValueError(f"unexpected argument {flag}")
         key = flag[2:].split("=")[0]
         of_runs = [key for key, *_ in leaves(recipe_class)]
-        if key in {*of_runs, *aliases.find_aliases(of_runs), *_find_others(recipe_class, of_runs)}:
+        if recipe_class is not options_class and key in {*of_runs, *aliases.find_aliases(of_runs), *aliases.find_others(of_runs)}:
             raise ValueError(f"--{key}: a setting of a run, on which nothing depends here (unknown flag)")
         raise ValueError("--" + unknown_key(key, [*keys, *theirs, "config_path"]).removeprefix("unknown setting ") + " (unknown flag)")
     flags = vars(known)
     given = {key: flags.pop(key) for key in others if key in flags}
     return flags | aliases.translate(given, flags, "--"), given
-
-
-def _find_others(options_class, keys):
-    return aliases.find_others(keys) if issubclass(options_class, ModelOptions) else []
 
 
 def _read_yaml(options_class, path, recipe_class, overridden):
@@ -224,7 +219,7 @@ def _read_yaml(options_class, path, recipe_class, overridden):
     keys = [key for key, *_ in leaves(recipe_class)]
     try:
         tree = aliases.rename(tree, keys)
-        others = [key for key in _find_others(recipe_class, keys) if not isinstance(tree.get(key, {}), dict)]
+        others = [key for key in aliases.find_others(keys) if not isinstance(tree.get(key, {}), dict)]
         given = {key: tree.pop(key) for key in others}
         _check_keys(recipe_class, tree)
         settled = aliases.translate({key: value for key, value in given.items() if key not in overridden}, flatten(tree), "")

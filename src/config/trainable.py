@@ -4,8 +4,6 @@ import dataclasses
 from importlib.util import find_spec
 from typing import ClassVar
 
-from easydict import EasyDict
-
 from src.config.fields import setting
 from src.config.training import WEIGHT_FORMS, ModelOptions, OptimizerConfig, RunOptions
 
@@ -19,11 +17,6 @@ class UpdateOptions(ModelOptions):
     load_pretrain_checkpoint_path: str | None = setting(None, f"weights to start from: {WEIGHT_FORMS}")
     accumulation_steps: int = setting(1, "micro-batches that make one update", minimum=1)
     optimizer: OptimizerConfig = setting(OptimizerConfig(), "optimiser, schedule, clipping")
-
-    @classmethod
-    def complete_training(cls, tree: EasyDict) -> None:
-        """Fill in the network's shape and the vocabulary from the weights that a training starts from."""
-        cls.complete_from(tree, tree.get("load_pretrain_checkpoint_path"), is_trained=False)
 
     @property
     def frozen_parts(self) -> tuple[str, ...]:

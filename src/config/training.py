@@ -167,6 +167,11 @@ class ModelOptions:
             is_trained: whether they are trained for the task, so that also their labels and the settings of their training count.
         """
 
+    @classmethod
+    def complete(cls, tree: EasyDict) -> None:
+        """Fill in what YAML and flags leave open, from the weights to start from, if there are any."""
+        cls.complete_from(tree, tree.get("load_pretrain_checkpoint_path"), is_trained=False)
+
     def trained_settings(self) -> dict[str, Any]:
         """The settings that evaluation and prediction need, by name."""
         settings = {key: getattr(self, key) for key in self.TRAINED_WITH}
@@ -235,10 +240,6 @@ class RunOptions(ModelOptions):
     def packs(self) -> bool:
         """Whether several rows stand in one row of the network: src/records/packing.py."""
         return bool(self.packing)
-
-    @classmethod
-    def complete(cls, tree: EasyDict) -> None:
-        """Fill in what YAML and flags leave open, from the weights that the run starts from or evaluates."""
 
     def check_run(self) -> None:
         """Raise a ValueError if the settings do not say what the run does, and on which files."""

@@ -196,8 +196,7 @@ def main(argv: list[str] | None = None) -> None:
     with cli.bad_input_exits():
         flags, rest = _parse(argv)
         task = TASKS[flags.task]
-        planned = options_class(task)
-        options = loader.load(planned, rest, complete=planned.complete_training, recipe_class=task.options)
+        options = loader.load(options_class(task), rest, recipe_class=task.options)
         target = "GPU" if options.device_target == "auto" else options.device_target
         seq_length = options.seq_length or _SEQ_LENGTH
         types, asked = find_types(options, target)

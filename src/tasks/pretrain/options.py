@@ -90,10 +90,6 @@ class _PretrainingOptions(PretrainModel, RunOptions):
         if self.seq_length is not None and self.bucket_list and max(self.bucket_list) != self.seq_length:
             raise ValueError(f"bucket_list={self.bucket_list}: the largest must equal seq_length={self.seq_length}")
 
-    @classmethod
-    def complete(cls, tree: EasyDict) -> None:
-        cls.complete_from(tree, tree.get("load_pretrain_checkpoint_path"), is_trained=False)
-
 
 @dataclasses.dataclass(frozen=True)
 class PretrainOptions(_PretrainingOptions, TrainingOptions):
