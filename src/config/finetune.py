@@ -47,7 +47,7 @@ class FineTunedModel(ModelOptions):
         if not path:
             _fit_vocabulary(tree, given)
         if is_trained:
-            refuse_several_labels(found.problem_type, path)
+            refuse_several_labels(found.problem_type, path or config_file)
             _add_training_settings(cls, tree, found)
 
     @classmethod

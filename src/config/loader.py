@@ -72,7 +72,7 @@ def load(
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings as one dict with dotted keys, such as optimizer.name."""
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in tree.items():
         found |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return found
@@ -161,7 +161,7 @@ def leaves(options_class: Any, prefix: str = "", defaults: Any = None) -> Iterat
             yield prefix + name, field, default
 
 
-_BARE = {"nargs": "?", "const": "true"}  # for switches, which need no value: --do_train
+_BARE: dict[str, Any] = {"nargs": "?", "const": "true"}  # for switches, which need no value: --do_train
 _METAVARS = {bool: "true|false", int: "N", float: "X", str: "TEXT"}
 
 

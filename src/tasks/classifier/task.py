@@ -87,6 +87,12 @@ class _Table:
         data_set = make_data_set(self._config.task_name, self._config.columns, self._config.language)
         return read_examples(self.path, data_set, self.with_labels, self._config.encoding, self._find_header)
 
+    @property
+    def texts(self) -> Examples:
+        """The examples of a table of texts."""
+        assert self.examples is not None
+        return self.examples
+
     def _find_header(self):
         """The names in the first row of the training file, for a file without them; None if there is no such file."""
         with contextlib.suppress(FileNotFoundError, ValueError):  # the file is wanted only if another lacks its header
@@ -97,8 +103,7 @@ class _Table:
 
     def keep(self, numbers: Sequence[int]) -> None:
         """Keep only these examples of a table of texts."""
-        assert self.examples is not None
-        self.examples = self.examples.choose(numbers)
+        self.examples = self.texts.choose(numbers)
 
 
 def _choose_rows(config, split, table):
@@ -117,7 +122,7 @@ def _choose_rows(config, split, table):
 
 def _make_records(config, tokenizer, split, table):
     """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
-    task = (config.task_name, config.columns, config.language, config.is_regression, config.labels)
+    task: tuple[Any, ...] = (config.task_name, config.columns, config.language, config.is_regression, config.labels)
     if config.long_documents != "cut":
         task += ("windows",)
     make_chunks = functools.partial(_make_chunks, config, tokenizer, split, table)
@@ -181,7 +186,7 @@ def _find_labels(config, tables):
     table = tables.get("train") or next(iter(tables.values()))
     if not is_record_file(table.path):
         known = make_data_set(config.task_name, config.columns, config.language).labels
-        return known or collect_labels((table if table.with_labels else _Table(table.path, config, True)).examples)
+        return known or collect_labels((table if table.with_labels else _Table(table.path, config, True)).texts)
     known = () if config.task_name == "custom" else make_data_set(config.task_name, None, config.language).labels
     if not known and config.num_class is None:
         raise ValueError(f"{table.path}: holds label numbers only: give --num_class")

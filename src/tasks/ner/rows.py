@@ -250,7 +250,8 @@ def _label(tag_set, spans, tagged):
 
 def _choose_told(tag_set, spans, tagged):
     """The spans that the tag set can express together, and the others."""
-    expressible, others = [], []
+    expressible: list[Entity] = []
+    others = []
     for span in sorted(spans, key=lambda span: span.start):
         try:
             _label(tag_set, [*expressible, span], tagged)
@@ -262,12 +263,12 @@ def _choose_told(tag_set, spans, tagged):
 
 def _label_window(tag_set, spans, first, tagged):
     """Labels of a window of a sentence; the part of an entity at its edge is labelled as an entity if the set has tags for its length."""
-    inside = [Entity(span.type, max(span.start - first, 0), min(span.end - first, len(tagged))) for span in spans]
-    inside = [(part, span.end - span.start) for part, span in zip(inside, spans) if part.start < part.end]
+    parts = [Entity(span.type, max(span.start - first, 0), min(span.end - first, len(tagged))) for span in spans]
+    inside = [(part, span.end - span.start) for part, span in zip(parts, spans) if part.start < part.end]
     try:
         return _label(tag_set, [part for part, _ in inside], tagged)
     except ValueError:
-        return _label(tag_set, [part for part, whole in inside if part.end - part.start == whole], tagged)
+        return _label(tag_set, [part for part, length in inside if part.end - part.start == length], tagged)
 
 
 def merge_windows(

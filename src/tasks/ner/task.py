@@ -74,7 +74,8 @@ def prepare(options: NerOptions) -> Prepared:
 
 def _make_records(config, tokenizer, split, path, sentences):
     """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
-    about = (PREFIX, config.labels, config.class_filter, config.tagged_pieces, split, split == "predict" and config.predict_text_file_path)
+    raw_text = split == "predict" and config.predict_text_file_path
+    about: tuple[Any, ...] = (PREFIX, config.labels, config.class_filter, config.tagged_pieces, split, raw_text)
     if split == "train" and config.long_documents != "cut":
         about += (config.long_documents,)
     make_chunks = functools.partial(inputs.make_chunks, config, tokenizer, split, path, sentences)
