@@ -33,9 +33,9 @@ def test_a_run_has_the_settings_of_its_model_and_more(name):
 @pytest.mark.parametrize("name", TASKS)
 def test_a_recipe_of_a_run_describes_a_model_too(name, tmp_path):
     task = TASKS[name]
-    recipe = loader.to_dict(dataclasses.replace(task.options(), seq_length=99)) | {"enable_lossscale": True}
+    recipe = loader.to_dict(dataclasses.replace(task.options(), seq_length=400)) | {"enable_lossscale": True}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(recipe))
-    assert load(task, [f"--config_path={tmp_path}/config.yaml"]).seq_length == 99
+    assert load(task, [f"--config_path={tmp_path}/config.yaml"]).seq_length == 400
 
 
 @pytest.mark.parametrize("flag", ["--epoch_num=0", "--batch_size=3", "--lr_scheduler=noam_decay", "--do_train", "--data_dir=x"])
