@@ -224,7 +224,7 @@ def _leave_positions(path, groups):
 
 def _take_positions(groups):
     """The groups without positions in words; None if they have none."""
-    stripped = Groups()
+    stripped: Groups[tuple[str, str]] = Groups()
     num_wrong = num_inner = 0
     for line, items in groups:
         position, own = -1, []
