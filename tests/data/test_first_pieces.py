@@ -12,8 +12,9 @@ from src.records.record_set import Chunk, RecordSet, join_rows
 from src.tasks.ner import inputs as ner_inputs
 from src.tasks.ner import results as ner_results
 from src.tasks.ner import serving as bundle_ner
+from src.tasks.ner.encoding_report import INSIDE
 from src.tasks.ner.options import NerOptions
-from src.tasks.ner.rows import INSIDE, encode_sentences, find_continuations, find_entities, merge_windows
+from src.tasks.ner.rows import encode_sentences, find_continuations, find_entities, merge_windows
 from src.tasks.ner.tagged_text import Sentence
 from src.tasks.ner.tags import Entity, list_labels, make_tag_set
 from src.tasks.task import Prepared

@@ -17,6 +17,8 @@ from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file
 from src.records.record_set import join_in_chunks
 from src.tasks import fine_tuning, folds
 from src.tasks.classifier.data_sets import make_data_set, usual_files
+from src.tasks.classifier.fold_groups import read_groups
+from src.tasks.classifier.label_ids import parse_score
 from src.tasks.classifier.network import Classifier
 from src.tasks.classifier.options import ClassifierModel, ClassifierOptions
 from src.tasks.classifier.results import report_evaluation, report_predictions, score, tabulate
@@ -26,9 +28,7 @@ from src.tasks.classifier.rows import (
     collect_labels,
     encode_documents,
     encode_examples,
-    parse_score,
     read_examples,
-    read_groups,
     read_header,
 )
 from src.tasks.fine_tuning import cached_rows, check_inputs

@@ -9,8 +9,9 @@ import numpy as np
 from src.log import logger, shorten
 from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file, read_record_file
 from src.records.record_set import Chunk, join_in_chunks
+from src.tasks.ner.encoding_report import EncodingReport
 from src.tasks.ner.options import NerOptions
-from src.tasks.ner.rows import EncodingReport, encode_rows, find_continuations
+from src.tasks.ner.rows import encode_rows, find_continuations
 from src.tasks.ner.sentences import Sentences
 from src.tasks.ner.tagged_text import TaggedText, read_plain, read_tagged
 from src.tasks.ner.tags import TagSet, make_tag_set
