@@ -72,12 +72,11 @@ class SelfAttention(nn.Cell):
 
     def __init__(self, config: ModelConfig, device: DeviceSettings, stream: int):
         super().__init__()
-        compute_type = getattr(mindspore, device.compute_type)
         size, init_range = config.hidden_size, config.initializer_range
-        self.query = Linear(size, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
-        self.key = Linear(size, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
-        self.value = Linear(size, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
-        self.output = Linear(size, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
+        self.query = Linear(size, size, init_range, device)
+        self.key = Linear(size, size, init_range, device)
+        self.value = Linear(size, size, init_range, device)
+        self.output = Linear(size, size, init_range, device)
         self.positions = make_positions(config, device)
         self.swap = SwapMiddle(device)
         self.softmax = MaskedSoftmax(device)
@@ -85,7 +84,7 @@ class SelfAttention(nn.Cell):
         self.num_heads = config.num_attention_heads
         self.head_size = size // config.num_attention_heads
         self.scale = 1.0 / math.sqrt(self.head_size)
-        self.compute_type = compute_type
+        self.compute_type = getattr(mindspore, device.compute_type)
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.context = ops.BatchMatMul()
         self.projections = FusedProjections() if device.aclnn else None
@@ -136,18 +135,17 @@ class Layer(nn.Cell):
 
     def __init__(self, config: ModelConfig, device: DeviceSettings, number: int):
         super().__init__()
-        compute_type = getattr(mindspore, device.compute_type)
         size, inner, init_range = config.hidden_size, config.intermediate_size, config.initializer_range
         stream = HEAD_STREAM + 1 + 3 * number
         self.attention = SelfAttention(config, device, stream)
         self.attention_norm = LayerNorm(size, config.layer_norm_eps, device)
-        self.intermediate = Linear(size, inner, init_range, compute_type, device.aclnn, device.bfloat16_library)
+        self.intermediate = Linear(size, inner, init_range, device)
         self.activation = Activation(config.hidden_act, device)
-        self.output = Linear(inner, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
+        self.output = Linear(inner, size, init_range, device)
         self.output_norm = LayerNorm(size, config.layer_norm_eps, device)
         self.attention_dropout = Dropout(config.hidden_dropout_prob, stream + 1, device)
         self.output_dropout = Dropout(config.hidden_dropout_prob, stream + 2, device)
-        self.branches = Branches(compute_type) if device.aclnn else None
+        self.branches = Branches(getattr(mindspore, device.compute_type)) if device.aclnn else None
 
     def weights(self) -> tuple[Tensor, ...]:
         """The parameters as `construct` takes them, in one flat tuple."""
@@ -226,8 +224,8 @@ class Bert(nn.Cell):
         self.encoder = Encoder(config, device)
         self.pooled = pooled
         if pooled:
-            size, compute_type = config.hidden_size, getattr(mindspore, device.compute_type)
-            self.pooler = Linear(size, size, config.initializer_range, compute_type, device.aclnn, device.bfloat16_library)
+            size = config.hidden_size
+            self.pooler = Linear(size, size, config.initializer_range, device)
         self.hidden_size = config.hidden_size
         self.composed, self.aclnn = device.composed_ops, device.aclnn
         self.flash = takes_flash(config, device)

@@ -38,6 +38,9 @@ inline void moments(const float *x, int64_t size, float eps, float *mean, float 
 }
 }  // namespace
 
+// Limit the threads of this process's kernels; called before the first kernel.
+extern "C" void use_threads(int most) { Threads::most = most; }
+
 extern "C" int gelu(int, void **params, int *ndims, int64_t **shapes, const char **, void *, void *) {
   const float *x = static_cast<const float *>(params[0]);
   float *y = static_cast<float *>(params[1]);

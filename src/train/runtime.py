@@ -55,6 +55,7 @@ def settings(target: str, compute_type: str = "auto", process: RankInfo = _ALONE
     return dataclasses.replace(
         device,
         native_library=library,
+        float32_library=library if native.has_float32(library) else None,
         bfloat16_library=bfloat16_library,
         saturates=device.saturates or told_to_saturate,
         rank=process.rank,
