@@ -1,14 +1,16 @@
-// Attention whose products have bfloat16 factors, for MindSpore's CPU graphs: see bfloat16.py and bfloat16.h. Arrays are float32 [T, H], as the
-// projections give and take them: a head is D of their columns.
+// Attention in one kernel forward and one backward, for MindSpore's CPU graphs: see native_layers.py. Arrays are float32 [T, H], as the projections
+// give and take them: a head is D of their columns. The factors of its products are float32, or rounded to bfloat16.
 //
 // A thread computes one head of one sequence at a time. Its scores stay in the caches, and nothing of them is stored for the backward pass,
 // which computes them again.
-#include "bfloat16.h"
-#ifdef __AVX512BF16__
 #include <cmath>
 #include <limits>
+#include <vector>
 
+#include "bfloat16.h"
 #include "dropout.h"
+#include "sgemm.h"
+#include "threads.h"
 
 namespace {
 // A part of an array: rows that are `width` apart.
@@ -17,28 +19,49 @@ struct Slice {
   int64_t width, rows, columns;
 };
 
-using Factor = std::vector<uint16_t>;
+struct Float32 {
+  static bool missing() { return sgemm() == nullptr; }
+  static int64_t fill(int64_t size) { return size; }
+  static void start() {}
+  static void stop() {}
 
-// A factor with the terms of its sums along the columns of x: a left one, transposed a right one.
-template <bool transposed>
-void along(const Slice &slice, Factor *packed) {
-  packed->resize(round_up(slice.rows) * round_up(slice.columns));
-  pack_rows<transposed, false>(slice.x, slice.width, slice.rows, slice.columns, 0, slice.rows, packed->data(), nullptr);
-}
+  // c = op(a) op(b)
+  template <bool a_transposed, bool b_transposed>
+  static void multiply(const Slice &a, const Slice &b, const Slice &c) {
+    sgemm()(a_transposed ? 'T' : 'N', b_transposed ? 'T' : 'N', c.rows, c.columns, a_transposed ? a.rows : a.columns, 1.0f, a.x, a.width, b.x,
+            b.width, 0.0f, c.x, c.width);
+  }
+};
 
-// A factor with the terms along the rows: a right one, transposed a left one.
-template <bool transposed>
-void across(const Slice &slice, Factor *packed) {
-  packed->resize(round_up(slice.rows) * round_up(slice.columns));
-  pack_rows<false, transposed>(slice.x, slice.width, slice.rows, slice.columns, 0, slice.rows, nullptr, packed->data());
-}
+#ifdef __AVX512BF16__
+struct Bfloat16 {
+  static bool missing() { return false; }
+  static int64_t fill(int64_t size) { return round_up(size); }
+  static void start() { start_tiles(); }
+  static void stop() { stop_tiles(); }
 
-void multiply(const Factor &a, const Factor &b, int64_t terms, const Slice &c) {
-  thread_local std::vector<float> zeros;
-  zeros.resize(std::max<int64_t>(zeros.size(), round_up(c.columns)), 0.0f);
-  const Product product{a.data(), b.data(), zeros.data(), c.rows, c.columns, round_up(terms) / kTerms, c.x, c.width};
-  product.compute(0, 0, std::max(c.rows, c.columns));
-}
+  template <bool a_transposed, bool b_transposed>
+  static void multiply(const Slice &a, const Slice &b, const Slice &c) {
+    thread_local std::vector<uint16_t> left, right;
+    thread_local std::vector<float> zeros;
+    zeros.resize(std::max<int64_t>(zeros.size(), round_up(c.columns)), 0.0f);
+    pack<a_transposed, a_transposed>(a, &left);
+    pack<!b_transposed, b_transposed>(b, &right);
+    const int64_t terms = a_transposed ? a.rows : a.columns;
+    const Product product{left.data(), right.data(), zeros.data(), c.rows, c.columns, round_up(terms) / kTerms, c.x, c.width};
+    product.compute(0, 0, std::max(c.rows, c.columns));
+  }
+
+ private:
+  // A factor with the terms of its sums along the rows of x, or along its columns; `transposed` as for pack_rows.
+  template <bool by_rows, bool transposed>
+  static void pack(const Slice &slice, std::vector<uint16_t> *packed) {
+    packed->resize(round_up(slice.rows) * round_up(slice.columns));
+    uint16_t *along = by_rows ? nullptr : packed->data(), *across = by_rows ? packed->data() : nullptr;
+    pack_rows<transposed, transposed>(slice.x, slice.width, slice.rows, slice.columns, 0, slice.rows, along, across);
+  }
+};
+#endif
 
 // softmax(factor * scores + mask), in place; inlined, GCC 12 computes each exp by itself
 __attribute__((noinline)) void soften(const float *mask, float factor, int64_t count, float *scores) {
@@ -78,13 +101,12 @@ struct Attention {
   Slice head(float *x, int64_t part) const { return {x + part / heads * length * width + part % heads * size, width, length, size}; }
 
   // softmax(query key^T / sqrt D + mask)
-  Slice find_probs(int64_t part, Factor *a, Factor *b, std::vector<float> *memory) const {
-    const int64_t filled = round_up(length);
+  template <typename Products>
+  Slice find_probs(int64_t part, std::vector<float> *memory) const {
+    const int64_t filled = Products::fill(length);
     memory->resize(filled * filled);
-    along<false>(head(query, part), a);
-    along<true>(head(key, part), b);
     const Slice probs{memory->data(), filled, length, length};
-    multiply(*a, *b, size, probs);
+    Products::template multiply<false, true>(head(query, part), head(key, part), probs);
     for (int64_t row = 0; row < length; ++row) {
       soften(mask + (part / heads * mask_rows + row % mask_rows) * length, scale, length, probs.x + row * filled);
     }
@@ -118,50 +140,59 @@ struct Attention {
     }
   }
 };
-}  // namespace
 
 // query, key, value [T, H], mask, dropout_key int32 [2], numbers int32 [3] (stream, threshold, heads) -> context [T, H]
-extern "C" int attention(int, void **params, int *, int64_t **shapes, const char **, void *, void *) {
+template <typename Products>
+int attend(void **params, int64_t **shapes) {
   const Attention all(params, shapes);
+  if (Products::missing()) return 1;
   Threads::run(all.parts, [&](int64_t part) {
-    thread_local Factor a, b;
     thread_local std::vector<float> memory;
-    start_tiles();
-    const Slice probs = all.find_probs(part, &a, &b, &memory);
+    Products::start();
+    const Slice probs = all.find_probs<Products>(part, &memory);
     all.drop(part, probs);
-    along<false>(probs, &a);
-    across<false>(all.head(all.value, part), &b);
-    multiply(a, b, all.length, all.head(Attention::array(params[6]), part));
-    stop_tiles();
+    Products::template multiply<false, false>(probs, all.head(all.value, part), all.head(Attention::array(params[6]), part));
+    Products::stop();
   });
   return 0;
 }
 
-// The inputs of `attention`, dcontext [T, H] -> dquery, dkey, dvalue [T, H]
-extern "C" int attention_gradient(int, void **params, int *, int64_t **shapes, const char **, void *, void *) {
+// The inputs of `attend`, dcontext [T, H] -> dquery, dkey, dvalue [T, H]
+template <typename Products>
+int differentiate(void **params, int64_t **shapes) {
   const Attention all(params, shapes);
+  if (Products::missing()) return 1;
   Threads::run(all.parts, [&](int64_t part) {
-    thread_local Factor a, b;
     thread_local std::vector<float> memory, slope_memory;
-    start_tiles();
-    const Slice probs = all.find_probs(part, &a, &b, &memory), dcontext = all.head(Attention::array(params[6]), part);
+    Products::start();
+    const Slice probs = all.find_probs<Products>(part, &memory), dcontext = all.head(Attention::array(params[6]), part);
     slope_memory.resize(memory.size());
     const Slice slopes{slope_memory.data(), probs.width, probs.rows, probs.columns};
-    along<false>(dcontext, &a);
-    along<true>(all.head(all.value, part), &b);
-    multiply(a, b, all.size, slopes);
+    Products::template multiply<false, true>(dcontext, all.head(all.value, part), slopes);
     all.go_back(part, probs, slopes);
-    across<true>(probs, &a);
-    across<false>(dcontext, &b);
-    multiply(a, b, all.length, all.head(Attention::array(params[9]), part));
-    along<false>(slopes, &a);
-    across<false>(all.head(all.key, part), &b);
-    multiply(a, b, all.length, all.head(Attention::array(params[7]), part));
-    across<true>(slopes, &a);
-    across<false>(all.head(all.query, part), &b);
-    multiply(a, b, all.length, all.head(Attention::array(params[8]), part));
-    stop_tiles();
+    Products::template multiply<true, false>(probs, dcontext, all.head(Attention::array(params[9]), part));
+    Products::template multiply<false, false>(slopes, all.head(all.key, part), all.head(Attention::array(params[7]), part));
+    Products::template multiply<true, false>(slopes, all.head(all.query, part), all.head(Attention::array(params[8]), part));
+    Products::stop();
   });
   return 0;
+}
+}  // namespace
+
+extern "C" int float32_attention(int, void **params, int *, int64_t **shapes, const char **, void *, void *) {
+  return attend<Float32>(params, shapes);
+}
+
+extern "C" int float32_attention_gradient(int, void **params, int *, int64_t **shapes, const char **, void *, void *) {
+  return differentiate<Float32>(params, shapes);
+}
+
+#ifdef __AVX512BF16__
+extern "C" int bfloat16_attention(int, void **params, int *, int64_t **shapes, const char **, void *, void *) {
+  return attend<Bfloat16>(params, shapes);
+}
+
+extern "C" int bfloat16_attention_gradient(int, void **params, int *, int64_t **shapes, const char **, void *, void *) {
+  return differentiate<Bfloat16>(params, shapes);
 }
 #endif

@@ -18,10 +18,10 @@ from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
 from src.models.activations import Activation, tanh
 from src.models.ascend import Branches, EncoderMasks, FlashAttention, FusedProjections, flash_takes, make_padding, take_rows
-from src.models.bfloat16 import Bfloat16Attention
 from src.models.dropout import Dropout
 from src.models.kernels import zeros_like
 from src.models.layers import Embedding, LayerNorm, Linear, MaskedSoftmax, SwapMiddle, make_mask_bias
+from src.models.native_layers import native_attention
 from src.models.packing import Unpack, find_rows, make_pack_bias, make_pack_mask, pack
 from src.models.positions import make_positions
 
@@ -88,9 +88,7 @@ class SelfAttention(nn.Cell):
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.context = ops.BatchMatMul()
         self.projections = FusedProjections() if device.aclnn else None
-        self.bfloat16 = None
-        if device.bfloat16_library and config.position_embedding_type == "absolute":
-            self.bfloat16 = Bfloat16Attention(device.bfloat16_library, self.num_heads, config.attention_probs_dropout_prob, stream)
+        self.native = native_attention(config, device, stream)
         if takes_flash(config, device):
             self.flash = FlashAttention(self.num_heads, self.scale, config.attention_probs_dropout_prob)
 
@@ -113,8 +111,8 @@ class SelfAttention(nn.Cell):
         query, key, value = self.project(x, query_pair, key_pair, value_pair)
         if mask_bias.dtype == mindspore.bool_:
             return self.output.apply(self.flash(query, key, value, mask_bias, dropout_key), *output_pair)
-        if self.bfloat16 is not None:
-            return self.output.apply(self.bfloat16(query, key, value, mask_bias, dropout_key), *output_pair)
+        if self.native is not None:
+            return self.output.apply(self.native(query, key, value, mask_bias, dropout_key), *output_pair)
         batch_size, seq_length = mask_bias.shape[0], mask_bias.shape[3]
         query = self.split_heads(query * self.scale, batch_size, seq_length)
         key = self.split_heads(key, batch_size, seq_length)

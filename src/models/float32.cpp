@@ -1,30 +1,14 @@
-// Linear layers in float32, for MindSpore's CPU graphs: see float32.py. The products are oneDNN's sgemm, which the framework's CPU plugin carries:
+// Linear layers in float32, for MindSpore's CPU graphs: see native_layers.py. The products are oneDNN's sgemm, which the framework's CPU plugin carries:
 // the matrix product that the framework itself takes from there is up to three times slower where a weight is not transposed.
 //
 // The framework's oneDNN expects a thread pool, and computes on the calling thread without one; so the threads here share out tiles of the product.
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <cstdint>
 
+#include "sgemm.h"
 #include "threads.h"
 
 namespace {
-// c [m, n] = alpha op(a) op(b) + beta c, arrays row by row; see oneDNN's dnnl_sgemm.
-using Sgemm = int (*)(char, char, int64_t, int64_t, int64_t, float, const float *, int64_t, const float *, int64_t, float, float *, int64_t);
-
-Sgemm find_sgemm() {
-  for (const char *name : {"libdnnl.so.3", "libdnnl.so.2"}) {
-    if (void *library = dlopen(name, RTLD_LAZY | RTLD_NOLOAD)) return reinterpret_cast<Sgemm>(dlsym(library, "dnnl_sgemm"));
-  }
-  return nullptr;
-}
-
-Sgemm sgemm() {
-  static const Sgemm found = find_sgemm();
-  return found;
-}
-
 // c [m, n] = op(a) op(b), plus c if `adds`; k terms in each sum. The tiles follow from m and n alone, and so do the results, to the last bit.
 template <bool a_transposed, bool b_transposed>
 int multiply(const void *left, const void *right, int64_t m, int64_t n, int64_t k, void *out, const float *bias = nullptr) {

@@ -16,9 +16,8 @@ from mindspore import Parameter, Tensor, nn, ops
 from src.config.model import MASK_BIAS
 from src.config.training import DeviceSettings
 from src.models import ascend
-from src.models.bfloat16 import Bfloat16Linear
-from src.models.float32 import Float32Linear
 from src.models.kernels import make_kernel, zeros_like
+from src.models.native_layers import native_linear
 
 
 def make_weight(shape: tuple[int, ...], initializer_range: float, name: str) -> Parameter:
@@ -64,13 +63,6 @@ class _AddBias(nn.Cell):
 
     def bprop(self, y: Tensor, bias: Tensor, out: Tensor, dout: Tensor) -> tuple:
         return dout, dout.astype(mindspore.float32).sum(0)
-
-
-def native_linear(device: DeviceSettings) -> nn.Cell | None:
-    """x W^T + b in compiled kernels, float32 [T, I] -> [T, O]; None if the device has none."""
-    if device.bfloat16_library:
-        return Bfloat16Linear(device.bfloat16_library)
-    return Float32Linear(device.float32_library) if device.float32_library else None
 
 
 class Linear(nn.Cell):

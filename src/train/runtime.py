@@ -45,7 +45,9 @@ def settings(target: str, compute_type: str = "auto", process: RankInfo = _ALONE
     """
     device = devices.settings(target, compute_type, **choices)
     has_kernels = devices.DEVICES[target].native_kernels
-    library, bfloat16_library = native.build() if has_kernels else None, None
+    library = native.build() if has_kernels else None
+    float32_library = library if device.compute_type == "float32" and native.has_float32(library) else None
+    bfloat16_library = None
     if compute_type == "bfloat16" and has_kernels:
         if reason := native.lacks_bfloat16(library):
             raise ValueError(f"precision.compute_type=bfloat16: {target} has no bfloat16 matrix product here: {reason}; use float32")
@@ -55,7 +57,7 @@ def settings(target: str, compute_type: str = "auto", process: RankInfo = _ALONE
     return dataclasses.replace(
         device,
         native_library=library,
-        float32_library=library if native.has_float32(library) else None,
+        float32_library=float32_library,
         bfloat16_library=bfloat16_library,
         saturates=device.saturates or told_to_saturate,
         rank=process.rank,

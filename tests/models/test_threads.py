@@ -67,10 +67,13 @@ def test_kernels_run_on_several_threads_though_the_framework_sets_the_environmen
     if library is None or len(os.sched_getaffinity(0)) == 1:
         pytest.skip("no C++ compiler, or one processor")
     code = (
-        "import os, mindspore\n"
+        "import os, time, mindspore\n"
         "from test_threads import make_inputs, digest\n"
         "digest('gelu', *make_inputs()['gelu'])\n"
-        "print(sum('kernels' in open(f'/proc/self/task/{task}/comm').read() for task in os.listdir('/proc/self/task')))"
+        "count = lambda: sum('kernels' in open(f'/proc/self/task/{task}/comm').read() for task in os.listdir('/proc/self/task'))\n"
+        "end = time.monotonic() + 20\n"
+        "while count() < len(os.sched_getaffinity(0)) - 1 and time.monotonic() < end: time.sleep(0.05)\n"
+        "print(count())"
     )
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     environment["PYTHONPATH"] = os.pathsep.join([os.path.dirname(__file__), *sys.path])

@@ -13,8 +13,9 @@ from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
 from src.models.activations import Activation
 from src.models.bert import Bert
-from src.models.layers import LayerNorm, Linear, native_linear, take_rows
+from src.models.layers import LayerNorm, Linear, take_rows
 from src.models.losses import cross_entropy
+from src.models.native_layers import native_linear
 
 
 class MaskedLmHead(nn.Cell):
