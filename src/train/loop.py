@@ -271,6 +271,7 @@ def _make_step(task: ModuleType, config: Any, total_steps: int, start: Start) ->
         status=OverflowStatus() if config.device.saturates else None,
         attack=make_attack(settings),
         average=WeightAverage(optimizer, settings.ema) if settings.ema else None,
+        native_library=config.device.native_library,
     )
     if start.path is not None and start.arrays is not None:
         checkpoint.restore(start.path, step, start.arrays)

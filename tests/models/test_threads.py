@@ -29,6 +29,7 @@ def make_inputs():
         "gelu_gradient": ((x, dout), (x,)),
         "layer_norm": ((x, row, row, eps), (x,)),
         "layer_norm_gradient": ((x, row, eps, dout), (x, row, row)),
+        "square_sum": ((x,), (np.float32(0),)),
         "swap_middle": ((scores,), (scores,)),
         "masked_softmax": ((scores, draw(13, 1, 1, SIZE)), (scores,)),
         "softmax_gradient": ((softmax(scores, -1), scores), (scores,)),
