@@ -16,10 +16,10 @@ from mindspore import Tensor, nn, ops
 
 from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
+from src.kernels.ops import zeros_like
 from src.models.activations import Activation, tanh
 from src.models.ascend import Branches, EncoderMasks, FlashAttention, FusedProjections, flash_takes, make_padding, take_rows
 from src.models.dropout import Dropout
-from src.models.kernels import zeros_like
 from src.models.layers import Embedding, LayerNorm, Linear, MaskedSoftmax, SwapMiddle, make_mask_bias
 from src.models.native_layers import native_attention
 from src.models.packing import Unpack, find_rows, make_pack_bias, make_pack_mask, pack

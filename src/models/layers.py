@@ -15,8 +15,8 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from src.config.model import MASK_BIAS
 from src.config.training import DeviceSettings
+from src.kernels.ops import make_kernel, zeros_like
 from src.models import ascend
-from src.models.kernels import make_kernel, zeros_like
 from src.models.native_layers import native_linear
 
 

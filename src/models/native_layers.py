@@ -11,7 +11,7 @@ from mindspore import Tensor, nn
 
 from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
-from src.models.kernels import make_kernel, zeros_like
+from src.kernels.ops import make_kernel, zeros_like
 
 
 def native_linear(device: DeviceSettings) -> nn.Cell | None:

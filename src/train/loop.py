@@ -294,4 +294,5 @@ def _make_optimizer(settings: RegularisedOptions, network: nn.Cell, total_steps:
     def rate_factor(name: str) -> float:
         return factors.get(find_part(name), 1.0)
 
-    return make_optimizer(settings.optimizer, network.trainable_params(), total_steps, settings.device.aclnn, rate_factor)
+    device = settings.device
+    return make_optimizer(settings.optimizer, network.trainable_params(), total_steps, device.aclnn, rate_factor, device.native_library)

@@ -12,7 +12,7 @@ import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.models.kernels import make_kernel
+from src.kernels.ops import make_kernel
 from src.optim.base import Optimizer
 from src.train.adversary import Adversary, Attack
 from src.train.loss_scale import LossScale

@@ -9,7 +9,7 @@ from mindspore import Tensor, ops
 from scipy.special import ndtr
 
 from src.config.training import DeviceSettings
-from src.models import native
+from src.kernels import native
 from src.models.activations import Activation, tanh
 from src.models.layers import LayerNorm, Linear, MaskedSoftmax, SwapMiddle
 

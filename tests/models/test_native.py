@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.special import erf, softmax
 
-from src.models import native
+from src.kernels import native
 
 CROSS, EMULATOR, SYSTEM = "aarch64-linux-gnu-g++", "qemu-aarch64", "/usr/aarch64-linux-gnu"
 KUNPENG_920 = "-mcpu=tsv110"

@@ -10,7 +10,7 @@ from mindspore import Parameter, Tensor, ops
 from scipy.special import softmax
 from test_native import run_here
 
-from src.models import native
+from src.kernels import native
 from src.models.layers import Linear
 from src.models.native_layers import Bfloat16Linear
 from src.train import runtime

@@ -6,7 +6,7 @@ import pytest
 from mindspore import Tensor
 
 from src.config.model import ModelConfig
-from src.models import native
+from src.kernels import native
 from src.models.dropout import Dropout
 from src.models.losses import WithLoss
 from src.tasks.classifier.network import Classifier

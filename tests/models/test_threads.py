@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_native import KERNELS, run_here, softmax
 
-from src.models import native
+from src.kernels import native
 
 ROWS, SIZE = 611, 203  # four pieces of a loop, blocks of sums and tiles of a product, and a rest
 

@@ -19,7 +19,8 @@ from src.files import cache_folder, make_folder, written_whole
 from src.log import logger
 
 _FOLDER = Path(__file__).parent
-_SOURCES, _HEADERS = ("native.cpp", "float32.cpp", "bfloat16.cpp", "attention.cpp"), ("threads.h", "dropout.h", "sgemm.h", "bfloat16.h")
+_SOURCES = ("native.cpp", "optimizers.cpp", "float32.cpp", "bfloat16.cpp", "attention.cpp")
+_HEADERS = ("threads.h", "dropout.h", "sgemm.h", "bfloat16.h")
 FLAGS = ("-std=c++17", "-O3", "-ffast-math", "-fPIC", "-pthread", "-c")
 _LINK = ("-shared", "-pthread", "-ldl")
 _BFLOAT16_FLAG = "avx512_bf16"  # as Linux names it; processors with AMX have it too
