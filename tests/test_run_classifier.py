@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT
 
 import run_classifier
-from src.models import native
+from src.kernels import native
 from src.train import checkpoint, loop
 
 PROBABILITY_SUM_TOLERANCE = 1e-6

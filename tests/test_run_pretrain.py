@@ -222,7 +222,7 @@ def test_recompute_changes_nothing(job, tmp_path):
 
 @pytest.mark.slow
 def test_recompute_without_a_compiler_says_that_it_saves_nothing(job, monkeypatch, caplog):
-    monkeypatch.setattr("src.models.native.build", lambda: None)
+    monkeypatch.setattr("src.kernels.native.build", lambda: None)
     run_pretrain.main(job(train_steps=2, use_recompute="true"))
     assert any(message.startswith("use_recompute=true saves nothing without a C++ compiler") for message in caplog.messages)
 

@@ -10,7 +10,7 @@ from reference import TINY, assert_equals_golden, tensors
 from src.config.model import ModelConfig, describe_weights
 from src.config.training import DeviceSettings
 from src.formats import names, weights
-from src.models import native
+from src.kernels import native
 from src.models.bert import Bert
 from src.tasks.classifier.network import Classifier
 from src.train import model_files

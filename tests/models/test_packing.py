@@ -24,7 +24,7 @@ POSITIONS = {
     "learned": {"position_embedding_type": "learned", "max_relative_position": 3},
 }
 NATIVE = runtime.settings("CPU")
-PLAIN = runtime.dataclasses.replace(NATIVE, native_library=None)
+PLAIN = runtime.dataclasses.replace(NATIVE, native_library=None, float32_library=None)
 LENGTHS = np.array([9, 4, 7, 3, 6], np.int32)
 PACKING = Packing(3, 13)  # of 29 tokens in 39 slots; packs of several rows, and empty slots
 ROWS, LENGTH = len(LENGTHS), 9

@@ -7,7 +7,7 @@ from mindspore import Tensor
 from src.config.model import ModelConfig
 from src.config.training import OptimizerConfig
 from src.formats import names
-from src.models import native
+from src.kernels import native
 from src.models.losses import WithLoss
 from src.optim.factory import make_optimizer
 from src.tasks.pretrain import task as pretrain

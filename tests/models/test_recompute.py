@@ -6,7 +6,7 @@ import pytest
 from mindspore import Tensor
 
 from src.config.model import ModelConfig
-from src.models import native
+from src.kernels import native
 from src.models.dropout import Dropout
 from src.models.losses import WithLoss
 from src.tasks.classifier.network import Classifier
@@ -15,7 +15,7 @@ from src.train import runtime
 
 SHAPE = {"vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 40}
 NATIVE = runtime.settings("CPU")
-KINDS = {"native": NATIVE, "plain": runtime.dataclasses.replace(NATIVE, native_library=None)}
+KINDS = {"native": NATIVE, "plain": runtime.dataclasses.replace(NATIVE, native_library=None, float32_library=None)}
 BFLOAT16 = runtime.dataclasses.replace(NATIVE, bfloat16_library=NATIVE.native_library)
 
 
