@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,11 @@ def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run the slow tests too")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):  # the longest files first, so that none is left to one process in the end
+        slow = Counter(item.path for item in items if "slow" in item.keywords)
+        items.sort(key=lambda item: -slow[item.path])
     if not config.getoption("--all"):
         skip = pytest.mark.skip(reason="slow; runs with --all")
         for item in items:
