@@ -24,28 +24,6 @@ def finetune(data, tmp_path):
     return functools.partial(dry_runs.finetune, data, tmp_path)
 
 
-PLANTED = """
-import mindspore, numpy
-from mindspore import nn, ops
-mindspore.set_context(mode=mindspore.GRAPH_MODE)
-mindspore.set_device("Ascend")
-class Network(nn.Cell):
-    def __init__(self):
-        super().__init__()
-        self.status = ops.operations.FloatStatus()
-    def construct(self, x):
-        return self.status(x * 2.0)
-Network()(mindspore.Tensor(numpy.ones((2, 3), numpy.float32)))
-"""
-
-
-@NEEDS_TOOL
-def test_an_operator_without_an_ascend_kernel_is_named(tmp_path):
-    script = tmp_path / "planted.py"
-    script.write_text(PLANTED, encoding="utf-8")
-    assert try_ascend(tmp_path, script, code=1)["without_kernel"] == ["FloatStatus"]
-
-
 UNCOMPILED = """
 import mindspore
 from mindspore import nn

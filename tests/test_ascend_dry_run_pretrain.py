@@ -15,14 +15,33 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def pretrain(data, tmp_path):
-    """`pretrain(environ, **flags)`: the report of two updates."""
+    """`pretrain(**flags)`: the report of two updates."""
     return functools.partial(dry_runs.pretrain, data, tmp_path)
 
 
+PLANTED = """
+import sys
+sys.path.insert(0, "")
+import numpy, mindspore
+from mindspore import nn, ops
+import run_pretrain
+run_pretrain.main(sys.argv[1:])
+class Network(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.status = ops.operations.FloatStatus()
+    def construct(self, x):
+        return self.status(x * 2.0)
+Network()(mindspore.Tensor(numpy.ones((2, 3), numpy.float32)))
+"""
+
+
 @NEEDS_TOOL
-def test_pretraining_with_lamb_has_a_kernel_for_every_operator(pretrain):
-    report = pretrain(optimizer__name="Lamb")
-    (step,) = find_network(report, "TrainStep")
+def test_pretraining_with_lamb_has_a_kernel_for_every_operator_and_a_planted_one_that_has_none_is_named(pretrain, tmp_path):
+    script = tmp_path / "pretrain.py"
+    script.write_text(PLANTED, encoding="utf-8")
+    report = pretrain(script=script, code=1, optimizer__name="Lamb")
+    (step,) = find_network(report, "TrainStep", without_kernel=["FloatStatus"])
     forward = max((graph for graph in step["graphs"] if "↓" not in graph["function"]), key=lambda graph: graph["aclnn"])
     update = next(graph for graph in step["graphs"] if "✓" in graph["function"])
     assert any("Mat" in name or name == "Dense" for name in forward["operators"]) and update["operators"]["Sqrt"]
@@ -90,5 +109,5 @@ def test_data_sink_compiles(pretrain, packing):
 def test_gradients_of_eight_ranks_are_summed_by_hccl(pretrain):
     """Ranks of other launchers are told apart in tests/report/test_ascend_log.py."""
     environ = {"RANK_TABLE_FILE": "/absent.json", "RANK_SIZE": "8", "RANK_ID": "0", "DEVICE_ID": "0"}
-    (step,) = find_network(pretrain(environ), "TrainStep")
+    (step,) = find_network(pretrain(environ=environ), "TrainStep")
     assert any(graph["operators"].get("AllReduce") and graph["other"] for graph in step["graphs"])

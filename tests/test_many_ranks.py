@@ -94,7 +94,7 @@ def trainings(folder, name, batch):
     """Name -> job of every training, with so many rows on each rank."""
     out, found = folder / name, {}
     settings = {"train_batch_size": batch, "accumulation_steps": 2}
-    for optimizer, reduction in (("Lamb", "post"), ("Lamb", "each"), ("AdamWeightDecay", "each")):
+    for optimizer, reduction in (("Lamb", "post"), ("AdamWeightDecay", "each")):
         key = f"pretrain-{optimizer}-{reduction}"
         late = {"allreduce_post_accumulation": str(reduction == "post").lower()}
         found[key] = pretrain(folder, optimizer=optimizer, save_checkpoint_path=out / key, **late, **settings)
