@@ -1,5 +1,6 @@
 """Fixtures that all tests share: the folder of real data, the pretrained encoder, tiny vocabularies."""
 
+import gc
 import importlib.util
 import json
 import logging
@@ -29,6 +30,12 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(skip)
+
+
+def pytest_collection_finish():
+    """MindSpore collects garbage before each compilation; what modules and collected tests hold lives to the end and is left out."""
+    gc.collect()
+    gc.freeze()
 
 
 class Deprecations(logging.Handler):
