@@ -17,7 +17,7 @@ from typing import Any
 from easydict import EasyDict
 
 from src import cli
-from src.config import aliases
+from src.config import aliases, zoo_yaml
 from src.config.coercion import coerce
 from src.config.fields import describe_bounds
 from src.config.training import OptimizerConfig, RunOptions
@@ -41,15 +41,17 @@ def load(options_class: type[Any], argv: Sequence[str] | None = None, run: bool 
     with cli.bad_input_exits():
         flags = {**(defaults or {}), **_parse_flags(options_class, argv)}
         path = flags.pop("config_path", None)
-        tree = _read_yaml(options_class, path) if path else EasyDict()
+        tree, shape = _read_yaml(options_class, path, flags) if path else (EasyDict(), {})
         from_file = _dotted_keys(tree) - flags.keys()
         for key, text in flags.items():
             _put(tree, key, text)
+        _leave_out_empty(options_class, tree)
         given = set(tree.get("optimizer", {}))
         if given == _settable(OptimizerConfig).keys():  # a config.yaml that a run has written
             given = {key.removeprefix("optimizer.") for key in flags if key.startswith("optimizer.")}
         with _named(path, from_file):
             options_class.complete(tree)
+            zoo_yaml.complete_shape(tree, shape, path)
             if issubclass(options_class, RunOptions):
                 options_class.count_rows(tree)
             options = build(options_class, tree)
@@ -191,21 +193,27 @@ def _parse_flags(options_class, argv):
     return aliases.translate(vars(known), others)
 
 
-def _read_yaml(options_class, path):
+def _read_yaml(options_class, path, flags):
+    """The settings of a YAML file; of a file of the model zoo also the network's shape, see `zoo_yaml.translate`."""
+    path = zoo_yaml.find(path)
     try:
         tree = read_yaml(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file; --config_path takes a YAML file, see configs/") from None
     if tree is None:
-        return EasyDict()
+        return EasyDict(), {}
     if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
         raise ValueError(f"{path}: a mapping of settings is expected")
     try:
-        tree = aliases.rename(tree, [key for key, *_ in leaves(options_class)])
+        keys, shape = [key for key, *_ in leaves(options_class)], {}
+        if zoo_yaml.is_zoo(tree) and issubclass(options_class, RunOptions):
+            tree, shape = zoo_yaml.translate(tree, options_class.ZOO_SCRIPT, keys, flags)
+        else:
+            tree = aliases.rename(tree, keys)
         _check_keys(options_class, tree)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return EasyDict(tree)
+    return EasyDict(tree), shape
 
 
 def _check_keys(options_class, tree, prefix=""):
@@ -217,6 +225,13 @@ def _check_keys(options_class, tree, prefix=""):
             if not isinstance(value, dict):
                 raise _not_a_group(hints[key], prefix + key, value)
             _check_keys(hints[key], value, f"{prefix}{key}.")
+
+
+def _leave_out_empty(options_class, tree):
+    """Remove empty texts of settings that need no value: launchers of the model zoo give every flag, empty where there is none."""
+    for key, field, _ in leaves(options_class):
+        if tree.get(key) == "" and isinstance(field.type, types.UnionType):
+            del tree[key]
 
 
 def _put(tree, key, value):

@@ -22,6 +22,8 @@ class ClassifierOptions(LabelledOptions):
     TRAINED_WITH = ("task_name", "columns", "language", "seq_length", "num_class", "head", "cnn_batch_norm", "long_documents")
     UNSAID = {"long_documents": "cut"}
 
+    ZOO_SCRIPT = "run_classifier"
+
     task_name: str = setting("custom", "data set, which fixes the columns of the files; custom needs --columns", ("custom", *DATA_SETS))
     columns: str | None = setting(None, "columns of a custom task: text_a=NAME_OR_INDEX[,text_b=…][,label=…], indices from 0")
     language: str | None = setting(None, "language of xnli, which chooses rows and training file; default: en")
