@@ -63,7 +63,7 @@ ALIASES = {
     "validation_steps": ("eval_steps",),
     "skip_steps": ("log_steps",),  # in pretraining only: fine-tuning has a setting of this name, which is Enflame's
     "do_val": ("do_eval",),
-    "do_test": ("do_predict",),
+    "do_test": ("do_predict",),  # a classifier has the setting
     "random_seed": ("seed",),
     "shuffle": ("train_data_shuffle",),
     # the model zoo's flags for pretraining

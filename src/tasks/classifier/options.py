@@ -11,6 +11,7 @@ NORM_EPS = 1e-5  # added to the variance in the batch normalisation of the cnn h
 METRICS = ("accuracy", "precision", "recall", "f1", "mcc", "spearman_correlation", "auc", "eval_loss")
 REGRESSION_METRICS = ("spearman_correlation", "pearson_correlation", "eval_loss")
 LONG_DOCUMENTS = ("cut", "mean", "max")
+PREDICTION_COLUMNS = ("plain", "titles")
 HEADS = ("linear", "cnn", "rcnn")
 
 
@@ -52,6 +53,12 @@ class ClassifierOptions(LabelledOptions):
         None, "column, by name or index, whose equal values mark rows that must be in one fold, such as those of one author"
     )
     output_dir: str = setting("./classifier_finetune", "folder of everything that is written")
+    do_test: bool = setting(False, "predict the test set, and measure the predictions by its labels")
+    prediction_columns: str = setting(
+        "plain",
+        "columns of predictions.csv; titles: title, label, prob, pre_label and confident, as bert_multi_gpu has them",
+        PREDICTION_COLUMNS,
+    )
     labels: tuple[str, ...] = setting((), "class names in id order; default: those of the task or of the training file, sorted")
     label2id_file_path: str | None = setting(
         None, "file of class names, one per line, or JSON: {name: id}, {id: name}, [name, …] or CLUE's labels.json"
@@ -59,6 +66,8 @@ class ClassifierOptions(LabelledOptions):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.do_test:
+            object.__setattr__(self, "do_predict", True)
         if self.columns and self.task_name != "custom":
             raise ValueError(f"columns={self.columns}: only for task_name=custom; the columns of {self.task_name} are known")
         if self.language and self.task_name != "xnli":
@@ -75,6 +84,8 @@ class ClassifierOptions(LabelledOptions):
             raise ValueError(f"num_class={self.num_class}: stsb is a regression, for which num_class is 1")
         if self.is_regression and self.assessment_method not in (None, "spearman_correlation"):
             raise ValueError(f"assessment_method={self.assessment_method}: a regression has spearman_correlation only")
+        if self.is_regression and self.prediction_columns != "plain":
+            raise ValueError(f"prediction_columns={self.prediction_columns}: a regression has no probabilities")
         for name in ("class_weights", "label2id_file_path", "label_smoothing", "focal_gamma"):
             if self.is_regression and getattr(self, name):
                 raise ValueError(f"{name}: a regression has no classes")

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import softmax
 
 from src.files import write_text
-from src.log import logger
+from src.log import format_fields, logger
 from src.tasks.classifier.data_sets import DATA_SETS
 from src.tasks.classifier.measures import classification_metrics, regression_metrics
 from src.tasks.results import write_csv, write_results
@@ -92,7 +92,10 @@ def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
     Of a task of GLUE or CLUE also the file that the benchmark's site takes.
     """
     config, examples = prepared.config, prepared.sources["predict"]
-    values = _join_windows(prepared, "predict", outputs)[0].astype(np.float64)
+    logits, labels = _join_windows(prepared, "predict", outputs)
+    if config.do_test:
+        _report_test(config, logits, labels if examples is None else _number_labels(config, examples))
+    values = logits.astype(np.float64)
     values = values if config.is_regression else softmax(values, axis=1)
     table = "".join("\t".join(f"{value:.9g}" for value in row) + "\n" for row in values)
     write_text(f"{config.output_dir}/test_results.tsv", table)
@@ -100,11 +103,30 @@ def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
     if examples is None:
         logger.warning("record files hold no texts; predictions.csv is not written, test_results.tsv is")
         return
-    decided = [("", f"{row[0]:.6g}", "") if config.is_regression else _decide(config.labels, row) for row in values]
-    rows = [[each.text_a, each.text_b or "", each.label or "", *decision] for each, decision in zip(examples, decided)]
-    header = ["text_a", "text_b", "label", "probability", "predicted_label", "margin"]
+    if config.prediction_columns == "titles":
+        header = ["title", "label", "prob", "pre_label", "confident"]
+        rows = [[each.text_a, each.label or "", *_rate(config.labels, row)] for each, row in zip(examples, values)]
+    else:
+        header = ["text_a", "text_b", "label", "probability", "predicted_label", "margin"]
+        decided = [("", f"{row[0]:.6g}", "") if config.is_regression else _decide(config.labels, row) for row in values]
+        rows = [[each.text_a, each.text_b or "", each.label or "", *decision] for each, decision in zip(examples, decided)]
     write_csv(f"{config.output_dir}/predictions.csv", header, rows)
     logger.info(f"wrote {config.output_dir}/test_results.tsv and predictions.csv, {len(examples)} rows")
+
+
+def _number_labels(config, examples):
+    """Class ids, or scores, of examples whose labels are known."""
+    if config.is_regression:
+        return np.array([float(label) for label in examples.labels])
+    numbers = {label: number for number, label in enumerate(config.labels)}
+    return np.array([numbers[label] for label in examples.labels])
+
+
+def _report_test(config, logits, labels):
+    """Print the measures of the test set as one line, and write them to test_measures.json."""
+    metrics = regression_metrics(logits[:, 0], labels) if config.is_regression else classification_metrics(logits, labels)
+    write_text(f"{config.output_dir}/test_measures.json", json.dumps(metrics, indent=2) + "\n")
+    print(f"test set: {format_fields(metrics)}", flush=True)
 
 
 def _write_submission(config, values, examples):
@@ -135,3 +157,10 @@ def _decide(labels, probabilities):
     """Largest probability, its label, and the margin to the second largest."""
     second, first = np.sort(probabilities)[-2:]
     return f"{first:.6f}", labels[int(probabilities.argmax())], f"{first - second:.6f}"
+
+
+def _rate(labels, probabilities):
+    """All probabilities, the predicted label, and the probability of the second of two classes (of more, of the predicted one)."""
+    confident = probabilities[1] if len(labels) == 2 else probabilities.max()
+    shown = " ".join(f"{value:.6f}" for value in probabilities)
+    return f"[{shown}]", labels[int(probabilities.argmax())], f"{confident:.6f}"

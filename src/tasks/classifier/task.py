@@ -64,6 +64,8 @@ def prepare(options: ClassifierOptions) -> Prepared:
     config = dataclasses.replace(config, num_class=1, labels=()) if config.is_regression else _settle_labels(config, tables)
     if config.cnn_batch_norm and config.device.world_size > 1:
         logger.warning("cnn_batch_norm=true: each rank normalises by its own rows; the averages that rank 0 has seen are saved")
+    if config.do_test:
+        _check_labels(config, tables["predict"])
     rows = {split: _choose_rows(config, split, table) for split, table in tables.items()} if config.fold else {}
     for split, numbers in rows.items():
         tables[split].keep(numbers)
@@ -99,6 +101,18 @@ class _Table:
         """Keep only these examples of a table of texts."""
         assert self.examples is not None
         self.examples = self.examples.choose(numbers)
+
+
+def _check_labels(config, table):
+    """Raise a ValueError if a row of the test set has no label that it could be measured by."""
+    for label, line in zip(table.examples.labels, table.examples.lines) if table.examples is not None else ():
+        if config.is_regression:
+            parse_score(table.path, label, line)
+        elif label not in config.labels:
+            raise ValueError(
+                f"{table.path}:{line}: the label is {label!r}, which do_test=true cannot measure by (labels: {shorten(config.labels)}); "
+                "--do_predict true needs no labels"
+            )
 
 
 def _choose_rows(config, split, table):
