@@ -86,6 +86,7 @@ def find_aliases(keys: Collection[str]) -> dict[str, str]:
 _DEVICE = "--device_target chooses the device; auto takes an Ascend, else a GPU, else the CPU"
 _DEVICES = "a process runs on one device; mpirun, msrun and python -m src.launch.local start several (docs/distributed.md)"
 _EXECUTOR = "it sets up PaddlePaddle's executor, which is not used here"
+EXPORT_FLAGS = ("export_batch_size", "export_ckpt_file", "export_file_name", "file_format")  # of the model zoo's export.py
 _MODELARTS = "it belongs to enable_modelarts, which is refused: copy data and weights before the run and results after it"
 _EXPORT = "python export.py takes it, and python -m src.export has flags of its own"
 _PROFILE = "no profile is written; log.jsonl in the output folder has the rates"
@@ -114,7 +115,7 @@ IGNORED = {
     **dict.fromkeys(("use_fast_executor", "num_iteration_per_drop_scope", "num_threads", "enable_ce"), _EXECUTOR),
     **dict.fromkeys(("profile", "enable_profiling"), _PROFILE),
     **dict.fromkeys(("data_url", "train_url", "checkpoint_url", "data_path", "output_path", "load_path"), _MODELARTS),
-    **dict.fromkeys(("export_batch_size", "export_ckpt_file", "export_file_name", "file_format"), _EXPORT),
+    **dict.fromkeys(EXPORT_FLAGS, _EXPORT),
     "description": "the name of the script says the task",
     "use_pynative_mode": "networks are always compiled",
     "verbose": "step lines and log.jsonl show what a run does",

@@ -57,8 +57,8 @@ def translate(
     _take_device(values)
     others, theirs = aliases.find_others(keys), aliases.find_aliases(keys)
     unread = [key for key in values if key in others and key in aliases.IGNORED]
-    if unread:
-        logger.info(f"without effect here: {', '.join(sorted(unread))} (docs/from_model_zoo.md)")
+    if told := sorted(set(unread) - set(aliases.EXPORT_FLAGS)):
+        logger.info(f"without effect here: {', '.join(told)} (docs/from_model_zoo.md)")
     if script == "run_pretrain":
         unread += [key for key in values if key in _PRETRAINING and key not in {*keys, *theirs, *others}]
         unread += [key for key in values if key.startswith("optimizer.") and "optimizer.name" not in keys]
