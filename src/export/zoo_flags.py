@@ -6,8 +6,8 @@ It writes a bundle, a folder of the name that export_file_name gives, with the g
 labels and the settings. Other flags are those of `python -m src.export` and of the task's run script.
 """
 
+import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from src import cli
 from src.config import zoo_yaml
@@ -54,10 +54,15 @@ def translate(argv: Sequence[str] | None) -> list[str]:
     if own.export_batch_size:
         logger.info(f"--export_batch_size={own.export_batch_size} has no effect: the graph takes any batch size; --static_shapes fixes one")
     task = _find_task(given)
-    output = Path(given.get("export_file_name") or f"bert_{task}")
-    flags = {"task": task, "checkpoint": given["export_ckpt_file"], "output": output.with_suffix(""), "file_format": file_format}
+    output = find_folder(given.get("export_file_name") or f"bert_{task}")
+    flags = {"task": task, "checkpoint": given["export_ckpt_file"], "output": output, "file_format": file_format}
     flags |= {"config_path": own.config_path} if own.config_path else {}
     return [*(f"--{key}={value}" for key, value in flags.items()), *rest, "--do_train=false"]
+
+
+def find_folder(export_file_name: str) -> str:
+    """The folder of the bundle that a file name of the zoo means."""
+    return re.sub(r"\.(onnx|mindir|air)$", "", export_file_name)
 
 
 def _find_task(given):
