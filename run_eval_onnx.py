@@ -6,10 +6,10 @@ Other flags are those of run_classifier.py: --config_path, --assessment_method, 
 vocabulary and columns are those of the bundle, which `python export.py` or `python -m src.export` has written.
 """
 
-from pathlib import Path
-
 from src import cli, signals
+from src.bundle import folder, graphs
 from src.config import loader
+from src.export.zoo_flags import find_folder
 from src.tasks.task import TASKS
 
 
@@ -20,12 +20,10 @@ def main(argv=None):
         parser = cli.Parser(prog="python run_eval_onnx.py", description=__doc__)
         parser.add_argument("--export_file_name", default=f"bert_{task.name}", metavar="FOLDER", help="folder of the bundle [%(default)s]")
         own, flags = parser.parse_known_args(argv)
-        from src.bundle import folder, graphs  # whose libraries --help does not need
-
-        bundle = folder.read(Path(own.export_file_name).with_suffix(""))
+        bundle = folder.read(find_folder(own.export_file_name))
         if bundle.task != task.name or "onnx" not in bundle.graphs:
             raise ValueError(
-                f"{bundle.folder}: the ONNX graph of a classifier is expected; it has {', '.join(bundle.graphs)} of {bundle.task}"
+                f"{bundle.folder}: an ONNX graph of a classifier is expected, here is {bundle.task}: {', '.join(bundle.graphs)}"
             )
         options = loader.load(task.options, flags, defaults={task.options.TRAINED: str(bundle.folder), "do_eval": "true"})
         with signals.held:
