@@ -1,0 +1,157 @@
+"""The tables of docs/from_model_zoo.md and docs/from_google.md: each name does here what its row says.
+
+A row's first cell has names in backquotes, the second what stands for them: "same", our name in backquotes, "accepted" (it has no effect,
+which is told), or "refused".
+"""
+
+import json
+import re
+import typing
+
+import pytest
+from conftest import ROOT, SHAPE, write_vocabulary
+
+from src.config import aliases, loader
+from src.tasks.ner.preprocess_options import PreprocessingOptions
+from src.tasks.pretrain.options import PretrainEvalOptions
+from src.tasks.task import TASKS
+
+RUN = {f"{task.options.ZOO_SCRIPT}.py": (task.options,) for task in TASKS.values()}
+ALL = tuple(options for (options,) in RUN.values())
+SCRIPTS = {  # title of a section -> the scripts that its table is about
+    **{f"Flags of {name}": classes for name, classes in RUN.items()},
+    **RUN,
+    "Flags of run_pretrain.py": (*RUN["run_pretrain.py"], PretrainEvalOptions),
+    "run_pretraining.py": (*RUN["run_pretrain.py"], PretrainEvalOptions),
+    "Flags of src/finetune_data_preprocess.py": (PreprocessingOptions,),
+    "PaddlePaddle's BERT with recompute": (*RUN["run_classifier.py"], *RUN["run_pretrain.py"]),
+    "Values of config.py, finetune_eval_config.py and the YAML files as flags": ALL,
+}
+_SWITCHES = ("use_relative_positions", "use_amp", "use_fp16", "fp16", "amp", "use_mix_precision", "use_cuda", "weight_sharing", "no_cuda")
+SAMPLES = {  # values that a flag's type does not tell
+    **dict.fromkeys((*_SWITCHES, "enable_modelarts"), "true"),
+    "compute_type": "mstype.float32",
+    "dtype": "mstype.float32",
+    "loss_scale": "128",
+    "loss_scaling": "8",
+    "scale_factor": "2",
+    "lr_scheduler": "noam_decay",
+    "gradient_accumulation_steps": "1",
+    "loss_scale_value": "8",
+    "optimizer.name": "Lamb",
+    "max_query_length": "64",
+    "doc_stride": "2",
+    "seq_length": "400",
+    "bucket_list": "128",
+    "seeds": "1",
+    "num_attention_heads": "2",
+    "hidden_size": "24",
+    "split_begin": "0.25",
+}
+REQUIRED = {PreprocessingOptions: ("--data_dir=x", "--vocab_file=x", "--label2id=x"), PretrainEvalOptions: ("--eval_ckpt=.",)}
+
+
+def read_rows():
+    """(section, what stands for them, names, whole row) of every table about flags; a row with several meanings comes several times."""
+    for page in ("from_model_zoo.md", "from_google.md"):
+        section = ""
+        for line in (ROOT / "docs" / page).read_text(encoding="utf-8").splitlines():
+            if line.startswith("#"):
+                section = line.lstrip("# ")
+            if section in SCRIPTS and line.startswith("| ") and (names := re.findall(r"`--([\w.-]+)[^`]*`", line.split(" | ")[0])):
+                here = line.split(" | ")[1].removesuffix(" |")
+                parts = here.split(", ") if len(here.split(", ")) == len(names) else [here] * len(names)
+                for part in dict.fromkeys(parts):
+                    yield section, part, [name for name, each in zip(names, parts) if each == part], line
+
+
+ROWS = list(read_rows())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model")
+    (path / "config.json").write_text(json.dumps({**SHAPE, "vocab_size": 30522}), encoding="utf-8")
+    write_vocabulary(path / "vocab.txt")
+    return path
+
+
+def sample(name, options, folder):
+    """A value that the setting takes."""
+    keys = {key: field for key, field, _ in loader.leaves(options)}
+    key = name if name in keys else aliases.find_aliases(keys).get(name, name)
+    if "checkpoint_path" in key or key == "eval_ckpt":
+        return folder
+    if key in ("vocab_file_path", "vocab_file"):
+        return folder / "vocab.txt"
+    if key == "bert_config_file":
+        return folder / "config.json"
+    if name in SAMPLES or key in SAMPLES or key not in keys:
+        return SAMPLES.get(name, SAMPLES.get(key, "x"))
+    kind = keys[key].type
+    kind = next((part for part in typing.get_args(kind) if part is not type(None)), kind) if typing.get_origin(kind) is not tuple else str
+    if keys[key].metadata.get("choices"):
+        return keys[key].metadata["choices"][0]
+    return {bool: "true", int: "7", float: "0.5"}.get(kind, "x")
+
+
+def test_there_are_tables():
+    assert sum(len(names) for _, _, names, _ in ROWS) > 250
+    assert {section for section, *_ in ROWS} >= SCRIPTS.keys() - {"run_pretrain.py", "run_ner.py"}
+
+
+@pytest.mark.parametrize(("section", "here", "names", "row"), ROWS, ids=[f"{row[0]}: {','.join(row[2])}" for row in ROWS])
+def test_flags_do_what_their_row_says(section, here, names, row, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    found, is_refused = {name: set() for name in names}, here.startswith(("refused", "none", "–"))
+    for options in SCRIPTS[section]:
+        for some in [[name] for name in names] if is_refused else [names]:
+            flags = [*REQUIRED.get(options, ()), *(f"--{name}={sample(name, options, folder)}" for name in some)]
+            try:
+                loader.load(options, flags, run=False)
+            except SystemExit:
+                error = capsys.readouterr().err
+                for name in some:
+                    found[name].add(error)
+                continue
+            said = capsys.readouterr().out
+            for name in some:
+                found[name].add("accepted" if re.search(rf"--{name}=\S+ has no effect", said) else "works")
+    for name, answers in found.items():
+        if is_refused:
+            assert all(f"--{name}" in answer for answer in answers), found
+        else:
+            assert ("accepted" if here.startswith("accepted") else "works") in answers, (row, found)
+
+
+def read_commands():
+    """(names, what stands for them) of every table about scripts and files."""
+    for page in ("from_model_zoo.md", "from_google.md"):
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8").split("## Scripts, commands and files\n")[1].split("\n## ")[0]
+        for line in text.splitlines()[3:]:
+            if line.startswith("| "):
+                names, here = line.strip("| ").split(" | ")
+                yield re.findall(r"`([^`]*)`", names), here
+
+
+def find_file(command):
+    """The file that a command runs: a script, or a module by its name."""
+    words = [word for word in command.split() if word not in ("bash", "sh", "python")]
+    if words[0] == "mpirun":
+        words = words[words.index("-np") + 2 :]
+        words.remove("python") if "python" in words else None
+    if words[0] == "-m":
+        path = ROOT / words[1].replace(".", "/")
+        return path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+    return ROOT / words[0]
+
+
+@pytest.mark.parametrize(("names", "here"), list(read_commands()), ids=lambda value: str(value)[:60])
+def test_commands_and_files_are_where_the_tables_say(names, here):
+    if here.startswith(("same", "the same")):
+        assert [name for name in names if not find_file(name).exists()] == []
+    else:
+        assert here.startswith(("stands for it: ", "not needed: ", "refused: "))
+        assert [name for name in names if (ROOT / name.split()[-1]).exists()] == []
+        named = [code for code in re.findall(r"`([^`]*)`", here) if re.match(r"(python|bash|sh) |\w+/\w+\.py|run_\w+\.py", code)]
+        assert [command for command in named if not find_file(command).exists()] == []
