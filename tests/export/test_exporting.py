@@ -242,7 +242,14 @@ def test_a_bundle_stays_whole_where_another_cannot_take_its_place(tmp_path):
     assert {path.read_text() for path in (tmp_path / "old").iterdir() if path.is_file()} == {"old"}
 
 
-@pytest.mark.parametrize(("task", "positions"), [("ner", "absolute"), ("squad", "sinusoidal"), ("classifier", "learned")])
+@pytest.mark.parametrize(
+    ("task", "positions"),
+    [
+        ("ner", "absolute"),
+        pytest.param("squad", "sinusoidal", marks=pytest.mark.slow),
+        pytest.param("classifier", "learned", marks=pytest.mark.slow),
+    ],
+)
 def test_graphs_of_fixed_shapes_compute_the_same(task, positions, export):
     """The copies that a compiler for Ascend takes: no free size is left in them."""
     folder = export(task, "--static_shapes", "2x16,1x32", positions=positions)
@@ -258,14 +265,20 @@ def test_graphs_of_fixed_shapes_compute_the_same(task, positions, export):
     bundle = Bundle(folder)
     expected, found = bundle.predict(INSTANCES[task]), Bundle(folder, fixed=graphs).predict(INSTANCES[task])
     assert json.dumps(expected)[:80] == json.dumps(found)[:80]
-    export(task, positions=positions)
-    assert not list(folder.glob("model.*x*.onnx"))
+
+
+def test_another_export_removes_the_copies_of_the_last(tmp_path):
+    for folder, name in (("hidden", "model.onnx"), ("bundle", "model.1x16.onnx"), ("bundle", "model.onnx")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).touch()
+    exporting.move_bundle(tmp_path / "hidden", tmp_path / "bundle")
+    assert [path.name for path in (tmp_path / "bundle").iterdir()] == ["model.onnx"]
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--static_shapes", "1x600"), "static_shapes=600 is above model.max_position_embeddings=64"),
+        (("--static_shapes", "1x600"), "static_shapes=600 is above model.max_position_embeddings=32"),
         (("--static_shapes", "128"), "128: batch sizes and lengths are expected, such as 1x128,8x64"),
         (("--static_shapes", "1x16", "--file_format", "MINDIR"), "--static_shapes is for --file_format ONNX"),
     ],

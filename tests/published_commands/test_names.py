@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT, SHAPE, write_vocabulary
 
 from src.config import aliases, loader
+from src.launch.rank_table_file import find_notes, read_table
 from src.tasks.ner.preprocess_options import PreprocessingOptions
 from src.tasks.pretrain.options import PretrainEvalOptions
 from src.tasks.task import TASKS
@@ -155,3 +156,12 @@ def test_commands_and_files_are_where_the_tables_say(names, here):
         assert [name for name in names if (ROOT / name.split()[-1]).exists()] == []
         named = [code for code in re.findall(r"`([^`]*)`", here) if re.match(r"(python|bash|sh) |\w+/\w+\.py|run_\w+\.py", code)]
         assert [command for command in named if not find_file(command).exists()] == []
+
+
+def test_the_files_that_the_page_shows_are_read(tmp_path):
+    text = (ROOT / "docs/from_model_zoo.md").read_text(encoding="utf-8")
+    schema, table = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL))
+    assert schema["datasetType"] == "TF" and len(schema["columns"]) == 7
+    (tmp_path / "hccl.json").write_text(json.dumps(table), encoding="utf-8")
+    found = read_table(tmp_path / "hccl.json")
+    assert (found.world_size, find_notes(found)) == (2, [])
