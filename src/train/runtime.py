@@ -101,7 +101,7 @@ def start(options: Any) -> Any:
         process,
         sink=options.enable_data_sink,
         recompute=options.use_recompute,
-        allow_tf32=options.allow_tf32 or _is_told_of_tf32(target),
+        allow_tf32=options.allow_tf32 or is_told_of_tf32(target),
         flash_attention=options.use_flash_attention,
         jit_level=options.jit_level,
         chip=chip,
@@ -126,7 +126,7 @@ def start(options: Any) -> Any:
     )
 
 
-def _is_told_of_tf32(target: str) -> bool:
+def is_told_of_tf32(target: str) -> bool:
     """Whether Enflame's variable asks for TF32 and the device has it."""
     if os.environ.get("ENFLAME_ENABLE_TF32", "").lower() != "true":
         return False
