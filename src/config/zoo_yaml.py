@@ -70,7 +70,7 @@ def translate(
         if flags.get("vocab_file_path"):
             settings.pop("model.vocab_size", None)
     ours: dict[str, Any] = {}
-    for key in settings.keys() - shape.keys():
+    for key in [key for key in settings if key not in shape]:
         group, _, leaf = key.rpartition(".")
         (ours.setdefault(group, {}) if group else ours)[leaf] = settings[key]
     return ours, {key.removeprefix("model."): value for key, value in shape.items()}
