@@ -92,3 +92,4 @@ SCRIPTS = {
     "sh scripts/bert_large_max_batch_size.sh": "--train_batch_size 72000",
     "sh scripts/bert_base_max_batch_size.sh": "--train_batch_size 178000",
 }
+TRIED_ELSEWHERE = [command for command in SCRIPTS if "distributed" in command or "max_batch" in command or "gcu" in command]  # tests/launch

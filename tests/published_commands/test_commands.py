@@ -69,7 +69,10 @@ def call(home):  # noqa: F811
     return run
 
 
-@pytest.mark.parametrize("command", commands.SCRIPTS)
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(command, marks=pytest.mark.slow if command in commands.TRIED_ELSEWHERE else ()) for command in commands.SCRIPTS],
+)
 def test_a_printed_script_starts_its_program(command, call):
     done = call(command)
     assert (done.returncode, done.stderr) == (0, "")
