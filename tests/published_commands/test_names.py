@@ -46,6 +46,8 @@ SAMPLES = {  # values that a flag's type does not tell
     "bucket_list": "128",
     "seeds": "1",
     "num_attention_heads": "2",
+    "use_mix_precision": "false",
+    "batch_in_tokens": "false",
     "hidden_size": "24",
     "split_begin": "0.25",
 }
