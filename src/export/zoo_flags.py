@@ -67,7 +67,7 @@ def find_folder(export_file_name: str) -> str:
 
 def _find_task(given):
     """The task that the description names, or the one that the weights were trained for."""
-    scripts = {task.options.ZOO_SCRIPT: name for name, task in TASKS.items()}
+    scripts = {task.options.ZOO_SCRIPT: name for name, task in TASKS.items() if task.options.ZOO_SCRIPT}
     if script := given.get("description"):
         if script not in scripts:
             raise ValueError(f"description={script} is not allowed: it must be one of {', '.join(scripts)}")

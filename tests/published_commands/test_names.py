@@ -17,7 +17,7 @@ from src.tasks.ner.preprocess_options import PreprocessingOptions
 from src.tasks.pretrain.options import PretrainEvalOptions
 from src.tasks.task import TASKS
 
-RUN = {f"{task.options.ZOO_SCRIPT}.py": (task.options,) for task in TASKS.values()}
+RUN = {f"{task.options.ZOO_SCRIPT}.py": (task.options,) for task in TASKS.values() if task.options.ZOO_SCRIPT}
 ALL = tuple(options for (options,) in RUN.values())
 SCRIPTS = {  # title of a section -> the scripts that its table is about
     **{f"Flags of {name}": classes for name, classes in RUN.items()},
