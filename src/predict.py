@@ -8,11 +8,10 @@ skipped; or the file is one array of instances. In any other it is a text, follo
 Questions may also be in SQuAD's format (.json); their answers then have the question's id.
 """
 
-import argparse
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,10 @@ def main(argv: list[str] | None = None) -> None:
         count = 0
         path.stat()  # an absent file is named before a model is opened
         _check_output(Path(options.output), path)
-        predict, takes_pairs = _open_server(options.server) if options.server else _open_bundle(options)
+        if options.server:
+            predict, takes_pairs = open_server(options.server)
+        else:
+            predict, takes_pairs = open_bundle(options.bundle, options.graph, _open_lite(options))
         text_limit(options.max_text_mb << 20)
         encoding = encodings.check_encoding(options.encoding)
         instances, ids = read_instances(path, takes_pairs, encoding), None
@@ -176,18 +178,22 @@ def _ask(predict, batch, top_k, path, done, ids):
         raise ValueError(f"{path}, instances {done} to {done + len(batch) - 1}{question}: {error}") from error
 
 
-def _open_bundle(options: argparse.Namespace) -> tuple[Predict, bool]:
-    """A function that predicts, and whether the model takes pairs."""
+def _open_lite(options):
+    """The compiled graphs that --lite names."""
     from src.bundle.fixed_graphs import LiteGraph
+
+    return [LiteGraph(path, options.device_target, options.device_id) for path in options.lite.split(",") if path]
+
+
+def open_bundle(folder: str, graph: str | None, fixed: Sequence[Any] = ()) -> tuple[Predict, bool]:
+    """A function that predicts, and whether the model takes pairs."""
     from src.bundle.model import Bundle  # whose libraries a client of a server does not need
 
-    paths = [path for path in options.lite.split(",") if path]
-    fixed = [LiteGraph(path, options.device_target, options.device_id) for path in paths]
-    bundle = Bundle(options.bundle, options.graph, fixed=fixed)
+    bundle = Bundle(folder, graph, fixed=fixed)
     return lambda instances, top_k: bundle.predict(instances, top_k=top_k), bundle.settings.get("pairs", False)
 
 
-def _open_server(url: str) -> tuple[Predict, bool]:
+def open_server(url: str) -> tuple[Predict, bool]:
     """A function that predicts, and whether the model takes pairs."""
     try:
         import httpx

@@ -34,7 +34,7 @@ def is_zoo(tree: Any) -> bool:
 
 
 def translate(
-    tree: Mapping[str, Any], script: str, keys: Collection[str], flags: Mapping[str, str]
+    tree: Mapping[str, Any], script: str, keys: Collection[str], flags: Mapping[str, str], makes_network: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings that a file of the model zoo stands for.
 
@@ -43,6 +43,7 @@ def translate(
         script: the zoo's name of the run script, such as run_ner.
         keys: the dotted names of the script's settings.
         flags: the user's flags, by our names; they may choose another optimiser or network than the file.
+        makes_network: whether the script makes a new network unless weights are given, as pretraining does.
 
     Returns:
         Setting -> value; and the network's shape, model.hidden_size and so on, which holds unless files beside the weights say otherwise.
@@ -63,9 +64,10 @@ def translate(
         unread += [key for key in values if key in _PRETRAINING and key not in {*keys, *theirs, *others}]
         unread += [key for key in values if key.startswith("optimizer.") and "optimizer.name" not in keys]
     settings = {theirs.get(key, key): value for key, value in values.items() if key not in unread}
-    settings = aliases.translate(settings, others)
+    given = {key: settings.pop(key) for key in others if key in settings}
+    settings |= aliases.translate(given, settings, "")
     shape = {key: value for key, value in settings.items() if key.startswith("model.") and key not in _OF_TRAINING}
-    if "bert_network" in keys and "eval_ckpt" not in keys and not any(flags.get(key) or settings.get(key) for key in _SHAPED):
+    if makes_network and "bert_network" in keys and not any(flags.get(key) or settings.get(key) for key in _SHAPED):
         shape = {}  # a new network is made as the file has it
         if flags.get("vocab_file_path"):
             settings.pop("model.vocab_size", None)

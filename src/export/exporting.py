@@ -14,10 +14,11 @@ from src.bundle.model import Bundle
 from src.config.training import DeviceSettings
 from src.export import mindir
 from src.export.comparison import compare, make_examples
-from src.files import hidden_folder, move_whole
+from src.files import move_whole
 from src.formats import weights
+from src.locks import hidden_folder
 from src.log import logger
-from src.tasks.task import Task
+from src.tasks.task import Description, Task
 from src.text.tokenization import Tokenizer
 from src.train import model_files
 
@@ -42,7 +43,7 @@ def export(
     """Write a bundle and compare its graphs with the network.
 
     Args:
-        config: the task's options; the device has been started.
+        config: the task's settings of a model, or options of a run; the device has been started.
         path: weights, see `weights.find`.
         output: a folder that is absent, empty or has a bundle, whose graphs of the other format are removed.
         file_format: ONNX or MINDIR.
@@ -61,6 +62,7 @@ def export(
         raise ValueError("no vocab.txt or tokenizer.json beside the weights: give --vocab_file_path")
     for _, length in static_shapes:
         config.check_length("static_shapes", length)
+    tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
     network = make_network(task, config, weights.find(path, use_best=config.use_best))
     output = Path(output)
     if output.resolve() in (Path(path).resolve(), weights.find(path).parent.resolve(), weights.find(path).resolve().parent):
@@ -69,14 +71,13 @@ def export(
         settings, labels = task.export.make_settings(config), config.labels
         kinds = _write_graphs(task, config, path, network, hidden, file_format, quantised)
         graphs = {kind: _FILES[kind] for kind in kinds}
-        compare(task, config, network, hidden, {kind: hidden / file for kind, file in graphs.items()}, settings)
+        compare(task, config, tokenizer, network, hidden, {kind: hidden / file for kind, file in graphs.items()}, settings)
         if static_shapes and not config.device.simulated:
             from src.export import static_shapes as copies  # imports packages that only serving needs
 
-            copies.write(hidden / _FILES["onnx"], static_shapes, *make_examples(task, config, settings))
-        tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case).description
-        trained_with = config.trained_settings()
-        model_files.write_description(hidden, dataclasses.asdict(config.model), labels, config.vocab_file_path, tokenizer, trained_with)
+            copies.write(hidden / _FILES["onnx"], static_shapes, *make_examples(task, config, tokenizer, settings))
+        described = Description(labels, tokenizer.tokens, tokenizer.description, config.trained_settings())
+        model_files.write_description(hidden, config.model, described)
         bundle_folder.write(hidden, name, task.name, settings, labels, graphs)
         if task.answers and file_format == "ONNX":
             for kind in kinds:

@@ -15,7 +15,8 @@ from src.config.model import describe_weights
 from src.config.yaml_file import read_yaml
 from src.export.__main__ import main as export
 from src.log import logger
-from src.tasks.task import TASKS
+from src.tasks.ner.tags import make_tag_set, read_label_file
+from src.tasks.task import TASKS, find_tasks
 
 _FORMATS = ("MINDIR", "ONNX", "AIR")
 _NOT_AIR = (
@@ -44,6 +45,7 @@ def translate(argv: Sequence[str] | None) -> list[str]:
     parser.add_argument("--export_file_name", metavar="FOLDER", help="folder of the bundle; an ending is left out")
     parser.add_argument("--file_format", type=str.upper, metavar="|".join(_FORMATS), help="AIR is refused [MINDIR]")
     parser.add_argument("--export_batch_size", metavar="N", help="no effect: the graph takes any batch size")
+    parser.add_argument("--label_file_path", metavar="FILE", help="entity types or tags of a tagger whose weights do not name them")
     own, rest = parser.parse_known_args(argv)
     file = read_yaml(zoo_yaml.find(own.config_path)) if own.config_path else {}
     given = {**(file if zoo_yaml.is_zoo(file) else {}), **{key: value for key, value in vars(own).items() if value}}
@@ -57,7 +59,9 @@ def translate(argv: Sequence[str] | None) -> list[str]:
     output = find_folder(given.get("export_file_name") or f"bert_{task}")
     flags = {"task": task, "checkpoint": given["export_ckpt_file"], "output": output, "file_format": file_format}
     flags |= {"config_path": own.config_path} if own.config_path else {}
-    return [*(f"--{key}={value}" for key, value in flags.items()), *rest, "--do_train=false"]
+    if given.get("label_file_path"):
+        flags["labels"] = ",".join(make_tag_set(read_label_file(given["label_file_path"])).labels)
+    return [*(f"--{key}={value}" for key, value in flags.items()), *rest]
 
 
 def find_folder(export_file_name: str) -> str:
@@ -72,8 +76,8 @@ def _find_task(given):
         if script not in scripts:
             raise ValueError(f"description={script} is not allowed: it must be one of {', '.join(scripts)}")
         return scripts[script]
-    trained_with = set(describe_weights(given["export_ckpt_file"]).trained_with)
-    tasks = [name for name, task in TASKS.items() if trained_with and trained_with <= set(task.options.TRAINED_WITH)]
-    if not tasks:
+    trained_with = describe_weights(given["export_ckpt_file"]).trained_with
+    tasks = find_tasks(trained_with)
+    if not trained_with or not tasks:
         raise ValueError(f"{given['export_ckpt_file']}: does not say which task it was trained for: give --description run_ner or its like")
-    return tasks[0]
+    return tasks[0].name

@@ -88,7 +88,7 @@ def test_the_evaluation_of_pretraining_takes_the_same_file(load, tmp_path, capsy
     (tmp_path / "ckpt_0").mkdir()
     (tmp_path / "ckpt_0/config.json").write_text(json.dumps(SHAPE))
     options = load(PretrainEvalOptions, "pretrain_config.yaml", "--eval_data_dir=x")
-    assert (options.eval_batch_size, options.eval_ckpt, options.model.hidden_size) == (256, "./ckpt_0", 16)
+    assert (options.eval_batch_size, options.load_pretrain_checkpoint_path, options.model.hidden_size) == (256, "./ckpt_0", 16)
     said = capsys.readouterr().out
     assert "epoch_size" not in said
     assert "without effect, as flags, weights or vocabulary say otherwise: vocab_size=21128 (90), hidden_size=768 (16), " in said
@@ -106,11 +106,11 @@ def test_the_weights_know_their_shape_and_the_file_the_dropout(load, tmp_path, c
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"enable_modelarts": True}, "--enable_modelarts=True: copy data and weights from the object storage"),
+        ({"enable_modelarts": True}, "enable_modelarts=True: copy data and weights from the object storage"),
         ({"epochs": 3}, "unknown setting epochs; did you mean"),
         ({"optimizer_cfg": {"optimizer": "Thor"}}, "task_ner_config.yaml: optimizer.name=Thor is not allowed: it must be one of Lamb"),
         ({"optimizer_cfg": {"optimizer": "Lamb", "Lamb": {"decay_filter": ["norm"]}}}, "decay_filter=['norm']: biases and layer"),
-        ({"bert_net_cfg": {"dtype": "mstype.float16"}}, "--dtype=float16: mstype.float32 only"),
+        ({"bert_net_cfg": {"dtype": "mstype.float16"}}, "dtype=float16: mstype.float32 only"),
         ({"bert_net_cfg": 3}, "bert_net_cfg=3: a group of settings is expected"),
         ({"train_batch_size": 0}, "task_ner_config.yaml: train_batch_size=0 is not allowed"),
     ],
