@@ -11,7 +11,7 @@ Questions may also be in SQuAD's format (.json); their answers then have the que
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,10 @@ def main(argv: list[str] | None = None) -> None:
         count = 0
         path.stat()  # an absent file is named before a model is opened
         _check_output(Path(options.output), path)
-        predict, takes_pairs = open_server(options.server) if options.server else open_bundle(options.bundle, options.graph)
+        if options.server:
+            predict, takes_pairs = open_server(options.server)
+        else:
+            predict, takes_pairs = open_bundle(options.bundle, options.graph, _open_lite(options))
         text_limit(options.max_text_mb << 20)
         encoding = encodings.check_encoding(options.encoding)
         instances, ids = read_instances(path, takes_pairs, encoding), None
@@ -72,6 +75,10 @@ def _parse(argv):
     parser.add_argument("--output", required=True, metavar="FILE", help="JSON lines")
     parser.add_argument("--top_k", type=int, metavar="K", help="number of classes or answers to report, the most probable first")
     parser.add_argument("--graph", choices=("onnx", "int8", "mindir"), help="which of the bundle's graphs to run; default: its first")
+    lite_help = "compiled graphs, to be run by MindSpore Lite instead of the bundle's own: docs/ascend.md"
+    parser.add_argument("--lite", default="", metavar="FILE,...", help=lite_help)
+    parser.add_argument("--device_target", default="Ascend", choices=("Ascend", "CPU"), help="device of --lite [%(default)s]")
+    parser.add_argument("--device_id", type=int, default=0, metavar="N", help="its number [%(default)s]")
     parser.add_argument(
         "--max_text_mb", type=int, default=1024, metavar="N", help="largest size that a .gz file may unpack to [%(default)s]"
     )
@@ -85,6 +92,8 @@ def _parse(argv):
             raise ValueError(f"--{name} is empty")
     if options.server and options.graph:
         raise ValueError("--graph is for --bundle; a server has chosen its own")
+    if options.lite and (options.server or options.graph):
+        raise ValueError("--lite is for --bundle, and replaces --graph")
     if not 1 <= options.batch_size <= _MAX_BATCH:
         raise ValueError(f"--batch_size must be 1 to {_MAX_BATCH}")
     for name in ("top_k", "max_text_mb", "max_context_chars"):
@@ -169,11 +178,18 @@ def _ask(predict, batch, top_k, path, done, ids):
         raise ValueError(f"{path}, instances {done} to {done + len(batch) - 1}{question}: {error}") from error
 
 
-def open_bundle(folder: str, graph: str | None) -> tuple[Predict, bool]:
+def _open_lite(options):
+    """The compiled graphs that --lite names."""
+    from src.bundle.fixed_graphs import LiteGraph
+
+    return [LiteGraph(path, options.device_target, options.device_id) for path in options.lite.split(",") if path]
+
+
+def open_bundle(folder: str, graph: str | None, fixed: Sequence[Any] = ()) -> tuple[Predict, bool]:
     """A function that predicts, and whether the model takes pairs."""
     from src.bundle.model import Bundle  # whose libraries a client of a server does not need
 
-    bundle = Bundle(folder, graph)
+    bundle = Bundle(folder, graph, fixed=fixed)
     return lambda instances, top_k: bundle.predict(instances, top_k=top_k), bundle.settings.get("pairs", False)
 
 

@@ -74,7 +74,7 @@ def _make_parser():
     ini = HERE / "hyper_parameter_config.ini"
     add("--hyper_parameter_config_dir", default=str(ini), metavar="FILE", help="its flags [hyper_parameter_config.ini beside this script]")
     add("--data_dir", required=True, metavar="FOLDER", help="records to train on")
-    add("--hccl_config_dir", required=True, metavar="FILE", help="rank table of all servers")
+    add("--hccl_config_dir", "--hccl_config", required=True, metavar="FILE", help="rank table of all servers")
     add("--hccl_time_out", type=_seconds, default=120, metavar="SECONDS", help="that ranks wait for each other [120]")
     add("--hccn_config_file", default=str(hccn.CONFIG), metavar="FILE", help=f"addresses of this server's devices [{hccn.CONFIG}]")
     add("--cmd_file", default="distributed_cmd.sh", metavar="FILE", help="is written [distributed_cmd.sh]")

@@ -1,6 +1,6 @@
 """An exported model that makes predictions: instances to rows, rows through the graph, outputs to results."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from src.bundle import folder
+from src.bundle.fixed_graphs import FixedGraph, FixedGraphs
 from src.bundle.graphs import TEXT_INPUTS, open_graph
 from src.tasks.task import TASKS
 from src.text.tokenization import Tokenizer
@@ -34,6 +35,7 @@ class Bundle:
         path: its folder.
         graph: onnx, int8 or mindir; None chooses the first that the bundle has.
         threads: number of threads for a computation; 0 takes one per core.
+        fixed: compiled graphs, which run instead of the bundle's own.
 
     Attributes:
         name, task, settings, labels: see `folder.Description`.
@@ -43,7 +45,7 @@ class Bundle:
         FileNotFoundError, ValueError: no bundle, altered, inconsistent, or of a task that answers no instances.
     """
 
-    def __init__(self, path: Path | str, graph: str | None = None, threads: int = 0):
+    def __init__(self, path: Path | str, graph: str | None = None, threads: int = 0, fixed: Sequence[FixedGraph] = ()):
         self._description = folder.read(path)
         self.name = self._description.name
         self.task = self._description.task
@@ -58,7 +60,7 @@ class Bundle:
         self._task = TASKS[self.task].serving
         self._tokenizer = Tokenizer(self._description.vocab_file)
         self._check(path)
-        self._graph = open_graph(self.graph, graphs[self.graph], threads)
+        self._graph: Any = FixedGraphs(fixed, self._task.PER_TOKEN) if fixed else open_graph(self.graph, graphs[self.graph], threads)
         if sorted(self._graph.inputs) != sorted(TEXT_INPUTS):
             raise ValueError(f"{graphs[self.graph]}: its inputs are {', '.join(self._graph.inputs)}, not {', '.join(TEXT_INPUTS)}")
         self._try(path)

@@ -10,6 +10,20 @@ from typing import Any
 from src.config.coercion import coerce
 from src.log import logger
 
+_SHAPE = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_act",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "initializer_range",
+)
+
 # their name -> our names, of which the first that the run script has is used. Values mean the same; the later of two flags wins.
 ALIASES = {
     "vocab_file": ("vocab_file_path",),
@@ -49,7 +63,7 @@ ALIASES = {
     "validation_steps": ("eval_steps",),
     "skip_steps": ("log_steps",),  # in pretraining only: fine-tuning has a setting of this name, which is Enflame's
     "do_val": ("do_eval",),
-    "do_test": ("do_predict",),
+    "do_test": ("do_predict",),  # a classifier has the setting
     "random_seed": ("seed",),
     "shuffle": ("train_data_shuffle",),
     # the model zoo's flags for pretraining
@@ -59,6 +73,9 @@ ALIASES = {
     "save_checkpoint_path": ("save_finetune_checkpoint_path", "output_dir"),
     "schema_dir": ("schema_file_path",),
     "eval_ckpt": ("load_pretrain_checkpoint_path",),
+    # values of its config.py and its YAML files
+    **{name: (f"model.{name}",) for name in _SHAPE},
+    **{name: (f"optimizer.{name}",) for name in ("end_learning_rate", "power", "decay_steps", "beta1", "beta2", "eps", "momentum")},
 }
 _NOT_BESIDE = {"eval_ckpt": "train_steps"}  # no aliases for a script with these settings: a training starts from other weights
 
@@ -72,6 +89,10 @@ def find_aliases(keys: Collection[str]) -> dict[str, str]:
 _DEVICE = "--device_target chooses the device; auto takes an Ascend, else a GPU, else the CPU"
 _DEVICES = "a process runs on one device; mpirun, msrun and python -m src.launch.local start several (docs/distributed.md)"
 _EXECUTOR = "it sets up PaddlePaddle's executor, which is not used here"
+EXPORT_FLAGS = ("export_batch_size", "export_ckpt_file", "export_file_name", "file_format")  # of the model zoo's export.py
+_MODELARTS = "it belongs to enable_modelarts, which is refused: copy data and weights before the run and results after it"
+_EXPORT = "python export.py takes it, and python -m src.export has flags of its own"
+_PROFILE = "no profile is written; log.jsonl in the output folder has the rates"
 _CACHE = "the rows of a data file are kept in the output folder's cache folder, and made anew when anything changes"
 
 # accepted without effect by scripts that have no setting of this name; the text says what to use instead
@@ -95,7 +116,11 @@ IGNORED = {
     "drop_last": "every row counts, even in a short last batch",
     "workers": "batches are made while the device trains",
     **dict.fromkeys(("use_fast_executor", "num_iteration_per_drop_scope", "num_threads", "enable_ce"), _EXECUTOR),
-    "profile": "no profile is written; log.jsonl in the output folder has the rates",
+    **dict.fromkeys(("profile", "enable_profiling"), _PROFILE),
+    **dict.fromkeys(("data_url", "train_url", "checkpoint_url", "data_path", "output_path", "load_path"), _MODELARTS),
+    **dict.fromkeys(EXPORT_FLAGS, _EXPORT),
+    "description": "the name of the script says the task",
+    "use_pynative_mode": "networks are always compiled",
     "verbose": "step lines and log.jsonl show what a run does",
     "shuffle_seed": "--seed also sets the order of the rows",
     "do_test": "pretrain_eval.py --eval_data_dir evaluates records",
@@ -107,6 +132,7 @@ IGNORED = {
 REFUSED = {
     "save_for_serving": (True, "python -m src.export --task pretrain exports a pretrained network"),
     "weight_sharing": (False, "the masked LM's output weights are the word embeddings"),
+    "enable_modelarts": (True, "copy data and weights from the object storage before the run, and give their local paths"),
 }
 
 _PRECISION = ("use_fp16", "use_amp", "fp16", "amp", "use_mix_precision")
@@ -115,6 +141,9 @@ COMPUTED = {
     **dict.fromkeys(_PRECISION, "true: precision.compute_type auto; false: float32"),
     "loss_scale": "0: precision.loss_scale dynamic; above: static, and precision.loss_scale_value",
     "loss_scaling": "beside --use_fp16 true: precision.loss_scale_value",
+    "use_relative_positions": "true: model.position_embedding_type learned; false: absolute",
+    "compute_type": "mstype.float16 or mstype.float32: precision.compute_type",
+    "dtype": "mstype.float32 only: parameters and what the encoder gives are float32",
     "no_cuda": "true: device_target CPU",
     "use_cuda": "false: device_target CPU",
     "lr_scheduler": "linear_warmup_decay: optimizer.schedule polynomial, power 1, down to 0; noam_decay: optimizer.schedule noam",
@@ -127,6 +156,8 @@ COMPUTED = {
 _NEEDED = {  # only for a script that has the setting
     **dict.fromkeys((*_PRECISION, "loss_scale", "loss_scaling", "enable_lossscale"), "precision.loss_scale"),
     **dict.fromkeys(("no_cuda", "use_cuda"), "device_target"),
+    **dict.fromkeys(("compute_type", "dtype"), "precision.compute_type"),
+    "use_relative_positions": "model.position_embedding_type",
     "validation_set_dir": "train_with_eval",
     "num_class": "do_train",
     "lr_scheduler": "optimizer.schedule",
@@ -202,6 +233,13 @@ def translate(given: Mapping[str, Any], explicit: Mapping[str, Any], dashes: str
     settings = _settle_precision(given)
     if _is_true("no_cuda", given.get("no_cuda", False)) or not _is_true("use_cuda", given.get("use_cuda", True)):
         settings["device_target"] = "CPU"
+    if "use_relative_positions" in given:
+        is_relative = _is_true("use_relative_positions", given["use_relative_positions"])
+        settings["model.position_embedding_type"] = "learned" if is_relative else "absolute"
+    if "compute_type" in given:
+        settings["precision.compute_type"] = given["compute_type"].removeprefix("mstype.")
+    if (dtype := given.get("dtype", "float32").removeprefix("mstype.")) != "float32":
+        raise ValueError(f"{dashes}dtype={dtype}: {COMPUTED['dtype']}; {dashes}compute_type sets the type of matrix products")
     if "lr_scheduler" in given:
         settings |= _find_schedule(given["lr_scheduler"])
     if given.get("validation_set_dir"):

@@ -17,7 +17,7 @@ from typing import Any
 from easydict import EasyDict
 
 from src import cli
-from src.config import aliases
+from src.config import aliases, zoo_yaml
 from src.config.coercion import coerce
 from src.config.fields import describe_bounds
 from src.config.training import ModelOptions, OptimizerConfig, RunOptions
@@ -50,15 +50,17 @@ def load(
         given_flags, others = _parse_flags(options_class, argv, recipe_class)
         flags = {**(defaults or {}), **given_flags}
         path = flags.pop("config_path", None)
-        tree = _read_yaml(options_class, path, recipe_class, others) if path else EasyDict()
+        tree, shape = _read_yaml(options_class, path, recipe_class, others, flags) if path else (EasyDict(), {})
         from_file = flatten(tree).keys() - flags.keys()
         for key, text in flags.items():
             _put(tree, key, text)
+        _leave_out_empty(options_class, tree)
         given = set(tree.get("optimizer", {}))
         if given == _settable(OptimizerConfig).keys():  # a config.yaml that a run has written
             given = {key.removeprefix("optimizer.") for key in flags if key.startswith("optimizer.")}
         with _named(path, from_file):
             (complete or options_class.complete)(tree)
+            zoo_yaml.complete_shape(tree, shape, path)
             if issubclass(options_class, RunOptions):
                 options_class.count_rows(tree)
             options = build(options_class, tree)
@@ -206,29 +208,40 @@ def _parse_flags(options_class, argv, recipe_class):
     return flags | aliases.translate(given, flags, "--"), given
 
 
-def _read_yaml(options_class, path, recipe_class, overridden):
-    """The settings of a file that `options_class` has, by our names; of other programs' keys those in `overridden` do not count."""
+def _read_yaml(options_class, path, recipe_class, overridden, flags):
+    """The settings of a file that `options_class` has, by our names; of other programs' keys those in `overridden` do not count.
+
+    Of a file of the model zoo also the network's shape, see `zoo_yaml.translate`.
+    """
+    path = zoo_yaml.find(path)
     try:
         tree = read_yaml(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file; --config_path takes a YAML file, see configs/") from None
     if tree is None:
-        return EasyDict()
+        return EasyDict(), {}
     if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
         raise ValueError(f"{path}: a mapping of settings is expected")
     keys = [key for key, *_ in leaves(recipe_class)]
     try:
-        tree = aliases.rename(tree, keys)
-        others = [key for key in aliases.find_others(keys) if not isinstance(tree.get(key, {}), dict)]
-        given = {key: tree.pop(key) for key in others}
-        _check_keys(recipe_class, tree)
-        settled = aliases.translate({key: value for key, value in given.items() if key not in overridden}, flatten(tree), "")
+        shape: dict[str, Any] = {}
+        settled: dict[str, Any] = {}
+        if zoo_yaml.is_zoo(tree) and issubclass(recipe_class, ModelOptions):
+            makes_network = options_class is recipe_class and "train_steps" in keys
+            tree, shape = zoo_yaml.translate(tree, recipe_class.ZOO_SCRIPT, keys, flags, makes_network)
+            _check_keys(recipe_class, tree)
+        else:
+            tree = aliases.rename(tree, keys)
+            others = [key for key in aliases.find_others(keys) if not isinstance(tree.get(key, {}), dict)]
+            given = {key: tree.pop(key) for key in others}
+            _check_keys(recipe_class, tree)
+            settled = aliases.translate({key: value for key, value in given.items() if key not in overridden}, flatten(tree), "")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     tree = EasyDict(tree)
     for key, value in settled.items():
         _put(tree, key, value)
-    return EasyDict({key: value for key, value in tree.items() if key in _settable(options_class)})
+    return EasyDict({key: value for key, value in tree.items() if key in _settable(options_class)}), shape
 
 
 def _check_keys(options_class, tree, prefix=""):
@@ -240,6 +253,13 @@ def _check_keys(options_class, tree, prefix=""):
             if not isinstance(value, dict):
                 raise _not_a_group(hints[key], prefix + key, value)
             _check_keys(hints[key], value, f"{prefix}{key}.")
+
+
+def _leave_out_empty(options_class, tree):
+    """Remove empty texts of settings that need no value: launchers of the model zoo give every flag, empty where there is none."""
+    for key, field, _ in leaves(options_class):
+        if tree.get(key) == "" and isinstance(field.type, types.UnionType):
+            del tree[key]
 
 
 def _put(tree, key, value):

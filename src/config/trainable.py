@@ -67,6 +67,9 @@ class TrainingOptions(UpdateOptions, RunOptions):
     enable_data_sink: bool = setting(False, "feed the device several steps at a time, in batches of one length; not on the CPU")
     data_sink_steps: int = setting(1, "updates fed at a time; each is accumulation_steps steps", minimum=1)
     log_steps: int = setting(10, "updates between step lines", minimum=1)
+    log_format: str = setting(
+        "plain", "form of the step lines; zoo: as the model zoo's scripts print them; paddle: as PaddlePaddle's", ("plain", "zoo", "paddle")
+    )
     eval_steps: int | None = setting(
         None, "updates between evaluations of the development set during training; default: none, unless eval_epochs is given", minimum=1
     )

@@ -68,7 +68,7 @@ class OptimizerConfig:
             yield "warmup_proportion", "warmup_steps", self.warmup_steps
 
     def __post_init__(self):
-        if self.name == "AdamWeightDecayDynamicLR":  # the model zoo's older name
+        if self.name in ("AdamWeightDecayDynamicLR", "AdamWerigtDecayDynamicLR"):  # the model zoo's older name, also as it spells it
             object.__setattr__(self, "name", "AdamWeightDecay")
         check_fields(self, "optimizer.")
         if self.schedule == "noam" and not (self.warmup_steps or self.warmup_steps is None and self.warmup_proportion):
@@ -152,6 +152,7 @@ class ModelOptions:
     precision: PrecisionConfig = setting(PrecisionConfig(), "compute type and loss scale")
     device: DeviceSettings = dataclasses.field(default=DeviceSettings(), metadata={"derived": True})
 
+    ZOO_SCRIPT: ClassVar[str] = ""  # the model zoo's name of the run script, as its settings files have it
     TRAINED_WITH: ClassVar[tuple[str, ...]] = ()  # settings of the training that results depend on; they are kept beside the weights
     UNSAID: ClassVar[dict[str, Any]] = {}  # values of these settings with which they are not written
 

@@ -42,6 +42,8 @@ class _Loader(yaml.SafeLoader):
 def read_yaml(path: Path | str) -> Any:
     """The content of a YAML file; None if it is empty.
 
+    Of a file of the model zoo, whose second and third document give the help texts and the choices of the first one's values, the first.
+
     Raises:
         OSError: it cannot be read.
         ValueError: no YAML, or larger, deeper or with other parts than settings have; with file and line.
@@ -50,10 +52,22 @@ def read_yaml(path: Path | str) -> Any:
     if len(data) > _MAX_BYTES:
         raise ValueError(f"{path}: {len(data)} bytes; a YAML file of settings has {_MAX_BYTES} at most")
     try:
-        return _Loader(data.decode("utf-8")).get_single_data()
+        loader = _Loader(data.decode("utf-8"))
+        documents = []
+        while loader.check_data():
+            documents.append(loader.get_data())
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         reason = error.problem if isinstance(error, _Refusal) else f"not a YAML file: {error.problem}"
         raise ValueError(f"{path}{line}: {reason}") from None
     except (yaml.YAMLError, ValueError) as error:  # also of a number or a date that does not exist
         raise ValueError(f"{path}: not a YAML file: {error}") from None
+    _check_others(path, documents)
+    return documents[0] if documents else None
+
+
+def _check_others(path, documents):
+    """Raise a ValueError if documents follow the first that describe none of its values."""
+    others = documents[1:]
+    if len(others) > 2 or any(not isinstance(other, dict) for other in documents[:1] * bool(others) + others):
+        raise ValueError(f"{path}: {len(documents)} YAML documents; one is expected, or the model zoo's three: values, help texts, choices")

@@ -10,6 +10,7 @@ as --use_crf; of a recipe (--config_path), too, only those count.
 
 import argparse
 import functools
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,9 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             from src.train import runtime
 
         try:
-            exporting.export(
-                TASKS[own.task], runtime.start(config), own.checkpoint, own.output, own.file_format, own.name, own.int8 == "true"
-            )
+            where = (own.checkpoint, own.output, own.file_format, own.name)
+            exporting.export(TASKS[own.task], runtime.start(config), *where, own.int8 == "true", own.static_shapes)
         except comparison.DifferentOutputs as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(cli.EXIT_CHECK_FAILED)
@@ -50,6 +50,13 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Any]:
     parser.add_argument(
         "--int8", default="false", nargs="?", const="true", choices=("true", "false"), help="write also a quantised ONNX graph"
     )
+    parser.add_argument(
+        "--static_shapes",
+        default=(),
+        type=_parse_shapes,
+        metavar="BxS,...",
+        help="write also copies of the ONNX graph for these batch sizes and lengths only, such as 1x128,1x512, for Ascend",
+    )
     own, rest = parser.parse_known_args(argv)
     if (Path(own.checkpoint) / "ckpt").is_dir():
         own.checkpoint = f"{own.checkpoint}/ckpt"
@@ -59,12 +66,22 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Any]:
     return own, loader.load(task.model, rest, {"device_target": "CPU"}, complete, recipe_class=task.options)
 
 
+def _parse_shapes(text):
+    """Batch sizes and lengths from a text such as 1x128,8x64."""
+    parts = text.split(",")
+    if not all(re.fullmatch(r"[1-9]\d{0,5}x[1-9]\d{0,5}", part) for part in parts):
+        raise argparse.ArgumentTypeError(f"{text}: batch sizes and lengths are expected, such as 1x128,8x64")
+    return [tuple(map(int, part.split("x"))) for part in parts]
+
+
 def _check(own):
     """Raise a ValueError for flags that contradict each other or the weights, a FileNotFoundError without weights."""
     if own.name is not None:
         bundle_folder.check_name(own.name)
     if own.int8 == "true" and own.file_format != "ONNX":
         raise ValueError("int8=true is for --file_format ONNX")
+    if own.static_shapes and own.file_format != "ONNX":
+        raise ValueError("--static_shapes is for --file_format ONNX")
     if not own.output:
         raise ValueError("--output is empty: a folder is expected")
     bundle_folder.check_target(own.output)

@@ -17,7 +17,7 @@ from src.tasks.task import Task
 from src.text.tokenization import Tokenizer
 
 TOLERANCE = 1e-4
-_REPORT = "export_report.json"
+REPORT = "export_report.json"
 _LONGEST = 128  # maximum length of an example in tokens
 _REPEATS = 5  # timed runs
 
@@ -61,7 +61,7 @@ def compare(
             raise DifferentOutputs(
                 f"{kind}: outputs differ from the network's by {entry['largest_difference']:.3g}, {TOLERANCE:g} is allowed"
             )
-    write_text(folder / _REPORT, json.dumps({"tolerance": TOLERANCE, "examples": len(lengths), "graphs": report}, indent=2) + "\n")
+    write_text(folder / REPORT, json.dumps({"tolerance": TOLERANCE, "examples": len(lengths), "graphs": report}, indent=2) + "\n")
 
 
 def make_examples(task: Task, config: Any, tokenizer: Tokenizer, settings: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[int]]:

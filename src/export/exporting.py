@@ -1,6 +1,7 @@
 """Export of trained weights: the graph, its comparison with the network, and the bundle around it."""
 
 import dataclasses
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from src.bundle import folder as bundle_folder
 from src.bundle.model import Bundle
 from src.config.training import DeviceSettings
 from src.export import mindir
-from src.export.comparison import compare
+from src.export.comparison import compare, make_examples
 from src.files import move_whole
 from src.formats import weights
 from src.locks import hidden_folder
@@ -30,7 +31,14 @@ def choose_format() -> str:
 
 
 def export(
-    task: Task, config: Any, path: Path | str, output: Path | str, file_format: str, name: str | None = None, quantised: bool = False
+    task: Task,
+    config: Any,
+    path: Path | str,
+    output: Path | str,
+    file_format: str,
+    name: str | None = None,
+    quantised: bool = False,
+    static_shapes: Sequence[tuple[int, int]] = (),
 ) -> None:
     """Write a bundle and compare its graphs with the network.
 
@@ -41,6 +49,7 @@ def export(
         file_format: ONNX or MINDIR.
         name: name of the model; default: the task's.
         quantised: whether to add an int8 graph to the ONNX one.
+        static_shapes: batch size and length of copies of the ONNX graph; see `static_shapes.write`.
 
     Raises:
         DifferentOutputs: the outputs differ by more than TOLERANCE; nothing is written.
@@ -51,6 +60,8 @@ def export(
     config = task.export.settle(config, path)
     if not config.vocab_file_path:
         raise ValueError("no vocab.txt or tokenizer.json beside the weights: give --vocab_file_path")
+    for _, length in static_shapes:
+        config.check_length("static_shapes", length)
     tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
     network = make_network(task, config, weights.find(path, use_best=config.use_best))
     output = Path(output)
@@ -61,6 +72,10 @@ def export(
         kinds = _write_graphs(task, config, path, network, hidden, file_format, quantised)
         graphs = {kind: _FILES[kind] for kind in kinds}
         compare(task, config, tokenizer, network, hidden, {kind: hidden / file for kind, file in graphs.items()}, settings)
+        if static_shapes and not config.device.simulated:
+            from src.export import static_shapes as copies  # imports packages that only serving needs
+
+            copies.write(hidden / _FILES["onnx"], static_shapes, *make_examples(task, config, tokenizer, settings))
         described = Description(labels, tokenizer.tokens, tokenizer.description, config.trained_settings())
         model_files.write_description(hidden, config.model, described)
         bundle_folder.write(hidden, name, task.name, settings, labels, graphs)
@@ -106,5 +121,5 @@ def move_bundle(hidden: Path, output: Path) -> None:
         if (output / name).is_dir():
             raise ValueError(f"--output {output}: {name} is a folder there; the bundle has a file of this name")
     move_whole([hidden / name for name in sorted(names, key=lambda name: name == bundle_folder.NAME)], output)
-    for stale in set(_FILES.values()) - names:
+    for stale in {*_FILES.values(), *(path.name for path in output.glob("model.*x*.onnx"))} - names:
         (output / stale).unlink(missing_ok=True)

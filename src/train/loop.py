@@ -133,7 +133,7 @@ def _make_callbacks(training: _Training) -> tuple[list[Callback], StopOnSignal]:
     config, step, done, plan = training.config, training.step, training.done, training.done.plan
     guard = OverflowGuard(step, [parameter.name for parameter in step.optimizer.parameters], config.precision.max_skipped_steps)
     lengths, parts = training.prepared.records["train"].lengths, training.task.training.LOSS_PARTS
-    step_log = StepLog(done, lengths, config.log_steps, training.run_log, parts, config.skip_steps, guard)
+    step_log = StepLog(done, lengths, config.log_steps, training.run_log, parts, config.skip_steps, guard, config.log_format)
     every = (config.save_checkpoint_steps or 0) * config.accumulation_steps or plan.batches_per_epoch
     saves = config.enable_save_ckpt and config.device.writes
     saver = Saver(step_log, every, functools.partial(_save, training) if saves else None)

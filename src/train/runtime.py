@@ -105,7 +105,7 @@ def start(options: Any) -> Any:
         process,
         sink=options.enable_data_sink,
         recompute=options.use_recompute,
-        allow_tf32=options.allow_tf32,
+        allow_tf32=options.allow_tf32 or is_told_of_tf32(target),
         flash_attention=options.use_flash_attention,
         jit_level=options.jit_level,
         chip=chip,
@@ -129,6 +129,16 @@ def start(options: Any) -> Any:
         device=device,
         precision=dataclasses.replace(options.precision, compute_type=device.product_type),
     )
+
+
+def is_told_of_tf32(target: str) -> bool:
+    """Whether Enflame's variable asks for TF32 and the device has it."""
+    if os.environ.get("ENFLAME_ENABLE_TF32", "").lower() != "true":
+        return False
+    has_it = devices.DEVICES[target].tf32
+    effect = "allow_tf32=true, which counts with --precision.compute_type float32" if has_it else f"no effect, as {target} has no TF32"
+    logger.info(f"ENFLAME_ENABLE_TF32=true: {effect}")
+    return has_it
 
 
 def tell_of_settings(options: Any, device: DeviceSettings) -> None:

@@ -17,6 +17,7 @@ from mindspore.train import Callback, RunContext
 from src.log import RunLog, format_fields, logger, progress
 from src.records.plan import TrainingPlan
 from src.train.overflow_guard import OverflowGuard
+from src.train.step_lines import FORMS, StepNumbers
 
 _LATEST = 20  # updates until a loss that is not finite, or repeated overflow, is noticed
 
@@ -105,6 +106,7 @@ class StepLog(Callback):
         every: updates between lines.
         part_names: names of the parts of the loss, in the order in which the step returns them.
         skip: first updates excluded from the rates.
+        form: of the lines, one of step_lines.FORMS.
     """
 
     def __init__(
@@ -116,8 +118,10 @@ class StepLog(Callback):
         part_names: Sequence[str] = (),
         skip: int = 0,
         guard: OverflowGuard | None = None,
+        form: str = "plain",
     ):
         super().__init__()
+        self.form = form
         self.done, self.row_lengths, self.every, self.run_log, self.guard = done, row_lengths, every, run_log, guard
         self.loss_names = ("loss", *part_names)
         # for each call whose results have not been read: micro-batches done after it, its results, its batches
@@ -127,6 +131,7 @@ class StepLog(Callback):
         self.rate, self.scale, self.skipped = 0.0, 1.0, 0
         self.speed = Throughput(skip=skip * done.plan.accumulation_steps // done.per_call)
         self.marked = (0, 0, 0.0)  # rows, tokens and seconds at the last line
+        self.skipped_before = 0  # at the last line
 
     def on_train_begin(self, run_context: RunContext) -> None:
         self.bar = progress(total=self.done.plan.updates, initial=self.done.step, desc="training", unit="step")
@@ -195,15 +200,17 @@ class StepLog(Callback):
             fields |= {"samples_per_s": round(rows / seconds, 1), "tokens_per_s": round(tokens / seconds, 1)}
         fields["padding"] = round(1 - self.tokens / self.padded_tokens, 4)
         self.run_log.write({"step": step, "epoch": round(epoch, 4), **losses, "loss_scale": self.scale, "skipped": self.skipped, **fields})
-        if self.bar.disable:
-            fields = {**losses, "scale": self.scale, "skipped": self.skipped, **fields}
-            logger.info(f"epoch={epoch:.3f} step={step}/{self.done.plan.updates} {format_fields(fields)}")
-        else:
+        if self.bar.disable or self.form != "plain":
+            overflowed, updates = self.skipped > self.skipped_before, self.done.plan.updates
+            losses_and_scale = (losses, self.scale, self.skipped, overflowed)
+            logger.info(FORMS[self.form](StepNumbers(epoch, step, updates, len(self.row_lengths), *losses_and_scale, fields)))
+        if not self.bar.disable:
             self.bar.set_postfix_str(f"epoch={epoch:.2f} loss={losses['loss']:.4f} samples_per_s={fields.get('samples_per_s', 0)}")
         self.losses = []
         self.tokens = 0
         self.padded_tokens = 0
         self.marked = now
+        self.skipped_before = self.skipped
 
     def on_train_end(self, run_context: RunContext) -> None:
         self.bar.close()

@@ -173,7 +173,7 @@ def test_both_names_of_the_export_count():
 
 def test_a_switch_by_its_other_name_may_stand_alone():
     options = load("--do_val", "--do_test", "--in_tokens=false")
-    assert options.do_eval and options.do_predict
+    assert options.do_eval and options.do_test and options.do_predict
 
 
 def test_of_a_setting_by_both_its_names_the_later_counts():

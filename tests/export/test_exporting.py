@@ -2,6 +2,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,15 +10,17 @@ from conftest import ROOT
 from mindspore import Tensor
 from tiny_models import make_model, write_model
 
+import run_eval_onnx
 from src import predict
 from src.bundle.model import Bundle
 from src.export import __main__ as export_command
-from src.export import comparison, exporting
+from src.export import comparison, exporting, zoo_flags
 from src.tasks.task import TASKS
 from src.train import runtime
+from tests.published_commands import zoo_files
 
 pytest.importorskip("onnx", reason="onnx is not installed: pip install -r requirements-serve.txt")
-pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install -r requirements-serve.txt")
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install -r requirements-serve.txt")
 
 TAGS = ("O", "B-X", "I-X", "B-Y", "I-Y")
 KINDS = {
@@ -239,3 +242,74 @@ def test_a_bundle_stays_whole_where_another_cannot_take_its_place(tmp_path):
     with pytest.raises(ValueError, match="--output .*/old: model.mindir is a folder there"):
         exporting.move_bundle(tmp_path / "new", tmp_path / "old")
     assert {path.read_text() for path in (tmp_path / "old").iterdir() if path.is_file()} == {"old"}
+
+
+@pytest.mark.parametrize(
+    ("task", "positions"),
+    [
+        ("ner", "absolute"),
+        pytest.param("squad", "sinusoidal", marks=pytest.mark.slow),
+        pytest.param("classifier", "learned", marks=pytest.mark.slow),
+    ],
+)
+def test_graphs_of_fixed_shapes_compute_the_same(task, positions, export):
+    """The copies that a compiler for Ascend takes: no free size is left in them."""
+    folder = export(task, "--static_shapes", "2x16,1x32", positions=positions)
+    report = json.loads((folder / "export_report.json").read_text())["graphs"]
+    assert [entry["graph"] for entry in report] == ["onnx", "2x16", "1x32"]
+    assert all(entry["largest_difference"] < 1e-5 for entry in report)
+    graphs = []
+    for batch, length in ((2, 16), (1, 32)):
+        session = onnxruntime.InferenceSession(folder / f"model.{batch}x{length}.onnx", providers=["CPUExecutionProvider"])
+        assert [value.shape for value in session.get_inputs()] == [[batch, length]] * 3
+        run = lambda columns, session=session: session.run(None, columns)  # noqa: E731
+        graphs.append(SimpleNamespace(shape=(batch, length), run=run))
+    bundle = Bundle(folder)
+    expected, found = bundle.predict(INSTANCES[task]), Bundle(folder, fixed=graphs).predict(INSTANCES[task])
+    assert json.dumps(expected)[:80] == json.dumps(found)[:80]
+
+
+def test_another_export_removes_the_copies_of_the_last(tmp_path):
+    for folder, name in (("hidden", "model.onnx"), ("bundle", "model.1x16.onnx"), ("bundle", "model.onnx")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).touch()
+    exporting.move_bundle(tmp_path / "hidden", tmp_path / "bundle")
+    assert [path.name for path in (tmp_path / "bundle").iterdir()] == ["model.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--static_shapes", "1x600"), "static_shapes=600 is above model.max_position_embeddings=32"),
+        (("--static_shapes", "128"), "128: batch sizes and lengths are expected, such as 1x128,8x64"),
+        (("--static_shapes", "1x16", "--file_format", "MINDIR"), "--static_shapes is for --file_format ONNX"),
+    ],
+)
+def test_shapes_that_cannot_be_are_refused(flags, message, export, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        export("classifier", *flags)
+    assert message in capsys.readouterr().err
+
+
+def test_the_model_zoos_export_writes_a_bundle(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    kind, described, trained_with = KINDS["classifier"]
+    write_model(tmp_path / "trained", make_model(), kind, trained_with=trained_with, **described)
+    network = {**zoo_files.NETWORK, "seq_length": 24}
+    path = zoo_files.write(tmp_path, "task_classifier_config.yaml", bert_net_cfg=network, num_class=3)
+    zoo_flags.main(["--config_path", str(path), "--export_ckpt", "trained", "--export_file_name", "bert_cls.onnx", "--file_format", "ONNX"])
+    assert (tmp_path / "bert_cls/model.onnx").is_file()
+    assert "has no effect" not in capsys.readouterr().out
+    (tmp_path / "dev.tsv").write_text("word1 word2\ta\nword3\tb\n", encoding="utf-8")
+    run_eval_onnx.main(["--export_file_name", "bert_cls", "--eval_data_file_path", "dev.tsv"])
+    assert "total_num 2, accuracy " in capsys.readouterr().out
+    (tmp_path / "trained/config.json").write_text((tmp_path / "trained/config.json").read_text().replace("task_name", "task_title"))
+    for flags, message in (
+        ((), "export_ckpt_file: give the trained weights"),
+        (("--export_ckpt_file", "trained", "--file_format", "AIR"), "file_format=AIR: CANN's compiler takes ONNX as well"),
+        (("--export_ckpt_file", "trained", "--description", "run_x"), "description=run_x is not allowed: it must be one of run_classifier"),
+        (("--export_ckpt_file", "trained"), "trained: does not say which task it was trained for"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            zoo_flags.main(list(flags))
+        assert message in capsys.readouterr().err

@@ -120,6 +120,17 @@ def test_gpus_are_started_by_mpirun(call, home):
     assert find_command(done.stdout, "run_pretrain.py") == f"{flags} --save_checkpoint_steps 10000 --batch_size 32"
 
 
+def test_gpus_without_numbers_train_for_40_epochs(call):
+    done = call("run_distributed_pretrain_for_gpu.sh", "/data", "/schema.json", "--dry_run", DEVICE_NUM="3")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "mpirun --allow-run-as-root -n 3 " in done.stdout
+    flags = find_command(done.stdout, "run_pretrain.py")
+    assert flags.startswith("--device_target GPU --epoch_size 40 --data_dir /data --schema_dir /schema.json ")
+    without = {"BASH_FUNC_compgen%%": "() { return 1; }"}
+    assert "mpirun --allow-run-as-root -n 8 " in call("run_distributed_pretrain_for_gpu.sh", "/data", "--dry_run", **without).stdout
+    assert "no GPU device on this machine" in call("run_distributed_pretrain_for_gpu.sh", "/data", **without).stderr
+
+
 @pytest.fixture
 def table(home):
     devices = [{"device_id": str(rank), "device_ip": f"192.98.92.{rank + 1}", "rank_id": str(rank)} for rank in range(2)]
@@ -221,7 +232,8 @@ def test_paddles_pretraining_is_of_records(shell, call, home):
     ("name", "arguments", "usage", "example"),
     [
         ("run_distributed_pretrain_cpu.sh", ["2"], "WORLD DATA_DIR [SCHEMA_DIR]", "2 /path/cn-wiki-128"),
-        ("run_distributed_pretrain_for_gpu.sh", ["/data"], "DEVICE_NUM EPOCH_SIZE DATA_DIR [SCHEMA_DIR]", "8 40 /path/cn-wiki-128"),
+        ("run_distributed_pretrain_for_gpu.sh", ["8", "40"], "DEVICE_NUM EPOCH_SIZE DATA_DIR [SCHEMA_DIR]", "8 40 /path/cn-wiki-128"),
+        ("run_distributed_pretrain_for_gpu.sh", ["--dry_run"], "DATA_DIR [SCHEMA_DIR]", "/path/cn-wiki-128"),
         ("run_distributed_pretrain_ascend.sh", ["--dry_run"], "DATA_DIR [HCCL_JSON]", "/path/cn-wiki-128 /path/hccl.json"),
         ("run_standalone_pretrain_cpu.sh", ["0", "1"], "DEVICE_ID EPOCH_SIZE DATA_DIR [SCHEMA_DIR]", "0 1 /path/cn-wiki-128"),
     ],

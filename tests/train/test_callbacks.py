@@ -56,6 +56,20 @@ def test_savings_wait_for_the_end_of_an_update():
     assert saved == [6, 10, 12]
 
 
+@pytest.mark.parametrize(
+    ("form", "line"),
+    [
+        ("zoo", "epoch: 0.0, current epoch percent: 0.600, step: 6, outputs are (Tensor(shape=[1], dtype=Float32, [ 4.0000000e+00]), "),
+        ("paddle", "epoch: 0, progress: 24/40, step: 6, ave loss: 4.000000, speed: "),
+        ("plain", "epoch=0.600 step=6/6 loss=4 "),
+    ],
+)
+def test_step_lines_have_the_form_that_is_asked_for(form, line, capsys):
+    plan = TrainingPlan(LENGTHS, (8,), 4, 1, updates=6)
+    train([StepLog(Progress(plan, 0), LENGTHS, 3, RunLog(None), form=form)], plan, losses=float)
+    assert line in capsys.readouterr().out
+
+
 def test_step_lines_tell_the_parts_and_the_mean_of_their_losses(tmp_path):
     plan = TrainingPlan(LENGTHS, (8,), 4, 1, updates=6)
     log = RunLog(tmp_path / "log.jsonl")

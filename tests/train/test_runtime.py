@@ -78,6 +78,15 @@ def test_tf32_is_the_gpus(target):
     assert not runtime.settings("GPU").allow_tf32
 
 
+def test_enflames_variable_counts_where_tf32_is(monkeypatch, capsys):
+    assert not runtime.is_told_of_tf32("GPU")
+    monkeypatch.setenv("ENFLAME_ENABLE_TF32", "false")
+    assert not runtime.is_told_of_tf32("GPU") and not capsys.readouterr().out
+    monkeypatch.setenv("ENFLAME_ENABLE_TF32", "true")
+    assert runtime.is_told_of_tf32("GPU") and not runtime.is_told_of_tf32("CPU")
+    assert "ENFLAME_ENABLE_TF32=true: no effect, as CPU has no TF32" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("chip", "saturates"), [("910A", True), ("910B", False), ("A3", False)])
 def test_the_910a_saturates(chip, saturates):
     assert runtime.settings("Ascend", chip=chip).saturates == saturates

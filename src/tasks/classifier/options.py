@@ -17,6 +17,7 @@ REGRESSION_METRICS = ("spearman_correlation", "pearson_correlation", "eval_loss"
 SEVERAL_LABELS_METRICS = (*SEVERAL_LABELS_METHODS, "micro_precision", "micro_recall", "eval_loss")
 CHOICE_METRICS = ("accuracy", "eval_loss")
 LONG_DOCUMENTS = ("cut", "mean", "max")
+PREDICTION_COLUMNS = ("plain", "titles")
 HEADS = ("linear", "cnn", "rcnn")
 _NOT_OF_CHOICES = ("class_weights", "label2id_file_path", "label_smoothing", "focal_gamma", "packing")
 
@@ -29,6 +30,8 @@ class ClassifierModel(FineTunedModel):
     TRAINED_WITH = ("task_name", "columns", "language", "seq_length", "num_class", "head", "cnn_batch_norm", "long_documents")
     TRAINED_WITH += ("multi_label", "label_separator", "thresholds")
     UNSAID = {"long_documents": "cut", "multi_label": False, "label_separator": SEPARATOR, "thresholds": ()}
+
+    ZOO_SCRIPT = "run_classifier"
 
     task_name: str = setting("custom", "data set, which fixes the columns of the files; custom needs --columns", ("custom", *DATA_SETS))
     columns: str | None = setting(
@@ -142,12 +145,20 @@ class ClassifierOptions(ClassifierModel, LabelledOptions, FineTuneOptions):
         None, "column, by name or index, whose equal values mark rows that must be in one fold, such as those of one author"
     )
     output_dir: str = setting("./classifier_finetune", "folder of everything that is written")
+    do_test: bool = setting(False, "predict the test set, and measure the predictions by its labels")
+    prediction_columns: str = setting(
+        "plain",
+        "columns of predictions.csv; titles: title, label, prob, pre_label and confident, as bert_multi_gpu has them",
+        PREDICTION_COLUMNS,
+    )
     label2id_file_path: str | None = setting(
         None, "file of class names, one per line, or JSON: {name: id}, {id: name}, [name, …] or CLUE's labels.json"
     )
 
     def __post_init__(self):
         super().__post_init__()
+        if self.do_test:
+            object.__setattr__(self, "do_predict", True)
         if self.fold_groups and not self.folds:
             raise ValueError(f"fold_groups={self.fold_groups}: goes with --folds")
         self._check_measure()
@@ -158,6 +169,11 @@ class ClassifierOptions(ClassifierModel, LabelledOptions, FineTuneOptions):
                 raise ValueError(f"{name}: is not for task_name={self.task_name}, whose questions have choices, no classes")
         if self.is_regression and self.assessment_method not in (None, "spearman_correlation"):
             raise ValueError(f"assessment_method={self.assessment_method}: a regression has spearman_correlation only")
+        one_class = not (self.is_regression or self.multi_label or self.has_choices)
+        if self.prediction_columns != "plain" and not one_class:
+            raise ValueError(f"prediction_columns={self.prediction_columns}: only for texts with one class each")
+        if self.do_test and (self.multi_label or self.has_choices):
+            raise ValueError("do_test: not for several labels a text and for choices; give the test set as --eval_data_file_path")
         for name in ("class_weights", "label2id_file_path", "label_smoothing", "focal_gamma"):
             if self.is_regression and getattr(self, name):
                 raise ValueError(f"{name}: a regression has no classes")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from src.files import write_text
-from src.log import logger
+from src.log import format_fields, logger
 from src.tasks.classifier import thresholds
 from src.tasks.classifier.choices import to_matrix
 from src.tasks.classifier.data_sets import DATA_SETS
@@ -96,16 +96,38 @@ def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
     Of a task of GLUE or CLUE also the file that the benchmark's site takes.
     """
     config, kind, examples = prepared.config, make_kind(prepared.config), prepared.sources["predict"]
-    values = kind.to_values(_join_windows(prepared, "predict", outputs)[0])
+    logits, labels = _join_windows(prepared, "predict", outputs)
+    if config.do_test:
+        _report_test(config, kind.measure(logits, labels if examples is None else _number_labels(config, examples)))
+    values = kind.to_values(logits)
     table = "".join("\t".join(f"{value:.9g}" for value in row) + "\n" for row in values)
     write_text(f"{config.output_dir}/test_results.tsv", table)
     _write_submission(config, values, examples)
     if examples is None:
         logger.warning("record files hold no texts; predictions.csv is not written, test_results.tsv is")
         return
-    rows = [[each.text_a, each.text_b or "", each.label or "", *kind.describe(row)] for each, row in zip(examples, values)]
-    write_csv(f"{config.output_dir}/predictions.csv", ["text_a", "text_b", *kind.PREDICTED], rows)
+    if config.prediction_columns == "titles":
+        header = ["title", "label", "prob", "pre_label", "confident"]
+        rows = [[each.text_a, each.label or "", *_rate(config.labels, row)] for each, row in zip(examples, values)]
+    else:
+        header = ["text_a", "text_b", *kind.PREDICTED]
+        rows = [[each.text_a, each.text_b or "", each.label or "", *kind.describe(row)] for each, row in zip(examples, values)]
+    write_csv(f"{config.output_dir}/predictions.csv", header, rows)
     logger.info(f"wrote {config.output_dir}/test_results.tsv and predictions.csv, {len(examples)} rows")
+
+
+def _number_labels(config, examples):
+    """Class ids, or scores, of examples whose labels are known."""
+    if config.is_regression:
+        return np.array([float(label) for label in examples.labels])
+    numbers = {label: number for number, label in enumerate(config.labels)}
+    return np.array([numbers[label] for label in examples.labels])
+
+
+def _report_test(config, metrics):
+    """Print the measures of the test set as one line, and write them to test_measures.json."""
+    write_text(f"{config.output_dir}/test_measures.json", json.dumps(metrics, indent=2) + "\n")
+    print(f"test set: {format_fields(metrics)}", flush=True)
 
 
 def _write_submission(config, values, examples):
@@ -130,3 +152,10 @@ def _write_submission(config, values, examples):
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     write_text(f"{config.output_dir}/{name}", text)
     logger.info(f"wrote {config.output_dir}/{name}, for the benchmark's site")
+
+
+def _rate(labels, probabilities):
+    """All probabilities, the predicted label, and the probability of the second of two classes (of more, of the predicted one)."""
+    confident = probabilities[1] if len(labels) == 2 else probabilities.max()
+    shown = " ".join(f"{value:.6f}" for value in probabilities)
+    return f"[{shown}]", labels[int(probabilities.argmax())], f"{confident:.6f}"

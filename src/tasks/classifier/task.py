@@ -69,6 +69,8 @@ def prepare(options: ClassifierOptions) -> Prepared:
     make_kind(config)  # raises if the thresholds do not fit the labels
     if config.cnn_batch_norm and config.device.world_size > 1:
         logger.warning("cnn_batch_norm=true: each rank normalises by its own rows; the averages that rank 0 has seen are saved")
+    if config.do_test:
+        _check_labels(config, tables["predict"])
     rows = {split: _choose_rows(config, split, table) for split, table in tables.items()} if config.fold else {}
     for split, numbers in rows.items():
         tables[split].keep(numbers)
@@ -116,6 +118,18 @@ class _Table:
     def keep(self, numbers: Sequence[int]) -> None:
         """Keep only these examples of a table of texts."""
         self.examples = self.texts.choose(numbers)
+
+
+def _check_labels(config, table):
+    """Raise a ValueError if a row of the test set has no label that it could be measured by."""
+    for label, line in zip(table.examples.labels, table.examples.lines) if table.examples is not None else ():
+        if config.is_regression:
+            parse_score(table.path, label, line)
+        elif label not in config.labels:
+            raise ValueError(
+                f"{table.path}:{line}: the label is {label!r}, which do_test=true cannot measure by (labels: {shorten(config.labels)}); "
+                "--do_predict true needs no labels"
+            )
 
 
 def _choose_rows(config, split, table):

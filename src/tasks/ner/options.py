@@ -21,6 +21,7 @@ class NerModel(FineTunedModel):
 
     # settings that evaluation and prediction take from the training; written into the checkpoint folder
     TRAINED_WITH = ("seq_length", "use_crf", "with_lstm", "crf_constraints", "class_filter", "tagged_pieces")
+    ZOO_SCRIPT = "run_ner"
     task_name = "ner"
 
     use_crf: bool = setting(False, "score the tags of a sentence together, with a CRF")

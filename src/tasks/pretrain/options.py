@@ -14,8 +14,8 @@ from src.formats import weights
 from src.log import logger
 from src.ranks import find_rank_info
 
-NETWORKS = ("base", "nezha", "large", "tiny")
-_NETWORK_FILES = {"base": "bert_base", "nezha": "nezha_zoo", "large": "bert_large", "tiny": "bert_tiny"}
+NETWORKS = ("base", "nezha", "large", "large_boost", "tiny")
+_NETWORK_FILES = {"base": "bert_base", "nezha": "nezha_zoo", "large": "bert_large", "large_boost": "bert_large", "tiny": "bert_tiny"}
 _DEFAULT_FOLDER = "./ckpt_0"
 METRICS = ("masked_lm_loss", "masked_lm_accuracy", "next_sentence_loss", "next_sentence_accuracy", "perplexity")
 _FOLDER = Path(__file__).resolve().parents[3] / "configs/networks"
@@ -35,7 +35,11 @@ OPTIMIZER_DEFAULTS: dict[str, dict[str, Any]] = {
 class PretrainModel(ModelOptions):
     """A pretrained network, with its heads for masked tokens and the next sentence."""
 
-    bert_network: str = setting("base", "network from configs/networks: base, large and tiny are BERT; nezha is the model zoo's", NETWORKS)
+    ZOO_SCRIPT = "run_pretrain"
+
+    bert_network: str = setting(
+        "base", "network from configs/networks: base, large and tiny are BERT; nezha is the model zoo's, and large_boost is large", NETWORKS
+    )
     bert_config_file: str | None = setting(
         None, "file with the network's shape, instead of --bert_network; default: the one beside the weights"
     )
@@ -64,6 +68,8 @@ class PretrainModel(ModelOptions):
                 logger.warning(f"bert_network={tree.bert_network} is ignored: {config_file or path} tells the network's shape")
         if not found or not found.model:
             name = str(tree.get("bert_network", cls.bert_network)).lower()
+            if name == "large_boost":
+                logger.warning("bert_network=large_boost: the network of large; fast_gelu, its approximation for Ascend, is gelu here")
             found = describe_weights(None, _FOLDER / f"{_NETWORK_FILES.get(name, 'bert_base')}.json")
         tree.model = {**found.model, **_vocabulary_size(tree, path), **tree.get("model", {})}
 

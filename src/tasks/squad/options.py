@@ -25,6 +25,7 @@ class SquadModel(FineTunedModel):
 
     # settings that evaluation and prediction take from the training; written into the checkpoint folder
     TRAINED_WITH = ("seq_length", "doc_stride", "max_query_length", "version_2_with_negative", "language")
+    ZOO_SCRIPT = "run_squad"
     task_name = "squad"
 
     seq_length: int = setting(384, "maximum length of a row in tokens; a longer text becomes several rows, windows of it", minimum=8)
@@ -80,7 +81,7 @@ class SquadOptions(SquadModel, FineTuneOptions):
         """Fill in also the model zoo's values for the chosen optimiser."""
         super().complete(tree)
         given = tree.get("optimizer", {})
-        is_adam = str(given.get("name")).lower().startswith("adamweightdecay")
+        is_adam = str(given.get("name")).lower().startswith(("adamweightdecay", "adamwerigtdecay"))
         tree.optimizer = {**_POLYNOMIAL, **({"weight_decay": _WEIGHT_DECAY} if is_adam else {}), **given}
 
 
