@@ -10,7 +10,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # a package may import only packages of a higher number
 LEVELS = {
     "fine_tune": -1,  # of the run scripts
-    **dict.fromkeys(("build_records", "build_vocab", "finetune_data_preprocess", "predict", "ensemble", "data", "metrics"), 0),  # commands
+    **dict.fromkeys(
+        ("build_records", "build_vocab", "finetune_data_preprocess", "predict", "similarity", "ensemble", "data", "metrics"), 0
+    ),  # commands
     **dict.fromkeys(("convert", "export", "serve"), 0),
     **dict.fromkeys(("train", "report", "bundle"), 1),
     **dict.fromkeys(("launch",), 2),  # these see nothing but the standard library and what is made of it

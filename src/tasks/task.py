@@ -86,4 +86,4 @@ class Task:
         return importlib.import_module(f"{self.package}.{name}")
 
 
-TASKS = {name: Task(name, f"src.tasks.{name}") for name in ("classifier", "ner", "squad", "pretrain")}
+TASKS = {name: Task(name, f"src.tasks.{name}") for name in ("classifier", "ner", "squad", "embed", "pretrain")}

@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -94,6 +94,28 @@ def iterate_rows(path: Path | str, separators: tuple[str, ...] | None = None, en
         if not any(fields):
             raise ValueError(f"{path}:{line}: blank line")
         yield line, fields
+
+
+def parse_columns(text: str, keys: Sequence[str]) -> dict[str, str | int]:
+    """The columns of a table by key, from `KEY=NAME_OR_INDEX[,KEY=…]`; the first key is required.
+
+    Raises:
+        ValueError: another key, a key twice, the first one missing, or a column twice.
+    """
+    form = f"{keys[0]}=NAME_OR_INDEX" + "".join(f"[,{key}=…]" for key in keys[1:])
+    found: dict[str, str | int] = {}
+    for part in text.split(","):
+        key, _, column = part.partition("=")
+        key = key.strip()
+        column = column.strip()
+        if key not in keys or not column or key in found:
+            raise ValueError(f"columns={text}: expected {form}, found {part!r}")
+        found[key] = int(column) if column.isdecimal() else column
+    if keys[0] not in found:
+        raise ValueError(f"columns={text}: {keys[0]} is missing")
+    if len(set(found.values())) < len(found):
+        raise ValueError(f"columns={text}: two of them are the same column")
+    return found
 
 
 def check_widths(path: Path | str, rows: Iterable[TableRow], needed: int, header: bool = False, ragged: bool = False) -> Iterator[TableRow]:

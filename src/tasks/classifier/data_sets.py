@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from src.text import tables
+
 _LANGUAGE = "en"  # default language of xnli
 
 
@@ -196,24 +198,8 @@ DATA_SETS = {
 
 
 def parse_columns(text: str) -> Columns:
-    """Parse `text_a=NAME_OR_INDEX[,text_b=…][,label=…]`.
-
-    Raises:
-        ValueError: another key, a key twice, or no text_a.
-    """
-    found = {}
-    for part in text.split(","):
-        key, _, column = part.partition("=")
-        key = key.strip()
-        column = column.strip()
-        if key not in ("text_a", "text_b", "label") or not column or key in found:
-            raise ValueError(f"columns={text}: expected text_a=NAME_OR_INDEX[,text_b=…][,label=…], found {part!r}")
-        found[key] = int(column) if column.isdecimal() else column
-    if "text_a" not in found:
-        raise ValueError(f"columns={text}: text_a is missing")
-    if len(set(found.values())) < len(found):
-        raise ValueError(f"columns={text}: two of them are the same column")
-    return Columns(**found)
+    """Parse `text_a=NAME_OR_INDEX[,text_b=…][,label=…]`, see `tables.parse_columns`."""
+    return Columns(**tables.parse_columns(text, ("text_a", "text_b", "label")))
 
 
 def usual_files(name: str, language: str | None = None) -> tuple[tuple[str, ...], ...]:
