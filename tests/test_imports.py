@@ -134,6 +134,10 @@ def test_columns_of_a_task_are_the_parameters_of_its_network_and_loss():
     from src.models.losses import ClassificationLoss
     from src.tasks.classifier import task as classifier
     from src.tasks.classifier.network import Classifier
+    from src.tasks.embed import task as embed
+    from src.tasks.embed.network import ContrastiveLoss, CosineLoss, Embedder
+    from src.tasks.fill_mask import task as fill_mask
+    from src.tasks.fill_mask.network import WordPredictor
     from src.tasks.ner import task as ner
     from src.tasks.ner.network import CrfLoss, Tagger, TaggingLoss
     from src.tasks.pretrain import task as pretrain
@@ -147,6 +151,9 @@ def test_columns_of_a_task_are_the_parameters_of_its_network_and_loss():
         (ner, Tagger, TaggingLoss),
         (ner, Tagger, CrfLoss),
         (squad, SpanFinder, SpanLoss),
+        (embed, Embedder, CosineLoss),
+        (embed, Embedder, ContrastiveLoss),
     ):
         assert [*task.INPUTS, "dropout_key", "packing"] == list(inspect.signature(network.construct).parameters)[1:]
         assert list(task.TARGETS) == list(inspect.signature(loss.construct).parameters)[2:]
+    assert [*fill_mask.INPUTS, "dropout_key", "packing"] == list(inspect.signature(WordPredictor.construct).parameters)[1:]
