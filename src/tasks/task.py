@@ -44,7 +44,7 @@ class Task:
     serving: conversion of clients' texts to rows and of outputs to results; absent if the task answers no texts. INPUTS names the inputs
         of its graph besides those of every encoder, if there are any.
     schema: Pydantic models of the results that the server's clients get; present if serving is.
-    memory: head and loss as ops on the memory planner's tape.
+    memory: head and loss as ops on the memory planner's tape; absent if nothing is trained.
     page.js, beside the modules: what the served page shows of a result; the page shows its JSON if there is none.
 
     A module is imported when it is first used, so that serving and planning import no MindSpore.
@@ -96,6 +96,11 @@ class Task:
         """The script that shows a result on the served page."""
         folder = Path(str(importlib.import_module(self.package).__path__[0]))
         return folder / "page.js" if (folder / "page.js").is_file() else None
+
+    @property
+    def trains(self) -> bool:
+        """Whether networks are trained for this task."""
+        return self._has("memory")
 
     def _has(self, name):
         return importlib.util.find_spec(f"{self.package}.{name}") is not None
