@@ -72,6 +72,7 @@ def data(tmp_path_factory):
         "ner.txt": "\n\n".join(map("\n".join, tagged)),
         "squad.json": json.dumps({"version": "1.1", "data": [{"title": "t", "paragraphs": questions}]}),
         "scores.tsv": "\n".join(["text\tlabel", *(f"{' '.join(words)}\t{len(words[0])}.5" for words in sentences)]),
+        "pairs.tsv": "\n".join(["anchor\tpositive\tscore", *(f"{' '.join(words)}\t{words[0]}\t{len(words[0])}.5" for words in sentences)]),
     }
     for name, text in files.items():
         (folder / name).write_text(f"{text}\n", encoding="utf-8")
@@ -304,6 +305,17 @@ def test_question_answering_compiles(finetune):
     find_network(report, "SpanFinder")
 
 
+@pytest.mark.slow
+@NEEDS_TOOL
+@pytest.mark.parametrize(
+    "flags", [{"objective": "cosine"}, {"objective": "simcse", "pooling": "cls"}], ids=lambda flags: flags["objective"]
+)
+def test_sentence_embeddings_compile(finetune, flags):
+    report = finetune("embedding", ("train", "eval", "predict"), "pairs.tsv", columns="text_a=anchor,text_b=positive,score=score", **flags)
+    find_network(report, "TrainStep")
+    find_network(report, "Embedder")
+
+
 PACKED = {  # task -> data file and flags
     "classifier": ("classes.tsv", {"task_name": "custom", "columns": "text_a=text,label=label", "head": "rcnn"}),
     "ner": ("ner.txt", {"use_crf": "true", "with_lstm": "true", "model.position_embedding_type": "learned"}),
@@ -374,6 +386,14 @@ def test_an_export_compiles_and_its_graph_runs_on_the_cpu(finetune, tmp_path):
     find_network(try_ascend(tmp_path, *command, "--file_format", "MINDIR", "--device_target", "Ascend"), "Classifier")
     (logits,) = MindirGraph(tmp_path / "bundle/model.mindir").run(*np.ones((3, 2, 5), np.int32))
     assert logits.shape == (2, 2)
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
+def test_an_export_of_masked_words_compiles(pretrain, tmp_path):
+    pretrain(optimizer__name="Momentum")
+    command = ["-m", "src.export", "--task", "fill_mask", "--checkpoint", tmp_path / "out", "--output", tmp_path / "bundle"]
+    find_network(try_ascend(tmp_path, *command, "--file_format", "MINDIR", "--device_target", "Ascend"), "WordPredictor")
 
 
 @pytest.fixture
