@@ -12,7 +12,10 @@ FIELDS = {
     "regression": ("text_a",),
     "ner": ("text",),
     "squad": ("question", "context"),
+    "embed": ("text",),
+    "fill_mask": ("text",),
 }
+_OWN = ("ner", "squad", "embed", "fill_mask")  # tasks of their own; the others are kinds of classifiers
 
 
 @dataclass
@@ -38,10 +41,10 @@ class FakeBundle:
 
     def __init__(self, kind="classifier", seconds=0.0):
         self.name, self.graph, self.max_length = "fake", "onnx", 128
-        self.task = kind if kind in ("ner", "squad") else "classifier"
-        self.labels = {"ner": ("LONG", "MIDDLE"), "squad": ()}.get(kind, ("good", "bad", "odd"))
+        self.task = kind if kind in _OWN else "classifier"
+        self.labels = {"ner": ("LONG", "MIDDLE"), **dict.fromkeys(_OWN[1:], ())}.get(kind, ("good", "bad", "odd"))
         self.settings = {"pairs": kind == "pairs", "regression": kind == "regression"}
-        self.fields, self.takes_top_k = FIELDS[kind], kind not in ("ner", "regression")
+        self.fields, self.takes_top_k = FIELDS[kind], kind not in ("ner", "regression", "embed")
         self.seconds = seconds
         self.batches = []
         self.may_compute = threading.Event()
@@ -91,6 +94,7 @@ class FakeBundle:
         if any("broken decoder" in text for (text,) in outputs):
             raise KeyError("secret of the decoder")
         results = {"ner": self._entities, "squad": self._answer, "classifier": self._score if self.settings["regression"] else self._class}
+        results |= {"embed": self._vector, "fill_mask": self._fill}
         return [results[self.task](texts, " ".join(texts.values()), top_k) for texts in work.instances]
 
     def predict(self, instances, batch_size=32):
@@ -105,6 +109,14 @@ class FakeBundle:
 
     def _score(self, texts, text, top_k):
         return {"score": float(len(text))}
+
+    def _vector(self, texts, text, top_k):
+        return {"embedding": [float(text.count(letter)) for letter in "abc"]}
+
+    def _fill(self, texts, text, top_k):
+        candidates = [{"token": token, "probability": 0.5**number} for number, token in enumerate(("cat", "##s", "猫"), 1)][:top_k]
+        words = [{"first": 0, "masks": 2, "candidates": [{"word": "cats", "probability": 0.125}]}] if "[MASK][MASK]" in text else []
+        return {"filled": text.replace("[MASK]", "cat"), "masks": [candidates] * text.count("[MASK]"), "words": words}
 
     def _entities(self, texts, text, top_k):
         entities, start = [], 0
