@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from sentence_transformers import SentenceTransformer, models
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer import modules
 
 TEXTS = [
     "Hi.",
@@ -24,8 +25,8 @@ TEXTS = [
 def main(folder):
     encoder = SentenceTransformer(folder, device="cpu")
     saved = {"texts": np.array(TEXTS), "mean": encoder.encode(TEXTS, batch_size=len(TEXTS))}
-    transformer = models.Transformer(folder, max_seq_length=64)
-    pooling = models.Pooling(transformer.get_word_embedding_dimension(), pooling_mode="cls")
+    transformer = modules.Transformer(folder, max_seq_length=64)
+    pooling = modules.Pooling(transformer.get_embedding_dimension(), pooling_mode="cls")
     plain = SentenceTransformer(modules=[transformer, pooling], device="cpu")
     saved["cls_64_not_normalised"] = plain.encode(TEXTS, batch_size=len(TEXTS))
     np.savez_compressed(Path(__file__).parent / "embeddings.npz", **saved)

@@ -51,7 +51,7 @@ def main():
     for text in MASKED:
         found = fill(text)
         found = found if isinstance(found[0], list) else [found]
-        results["masked"][text] = [[[each["token"], each["score"]] for each in some] for some in found]
+        results["masked"][text] = [[[vocabulary[each["token"]], each["score"]] for each in some] for some in found]
     with torch.no_grad():
         results["sentences"] = {text: score(model, tokenizer, text) for text in SENTENCES}
     (FOLDER / "results.json").write_text(json.dumps(results, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
