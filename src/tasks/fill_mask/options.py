@@ -18,6 +18,7 @@ class FillMaskOptions(RunOptions):
     """Masked words: the most probable tokens for each [MASK] of a text, or the likelihood of a whole sentence."""
 
     TRAINED: ClassVar[str] = "load_pretrain_checkpoint_path"  # the setting that names weights of this task
+    enable_data_sink = False
 
     load_pretrain_checkpoint_path: str | None = setting(None, f"pretrained weights with their masked-LM head: {WEIGHT_FORMS}")
     seq_length: int = setting(
