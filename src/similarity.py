@@ -20,7 +20,7 @@ from src.log import logger
 from src.records.vectors import read_vectors
 from src.text.lines import read_lines
 
-_QUERIES, _CORPUS = 256, 65536  # rows that are compared at once
+QUERIES_AT_ONCE, CORPUS_AT_ONCE = 256, 65536  # rows that are compared
 _SMALLEST = 1e-12  # a shorter vector is divided by this instead of its length
 
 
@@ -78,12 +78,12 @@ def find_nearest(queries: np.ndarray, corpus: np.ndarray, top_k: int) -> Iterato
         queries, corpus: float32 [rows, H].
         top_k: not more than the rows of the corpus.
     """
-    for begin in range(0, len(queries), _QUERIES):
-        some = _scale(queries[begin : begin + _QUERIES])
+    for begin in range(0, len(queries), QUERIES_AT_ONCE):
+        some = _scale(queries[begin : begin + QUERIES_AT_ONCE])
         numbers = np.zeros((len(some), 0), np.int64)
         cosines = np.zeros((len(some), 0), np.float32)
-        for first in range(0, len(corpus), _CORPUS):
-            block = _scale(corpus[first : first + _CORPUS])
+        for first in range(0, len(corpus), CORPUS_AT_ONCE):
+            block = _scale(corpus[first : first + CORPUS_AT_ONCE])
             numbers = np.hstack([numbers, np.broadcast_to(np.arange(first, first + len(block)), (len(some), len(block)))])
             cosines = np.hstack([cosines, some @ block.T])
             order = np.argsort(-cosines, axis=1, kind="stable")[:, :top_k]

@@ -324,7 +324,7 @@ BAD_FLAGS = {
 @pytest.mark.parametrize("case", BAD_FLAGS)
 def test_bad_flags_end_in_one_line(job, capsys, monkeypatch, case):
     changes, expected = BAD_FLAGS[case]
-    monkeypatch.setattr(native, "_processor", lambda: "flags : fpu avx2")
+    monkeypatch.setattr(native, "describe_processor", lambda: "flags : fpu avx2")
     assert expected in fails(capsys, job(**changes))
 
 

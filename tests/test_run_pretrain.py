@@ -14,7 +14,7 @@ from conftest import NO_DROPOUT, ROOT, TINY, WORDS
 import pretrain_eval
 import run_pretrain
 from src import build_records
-from src.files import locked
+from src.locks import locked
 from src.train import checkpoint
 
 

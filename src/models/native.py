@@ -37,7 +37,7 @@ def build() -> str | None:
         return None
     flags = (own_processor(platform.machine()), *FLAGS)
     sources = [(_FOLDER / name).read_bytes() for name in _SOURCES + _HEADERS]
-    key = hashlib.sha256(repr((sources, flags, _LINK, compiler, _processor())).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((sources, flags, _LINK, compiler, describe_processor())).encode()).hexdigest()[:16]
     library = find_library(f"native-{key}.so")
     if not library.is_file():
         try:
@@ -71,7 +71,7 @@ def lacks_bfloat16(library: str | None) -> str | None:
     """Why the kernels of bfloat16.cpp cannot run here, in words; None if they can. They are in `library`, as `build` returned it."""
     if library is None:
         return "its kernels need a C++ compiler, and there is none (or BERT_NATIVE=0)"
-    if _BFLOAT16_FLAG not in _processor().split():
+    if _BFLOAT16_FLAG not in describe_processor().split():
         return "the processor lacks AVX512-BF16"
     if not hasattr(ctypes.CDLL(library), "pack_input"):
         return "the C++ compiler does not know AVX512-BF16"
@@ -96,7 +96,7 @@ def find_library(name: str) -> Path:
     return library
 
 
-def _processor():
+def describe_processor() -> str:
     """A description of the processor, on which `own_processor` compiles."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

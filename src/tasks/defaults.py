@@ -7,7 +7,7 @@ import numpy as np
 
 
 def settle(config: Any, path: Any) -> Any:
-    """The options unchanged: nothing in an export depends on the weights."""
+    """The settings unchanged: nothing in an export depends on the weights."""
     return config
 
 

@@ -11,7 +11,7 @@ from mindspore._c_expression import MSContext
 
 from src import framework
 from src.config import devices
-from src.config.training import DeviceSettings
+from src.config.training import DeviceSettings, RunOptions
 from src.log import logger
 from src.models import native
 from src.ranks import RankInfo, find_rank_info
@@ -75,7 +75,7 @@ def start(options: Any) -> Any:
     """Choose and start the device.
 
     Args:
-        options: RunOptions of a script.
+        options: settings of a model or of a run.
 
     Returns:
         The options with device_target and compute type resolved and `device` filled in.
@@ -112,7 +112,8 @@ def start(options: Any) -> Any:
         _allow_tf32(device)
     if device.world_size > 1:
         framework.sum_gradients_in_groups(device.world_size)
-    mindspore.set_seed(options.seed)
+    if isinstance(options, RunOptions):
+        mindspore.set_seed(options.seed)
     logger.info(
         f"device {target}:{number}{f' chip={chip}' if chip else ''} rank={device.rank}/{device.world_size} "
         f"compute_type={device.product_type} mindspore={mindspore.__version__}"

@@ -10,6 +10,7 @@ from tiny_models import write_bundle
 
 from src import predict, similarity
 from src.bundle.model import Bundle
+from src.records.vectors import take_vectors
 from src.tasks.embed.modules_file import read_modules
 from src.tasks.instances import BadInstance
 
@@ -75,8 +76,8 @@ def test_files_of_vectors_hold_what_the_bundle_gives_and_the_nearest_are_found(m
 def test_the_nearest_are_those_of_all_whatever_the_blocks(monkeypatch):
     rng = np.random.default_rng(1)
     queries, corpus = rng.standard_normal((5, 4)).astype(np.float32), rng.standard_normal((23, 4)).astype(np.float32)
-    monkeypatch.setattr(similarity, "_QUERIES", 2)
-    monkeypatch.setattr(similarity, "_CORPUS", 6)
+    monkeypatch.setattr(similarity, "QUERIES_AT_ONCE", 2)
+    monkeypatch.setattr(similarity, "CORPUS_AT_ONCE", 6)
     cosines = queries @ corpus.T / np.outer(np.linalg.norm(queries, axis=1), np.linalg.norm(corpus, axis=1))
     for (numbers, found), row in zip(similarity.find_nearest(queries, corpus, 7), cosines, strict=True):
         assert numbers.tolist() == np.argsort(-row)[:7].tolist()
@@ -110,10 +111,6 @@ def test_bad_files_of_vectors_end_with_2(flags, message, tmp_path, monkeypatch, 
     assert not Path("nearest.jsonl").exists()
 
 
-def test_a_npy_file_is_for_vectors(tmp_path, monkeypatch, capsys):
-    (tmp_path / "in.txt").write_text("word\n", encoding="utf-8")
-    monkeypatch.setattr(predict, "_open_bundle", lambda *_: (lambda some, top_k: [{"label": "a", "probability": 1.0}] * len(some), False))
-    flags = ["--bundle", "x", "--input", str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.npy")]
-    assert exit_code(predict.main, flags) == 2
-    assert "the model gives label, probability, and no vectors (embedding): export one with --task embed" in capsys.readouterr().err
-    assert not (tmp_path / "out.npy").exists()
+def test_other_results_are_no_vectors():
+    with pytest.raises(ValueError, match=r"the model gives label, probability, and no vectors \(embedding\): export one with --task embed"):
+        take_vectors([{"label": "a", "probability": 1.0}])

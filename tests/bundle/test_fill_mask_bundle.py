@@ -68,7 +68,7 @@ def test_neighbouring_masks_make_the_most_probable_words(export):
     products = sorted((each["probability"] * other["probability"] for each, other in pairs), reverse=True)
     assert [each["probability"] for each in group["candidates"]] == pytest.approx(products[:4])
     best = group["candidates"][0]["word"]
-    assert best == serving._append(*(result["masks"][number][0]["token"] for number in (0, 1)))
+    assert best == serving.append_token(*(result["masks"][number][0]["token"] for number in (0, 1)))
     assert result["filled"].startswith("我们")
 
 
@@ -77,7 +77,7 @@ def test_neighbouring_masks_make_the_most_probable_words(export):
     [(("北", "京"), "北京"), (("play", "##ing"), "playing"), (("new", "york"), "new york"), (("of", "北"), "of北")],
 )
 def test_word_pieces_and_ideographs_join_without_a_space(tokens, word):
-    assert serving._append(*tokens) == word
+    assert serving.append_token(*tokens) == word
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from src.config.training import DeviceSettings
 from src.convert import __main__, conversion, libraries, network, proof
 from src.convert.conversion import MissingParameters, convert
 from src.convert.description import read_description
-from src.files import hidden_folder
 from src.formats import mindspore_checkpoint, names, tensorflow, weights
+from src.locks import hidden_folder
 from src.tasks.pretrain.network import Pretraining
 from src.text.tokenization import Tokenizer
 from src.train import model_files

@@ -52,7 +52,7 @@ def test_bfloat16_is_refused_where_the_device_lacks_it():
 
 
 def test_bfloat16_is_refused_on_a_processor_without_the_instructions(monkeypatch):
-    monkeypatch.setattr(native, "_processor", lambda: "flags : fpu avx2 avx512f")
+    monkeypatch.setattr(native, "describe_processor", lambda: "flags : fpu avx2 avx512f")
     with pytest.raises(ValueError, match="bfloat16: CPU has no bfloat16 matrix product here: the processor lacks AVX512-BF16; use float32"):
         runtime.settings("CPU", "bfloat16")
 

@@ -17,8 +17,10 @@ from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file
 from src.records.record_set import join_in_chunks
 from src.tasks import fine_tuning, folds
 from src.tasks.classifier.data_sets import make_data_set, usual_files
+from src.tasks.classifier.fold_groups import read_groups
+from src.tasks.classifier.label_ids import parse_score
 from src.tasks.classifier.network import Classifier
-from src.tasks.classifier.options import ClassifierOptions
+from src.tasks.classifier.options import ClassifierModel, ClassifierOptions
 from src.tasks.classifier.results import report_evaluation, report_predictions, score, tabulate
 from src.tasks.classifier.rows import (
     Example,
@@ -26,21 +28,19 @@ from src.tasks.classifier.rows import (
     collect_labels,
     encode_documents,
     encode_examples,
-    parse_score,
     read_examples,
-    read_groups,
     read_header,
 )
 from src.tasks.fine_tuning import cached_rows, check_inputs
 from src.tasks.label_file import read_labels
 from src.tasks.splits import find_file, wanted_splits
-from src.tasks.task import Prepared
+from src.tasks.task import Description, Prepared
 from src.text.tokenization import Tokenizer
 
-__all__ = ["INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
+__all__ = ["INPUTS", "LOSS_PARTS", "PREFIX", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
 __all__ += ["report_evaluation", "report_predictions", "score", "tabulate"]
 
-NAME = "classifier"
+PREFIX = "classifier"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")
 TARGETS = ("label_ids", "weights")
 LOSS_PARTS = ()
@@ -59,7 +59,7 @@ def prepare(options: ClassifierOptions) -> Prepared:
         ValueError, FileNotFoundError: something is missing or does not fit; the message names it.
     """
     paths = {split: _find(options, split) for split in wanted_splits(options)}
-    config = check_inputs(NAME, options, paths.values())
+    config, tokenizer = check_inputs(PREFIX, options, paths.values())
     tables = {split: _Table(path, config, split != "predict") for split, path in paths.items()}
     config = dataclasses.replace(config, num_class=1, labels=()) if config.is_regression else _settle_labels(config, tables)
     if config.cnn_batch_norm and config.device.world_size > 1:
@@ -67,11 +67,11 @@ def prepare(options: ClassifierOptions) -> Prepared:
     rows = {split: _choose_rows(config, split, table) for split, table in tables.items()} if config.fold else {}
     for split, numbers in rows.items():
         tables[split].keep(numbers)
-    records = {split: _make_records(config, split, table) for split, table in tables.items()}
+    records = {split: _make_records(config, tokenizer, split, table) for split, table in tables.items()}
     if "train" in records and not config.is_regression:
         config = _settle_class_weights(config, np.bincount(records["train"].rows["label_ids"], minlength=config.num_class))
     sources = {"predict": tables["predict"].examples} if "predict" in tables else {}
-    return Prepared(config, records, sources, rows.get("eval", ()))
+    return Prepared(config, records, tokenizer, sources, rows.get("eval", ()))
 
 
 class _Table:
@@ -87,6 +87,12 @@ class _Table:
         data_set = make_data_set(self._config.task_name, self._config.columns, self._config.language)
         return read_examples(self.path, data_set, self.with_labels, self._config.encoding, self._find_header)
 
+    @property
+    def texts(self) -> Examples:
+        """The examples of a table of texts."""
+        assert self.examples is not None
+        return self.examples
+
     def _find_header(self):
         """The names in the first row of the training file, for a file without them; None if there is no such file."""
         with contextlib.suppress(FileNotFoundError, ValueError):  # the file is wanted only if another lacks its header
@@ -97,8 +103,7 @@ class _Table:
 
     def keep(self, numbers: Sequence[int]) -> None:
         """Keep only these examples of a table of texts."""
-        assert self.examples is not None
-        self.examples = self.examples.choose(numbers)
+        self.examples = self.texts.choose(numbers)
 
 
 def _choose_rows(config, split, table):
@@ -115,15 +120,16 @@ def _choose_rows(config, split, table):
     return folds.choose_rows(config, split, table.path, strata, groups)
 
 
-def _make_records(config, split, table):
+def _make_records(config, tokenizer, split, table):
     """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
-    task = (config.task_name, config.columns, config.language, config.is_regression, config.labels)
+    task: tuple[Any, ...] = (config.task_name, config.columns, config.language, config.is_regression, config.labels)
     if config.long_documents != "cut":
         task += ("windows",)
-    return cached_rows(config, split, [table.path], lambda: _make_chunks(config, split, table), config.seq_length, task, split == "predict")
+    make_chunks = functools.partial(_make_chunks, config, tokenizer, split, table)
+    return cached_rows(config, tokenizer, split, [table.path], make_chunks, config.seq_length, task, split == "predict")
 
 
-def network(config: ClassifierOptions) -> Classifier:
+def network(config: ClassifierModel) -> Classifier:
     """Network from token ids to logits [B, C], or to the scores [B, 1] of a regression."""
     assert config.num_class is not None  # settled by prepare
     return Classifier(config.model, config.device, config.num_class, config.head, config.cnn_batch_norm, config.multi_sample_dropout)
@@ -137,10 +143,10 @@ def loss(config: ClassifierOptions) -> nn.Cell:
     return of_samples(soft, config.multi_sample_dropout)
 
 
-def describe(config: ClassifierOptions) -> tuple[Any, ...]:
-    """The description beside a checkpoint; see `fine_tuning.describe`."""
-    labels = config.labels or ("LABEL_0",)  # Hugging Face's name for the score of a regression
-    return fine_tuning.describe(dataclasses.replace(config, labels=labels))
+def describe(prepared: Prepared) -> Description:
+    """What is written beside a checkpoint."""
+    described = fine_tuning.describe(prepared)
+    return described if described.labels else described._replace(labels=("LABEL_0",))  # Hugging Face's name for the score of a regression
 
 
 def for_evaluation(config: ClassifierOptions, network: Classifier) -> tuple[nn.Cell, tuple[str, ...]]:
@@ -180,7 +186,7 @@ def _find_labels(config, tables):
     table = tables.get("train") or next(iter(tables.values()))
     if not is_record_file(table.path):
         known = make_data_set(config.task_name, config.columns, config.language).labels
-        return known or collect_labels((table if table.with_labels else _Table(table.path, config, True)).examples)
+        return known or collect_labels((table if table.with_labels else _Table(table.path, config, True)).texts)
     known = () if config.task_name == "custom" else make_data_set(config.task_name, None, config.language).labels
     if not known and config.num_class is None:
         raise ValueError(f"{table.path}: holds label numbers only: give --num_class")
@@ -212,7 +218,7 @@ def _parse_weight(text):
     return weight
 
 
-def _make_chunks(config, split, table):
+def _make_chunks(config, tokenizer, split, table):
     path, examples = table.path, table.examples
     if examples is None:
         if config.long_documents != "cut":
@@ -227,7 +233,6 @@ def _make_chunks(config, split, table):
         examples = examples.without_labels()
     if examples.text_b is not None and config.model.type_vocab_size < 2:
         raise ValueError(f"{path}: holds pairs of texts, which need two segments, but model.type_vocab_size=1")
-    tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
     encode = encode_examples if config.long_documents == "cut" else encode_documents
     rows = encode(path, examples, tokenizer, None if config.is_regression else config.labels, config.seq_length)
     num_rows = 0

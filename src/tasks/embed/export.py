@@ -7,13 +7,13 @@ import numpy as np
 
 from src.tasks.defaults import make_inputs as make_inputs
 from src.tasks.defaults import settle as settle
-from src.tasks.embed.options import EmbedOptions
+from src.tasks.embed.options import EmbedModel
 
 HEAD: tuple[str, ...] = ()
 _SETTINGS = ("seq_length", "pooling", "normalize")
 
 
-def make_settings(config: EmbedOptions) -> dict[str, Any]:
+def make_settings(config: EmbedModel) -> dict[str, Any]:
     """The settings that the bundle keeps, and the length of its vectors."""
     return {**{key: getattr(config, key) for key in _SETTINGS}, "dimensions": config.model.hidden_size}
 

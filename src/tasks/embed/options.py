@@ -1,25 +1,42 @@
-"""Options of run_embedding.py."""
+"""Settings of a model for sentence embeddings, and options of run_embedding.py."""
 
 import dataclasses
+from pathlib import Path
 
 from easydict import EasyDict
 
 from src.config.fields import setting
-from src.config.finetune import FineTuneOptions
+from src.config.finetune import FineTunedModel, FineTuneOptions
 from src.tasks.embed.modules_file import read_modules
 
 POOLINGS = ("mean", "cls")
 OBJECTIVES = ("simcse", "multiple_negatives", "cosine")
 METRICS = ("spearman_correlation", "pearson_correlation", "eval_loss")
-_WEIGHTS = ("load_finetune_checkpoint_path", "load_pretrain_checkpoint_path")
 
 
 @dataclasses.dataclass(frozen=True)
-class EmbedOptions(FineTuneOptions):
-    """Sentence embeddings: a vector for each text, trained on texts, on pairs, or on pairs with scores."""
+class EmbedModel(FineTunedModel):
+    """A model that gives a vector for each text."""
 
     # settings that evaluation and prediction take from the training; written into the checkpoint folder
     TRAINED_WITH = ("seq_length", "pooling", "normalize")
+
+    pooling: str = setting(
+        "mean", "vector of a text, from the last layer; mean: of all its tokens; cls: of [CLS]; default: that of the weights", POOLINGS
+    )
+    normalize: bool = setting(True, "scale vectors to length 1, so that their product is their cosine")
+
+    @classmethod
+    def complete_from(cls, tree: EasyDict, path: Path | str | None, is_trained: bool) -> None:
+        """Fill in also what sentence-transformers keeps beside the weights: pooling and maximum length."""
+        super().complete_from(tree, path, is_trained)
+        for key, value in read_modules(path).items() if path else ():
+            tree.setdefault(key, value)
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbedOptions(EmbedModel, FineTuneOptions):
+    """Sentence embeddings: a vector for each text, trained on texts, on pairs, or on pairs with scores."""
 
     task_name: str = setting(
         "custom", "data; stsb: the files of the STS benchmark or of GLUE; custom: files of your own, see columns", ("custom", "stsb")
@@ -29,10 +46,6 @@ class EmbedOptions(FineTuneOptions):
         "columns of a custom task: text_a=NAME_OR_INDEX[,text_b=…][,negative=…][,score=…], indices from 0; default: by usual names in the "
         "header, else a text or a pair in each row",
     )
-    pooling: str = setting(
-        "mean", "vector of a text, from the last layer; mean: of all its tokens; cls: of [CLS]; default: that of the weights", POOLINGS
-    )
-    normalize: bool = setting(True, "scale vectors to length 1, so that their product is their cosine")
     objective: str | None = setting(
         None,
         "loss; simcse: the partner of a text is its pair, or without pairs the text itself under other dropout; multiple_negatives: its "
@@ -61,13 +74,5 @@ class EmbedOptions(FineTuneOptions):
     def metrics(self) -> tuple[str, ...]:
         return METRICS
 
-    @classmethod
-    def complete(cls, tree: EasyDict) -> None:
-        """Fill in also what sentence-transformers keeps beside the weights: pooling and maximum length."""
-        super().complete(tree)
-        path = next(filter(None, map(tree.get, _WEIGHTS)), None)
-        for key, value in read_modules(path).items() if path else ():
-            tree.setdefault(key, value)
 
-
-OPTIONS = EmbedOptions
+MODEL, OPTIONS = EmbedModel, EmbedOptions

@@ -9,7 +9,7 @@ from src.log import logger
 from src.records.files import is_record_file
 from src.tasks import folds
 from src.tasks.embed.network import ContrastiveLoss, CosineLoss, Embedder
-from src.tasks.embed.options import EmbedOptions
+from src.tasks.embed.options import EmbedModel, EmbedOptions
 from src.tasks.embed.results import report_evaluation, report_predictions, score, tabulate
 from src.tasks.embed.rows import TextRows, make_chunks
 from src.tasks.embed.texts import Texts, read_texts
@@ -18,10 +18,10 @@ from src.tasks.splits import find_file, wanted_splits
 from src.tasks.task import Prepared
 from src.text.tokenization import Tokenizer
 
-__all__ = ["INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
+__all__ = ["INPUTS", "LOSS_PARTS", "PREFIX", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
 __all__ += ["report_evaluation", "report_predictions", "score", "tabulate"]
 
-NAME = "embed"
+PREFIX = "embed"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")
 TARGETS = ("scores", "weights")
 LOSS_PARTS: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ def prepare(options: EmbedOptions) -> Prepared:
         if is_record_file(path):
             raise ValueError(f"{path}: records are not read for embeddings; give the texts")
     texts = {split: read_texts(path, options.task_name, options.columns, options.encoding) for split, path in paths.items()}
-    config = check_inputs(NAME, options, paths.values())
+    config, tokenizer = check_inputs(PREFIX, options, paths.values())
     if "train" in texts:
         config = _settle_objective(config, paths["train"], texts["train"])
     if "eval" in texts:
@@ -57,9 +57,9 @@ def prepare(options: EmbedOptions) -> Prepared:
         strata = ["text"] * len(some) if some.scores is None else folds.bin_scores(some.scores, config.folds or 1)
         chosen[split] = folds.choose_rows(config, split, paths[split], strata)
         texts[split] = some.choose(chosen[split])
-    records = {split: _make_records(config, split, paths[split], some) for split, some in texts.items()}
+    records = {split: _make_records(config, tokenizer, split, paths[split], some) for split, some in texts.items()}
     sources = {"predict": texts["predict"]} if "predict" in texts else {}
-    return Prepared(config, records, sources, chosen.get("eval", ()))
+    return Prepared(config, records, tokenizer, sources, chosen.get("eval", ()))
 
 
 def _need_scores(path: Path, texts: Texts, what: str) -> None:
@@ -103,18 +103,17 @@ def _settle_scale(config: EmbedOptions, paths: dict[str, Path], texts: dict[str,
     return dataclasses.replace(config, largest_score=largest)
 
 
-def _make_records(config: EmbedOptions, split: str, path: Path, texts: Texts) -> TextRows:
+def _make_records(config: EmbedOptions, tokenizer: Tokenizer, split: str, path: Path, texts: Texts) -> TextRows:
     """The rows of a split; tokenised once and kept in {output_dir}/cache. Only training knows negatives."""
     some = texts if split == "train" and config.objective != "cosine" else dataclasses.replace(texts, texts=texts.texts[:2])
     twice = split == "train" and len(some.texts) == 1
-    assert config.vocab_file_path is not None and config.largest_score is not None  # settled by check_inputs and prepare
-    tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
-    about = (NAME, config.seq_length, config.task_name, config.columns, len(some.texts), twice)
-    records = cached_rows(config, split, [path], lambda: make_chunks(some, tokenizer, config.seq_length, twice), *about)
+    assert config.largest_score is not None  # settled by prepare
+    about = (PREFIX, config.seq_length, config.task_name, config.columns, len(some.texts), twice)
+    records = cached_rows(config, tokenizer, split, [path], lambda: make_chunks(some, tokenizer, config.seq_length, twice), *about)
     return TextRows(records, config.largest_score)
 
 
-def network(config: EmbedOptions) -> Embedder:
+def network(config: EmbedModel) -> Embedder:
     """The network from token ids [B, S] or [B, K, S] to vectors [B, H] or [B, K, H]."""
     return Embedder(config.model, config.device, config.pooling, config.normalize)
 

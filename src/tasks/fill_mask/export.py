@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from src.formats import weights
-from src.tasks.fill_mask.options import FillMaskOptions
+from src.tasks.fill_mask.options import FillMaskModel
 from src.text.tokenization import MASK, read_vocabulary
 
 HEAD = ("masked_lm.dense",)
 
 
-def settle(config: FillMaskOptions, path: Path | str) -> FillMaskOptions:
+def settle(config: FillMaskModel, path: Path | str) -> FillMaskModel:
     """The options, for weights that have the head, and a vocabulary that has [MASK].
 
     Raises:
@@ -31,7 +31,7 @@ def settle(config: FillMaskOptions, path: Path | str) -> FillMaskOptions:
     return config
 
 
-def make_settings(config: FillMaskOptions) -> dict[str, Any]:
+def make_settings(config: FillMaskModel) -> dict[str, Any]:
     """The settings that the bundle keeps."""
     return {"seq_length": config.seq_length, "candidates": config.num_candidates, "score_sentences": config.score_sentences}
 

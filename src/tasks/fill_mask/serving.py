@@ -138,12 +138,12 @@ def _join(choices: Sequence[Sequence[tuple[str, float]]], top_k: int) -> list[di
     """The most probable texts of one token from each list, by the sum of their log-probabilities."""
     texts = [("", 0.0)]
     for some in choices:
-        longer = [(_append(text, token), total + value) for text, total in texts for token, value in some]
+        longer = [(append_token(text, token), total + value) for text, total in texts for token, value in some]
         texts = sorted(longer, key=lambda pair: -pair[1])[:top_k]
     return [{"word": text, "probability": math.exp(total)} for text, total in texts]
 
 
-def _append(text: str, token: str) -> str:
+def append_token(text: str, token: str) -> str:
     """A text and its next token: word pieces join, and only words of letters that need it are parted by a space."""
     if token.startswith("##"):
         return text + token[2:]
