@@ -1,7 +1,7 @@
 """The peer: sentence-transformers' training on the STS benchmark with CosineSimilarityLoss, and its scores before and after.
 
 AdamW at 2e-5 with linear decay after 10 % warm-up, batches of 16; prints one JSON line.
-Run in .venv-torch (benchmarks/peers.sh), with the packages datasets and accelerate.
+Run in .venv-torch (benchmarks/peers.sh).
 """
 
 import argparse
