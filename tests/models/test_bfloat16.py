@@ -60,7 +60,7 @@ def test_products_are_those_of_rounded_factors(rows, size_in, size_out):
 
 @needs_bfloat16
 @pytest.mark.slow
-@pytest.mark.skipif("amx_bf16" not in native._processor(), reason="without AMX the kernels tested above are those of AVX512-BF16")
+@pytest.mark.skipif("amx_bf16" not in native.describe_processor(), reason="without AMX the kernels tested above are those of AVX512-BF16")
 def test_without_amx_products_are_the_same(tmp_path):
     native.compile_library(
         os.environ.get("CXX", "g++"), ("-march=native", "-mno-amx-tile", "-mno-amx-bf16", *native.FLAGS), tmp_path / "native.so"
