@@ -92,6 +92,8 @@ def _read_run(run, flags):
     if not found.trained_with or not tasks:
         raise ValueError(f"{folder}: its config.json names no settings of a fine-tuning")
     task = tasks[0]
+    if not task.averages:
+        raise ValueError(f"{run}: is of the task {task.name}, whose outputs have no mean over several networks")
     given = bool(flags.eval_data_file_path), bool(flags.predict_data_file_path)
     own = bool(tree.get("do_eval") or tree.get("eval_steps") or tree.get("eval_epochs")), bool(tree.get("do_predict"))
     does_eval, does_predict = given if any(given) else own

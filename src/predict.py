@@ -1,4 +1,5 @@
 """Predict the instances of a file with a bundle or a running server; writes one line of JSON for each, in the order of the file.
+If the results are vectors and --output ends in .npy, it writes an array, float32 [instances, length].
 
     python -m src.predict --bundle cola_bundle --input sentences.txt --output predictions.jsonl --top_k 2
     python -m src.predict --server http://127.0.0.1:8000/v1/models/cola --input sentences.txt --output predictions.jsonl
@@ -12,6 +13,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from src import encodings, signals
 from src.cli import Parser, bad_input_exits
 from src.files import GZIP, text_limit, written_whole
 from src.log import logger, progress
+from src.records.vectors import ENDING, VectorFile
 from src.tasks.squad.file import MAX_CONTEXT_CHARS, read_squad
 from src.text.json_rows import parse_values
 from src.text.lines import read_lines
@@ -51,19 +54,32 @@ def main(argv: list[str] | None = None) -> None:
         first = list(islice(instances, options.batch_size))
         if not first:
             raise ValueError(f"{path}: no instance in it")
-        with written_whole(options.output) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        open_output = VectorFile if options.output.endswith(ENDING) else _LineFile
+        with written_whole(options.output) as temporary, closing(open_output(temporary)) as file:
             bar = progress(unit="rows")
             if not bar.disable:
                 bar.total = len(ids) if ids else count_instances(path, encoding)
             for batch in chain([first], iter(lambda: list(islice(instances, options.batch_size)), [])):
-                for number, result in enumerate(_ask(predict, batch, options.top_k, path, count, ids)):
-                    result = {"id": ids[count + number], **result} if ids else result
-                    file.write(json.dumps(result, ensure_ascii=False) + "\n")
+                results = _ask(predict, batch, options.top_k, path, count, ids)
+                file.write([{"id": ids[count + number], **result} for number, result in enumerate(results)] if ids else results)
                 count += len(batch)
                 bar.update(len(batch))
             bar.close()
     rate = count / (time.perf_counter() - started)
     logger.info(f"wrote {options.output} rows={count} rows_per_s={rate:.1f}")
+
+
+class _LineFile:
+    """A file of results, one a line."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "w", encoding="utf-8")  # noqa: SIM115 (closed by close)
+
+    def write(self, results: Sequence[dict[str, Any]]) -> None:
+        self._file.writelines(json.dumps(result, ensure_ascii=False) + "\n" for result in results)
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _parse(argv):
@@ -72,7 +88,7 @@ def _parse(argv):
     by.add_argument("--bundle", metavar="FOLDER", help="written by python -m src.export")
     by.add_argument("--server", metavar="URL", help="address of a served model, such as http://127.0.0.1:8000/v1/models/NAME")
     parser.add_argument("--input", required=True, metavar="FILE")
-    parser.add_argument("--output", required=True, metavar="FILE", help="JSON lines")
+    parser.add_argument("--output", required=True, metavar="FILE", help="JSON lines; .npy for vectors")
     parser.add_argument("--top_k", type=int, metavar="K", help="number of classes or answers to report, the most probable first")
     parser.add_argument("--graph", choices=("onnx", "int8", "mindir"), help="which of the bundle's graphs to run; default: its first")
     lite_help = "compiled graphs, to be run by MindSpore Lite instead of the bundle's own: docs/ascend.md"

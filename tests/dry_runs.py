@@ -64,6 +64,7 @@ def write_data(folder):
         "ner.txt": "\n\n".join(map("\n".join, tagged)),
         "squad.json": json.dumps({"version": "1.1", "data": [{"title": "t", "paragraphs": questions}]}),
         "scores.tsv": "\n".join(["text\tlabel", *(f"{' '.join(words)}\t{len(words[0])}.5" for words in sentences)]),
+        "pairs.tsv": "\n".join(["anchor\tpositive\tscore", *(f"{' '.join(words)}\t{words[0]}\t{len(words[0])}.5" for words in sentences)]),
     }
     for name, text in files.items():
         (folder / name).write_text(f"{text}\n", encoding="utf-8")

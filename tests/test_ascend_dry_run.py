@@ -115,6 +115,17 @@ def test_question_answering_compiles(finetune):
     find_network(report, "SpanFinder")
 
 
+@pytest.mark.slow
+@NEEDS_TOOL
+@pytest.mark.parametrize(
+    "flags", [{"objective": "cosine"}, {"objective": "simcse", "pooling": "cls"}], ids=lambda flags: flags["objective"]
+)
+def test_sentence_embeddings_compile(finetune, flags):
+    report = finetune("embedding", ("train", "eval", "predict"), "pairs.tsv", columns="text_a=anchor,text_b=positive,score=score", **flags)
+    find_network(report, "TrainStep")
+    find_network(report, "Embedder")
+
+
 PACKED = {  # task -> data file and flags
     "classifier": ("classes.tsv", {**CLASSES, "head": "rcnn", "seq_length": 8}),
     "ner": ("ner.txt", {"use_crf": "true", "with_lstm": "true", "model.position_embedding_type": "learned", "seq_length": 8}),

@@ -111,3 +111,11 @@ def test_gradients_of_eight_ranks_are_summed_by_hccl(pretrain):
     environ = {"RANK_TABLE_FILE": "/absent.json", "RANK_SIZE": "8", "RANK_ID": "0", "DEVICE_ID": "0"}
     (step,) = find_network(pretrain(environ=environ), "TrainStep")
     assert any(graph["operators"].get("AllReduce") and graph["other"] for graph in step["graphs"])
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
+def test_an_export_of_masked_words_compiles(pretrain, tmp_path):
+    pretrain()
+    command = ["-m", "src.export", "--task", "fill_mask", "--checkpoint", tmp_path / "out", "--output", tmp_path / "bundle"]
+    find_network(try_ascend(tmp_path, *command, "--file_format", "MINDIR", "--device_target", "Ascend"), "WordPredictor")

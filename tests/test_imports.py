@@ -10,7 +10,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # a package may import only packages of a higher number
 LEVELS = {
     "fine_tune": -1,  # of the run scripts
-    **dict.fromkeys(("build_records", "build_vocab", "finetune_data_preprocess", "predict", "ensemble", "data", "metrics"), 0),  # commands
+    **dict.fromkeys(
+        ("build_records", "build_vocab", "finetune_data_preprocess", "predict", "similarity", "ensemble", "data", "metrics"), 0
+    ),  # commands
     **dict.fromkeys(("convert", "export", "serve"), 0),
     **dict.fromkeys(("train", "report", "bundle"), 1),
     **dict.fromkeys(("launch",), 2),  # these see nothing but the standard library and what is made of it
@@ -141,6 +143,10 @@ def test_columns_of_a_task_are_the_parameters_of_its_network_and_loss():
     from src.models.losses import ClassificationLoss
     from src.tasks.classifier import task as classifier
     from src.tasks.classifier.network import Classifier
+    from src.tasks.embed import task as embed
+    from src.tasks.embed.network import ContrastiveLoss, CosineLoss, Embedder
+    from src.tasks.fill_mask import task as fill_mask
+    from src.tasks.fill_mask.network import WordPredictor
     from src.tasks.ner import task as ner
     from src.tasks.ner.network import CrfLoss, Tagger, TaggingLoss
     from src.tasks.pretrain import task as pretrain
@@ -154,6 +160,9 @@ def test_columns_of_a_task_are_the_parameters_of_its_network_and_loss():
         (ner, Tagger, TaggingLoss),
         (ner, Tagger, CrfLoss),
         (squad, SpanFinder, SpanLoss),
+        (embed, Embedder, CosineLoss),
+        (embed, Embedder, ContrastiveLoss),
     ):
         assert [*task.INPUTS, "dropout_key", "packing"] == list(inspect.signature(network.construct).parameters)[1:]
         assert list(task.TARGETS) == list(inspect.signature(loss.construct).parameters)[2:]
+    assert [*fill_mask.INPUTS, "dropout_key", "packing"] == list(inspect.signature(WordPredictor.construct).parameters)[1:]

@@ -2,9 +2,12 @@
 
 import numpy as np
 
-from src.config.model import ModelConfig
+from src.bundle import folder as bundle_folder
+from src.config.model import ModelConfig, describe_weights
 from src.convert import conversion, parameters
-from src.convert.description import Description
+from src.convert.description import Description, write_description
+from src.formats import weights
+from src.tasks.task import TASKS
 
 SIZES = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 SIZES["max_position_embeddings"] = 32
@@ -62,3 +65,18 @@ def write_model(folder, model=None, kind="encoder", target="mindspore", arrays=N
     folder.mkdir()
     conversion.write(folder, target, Description(model=model, warnings=(), **{**fields, **described}), arrays)
     return folder, arrays
+
+
+def write_bundle(path, source, task, **settings):
+    """A bundle of the weights in a folder, as src.export writes it, without a comparison with the network."""
+    from src.export import onnx_graph  # needs onnx
+
+    found = describe_weights(source)
+    model, arrays = ModelConfig(**found.model), weights.read(source).arrays
+    path.mkdir()
+    with open(found.vocab_file, "rb") as file:
+        described = Description(model, (), {}, "", None, file.read(), {"do_lower_case": True}, ())
+    write_description(path, "mindspore", described, arrays)
+    onnx_graph.save(onnx_graph.build(model, arrays, TASKS[task], settings), path / "model.onnx")
+    bundle_folder.write(path, "tiny", task, settings, (), {"onnx": "model.onnx"})
+    return path

@@ -81,6 +81,6 @@ class MindirGraph:
         return [output.asnumpy() for output in outputs]
 
 
-def open_graph(kind: str, path: Path | str, threads: int = 0) -> OnnxGraph | MindirGraph:
-    """The graph in a file of the given kind: onnx, int8 or mindir."""
-    return MindirGraph(path) if kind == "mindir" else OnnxGraph(path, threads)
+def open_graph(kind: str, path: Path | str, threads: int = 0, inputs: Sequence[str] = TEXT_INPUTS) -> OnnxGraph | MindirGraph:
+    """The graph in a file of the given kind, onnx, int8 or mindir; a MINDIR does not tell its `inputs`."""
+    return MindirGraph(path, inputs) if kind == "mindir" else OnnxGraph(path, threads)

@@ -10,15 +10,17 @@ import numpy as np
 from src.bundle import folder
 from src.bundle.fixed_graphs import FixedGraph, FixedGraphs
 from src.bundle.graphs import TEXT_INPUTS, open_graph
+from src.tasks.instances import BadInstance
 from src.tasks.task import TASKS
 from src.text.tokenization import Tokenizer
 
 
 class Row(NamedTuple):
-    """One row for the graph."""
+    """One row for the graph; `others` are the values of the task's own inputs, in the order of its INPUTS."""
 
     input_ids: list[int]
     token_type_ids: list[int]
+    others: tuple[list[int], ...] = ()
 
 
 class Work(NamedTuple):
@@ -60,9 +62,13 @@ class Bundle:
         self._task = TASKS[self.task].serving
         self._tokenizer = Tokenizer(self._description.vocab_file)
         self._check(path)
-        self._graph: Any = FixedGraphs(fixed, self._task.PER_TOKEN) if fixed else open_graph(self.graph, graphs[self.graph], threads)
-        if sorted(self._graph.inputs) != sorted(TEXT_INPUTS):
-            raise ValueError(f"{graphs[self.graph]}: its inputs are {', '.join(self._graph.inputs)}, not {', '.join(TEXT_INPUTS)}")
+        self._own_inputs: tuple[str, ...] = getattr(self._task, "INPUTS", ())
+        inputs = (*TEXT_INPUTS, *self._own_inputs)
+        self._graph: Any = (
+            FixedGraphs(fixed, self._task.PER_TOKEN) if fixed else open_graph(self.graph, graphs[self.graph], threads, inputs)
+        )
+        if sorted(self._graph.inputs) != sorted(inputs):
+            raise ValueError(f"{graphs[self.graph]}: its inputs are {', '.join(self._graph.inputs)}, not {', '.join(inputs)}")
         self._try(path)
 
     @property
@@ -101,8 +107,12 @@ class Bundle:
         columns = {name: np.zeros((len(rows), length), np.int32) for name in TEXT_INPUTS}
         for number, row in enumerate(rows):
             count = len(row.input_ids)
-            columns["input_ids"][number, :count], columns["token_type_ids"][number, :count] = row
+            columns["input_ids"][number, :count], columns["token_type_ids"][number, :count] = row[:2]
             columns["input_mask"][number, :count] = 1
+        for name, values in zip(self._own_inputs, zip(*(row.others for row in rows))):
+            columns[name] = np.zeros((len(rows), max(map(len, values))), np.int32)
+            for number, some in enumerate(values):
+                columns[name][number, : len(some)] = some
         return self._graph.run(*(columns[name] for name in self._graph.inputs))
 
     def decode(self, work: Work, outputs: list[tuple[np.ndarray, ...]], top_k: int | None = None) -> list[dict[str, Any]]:
@@ -155,15 +165,22 @@ class Bundle:
 
     def _try(self, path):
         """Check that settings, labels, network and graph fit, by running two short rows and the longest possible one."""
-        keys, _ = self._task.describe(self.settings)
         longest = min(self.settings["seq_length"], self._description.model.max_position_embeddings)
         try:
-            work = self.encode([dict.fromkeys(keys, "a\na")] * 2)
+            work = self._encode_shortest()
             self._check_outputs(work.rows)
-            self._check_outputs([Row([len(self._tokenizer.tokens) - 1] * longest, [0] * longest)])
+            self._check_outputs([Row([len(self._tokenizer.tokens) - 1] * longest, [0] * longest, ([0],) * len(self._own_inputs))])
             self.decode(work, self.compute(work.rows))
         except (ValueError, KeyError, IndexError, TypeError, RuntimeError, FloatingPointError) as error:
             raise ValueError(f"{path}: its parts do not fit: {type(error).__name__}: {error}") from None
+
+    def _encode_shortest(self):
+        """The Work of two short instances, or of the task's example where it refuses them."""
+        keys, _ = self._task.describe(self.settings)
+        try:
+            return self.encode([dict.fromkeys(keys, "a\na")] * 2)
+        except BadInstance:
+            return self.encode([{key: self._task.EXAMPLE[key] for key in keys}] * 2)
 
     def _check_outputs(self, rows):
         """Check that the graph's outputs for rows of one length are those of the task."""

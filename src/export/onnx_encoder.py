@@ -53,6 +53,22 @@ class Encoder:
         weight, bias = graph.weight("bert.pooler.weight"), graph.weight("bert.pooler.bias")
         return graph.op("Tanh", graph.linear_of_rows(first, weight, bias, "bert.pooler"), scope="bert.pooler")
 
+    def predict_words(self, x: str, positions: str) -> str:
+        """The logits of the masked language model at P positions of each row: [B, S, H] -> [B * P, V].
+
+        Args:
+            positions: name of an int32 input [B, P].
+        """
+        graph, model, scope = self.graph, self.model, "masked_lm"
+        indices = graph.op("Cast", graph.op("Unsqueeze", positions, graph.integers(-1), scope=scope), to=7, scope=scope)  # [B, P, 1]
+        masked = graph.op("GatherND", x, indices, batch_dims=1, scope=scope)  # [B, P, H]
+        masked = graph.op("Reshape", masked, graph.integers(-1, model.hidden_size), scope=scope)
+        masked = graph.activate(model.hidden_act, graph.linear(f"{scope}.dense", masked), scope)
+        masked = graph.normalise(f"{scope}.norm", masked, model.layer_norm_eps)
+        words = graph.weight("bert.embeddings.word.weight")
+        table = graph.op("Transpose", words, perm=(1, 0), scope=scope)  # onnxruntime's quantiser would ignore a Gemm's transB
+        return graph.op("Add", graph.op("MatMul", masked, table, scope=scope), graph.weight(f"{scope}.bias"), scope=scope)
+
     def run_lstm(self, name: str, x: str) -> str:
         """A bidirectional LSTM over the real tokens of each row, forward and backward states concatenated, 0 at padding.
 

@@ -183,7 +183,7 @@ def _make_parser() -> Parser:
     add("--log_name", default="pretraining_log.txt", metavar="NAME", help="name of the log in each [pretraining_log.txt]")
     add("--python", default=sys.executable, metavar="PATH", help="interpreter that runs the script [this one]")
     add("--dry_run", action="store_true", help="print the commands as a bash script, and start nothing")
-    add("script", metavar="SCRIPT", help="run_pretrain.py, run_classifier.py, run_ner.py or run_squad.py")
+    add("script", metavar="SCRIPT", help="run_pretrain.py, run_classifier.py, run_ner.py, run_squad.py or run_embedding.py")
     add("flags", metavar="FLAG", nargs=argparse.REMAINDER, help="everything after SCRIPT is passed to it")
     return parser
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from src.files import write_text, written_whole
 from src.locks import locked
+from src.records.growing_array import GrowingArray
 from src.records.plan import Batch
 
 _FORMAT = 6  # cache version, to be increased when rows are made differently
@@ -151,7 +152,7 @@ def cached_records(folder: Path | str, make_chunks: Callable[[], Iterable[Chunk]
 
 
 def _write(folder: Path, chunks: Iterable[Chunk]) -> None:
-    files: dict[str, _GrowingArray] = {}
+    files: dict[str, GrowingArray] = {}
     largest: dict[str, float] = {}
     try:
         for chunk in chunks:
@@ -161,36 +162,9 @@ def _write(folder: Path, chunks: Iterable[Chunk]) -> None:
             columns |= {f"{kind}-{name}": array for kind in ("tokens", "rows") for name, array in getattr(chunk, kind).items()}
             for name, array in columns.items():
                 if name not in files:
-                    files[name] = _GrowingArray(folder / f"{name}.npy", array)
+                    files[name] = GrowingArray(folder / f"{name}.npy", array)
                 files[name].append(array)
     finally:
         for file in files.values():
             file.close()
     write_text(folder / "maxima.json", json.dumps(largest))
-
-
-class _GrowingArray:
-    """A .npy file whose first axis grows; int64 is stored as int32, float64 as float32."""
-
-    def __init__(self, path: Path, first: np.ndarray):
-        self.dtype = np.dtype({"int64": "int32", "float64": "float32"}.get(first.dtype.name, first.dtype))
-        self.shape = first.shape[1:]
-        self.count = 0
-        self.file = open(path, "wb")  # noqa: SIM115 (closed by close)
-        self._write_header()
-
-    def append(self, array: np.ndarray) -> None:
-        if array.shape[1:] != self.shape:
-            name = Path(self.file.name).stem.partition("-")[2]
-            raise ValueError(f"rows with {array.shape[1:]} values in {name} after rows with {self.shape}")
-        self.file.write(np.ascontiguousarray(array, self.dtype).data)
-        self.count += len(array)
-
-    def _write_header(self):
-        header = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.count, *self.shape)}
-        np.lib.format.write_array_header_1_0(self.file, header)  # NumPy pads the header, so that a larger count fits later
-
-    def close(self) -> None:
-        self.file.seek(0)
-        self._write_header()
-        self.file.close()

@@ -177,7 +177,12 @@ def save(figure: Figure, folder: Path) -> None:
 
 def _parse(argv):
     parser = cli.Parser(prog="python -m src.report.memory", description=__doc__)
-    parser.add_argument("--task", default="pretrain", choices=tuple(TASKS), help="whose network and flags [%(default)s]")
+    parser.add_argument(
+        "--task",
+        default="pretrain",
+        choices=[name for name, task in TASKS.items() if task.trains],
+        help="whose network and flags [%(default)s]",
+    )
     parser.add_argument("--device_memory", default="32GB", metavar="SIZE", help="memory for the training run, in MB or GB [%(default)s]")
     parser.add_argument("--batch_size", type=int, metavar="ROWS", help="batch size in the figure; default: the largest without recompute")
     parser.add_argument("--output", type=Path, default="memory_plan", metavar="FOLDER", help="where the figure is written [%(default)s]")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from src.bundle.model import Bundle
 from src.serve.schemas import Form
+from src.tasks.task import TASKS
 
 _FOLDER = Path(__file__).parent / "page"
 
@@ -25,7 +26,9 @@ class Page:
 
     def __init__(self, name: str, bundle: Bundle, form: Form):
         style = (_FOLDER / "style.css").read_text(encoding="utf-8")
-        script = (_FOLDER / "script.js").read_text(encoding="utf-8")
+        own = TASKS[bundle.task].page or _FOLDER / "plain.js"
+        before, after = _split((_FOLDER / "script.js").read_text(encoding="utf-8"), "/*TASK*/")
+        script = before + own.read_text(encoding="utf-8") + after
         about = {"name": name, "task": bundle.task, "fields": form.fields, "example": form.example}
         template = (_FOLDER / "index.html").read_text(encoding="utf-8")
         # split the template first, so that no inserted text is taken for a marker

@@ -38,7 +38,7 @@ class Form:
         keys: dict[str, Any] = {name: (filled if name in task.serving.NOT_BLANK else text, ...) for name in self.fields}
         instance: Any = create_model("Instance", __config__=_STRICT, **keys)
         if len(self.fields) == 1:
-            instance = self._with_short_forms(instance, text)
+            instance = self._with_short_forms(instance, filled if self.fields[0] in task.serving.NOT_BLANK else text)
         keys = {
             "instances": (conlist(instance, min_length=1, max_length=limits.max_instances), ...),
             "signature_name": (Literal["serving_default"], "serving_default"),  # TensorFlow Serving's clients send it

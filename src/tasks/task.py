@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -59,11 +60,14 @@ class Task:
         describe(prepared) -> Description, tune(prepared, outputs) -> Prepared with the settings that an evaluation chooses, and
         score(prepared, outputs) -> dict. A fine-tuning task also has report_evaluation(prepared, outputs, global_step) -> dict,
         report_predictions(prepared, outputs), and tabulate(prepared, outputs) -> (header, rows), the predictions of the eval split.
+        A task that is only exported has INPUTS and network.
     ensemble: the cell whose outputs several networks' are averaged of, and Average; absent if that is not possible.
     export: settings, examples, and the head as ONNX nodes, for an exported network.
-    serving: conversion of clients' texts to rows and of outputs to results; absent if the task answers no texts.
+    serving: conversion of clients' texts to rows and of outputs to results; absent if the task answers no texts. INPUTS names the inputs
+        of its graph besides those of every encoder, if there are any.
     schema: Pydantic models of the results that the server's clients get; present if serving is.
-    memory: head and loss as ops on the memory planner's tape.
+    memory: head and loss as ops on the memory planner's tape; absent if nothing is trained.
+    page.js, beside the modules: what the served page shows of a result; the page shows its JSON if there is none.
 
     A module is imported when it is first used, so that serving and planning import no MindSpore.
     """
@@ -106,13 +110,32 @@ class Task:
     @property
     def answers(self) -> bool:
         """Whether a bundle of this task answers texts."""
-        return importlib.util.find_spec(f"{self.package}.serving") is not None
+        return self._has("serving")
+
+    @property
+    def averages(self) -> bool:
+        """Whether the outputs of several networks can be averaged."""
+        return self._has("ensemble")
+
+    @property
+    def page(self) -> Path | None:
+        """The script that shows a result on the served page."""
+        folder = Path(str(importlib.import_module(self.package).__path__[0]))
+        return folder / "page.js" if (folder / "page.js").is_file() else None
+
+    @property
+    def trains(self) -> bool:
+        """Whether networks are trained for this task."""
+        return self._has("memory")
+
+    def _has(self, name):
+        return importlib.util.find_spec(f"{self.package}.{name}") is not None
 
     def _module(self, name):
         return importlib.import_module(f"{self.package}.{name}")
 
 
-TASKS = {name: Task(name, f"src.tasks.{name}") for name in ("classifier", "ner", "squad", "pretrain")}
+TASKS = {name: Task(name, f"src.tasks.{name}") for name in ("classifier", "ner", "squad", "embed", "fill_mask", "pretrain")}
 
 
 def find_tasks(trained_with: Iterable[str]) -> list[Task]:

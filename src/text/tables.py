@@ -3,9 +3,10 @@
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from src import encodings
 from src.files import read_bytes
@@ -94,6 +95,36 @@ def iterate_rows(path: Path | str, separators: tuple[str, ...] | None = None, en
         if not any(fields):
             raise ValueError(f"{path}:{line}: blank line")
         yield line, fields
+
+
+def parse_columns(text: str, keys: Sequence[str], several: str | None = None) -> dict[str, Any]:
+    """The columns of a table by key, names or indices, from `KEY=NAME_OR_INDEX[,KEY=…]`; the first key is required.
+
+    The key `several` may be repeated; its columns are then a tuple.
+
+    Raises:
+        ValueError: an unknown key, one other than `several` twice, the first one missing, or a column twice.
+    """
+    form = f"{keys[0]}=NAME_OR_INDEX" + "".join(f"[,{key}=…]" for key in keys[1:])
+    found: dict[str, Any] = {}
+    columns: list[str | int] = []
+    for part in text.split(","):
+        key, _, column = part.partition("=")
+        key = key.strip()
+        column = column.strip()
+        if key not in keys or not column or (key in found and key != several):
+            raise ValueError(f"columns={text}: expected {form}, found {part!r}")
+        columns.append(int(column) if column.isdecimal() else column)
+        if key not in found:
+            found[key] = columns[-1]
+        else:
+            first = found[key] if isinstance(found[key], tuple) else (found[key],)
+            found[key] = (*first, columns[-1])
+    if keys[0] not in found:
+        raise ValueError(f"columns={text}: {keys[0]} is missing")
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"columns={text}: two of them are the same column")
+    return found
 
 
 def check_widths(path: Path | str, rows: Iterable[TableRow], needed: int, header: bool = False, ragged: bool = False) -> Iterator[TableRow]:

@@ -27,12 +27,16 @@ KINDS = {
     "classifier": ("classifier", {"labels": ("a", "b", "c")}, {"task_name": "custom", "columns": "text_a=0,label=1", "seq_length": 24}),
     "ner": ("tagger", {"labels": TAGS}, {"seq_length": 24, "use_crf": True}),
     "squad": ("span", {}, {"seq_length": 32, "doc_stride": 8, "max_query_length": 12}),
+    "embed": ("encoder", {}, {"seq_length": 24, "pooling": "mean", "normalize": True}),
+    "fill_mask": ("pretraining", {}, {}),
     "pretrain": ("pretraining", {}, {}),
 }
 INSTANCES = {
     "classifier": ["word1 word2", "word3"],
     "ner": ["word1 word2"],
     "squad": [{"question": "word1", "context": "word2 word3 word4 " * 9}],
+    "embed": ["word1 word2", {"text": "word3"}],
+    "fill_mask": ["word1 [MASK]", "[MASK] [MASK] word2"],
 }
 
 

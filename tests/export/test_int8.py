@@ -9,7 +9,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not inst
 from src.export import int8, onnx_graph  # noqa: E402
 from src.tasks.task import TASKS
 
-KINDS = {"classifier": "classifier", "ner": "tagger", "squad": "span", "pretrain": "pretraining"}
+KINDS = {"classifier": "classifier", "ner": "tagger", "squad": "span", "embed": "encoder", "pretrain": "pretraining"}
 
 
 def write_both(tmp_path, task, positions="absolute"):
@@ -17,7 +17,7 @@ def write_both(tmp_path, task, positions="absolute"):
     weights = tiny_models.make_weights(model, KINDS[task])
     if task == "pretrain":
         weights["masked_lm.bias"] = np.zeros(600, np.float32)
-    settings = {"labels": ("O", "B-A", "I-A", "B-B", "I-B")}
+    settings = {"labels": ("O", "B-A", "I-A", "B-B", "I-B"), "pooling": "mean", "normalize": True}
     onnx_graph.save(onnx_graph.build(model, weights, TASKS[task], settings), tmp_path / "model.onnx")
     int8.quantize(tmp_path / "model.onnx", tmp_path / "model.int8.onnx")
     return tmp_path / "model.onnx", tmp_path / "model.int8.onnx"

@@ -14,7 +14,10 @@ FIELDS = {
     "choices": ("text_a", "text_b", "choices"),
     "ner": ("text",),
     "squad": ("question", "context"),
+    "embed": ("text",),
+    "fill_mask": ("text",),
 }
+_OWN = ("ner", "squad", "embed", "fill_mask")  # tasks of their own; the others are kinds of classifiers
 
 
 @dataclass
@@ -40,11 +43,11 @@ class FakeBundle:
 
     def __init__(self, kind="classifier", seconds=0.0):
         self.name, self.graph, self.max_length = "fake", "onnx", 128
-        self.task = kind if kind in ("ner", "squad") else "classifier"
-        self.labels = {"ner": ("LONG", "MIDDLE"), "squad": ()}.get(kind, ("good", "bad", "odd"))
+        self.task = kind if kind in _OWN else "classifier"
+        self.labels = {"ner": ("LONG", "MIDDLE"), **dict.fromkeys(_OWN[1:], ())}.get(kind, ("good", "bad", "odd"))
         self.settings = {"pairs": kind == "pairs", "regression": kind == "regression"}
         self.settings |= {"multi_label": kind == "labels", "choices": kind == "choices"}
-        self.fields, self.takes_top_k = FIELDS[kind], kind not in ("ner", "regression", "choices")
+        self.fields, self.takes_top_k = FIELDS[kind], kind not in ("ner", "regression", "choices", "embed")
         self.seconds = seconds
         self.batches = []
         self.may_compute = threading.Event()
@@ -96,6 +99,7 @@ class FakeBundle:
         kinds = {"regression": self._score, "multi_label": self._labels, "choices": self._choice}
         of_classifier = next((result for name, result in kinds.items() if self.settings[name]), self._class)
         results = {"ner": self._entities, "squad": self._answer, "classifier": of_classifier}
+        results |= {"embed": self._vector, "fill_mask": self._fill}
         return [results[self.task](texts, " ".join(texts.values()), top_k) for texts in work.instances]
 
     def predict(self, instances, batch_size=32):
@@ -123,6 +127,14 @@ class FakeBundle:
 
     def _score(self, texts, text, top_k):
         return {"score": float(len(text))}
+
+    def _vector(self, texts, text, top_k):
+        return {"embedding": [float(text.count(letter)) for letter in "abc"]}
+
+    def _fill(self, texts, text, top_k):
+        candidates = [{"token": token, "probability": 0.5**number} for number, token in enumerate(("cat", "##s", "猫"), 1)][:top_k]
+        words = [{"first": 0, "masks": 2, "candidates": [{"word": "cats", "probability": 0.125}]}] if "[MASK][MASK]" in text else []
+        return {"filled": text.replace("[MASK]", "cat"), "masks": [candidates] * text.count("[MASK]"), "words": words}
 
     def _entities(self, texts, text, top_k):
         entities, start = [], 0

@@ -105,6 +105,33 @@ def test_labels_that_apply_and_the_best_choice_stand_out(browser):
         assert_quiet(page)
 
 
+def test_a_vector_is_shown_beside_the_similarity_of_earlier_texts(browser):
+    with serving("embed") as served:
+        page = browser()
+        page.get(served.url)
+        assert one(page, "h1").text == "fake · sentence embeddings"
+        submit(page, text="aab")
+        assert texts(page, "#result > *") == ["Vector", "3 numbers", "2.0000 1.0000 0.0000 …"]
+        submit(page, text="aaaabb")
+        submit(page, text="c")
+        assert texts(page, ".bar span") == ["aab", "0.000", "aaaabb", "0.000"]
+        submit(page, text="aab")
+        assert texts(page, ".bar span") == ["aaaabb", "1.000", "c", "0.000"]
+        assert_quiet(page)
+
+
+def test_candidates_are_shown_for_each_mask_and_for_words(browser):
+    with serving("fill_mask") as served:
+        page = browser("zh-CN")
+        page.get(served.url)
+        assert one(page, "h1").text == "fake · 完形填空" and one(page, "#text").get_attribute("value") == "The [MASK] sat on the mat."
+        submit(page, text="a [MASK][MASK]")
+        assert texts(page, "#result h2") == ["[MASK] 1+2", "[MASK] 1", "[MASK] 2"]
+        assert texts(page, ".bar span")[:4] == ["cats", "12.5 %", "cat", "50.0 %"]
+        assert one(page, ".marked").text == "a catcat"
+        assert_quiet(page)
+
+
 def test_entities_are_marked_by_code_points(browser):
     with serving("ner") as served:
         page = browser()

@@ -27,6 +27,8 @@ TASKS = {
     "choices": ("classifier", {}, {"task_name": "swag", "seq_length": 24, "num_class": 1}),
     "ner": ("tagger", {"labels": ("O", "B-X", "I-X", "B-Y", "I-Y")}, {"seq_length": 24, "use_crf": True}),
     "squad": ("span", {}, {"seq_length": 32, "doc_stride": 8, "max_query_length": 12}),
+    "embed": ("encoder", {}, {"seq_length": 24, "pooling": "cls", "normalize": True}),
+    "fill_mask": ("pretraining", {}, {}),
 }
 INSTANCES = {
     "classifier": ["word1 word2", {"text": "王小明"}, ""],
@@ -37,6 +39,8 @@ INSTANCES = {
     ],
     "ner": ["word1 word2 " * 40, "word3"],
     "squad": [{"question": "word1", "context": "word2 word3 word4 " * 20}, {"question": "word1", "context": "word5"}],
+    "embed": ["word1 word2", {"text": "word3"}],
+    "fill_mask": ["word1 [MASK] word2", {"text": "[MASK] [MASK]"}],
 }
 
 

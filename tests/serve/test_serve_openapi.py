@@ -16,7 +16,7 @@ positive_data_acceptance.expected-statuses = [200, 413]
 """
 
 
-@pytest.mark.parametrize("kind", ["classifier", "pairs", "regression", "ner", "squad"])
+@pytest.mark.parametrize("kind", ["classifier", "pairs", "regression", "ner", "squad", "embed", "fill_mask"])
 def test_schemathesis_finds_nothing(kind, tmp_path):
     pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     (tmp_path / "schemathesis.toml").write_text(CONFIG, encoding="utf-8")

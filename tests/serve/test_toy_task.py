@@ -44,6 +44,7 @@ def test_a_task_from_outside_trains_evaluates_exports_and_serves(tmp_path, vocab
     with serving(bundle) as client:
         assert client.post("/v1/models/toy:predict", json={"instances": ["a dog good"]}).json() == {"predictions": [{"kind": True}]}
         assert "Kindness" in client.get("/openapi.json").text
+        assert "JSON.stringify(prediction" in client.get("/").text  # the page knows no more of this task
 
 
 def test_a_task_from_outside_is_planned(tmp_path, capsys):

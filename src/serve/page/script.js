@@ -1,26 +1,21 @@
 
 "use strict";
 const about = JSON.parse(document.body.dataset.about);
+/*TASK*/
 const WORDS = {
   en: {
-    text: "Text", text_a: "Text", text_b: "Second text", question: "Question", context: "Passage", submit: "Predict", busy: "Working …",
-    none: "No entities found.", answer: "Answer", noAnswer: "The passage holds no answer.", others: "Next best", score: "Score", seconds: "{} ms",
-    docs: "Interface", metrics: "Metrics", other: "中文", lost: "The server cannot be reached.", entities: "Entities", empty: "(no answer)",
-    noLabel: "No label applies.", choices: "Choices, one a line",
-    classifier: "classification", ner: "named entities", squad: "answers from a passage",
+    text: "Text", text_a: "Text", text_b: "Second text", submit: "Predict", busy: "Working …", seconds: "{} ms",
+    docs: "Interface", metrics: "Metrics", other: "中文", lost: "The server cannot be reached.",
   },
   zh: {
-    text: "文本", text_a: "文本", text_b: "第二段文本", question: "问题", context: "段落", submit: "预测", busy: "处理中……",
-    none: "没有找到实体。", answer: "答案", noAnswer: "段落中没有答案。", others: "其他候选", score: "分数", seconds: "{} 毫秒",
-    docs: "接口文档", metrics: "指标", other: "English", lost: "无法连接服务器。", entities: "实体", empty: "（无答案）",
-    noLabel: "没有符合的标签。", choices: "选项，每行一个",
-    classifier: "文本分类", ner: "命名实体识别", squad: "阅读理解",
+    text: "文本", text_a: "文本", text_b: "第二段文本", submit: "预测", busy: "处理中……", seconds: "{} 毫秒",
+    docs: "接口文档", metrics: "指标", other: "English", lost: "无法连接服务器。",
   },
 };
 let language = navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
 let show = () => {};
 const at = (id) => document.getElementById(id);
-const word = (key) => WORDS[language][key];
+const word = (key) => TASK.words[language][key] ?? WORDS[language][key] ?? key;
 
 // text is always set as text, so that no input is taken for HTML
 function make(tag, text, className) {
@@ -44,7 +39,7 @@ function makeFields() {
 
 function translate() {
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
-  document.title = at("title").textContent = `${about.name} · ${word(about.task)}`;
+  document.title = at("title").textContent = `${about.name} · ${TASK.words[language].title ?? about.task}`;
   at("language").textContent = word("other");
   at("language").lang = language === "zh" ? "en" : "zh-CN";
   for (const label of document.querySelectorAll("label")) label.textContent = word(label.dataset.word);
@@ -52,11 +47,11 @@ function translate() {
   show();
 }
 
-function bar(name, probability, chosen) {
-  const row = make("div", undefined, chosen ? "bar chosen" : "bar"), meter = make("meter"), percent = `${(100 * probability).toFixed(1)} %`;
-  meter.value = probability;
-  meter.setAttribute("aria-label", `${name}: ${percent}`);
-  row.append(make("span", name), meter, make("span", percent));
+function bar(name, share, chosen = false, shown = `${(100 * share).toFixed(1)} %`) {
+  const row = make("div", undefined, chosen ? "bar chosen" : "bar"), meter = make("meter");
+  meter.value = share;
+  meter.setAttribute("aria-label", `${name}: ${shown}`);
+  row.append(make("span", name), meter, make("span", shown));
   return row;
 }
 
@@ -74,34 +69,6 @@ function marked(text, spans) {
   paragraph.append(letters.slice(done).join(""));
   return paragraph;
 }
-
-function classResult(prediction, instance) {
-  if ("choice" in prediction) {
-    const lines = instance.choices.split("\n").map((line) => line.trim()).filter(Boolean);
-    return [make("h2", prediction.text), ...lines.map((line, number) => bar(line, prediction.probabilities[number], number === prediction.choice))];
-  }
-  if ("score" in prediction) return [make("h2", word("score")), make("p", prediction.score.toFixed(4))];
-  const chosen = prediction.labels || [prediction.label];
-  const bars = Object.entries(prediction.probabilities).sort((a, b) => b[1] - a[1]).map(([name, p]) => bar(name, p, chosen.includes(name)));
-  return [make("h2", chosen.join(", ") || word("noLabel")), ...bars];
-}
-
-function entityResult(prediction) {
-  if (!prediction.entities.length) return [make("p", word("none"))];
-  const kinds = [...new Set(prediction.entities.map((entity) => entity.type))].sort();
-  const spans = prediction.entities.map((entity) => ({ ...entity, label: entity.type, className: `kind${kinds.indexOf(entity.type) % 8}` }));
-  return [make("h2", word("entities")), marked(prediction.text, spans.sort((a, b) => a.start - b.start))];
-}
-
-function answerResult(prediction, instance) {
-  const found = prediction.start !== null, others = prediction.n_best.filter((span) => span.start !== prediction.start || span.end !== prediction.end);
-  const parts = [make("h2", word("answer")), bar(found ? prediction.answer : word("noAnswer"), prediction.probability)];
-  parts.push(marked(instance.context, found ? [prediction] : []));
-  if (others.length) parts.push(make("h2", word("others")), ...others.slice(0, 4).map((span) => bar(span.text || word("empty"), span.probability)));
-  return parts;
-}
-
-const RESULTS = { classifier: classResult, ner: entityResult, squad: answerResult };
 
 function showError(message) {
   at("result").hidden = true;
@@ -123,7 +90,7 @@ async function predict(event) {
     const body = await answer.json(), milliseconds = Math.round(performance.now() - started);
     if (!answer.ok) throw new RangeError(body.error);
     show = () => {
-      at("result").replaceChildren(...RESULTS[about.task](body.predictions[0], instance));
+      at("result").replaceChildren(...TASK.show(body.predictions[0], instance));
       at("result").hidden = false;
       at("time").textContent = word("seconds").replace("{}", milliseconds);
     };

@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from src.text import tables
+
 SEPARATOR = ","  # default of what separates the labels of a text
 _LANGUAGE = "en"  # default language of xnli
 
@@ -223,30 +225,8 @@ DATA_SETS = {
 
 
 def parse_columns(text: str) -> Columns:
-    """Parse `text_a=NAME_OR_INDEX[,text_b=…][,label=…]`; several label=… make a tuple.
-
-    Raises:
-        ValueError: another key, a text twice, a column twice, or no text_a.
-    """
-    found: dict[str, str | int] = {}
-    labels: list[str | int] = []
-    for part in text.split(","):
-        key, _, column = part.partition("=")
-        key = key.strip()
-        column = column.strip()
-        if key not in ("text_a", "text_b", "label") or not column or key in found:
-            raise ValueError(f"columns={text}: expected text_a=NAME_OR_INDEX[,text_b=…][,label=…], found {part!r}")
-        index = int(column) if column.isdecimal() else column
-        if key == "label":
-            labels.append(index)
-        else:
-            found[key] = index
-    if "text_a" not in found:
-        raise ValueError(f"columns={text}: text_a is missing")
-    columns = Columns(found["text_a"], found.get("text_b"), (labels[0] if len(labels) == 1 else tuple(labels)) if labels else None)
-    if len(set(columns.listed)) < len(columns.listed):
-        raise ValueError(f"columns={text}: two of them are the same column")
-    return columns
+    """Parse `text_a=NAME_OR_INDEX[,text_b=…][,label=…]`, see `tables.parse_columns`; several label=… make a tuple."""
+    return Columns(**tables.parse_columns(text, ("text_a", "text_b", "label"), several="label"))
 
 
 def usual_files(name: str, language: str | None = None) -> tuple[tuple[str, ...], ...]:

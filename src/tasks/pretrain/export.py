@@ -41,16 +41,9 @@ def add_head(graph: Any, encoder: Any, x: str, settings: dict[str, Any]) -> dict
     Returns:
         the outputs: name -> (value, sizes).
     """
-    model = encoder.model
     scope, words = "masked_lm", "bert.embeddings.word.weight"
     positions = graph.add_input("masked_lm_positions", "batch", "predictions")
-    indices = graph.op("Cast", graph.op("Unsqueeze", positions, graph.integers(-1), scope=scope), to=7, scope=scope)  # [B, P, 1]
-    masked = graph.op("GatherND", x, indices, batch_dims=1, scope=scope)  # [B, P, H]
-    masked = graph.op("Reshape", masked, graph.integers(-1, model.hidden_size), scope=scope)
-    masked = graph.activate(model.hidden_act, graph.linear(f"{scope}.dense", masked), scope)
-    masked = graph.normalise(f"{scope}.norm", masked, model.layer_norm_eps)
-    table = graph.op("Transpose", graph.weight(words), perm=(1, 0), scope=scope)  # onnxruntime's quantiser would ignore a Gemm's transB
-    logits = graph.op("Add", graph.op("MatMul", masked, table, scope=scope), graph.weight("masked_lm.bias"), scope=scope)  # [B * P, V]
+    logits = encoder.predict_words(x, positions)  # [B * P, V]
     num_words = len(graph.array(words))
     shape = graph.op("Concat", graph.op("Shape", positions, scope=scope), graph.integers(num_words), axis=0, scope=scope)
     logits = graph.op("Reshape", logits, shape, scope=scope)
