@@ -85,8 +85,8 @@ class RecordSet(Chunk):
 
 
 def join_rows(rows: list[dict[str, Any]]) -> Chunk:
-    """A Chunk of rows given as dicts: lists, which have equal lengths within a row, become token columns; numbers become row columns."""
-    tokens = [name for name, value in rows[0].items() if np.ndim(value)]
+    """A Chunk of rows given as dicts: lists, equally long within a row, become token columns, numbers and matrices row columns."""
+    tokens = [name for name, value in rows[0].items() if np.ndim(value) == 1]
     return Chunk(
         np.array([len(row[tokens[0]]) for row in rows], np.int32),
         {name: np.concatenate([row[name] for row in rows]) for name in tokens},
