@@ -58,19 +58,32 @@ function bar(name, probability) {
   return row;
 }
 
-// places are counted in code points, as Array.from cuts a string
+// places are counted in code points, as Array.from cuts a string; spans are apart or inside each other, the outer ones first
 function marked(text, spans) {
   const letters = Array.from(text), paragraph = make("p", undefined, "marked");
-  let done = 0;
-  for (const span of spans) {
-    paragraph.append(letters.slice(done, span.start).join(""));
-    const mark = make("mark", letters.slice(span.start, span.end).join(""), span.className);
-    if (span.label) mark.append(make("small", span.label));
-    paragraph.append(mark);
-    done = span.end;
-  }
-  paragraph.append(letters.slice(done).join(""));
+  fill(paragraph, letters, 0, letters.length, [...spans]);
   return paragraph;
+}
+
+function fill(parent, letters, start, end, spans) {
+  while (spans.length && spans[0].start < end) {
+    const span = spans.shift(), mark = make("mark", undefined, span.className);
+    parent.append(letters.slice(start, span.start).join(""), mark);
+    fill(mark, letters, span.start, span.end, spans);
+    if (span.label) mark.append(make("small", span.label));
+    start = span.end;
+  }
+  parent.append(letters.slice(start, end).join(""));
+}
+
+// lists of spans that `marked` can show; of two that cross, the later one is in another list
+function layers(spans) {
+  const found = [];
+  for (const span of spans.sort((a, b) => a.start - b.start || b.end - a.end)) {
+    const layer = found.find((others) => others.every((other) => other.end <= span.start || span.end <= other.end));
+    if (layer) layer.push(span); else found.push([span]);
+  }
+  return found;
 }
 
 function classResult(prediction) {
@@ -82,7 +95,7 @@ function entityResult(prediction) {
   if (!prediction.entities.length) return [make("p", word("none"))];
   const kinds = [...new Set(prediction.entities.map((entity) => entity.type))].sort();
   const spans = prediction.entities.map((entity) => ({ ...entity, label: entity.type, className: `kind${kinds.indexOf(entity.type) % 8}` }));
-  return [make("h2", word("entities")), marked(prediction.text, spans.sort((a, b) => a.start - b.start))];
+  return [make("h2", word("entities")), ...layers(spans).map((layer) => marked(prediction.text, layer))];
 }
 
 function answerResult(prediction, instance) {
