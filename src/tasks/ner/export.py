@@ -44,11 +44,12 @@ def make_examples(texts: list[list[int]], questions: list[list[int]], settings: 
 def split_outputs(outputs: Sequence[np.ndarray], rows: int, lengths: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The outputs by row: the logits, and the CRF's parameters.
 
-    Logits are set to 0 at padding, where LSTM libraries differ, and where there is no span, as -10000 leaves a precision of 0.001.
+    Logits are set to 0 at padding, where LSTM libraries differ, and where there is no span, as -10000 leaves a precision of 0.001. Those of
+    spans, sums of products that may be large, are given by arsinh: large ones are compared by ratio, small ones by difference.
     """
     logits = outputs[0]
     if logits.ndim == 4:
-        return [np.where(logits > MASK_BIAS / 2, logits, 0)], []
+        return [np.arcsinh(np.where(logits > MASK_BIAS / 2, logits, 0))], []
     real = np.arange(logits.shape[1]) < np.array(lengths)[:, None]
     return [logits * real[:, :, None]], list(outputs[1:])
 
