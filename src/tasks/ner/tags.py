@@ -97,7 +97,7 @@ def _continues(previous, tag):
 def find_overlapping(entities: Iterable[Entity]) -> list[Entity]:
     """The entities that overlap a longer one, or as long a one before them: those for which tags have no room."""
     kept: list[Entity] = []
-    found = []
+    found: list[Entity] = []
     for entity in sorted(entities, key=lambda entity: entity.start - entity.end):  # longer ones first, else in their order
         is_free = all(entity.end <= other.start or other.end <= entity.start for other in kept)
         (kept if is_free else found).append(entity)
