@@ -14,7 +14,7 @@ from src.models.packing import Unpack, WithPacking
 from src.records.packing import Packing, make_columns
 from src.tasks.classifier.network import Classifier
 from src.tasks.ner.network import CrfLoss, Tagger, TaggerScores, TaggingLoss
-from src.tasks.ner.pointer import Pointer, PointerLoss
+from src.tasks.ner.pointer import Pointer, PointerLoss, PointerScores
 from src.tasks.pretrain.network import Pretraining, PretrainingLoss, PretrainingScores
 from src.tasks.squad.network import SpanFinder, SpanLoss
 from src.train import runtime
@@ -103,7 +103,7 @@ EVALUATED = {
     "span": lambda network, loss: (network, []),
     "softmax": lambda network, loss: (TaggerScores(network, loss), [TAGS]),
     "crf": lambda network, loss: (TaggerScores(network, loss), [TAGS]),
-    "pointer": lambda network, loss: (network, []),
+    "pointer": lambda network, loss: (PointerScores(network, loss), [SPANS]),
     "pretrain": lambda network, loss: (PretrainingScores(network), [*MASKED_TARGETS, CLASSES % 2]),
 }
 
