@@ -24,6 +24,7 @@ from src.config.model import ModelConfig, describe_weights
 from src.config.training import OptimizerConfig
 from src.report.memory import make_plan
 from src.tasks.classifier.options import ClassifierOptions
+from src.tasks.ner.options import NerOptions
 from src.tasks.task import TASKS
 
 
@@ -33,6 +34,7 @@ def measure(flags, batch_size):
     command += ["--config", flags.config, "--seq_length", str(flags.seq_length), "--batch_size", str(batch_size)]
     command += ["--layers", str(flags.layers)] if flags.layers else []
     command += ["--use_recompute"] if flags.use_recompute else []
+    command += ["--task", "pointer", "--types", str(flags.types)] if flags.types else []
     environ = os.environ | {"MS_SUBMODULE_LOG_v": "{PRE_ACT:1}"}
     run = subprocess.run(command, check=True, capture_output=True, text=True, env=environ)
     line = next(line for line in run.stdout.splitlines() if line.startswith("{"))
@@ -47,12 +49,17 @@ def main():
     parser.add_argument("--seq_length", type=int, default=128)
     parser.add_argument("--batch_sizes", type=int, nargs=2, required=True)
     parser.add_argument("--use_recompute", action="store_true")
+    parser.add_argument("--types", type=int, help="instead of a classifier, a global pointer of so many entity types")
     flags = parser.parse_args()
     model = ModelConfig(**describe_weights(None, flags.config).model)
     if flags.layers:
         model = dataclasses.replace(model, num_hidden_layers=flags.layers)
-    options = ClassifierOptions(do_train=True, model=model, optimizer=OptimizerConfig(name="AdamWeightDecay"))  # as the trial's
-    plan = make_plan(options, devices.settings("CPU", recompute=flags.use_recompute), TASKS["classifier"], flags.seq_length)
+    settings = {"do_train": True, "model": model, "optimizer": OptimizerConfig(name="AdamWeightDecay")}  # as the trial's
+    options, task = ClassifierOptions(**settings), "classifier"
+    if flags.types:
+        labels = tuple(f"type{number}" for number in range(flags.types))
+        options, task = NerOptions(**settings, seq_length=flags.seq_length, head="global_pointer", labels=labels), "ner"
+    plan = make_plan(options, devices.settings("CPU", recompute=flags.use_recompute), TASKS[task], flags.seq_length)
     small, large = flags.batch_sizes
     planned = (plan.peak(large) - plan.peak(small)) / (large - small)
     measured = [(after - before) / (large - small) for before, after in zip(measure(flags, small), measure(flags, large))]

@@ -30,6 +30,8 @@ from src.optim import parts
 from src.optim.factory import make_optimizer
 from src.tasks.classifier import task as classifier
 from src.tasks.classifier.network import Classifier
+from src.tasks.ner import task as ner
+from src.tasks.ner.pointer import Pointer, PointerLoss
 from src.tasks.pretrain import task as pretrain
 from src.tasks.pretrain.network import Pretraining, PretrainingLoss
 from src.train import runtime
@@ -51,6 +53,9 @@ def make_batch(options, config):
         "next_sentence_labels": rng.integers(0, 2, rows),
     }
     columns = {name: values.astype(np.int32) for name, values in columns.items()}
+    if options.task == "pointer":  # a token with each type
+        spans = [(number % options.types, 1 + number, 1 + number) for number in range(8)]
+        columns["label_ids"] = np.tile(np.array(spans, np.int32), (rows, 1, 1))
     columns |= {"masked_lm_weights": np.ones((rows, predictions), np.float32), "weights": np.ones(rows, np.float32)}
     return columns | {"rows_per_token": np.float32(1 / predictions)}
 
@@ -59,7 +64,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True)
     parser.add_argument("--layers", type=int, help="in place of the config's")
-    parser.add_argument("--task", default="classifier", choices=("classifier", "pretrain"))
+    parser.add_argument("--task", default="classifier", choices=("classifier", "pretrain", "pointer"))
+    parser.add_argument("--types", type=int, default=10, help="entity types of a pointer [%(default)s]")
     parser.add_argument("--seq_length", type=int, default=128)
     parser.add_argument("--predictions", type=int, default=20, help="masked tokens a row [%(default)s]")
     parser.add_argument("--batch_size", type=int, required=True)
@@ -95,6 +101,8 @@ def main():
     mindspore.set_seed(1)
     if options.task == "pretrain":
         task, network, loss = pretrain, Pretraining(config, device), PretrainingLoss(device.aclnn)
+    elif options.task == "pointer":
+        task, network, loss = ner, Pointer(config, device, options.types, options.seq_length), PointerLoss()
     else:
         task, network, loss = classifier, Classifier(config, device, 2), ClassificationLoss()
     parts.freeze(network, expand_parts([part for part in options.freeze.split(",") if part], config.num_hidden_layers))

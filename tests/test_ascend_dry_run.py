@@ -109,6 +109,14 @@ def test_tagging_compiles(finetune, flags):  # a CRF alone: test_regularisers_co
 
 @pytest.mark.slow
 @NEEDS_TOOL
+def test_a_pointer_compiles(finetune):
+    report = finetune("ner", ("train", "eval", "predict"), "ner.txt", head="global_pointer", r_drop=1)
+    find_network(report, "TrainStep")
+    find_network(report, "PointerScores")
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
 def test_question_answering_compiles(finetune):
     report = finetune("squad", ("train", "eval", "predict"), "squad.json", doc_stride=4, max_query_length=4)
     find_network(report, "TrainStep")

@@ -22,9 +22,10 @@ HEADS = {
     "classifier": {"head.dense": 3},
     "tagger": {"head.dense": 5, "head.crf.transitions": (5, 5), "head.crf.start": 5, "head.crf.end": 5},
     "span": {"head.span": 2},
+    "pointer": {"head.query": 64, "head.key": 64, "head.dense": (2, 128), "head.last": (2, 128)},
 }
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{number}" for number in range(55))]
-_WITHOUT_POOLER = ("tagger", "span")
+_WITHOUT_POOLER = ("tagger", "span", "pointer")
 
 
 def make_model(positions="absolute", **settings):
@@ -38,6 +39,8 @@ def make_weights(model, kind="encoder", seed=1):
     for name, size in {**heads, **HEADS[kind]}.items():
         if name.endswith("bias") or ".crf." in name:
             shapes[name] = size
+        elif isinstance(size, tuple):
+            shapes |= {f"{name}.weight": size, f"{name}.bias": size[0]}
         else:
             width = model.hidden_size
             shapes |= {f"{name}.weight": (width,) if size is None else (size, width), f"{name}.bias": size or width}

@@ -5,7 +5,7 @@
 
 The graph is compared with the network on example sentences, all at once and one by one; if outputs differ by more than 1e-4, nothing is
 written and the exit code is 1. An int8 graph is only measured. Other flags are those of the run script that say what the model is, such
-as --use_crf; of a recipe (--config_path), too, only those count.
+as --head; of a recipe (--config_path), too, only those count.
 """
 
 import argparse

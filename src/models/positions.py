@@ -1,8 +1,10 @@
-"""The order of tokens: absolute embeddings, or NEZHA's relative positions (Wei et al. 2019).
+"""The order of tokens: absolute embeddings, NEZHA's relative positions (Wei et al. 2019), or rotary ones in a head that scores spans.
 
 Relative positions enter attention twice, by one vector a_ij for each pair of positions, the same for every head:
     score_ij = (q_i . k_j + q_i . a_ij) / sqrt D        context_i = sum_j p_ij (v_j + a_ij)
 where a_ij is the row of a table for the distance j - i, clipped to +-M. Absolute positions add 0 to both.
+
+Rotary positions (Su et al. 2021) turn query and key by angles that grow with the position, so that their product knows the distance.
 
 Shapes: B batch, S sequence, N heads, D head size, M max_relative_position.
 """
@@ -12,7 +14,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
-from src.formats.positions import make_sinusoids
+from src.formats.positions import make_rotations, make_sinusoids
 from src.models.layers import SwapMiddle, make_weight, take_rows
 
 
@@ -74,6 +76,25 @@ class RelativePositions(nn.Cell):
         probs = probs.reshape((seq_length, -1, seq_length))  # [S, B * N, S]
         context = self.context(probs, self.relations(seq_length, table)).expand_dims(0)  # [1, S, B * N, D]
         return self.swap(context).reshape((batch_size, num_heads, seq_length, -1))
+
+
+class RotaryPositions(nn.Cell):
+    """Values 2i and 2i + 1 of each vector, turned by the angle p / 10000^(2i / D) at position p: float32 [B, S, D] -> [B, S, D].
+
+    Args:
+        num_positions: at least S. size: D, even.
+    """
+
+    def __init__(self, num_positions: int, size: int):
+        super().__init__()
+        cos, sin, turned = make_rotations(num_positions, size)
+        self.cos, self.sin, self.turned = Tensor(cos), Tensor(sin), Tensor(turned)
+        self.turn = ops.MatMul()
+
+    def construct(self, x: Tensor) -> Tensor:
+        length = x.shape[1]
+        turned = self.turn(x.reshape((-1, x.shape[2])), self.turned).reshape(x.shape)
+        return x * self.cos[:length] + turned * self.sin[:length]
 
 
 def make_positions(config: ModelConfig, device: DeviceSettings) -> AbsolutePositions | RelativePositions:

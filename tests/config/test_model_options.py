@@ -49,4 +49,4 @@ def test_trained_weights_bring_labels_and_settings(tmp_path):
     described = SHAPE | {"model_type": "bert", "id2label": {"0": "O", "1": "B-X"}, "trained_with": {"seq_length": 24, "use_crf": True}}
     (tmp_path / "config.json").write_text(json.dumps(described))
     found = load(TASKS["ner"], [], tmp_path)
-    assert (found.labels, found.seq_length, found.use_crf, found.model.hidden_size) == (("O", "B-X"), 24, True, 8)
+    assert (found.labels, found.seq_length, found.head, found.model.hidden_size) == (("O", "B-X"), 24, "crf", 8)

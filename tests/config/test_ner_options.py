@@ -47,6 +47,56 @@ def test_foreign_weights_with_a_crf_have_all_pieces_tagged(load):
     assert load({"id2label": LABELS}, "--do_eval=true", load.weights, "--use_crf=true", "--seq_length=32").tagged_pieces == "all"
 
 
+OLD = {"seq_length": 32, "use_crf": True, "with_lstm": False}
+NEW = {"seq_length": 32, "head": "lstm_crf"}
+
+
+@pytest.mark.parametrize(
+    ("trained_with", "flags", "head"),
+    [
+        (OLD, [], "crf"),
+        (OLD, ["--with_lstm=true"], "lstm_crf"),
+        (OLD, ["--head=softmax"], "softmax"),
+        (NEW, [], "lstm_crf"),
+        (NEW, ["--use_crf=true"], "lstm_crf"),
+        (NEW, ["--use_crf=false"], "lstm_softmax"),
+        (NEW, ["--head=crf", "--use_crf=true"], "crf"),
+        ({"seq_length": 32, "head": "global_pointer"}, [], "global_pointer"),
+        ({"seq_length": 32, "head": "global_pointer"}, ["--use_crf=false"], "global_pointer"),
+        ({"seq_length": 32}, [], "softmax"),
+    ],
+)
+def test_head_is_that_of_the_weights_unless_it_or_its_switches_are_given(load, trained_with, flags, head):
+    options = load({"id2label": LABELS, "trained_with": trained_with}, "--do_eval=true", load.weights, *flags)
+    assert options.head == head and (options.use_crf, options.with_lstm) == (None, None)
+    assert options.trained_settings()["head"] == head and "use_crf" not in options.trained_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "head"),
+    [
+        ("use_crf: true\nwith_lstm: true\n", "lstm_crf"),
+        ("use_crf: false\nwith_lstm: false\n", "softmax"),
+        ("with_lstm: true\n", "lstm_softmax"),
+        ("head: lstm_crf\nuse_crf: null\nwith_lstm: null\n", "lstm_crf"),
+        ("head: Global_Pointer\n", "global_pointer"),
+    ],
+)
+def test_yaml_names_the_head_in_either_way(load, tmp_path, text, head):
+    (tmp_path / "ner.yaml").write_text(text, encoding="utf-8")
+    path = f"--config_path={tmp_path}/ner.yaml"
+    options = load({}, "--do_train=true", load.encoder, path, "--seq_length=32")
+    assert options.head == head
+    assert load({}, "--do_train=true", load.encoder, path, "--seq_length=32", "--head=crf" if "head" in text else "--epoch_num=1")
+    assert loader.build(NerOptions, loader.to_dict(options)).head == head
+
+
+def test_a_head_and_a_switch_that_contradict_each_other_are_refused(load, capsys):
+    with pytest.raises(SystemExit):
+        load({}, "--do_train=true", load.encoder, "--seq_length=32", "--head=softmax", "--use_crf=true")
+    assert "use_crf=true and head=softmax contradict each other; give the head alone" in capsys.readouterr().err
+
+
 def test_training_tags_all_pieces_unless_told_otherwise(load):
     assert load({"id2label": LABELS}, "--do_train=true", load.encoder, "--seq_length=32").tagged_pieces == "all"
     assert "tagged_pieces" in NerOptions.TRAINED_WITH

@@ -43,7 +43,7 @@ def edit(path, **changes):
 @pytest.mark.parametrize("kind", HEADS)
 def test_a_round_trip_through_all_formats_changes_no_bit(kind, positions, tmp_path):
     labels, trained_with = ("O", "B-X", "I-X", "B-Y", "I-Y")[: 3 if kind == "classifier" else 5], {"seq_length": 16}
-    labels = labels if kind in ("classifier", "tagger") else ()
+    labels = {"classifier": labels, "tagger": labels, "pointer": ("X", "Y")}.get(kind, ())
     model = make_model(positions, hidden_act="gelu_tanh", layer_norm_eps=1e-7)
     folder, arrays = write_model(tmp_path / "0", model, kind, labels=labels, trained_with=trained_with)
     source = "mindspore"

@@ -26,6 +26,7 @@ TAGS = ("O", "B-X", "I-X", "B-Y", "I-Y")
 KINDS = {
     "classifier": ("classifier", {"labels": ("a", "b", "c")}, {"task_name": "custom", "columns": "text_a=0,label=1", "seq_length": 24}),
     "ner": ("tagger", {"labels": TAGS}, {"seq_length": 24, "use_crf": True}),
+    "pointer": ("pointer", {"labels": ("X", "Y")}, {"seq_length": 24, "head": "global_pointer"}),
     "squad": ("span", {}, {"seq_length": 32, "doc_stride": 8, "max_query_length": 12}),
     "embed": ("encoder", {}, {"seq_length": 24, "pooling": "mean", "normalize": True}),
     "fill_mask": ("pretraining", {}, {}),
@@ -34,6 +35,7 @@ KINDS = {
 INSTANCES = {
     "classifier": ["word1 word2", "word3"],
     "ner": ["word1 word2"],
+    "pointer": ["word1 word2 " * 20],
     "squad": [{"question": "word1", "context": "word2 word3 word4 " * 9}],
     "embed": ["word1 word2", {"text": "word3"}],
     "fill_mask": ["word1 [MASK]", "[MASK] [MASK] word2"],
@@ -46,9 +48,10 @@ def export(tmp_path):
 
     def run(task, *flags, positions="absolute"):
         kind, described, trained_with = KINDS[task]
+        name = "ner" if kind == "pointer" else task
         if not (tmp_path / task).exists():
             write_model(tmp_path / task, make_model(positions), kind, trained_with=trained_with, **described)
-        export_command.main(["--task", task, "--checkpoint", str(tmp_path / task), "--output", str(tmp_path / "bundle"), *flags])
+        export_command.main(["--task", name, "--checkpoint", str(tmp_path / task), "--output", str(tmp_path / "bundle"), *flags])
         return tmp_path / "bundle"
 
     return run
@@ -80,10 +83,11 @@ def test_the_exported_network_of_an_ascend_has_ops_of_every_device(tmp_path):
 
 
 @pytest.mark.slow
-def test_mindir_answers_as_onnx_does(export):
+@pytest.mark.parametrize("kind", ["ner", "pointer"])
+def test_mindir_answers_as_onnx_does(kind, export):
     results = []
     for flags in (["--file_format", "ONNX", "--int8"], ["--file_format", "MINDIR"]):
-        folder = export("ner", *flags)
+        folder = export(kind, *flags)
         bundle = Bundle(folder)
         work = bundle.encode(["word1 word2 " * 20, "word3"])
         results.append([array for row in bundle.compute(work.rows) for array in row])

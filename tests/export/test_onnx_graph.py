@@ -12,6 +12,7 @@ from src.convert import network
 from src.formats import weights
 from src.tasks.classifier.network import Classifier
 from src.tasks.ner.network import Tagger
+from src.tasks.ner.pointer import Pointer
 from src.tasks.ner.tags import list_labels, make_tag_set
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install -r requirements-serve.txt")
@@ -123,6 +124,23 @@ def test_tagger_equals_the_network_at_real_tokens(with_lstm, use_crf):
     assert_close(found[0] * real, expected[0] * real)
     for scores, of_network in zip(found[1:], expected[1:], strict=True):
         assert np.array_equal(scores, of_network)
+
+
+@pytest.mark.parametrize("positions", [pytest.param("learned", marks=pytest.mark.slow), "absolute"])
+def test_pointer_equals_the_network_at_every_size(positions):
+    model = tiny_models.make_model(positions)
+    cell, arrays = make_network(Pointer(model, PLAIN, 3, 16))
+    graph = onnx_graph.build(model, arrays, TASKS["ner"], {"labels": ("a", "b", "c"), "seq_length": 16})
+    run, inputs = start(graph), make_inputs(3, 11)
+    expected = run_network(cell, *inputs)[0]
+    real = expected > -9000  # elsewhere float32 has steps of 0.001
+    assert real.any() and np.array_equal(run(*inputs)[0] > -9000, real)
+    assert_close(np.where(real, run(*inputs)[0], np.float32(0)), np.where(real, expected, 0), 3e-5)  # scores of up to 50
+    for number, length in enumerate(inputs[1].sum(1)):
+        alone = run(*(array[number : number + 1, :length] for array in inputs))[0][0]
+        part = expected[number, :length, :, :length]
+        assert_close(np.where(part > -9000, alone, np.float32(0)), np.where(part > -9000, part, 0), 3e-5)
+    assert run(*make_inputs(1, 2))[0].max() < -9000
 
 
 def test_crf_without_constraints_forbids_nothing():

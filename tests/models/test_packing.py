@@ -15,6 +15,7 @@ from src.models.packing import Unpack, WithPacking
 from src.records.packing import Packing, make_columns
 from src.tasks.classifier.network import Classifier
 from src.tasks.ner.network import CrfLoss, Tagger, TaggerScores, TaggingLoss
+from src.tasks.ner.pointer import Pointer, PointerLoss, PointerScores
 from src.tasks.pretrain.network import Pretraining, PretrainingLoss, PretrainingScores
 from src.tasks.squad.network import SpanFinder, SpanLoss
 from src.train import runtime
@@ -38,6 +39,7 @@ COLUMNS = tuple(make_columns(LENGTHS, LENGTH, PACKING).values())
 WEIGHTS = np.array([1, 1, 1, 1, 0], np.float32)
 TAGS = np.where(np.pad(MASK[:, 2:], ((0, 0), (1, 1))) > 0, RANDOM.integers(0, 3, (ROWS, LENGTH)), -1).astype(np.int32)
 CLASSES = RANDOM.integers(0, 3, ROWS).astype(np.int32)
+SPANS = np.stack([[[0, 1, 1], [2, 1, length - 2], [-1, -1, -1]] for length in LENGTHS]).astype(np.int32)
 MASKED = np.stack([RANDOM.choice(length, 2, replace=False) for length in LENGTHS]).astype(np.int32)
 MASKED_TARGETS = (RANDOM.integers(1, 30, (ROWS, 2)).astype(np.int32), np.array([[1, 1], [1, 0], [1, 1], [1, 1], [1, 1]], np.float32))
 CASES = {  # network, loss, inputs after the first three, targets
@@ -48,6 +50,7 @@ CASES = {  # network, loss, inputs after the first three, targets
     "softmax": (functools.partial(Tagger, num_tags=3), TaggingLoss, (), (TAGS, WEIGHTS)),
     "crf": (functools.partial(Tagger, num_tags=3, use_crf=True), CrfLoss, (), (TAGS, WEIGHTS)),
     "lstm_crf": (functools.partial(Tagger, num_tags=3, with_lstm=True, use_crf=True), CrfLoss, (), (TAGS, WEIGHTS)),
+    "pointer": (functools.partial(Pointer, num_types=3, max_length=LENGTH), PointerLoss, (), (SPANS, WEIGHTS)),
     "span": (SpanFinder, SpanLoss, (), (MASKED[:, 0], MASKED[:, 1], WEIGHTS)),
     "pretrain": (Pretraining, PretrainingLoss, (MASKED,), (*MASKED_TARGETS, CLASSES % 2, np.float32(0.6), WEIGHTS)),
 }
@@ -103,6 +106,7 @@ EVALUATED = {
     "span": lambda network, loss: (network, []),
     "softmax": lambda network, loss: (TaggerScores(network, loss), [TAGS]),
     "crf": lambda network, loss: (TaggerScores(network, loss), [TAGS]),
+    "pointer": lambda network, loss: (PointerScores(network, loss), [SPANS]),
     "pretrain": lambda network, loss: (PretrainingScores(network), [*MASKED_TARGETS, CLASSES % 2]),
 }
 

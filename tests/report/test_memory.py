@@ -237,6 +237,13 @@ def test_a_crf_has_its_parameters():
     assert crf.parameters - plain.parameters == 4 * (3 * 3 + 3 + 3)
 
 
+def test_a_pointer_takes_a_matrix_of_scores_for_each_type():
+    plans = [plan_of(FORMS[0], task="ner", head="global_pointer", labels=labels, seq_length=256) for labels in (("a",), ("a", "b", "c"))]
+    one, three = (plan.bytes_per_row for plan in plans)
+    assert plans[1].parameters - plans[0].parameters == 2 * 4 * 2 * (128 + 1)
+    assert three - one > 2 * 3 * 4 * 256 * 256  # of each type at least the scores, their exp and a gradient
+
+
 def test_gradients_that_are_summed_over_micro_batches_are_there_all_the_time():
     one, two = plan_of(FORMS[0]), plan_of(FORMS[0], accumulation_steps=2)
     assert two.peak(1) - one.peak(1) == one.parameters

@@ -55,19 +55,22 @@ function bar(name, share, chosen = false, shown = `${(100 * share).toFixed(1)} %
   return row;
 }
 
-// places are counted in code points, as Array.from cuts a string
+// places are counted in code points, as Array.from cuts a string; spans are apart or inside each other, the outer ones first
 function marked(text, spans) {
   const letters = Array.from(text), paragraph = make("p", undefined, "marked");
-  let done = 0;
-  for (const span of spans) {
-    paragraph.append(letters.slice(done, span.start).join(""));
-    const mark = make("mark", letters.slice(span.start, span.end).join(""), span.className);
-    if (span.label) mark.append(make("small", span.label));
-    paragraph.append(mark);
-    done = span.end;
-  }
-  paragraph.append(letters.slice(done).join(""));
+  fill(paragraph, letters, 0, letters.length, [...spans]);
   return paragraph;
+}
+
+function fill(parent, letters, start, end, spans) {
+  while (spans.length && spans[0].start < end) {
+    const span = spans.shift(), mark = make("mark", undefined, span.className);
+    parent.append(letters.slice(start, span.start).join(""), mark);
+    fill(mark, letters, span.start, span.end, spans);
+    if (span.label) mark.append(make("small", span.label));
+    start = span.end;
+  }
+  parent.append(letters.slice(start, end).join(""));
 }
 
 function showError(message) {

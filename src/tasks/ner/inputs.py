@@ -1,25 +1,28 @@
 """Files, sentences and rows of a run on named entities."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from src.log import logger, shorten
-from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file, read_record_file
+from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file, read_description, read_record_file
 from src.records.record_set import Chunk, join_in_chunks
 from src.tasks.ner.encoding_report import EncodingReport
 from src.tasks.ner.options import NerOptions
 from src.tasks.ner.rows import encode_rows, find_continuations
 from src.tasks.ner.sentences import Sentences
+from src.tasks.ner.span_rows import encode_span_rows, fill_spans
 from src.tasks.ner.tagged_text import TaggedText, read_plain, read_tagged
-from src.tasks.ner.tags import TagSet, make_tag_set
+from src.tasks.ner.tags import TagSet, find_overlapping, list_types, make_tag_set, read_label_file
 from src.tasks.splits import find_file
 from src.text.tables import match_case
 from src.text.tokenization import CLS, SEP, Tokenizer
 
 LAYOUT = Layout({**INPUT_TOKENS, "label_ids": "label_ids"}, {}, {})
+_FEW = 0.001  # share of entities that may be left out without being asked for
+_SHOWN = 3  # of them in a message
 _ENDINGS = ("json", "txt", "bio", "bmes", "conll", "xml")
 _FILES = tuple(
     (*(f"{name}.{ending}" for ending in _ENDINGS), *others)
@@ -55,7 +58,7 @@ def sentences_of(config: NerOptions, split: str, path: Path, read: TaggedText | 
         return None
     if split == "predict":
         return read.sentences
-    return _name_as_the_labels(path, read.labelled_sentences(path), make_tag_set(config.labels).types)
+    return _name_as_the_labels(path, read.labelled_sentences(path), list_types(config.labels))
 
 
 def _name_as_the_labels(path, sentences, types):
@@ -74,25 +77,92 @@ def find_strata(sentences: Sentences) -> list[str]:
     return [min(kinds, key=lambda kind: counts[kind]) if kinds else "no entity" for kinds in types]
 
 
-def make_chunks(config: NerOptions, tokenizer: Tokenizer, split: str, path: Path, sentences: Sentences | None) -> Iterator[Chunk]:
-    """The rows of a split, from its sentences or, if they are None, from the records of the file."""
-    tag_set = make_tag_set(config.labels)
+def check_overlaps(config: NerOptions, path: Path, sentences: Sentences) -> None:
+    """Refuse, or with drop_overlapping tell, entities to train on that overlap a longer one, for a head that gives each token one tag.
+
+    Up to _FEW of all entities are always told only: CLUENER's own training file has two in 23,971.
+    """
+    if config.is_pointer:
+        return
+    found = [(number, entity) for number, sentence in enumerate(sentences) for entity in find_overlapping(sentence.entities)]
+    if not found:
+        return
+    total = sum(len(sentence.entities) for sentence in sentences)
+    told = f"{len(found)} of {total} entities overlap a longer one or one before them, which head={config.head} cannot hold: "
+    told += "; ".join(_show(sentences[number], entity) for number, entity in found[:_SHOWN])
+    if not config.drop_overlapping and len(found) > total * _FEW:
+        raise ValueError(f"{path}: {told}; give --head global_pointer, or --drop_overlapping true to train without them")
+    logger.warning(f"{path}: {told}; left out")
+
+
+def _show(sentence, entity):
+    return f"line {sentence.line} {entity.type} {sentence.text[entity.start : entity.end][:40]!r}"
+
+
+def count_spans(sentences: Iterable[Sentences | None], seq_length: int) -> int:
+    """The most entities of a sentence, at least 1; in rows of records, given as None, there is at most one for each token."""
+    counts = (max((len(sentence.entities) for sentence in each), default=0) if each is not None else seq_length - 2 for each in sentences)
+    return max(1, *counts)
+
+
+def make_chunks(
+    config: NerOptions, tokenizer: Tokenizer, split: str, path: Path, sentences: Sentences | None, width: int = 0
+) -> Iterator[Chunk]:
+    """The rows of a split, from its sentences or, if they are None, from the records of the file.
+
+    Args:
+        width: for a pointer, see `count_spans`.
+    """
     if sentences is None:
-        first = 0
-        for chunk in read_record_file(path, LAYOUT, config.schema_file_path):
-            check_tokens(path, chunk.maxima(), config.model, config.seq_length)
-            continuations = find_continuations(tokenizer) if config.tagged_pieces == "first" else ()
-            yield complete_records(path, chunk, first, tag_set, tokenizer, continuations)
-            first += len(chunk.lengths)
+        yield from _read_records(config, path, tokenizer, width)
         return
     if split == "predict":
         sentences = sentences.without_entities()
     report, training = EncodingReport(), split == "train"
-    windows = not training or config.long_documents == "windows"
-    pieces = config.tagged_pieces
-    yield from join_in_chunks(encode_rows(sentences, tokenizer, tag_set, config.seq_length, windows, report, path, pieces, training))
+    windows, length = not training or config.long_documents == "windows", config.seq_length
+    if config.is_pointer:
+        rows = encode_span_rows(sentences, tokenizer, config.labels, width, length, windows, report, path, training)
+    else:
+        rows = encode_rows(sentences, tokenizer, make_tag_set(config.labels), length, windows, report, path, config.tagged_pieces, training)
+    yield from join_in_chunks(rows)
     for line in report.describe(path, sentences):
         logger.info(line)
+
+
+def _read_records(config, path, tokenizer, width):
+    """Yield the rows of a record file, whose tags become spans for a pointer."""
+    tag_set = make_tag_set(find_record_tags(config, path) if config.is_pointer else config.labels)
+    continuations = find_continuations(tokenizer) if config.tagged_pieces == "first" else ()
+    first = 0
+    for chunk in read_record_file(path, LAYOUT, config.schema_file_path):
+        check_tokens(path, chunk.maxima(), config.model, config.seq_length)
+        completed = complete_records(path, chunk, first, tag_set, tokenizer, continuations)
+        yield label_spans(completed, tag_set, config.labels, width) if config.is_pointer else completed
+        first += len(chunk.lengths)
+
+
+def find_record_tags(config: NerOptions, path: Path) -> tuple[str, ...]:
+    """The tags whose numbers a record file has: those in its description, or of the label file.
+
+    Raises:
+        ValueError: there are none.
+    """
+    labels = read_description(path).get("labels")
+    if labels:
+        return tuple(labels)
+    if not config.label2id_file_path:
+        raise ValueError(f"{path}: holds tag numbers only: give --label2id_file_path")
+    return read_label_file(config.label2id_file_path)
+
+
+def label_spans(chunk: Chunk, tag_set: TagSet, types: Sequence[str], width: int) -> Chunk:
+    """Completed rows with spans in the place of tags; see `encode_span_rows` for the arguments."""
+    tokens = {name: column for name, column in chunk.tokens.items() if name != "label_ids"}
+    spans = []
+    for row in np.split(chunk.tokens["label_ids"], np.cumsum(chunk.lengths, dtype=np.int64)[:-1]):
+        found = tag_set.find_spans(row[1:-1].tolist())
+        spans.append(fill_spans([(types.index(kind), first + 1, behind) for kind, first, behind in found], width))
+    return Chunk(chunk.lengths, tokens, {**chunk.rows, "label_ids": np.array(spans)})
 
 
 def complete_records(path: Path, chunk: Chunk, first: int, tag_set: TagSet, tokenizer: Tokenizer, untagged: Collection[int]) -> Chunk:

@@ -84,11 +84,12 @@ class Tagger(nn.Cell):
         return self.head(self.bert(input_ids, input_mask, token_type_ids, dropout_key, packing), input_mask, dropout_key)
 
 
-class _RowLoss(nn.Cell):
+class RowLoss(nn.Cell):
     """A loss; subclasses define `rows(logits, label_ids)`, which returns loss and count of each row.
 
     Args of construct:
-        logits: what the Tagger returns. label_ids: int32 [B, S], -1 where there is no label. weights: float32 [B], 0 for filler rows.
+        logits: what the network returns. label_ids: int32 [B, S], -1 where there is no label; of a Pointer [B, M, 3]. weights: float32
+        [B], 0 for filler rows.
 
     Returns:
         float32 scalars: the sum of losses, and of counts.
@@ -99,7 +100,7 @@ class _RowLoss(nn.Cell):
         return (losses * weights).sum(), (counts * weights).sum()
 
 
-class TaggingLoss(_RowLoss):
+class TaggingLoss(RowLoss):
     """Cross-entropy of every labelled token; counts are tokens.
 
     Args:
@@ -123,7 +124,7 @@ class TaggingLoss(_RowLoss):
         return ((divergence(logits) * real).sum(1) * weights).sum()
 
 
-class CrfLoss(_RowLoss):
+class CrfLoss(RowLoss):
     """-log p of each row's labels, by a Tagger with a CRF; counts are rows.
 
     Args:

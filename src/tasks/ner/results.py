@@ -10,6 +10,7 @@ from src.files import write_text
 from src.log import logger
 from src.tasks.ner import measures
 from src.tasks.ner.rows import find_entities, merge_windows
+from src.tasks.ner.span_rows import find_span_entities
 from src.tasks.ner.tags import make_tag_set
 from src.tasks.results import write_results
 from src.tasks.task import Prepared
@@ -20,30 +21,33 @@ def score(prepared: Prepared, outputs: Sequence[Any]) -> dict[str, Any]:
 
     Args:
         prepared: has the rows of the eval split and the sentences that they were made from.
-        outputs: for each row tags int32 [S], loss and count, as three lists; see TaggerScores.
+        outputs: for each row tags int32 [S], or of a pointer spans int32 [K, 3], loss and count, as three lists; see TaggerScores and
+            PointerScores.
 
     Returns:
-        eval_loss, num_examples, accuracy (of tokens), num_tokens and the result of `entity_metrics`; `legacy` if it is asked for.
+        eval_loss, num_examples, of tags accuracy (of tokens) and num_tokens, and the result of `entity_metrics`; `legacy` if it is asked
+        for.
     """
     config, records, sentences = prepared.config, prepared.records["eval"], prepared.sources["eval"]
-    tags, losses, counts = outputs
-    tags = _keep_tagged(records, tags)
-    labels = _merge(records, _split(records, "label_ids"))
-    found = _merge(records, tags)
-    gold = _find_gold(config, sentences, labels)
-    predicted = _find_entities(config, found)
-    all_labels = np.concatenate([values for *_, values in labels])
-    correct, total = measures.token_accuracy(all_labels, np.concatenate([values for *_, values in found]))
+    found, losses, counts = outputs
+    predicted = _find_entities(config, records, found)
+    gold = _find_entities(config, records, _take_labels(config, records)) if sentences is None else [each.entities for each in sentences]
     metrics = {
         "eval_loss": float(np.sum(losses, dtype=np.float64) / max(np.sum(counts, dtype=np.float64), 1)),
         "num_examples": len(gold),
-        "accuracy": correct / max(total, 1),
-        "num_tokens": total,
+        **({} if config.is_pointer else _score_tokens(records, found)),
         **measures.entity_metrics(gold, predicted),
     }
     if config.legacy_metrics:
-        metrics["legacy"] = _score_as_the_zoo(config, tags, records, sentences, gold, predicted)
+        metrics["legacy"] = _score_as_the_zoo(config, _keep_tagged(records, found), records, sentences, gold, predicted)
     return metrics
+
+
+def _score_tokens(records, tags):
+    """The share of labelled tokens with the right tag, and their number."""
+    labels, found = [_merge(records, values) for values in (_split(records, "label_ids"), _keep_tagged(records, tags))]
+    correct, total = measures.token_accuracy(*(np.concatenate([values for *_, values in each]) for each in (labels, found)))
+    return {"accuracy": correct / max(total, 1), "num_tokens": total}
 
 
 def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: int | None) -> dict[str, Any]:
@@ -55,7 +59,7 @@ def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: i
     config, records, metrics = prepared.config, prepared.records["eval"], score(prepared, outputs)
     if config.assessment_method == "clue_benchmark":
         path = f"{config.output_dir}/ner_predict.json"
-        _write_clue(path, prepared.sources["eval"], _find_entities(config, _merge(records, _keep_tagged(records, outputs[0]))))
+        _write_clue(path, prepared.sources["eval"], _find_entities(config, records, outputs[0]))
     _print_result(config.assessment_method, metrics)
     results = {"task": config.task_name, "global_step": global_step, "loss": metrics["eval_loss"], **metrics}
     write_results(config, results)
@@ -65,7 +69,7 @@ def report_evaluation(prepared: Prepared, outputs: Sequence[Any], global_step: i
 def tabulate(prepared: Prepared, outputs: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
     """Text, true and predicted entities of each sentence of an evaluation: header and rows. Entities are JSON as in predictions.jsonl."""
     config, records, sentences = prepared.config, prepared.records["eval"], prepared.sources["eval"]
-    predicted = _find_entities(config, _merge(records, _keep_tagged(records, outputs[0])))
+    predicted = _find_entities(config, records, outputs[0])
     rows = []
     for sentence, found in zip(sentences, predicted, strict=True):
         columns = [_describe_entities(sentence.text, entities) for entities in (sentence.entities, found)]
@@ -76,7 +80,7 @@ def tabulate(prepared: Prepared, outputs: Sequence[Any]) -> tuple[list[str], lis
 def report_predictions(prepared: Prepared, outputs: Sequence[Any]) -> None:
     """Write predictions.jsonl: text and entities of every sentence, in input order; and cluener_predict.json for clue_benchmark."""
     config, records, sentences = prepared.config, prepared.records["predict"], prepared.sources["predict"]
-    predicted = _find_entities(config, _merge(records, _keep_tagged(records, outputs[0])))
+    predicted = _find_entities(config, records, outputs[0])
     lines = []
     for sentence, entities in zip(sentences, predicted, strict=True):
         found = _describe_entities(sentence.text, entities)
@@ -103,16 +107,18 @@ def _merge(records, values):
     return merge_windows(records.rows["sentence"].tolist(), records.lengths.tolist(), starts, ends, values)
 
 
-def _find_entities(config, merged):
-    """Entities of each sentence in characters, or in tokens for records without text."""
+def _find_entities(config, records, found):
+    """Entities of each sentence in characters, or in tokens for records without text, from the tags or the spans of each row."""
+    if config.is_pointer:
+        columns = [_split(records, name) for name in ("starts", "ends")]
+        return find_span_entities(config.labels, records.rows["sentence"].tolist(), records.lengths.tolist(), *columns, found)
     tag_set = make_tag_set(config.labels)
-    return [find_entities(tag_set, starts, ends, labels.tolist()) for starts, ends, labels in merged]
+    return [find_entities(tag_set, starts, ends, tags.tolist()) for starts, ends, tags in _merge(records, _keep_tagged(records, found))]
 
 
-def _find_gold(config, sentences, labels):
-    if sentences is None:
-        return _find_entities(config, labels)
-    return [sentence.entities for sentence in sentences]
+def _take_labels(config, records):
+    """The labels of each row in the form of a network's output."""
+    return records.rows["label_ids"] if config.is_pointer else _split(records, "label_ids")
 
 
 def _split(records, name):

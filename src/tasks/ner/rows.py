@@ -6,7 +6,7 @@ that is one [UNK] is split into the tokens of its characters, so that an entity 
 
 import functools
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any
@@ -67,10 +67,10 @@ def encode_rows(
     """
     training = not windows if training is None else training
     num_rows, room = 0, seq_length - 2
-    encoded = _encode_words(sentences, tokenizer) if tagged_pieces == "first" else _encode(sentences, tokenizer)
+    encoded = _encode_words(sentences, tokenizer) if tagged_pieces == "first" else encode_pieces(sentences, tokenizer)
     for number, (sentence, (ids, starts, ends, tagged)) in enumerate(zip(sentences, encoded)):
-        _check_types(path, sentence, tag_set)
-        spans, unaligned = _align(sentence.entities, starts, ends)
+        check_types(path, sentence, tag_set.types)
+        spans, unaligned = align(sentence.entities, starts, ends)
         report.unaligned += [(number, entity, reason) for entity, reason in unaligned]
         try:
             labels = _label(tag_set, spans, tagged)
@@ -82,7 +82,7 @@ def encode_rows(
             labels = _label(tag_set, spans, tagged)
         if not windows:
             _cut(labels, spans, room, report)
-        row_starts = [] if training and not ids else _window_starts(len(ids), room) if windows else [0]
+        row_starts = [] if training and not ids else window_starts(len(ids), room) if windows else [0]
         report.num_empty += not row_starts
         if training and len(row_starts) > 1:
             report.num_long += 1
@@ -98,11 +98,12 @@ def encode_rows(
         raise ValueError(f"{path}: no sentence has a token")
 
 
-def _check_types(path, sentence, tag_set):
+def check_types(path: Path | str, sentence: Sentence, types: Collection[str]) -> None:
+    """Raise a ValueError with file and line if an entity is of another type."""
     for number, entity in enumerate(sentence.entities):
-        if entity.type not in tag_set.types:
+        if entity.type not in types:
             line = sentence.entity_lines[number] if sentence.entity_lines else sentence.line
-            raise ValueError(f"{path}:{line}: the labels have no tag for {entity.type}; their types: {', '.join(tag_set.types)}")
+            raise ValueError(f"{path}:{line}: the labels have no tag for {entity.type}; their types: {', '.join(types)}")
 
 
 def find_continuations(tokenizer: Tokenizer) -> set[int]:
@@ -122,7 +123,7 @@ def _encode_words(sentences, tokenizer):
             yield ids, starts, ends, firsts
 
 
-def _encode(sentences, tokenizer):
+def encode_pieces(sentences: Sequence[Sentence], tokenizer: Tokenizer) -> Iterator[tuple[Any, Any, Any, list[bool]]]:
     """For each sentence the ids, starts and ends of its tokens, and True for each, as all are tagged."""
     unknown, encode_character = tokenizer.vocabulary[UNKNOWN], functools.cache(lambda character: tokenizer.encode([character])[0])
     for begin in range(0, len(sentences), CHUNK):
@@ -155,16 +156,25 @@ def split_unknown(
     return new_ids, new_offsets
 
 
-def _align(entities, starts, ends):
-    """The entities as spans of tokens, and (entity, reason) for those that tokens cannot represent exactly."""
-    spans, unaligned, taken = [], [], bytearray(len(starts))
+def align(
+    entities: Iterable[Entity], starts: Sequence[int], ends: Sequence[int], overlapping: bool = False
+) -> tuple[list[Entity], list[tuple[Entity, str]]]:
+    """The entities as spans of tokens, and (entity, reason) for those that tokens cannot represent exactly.
+
+    Args:
+        starts, ends: characters of each token.
+        overlapping: whether spans may have tokens in common.
+    """
+    spans: list[Entity] = []
+    unaligned: list[tuple[Entity, str]] = []
+    taken = bytearray(len(starts))
     for entity in sorted(entities, key=lambda entity: entity.start - entity.end):  # longer ones first, else in their order
         first, behind = bisect_right(ends, entity.start), bisect_left(starts, entity.end)
         if first >= behind:
             unaligned.append((entity, NO_TOKENS))
         elif starts[first] < entity.start or ends[behind - 1] > entity.end:
             unaligned.append((entity, INSIDE))
-        elif any(taken[first:behind]):
+        elif not overlapping and any(taken[first:behind]):
             unaligned.append((entity, OVERLAP))
         else:
             spans.append(Entity(entity.type, first, behind))
@@ -183,13 +193,14 @@ def _cut(labels, spans, room, report):
     report.num_cut_entities += len(cut)
 
 
-def _stride(window):
+def stride_of(window: int) -> int:
+    """The distance of two windows of so many tokens, which overlap by a quarter."""
     return window - window // 4
 
 
-def _window_starts(num_tokens, window):
+def window_starts(num_tokens: int, window: int) -> range:
     """The first token of each window; together the windows hold all tokens, and there is one if they fit."""
-    return range(0, max(num_tokens - window, 0) + _stride(window), _stride(window))
+    return range(0, max(num_tokens - window, 0) + stride_of(window), stride_of(window))
 
 
 def _label(tag_set, spans, tagged):
@@ -245,7 +256,7 @@ def merge_windows(
     merged, row = [], 0
     for _, group in groupby(sentence_ids):
         rows = range(row, row := row + len(list(group)))
-        stride = _stride(lengths[rows[0]] - 2)
+        stride = stride_of(lengths[rows[0]] - 2)
         num_tokens = (len(rows) - 1) * stride + lengths[rows[-1]] - 2
         tokens, most = np.zeros((3, num_tokens), np.int64), np.full(num_tokens, -1)
         for begin, number in zip(range(0, num_tokens, stride or 1), rows):

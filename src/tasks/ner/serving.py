@@ -1,4 +1,4 @@
-"""Windows of tokens for the graph from texts, and entities from their logits."""
+"""Windows of tokens for the graph from texts, and entities from their logits, those of tags or of spans."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from src.tasks.instances import take_texts
-from src.tasks.ner.rows import encode_sentences, find_entities, merge_windows
+from src.tasks.ner.options import HEADS, POINTER, SPANS_PER_TOKEN, settle_head
+from src.tasks.ner.rows import EncodingReport, encode_sentences, find_entities, merge_windows
 from src.tasks.ner.sentences import Sentence
+from src.tasks.ner.span_rows import encode_span_rows, find_span_entities
 from src.tasks.ner.tags import make_tag_set
 from src.text.tokenization import Tokenizer
 
@@ -28,15 +30,20 @@ def takes_top_k(settings: Mapping[str, Any]) -> bool:
 
 def check(settings: Mapping[str, Any]) -> None:
     """Raise a ValueError for settings that make decoding impossible."""
-    if type(settings.get("use_crf", False)) is not bool:
-        raise ValueError("use_crf must be true or false")
+    for name in ("use_crf", "with_lstm"):
+        if type(settings.get(name, False)) is not bool:
+            raise ValueError(f"{name} must be true or false")
+    if _head(settings) not in HEADS:
+        raise ValueError(f"head must be one of {', '.join(HEADS)}")
     if settings.get("tagged_pieces", "all") not in ("all", "first"):
         raise ValueError("tagged_pieces must be all or first")
 
 
 def shapes(settings: Mapping[str, Any], num_labels: int, rows: int, length: int) -> dict[str, tuple[int, ...]]:
     """Name -> shape of the graph's outputs, for a number of rows of one length."""
-    crf = {"transitions": (num_labels, num_labels), "start": (num_labels,), "end": (num_labels,)} if settings.get("use_crf") else {}
+    if _head(settings) == POINTER:
+        return {"logits": (rows, length, num_labels, length)}
+    crf = {"transitions": (num_labels, num_labels), "start": (num_labels,), "end": (num_labels,)} if "crf" in _head(settings) else {}
     return {"logits": (rows, length, num_labels), **crf}
 
 
@@ -45,9 +52,12 @@ def encode(
 ) -> tuple[list[tuple[list[int], list[int]]], tuple[list[Sentence], list[dict[str, Any]]]]:
     """Rows (input_ids, token_type_ids), several overlapping ones for a long text, and the sentences and rows that `decode` needs."""
     sentences = [Sentence(each["text"], (), 1) for each in take_texts(instances, *describe(description.settings))]
-    settings, tag_set = description.settings, make_tag_set(description.labels)
-    pieces = settings.get("tagged_pieces", "all")
-    rows, _ = encode_sentences(sentences, tokenizer, tag_set, settings["seq_length"], windows=True, tagged_pieces=pieces)
+    settings, labels = description.settings, description.labels
+    length, pieces = settings["seq_length"], settings.get("tagged_pieces", "all")
+    if _head(settings) == POINTER:
+        rows = list(encode_span_rows(sentences, tokenizer, labels, 0, length, windows=True, report=EncodingReport()))
+    else:
+        rows, _ = encode_sentences(sentences, tokenizer, make_tag_set(labels), length, windows=True, tagged_pieces=pieces)
     return [(row["input_ids"], row["token_type_ids"]) for row in rows], (sentences, rows)
 
 
@@ -56,17 +66,38 @@ def decode(
 ) -> list[dict[str, Any]]:
     """For each text: text and entities (type, start, end, text) in characters, end exclusive."""
     sentences, rows = memory
-    tags = [np.where(np.array(row["label_ids"]) < 0, -1, np.pad(_tag(*arrays), 1)) for row, arrays in zip(rows, outputs)]
     starts = [np.array(row["starts"]) for row in rows]
     ends = [np.array(row["ends"]) for row in rows]
-    merged = merge_windows([row["sentence"] for row in rows], [len(row["input_ids"]) for row in rows], starts, ends, tags)
-    tag_set = make_tag_set(description.labels)
+    numbers, lengths = [row["sentence"] for row in rows], [len(row["input_ids"]) for row in rows]
+    if _head(description.settings) == POINTER:
+        spans = [find_spans(arrays[0][:, :, :length]) for arrays, length in zip(outputs, lengths)]
+        by_sentence = find_span_entities(description.labels, numbers, lengths, starts, ends, spans)
+    else:
+        tags = [np.where(np.array(row["label_ids"]) < 0, -1, np.pad(_tag(*arrays), 1)) for row, arrays in zip(rows, outputs)]
+        tag_set, merged = make_tag_set(description.labels), merge_windows(numbers, lengths, starts, ends, tags)
+        by_sentence = [find_entities(tag_set, *(column.tolist() for column in tokens)) for tokens in merged]
     results = []
-    for sentence, tokens in zip(sentences, merged):
-        found = find_entities(tag_set, *(column.tolist() for column in tokens))
+    for sentence, found in zip(sentences, by_sentence):
         entities = [{"type": kind, "start": start, "end": end, "text": sentence.text[start:end]} for kind, start, end in found]
         results.append({"text": sentence.text, "entities": entities})
     return results
+
+
+def _head(settings):
+    """The head of a bundle, one of HEADS; older bundles name it by two switches."""
+    return settings["head"] if "head" in settings else settle_head(None, settings.get("use_crf"), settings.get("with_lstm"))
+
+
+def find_spans(scores: np.ndarray) -> np.ndarray:
+    """The spans whose score is above 0: float32 [S, C, S], first token, type, last token -> int64 [K, 3], type, first and last token.
+
+    Of more than SPANS_PER_TOKEN for each token, the best ones.
+    """
+    most = SPANS_PER_TOKEN * len(scores)
+    found = np.argwhere(scores > 0)
+    if len(found) > most:
+        found = found[np.argsort(-scores[tuple(found.T)], kind="stable")[:most]]
+    return found[:, [1, 0, 2]]
 
 
 def _tag(logits, *crf):

@@ -94,6 +94,16 @@ def _continues(previous, tag):
     return previous[1] == tag[1] and previous[0] in "BIM" and tag[0] in "IME"
 
 
+def find_overlapping(entities: Iterable[Entity]) -> list[Entity]:
+    """The entities that overlap a longer one, or as long a one before them: those for which tags have no room."""
+    kept: list[Entity] = []
+    found: list[Entity] = []
+    for entity in sorted(entities, key=lambda entity: entity.start - entity.end):  # longer ones first, else in their order
+        is_free = all(entity.end <= other.start or other.end <= entity.start for other in kept)
+        (kept if is_free else found).append(entity)
+    return found
+
+
 def spell(letters: Collection[str], length: int, inner: str = "I") -> str:
     """The prefixes of an entity's tags, as one string.
 
@@ -228,6 +238,11 @@ def make_tag_set(labels: Iterable[str]) -> TagSet:
     if len(first) == 1:
         raise ValueError(f"no tag but {OUTSIDE}")
     return TagSet(labels, find_scheme({prefix for prefix, _ in first}))
+
+
+def list_types(labels: Collection[str]) -> tuple[str, ...]:
+    """The entity types of tags in order of first appearance; labels without an O are types themselves."""
+    return make_tag_set(labels).types if OUTSIDE in labels else tuple(labels)
 
 
 def list_labels(types: Iterable[str], scheme: str, separator: str = "-") -> tuple[str, ...]:
