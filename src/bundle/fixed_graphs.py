@@ -62,7 +62,10 @@ class FixedGraphs:
         if per_token is None:
             return parts[0]
         joined = np.concatenate(parts)[:rows]
-        return joined[:, :length] if per_token else joined
+        if not per_token:
+            return joined
+        joined = joined[:, :length]
+        return joined[..., :length] if joined.ndim > 3 else joined  # a value for each two tokens
 
 
 class LiteGraph:

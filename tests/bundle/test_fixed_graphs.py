@@ -40,6 +40,11 @@ def test_rows_are_padded_to_the_smallest_graph_and_outputs_are_cut():
         graphs.run(*columns(1, 9))
 
 
+def test_scores_of_two_tokens_are_cut_at_both():
+    graph = SimpleNamespace(shape=(2, 4), run=lambda columns: [np.zeros((2, 4, 5, 4))])
+    assert FixedGraphs([graph], (True, None)).run(*columns(3, 3))[0].shape == (3, 3, 5, 3)
+
+
 class Lite:
     """The part of MindSpore Lite's interface that LiteGraph uses, with a model that adds its inputs."""
 
