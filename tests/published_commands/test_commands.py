@@ -17,7 +17,8 @@ from src.tasks.task import TASKS
 from tests.launch.test_scripts import RANK, home  # noqa: F401 (home is a fixture)
 from tests.published_commands import commands, zoo_files
 
-PROGRAMS = {f"{task.options.ZOO_SCRIPT}.py": task.options for task in TASKS.values()} | {"pretrain_eval.py": PretrainEvalOptions}
+PROGRAMS = {f"{task.options.ZOO_SCRIPT}.py": task.options for task in TASKS.values() if task.options.ZOO_SCRIPT}
+PROGRAMS["pretrain_eval.py"] = PretrainEvalOptions
 HEADS = {"run_classifier_lr.py": "linear", "run_classifier_cnn.py": "cnn"}  # of bert_multi_gpu
 
 
