@@ -73,7 +73,8 @@ def run(options: argparse.Namespace, name: str, head: str, seed: int) -> dict[st
             sys.executable, "run_ner.py", "--do_train", "true", "--do_eval", "true", "--data_dir", options.output / name, "--head", head,
             *HEADS[head], "--bert_config_file", options.network, "--vocab_file_path", options.vocab, "--epoch_num", str(options.epochs),
             "--seed", str(seed), "--output_dir", folder, "--log_steps", "50", "--optimizer.name", "AdamW",
-            "--optimizer.learning_rate", "3e-4", "--optimizer.schedule", "linear", "--optimizer.eps", "1e-8",
+            "--optimizer.learning_rate", options.learning_rate, "--head_learning_rate", options.head_learning_rate,
+            "--optimizer.schedule", "linear", "--optimizer.eps", "1e-8",
         ]  # fmt: skip
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         events = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -95,6 +96,8 @@ def main() -> None:
     parser.add_argument("--sets", default="flat,nested")
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--epochs", type=float, default=5)
+    parser.add_argument("--learning_rate", default="1e-3")
+    parser.add_argument("--head_learning_rate", default="5e-3")
     options = parser.parse_args()
     for key in ("data", "vocab", "output"):
         setattr(options, key, getattr(options, key).resolve())
