@@ -98,9 +98,11 @@ def main():
     else:
         task, network, loss = classifier, Classifier(config, device, 2), ClassificationLoss()
     parts.freeze(network, expand_parts([part for part in options.freeze.split(",") if part], config.num_hidden_layers))
-    optimizer = make_optimizer(OptimizerConfig(name=options.optimizer, learning_rate=1e-5), network.trainable_params(), 1000, device.aclnn)
+    settings = OptimizerConfig(name=options.optimizer, learning_rate=1e-5)
+    library = device.native_library
+    optimizer = make_optimizer(settings, network.trainable_params(), 1000, device.aclnn, native_library=library)
     loss_scale = make_loss_scale(PrecisionConfig(loss_scale=options.loss_scale), device.compute_type)
-    step = TrainStep(WithLoss(network, loss, len(task.INPUTS)), optimizer, loss_scale, clip=options.clip)
+    step = TrainStep(WithLoss(network, loss, len(task.INPUTS)), optimizer, loss_scale, clip=options.clip, native_library=library)
     columns = make_batch(options, config)
     batch, seconds = [Tensor(columns[name]) for name in task.INPUTS + task.TARGETS], []
     for _ in range(options.steps):
