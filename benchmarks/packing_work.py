@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/packing_work.py --hidden_size 768 --heads 12
 
-The packs of each size L have the same number of slots in all, so that the time is a + b L. Prints the seconds of the forward and the backward pass,
-the least of several, for each L; and a / b, by a straight line through all: the slots at which attention takes as long as the rest of the
-layer. The time is that of all threads, so that other processes disturb little.
+The packs of each size L have the same number of slots in all, so that the time is a + b L. Prints the seconds of the forward and the
+backward pass, the least of several, for each L; and a / b, by a straight line through all: the slots at which attention takes as long as
+the rest of the layer. The time is that of all threads, so that other processes disturb little.
 """
 
 import argparse
