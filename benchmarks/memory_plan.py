@@ -31,7 +31,7 @@ def measure(flags, batch_size):
     """Peak bytes of the tensors and of the process."""
     command = [sys.executable, ROOT / "benchmarks/memory_trial.py", "--device_target", "CPU", "--steps", "2"]
     command += ["--config", flags.config, "--seq_length", str(flags.seq_length), "--batch_size", str(batch_size)]
-    command += ["--task", flags.task, "--optimizer", flags.optimizer]
+    command += ["--task", flags.task, "--optimizer", flags.optimizer, "--rows_per_pack", str(flags.rows_per_pack)]
     command += ["--layers", str(flags.layers)] if flags.layers else []
     command += ["--use_recompute"] if flags.use_recompute else []
     environ = os.environ | {"MS_SUBMODULE_LOG_v": "{PRE_ACT:1}"}
@@ -50,6 +50,7 @@ def main():
     parser.add_argument("--use_recompute", action="store_true")
     parser.add_argument("--task", default="classifier", choices=("classifier", "pretrain"))
     parser.add_argument("--optimizer", default="AdamWeightDecay", choices=OPTIMIZERS)
+    parser.add_argument("--rows_per_pack", type=int, default=1, help="rows that share a row of the network; the plan is without packing")
     flags = parser.parse_args()
     model = ModelConfig(**describe_weights(None, flags.config).model)
     if flags.layers:
