@@ -28,6 +28,8 @@ from src.config.training import OptimizerConfig, PrecisionConfig
 from src.models.losses import ClassificationLoss, WithLoss
 from src.optim import parts
 from src.optim.factory import make_optimizer
+from src.records import pipeline
+from src.records.packing import Packing, make_columns
 from src.tasks.classifier import task as classifier
 from src.tasks.classifier.network import Classifier
 from src.tasks.ner import task as ner
@@ -42,7 +44,8 @@ from src.train.step import TrainStep
 def make_batch(options, config):
     """Columns of a batch, as the task's network and loss take them."""
     rng = np.random.default_rng(0)
-    rows, length, predictions = options.batch_size, options.seq_length, options.predictions
+    rows, length = options.batch_size * options.rows_per_pack, options.seq_length // options.rows_per_pack
+    predictions, packing = options.predictions, Packing(options.batch_size, options.seq_length)
     columns = {
         "input_ids": rng.integers(0, config.vocab_size, (rows, length)),
         "input_mask": np.ones((rows, length)),
@@ -57,7 +60,7 @@ def make_batch(options, config):
         spans = [(number % options.types, 1 + number, 1 + number) for number in range(8)]
         columns["label_ids"] = np.tile(np.array(spans, np.int32), (rows, 1, 1))
     columns |= {"masked_lm_weights": np.ones((rows, predictions), np.float32), "weights": np.ones(rows, np.float32)}
-    return columns | {"rows_per_token": np.float32(1 / predictions)}
+    return columns | {"rows_per_token": np.float32(1 / predictions)} | make_columns(np.full(rows, length), length, packing)
 
 
 def main():
@@ -69,6 +72,7 @@ def main():
     parser.add_argument("--seq_length", type=int, default=128)
     parser.add_argument("--predictions", type=int, default=20, help="masked tokens a row [%(default)s]")
     parser.add_argument("--batch_size", type=int, required=True)
+    parser.add_argument("--rows_per_pack", type=int, default=1, help="rows of equal length in each of --batch_size packs [%(default)s]")
     parser.add_argument("--use_recompute", action="store_true")
     parser.add_argument("--compute_type", default="auto")
     parser.add_argument("--optimizer", default="AdamWeightDecay", choices=("Lamb", "AdamWeightDecay", "AdamW", "Momentum"))
@@ -87,6 +91,8 @@ def main():
         parser.error(str(error))
     if options.layers:
         config = dataclasses.replace(config, num_hidden_layers=options.layers)
+    if options.rows_per_pack < 1 or options.seq_length % options.rows_per_pack:
+        parser.error("--seq_length must be a multiple of --rows_per_pack")
     if options.batch_size < 1 or options.steps < 2 or not 1 <= options.predictions <= options.seq_length <= config.max_position_embeddings:
         parser.error("1 row, 2 steps, and 1 <= --predictions <= --seq_length <= the network's positions are expected")
     target = runtime.available_devices()[0] if options.device_target == "auto" else options.device_target
@@ -106,11 +112,14 @@ def main():
     else:
         task, network, loss = classifier, Classifier(config, device, 2), ClassificationLoss()
     parts.freeze(network, expand_parts([part for part in options.freeze.split(",") if part], config.num_hidden_layers))
-    optimizer = make_optimizer(OptimizerConfig(name=options.optimizer, learning_rate=1e-5), network.trainable_params(), 1000, device.aclnn)
+    settings = OptimizerConfig(name=options.optimizer, learning_rate=1e-5)
+    library = device.native_library
+    optimizer = make_optimizer(settings, network.trainable_params(), 1000, device.aclnn, native_library=library)
     loss_scale = make_loss_scale(PrecisionConfig(loss_scale=options.loss_scale), device.compute_type)
-    step = TrainStep(WithLoss(network, loss, len(task.INPUTS)), optimizer, loss_scale, clip=options.clip)
+    packs = options.rows_per_pack > 1
+    step = TrainStep(WithLoss(network, loss, len(task.INPUTS), packs), optimizer, loss_scale, clip=options.clip, native_library=library)
     columns = make_batch(options, config)
-    batch, seconds = [Tensor(columns[name]) for name in task.INPUTS + task.TARGETS], []
+    batch, seconds = [Tensor(columns[name]) for name in task.INPUTS + task.TARGETS + (pipeline.PACKING if packs else ())], []
     for _ in range(options.steps):
         begun = time.perf_counter()
         found = step(*batch)[0].asnumpy().item()

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from src import cli
 from src.config import devices, loader
+from src.config.fields import setting
 from src.config.training import DeviceSettings, ModelOptions, RunOptions
 from src.files import written_whole
 from src.log import logger
@@ -59,10 +60,18 @@ def find_types(options: Any, target: str) -> tuple[tuple[str, ...], str]:
     return ("float32", mixed), "float32" if asked == "float32" else mixed
 
 
+@dataclasses.dataclass(frozen=True)
+class PackedRows:
+    """The one setting of runs on which memory depends."""
+
+    packing: bool | None = setting(None, "let several rows stand in one row of the network: not planned")
+
+
 def options_class(task: Task) -> type[Any]:
     """The settings of a task's model and of its updates: those of its run script, except for the settings of runs."""
     kinds = [kind for kind in task.options.__mro__ if issubclass(kind, ModelOptions) and not issubclass(kind, RunOptions)]
-    return dataclasses.dataclass(frozen=True)(type("PlannedOptions", tuple(kinds), {"__doc__": "Settings on which memory depends."}))
+    settings = {"__doc__": "Settings on which memory depends."}
+    return dataclasses.dataclass(frozen=True)(type("PlannedOptions", (*kinds, PackedRows), settings))
 
 
 def make_plan(options: Any, form: DeviceSettings, task: Task, seq_length: int) -> Plan:

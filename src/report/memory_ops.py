@@ -18,7 +18,7 @@ def record(options: Any, form: DeviceSettings, task: Task, seq_length: int) -> T
         options: those of the task's run script.
 
     Raises:
-        ValueError: the planner does not know the head, or how the training is regularised.
+        ValueError: the planner does not know the head, or how the training is regularised; or rows are packed.
     """
     task.memory.check(options, form)
     _check_settings(options)
@@ -50,6 +50,8 @@ def _check_settings(options):
     for name, planned in settings:
         if (value := getattr(options, name)) != planned:
             raise ValueError(f"{name}={value} is not planned: it makes more than one prediction of each row in a step")
+    if options.packing:
+        raise ValueError("packing=true is not planned: give a pack's slots as seq_length, and count packs instead of rows")
 
 
 def _embeddings(tape, model, seq_length):
@@ -82,9 +84,11 @@ def _attention(tape, model, x, relations):
     heads = model.num_attention_heads
     by_head = (heads, seq_length, size // heads)
     pairs = (heads, seq_length, seq_length)
-    if takes_flash(tape.form, model, seq_length):
+    has_flash = takes_flash(tape.form, model, seq_length)
+    if has_flash or tape.native and relations is None:
         projected = [tape.linear(name, x, size) for name in ("query", "key", "value")]
-        return tape.linear("attention.output", tape.flash_attention(*projected, model), size)
+        context = tape.flash_attention(*projected, model) if has_flash else tape.native_attention(*projected)
+        return tape.linear("attention.output", context, size)
     query = tape.swap("query by head", tape.scale("query * 1 / sqrt D", tape.linear("query", x, size)), by_head)
     key = tape.swap("key by head", tape.linear("key", x, size), by_head)
     value = tape.swap("value by head", tape.linear("value", x, size), by_head)

@@ -73,12 +73,11 @@ class _Backward:
             return
         gradient = self.gradients.pop(op.result, None)
         made = [(x, self.new_gradient(x)) for x in op.inputs if x.learned and x not in op.passes]
-        if op.is_product:
-            groups = [[pair] for pair in reversed(made)]  # the CPU's runtime computes the weight's gradient first
-        else:
-            groups = [made] if made else []
-        for group in groups:
-            needs = [x for x in op.needs if not op.is_product or x != group[0][0]]
+        groups = [made]
+        if op.is_product:  # the CPU's runtime computes the weight's gradient first
+            groups = [[pair for pair in made if pair[0] != op.inputs[0]], [pair for pair in made if pair[0] == op.inputs[0]]]
+        for group in filter(None, groups):
+            needs = [x for x in op.needs if not op.is_product or x not in [own for own, _ in group]]
             reads = (*((gradient,) if gradient else ()), *(again.get(x, x) for x in needs))
             self.steps.append(Step("backward", f"{op.name}: gradient", reads, tuple(tensor for _, tensor in group)))
         for x, tensor in made:

@@ -1,6 +1,6 @@
 """The tape: the ops of a forward pass in order, the tensors that each makes, and those that its gradient needs. Nothing is run.
 
-The ops are those of src/models/layers.py in three forms: the kernels of native.cpp on the CPU, the framework's on a GPU, and those of
+The ops are those of src/models/layers.py in three forms: the kernels of src/kernels on the CPU, the framework's on a GPU, and those of
 src/models/ascend.py. Shapes are those of one sequence, without the batch; a reshape makes no tensor.
 """
 
@@ -39,7 +39,8 @@ class Op:
     Args:
         part: the part of the network it belongs to: embeddings, layer.0 and so on, pooler, head, loss.
         saved: tensors that are made only for the gradient, besides the result.
-        needs: tensors that the gradient reads. A product has two gradients, each of which reads the other factor.
+        needs: tensors that the gradient reads. A product has two gradients, each of which reads the other factor: that of its first
+            input, and that of the second with those of all others.
         passes: inputs whose gradient is the result's, in the same memory.
         scratch: bytes per sequence that are used only while the op runs.
     """
@@ -64,7 +65,7 @@ class Tape:
 
     def __init__(self, form: DeviceSettings, frozen: Collection[str] = ()):
         self.form, self.frozen = form, frozen
-        self.native = form.composed_ops  # the kernels of native.cpp: a compiler is assumed
+        self.native = form.composed_ops  # the kernels of src/kernels: a compiler is assumed
         self.ops: list[Op] = []
         self.parameters: list[Tensor] = []
         self.part = ""
@@ -115,17 +116,20 @@ class Tape:
             self._casts[x, type] = self.add(f"cast {'of a weight' if x in self.parameters else ''}".strip(), [x], x.shape, type)
         return self._casts[x, type]
 
-    def product(self, name: str, left: Tensor, right: Tensor, shape: Iterable[int]) -> Tensor:
-        """A matrix product."""
+    def product(self, name: str, left: Tensor, right: Tensor, shape: Iterable[int], bias: Tensor | None = None) -> Tensor:
+        """A matrix product; `bias`: one that the same kernel adds."""
         needs = [x for x, other in ((left, right), (right, left)) if other.learned]
-        return self.add(name, [left, right], shape, needs=needs, is_product=True)
+        return self.add(name, [left, right, *([] if bias is None else [bias])], shape, needs=needs, is_product=True)
 
     def linear(self, name: str, x: Tensor, size_out: int) -> Tensor:
-        """Linear of layers.py, whose product takes x and the weight in the compute type; adding the bias passes the gradient on."""
+        """Linear of layers.py, one kernel on the CPU. Elsewhere the product takes x and the weight in the compute type, and adding the
+        bias passes the gradient on."""
         kind = self.form.compute_type
         weight = self.parameter(f"{name}.weight", size_out, x.shape[-1])
         bias = self.parameter(f"{name}.bias", size_out)
         shape = (*x.shape[:-1], size_out)
+        if self.native:
+            return self.product(f"{name} + bias", x, weight, shape, bias)
         y = self.product(name, self.cast(x, kind), self.cast(weight, kind), shape)
         return self.add(f"{name} + bias", [y, bias], shape, passes=[y])
 
@@ -197,6 +201,11 @@ class Tape:
         masks = [self.masks.pop(0)] if model.attention_probs_dropout_prob > 0 else []
         needs = [query, key, value, *masks]
         return self.add("flash attention", [query, key, value, *masks], query.shape, needs=needs, needs_result=True, saved=saved)
+
+    def native_attention(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """NativeAttention of native_layers.py, which computes the scores again in the backward pass."""
+        needs = [query, key, value]
+        return self.add("attention", needs, query.shape, needs=needs)
 
     def tanh(self, x: Tensor) -> Tensor:
         """tanh, which keeps its result."""

@@ -192,6 +192,15 @@ def test_flash_attention_keeps_no_scores():
     assert flash == [True, False, False, False, True, False]
 
 
+@pytest.mark.parametrize("position", ["absolute", "learned", "sinusoidal"])
+def test_attention_on_the_cpu_keeps_scores_for_relative_positions_only(position):
+    model = dataclasses.replace(TINY, position_embedding_type=position)
+    tape = record(ClassifierOptions(model=model), FORMS[0], TASKS["classifier"], 16)
+    kept = {tensor.shape for op in tape.ops for tensor in op.needs}
+    assert ((2, 16, 16) in kept) == (position != "absolute")
+    assert any(op.name == "attention" for op in tape.ops) == (position == "absolute")
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_parameters_are_those_of_the_network(name):
     model = load_model(name)
@@ -306,6 +315,7 @@ def test_bad_input_is_named_in_one_line(capsys, tmp_path):
     assert "--batch_size 0: at least 1 row" in fail(capsys, tmp_path, "--batch_size", "0")
     assert "--epoch_num: a setting of a run" in fail(capsys, tmp_path, "--epoch_num", "0")
     assert "adversarial=fgm is not planned" in fail(capsys, tmp_path, "--task", "squad", "--adversarial", "fgm")
+    assert "packing=true is not planned: give a pack's slots" in fail(capsys, tmp_path, "--packing", "true")
     assert "--seq_lenght" in fail(capsys, tmp_path, "--seq_lenght", "5")
     assert "GPU has no bfloat16" in fail(capsys, tmp_path, "--precision.compute_type", "bfloat16")
     ascend = ["--precision.compute_type", "bfloat16", "--device_target", "Ascend", "--ascend_chip", "910A"]

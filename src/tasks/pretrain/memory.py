@@ -19,9 +19,12 @@ def record_head(tape: Any, options: PretrainOptions, x: Any, words: Any) -> None
     tape.part = "masked_lm"
     y = tape.add("masked tokens", [x], (predictions, model.hidden_size))
     y = tape.norm("norm", tape.activation(model.hidden_act, tape.linear("dense", y, model.hidden_size)))
-    logits = tape.product("logits", tape.cast(y, kind), tape.cast(words, kind), (predictions, model.vocab_size))
-    logits = tape.cast(logits, "float32")
-    logits = tape.add("logits + bias", [logits, tape.parameter("bias", model.vocab_size)], logits.shape, passes=[logits])
+    shape, bias = (predictions, model.vocab_size), tape.parameter("bias", model.vocab_size)
+    if tape.native:
+        logits = tape.product("logits + bias", y, words, shape, bias)
+    else:
+        logits = tape.cast(tape.product("logits", tape.cast(y, kind), tape.cast(words, kind), shape), "float32")
+        logits = tape.add("logits + bias", [logits, bias], shape, passes=[logits])
     tape.part = "next_sentence"
     sentence_logits = tape.cast(tape.linear("next_sentence", pooled, 2), "float32")
     tape.cross_entropy(logits)
