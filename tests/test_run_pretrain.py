@@ -378,7 +378,8 @@ def test_resuming_another_training_is_refused(trained, job, tmp_path, capsys):
 @pytest.mark.slow
 def test_what_else_has_changed_since_is_told(trained, job, tmp_path, capsys):
     go_back(trained.out, tmp_path / "out")
-    run_pretrain.main(job(**{**SHARED, "train_steps": KEPT + 1}, save_checkpoint_num=2, learning_rate=0.02, resume="true"))
+    kept = {"save_checkpoint_steps": KEPT, "save_checkpoint_num": 2}
+    run_pretrain.main(job(**{**SHARED, "train_steps": KEPT + 1}, **kept, learning_rate=0.02, resume="true"))
     assert f"resume: changed since: train_steps 150 -> {KEPT + 1}, optimizer.learning_rate 0.01 -> 0.02" in capsys.readouterr().out
 
 
