@@ -44,8 +44,7 @@ from src.train.step import TrainStep
 def make_batch(options, config):
     """Columns of a batch, as the task's network and loss take them."""
     rng = np.random.default_rng(0)
-    rows, length = options.batch_size * options.rows_per_pack, options.seq_length // options.rows_per_pack
-    predictions, packing = options.predictions, Packing(options.batch_size, options.seq_length)
+    rows, length, predictions = options.batch_size, options.seq_length, options.predictions
     columns = {
         "input_ids": rng.integers(0, config.vocab_size, (rows, length)),
         "input_mask": np.ones((rows, length)),
@@ -60,7 +59,14 @@ def make_batch(options, config):
         spans = [(number % options.types, 1 + number, 1 + number) for number in range(8)]
         columns["label_ids"] = np.tile(np.array(spans, np.int32), (rows, 1, 1))
     columns |= {"masked_lm_weights": np.ones((rows, predictions), np.float32), "weights": np.ones(rows, np.float32)}
-    return columns | {"rows_per_token": np.float32(1 / predictions)} | make_columns(np.full(rows, length), length, packing)
+    return columns | {"rows_per_token": np.float32(1 / predictions)}
+
+
+def make_packed_batch(options, config):
+    """The columns of a batch of packs, each filled by rows of equal length, and those that tell where the rows stand."""
+    rows, length = options.batch_size * options.rows_per_pack, options.seq_length // options.rows_per_pack
+    columns = make_batch(argparse.Namespace(**vars(options) | {"batch_size": rows, "seq_length": length}), config)
+    return columns | make_columns(np.full(rows, length), length, Packing(options.batch_size, options.seq_length))
 
 
 def main():
@@ -118,7 +124,7 @@ def main():
     loss_scale = make_loss_scale(PrecisionConfig(loss_scale=options.loss_scale), device.compute_type)
     packs = options.rows_per_pack > 1
     step = TrainStep(WithLoss(network, loss, len(task.INPUTS), packs), optimizer, loss_scale, clip=options.clip, native_library=library)
-    columns = make_batch(options, config)
+    columns = make_packed_batch(options, config)
     batch, seconds = [Tensor(columns[name]) for name in task.INPUTS + task.TARGETS + (pipeline.PACKING if packs else ())], []
     for _ in range(options.steps):
         begun = time.perf_counter()
