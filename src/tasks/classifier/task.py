@@ -126,6 +126,8 @@ def _choose_rows(config, split, table):
     if config.is_regression:
         labelled = zip(table.examples.labels, table.examples.lines)
         strata = folds.bin_scores([parse_score(table.path, label, line) for label, line in labelled], config.folds)
+    elif config.has_choices:
+        strata = [""] * len(table.texts)  # the number of the right choice is no class
     elif config.multi_label:
         strata = label_lists.choose_strata(table.examples.labels, config.folds)
     else:
