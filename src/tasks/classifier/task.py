@@ -136,10 +136,16 @@ def _choose_rows(config, split, table):
     """The numbers of the examples that one fold trains on or holds out."""
     if split == "predict":
         return range(len(table.examples))
-    groups = read_groups(table.path, _data_set(config), config.fold_groups, table.examples, config.encoding) if config.fold_groups else None
+    groups = None
+    if config.fold_groups:
+        groups = read_groups(table.path, _data_set(config), config.fold_groups, table.texts, config.encoding)
+    elif config.has_choices:
+        groups = list(table.texts.text_a)  # questions on one text stay together
     if config.is_regression:
         labelled = zip(table.examples.labels, table.examples.lines)
         strata = folds.bin_scores([parse_score(table.path, label, line) for label, line in labelled], config.folds)
+    elif config.has_choices:
+        strata = [""] * len(table.texts)  # the number of the right choice is no class
     elif config.multi_label:
         strata = label_lists.choose_strata(table.examples.labels, config.folds)
     else:
