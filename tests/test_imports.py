@@ -18,7 +18,7 @@ LEVELS = {
     **dict.fromkeys(("launch",), 2),  # these see nothing but the standard library and what is made of it
     "tasks": 2,
     **dict.fromkeys(("models", "records", "optim"), 3),
-    **dict.fromkeys(("config", "text"), 4),
+    **dict.fromkeys(("config", "text", "kernels"), 4),
     "formats": 5,
     **dict.fromkeys(("log", "signals", "framework", "locks"), 6),
     **dict.fromkeys(("cli", "encodings", "files", "ranks"), 7),

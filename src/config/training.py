@@ -102,8 +102,9 @@ class DeviceSettings:
     composed_ops: bool = True  # plain ops where the device's fused kernels are slow or wrong: src/models/layers.py
     aclnn: bool = False  # Ascend's variants in src/models/ascend.py, and grouped parameter updates in src/optim/base.py
     flash_attention: bool = False  # FlashAttention of src/models/ascend.py, for absolute positions
-    native_library: str | None = None  # compiled kernels of src/models/native.py, if there is a compiler
-    bfloat16_library: str | None = None  # the same if the CPU multiplies in bfloat16; compute_type is float32 then, as all tensors are
+    native_library: str | None = None  # compiled kernels of src/kernels/native.py, if there is a compiler
+    float32_library: str | None = None  # the same if its linear layers and attention are used: src/models/native_layers.py
+    bfloat16_library: str | None = None  # the same if they multiply in bfloat16; compute_type is float32 then, as all tensors are
     length_multiple: int = 1  # chosen bucket lengths are rounded up to multiples of this
     data_sink: bool = False  # whether the framework feeds the device several steps at a time
     hashed_dropout: bool = True  # without native.cpp: Dropout derived from the step's number; False: the framework's

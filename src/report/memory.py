@@ -94,7 +94,7 @@ def describe_fixed(plan: Plan, options: Any) -> list[str]:
     if copies:
         rows.append((f"copies of weights for the matrix products: {tape.form.compute_type}", copies))
     lines = _table(("what", "MB"), [(text, f"{size / MB:,.1f}") for text, size in rows], 1)
-    if tape.native and "Adam" not in options.optimizer.name:
+    if tape.native and options.optimizer.name == "Momentum":
         lines += ["", f"{options.optimizer.name} takes more than this on the CPU: docs/memory.md."]
     if copies:
         lines += ["", "float32 stay: parameters, gradients, moments; sums of the residual path, layer normalisation, softmax, losses."]

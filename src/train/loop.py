@@ -266,6 +266,7 @@ def _make_step(task: Task, config: Any, total_steps: int, start: Start) -> tuple
         status=OverflowStatus() if config.device.saturates else None,
         attack=make_attack(config),
         average=WeightAverage(optimizer, config.ema) if config.ema else None,
+        native_library=config.device.native_library,
     )
     if start.path is not None and start.arrays is not None:
         checkpoint.restore(start.path, step, start.arrays)
@@ -283,4 +284,5 @@ def _make_optimizer(config: Any, network: nn.Cell, total_steps: int) -> Optimize
     def rate_factor(name: str) -> float:
         return factors.get(find_part(name), 1.0)
 
-    return make_optimizer(config.optimizer, network.trainable_params(), total_steps, config.device.aclnn, rate_factor)
+    device = config.device
+    return make_optimizer(config.optimizer, network.trainable_params(), total_steps, device.aclnn, rate_factor, device.native_library)

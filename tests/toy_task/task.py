@@ -24,7 +24,7 @@ class Toy(nn.Cell):
     def __init__(self, config, device):
         super().__init__()
         self.bert = Bert(config, device)
-        self.head = nn.CellDict({"toy": Linear(config.hidden_size, 2, config.initializer_range, mindspore.float32)})
+        self.head = nn.CellDict({"toy": Linear(config.hidden_size, 2, config.initializer_range, device)})
 
     def construct(self, input_ids, input_mask, token_type_ids, key=None, packing=None):
         x, _ = self.bert(input_ids, input_mask, token_type_ids, key, packing)

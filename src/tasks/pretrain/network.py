@@ -27,8 +27,7 @@ class Pretraining(nn.Cell):
         super().__init__()
         self.bert = Bert(config, device)
         self.masked_lm = MaskedLmHead(config, device)
-        compute_type = getattr(mindspore, device.compute_type)
-        self.next_sentence = Linear(config.hidden_size, 2, config.initializer_range, compute_type, device.aclnn, device.bfloat16_library)
+        self.next_sentence = Linear(config.hidden_size, 2, config.initializer_range, device)
         self.aclnn = device.aclnn
 
     def construct(
