@@ -74,8 +74,9 @@ class _Backward:
         gradient = self.gradients.pop(op.result, None)
         made = [(x, self.new_gradient(x)) for x in op.inputs if x.learned and x not in op.passes]
         groups = [made]
-        if op.is_product:  # the CPU's runtime computes the weight's gradient first
-            groups = [[pair for pair in made if pair[0] != op.inputs[0]], [pair for pair in made if pair[0] == op.inputs[0]]]
+        if op.is_product:  # the order in which the CPU's runtime computes them; measured
+            of_first, of_others = [made[:1], made[1:]] if op.inputs[0].learned else [[], made]
+            groups = [of_first, of_others] if len(op.inputs) > 2 else [of_others, of_first]
         for group in filter(None, groups):
             needs = [x for x in op.needs if not op.is_product or x not in [own for own, _ in group]]
             reads = (*((gradient,) if gradient else ()), *(again.get(x, x) for x in needs))
