@@ -25,7 +25,7 @@ def main(argv=None):
             raise ValueError(
                 f"{bundle.folder}: an ONNX graph of a classifier is expected, here is {bundle.task}: {', '.join(bundle.graphs)}"
             )
-        options = loader.load(task.options, flags, defaults={task.options.TRAINED: str(bundle.folder), "do_eval": "true"})
+        options = loader.load(task.options, flags, defaults={"load_finetune_checkpoint_path": str(bundle.folder), "do_eval": "true"})
         with signals.held:
             from src.records.plan import choose_buckets, plan_epoch
 

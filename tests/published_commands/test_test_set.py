@@ -26,7 +26,7 @@ def predict(folder, logits, labels, **settings):
     config = ClassifierOptions(labels=("0", "1"), num_class=2, output_dir=str(folder), **settings)
     examples = Titles(Example(f"title {number}", None, label, number + 1) for number, label in enumerate(labels))
     records = {"predict": SimpleNamespace(rows={"label_ids": np.zeros(len(logits))})}
-    report_predictions(Prepared(config, records, sources={"predict": examples}), [np.log(np.asarray(logits))])
+    report_predictions(Prepared(config, records, None, {"predict": examples}), [np.log(np.asarray(logits))])
 
 
 LOGITS = [[0.9, 0.1], [0.25, 0.75], [0.5, 0.4]]
