@@ -17,10 +17,10 @@ def main(argv=None):
         with signals.held:
             from src.train import checkpoint, prediction, runtime  # imports MindSpore: after the options are known to be good
 
-        task, path = TASKS["pretrain"].training, weights.find(options.eval_ckpt, use_best=options.use_best)
-        prepared = task.prepare(runtime.start(options))
+        task, path = TASKS["pretrain"], weights.find(options.load_pretrain_checkpoint_path, use_best=options.use_best)
+        prepared = task.training.prepare(runtime.start(options))
         writes = prepared.config.device.writes
-        scores = task.score(prepared, prediction.predict(task, prepared, "eval", path if writes else None))
+        scores = task.training.score(prepared, prediction.predict(task, prepared, "eval", path if writes else None))
         if writes:
             results = {"global_step": checkpoint.step_of(path), **scores}
             write_text(f"{prepared.config.output_dir}/eval_results.json", json.dumps(results, indent=2) + "\n")

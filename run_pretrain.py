@@ -16,7 +16,7 @@ def main(argv=None):
 
         prepared = task.training.prepare(runtime.start(options))
         with resume.folder_taken(prepared.config):
-            loop.fit(task.training, prepared)
+            loop.fit(task, prepared)
         if prepared.config.device.writes:
             plots.draw(prepared.config.output_dir)
 

@@ -1,6 +1,6 @@
-"""The table of tiny networks in docs/ascend.md, of the reports that tests/test_ascend_dry_run.py leaves.
+"""The table of tiny networks in docs/ascend.md, of the reports that tests/test_ascend_dry_run*.py leave.
 
-    .venv/bin/python -m pytest --all --basetemp /tmp/dry_runs tests/test_ascend_dry_run.py
+    .venv/bin/python -m pytest --all --basetemp /tmp/dry_runs tests/test_ascend_dry_run*.py
     .venv/bin/python benchmarks/ascend_table.py /tmp/dry_runs
 
 One row a training; kernels selected are aclnn + aclop (+ others), memory is in KB.

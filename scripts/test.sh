@@ -10,6 +10,6 @@ if [ "${1:-}" = --all ]; then
     shift
 fi
 .venv/bin/ruff check .
-# One file at a time to each of two processes of one thread: what the tests of a file share is made once.
+# One file at a time to each of two processes of one thread: what the tests of a file share is made once. tests/conftest.py sorts the files.
 export OMP_NUM_THREADS=1
-exec .venv/bin/python -m pytest --quiet --numprocesses 2 --dist loadfile "${all[@]}" "$@"
+exec .venv/bin/python -m pytest --quiet --numprocesses 2 --dist loadfile --no-loadscope-reorder "${all[@]}" "$@"

@@ -25,7 +25,7 @@ from src.config.model import describe_weights
 from src.files import write_text
 from src.formats import weights
 from src.log import format_fields, logger
-from src.tasks.task import TASKS, Prepared, Task
+from src.tasks.task import Prepared, Task, find_tasks
 
 _TRAINING = ("resume", "overwrite", "save_for_serving")  # switches that only a training has
 _EVALUATIONS = ("eval_steps", "eval_epochs", "early_stopping", "best_metric", "save_finetune_checkpoint_path", "bert_config_file")
@@ -88,10 +88,10 @@ def _read_run(run, flags):
     folder = run / "ckpt" if (run / "ckpt").is_dir() else Path(tree.get("save_finetune_checkpoint_path") or run / "ckpt")
     weights_path = weights.find(folder, use_best=flags.use_best == "true")
     found = describe_weights(folder)
-    trained_with = set(found.trained_with)
-    task = next((task for task in TASKS.values() if trained_with and trained_with <= set(task.options.TRAINED_WITH)), None)
-    if task is None:
+    tasks = find_tasks(found.trained_with)
+    if not found.trained_with or not tasks:
         raise ValueError(f"{folder}: its config.json names no settings of a fine-tuning")
+    task = tasks[0]
     given = bool(flags.eval_data_file_path), bool(flags.predict_data_file_path)
     own = bool(tree.get("do_eval") or tree.get("eval_steps") or tree.get("eval_epochs")), bool(tree.get("do_predict"))
     does_eval, does_predict = given if any(given) else own
@@ -116,7 +116,7 @@ def _check_alike(split: str, first: _Member, prepared: Prepared, other: _Member,
     Raises:
         ValueError: they have not; the message names the runs.
     """
-    labels, their_labels = (getattr(each.config, "labels", ()) for each in (prepared, others))
+    labels, their_labels = prepared.config.labels, others.config.labels
     if labels != their_labels:
         raise ValueError(f"{other.run}: its labels are {','.join(their_labels)}, those of {first.run} {','.join(labels)}")
     records, theirs = prepared.records[split], others.records[split]
@@ -142,7 +142,7 @@ def _run(members: list[_Member], prepared: list[Prepared], splits: list[str]) ->
     evaluations: dict[str, prediction.Evaluation] = {}  # networks of one shape are compiled once
     scores = []
     for member, each in zip(members, prepared):
-        shape = repr([each.config.model, task.training.describe(each.config)[-1]])
+        shape = repr([each.config.model, each.config.trained_settings()])
         if shape not in evaluations:
             network = task.training.network(each.config)
             evaluations[shape] = prediction.Evaluation(network, task.ensemble.cell(network), task.training.INPUTS)

@@ -5,17 +5,14 @@ Therefore the content is flushed before the rename, and the folder after it.
 """
 
 import errno
-import fcntl
-import glob
 import gzip
 import json
 import os
-import re
 import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -121,7 +118,7 @@ def written_whole(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
         raise OSError(errno.EINVAL, "is no ordinary file, and would be replaced by one", str(path))
-    _make_folders(path.parent)
+    make_folders(path.parent)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield temporary
@@ -176,126 +173,12 @@ def _flush_tree(path):
     flush(path)
 
 
-def _make_folders(folder):
+def make_folders(folder: Path) -> None:
     """Make a folder and its missing parents, and flush the folders that have their names."""
     new = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for each in new:
         flush(each.parent)
-
-
-@contextmanager
-def locked(folder: Path | str, wait: bool = True) -> Iterator[None]:
-    """Hold a lock on a folder, against processes on this host and on others that share the folder.
-
-    What `written_whole` left there when its process was killed is removed first.
-
-    Args:
-        folder: made if absent.
-        wait: whether to wait for a process that holds the lock.
-
-    Raises:
-        BlockingIOError: another process holds the lock, and wait is False.
-    """
-    _make_folders(Path(folder))
-    with open(Path(folder) / ".lock", "a") as file:  # a folder itself cannot be locked on NFS
-        if _lock(file, wait):
-            _clear_unfinished(Path(folder))
-        yield
-
-
-def _lock(file, wait):
-    """Lock an open file; returns False where the file system has no locks."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
-            raise
-        return False
-    return True
-
-
-_TEMPORARY = re.compile(r"\..+\.\d+(\.[^.]+)?")  # the names that `written_whole` gives to unfinished files and folders
-
-
-def _clear_unfinished(folder):
-    for path in folder.iterdir():
-        if _TEMPORARY.fullmatch(path.name):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-
-
-@contextmanager
-def work_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`, which is removed after the block; those that killed processes left are removed first."""
-    for lock in path.parent.glob(f".{glob.escape(path.name)}.*/lock"):
-        with suppress(OSError), open(lock, "r+") as file:  # BlockingIOError: its process still runs
-            if _lock(file, wait=False):
-                shutil.rmtree(lock.parent)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder, open(Path(folder, "lock"), "w") as file:
-        _lock(file, wait=False)
-        inner = Path(folder, "files")
-        inner.mkdir()
-        yield inner
-
-
-HIDDEN = ".bert-mindspore."  # prefix of temporary names while a folder is filled
-_TRIES = 1000
-
-
-@contextmanager
-def hidden_folder(folder: Path | str) -> Iterator[Path]:
-    """Yield a folder inside `folder` for files that are moved out once all are whole; it is removed after the block.
-
-    `folder` is made if absent, and removed again if it stays empty.
-
-    Raises:
-        ValueError: another process is in such a block for `folder`.
-        OSError: an error of the block, with the file named as if it were in `folder`.
-    """
-    folder = Path(folder)
-    was_there = folder.exists()
-    try:
-        with _locked_alone(folder):
-            for left in folder.glob(f"{HIDDEN}*"):  # left by a process that was killed
-                if left.is_dir() and not left.is_symlink():
-                    shutil.rmtree(left)
-            with tempfile.TemporaryDirectory(prefix=HIDDEN, dir=folder) as hidden:
-                yield Path(hidden)
-    except OSError as error:
-        if (path := Path(error.filename or "")).parent.name.startswith(HIDDEN):
-            error.filename = str(folder / path.name)
-        raise
-    finally:
-        if not was_there:
-            with suppress(OSError):  # it is not empty
-                folder.rmdir()
-
-
-@contextmanager
-def _locked_alone(folder):
-    """Like `locked`, with a lock file that is removed afterwards; a process that had it open notices that and opens a new one."""
-    path, left = folder / f"{HIDDEN}lock", _TRIES
-    with ExitStack() as stack:
-        while True:
-            try:
-                _make_folders(folder)
-                file = stack.enter_context(open(path, "a"))  # noqa: SIM115 (the stack closes it)
-                _lock(file, wait=False)
-            except BlockingIOError:
-                raise ValueError(f"{folder}: another process writes there at this moment") from None
-            except (FileNotFoundError, FileExistsError):  # another process has removed the folder, which it had made and left empty
-                if (left := left - 1) == 0:
-                    raise
-            else:
-                if not is_gone(path, file):
-                    break
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
 
 
 def is_gone(path: Path | str, file: IO[Any]) -> bool:
@@ -312,7 +195,7 @@ def make_folder(path: Path | str) -> None:
     Raises:
         OSError: a file has this path, or the folder cannot be written to; the message names it.
     """
-    _make_folders(Path(path))
+    make_folders(Path(path))
     with tempfile.TemporaryFile(dir=path):
         pass
 

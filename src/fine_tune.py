@@ -17,9 +17,9 @@ def main(name: str, argv: Sequence[str] | None = None) -> None:
             from src.report import plots
             from src.train import runs, runtime  # imports MindSpore: after the options are known to be good
 
-        for config in runs.run(task.training, runtime.start(options)):
+        for config in runs.run(task, runtime.start(options)):
             if config.do_train or config.do_eval:
                 plots.draw(config.output_dir)
             if config.save_for_serving:
-                path = runs.find_trained(task.training, config)
+                path = runs.find_trained(task, config)
                 exporting.export(task, config, path, f"{config.output_dir}/serving", exporting.choose_format())

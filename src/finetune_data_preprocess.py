@@ -21,11 +21,13 @@ import numpy as np
 
 from src import cli, signals
 from src.config import loader
-from src.files import make_folder, move_whole, work_folder
+from src.files import make_folder, move_whole
+from src.locks import work_folder
 from src.log import logger
 from src.records.writers import open_writer, pack
+from src.tasks.ner.encoding_report import EncodingReport
 from src.tasks.ner.preprocess_options import PreprocessingOptions
-from src.tasks.ner.rows import EncodingReport, encode_rows
+from src.tasks.ner.rows import encode_rows
 from src.tasks.ner.tagged_text import read_tagged
 from src.tasks.ner.tags import make_tag_set, read_label_file
 from src.text.tokenization import Tokenizer

@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
         count = 0
         path.stat()  # an absent file is named before a model is opened
         _check_output(Path(options.output), path)
-        predict, takes_pairs = _open_server(options.server) if options.server else _open_bundle(options.bundle, options.graph)
+        predict, takes_pairs = open_server(options.server) if options.server else open_bundle(options.bundle, options.graph)
         text_limit(options.max_text_mb << 20)
         encoding = encodings.check_encoding(options.encoding)
         instances, ids = read_instances(path, takes_pairs, encoding), None
@@ -169,7 +169,7 @@ def _ask(predict, batch, top_k, path, done, ids):
         raise ValueError(f"{path}, instances {done} to {done + len(batch) - 1}{question}: {error}") from error
 
 
-def _open_bundle(folder: str, graph: str | None) -> tuple[Predict, bool]:
+def open_bundle(folder: str, graph: str | None) -> tuple[Predict, bool]:
     """A function that predicts, and whether the model takes pairs."""
     from src.bundle.model import Bundle  # whose libraries a client of a server does not need
 
@@ -177,7 +177,7 @@ def _open_bundle(folder: str, graph: str | None) -> tuple[Predict, bool]:
     return lambda instances, top_k: bundle.predict(instances, top_k=top_k), bundle.settings.get("pairs", False)
 
 
-def _open_server(url: str) -> tuple[Predict, bool]:
+def open_server(url: str) -> tuple[Predict, bool]:
     """A function that predicts, and whether the model takes pairs."""
     try:
         import httpx

@@ -1,10 +1,12 @@
 """Fixtures that all tests share: the folder of real data, the pretrained encoder, tiny vocabularies."""
 
+import gc
 import importlib.util
 import json
 import logging
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +20,22 @@ def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run the slow tests too")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):  # the longest files first, so that none is left to one process in the end
+        slow = Counter(item.path for item in items if "slow" in item.keywords)
+        items.sort(key=lambda item: -slow[item.path])
     if not config.getoption("--all"):
         skip = pytest.mark.skip(reason="slow; runs with --all")
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(skip)
+
+
+def pytest_collection_finish():
+    """MindSpore collects garbage before each compilation; what modules and collected tests hold lives to the end and is left out."""
+    gc.collect()
+    gc.freeze()
 
 
 class Deprecations(logging.Handler):

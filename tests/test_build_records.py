@@ -353,7 +353,7 @@ def test_interrupted_it_leaves_nothing_and_runs_again(flags, tmp_path, number, w
     write_text(tmp_path / "text.txt", documents=3000)
     command = [sys.executable, "-m", "src.build_records", *flags(dupe_factor=200, workers=workers)]
     child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while not list((tmp_path / "out").glob(".*/pairs.bin")):
+    while not list((tmp_path / "out").glob(".*/files/pairs.bin")):  # the second of three stages
         assert child.poll() is None, child.stderr.read()
         time.sleep(0.02)
     os.killpg(child.pid, number) if number == signal.SIGINT else child.send_signal(number)  # Ctrl-C reaches the workers too

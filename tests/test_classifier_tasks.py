@@ -40,10 +40,9 @@ def test_each_head_learns_and_is_found_again(job, tmp_path, head, batch_norm):
     assert first["accuracy"] == 1.0  # the word `good` decides
     left_out = 1 if batch_norm == "true" else 0  # 50 rows make 6 whole batches of 8
     assert first["global_step"] == 8 * (7 - left_out)
-    for left_out in (("bert_config_file", "vocab_file_path", "task_name", "columns", "bucket_list"), ("seq_length", "bucket_list")):
-        alone = dict.fromkeys(("do_train", "train_data_file_path", *left_out))
-        run_classifier.main(job(**alone, do_eval="true"))
-        assert results(tmp_path / "out")["eval_loss"] == pytest.approx(first["eval_loss"], abs=1e-6)
+    left_out = ("bert_config_file", "vocab_file_path", "task_name", "columns", "seq_length", "bucket_list")
+    run_classifier.main(job(**dict.fromkeys(("do_train", "train_data_file_path", *left_out)), do_eval="true"))
+    assert results(tmp_path / "out")["eval_loss"] == pytest.approx(first["eval_loss"], abs=1e-6)
 
 
 @pytest.mark.parametrize(

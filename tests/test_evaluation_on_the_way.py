@@ -68,7 +68,7 @@ def run_scripted(folder, **changes):
     """A training evaluated on the way and stopped early; what was compiled and printed."""
     job, printed = make_job(folder), io.StringIO()
     with pytest.MonkeyPatch.context() as patched, redirect_stdout(printed):
-        patched.setattr(plots, "_plot_evaluation", lambda path: ())  # its figures take seconds
+        patched.setattr(plots, "plot_evaluation", lambda path: ())  # its figures take seconds
         script_scores(patched)
         compiled = count_compilations(patched)
         run_classifier.main(job(**SETTINGS, **changes))

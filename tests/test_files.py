@@ -8,7 +8,8 @@ import pytest
 from conftest import ROOT
 
 from src import files
-from src.files import HIDDEN, hidden_folder, locked, work_folder, write_text, written_whole
+from src.files import write_text, written_whole
+from src.locks import HIDDEN, hidden_folder, locked, work_folder
 
 
 def test_file_appears_whole_and_alone(tmp_path):
@@ -82,7 +83,7 @@ def test_a_hidden_folder_cannot_be_where_something_else_is(kind, tmp_path):
 def test_processes_in_turn_are_never_in_a_hidden_folder_together(tmp_path):
     code = """
 import pathlib, sys, time
-from src.files import hidden_folder
+from src.locks import hidden_folder
 folder, end = pathlib.Path(sys.argv[1]), time.time() + 2
 while time.time() < end:
     try:
@@ -101,7 +102,8 @@ while time.time() < end:
 def test_what_a_killed_process_left_unfinished_is_removed_under_the_lock(tmp_path):
     code = """
 import os, pathlib, signal, sys
-from src.files import locked, written_whole
+from src.files import written_whole
+from src.locks import locked
 folder = pathlib.Path(sys.argv[1])
 with locked(folder), written_whole(folder / "ner-1_10.ckpt") as file, written_whole(folder / "rows") as rows:
     file.write_text("half")

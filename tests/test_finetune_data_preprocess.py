@@ -3,7 +3,6 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from contextlib import nullcontext
-from types import SimpleNamespace
 
 import mindspore.dataset as ds
 import numpy as np
@@ -14,6 +13,8 @@ from src.records.files import read_record_file
 from src.records.mindrecord import read_description
 from src.tasks.ner import task as ner
 from src.tasks.ner.inputs import LAYOUT
+from src.tasks.ner.options import NerOptions
+from src.text.tokenization import Tokenizer
 from tests.conftest import ROOT
 
 TOKENS = "[PAD] [UNK] [CLS] [SEP] 王 小 明 在 北 京 三 月 见 到 李 ， 中 国 人 cat ##s"
@@ -77,10 +78,10 @@ def test_rows_are_those_of_the_model_zoo(make):
 def test_run_ner_refuses_records_of_another_tokenizer(make, tmp_path, flags, settings, message):
     make(**flags)
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    labels = tuple(read_description(tmp_path / "out.mindrecord")["labels"])
-    config = SimpleNamespace(labels=labels, vocab_file_path=tmp_path / "vocab.txt", do_lower_case=None)
+    header = read_description(tmp_path / "out.mindrecord")
+    config = NerOptions(labels=tuple(header["labels"]), vocab_file_path=str(tmp_path / "vocab.txt"))
     with pytest.raises(ValueError, match=message) if message else nullcontext():
-        ner.check_description(config, tmp_path / "out.mindrecord")
+        ner.check_header(config, Tokenizer(config.vocab_file_path), tmp_path / "out.mindrecord", header)
 
 
 def test_run_ner_reads_the_same_rows(make, tmp_path):

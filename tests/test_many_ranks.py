@@ -94,7 +94,7 @@ def trainings(folder, name, batch):
     """Name -> job of every training, with so many rows on each rank."""
     out, found = folder / name, {}
     settings = {"train_batch_size": batch, "accumulation_steps": 2}
-    for optimizer, reduction in (("Lamb", "post"), ("Lamb", "each"), ("AdamWeightDecay", "each")):
+    for optimizer, reduction in (("Lamb", "post"), ("AdamWeightDecay", "each")):
         key = f"pretrain-{optimizer}-{reduction}"
         late = {"allreduce_post_accumulation": str(reduction == "post").lower()}
         found[key] = pretrain(folder, optimizer=optimizer, save_checkpoint_path=out / key, **late, **settings)
@@ -179,14 +179,14 @@ SCORED = {"eval_steps": 8, "best_metric": "eval_loss", "early_stopping": 3}
 @pytest.mark.parametrize(
     "settings",
     [
-        pytest.param({}, id="plain"),
-        pytest.param(SCORED, id="scored", marks=pytest.mark.slow),
-        pytest.param(SCORED | REGULARISED, id="regularised", marks=pytest.mark.slow),
+        pytest.param({"optimizer": "Momentum"}, id="plain"),
+        pytest.param(SCORED | {"optimizer": "Momentum"}, id="scored", marks=pytest.mark.slow),
+        pytest.param(SCORED | REGULARISED | {"optimizer": "Lamb"}, id="regularised", marks=pytest.mark.slow),
     ],
 )
 def test_two_ranks_train_and_evaluate_as_one_with_twice_the_batch(settings, folder, tmp_path):
     def job(name, batch):
-        return classify(folder, output_dir=tmp_path / name, optimizer="Lamb", train_batch_size=batch, do_eval="true", **settings)
+        return classify(folder, output_dir=tmp_path / name, train_batch_size=batch, do_eval="true", **settings)
 
     two = start_ranks(tmp_path, "pair", 2, [job("pair", 4)])
     name, flags = job("alone", 8)
@@ -197,7 +197,7 @@ def test_two_ranks_train_and_evaluate_as_one_with_twice_the_batch(settings, fold
     assert pair.keys() == alone.keys() and pair["num_examples"] == 23
     assert pair["eval_loss"] == pytest.approx(alone["eval_loss"], abs=CLOSE)
     first, second = (read_evaluations(tmp_path / name) for name in ("alone", "pair"))
-    if not settings:
+    if "eval_steps" not in settings:
         assert not first and not second
         return
     assert [event["step"] for event in first] == [event["step"] for event in second] == [8, 16, 20]

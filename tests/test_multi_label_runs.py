@@ -58,7 +58,7 @@ def trained(tmp_path_factory):
     for split, rows, seed in (("train", 60, 1), ("dev", 21, 2)):
         write_texts(folder / f"{split}.tsv", rows, seed)
     with contextlib.redirect_stdout(printed), pytest.MonkeyPatch.context() as patched:
-        patched.setattr(plots, "_plot_evaluation", lambda path: ())  # its figures take seconds
+        patched.setattr(plots, "plot_evaluation", lambda path: ())  # its figures take seconds
         run_classifier.main(job(**SETTINGS, label_separator=";", do_predict="true"))
     return SimpleNamespace(job=job, folder=folder, out=folder / "out", printed=printed.getvalue())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from src.models import native
+from src.kernels import native
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = """

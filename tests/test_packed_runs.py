@@ -2,12 +2,14 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from conftest import NO_DROPOUT
 from test_run_classifier import fails, read_losses, same_training
 
 import run_classifier
+from src.train import checkpoint
 
 PACKED = {"packing": "true", "bucket_list": None}
 
@@ -43,8 +45,9 @@ def test_one_batch_of_all_rows_trains_alike_in_either_form(job, tmp_path):
 @pytest.mark.slow
 def test_a_resumed_training_keeps_its_form_and_equals_an_unbroken_one_bit_for_bit(job, tmp_path):
     settings = {"accumulation_steps": 2, "optimizer.decay_steps": 10, "optimizer.warmup_steps": 2, **PACKED}
-    run_classifier.main(job(train_steps=10, output_dir=tmp_path / "whole", **settings))
-    run_classifier.main(job(train_steps=5, save_checkpoint_steps=5, **settings))
+    run_classifier.main(job(train_steps=10, save_checkpoint_steps=5, save_checkpoint_num=2, output_dir=tmp_path / "whole", **settings))
+    shutil.copytree(tmp_path / "whole", tmp_path / "out")
+    checkpoint.find_checkpoints(tmp_path / "out/ckpt", "classifier")[-1].unlink()
     run_classifier.main(job(train_steps=10, resume="true", **{**settings, "packing": None}))
     same_training(tmp_path / "whole", tmp_path / "out")
 

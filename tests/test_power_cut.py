@@ -16,8 +16,9 @@ from train.test_saving import save
 from src import build_records, build_vocab, finetune_data_preprocess
 from src.convert import conversion
 from src.export import exporting
-from src.files import hidden_folder, move_whole, write_text, written_whole
+from src.files import move_whole, write_text, written_whole
 from src.formats import mindspore_checkpoint, safetensors_file, tensorflow
+from src.locks import hidden_folder
 from src.records import record_set as records
 
 ARRAYS = {"a": np.arange(7, dtype=np.float32)}

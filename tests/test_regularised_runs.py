@@ -1,6 +1,7 @@
 """Run scripts with learning rates by part and regularisers, on a tiny random BERT."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -55,8 +56,8 @@ def test_parts_are_told_and_frozen_ones_stay_and_averages_are_saved(job, tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [ALL, OTHERS, {"r_drop": 1.0, "ema": 0.9}], ids=["parts", "samples", "r_drop"])
 def test_a_training_goes_on_bit_for_bit(settings, job, tmp_path):
-    run_classifier.main(job(output_dir=tmp_path / "whole", train_steps=6, **settings))
-    run_classifier.main(job(train_steps=6, save_checkpoint_steps=2, save_checkpoint_num=3, **settings))
+    run_classifier.main(job(output_dir=tmp_path / "whole", train_steps=6, save_checkpoint_steps=2, save_checkpoint_num=3, **settings))
+    shutil.copytree(tmp_path / "whole", tmp_path / "out")
     for path in checkpoint.find_checkpoints(tmp_path / "out/ckpt", "classifier")[1:]:
         path.unlink()
     run_classifier.main(job(train_steps=6, resume="true", **settings))

@@ -1,6 +1,9 @@
 """run_classifier.py from flags to files, on a tiny random BERT and made-up sentences."""
 
+import contextlib
 import csv
+import functools
+import io
 import json
 import os
 import resource
@@ -9,13 +12,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, make_job
 
 import run_classifier
-from src.models import native
+from src.kernels import native
 from src.train import checkpoint, loop
 
 PROBABILITY_SUM_TOLERANCE = 1e-6
@@ -70,16 +74,32 @@ def same_training(first, second):
     assert read_losses(first) == read_losses(second)
 
 
-def test_a_run_leaves_the_documented_files(job, tmp_path, capsys):
-    run_classifier.main(job(do_eval="true", do_predict="true", epoch_num=12, **{"model.initializer_range": 0.3}))
-    out = tmp_path / "out"
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished training with evaluation and prediction: its folder, its flags to be changed, and what it printed."""
+    folder = tmp_path_factory.mktemp("trained")
+    flags = functools.partial(make_job(folder), epoch_num=12, **{"model.initializer_range": 0.3})
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        run_classifier.main(flags(do_eval="true", do_predict="true"))
+    return SimpleNamespace(out=folder / "out", flags=flags, said=said.getvalue())
+
+
+@pytest.fixture
+def again(trained, tmp_path):
+    """`again(**changes)`: flags for a copy of that training's folder, which is tmp_path/out."""
+    shutil.copytree(trained.out, tmp_path / "out")
+    return functools.partial(trained.flags, output_dir=tmp_path / "out")
+
+
+def test_a_run_leaves_the_documented_files(trained):
+    out = trained.out
     results = json.loads((out / "eval_results.json").read_text(encoding="utf-8"))
     assert results["num_examples"] == 21
     assert results["global_step"] == 84
     assert results["accuracy"] == results["eval_accuracy"] >= 0.9  # the word `good` decides
     assert {"task", "loss", "eval_loss", "f1", "mcc", "auc", "spearman_correlation"} <= results.keys()
     assert f"eval_accuracy = {results['eval_accuracy']}" in (out / "eval_results.txt").read_text(encoding="utf-8").splitlines()
-    assert f"acc_num {round(results['accuracy'] * 21)}, total_num 21, accuracy {results['accuracy']:.6f}" in capsys.readouterr().out
+    assert f"acc_num {round(results['accuracy'] * 21)}, total_num 21, accuracy {results['accuracy']:.6f}" in trained.said
     probabilities = np.loadtxt(out / "test_results.tsv", delimiter="\t")
     assert probabilities.shape == (21, 2)
     np.testing.assert_allclose(probabilities.sum(1), 1.0, atol=PROBABILITY_SUM_TOLERANCE)
@@ -97,25 +117,23 @@ def test_a_run_leaves_the_documented_files(job, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_evaluation_alone_takes_everything_from_the_run_folder(job, tmp_path):
-    run_classifier.main(job(do_eval="true"))
+def test_evaluation_alone_takes_everything_from_the_run_folder(again, tmp_path):
     first = (tmp_path / "out/eval_results.json").read_text(encoding="utf-8")
     alone = dict.fromkeys(
         ("do_train", "bert_config_file", "vocab_file_path", "train_data_file_path", "task_name", "columns", "seq_length", "bucket_list")
     )
-    run_classifier.main(job(**alone, do_eval="true", eval_batch_size=5))
+    run_classifier.main(again(**alone, do_eval="true", eval_batch_size=5, **{"model.initializer_range": None}))
     second = json.loads((tmp_path / "out/eval_results.json").read_text(encoding="utf-8"))
     for key, value in json.loads(first).items():
         assert second[key] == pytest.approx(value, abs=1e-6), key
 
 
 @pytest.mark.slow
-def test_another_head_starts_random_from_our_checkpoint(job, tmp_path, capsys):
-    run_classifier.main(job())
+def test_another_head_starts_random_from_our_checkpoint(trained, job, tmp_path, capsys):
     text = (tmp_path / "train.tsv").read_text(encoding="utf-8").replace("bad\tnegative", "bad\tneutral", 5)
     (tmp_path / "three.tsv").write_text(text, encoding="utf-8")
-    changes = {"bert_config_file": None, "vocab_file_path": None, "output_dir": tmp_path / "second"}
-    run_classifier.main(job(load_pretrain_checkpoint_path=tmp_path / "out/ckpt", train_data_file_path=tmp_path / "three.tsv", **changes))
+    changes = {"bert_config_file": None, "vocab_file_path": None, "epoch_num": 0.3}
+    run_classifier.main(job(load_pretrain_checkpoint_path=trained.out / "ckpt", train_data_file_path=tmp_path / "three.tsv", **changes))
     said = capsys.readouterr().out
     assert "stays random: head.dense.weight, head.dense.bias" in said
     assert "labels=negative, neutral, positive" in said
@@ -182,7 +200,7 @@ def test_a_signal_saves_and_ends_with_its_code(job, tmp_path, number, code):
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_checkpoint(job, tmp_path):
-    settings = {"save_checkpoint_steps": 2, "save_checkpoint_num": 2, "epoch_num": 12}
+    settings = {"save_checkpoint_steps": 2, "save_checkpoint_num": 2, "epoch_num": 6}
     run_until("step=7/", signal.SIGKILL, job(**settings))
     left = checkpoint.find_checkpoints(tmp_path / "out/ckpt", "classifier")
     assert 1 <= len(left) <= 2
@@ -214,17 +232,15 @@ CHANGES = {
 }
 
 
-def test_resuming_something_else_is_refused(job, capsys):
-    run_classifier.main(job(epoch_num=0.3))
+def test_resuming_something_else_is_refused(again, capsys):
     for changes, expected in CHANGES.values():
         capsys.readouterr()
-        assert expected in fails(capsys, job(resume="true", **changes))
+        assert expected in fails(capsys, again(resume="true", **changes))
 
 
 @pytest.mark.slow
-def test_resuming_a_finished_run_does_nothing(job, capsys):
-    run_classifier.main(job(epoch_num=0.3))
-    run_classifier.main(job(epoch_num=0.3, resume="true"))
+def test_resuming_a_finished_run_does_nothing(again, capsys):
+    run_classifier.main(again(resume="true"))
     assert "nothing left to train" in capsys.readouterr().out
 
 
@@ -242,9 +258,8 @@ def test_a_batch_in_tokens_is_the_same_batch_when_resumed(job, tmp_path, capsys)
 
 
 @pytest.mark.slow
-def test_a_shorter_run_in_a_used_folder_is_the_one_evaluated(job, tmp_path, capsys):
-    run_classifier.main(job(epoch_num=1))
-    run_classifier.main(job(epoch_num=0.3, do_eval="true", load_finetune_checkpoint_path=tmp_path / "out/ckpt"))
+def test_a_shorter_run_in_a_used_folder_is_the_one_evaluated(again, tmp_path, capsys):
+    run_classifier.main(again(epoch_num=0.3, do_eval="true", load_finetune_checkpoint_path=tmp_path / "out/ckpt"))
     assert json.loads((tmp_path / "out/eval_results.json").read_text(encoding="utf-8"))["global_step"] == 2
     assert "load_finetune_checkpoint_path is ignored" in capsys.readouterr().out
 
@@ -269,28 +284,26 @@ def test_float16_trains_with_a_loss_scale(job, tmp_path, kind):
 
 
 @pytest.mark.slow
-def test_evaluation_with_several_lengths_keeps_the_order(job, tmp_path):
-    run_classifier.main(job(do_predict="true", eval_batch_size=4))
+def test_evaluation_with_several_lengths_keeps_the_order(again, tmp_path):
     one_length = (tmp_path / "out/test_results.tsv").read_text(encoding="utf-8")
-    run_classifier.main(job(do_train=None, do_predict="true", eval_batch_size=3, bucket_list=None))
+    run_classifier.main(again(do_train=None, do_predict="true", eval_batch_size=3, bucket_list=None))
     np.testing.assert_allclose(
         np.loadtxt(tmp_path / "out/test_results.tsv"), np.array([line.split() for line in one_length.splitlines()], float), atol=1e-6
     )
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_told_and_leaves_the_last_good_checkpoint(job, tmp_path):
-    run_classifier.main(job())
+def test_a_full_disk_is_told_and_leaves_the_last_good_checkpoint(again, tmp_path):
     good = checkpoint.find_checkpoints(tmp_path / "out/ckpt", "classifier")[-1]
     before = good.read_bytes()
 
     def limit_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # no file may grow beyond: as if the disk were full
 
-    command = [sys.executable, "run_classifier.py", *job(epoch_num=4, resume="true")]
+    command = [sys.executable, "run_classifier.py", *again(epoch_num=14, resume="true")]
     done = subprocess.run(command, cwd=ROOT, preexec_fn=limit_files, capture_output=True, text=True)
     assert done.returncode == 2, done.stderr[-500:]
-    assert done.stderr.startswith(f"error: {tmp_path}/out/ckpt/classifier-3_21.ckpt: ")
+    assert done.stderr.startswith(f"error: {tmp_path}/out/ckpt/classifier-13_91.ckpt: ")
     assert done.stderr.count("\n") == 1
     assert [path.name for path in (tmp_path / "out/ckpt").glob(".*")] == [".lock"]  # no half file
     assert good.read_bytes() == before
@@ -324,7 +337,7 @@ BAD_FLAGS = {
 @pytest.mark.parametrize("case", BAD_FLAGS)
 def test_bad_flags_end_in_one_line(job, capsys, monkeypatch, case):
     changes, expected = BAD_FLAGS[case]
-    monkeypatch.setattr(native, "_processor", lambda: "flags : fpu avx2")
+    monkeypatch.setattr(native, "describe_processor", lambda: "flags : fpu avx2")
     assert expected in fails(capsys, job(**changes))
 
 
@@ -350,10 +363,9 @@ def test_damaged_weights_are_named(job, tmp_path, capsys, name):
     assert f"{path}: not a readable" in fails(capsys, job(load_pretrain_checkpoint_path=path))
 
 
-def test_weights_of_another_size_are_refused(job, tmp_path, capsys):
-    run_classifier.main(job(epoch_num=0.2))
-    config = {"bert_config_file": None, "model.hidden_size": 32, "load_pretrain_checkpoint_path": tmp_path / "out/ckpt"}
-    message = fails(capsys, job(output_dir=tmp_path / "second", **config))
+def test_weights_of_another_size_are_refused(trained, job, capsys):
+    config = {"bert_config_file": None, "model.hidden_size": 32, "load_pretrain_checkpoint_path": trained.out / "ckpt"}
+    message = fails(capsys, job(**config))
     assert "bert.embeddings.word.weight has shape (90, 16), the network (90, 32)" in message
 
 

@@ -266,7 +266,10 @@ def test_every_line_of_a_text_gets_its_entities(found_again):
         assert [entity["text"] for entity in row["entities"]] == [row["text"][start:end] for _, start, end in expected]
 
 
-@pytest.mark.parametrize(("text", "entities"), [("the cat\n", [("PET", 4, 7)]), ("\u200b", [])], ids=["short", "no token"])
+@pytest.mark.parametrize(
+    ("text", "entities"),
+    [pytest.param("the cat\n", [("PET", 4, 7)], id="short", marks=pytest.mark.slow), pytest.param("\u200b", [], id="no token")],
+)
 def test_a_text_of_one_line_is_predicted(trained, tmp_path, text, entities):
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
     weights = ["--load_finetune_checkpoint_path", str(trained.out / "ckpt"), "--output_dir", str(tmp_path)]

@@ -418,8 +418,8 @@ MISTAKEN = 2  # questions that the file of version 2 takes for answered
 
 
 @pytest.fixture(scope="module")
-def version_2(data, tmp_path_factory):
-    """A finished run of SQuAD 2.0's kind on .gz files, and its paragraphs to evaluate."""
+def version_2(tmp_path_factory):
+    """A folder with .gz files of SQuAD 2.0's kind, and the paragraphs of the one to evaluate."""
     folder = tmp_path_factory.mktemp("version_2")
     dev = make_paragraphs(30, 5, impossible=True)
     absent = [(context, question) for context, question in list_questions(dev) if question["answers"] == []]
@@ -430,36 +430,46 @@ def version_2(data, tmp_path_factory):
         question["plausible_answers"] = [{"text": "nowhere", "answer_start": 0}]
     write_questions(folder / "train-v2.0.json.gz", make_paragraphs(100, 4, impossible=True))
     write_questions(folder / "dev-v2.0.json.gz", dev)
-    files = {"data_dir": folder, "train_data_file_path": None, "eval_data_file_path": None}
-    found = run(make_flags(data, folder / "out", do_eval="true", version_2_with_negative="true", **files))
-    found.dev, found.path = dev, folder / "dev-v2.0.json.gz"
+    return SimpleNamespace(folder=folder, dev=dev, path=folder / "dev-v2.0.json.gz")
+
+
+@pytest.fixture(scope="module")
+def undecided(trained, version_2, tmp_path_factory):
+    """Those questions answered by the shared training, which has seen none without an answer."""
+    found = use(trained, tmp_path_factory.mktemp("undecided"), **VERSION_2, eval_data_file_path=version_2.path)
+    found.dev = version_2.dev
     return found
 
 
+VERSION_2 = {"do_eval": "true", "version_2_with_negative": "true"}
+
+
 @pytest.mark.slow
-def test_questions_without_answers_are_learnt(version_2):
-    results, gold = version_2.eval_results, list_answers(version_2.dev)
+def test_questions_without_answers_are_learnt(data, version_2, tmp_path):
+    files = {"data_dir": version_2.folder, "train_data_file_path": None, "eval_data_file_path": None}
+    learnt = run(make_flags(data, tmp_path / "out", **VERSION_2, **files))
+    results, gold = learnt.eval_results, list_answers(version_2.dev)
     absent = [key for key, text in gold.items() if not text]
     assert (results["num_examples"], results["NoAns_total"]) == (len(gold), len(absent))
     assert results["NoAns_exact"] >= 90
     assert results["HasAns_exact"] >= 80
-    assert results["exact_match"] == pytest.approx(100 * sum(version_2.predictions[key] == gold[key] for key in gold) / len(gold))
-    assert list(find_result_line(version_2.said))[:3] == ["exact_match", "f1", "HasAns_exact"]
-    for key, odds in version_2.null_odds.items():
-        assert (version_2.predictions[key] == "") == (odds > 0)
+    assert results["exact_match"] == pytest.approx(100 * sum(learnt.predictions[key] == gold[key] for key in gold) / len(gold))
+    assert list(find_result_line(learnt.said))[:3] == ["exact_match", "f1", "HasAns_exact"]
+    for key, odds in learnt.null_odds.items():
+        assert (learnt.predictions[key] == "") == (odds > 0)
 
 
-def test_no_answer_stands_among_the_best(version_2):
-    for key, entries in version_2.nbest_predictions.items():
+def test_no_answer_stands_among_the_best(undecided):
+    for key, entries in undecided.nbest_predictions.items():
         scores = {entry["text"]: entry["start_logit"] + entry["end_logit"] for entry in entries}
         null = scores.pop("")
-        assert version_2.null_odds[key] == pytest.approx(null - max(scores.values()))
+        assert undecided.null_odds[key] == pytest.approx(null - max(scores.values()))
         assert sum(entry["probability"] for entry in entries) == pytest.approx(1)
 
 
-def test_the_best_threshold_is_found(version_2):
-    gold, odds, results = list_answers(version_2.dev), version_2.null_odds, version_2.eval_results
-    texts = {key: next(entry["text"] for entry in entries if entry["text"]) for key, entries in version_2.nbest_predictions.items()}
+def test_the_best_threshold_is_found(undecided):
+    gold, odds, results = list_answers(undecided.dev), undecided.null_odds, undecided.eval_results
+    texts = {key: next(entry["text"] for entry in entries if entry["text"]) for key, entries in undecided.nbest_predictions.items()}
 
     def score(threshold):
         return 100 * sum((texts[key] if odds[key] <= threshold else "") == gold[key] for key in gold) / len(gold)
@@ -469,22 +479,26 @@ def test_the_best_threshold_is_found(version_2):
     assert results["best_f1"] >= results["best_exact"] >= results["exact_match"]
 
 
-def test_the_threshold_decides_where_no_answer_is_given(version_2, tmp_path):
-    flags = {"do_eval": "true", "eval_data_file_path": version_2.path}
-    threshold = version_2.eval_results["best_exact_thresh"] + 1e-4  # logits of another run may differ in the last digits
-    best = use(version_2, tmp_path / "best", null_score_diff_threshold=threshold, **flags)
-    assert best.eval_results["exact_match"] == pytest.approx(version_2.eval_results["best_exact"])
-    none = use(version_2, tmp_path / "none", null_score_diff_threshold=-1000, **flags)
-    assert set(none.predictions.values()) == {""}
-    assert (none.eval_results["HasAns_exact"], none.eval_results["NoAns_exact"]) == (0, 100)
-    assert none.null_odds == pytest.approx(version_2.null_odds, abs=1e-4)
+def test_the_threshold_decides_where_no_answer_is_given(trained, version_2, undecided, tmp_path):
+    flags = {**VERSION_2, "eval_data_file_path": version_2.path}
+    threshold = undecided.eval_results["best_exact_thresh"] + 1e-4  # logits of another run may differ in the last digits
+    best = use(trained, tmp_path / "best", null_score_diff_threshold=threshold, **flags)
+    assert best.eval_results["exact_match"] == pytest.approx(undecided.eval_results["best_exact"])
+    assert best.null_odds == pytest.approx(undecided.null_odds, abs=1e-4)
 
 
 @pytest.mark.slow
-def test_what_is_served_answers_by_the_settings_of_the_run(version_2, tmp_path):
+def test_below_every_threshold_no_answer_is_given(trained, version_2, tmp_path):
+    none = use(trained, tmp_path / "none", null_score_diff_threshold=-1000, **VERSION_2, eval_data_file_path=version_2.path)
+    assert set(none.predictions.values()) == {""}
+    assert (none.eval_results["HasAns_exact"], none.eval_results["NoAns_exact"]) == (0, 100)
+
+
+@pytest.mark.slow
+def test_what_is_served_answers_by_the_settings_of_the_run(trained, version_2, tmp_path):
     asked = {"null_score_diff_threshold": -2.5, "n_best_size": 7, "max_answer_length": 5}
     flags = {"do_predict": "true", "predict_data_file_path": version_2.path, "save_for_serving": "true"}
-    use(version_2, tmp_path / "out", **flags, **asked)
+    use(trained, tmp_path / "out", version_2_with_negative="true", **flags, **asked)
     settings = read_json(tmp_path / "out/serving/bundle.json")["settings"]
     assert {key: settings[key] for key in asked} == asked
 
@@ -514,7 +528,6 @@ def chinese(data, tmp_path_factory):
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_chinese_is_learnt_and_measured_as_cmrc_does(chinese):
     gold = list_answers(chinese.dev)

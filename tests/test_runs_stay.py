@@ -8,7 +8,7 @@ from conftest import ROOT
 from tests.golden import make_runs
 
 STORED = ROOT / "tests/golden/runs"
-ANOTHER_PROCESSOR = 1e-4  # relative; on the one that wrote them the losses are the same to the last bit
+ANOTHER_PROCESSOR = 1e-4  # relative; on a machine like the one that wrote them the losses are the same to the last bit
 
 
 @pytest.fixture(scope="module")
@@ -26,5 +26,6 @@ def test_a_stored_checkpoint_goes_on_as_it_did(name, data, tmp_path):
     losses = expected["losses"][make_runs.HALF :]
     assert found["losses"] == pytest.approx(losses, rel=ANOTHER_PROCESSOR)
     assert set(found["results"]) == set(expected["results"])
-    if found["losses"] == losses:  # the processor that wrote them, or one like it
+    if (STORED / "machine.txt").read_text(encoding="utf-8") == make_runs.machine() or found["losses"] == losses:
+        assert found["losses"] == losses
         assert found["results"] == expected["results"]

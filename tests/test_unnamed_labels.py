@@ -12,7 +12,6 @@ from src.tasks import fine_tuning
 from src.tasks.classifier import task as classifier
 from src.tasks.classifier.export import settle
 from src.tasks.classifier.options import ClassifierOptions
-from src.tasks.ner import inputs
 from src.tasks.ner import task as ner
 from src.tasks.ner.options import NerOptions
 
@@ -37,21 +36,16 @@ def load(*flags):
 
 
 def test_the_order_of_labels_that_weights_do_not_name_is_told_as_a_guess(weights, tmp_path, caplog):
-    (tmp_path / "dev.tsv").write_text("a\tb\n", encoding="utf-8")
-    options = load("--do_eval", *weights())
-    assert classifier._settle_labels(options, {"eval": classifier._Table(tmp_path / "dev.tsv", options, True)}).labels == (
-        "contradiction",
-        "entailment",
-        "neutral",
-    )
+    (tmp_path / "dev.tsv").write_text("sentence1\tsentence2\tgold_label\na\tb\tneutral\n", encoding="utf-8")
+    options = load("--do_eval", *weights(), f"--eval_data_file_path={tmp_path}/dev.tsv", f"--output_dir={tmp_path}/out")
+    assert classifier.prepare(options).config.labels == ("contradiction", "entailment", "neutral")
     assert ORDER in caplog.text
 
 
 def test_the_order_of_tags_that_weights_do_not_name_is_told_as_a_guess(weights, tmp_path, caplog):
     (tmp_path / "dev.txt").write_text("a B-x\nb O\n", encoding="utf-8")
-    options = loader.load(NerOptions, ["--do_eval", weights()[0]])
-    paths = {"eval": tmp_path / "dev.txt"}
-    assert ner._settle_labels(options, paths, {"eval": inputs.read(options, "eval", paths["eval"])}) == ("O", "B-x", "I-x")
+    flags = ["--do_eval", weights()[0], f"--eval_data_file_path={tmp_path}/dev.txt", f"--output_dir={tmp_path}/out"]
+    assert ner.prepare(loader.load(NerOptions, flags)).config.labels == ("O", "B-x", "I-x")
     assert "their order is a guess: 0=O, 1=B-x, 2=I-x; --labels gives another" in caplog.text
 
 
@@ -92,7 +86,8 @@ def test_weights_of_several_labels_a_text_are_taken_as_that_by_the_classifier_al
 
 
 @pytest.mark.parametrize(("labels", "is_told"), [("-1,0,1,2", True), ("-1,0,1", False)])
-def test_a_class_that_may_stand_for_no_agreement_is_told(labels, is_told, tmp_path, caplog):
-    options = load("--do_train", f"--labels={labels}", "--columns=text_a=0,label=1")
-    classifier._settle_labels(options, {"train": classifier._Table(tmp_path / "train.tsv", options, True)})
+def test_a_class_that_may_stand_for_no_agreement_is_told(labels, is_told, tmp_path, vocab_file, caplog):
+    (tmp_path / "train.tsv").write_text("a\t0\nb\t1\n", encoding="utf-8")
+    files = [f"--vocab_file_path={vocab_file}", f"--train_data_file_path={tmp_path}/train.tsv", f"--output_dir={tmp_path}/out"]
+    classifier.prepare(load("--do_train", f"--labels={labels}", "--columns=text_a=0,label=1", *files))
     assert ("where it means that annotators did not agree" in caplog.text) == is_told

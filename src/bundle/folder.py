@@ -13,9 +13,10 @@ from typing import Any
 
 from src.config import loader
 from src.config.model import ModelConfig, describe_weights, refuse_several_labels
-from src.files import HIDDEN, read_json_object, write_text
+from src.files import read_json_object, write_text
 from src.formats import tokenizer_files
 from src.formats.onnx_file import find_external_files
+from src.locks import HIDDEN
 from src.tasks.task import TASKS
 
 NAME = "bundle.json"

@@ -4,7 +4,7 @@ Sources: google-research/bert and the programs that kept its flags (Perseus, ber
 programs made from it; the model zoo's config files; PaddlePaddle's BERT with recompute (PaddleFleetX, examples/recompute/bert).
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from src.config.coercion import coerce
@@ -13,7 +13,7 @@ from src.log import logger
 # their name -> our names, of which the first that the run script has is used. Values mean the same; the later of two flags wins.
 ALIASES = {
     "vocab_file": ("vocab_file_path",),
-    "init_checkpoint": ("load_pretrain_checkpoint_path", "eval_ckpt"),
+    "init_checkpoint": ("load_pretrain_checkpoint_path",),
     "max_seq_length": ("seq_length",),
     "learning_rate": ("optimizer.learning_rate",),
     "batch_size": ("train_batch_size", "eval_batch_size"),
@@ -31,7 +31,7 @@ ALIASES = {
     "predict_file": ("predict_data_file_path",),
     "input_file": ("data_dir", "eval_data_dir"),
     "label_file_path": ("label2id_file_path",),
-    "schema_file": ("schema_file_path", "schema_dir"),
+    "schema_file": ("schema_file_path",),
     "optimizer": ("optimizer.name",),
     "loss_scale_value": ("precision.loss_scale_value",),
     "scale_factor": ("precision.scale_factor",),
@@ -39,7 +39,7 @@ ALIASES = {
     "do_export": ("save_for_serving",),
     "bert_config_path": ("bert_config_file",),
     "vocab_path": ("vocab_file_path",),
-    "init_pretraining_params": ("load_pretrain_checkpoint_path", "eval_ckpt"),
+    "init_pretraining_params": ("load_pretrain_checkpoint_path",),
     "checkpoints": ("save_finetune_checkpoint_path", "output_dir"),
     "in_tokens": ("batch_in_tokens",),
     "max_seq_len": ("seq_length",),
@@ -57,13 +57,16 @@ ALIASES = {
     "do_shuffle": ("train_data_shuffle",),
     "load_checkpoint_path": ("load_pretrain_checkpoint_path",),
     "save_checkpoint_path": ("save_finetune_checkpoint_path", "output_dir"),
+    "schema_dir": ("schema_file_path",),
+    "eval_ckpt": ("load_pretrain_checkpoint_path",),
 }
+_NOT_BESIDE = {"eval_ckpt": "train_steps"}  # no aliases for a script with these settings: a training starts from other weights
 
 
 def find_aliases(keys: Collection[str]) -> dict[str, str]:
     """Other programs' names -> ours, for a script whose settings have these keys."""
     found = {theirs: next((name for name in ours if name in keys), None) for theirs, ours in ALIASES.items() if theirs not in keys}
-    return {theirs: ours for theirs, ours in found.items() if ours}
+    return {theirs: ours for theirs, ours in found.items() if ours and _NOT_BESIDE.get(theirs) not in keys}
 
 
 _DEVICE = "--device_target chooses the device; auto takes an Ascend, else a GPU, else the CPU"
@@ -106,9 +109,10 @@ REFUSED = {
     "weight_sharing": (False, "the masked LM's output weights are the word embeddings"),
 }
 
+_PRECISION = ("use_fp16", "use_amp", "fp16", "amp", "use_mix_precision")
 # name -> the settings that follow from its value
 COMPUTED = {
-    **dict.fromkeys(("use_fp16", "use_amp", "fp16", "amp", "use_mix_precision"), "true: precision.compute_type auto; false: float32"),
+    **dict.fromkeys(_PRECISION, "true: precision.compute_type auto; false: float32"),
     "loss_scale": "0: precision.loss_scale dynamic; above: static, and precision.loss_scale_value",
     "loss_scaling": "beside --use_fp16 true: precision.loss_scale_value",
     "no_cuda": "true: device_target CPU",
@@ -116,9 +120,23 @@ COMPUTED = {
     "lr_scheduler": "linear_warmup_decay: optimizer.schedule polynomial, power 1, down to 0; noam_decay: optimizer.schedule noam",
     "validation_set_dir": "eval_data_dir, and train_with_eval true",
     "gradient_accumulation_steps": "1; --accumulation_steps asks for more, each with a batch of its own",
+    "enable_lossscale": "false: precision.loss_scale none",
+    "enable_global_norm": "true: optimizer.clip global_norm",
 }
 
-_NEEDED = {"validation_set_dir": "train_with_eval", "num_class": "do_train"}  # only for a script that has the setting
+_NEEDED = {  # only for a script that has the setting
+    **dict.fromkeys((*_PRECISION, "loss_scale", "loss_scaling", "enable_lossscale"), "precision.loss_scale"),
+    **dict.fromkeys(("no_cuda", "use_cuda"), "device_target"),
+    "validation_set_dir": "train_with_eval",
+    "num_class": "do_train",
+    "lr_scheduler": "optimizer.schedule",
+    "gradient_accumulation_steps": "accumulation_steps",
+    "enable_global_norm": "optimizer.clip",
+}
+_SWITCHES = {  # the model zoo's -> the value that chooses a setting, and that setting
+    "enable_lossscale": (False, "precision.loss_scale", "none"),
+    "enable_global_norm": (True, "optimizer.clip", "global_norm"),
+}
 _SCHEDULERS = {
     "linear_warmup_decay": {"optimizer.schedule": "polynomial", "optimizer.power": "1", "optimizer.end_learning_rate": "0"},
     "noam_decay": {"optimizer.schedule": "noam"},
@@ -132,7 +150,7 @@ def find_others(keys: Collection[str]) -> list[str]:
 
 
 def rename(tree: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    """A YAML tree with other programs' keys replaced by ours; keys without effect are logged and left out.
+    """A YAML tree in which ALIASES are replaced by our names.
 
     Args:
         tree: nested.
@@ -143,10 +161,7 @@ def rename(tree: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
     """
     groups = {key.partition(".")[0] for key in keys if "." in key}
     theirs = {key: name for key, name in find_aliases(keys).items() if key not in groups}
-    others = find_others(keys)
     renamed = {key: value for key, value in tree.items() if key not in theirs}
-    for key in [key for key in others if key in IGNORED and not isinstance(renamed.get(key, {}), dict)]:
-        logger.warning(f"{key}={renamed.pop(key)} has no effect: {IGNORED[key]}")
     givers: dict[str, str] = {}  # our name -> the key that gave it
     for key in [key for key in tree if key in theirs]:
         group, _, leaf = theirs[key].rpartition(".")
@@ -167,34 +182,46 @@ def describe(key: str) -> str:
     return COMPUTED.get(key) or f"no effect: {IGNORED[key]}"
 
 
-def translate(flags: dict[str, str], others: Iterable[str]) -> dict[str, str]:
-    """Replace other programs' flags by the settings that they stand for.
+def translate(given: Mapping[str, Any], explicit: Mapping[str, Any], dashes: str) -> dict[str, Any]:
+    """The settings that other programs' flags or keys stand for, apart from those that are given by our names too.
 
     Args:
-        flags: key -> text; aliases already have our keys.
-        others: keys that `find_others` gives.
+        given: names of `find_others` -> values. Those without effect are named in a warning.
+        explicit: our names -> values, of the same command line or file.
+        dashes: what stands before a name in messages: "--" for flags.
 
     Raises:
-        ValueError: a flag asks for something that is refused.
+        ValueError: something is asked for that is refused, or contradicts a setting.
     """
-    given = {key: flags.pop(key) for key in others if key in flags}
-    for key, text in given.items():
+    for key, value in given.items():
         if key in IGNORED:
-            logger.warning(f"--{key}={text} has no effect: {IGNORED[key]}")
-        elif key in REFUSED and _is_true(key, text) == REFUSED[key][0]:
-            raise ValueError(f"--{key}={text}: {REFUSED[key][1]}")
-    _check_accumulation(given.get("gradient_accumulation_steps", "1"))
+            logger.warning(f"{dashes}{key}={value} has no effect: {IGNORED[key]}")
+        elif key in REFUSED and _is_true(key, value) == REFUSED[key][0]:
+            raise ValueError(f"{dashes}{key}={value}: {REFUSED[key][1]}")
+    _check_accumulation(given.get("gradient_accumulation_steps", 1))
     settings = _settle_precision(given)
-    if _is_true("no_cuda", given.get("no_cuda", "false")) or not _is_true("use_cuda", given.get("use_cuda", "true")):
+    if _is_true("no_cuda", given.get("no_cuda", False)) or not _is_true("use_cuda", given.get("use_cuda", True)):
         settings["device_target"] = "CPU"
     if "lr_scheduler" in given:
         settings |= _find_schedule(given["lr_scheduler"])
     if given.get("validation_set_dir"):
         settings |= {"eval_data_dir": given["validation_set_dir"], "train_with_eval": "true"}
     for key, value in settings.items():
-        if flags.setdefault(key, value) != value:
-            logger.info(f"--{key}={flags[key]} counts, not the flags of other programs")
-    return flags
+        if explicit.get(key, value) != value:
+            logger.info(f"{dashes}{key}={explicit[key]} counts, not the flags of other programs")
+    settings |= _settle_switches(given, settings | dict(explicit))
+    return {key: value for key, value in settings.items() if key not in explicit}
+
+
+def _settle_switches(given, others):
+    """The settings that the model zoo's two switches choose; a ValueError if `others` choose something else."""
+    settings = {}
+    for switch, (when, key, value) in _SWITCHES.items():
+        if switch in given and _is_true(switch, given[switch]) == when:
+            if str(others.get(key, value)).lower() != value:
+                raise ValueError(f"{switch}={str(when).lower()} and {key}={others[key]} contradict each other; give one of them")
+            settings[key] = value
+    return settings
 
 
 def _check_accumulation(text):
@@ -219,8 +246,7 @@ def _settle_precision(given):
     which has no fast float16 kernels.
     """
     settings = {}
-    names = ("use_fp16", "use_amp", "fp16", "amp", "use_mix_precision")
-    switches = {key: _is_true(key, given[key]) for key in names if key in given}
+    switches = {key: _is_true(key, given[key]) for key in _PRECISION if key in given}
     if switches:
         settings["precision.compute_type"] = "auto" if any(switches.values()) else "float32"
     if any(switches.values()):

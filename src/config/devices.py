@@ -12,7 +12,7 @@ class Capabilities:
 
     Attributes:
         best: the settings with everything that it has; compute_type is the one for "auto", recompute the form of recomputation.
-        native_kernels: whether the kernels of src/models/native.cpp run on it.
+        native_kernels: whether the kernels of src/kernels/native.cpp run on it.
         chips: chip -> what it can do, where that is less.
     """
 

@@ -29,6 +29,8 @@ def setting(
 class PlainOptions:
     """Base of options none of which follows from others."""
 
+    max_text_mb: int | None = None  # a setting of commands that read texts
+
     @classmethod
     def complete(cls, tree: dict[str, Any]) -> None:
         """Fill in the settings that follow from others: none."""

@@ -1,8 +1,8 @@
-"""Settings that all fine-tuning scripts share, and defaults that a run takes from its weights."""
+"""Settings that the fine-tuning tasks share, of their models and of their runs, and defaults that come from weights."""
 
 import dataclasses
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from easydict import EasyDict
 
@@ -11,28 +11,65 @@ from src.config.coercion import coerce
 from src.config.fields import setting
 from src.config.model import ModelConfig, describe_weights, find_vocabulary_size, refuse_several_labels
 from src.config.regularised import RegularisedOptions
+from src.config.trainable import TrainingOptions
+from src.config.training import ModelOptions
 from src.formats import weights
 from src.log import logger
 
 
 @dataclasses.dataclass(frozen=True)
-class FineTuneOptions(RegularisedOptions):
-    """Settings that all fine-tuning scripts share, under the model zoo's names if it has them."""
+class FineTunedModel(ModelOptions):
+    """What a fine-tuned model is and how its answers are read."""
 
-    TRAINED: ClassVar[str] = "load_finetune_checkpoint_path"  # the setting that names weights of this task
-    TRAINED_WITH: ClassVar[
-        tuple[str, ...]
-    ] = ()  # settings that evaluation and prediction take from the training, written beside the weights
+    seq_length: int = setting(128, "maximum input length in tokens; longer inputs are cut (by run_ner.py in training only)", minimum=4)
+    do_lower_case: bool | None = setting(
+        None, "lower-case text and strip accents; default: from tokenizer_config.json, else from the vocabulary"
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.check_length("seq_length", self.seq_length)
+
+    @classmethod
+    def complete_from(cls, tree: EasyDict, path: Path | str | None, is_trained: bool) -> None:
+        """Fill in the network's shape and the vocabulary; for trained weights also the labels and the settings of their training."""
+        config_file, given = tree.get("bert_config_file"), tree.get("model", {})
+        if not path and not config_file:
+            _fit_vocabulary(tree, given)
+            return
+        found = describe_weights(path, config_file)
+        if not found.model and not tree.get("model"):
+            if path:
+                weights.find(path)  # raises if there are none
+            raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file")
+        tree.model = {**found.model, **tree.get("model", {})}
+        tree.setdefault("vocab_file_path", found.vocab_file)
+        if not path:
+            _fit_vocabulary(tree, given)
+        if is_trained:
+            cls.take_problem_type(tree, found.problem_type, path or config_file)
+            _add_training_settings(cls, tree, found)
+
+    @classmethod
+    def take_problem_type(cls, tree: EasyDict, problem_type: str | None, where: Path | str) -> None:
+        """Settings for weights whose config.json has Hugging Face's problem_type; a ValueError if the task has nothing of this kind."""
+        refuse_several_labels(problem_type, where)
+
+    @classmethod
+    def trained_elsewhere(cls, tree: EasyDict) -> dict[str, Any]:
+        """Settings for weights whose config.json names labels but not how they were trained; `tree` has those of YAML and flags."""
+        return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuneOptions(FineTunedModel, RegularisedOptions, TrainingOptions):
+    """Settings that all fine-tuning scripts share, under the model zoo's names if it has them."""
 
     do_train: bool = setting(False, "fine-tune on the training set")
     do_eval: bool = setting(False, "evaluate on the development set")
     do_predict: bool = setting(False, "predict the test set")
     save_for_serving: bool = setting(
         False, "export the trained weights to {output_dir}/serving: as ONNX, or as MINDIR if onnx or onnxruntime is not installed"
-    )
-    seq_length: int = setting(128, "maximum input length in tokens; longer inputs are cut (by run_ner.py in training only)", minimum=4)
-    do_lower_case: bool | None = setting(
-        None, "lower-case text and strip accents; default: from tokenizer_config.json, else from the vocabulary"
     )
     load_finetune_checkpoint_path: str | None = setting(
         None,
@@ -63,7 +100,6 @@ class FineTuneOptions(RegularisedOptions):
     def __post_init__(self):
         super().__post_init__()
         object.__setattr__(self, "encoding", encodings.check_encoding(self.encoding))
-        self.check_length("seq_length", self.seq_length)
         if self.bucket_list and max(self.bucket_list) != self.seq_length:
             raise ValueError(f"bucket_list={self.bucket_list}: the largest must equal seq_length={self.seq_length}")
         if len(set(self.seeds)) < len(self.seeds):
@@ -81,47 +117,24 @@ class FineTuneOptions(RegularisedOptions):
             raise ValueError("nothing to do: give --do_train true, --do_eval true or --do_predict true")
 
     @property
+    def fold_groups(self) -> str | None:
+        """The column whose equal values mark rows that must be in one fold, a setting of classification."""
+        return None
+
+    @property
     def packs(self) -> bool:
         """As in RunOptions; by default where data sink would pad all rows to one length."""
         return self.device.data_sink and not self.r_drop if self.packing is None else self.packing
 
     @classmethod
     def complete(cls, tree: EasyDict) -> None:
-        """Fill in what YAML and flags leave open, from the files beside the weights: the network's shape and the vocabulary.
-
-        Without training also the labels and the settings that the weights were trained with, on which results depend.
-        """
-        path, config_file = tree.get("load_pretrain_checkpoint_path"), tree.get("bert_config_file")
-        is_training = coerce(tree.get("do_train", False), bool, "do_train", {})
-        if not is_training:
-            own = _own_checkpoints(tree, cls.output_dir)
-            path = tree.get("load_finetune_checkpoint_path") or (own if Path(own).is_dir() else path)
-        given = tree.get("model", {})
-        if not path and not config_file:
-            _fit_vocabulary(tree, given)
+        """Fill in what YAML and flags leave open: without training from the trained weights, else from those to start from."""
+        if coerce(tree.get("do_train", False), bool, "do_train", {}):
+            super().complete(tree)
             return
-        found = describe_weights(path, config_file)
-        if not found.model and not tree.get("model"):
-            if path:
-                weights.find(path)  # raises if there are none
-            raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file")
-        tree.model = {**found.model, **tree.get("model", {})}
-        tree.setdefault("vocab_file_path", found.vocab_file)
-        if not path:
-            _fit_vocabulary(tree, given)
-        if not is_training:
-            cls.take_problem_type(tree, found.problem_type, path)
-            _add_training_settings(cls, tree, found)
-
-    @classmethod
-    def take_problem_type(cls, tree: EasyDict, problem_type: str | None, where: Any) -> None:
-        """Settings for weights whose config.json has Hugging Face's problem_type; a ValueError if the task has nothing of this kind."""
-        refuse_several_labels(problem_type, where)
-
-    @classmethod
-    def trained_elsewhere(cls, tree: EasyDict) -> dict[str, Any]:
-        """Settings for weights whose config.json names labels but not how they were trained; `tree` has those of YAML and flags."""
-        return {}
+        own = _own_checkpoints(tree, cls.output_dir)
+        start = own if Path(own).is_dir() else tree.get("load_pretrain_checkpoint_path")
+        cls.complete_from(tree, tree.get("load_finetune_checkpoint_path") or start, is_trained=True)
 
     def for_runs(self) -> "list[FineTuneOptions]":
         """The options of each run, with folders of its own: one for each seed or fold, or one only."""
@@ -153,7 +166,7 @@ def _fit_vocabulary(tree, given):
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelledOptions(FineTuneOptions):
+class LabelledOptions(RegularisedOptions):
     """Settings of the tasks that give labels to texts or tokens."""
 
     label_smoothing: float = setting(0.0, "share of each label that the training loss spreads over all classes", minimum=0, maximum=0.999)

@@ -10,7 +10,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,52 +20,61 @@ from src import cli
 from src.config import aliases
 from src.config.coercion import coerce
 from src.config.fields import describe_bounds
-from src.config.training import OptimizerConfig, RunOptions
+from src.config.training import ModelOptions, OptimizerConfig, RunOptions
 from src.config.yaml_file import read_yaml
 from src.files import text_limit
 from src.log import logger
 
 
-def load(options_class: type[Any], argv: Sequence[str] | None = None, run: bool = True, defaults: Mapping[str, str] | None = None) -> Any:
-    """Build the options of a run script.
+def load(
+    options_class: type[Any],
+    argv: Sequence[str] | None = None,
+    defaults: Mapping[str, str] | None = None,
+    complete: Callable[[EasyDict], None] | None = None,
+    recipe_class: type[Any] | None = None,
+) -> Any:
+    """Build settings from defaults, files beside the weights, a YAML file and flags.
 
     Args:
         options_class: a frozen dataclass, e.g. ClassifierOptions.
         argv: the flags; sys.argv[1:] if None.
-        run: whether a run follows; otherwise the options need not say what to run and on which files.
-        defaults: setting -> the text of its flag where `argv` has none; they outweigh a YAML file, as flags do.
+        defaults: setting -> value where `argv` has none; they outweigh a YAML file, as flags do.
+        complete: fills in what YAML and flags leave open, instead of the class's own method.
+        recipe_class: a class with more settings, which the YAML file may have too; they are left out, and refused as flags.
 
     Returns:
         The checked options. Bad input ends the process with one line and exit code 2.
     """
     with cli.bad_input_exits():
-        flags = {**(defaults or {}), **_parse_flags(options_class, argv)}
+        recipe_class = recipe_class or options_class
+        given_flags, others = _parse_flags(options_class, argv, recipe_class)
+        flags = {**(defaults or {}), **given_flags}
         path = flags.pop("config_path", None)
-        tree = _read_yaml(options_class, path) if path else EasyDict()
-        from_file = _dotted_keys(tree) - flags.keys()
+        tree = _read_yaml(options_class, path, recipe_class, others) if path else EasyDict()
+        from_file = flatten(tree).keys() - flags.keys()
         for key, text in flags.items():
             _put(tree, key, text)
         given = set(tree.get("optimizer", {}))
         if given == _settable(OptimizerConfig).keys():  # a config.yaml that a run has written
             given = {key.removeprefix("optimizer.") for key in flags if key.startswith("optimizer.")}
         with _named(path, from_file):
-            options_class.complete(tree)
+            (complete or options_class.complete)(tree)
             if issubclass(options_class, RunOptions):
                 options_class.count_rows(tree)
             options = build(options_class, tree)
-        if hasattr(options, "max_text_mb"):
+        if options.max_text_mb is not None:
             text_limit(options.max_text_mb << 20)
-        if run and isinstance(options, RunOptions):
+        if isinstance(options, RunOptions):
             options.check_run()
         _tell_unread(options, given)
         return options
 
 
-def _dotted_keys(tree, prefix=""):
-    """The keys of all settings in a tree, such as optimizer.name."""
-    found = set()
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one dict with dotted keys, such as optimizer.name."""
+    found: dict[str, Any] = {}
     for key, value in tree.items():
-        found |= _dotted_keys(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key}
+        found |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return found
 
 
@@ -152,7 +161,7 @@ def leaves(options_class: Any, prefix: str = "", defaults: Any = None) -> Iterat
             yield prefix + name, field, default
 
 
-_BARE = {"nargs": "?", "const": "true"}  # for switches, which need no value: --do_train
+_BARE: dict[str, Any] = {"nargs": "?", "const": "true"}  # for switches, which need no value: --do_train
 _METAVARS = {bool: "true|false", int: "N", float: "X", str: "TEXT"}
 
 
@@ -163,7 +172,8 @@ def _metavar(kind):
     return f"{_METAVARS[kind.__args__[0]]},..." if typing.get_origin(kind) is tuple else _METAVARS[kind]
 
 
-def _parse_flags(options_class, argv):
+def _parse_flags(options_class, argv, recipe_class):
+    """The flags by our names, with what other programs' flags stand for; and the latter as they were given."""
     parser = cli.Parser(description=options_class.__doc__)
     parser.add_argument("--config_path", metavar="FILE", help="YAML file of settings; flags override it")
     keys = [key for key, *_ in leaves(options_class)]
@@ -178,7 +188,7 @@ def _parse_flags(options_class, argv):
     theirs = aliases.find_aliases(keys)
     for key, ours in theirs.items():
         parser.add_argument(f"--{key}", dest=ours, default=argparse.SUPPRESS, help=f"the same as --{ours}", **forms[ours])
-    others = aliases.find_others(keys) if issubclass(options_class, RunOptions) else []
+    others = aliases.find_others(keys) if issubclass(options_class, ModelOptions) else []
     for key in others:
         parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="VALUE", help=aliases.describe(key), **_BARE)
     known, unknown = parser.parse_known_args(argv)
@@ -187,11 +197,17 @@ def _parse_flags(options_class, argv):
         if not flag.startswith("--"):
             raise ValueError(f"unexpected argument {flag}")
         key = flag[2:].split("=")[0]
+        of_runs = [key for key, *_ in leaves(recipe_class)]
+        if recipe_class is not options_class and key in {*of_runs, *aliases.find_aliases(of_runs), *aliases.find_others(of_runs)}:
+            raise ValueError(f"--{key}: a setting of a run, on which nothing depends here (unknown flag)")
         raise ValueError("--" + unknown_key(key, [*keys, *theirs, "config_path"]).removeprefix("unknown setting ") + " (unknown flag)")
-    return aliases.translate(vars(known), others)
+    flags = vars(known)
+    given = {key: flags.pop(key) for key in others if key in flags}
+    return flags | aliases.translate(given, flags, "--"), given
 
 
-def _read_yaml(options_class, path):
+def _read_yaml(options_class, path, recipe_class, overridden):
+    """The settings of a file that `options_class` has, by our names; of other programs' keys those in `overridden` do not count."""
     try:
         tree = read_yaml(path)
     except FileNotFoundError:
@@ -200,12 +216,19 @@ def _read_yaml(options_class, path):
         return EasyDict()
     if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
         raise ValueError(f"{path}: a mapping of settings is expected")
+    keys = [key for key, *_ in leaves(recipe_class)]
     try:
-        tree = aliases.rename(tree, [key for key, *_ in leaves(options_class)])
-        _check_keys(options_class, tree)
+        tree = aliases.rename(tree, keys)
+        others = [key for key in aliases.find_others(keys) if not isinstance(tree.get(key, {}), dict)]
+        given = {key: tree.pop(key) for key in others}
+        _check_keys(recipe_class, tree)
+        settled = aliases.translate({key: value for key, value in given.items() if key not in overridden}, flatten(tree), "")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return EasyDict(tree)
+    tree = EasyDict(tree)
+    for key, value in settled.items():
+        _put(tree, key, value)
+    return EasyDict({key: value for key, value in tree.items() if key in _settable(options_class)})
 
 
 def _check_keys(options_class, tree, prefix=""):

@@ -7,7 +7,7 @@ from typing import Any
 
 from src.config.fields import check_fields, setting
 from src.files import read_json_object
-from src.formats import tokenizer_files, weights, zoo
+from src.formats import tokenizer_files, vocabulary, weights, zoo
 from src.log import logger
 
 CONFIG_NAMES = ("config.json", "bert_config.json")
@@ -120,7 +120,7 @@ def describe_weights(path: Path | str | None, config_file: Path | str | None = N
     if all(str(label).startswith("LABEL_") for label in labels.values()):  # Hugging Face's placeholders
         labels = {}
     model = _read_model(raw, config_file or beside) if raw else {}
-    vocab = tokenizer_files.find_vocabulary(folder) if folder is not None else None
+    vocab = vocabulary.find_vocabulary(folder) if folder is not None else None
     return WeightsInfo(
         model=model,
         labels=tuple(str(labels[key]) for key in sorted(labels, key=int)),
@@ -135,7 +135,7 @@ def find_vocabulary_size(path: Path | str | None) -> int | None:
     """The rows of an embedding that a vocabulary needs; None if there is no such file."""
     if not path or not Path(path).is_file():
         return None
-    return tokenizer_files.count_ids(tokenizer_files.read_tokenizer_files(path).vocabulary)
+    return vocabulary.count_ids(tokenizer_files.read_tokenizer_files(path).vocabulary)
 
 
 def _find_folder(path):

@@ -4,13 +4,13 @@ import dataclasses
 
 from src.config.fields import setting
 from src.config.parts import expand_parts, layer_factors
-from src.config.trainable import TrainingOptions
+from src.config.trainable import UpdateOptions
 
 ATTACKS = ("fgm", "pgd")
 
 
 @dataclasses.dataclass(frozen=True)
-class RegularisedOptions(TrainingOptions):
+class RegularisedOptions(UpdateOptions):
     """Settings that all fine-tuning scripts have besides those of every training; docs/regularisers.md has the formulas."""
 
     layerwise_decay: float = setting(

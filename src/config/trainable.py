@@ -1,20 +1,53 @@
-"""Settings that every training has: rows, updates, checkpoints, optimiser."""
+"""Settings that every training has: optimiser, rows, updates, checkpoints."""
 
 import dataclasses
 from importlib.util import find_spec
 from typing import ClassVar
 
 from src.config.fields import setting
-from src.config.training import WEIGHT_FORMS, OptimizerConfig, RunOptions
+from src.config.training import WEIGHT_FORMS, ModelOptions, OptimizerConfig, RunOptions
 
 TRACKERS = {"tensorboard": "tensorboardX", "swanlab": "swanlab", "wandb": "wandb"}  # program -> package
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingOptions(RunOptions):
+class UpdateOptions(ModelOptions):
+    """What an update of a network computes, which its memory depends on; no files and no number of updates."""
+
+    load_pretrain_checkpoint_path: str | None = setting(None, f"weights to start from: {WEIGHT_FORMS}")
+    accumulation_steps: int = setting(1, "micro-batches that make one update", minimum=1)
+    optimizer: OptimizerConfig = setting(OptimizerConfig(), "optimiser, schedule, clipping")
+
+    @property
+    def frozen_parts(self) -> tuple[str, ...]:
+        """The parts of the network that are not trained; this and what follows are settings of fine-tuning."""
+        return ()
+
+    @property
+    def rate_factors(self) -> dict[str, float]:
+        """Part of the network -> its learning rate divided by optimizer.learning_rate; 1 for other parts."""
+        return {}
+
+    @property
+    def adversarial(self) -> str | None:
+        """How word embeddings are moved to raise the loss, if they are."""
+        return None
+
+    @property
+    def r_drop(self) -> float | None:
+        """The weight of the divergence of two predictions of each row, if two are made."""
+        return None
+
+    @property
+    def ema(self) -> float | None:
+        """The decay of a moving average of the weights, if there is one."""
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions(UpdateOptions, RunOptions):
     """Settings that src/train/loop.py needs, in pretraining and in fine-tuning."""
 
-    WEIGHTS: ClassVar[str] = "load_pretrain_checkpoint_path"  # the setting that names the weights to start from
     EVALUATIONS: ClassVar[str] = "--eval_steps or --eval_epochs"  # the flags that ask for evaluations during training
     refuses_used_folder: ClassVar[bool] = False  # True: start no new training in a folder with checkpoints; False: set those aside
 
@@ -22,10 +55,8 @@ class TrainingOptions(RunOptions):
     train_steps: int = setting(-1, "updates of the whole run; -1: as many as epoch_num needs", minimum=-1)
     train_batch_size: int = setting(32, "rows in a training step on each device", minimum=1)
     eval_batch_size: int = setting(32, "rows in an evaluation step on each device; does not change results", minimum=1)
-    accumulation_steps: int = setting(1, "micro-batches that make one update", minimum=1)
     allreduce_post_accumulation: bool = setting(True, "sum gradients over ranks once per update; false: after each micro-batch")
     train_data_shuffle: bool = setting(True, "shuffle the training rows in each epoch")
-    load_pretrain_checkpoint_path: str | None = setting(None, f"weights to start from: {WEIGHT_FORMS}")
     enable_save_ckpt: bool = setting(True, "save checkpoints")
     save_checkpoint_steps: int | None = setting(None, "updates between checkpoints; default: one checkpoint per epoch", minimum=1)
     save_checkpoint_num: int = setting(1, "number of newest checkpoints to keep", minimum=1)
@@ -49,7 +80,6 @@ class TrainingOptions(RunOptions):
     track: str | None = setting(
         None, "program that shows the training, besides log.jsonl and figures: its library must be installed", (*TRACKERS,)
     )
-    optimizer: OptimizerConfig = setting(OptimizerConfig(), "optimiser, schedule, clipping")
 
     def __post_init__(self):
         super().__post_init__()

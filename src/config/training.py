@@ -1,7 +1,8 @@
-"""Settings that all run scripts share: optimiser, precision, device."""
+"""Settings that tasks share: optimiser, precision, device; those of a model, and those of a run."""
 
 import dataclasses
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 from easydict import EasyDict
@@ -101,8 +102,9 @@ class DeviceSettings:
     composed_ops: bool = True  # plain ops where the device's fused kernels are slow or wrong: src/models/layers.py
     aclnn: bool = False  # Ascend's variants in src/models/ascend.py, and grouped parameter updates in src/optim/base.py
     flash_attention: bool = False  # FlashAttention of src/models/ascend.py, for absolute positions
-    native_library: str | None = None  # compiled kernels of src/models/native.py, if there is a compiler
-    bfloat16_library: str | None = None  # the same if the CPU multiplies in bfloat16; compute_type is float32 then, as all tensors are
+    native_library: str | None = None  # compiled kernels of src/kernels/native.py, if there is a compiler
+    float32_library: str | None = None  # the same if its linear layers and attention are used: src/models/native_layers.py
+    bfloat16_library: str | None = None  # the same if they multiply in bfloat16; compute_type is float32 then, as all tensors are
     length_multiple: int = 1  # chosen bucket lengths are rounded up to multiples of this
     data_sink: bool = False  # whether the framework feeds the device several steps at a time
     hashed_dropout: bool = True  # without native.cpp: Dropout derived from the step's number; False: the framework's
@@ -127,8 +129,8 @@ class DeviceSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunOptions:
-    """Settings of every script that runs a network: device, network, seed."""
+class ModelOptions:
+    """What a model is, how its answers are read, and on which device it computes; a run is not needed for that."""
 
     device_target: str = setting("auto", "device; auto takes an Ascend, else a GPU, else the CPU", ("auto", "Ascend", "GPU", "CPU"))
     device_id: int = setting(0, "number of the device", minimum=0)
@@ -140,6 +142,82 @@ class RunOptions:
         None, "file with the network's shape; default: config.json or bert_config.json beside the weights"
     )
     use_best: bool = setting(True, "of a folder of checkpoints take the best one, if training kept it; false: the newest")
+    use_flash_attention: bool = setting(
+        True, "compute attention in one kernel: on Ascend, in float16 and bfloat16, with absolute positions"
+    )
+    jit_level: str = setting("O0", "level of Ascend's compiler: O0 launches each kernel by itself, O1 fuses small ones first", ("O0", "O1"))
+    allow_tf32: bool = setting(False, "compute float32 matrix products in TF32 on a GPU: faster and less exact")
+    seq_length: int | None = setting(None, "maximum length of a row in tokens", minimum=1)
+    model: ModelConfig = setting(ModelConfig(), "network shape; default: from the configuration beside the weights")
+    precision: PrecisionConfig = setting(PrecisionConfig(), "compute type and loss scale")
+    device: DeviceSettings = dataclasses.field(default=DeviceSettings(), metadata={"derived": True})
+
+    TRAINED_WITH: ClassVar[tuple[str, ...]] = ()  # settings of the training that results depend on; they are kept beside the weights
+    UNSAID: ClassVar[dict[str, Any]] = {}  # values of these settings with which they are not written
+
+    def __post_init__(self):
+        check_fields(self)
+
+    @classmethod
+    def complete_from(cls, tree: EasyDict, path: Path | str | None, is_trained: bool) -> None:
+        """Fill in what YAML and flags leave open, from the files beside weights.
+
+        Args:
+            tree: the settings of YAML and flags.
+            path: the weights, see `weights.find`; None if there are none.
+            is_trained: whether they are trained for the task, so that also their labels and the settings of their training count.
+        """
+
+    @classmethod
+    def complete(cls, tree: EasyDict) -> None:
+        """Fill in what YAML and flags leave open, from the weights to start from, if there are any."""
+        cls.complete_from(tree, tree.get("load_pretrain_checkpoint_path"), is_trained=False)
+
+    def trained_settings(self) -> dict[str, Any]:
+        """The settings that evaluation and prediction need, by name."""
+        settings = {key: getattr(self, key) for key in self.TRAINED_WITH}
+        return {key: value for key, value in settings.items() if key not in self.UNSAID or value != self.UNSAID[key]}
+
+    def check_length(self, key: str, length: int) -> None:
+        """Raise a ValueError that names `key` if the network has no positions for `length` tokens."""
+        if self.model.position_embedding_type == "absolute" and length > self.model.max_position_embeddings:
+            raise ValueError(f"{key}={length} is above model.max_position_embeddings={self.model.max_position_embeddings}")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of classes or tags in id order, a setting of the tasks that have any."""
+        return ()
+
+    @property
+    def do_lower_case(self) -> bool | None:
+        """Whether text is lower-cased, a setting of fine-tuning; None: as the files beside the vocabulary say."""
+        return None
+
+    @property
+    def multi_sample_dropout(self) -> int:
+        """Predictions of each row in training, a setting of runs."""
+        return 1
+
+    @property
+    def max_text_mb(self) -> int | None:
+        """The largest size of a text that is unpacked, a setting of commands that read texts."""
+        return None
+
+    @property
+    def use_recompute(self) -> bool:
+        """Whether the backward pass recomputes the layers, a setting of runs."""
+        return False
+
+    @property
+    def enable_data_sink(self) -> bool:
+        """Whether the device is fed several steps at a time, a setting of trainings."""
+        return False
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions(ModelOptions):
+    """Settings of every script that runs a network over data."""
+
     bucket_list: tuple[int, ...] = setting((), "up to four lengths that batches are padded to; default: chosen from the data", minimum=1)
     packing: bool | None = setting(
         None, "let several rows stand in one row of the network, apart from each other; default: in fine-tuning with data sink"
@@ -147,17 +225,11 @@ class RunOptions:
     seed: int = setting(1, "seed of initial weights, data order and dropout", minimum=0, maximum=2**32 - 1)
     use_recompute: bool = setting(False, "save memory: keep only the layers' inputs for the backward pass and recompute the rest")
     batch_in_tokens: bool = setting(False, "batch sizes are given in tokens, seq_length of which make a row")
-    use_flash_attention: bool = setting(
-        True, "compute attention in one kernel: on Ascend, in float16 and bfloat16, with absolute positions"
-    )
-    jit_level: str = setting("O0", "level of Ascend's compiler: O0 launches each kernel by itself, O1 fuses small ones first", ("O0", "O1"))
-    allow_tf32: bool = setting(False, "compute float32 matrix products in TF32 on a GPU: faster and less exact")
-    model: ModelConfig = setting(ModelConfig(), "network shape; default: from the configuration beside the weights")
-    precision: PrecisionConfig = setting(PrecisionConfig(), "compute type and loss scale")
-    device: DeviceSettings = dataclasses.field(default=DeviceSettings(), metadata={"derived": True})
+
+    BATCH_SIZES: ClassVar[tuple[str, ...]] = ("train_batch_size", "eval_batch_size")  # the settings that batch_in_tokens converts
 
     def __post_init__(self):
-        check_fields(self)
+        super().__post_init__()
         if self.batch_in_tokens:
             raise ValueError("batch_in_tokens=true: batch sizes are rows here; RunOptions.count_rows converts tokens to rows")
         if len(self.bucket_list) > 4 or self.bucket_list != tuple(sorted(set(self.bucket_list))):
@@ -170,28 +242,8 @@ class RunOptions:
         """Whether several rows stand in one row of the network: src/records/packing.py."""
         return bool(self.packing)
 
-    TRAINED_WITH: ClassVar[tuple[str, ...]] = ()  # settings of the training that results depend on; they are kept beside the weights
-    UNSAID: ClassVar[dict[str, Any]] = {}  # values of these settings with which they are not written
-
-    def trained_settings(self) -> dict[str, Any]:
-        """The settings that evaluation and prediction need, by name."""
-        settings = {key: getattr(self, key) for key in self.TRAINED_WITH}
-        return {key: value for key, value in settings.items() if key not in self.UNSAID or value != self.UNSAID[key]}
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The names of classes or tags in id order, a setting of the tasks that have any."""
-        return ()
-
-    @property
-    def do_lower_case(self) -> bool | None:
-        """Whether text is lower-cased, a setting of fine-tuning; None: as the files beside the vocabulary say."""
-        return None
-
     def check_run(self) -> None:
         """Raise a ValueError if the settings do not say what the run does, and on which files."""
-
-    BATCH_SIZES: ClassVar[tuple[str, ...]] = ("train_batch_size", "eval_batch_size")  # the settings that batch_in_tokens converts
 
     @classmethod
     def count_rows(cls, tree: EasyDict) -> None:
@@ -204,7 +256,7 @@ class RunOptions:
         """
         if not coerce(tree.pop("batch_in_tokens", False), bool, "batch_in_tokens", {}):
             return
-        length = coerce(tree.get("seq_length", getattr(cls, "seq_length", None)), int | None, "seq_length", {})
+        length = coerce(tree.get("seq_length", cls.seq_length), int | None, "seq_length", {})
         if not length or length < 0:
             raise ValueError("batch_in_tokens=true: give --seq_length, the tokens of a row")
         sizes = []
@@ -218,8 +270,3 @@ class RunOptions:
             tree[key] = tokens // length
             sizes.append(f"{key}={tree[key]} rows, {tokens} tokens by seq_length={length}")
         logger.info(f"batch_in_tokens=true: {'; '.join(sizes)}")
-
-    def check_length(self, key: str, length: int) -> None:
-        """Raise a ValueError that names `key` if the network has no positions for `length` tokens."""
-        if self.model.position_embedding_type == "absolute" and length > self.model.max_position_embeddings:
-            raise ValueError(f"{key}={length} is above model.max_position_embeddings={self.model.max_position_embeddings}")

@@ -18,8 +18,9 @@ from src.convert.description import (
     write_description,
 )
 from src.convert.report import NAME, Report
-from src.files import hidden_folder, move_whole
+from src.files import move_whole
 from src.formats import mindspore_checkpoint, names, safetensors_file, tensorflow, weights
+from src.locks import hidden_folder
 from src.log import shorten
 
 TARGETS = ("huggingface", "tensorflow", "mindspore")

@@ -13,6 +13,7 @@ from src.config.model import ModelConfig, describe_weights, own_description
 from src.convert.parameters import has_plain_head
 from src.files import read_json_object, write_text
 from src.formats import tokenizer_files
+from src.formats.vocabulary import number_tokens
 from src.formats.zoo import EPS as ZOOS_EPS
 from src.text.tokenization import Tokenizer
 
@@ -86,7 +87,7 @@ def _read_vocabulary(path, model):
     if (size := len(tokenizer.tokens)) != model.vocab_size:
         which = "the last ones have no embedding" if size > model.vocab_size else "the last embeddings have no token"
         warnings.append(f"{path}: {size} tokens, and vocab_size={model.vocab_size}: {which}")
-    is_whole = Path(path).suffix != ".json" and tokenizer_files.number_tokens(path)[0] == tokenizer.vocabulary
+    is_whole = Path(path).suffix != ".json" and number_tokens(path)[0] == tokenizer.vocabulary
     content = Path(path).read_bytes() if is_whole else "".join(f"{token}\n" for token in tokenizer.tokens).encode()
     return content, ({} if tokenizer.is_generic else theirs) | tokenizer.description, tuple(warnings)
 

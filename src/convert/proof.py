@@ -117,7 +117,7 @@ def _is_same(one, other):
 
 
 def _bytes(array):
-    return memoryview(np.ascontiguousarray(array)).cast("B")
+    return np.ascontiguousarray(array).data.cast("B")
 
 
 def _compare(one, other):

@@ -4,10 +4,12 @@
     python -m src.serve --bundle cola_bundle
 
 The graph is compared with the network on example sentences, all at once and one by one; if outputs differ by more than 1e-4, nothing is
-written and the exit code is 1. An int8 graph is only measured. Other flags are those of the task's run script, such as --use_crf.
+written and the exit code is 1. An int8 graph is only measured. Other flags are those of the run script that say what the model is, such
+as --use_crf; of a recipe (--config_path), too, only those count.
 """
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +19,7 @@ from src import cli, signals
 from src.bundle import folder as bundle_folder
 from src.config import loader
 from src.config.model import describe_weights
-from src.tasks.task import TASKS
+from src.tasks.task import TASKS, find_tasks
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -38,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Any]:
-    """The flags of the export, and the options of the task's run script."""
+    """The flags of the export, and the settings of the model."""
     parser = cli.Parser(prog="python -m src.export", description=__doc__)
     parser.add_argument("--task", required=True, choices=TASKS)
     parser.add_argument("--checkpoint", required=True, metavar="PATH", help="trained weights, or the output folder of a fine-tuning")
@@ -52,11 +54,9 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Any]:
     if (Path(own.checkpoint) / "ckpt").is_dir():
         own.checkpoint = f"{own.checkpoint}/ckpt"
     _check(own)
-    options = TASKS[own.task].options
-    config = loader.load(options, rest, run=False, defaults={options.TRAINED: own.checkpoint, "device_target": "CPU"})
-    if getattr(config, "do_train", False):
-        raise ValueError("do_train=true: an export trains nothing; give --checkpoint what was trained")
-    return own, config
+    task = TASKS[own.task]
+    complete = functools.partial(task.model.complete_from, path=own.checkpoint, is_trained=True)
+    return own, loader.load(task.model, rest, {"device_target": "CPU"}, complete, recipe_class=task.options)
 
 
 def _check(own):
@@ -71,8 +71,7 @@ def _check(own):
     if runs := sorted([*Path(own.checkpoint).glob("seed-*/ckpt"), *Path(own.checkpoint).glob("fold-*/ckpt")]):
         several = f"several {runs[0].parent.name.split('-')[0]}s"
         raise ValueError(f"{own.checkpoint}: was trained with {several}: give one of them, such as --checkpoint {runs[0].parent}")
-    trained_with = set(describe_weights(own.checkpoint).trained_with)
-    tasks = [name for name, task in TASKS.items() if trained_with <= set(task.options.TRAINED_WITH)]
+    tasks = [task.name for task in find_tasks(describe_weights(own.checkpoint).trained_with)]
     if tasks and own.task not in tasks:
         raise ValueError(f"{own.checkpoint}: was trained for the task {tasks[0]}, not {own.task}: give --task {tasks[0]}")
 

@@ -26,13 +26,15 @@ class DifferentOutputs(Exception):
     """The exported graph does not compute what the network computes."""
 
 
-def compare(task: Task, config: Any, network: nn.Cell, folder: Path, graphs: Mapping[str, Path], settings: dict[str, Any]) -> None:
+def compare(
+    task: Task, config: Any, tokenizer: Tokenizer, network: nn.Cell, folder: Path, graphs: Mapping[str, Path], settings: dict[str, Any]
+) -> None:
     """Compare every graph with the network on the examples, all at once and one by one; write export_report.json.
 
     A dry run only compiles the network.
 
     Args:
-        config: the task's options.
+        config: the task's settings of a model.
         network: in evaluation mode.
         folder: folder of the report.
         graphs: kind -> path; the first one has full precision.
@@ -41,7 +43,7 @@ def compare(task: Task, config: Any, network: nn.Cell, folder: Path, graphs: Map
     Raises:
         DifferentOutputs: a graph that is not quantised differs.
     """
-    inputs, lengths = make_examples(task, config, settings)
+    inputs, lengths = make_examples(task, config, tokenizer, settings)
     expected = network(*(Tensor(array) for array in inputs.values()))
     if config.device.simulated:
         logger.warning("the graphs are not compared with the network: a dry run computes nothing")
@@ -62,9 +64,8 @@ def compare(task: Task, config: Any, network: nn.Cell, folder: Path, graphs: Map
     write_text(folder / _REPORT, json.dumps({"tolerance": TOLERANCE, "examples": len(lengths), "graphs": report}, indent=2) + "\n")
 
 
-def make_examples(task: Task, config: Any, settings: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[int]]:
+def make_examples(task: Task, config: Any, tokenizer: Tokenizer, settings: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[int]]:
     """The example sentences as a batch, input name -> int32 [rows, length], and the length of each row."""
-    tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
     texts, questions = tokenizer.encode(list(TEXTS)), tokenizer.encode(list(QUESTIONS))
     longest = min(config.seq_length or _LONGEST, _LONGEST, config.model.max_position_embeddings)
     examples = task.export.make_examples(texts, questions, settings)

@@ -13,10 +13,11 @@ from src.bundle.model import Bundle
 from src.config.training import DeviceSettings
 from src.export import mindir
 from src.export.comparison import compare
-from src.files import hidden_folder, move_whole
+from src.files import move_whole
 from src.formats import weights
+from src.locks import hidden_folder
 from src.log import logger
-from src.tasks.task import Task
+from src.tasks.task import Description, Task
 from src.text.tokenization import Tokenizer
 from src.train import model_files
 
@@ -34,7 +35,7 @@ def export(
     """Write a bundle and compare its graphs with the network.
 
     Args:
-        config: the task's options; the device has been started.
+        config: the task's settings of a model, or options of a run; the device has been started.
         path: weights, see `weights.find`.
         output: a folder that is absent, empty or has a bundle, whose graphs of the other format are removed.
         file_format: ONNX or MINDIR.
@@ -50,6 +51,7 @@ def export(
     config = task.export.settle(config, path)
     if not config.vocab_file_path:
         raise ValueError("no vocab.txt or tokenizer.json beside the weights: give --vocab_file_path")
+    tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
     network = make_network(task, config, weights.find(path, use_best=config.use_best))
     output = Path(output)
     if output.resolve() in (Path(path).resolve(), weights.find(path).parent.resolve(), weights.find(path).resolve().parent):
@@ -58,10 +60,9 @@ def export(
         settings, labels = task.export.make_settings(config), config.labels
         kinds = _write_graphs(task, config, path, network, hidden, file_format, quantised)
         graphs = {kind: _FILES[kind] for kind in kinds}
-        compare(task, config, network, hidden, {kind: hidden / file for kind, file in graphs.items()}, settings)
-        tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case).description
-        trained_with = config.trained_settings()
-        model_files.write_description(hidden, dataclasses.asdict(config.model), labels, config.vocab_file_path, tokenizer, trained_with)
+        compare(task, config, tokenizer, network, hidden, {kind: hidden / file for kind, file in graphs.items()}, settings)
+        described = Description(labels, tokenizer.tokens, tokenizer.description, config.trained_settings())
+        model_files.write_description(hidden, config.model, described)
         bundle_folder.write(hidden, name, task.name, settings, labels, graphs)
         if task.answers and file_format == "ONNX":
             for kind in kinds:

@@ -1,26 +1,22 @@
 """The tokenizer files of a folder, as Google and Hugging Face write them: vocabulary, settings, added tokens.
 
-vocab.txt has one token per line; the line number from 0 is the id. tokenizer.json contains everything (transformers 5 writes no vocab.txt).
-tokenizer_config.json, added_tokens.json and special_tokens_map.json lie beside either.
+tokenizer_config.json, added_tokens.json and special_tokens_map.json lie beside a vocab.txt or a tokenizer.json, which contains everything.
 """
 
-import io
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from src.files import read_json_object, refuse_pointer
+from src.files import read_json_object
+from src.formats.vocabulary import FAST, MAX_IDS, SHOWN, get_object, number_fast, number_tokens
 from src.log import shorten
 
 CONFIG = "tokenizer_config.json"
-BESIDE = (CONFIG, "tokenizer.json", "added_tokens.json", "special_tokens_map.json")
+_ADDED, _SPECIAL_MAP = "added_tokens.json", "special_tokens_map.json"
+BESIDE = (CONFIG, FAST, _ADDED, _SPECIAL_MAP)
 SPECIAL = {name: f"[{name[:-6].upper()}]" for name in ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")}
 MAX_WORD_CHARS = 200  # as in Google's tokenizer
-_MAX_IDS = 10_000_000  # the limit of model.vocab_size; bounds the list of tokens, whatever a file says
-_FAST, _ADDED, _SPECIAL_MAP = BESIDE[1:]
-_SHOWN = 4  # tokens in a message
 _BERTS = [f"{name}Tokenizer{end}" for name in ("Bert", "DistilBert", "Electra") for end in ("", "Fast")]
 _GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")  # defined only by tokenizer.json
 _SWITCHES = {"do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "handle_chinese_chars"}
@@ -62,24 +58,6 @@ class TokenizerFiles:
     notes: tuple[str, ...]
 
 
-def find_vocabulary(folder: Path | str) -> Path | None:
-    """The vocab.txt of a folder, or else its tokenizer.json; None if it has neither."""
-    return next((path for name in ("vocab.txt", _FAST) if (path := Path(folder) / name).is_file()), None)
-
-
-def count_ids(vocabulary: Mapping[str, int]) -> int:
-    """The number of rows that an embedding needs for a vocabulary, token -> id."""
-    return max(vocabulary.values(), default=-1) + 1
-
-
-def list_tokens(vocabulary: Mapping[str, int]) -> list[str]:
-    """The token of each id; an empty string for an id without one."""
-    tokens = [""] * count_ids(vocabulary)
-    for token, number in vocabulary.items():
-        tokens[number] = token
-    return tokens
-
-
 def read_tokenizer_files(path: Path | str) -> TokenizerFiles:
     """Read a vocabulary and the files beside it.
 
@@ -93,7 +71,7 @@ def read_tokenizer_files(path: Path | str) -> TokenizerFiles:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such vocabulary; a vocab.txt is expected")
     config_file = path.with_name(CONFIG)
-    fast_file = path if path.suffix == ".json" else path.with_name(_FAST)
+    fast_file = path if path.suffix == ".json" else path.with_name(FAST)
     config = _read_if_there(config_file)
     fast = _read_if_there(fast_file)
     special = _read_if_there(path.with_name(_SPECIAL_MAP))
@@ -105,7 +83,7 @@ def read_tokenizer_files(path: Path | str) -> TokenizerFiles:
     _add(path, vocabulary, added)
     notes += _add_named(path, vocabulary, added, config, special)
     if fast and path != fast_file:
-        _compare(path, vocabulary, _number_fast(fast_file, fast), added)
+        _compare(path, vocabulary, number_fast(fast_file, fast), added)
     by_file = {config_file: {key: config[key] for key in _SWITCHES if key in config}, fast_file: normalizer}
     order = [fast_file, config_file] if is_generic else [config_file, fast_file]
     casing_file = next((file for file in order if by_file[file].get("do_lower_case") is not None), None)
@@ -121,40 +99,6 @@ def read_tokenizer_files(path: Path | str) -> TokenizerFiles:
         is_generic=is_generic,
         notes=tuple(notes),
     )
-
-
-def number_tokens(path: Path | str) -> tuple[dict[str, int], list[str]]:
-    """(token -> id, notes) of a vocab.txt or a tokenizer.json alone, without the files beside it."""
-    return (_number_fast(path, read_json_object(path)), []) if Path(path).suffix == ".json" else _number_lines(path)
-
-
-def _number_lines(path: Path | str) -> tuple[dict[str, int], list[str]]:
-    """(token -> id, notes) of a vocab.txt. A repeated token has the id of its last line; a blank line is not a token.
-
-    Whitespace around a token is dropped, unless that would make two tokens equal.
-    """
-    try:
-        text = refuse_pointer(path, Path(path).read_bytes()).decode("utf-8-sig")
-        lines = io.StringIO(text, newline=None).read().split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a UTF-8 text file: {error.reason} at byte {error.start}") from None
-    if lines[-1] == "":
-        lines.pop()
-    alike = Counter(line.strip() for line in set(lines))
-    vocabulary: dict[str, int] = {}
-    repeated = []
-    for number, line in enumerate(lines):
-        token = line.strip()
-        token = token if token and alike[token] == 1 else line
-        if token and token in vocabulary:
-            repeated.append(token)
-        vocabulary[token] = number
-    blank = lines.count("")
-    vocabulary.pop("", None)
-    notes = [f"{path}: {blank} blank lines, whose ids have no token"] if blank else []
-    if repeated:
-        notes.append(f"{path}: {len(repeated)} tokens are repeated, and have the id of their last line: {shorten(repeated, _SHOWN)}")
-    return vocabulary, notes
 
 
 def _read_if_there(path: Path) -> dict[str, Any]:
@@ -190,9 +134,9 @@ def _check_settings(path: Path, config: _Object) -> None:
 
 def _read_pipeline(path: Path, fast: _Object) -> tuple[dict[str, Any], int | None]:
     """The pipeline of a tokenizer.json: (switches under their names in tokenizer_config.json, length of the longest word)."""
-    normalizer = _get_object(fast, "normalizer")
-    pre_tokenizer = _get_object(fast, "pre_tokenizer")
-    model = _get_object(fast, "model")
+    normalizer = get_object(fast, "normalizer")
+    pre_tokenizer = get_object(fast, "pre_tokenizer")
+    model = get_object(fast, "model")
     kind = model.get("type", "WordPiece" if "continuing_subword_prefix" in model else None)  # old files have no type
     found = {
         "model.type": (kind, "WordPiece"),
@@ -211,20 +155,6 @@ def _read_pipeline(path: Path, fast: _Object) -> tuple[dict[str, Any], int | Non
     return switches, longest
 
 
-def _get_object(fast: _Object, key: str) -> dict[str, Any]:
-    return fast[key] if isinstance(fast.get(key), dict) else {}
-
-
-def _number_fast(path: Path | str, fast: _Object) -> dict[str, int]:
-    """token -> id of a tokenizer.json; tokens with a line break, which no text yields, are left out."""
-    vocabulary = _get_object(fast, "model").get("vocab")
-    if not isinstance(vocabulary, dict) or not all(type(number) is int and 0 <= number < _MAX_IDS for number in vocabulary.values()):
-        raise ValueError(f"{path}: model.vocab must map tokens to numbers from 0 to {_MAX_IDS - 1}")
-    if len(set(vocabulary.values())) < len(vocabulary):
-        raise ValueError(f"{path}: model.vocab gives two tokens one id")
-    return {token: number for token, number in vocabulary.items() if token and not set(token) & {"\n", "\r"}}
-
-
 def _collect_added(path: Path, by_file: dict[Path, Any]) -> _Added:
     """The added tokens of all files and of added_tokens.json: content -> {id, flags}; repeated ones must agree."""
     added: _Added = {}
@@ -236,8 +166,8 @@ def _collect_added(path: Path, by_file: dict[Path, Any]) -> _Added:
             if not isinstance(token, dict) or not isinstance(token.get("content"), str) or type(token.get("id")) is not int:
                 raise ValueError(f"{file}: an added token has a content, a text, and an id, a number")
             content, number = token["content"], token["id"]
-            if set(content) & {"\n", "\r"} or not content.strip() or not 0 <= number < _MAX_IDS:
-                expected = f"a text of one line and an id from 0 to {_MAX_IDS - 1} are expected"
+            if set(content) & {"\n", "\r"} or not content.strip() or not 0 <= number < MAX_IDS:
+                expected = f"a text of one line and an id from 0 to {MAX_IDS - 1} are expected"
                 raise ValueError(f"{file}: added token {content!r} with id {number}: {expected}")
             if added.setdefault(content, {"id": number, **{key: token.get(key) is True for key in _FLAGS}})["id"] != number:
                 raise ValueError(f"{file}: added token {content!r} has id {number}; {added[content]['id']} in another file beside it")
@@ -282,7 +212,7 @@ def _add_named(path: Path, vocabulary: Mapping[str, int], added: _Added, config:
     contents = {content for token in others if (content := _content(token)) is not None} - {*SPECIAL.values(), *added}
     added.update({content: dict.fromkeys(_FLAGS, False) for content in sorted(contents & vocabulary.keys())})
     unknown = sorted(contents - vocabulary.keys())
-    return [f"{path}: {len(unknown)} special tokens have no id, and are text like any other: {shorten(unknown, _SHOWN)}"] if unknown else []
+    return [f"{path}: {len(unknown)} special tokens have no id, and are text like any other: {shorten(unknown, SHOWN)}"] if unknown else []
 
 
 def _content(token: Any) -> str | None:
@@ -298,4 +228,4 @@ def _compare(path: Path, vocabulary: Mapping[str, int], fast: Mapping[str, int],
     if ours != theirs:
         number, token = min(ours.items() ^ theirs.items())
         reason = f"{token!r} with id {number} is in one alone; remove the wrong one"
-        raise ValueError(f"{path} and the {_FAST} beside it are two vocabularies: {reason}")
+        raise ValueError(f"{path} and the {FAST} beside it are two vocabularies: {reason}")

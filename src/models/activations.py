@@ -5,8 +5,8 @@ import math
 from mindspore import Tensor, nn, ops
 
 from src.config.training import DeviceSettings
+from src.kernels.ops import make_kernel
 from src.models import ascend
-from src.models.kernels import make_kernel
 
 # log(Phi(x) / Phi(-x)) / x as a polynomial in x**2 (Phi: normal distribution function): Phi is then a sigmoid, which is fast
 # where erf is slow. Weighted minimax fit on |x| <= 6: the error of x Phi(x) is below 7e-8 before rounding, and the positive

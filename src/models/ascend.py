@@ -12,7 +12,7 @@ from mindspore.common.generator import default_generator
 from mindspore.ops import auto_generate
 
 from src.config.model import ModelConfig
-from src.models.kernels import zeros_like
+from src.kernels.ops import zeros_like
 
 FLASH_MULTIPLE = 16  # head sizes, and lengths (because their masks are packed), must be multiples of this
 

@@ -16,12 +16,12 @@ from mindspore import Tensor, nn, ops
 
 from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
+from src.kernels.ops import zeros_like
 from src.models.activations import Activation, tanh
 from src.models.ascend import Branches, EncoderMasks, FlashAttention, FusedProjections, flash_takes, make_padding, take_rows
-from src.models.bfloat16 import Bfloat16Attention
 from src.models.dropout import Dropout
-from src.models.kernels import zeros_like
 from src.models.layers import Embedding, LayerNorm, Linear, MaskedSoftmax, SwapMiddle, make_mask_bias
+from src.models.native_layers import native_attention
 from src.models.packing import Unpack, find_rows, make_pack_bias, make_pack_mask, pack
 from src.models.positions import make_positions
 
@@ -72,12 +72,11 @@ class SelfAttention(nn.Cell):
 
     def __init__(self, config: ModelConfig, device: DeviceSettings, stream: int):
         super().__init__()
-        compute_type = getattr(mindspore, device.compute_type)
         size, init_range = config.hidden_size, config.initializer_range
-        self.query = Linear(size, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
-        self.key = Linear(size, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
-        self.value = Linear(size, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
-        self.output = Linear(size, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
+        self.query = Linear(size, size, init_range, device)
+        self.key = Linear(size, size, init_range, device)
+        self.value = Linear(size, size, init_range, device)
+        self.output = Linear(size, size, init_range, device)
         self.positions = make_positions(config, device)
         self.swap = SwapMiddle(device)
         self.softmax = MaskedSoftmax(device)
@@ -85,13 +84,11 @@ class SelfAttention(nn.Cell):
         self.num_heads = config.num_attention_heads
         self.head_size = size // config.num_attention_heads
         self.scale = 1.0 / math.sqrt(self.head_size)
-        self.compute_type = compute_type
+        self.compute_type = getattr(mindspore, device.compute_type)
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.context = ops.BatchMatMul()
         self.projections = FusedProjections() if device.aclnn else None
-        self.bfloat16 = None
-        if device.bfloat16_library and config.position_embedding_type == "absolute":
-            self.bfloat16 = Bfloat16Attention(device.bfloat16_library, self.num_heads, config.attention_probs_dropout_prob, stream)
+        self.native = native_attention(config, device, stream)
         if takes_flash(config, device):
             self.flash = FlashAttention(self.num_heads, self.scale, config.attention_probs_dropout_prob)
 
@@ -114,8 +111,8 @@ class SelfAttention(nn.Cell):
         query, key, value = self.project(x, query_pair, key_pair, value_pair)
         if mask_bias.dtype == mindspore.bool_:
             return self.output.apply(self.flash(query, key, value, mask_bias, dropout_key), *output_pair)
-        if self.bfloat16 is not None:
-            return self.output.apply(self.bfloat16(query, key, value, mask_bias, dropout_key), *output_pair)
+        if self.native is not None:
+            return self.output.apply(self.native(query, key, value, mask_bias, dropout_key), *output_pair)
         batch_size, seq_length = mask_bias.shape[0], mask_bias.shape[3]
         query = self.split_heads(query * self.scale, batch_size, seq_length)
         key = self.split_heads(key, batch_size, seq_length)
@@ -136,18 +133,17 @@ class Layer(nn.Cell):
 
     def __init__(self, config: ModelConfig, device: DeviceSettings, number: int):
         super().__init__()
-        compute_type = getattr(mindspore, device.compute_type)
         size, inner, init_range = config.hidden_size, config.intermediate_size, config.initializer_range
         stream = HEAD_STREAM + 1 + 3 * number
         self.attention = SelfAttention(config, device, stream)
         self.attention_norm = LayerNorm(size, config.layer_norm_eps, device)
-        self.intermediate = Linear(size, inner, init_range, compute_type, device.aclnn, device.bfloat16_library)
+        self.intermediate = Linear(size, inner, init_range, device)
         self.activation = Activation(config.hidden_act, device)
-        self.output = Linear(inner, size, init_range, compute_type, device.aclnn, device.bfloat16_library)
+        self.output = Linear(inner, size, init_range, device)
         self.output_norm = LayerNorm(size, config.layer_norm_eps, device)
         self.attention_dropout = Dropout(config.hidden_dropout_prob, stream + 1, device)
         self.output_dropout = Dropout(config.hidden_dropout_prob, stream + 2, device)
-        self.branches = Branches(compute_type) if device.aclnn else None
+        self.branches = Branches(getattr(mindspore, device.compute_type)) if device.aclnn else None
 
     def weights(self) -> tuple[Tensor, ...]:
         """The parameters as `construct` takes them, in one flat tuple."""
@@ -226,8 +222,8 @@ class Bert(nn.Cell):
         self.encoder = Encoder(config, device)
         self.pooled = pooled
         if pooled:
-            size, compute_type = config.hidden_size, getattr(mindspore, device.compute_type)
-            self.pooler = Linear(size, size, config.initializer_range, compute_type, device.aclnn, device.bfloat16_library)
+            size = config.hidden_size
+            self.pooler = Linear(size, size, config.initializer_range, device)
         self.hidden_size = config.hidden_size
         self.composed, self.aclnn = device.composed_ops, device.aclnn
         self.flash = takes_flash(config, device)

@@ -5,8 +5,8 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from src.config.training import DeviceSettings
+from src.kernels.ops import make_kernel, zeros_like
 from src.models.ascend import FusedDropout
-from src.models.kernels import make_kernel, zeros_like
 
 _MIX = (0x7FEB352D, 0x846CA68B - 2**32)  # multipliers of a 32-bit hash with little bias (C. Wellons 2018), as int32
 _GOLDEN = 0x9E3779B9 - 2**32

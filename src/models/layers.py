@@ -15,9 +15,9 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from src.config.model import MASK_BIAS
 from src.config.training import DeviceSettings
+from src.kernels.ops import make_kernel, zeros_like
 from src.models import ascend
-from src.models.bfloat16 import Bfloat16Linear
-from src.models.kernels import make_kernel, zeros_like
+from src.models.native_layers import native_linear
 
 
 def make_weight(shape: tuple[int, ...], initializer_range: float, name: str) -> Parameter:
@@ -66,29 +66,17 @@ class _AddBias(nn.Cell):
 
 
 class Linear(nn.Cell):
-    """x W^T + b in the compute type: [T, I] -> [T, O].
+    """x W^T + b in the compute type: [T, I] -> [T, O]."""
 
-    Args:
-        bfloat16: DeviceSettings.bfloat16_library.
-    """
-
-    def __init__(
-        self,
-        size_in: int,
-        size_out: int,
-        initializer_range: float,
-        compute_type: mindspore.Type,
-        aclnn: bool = False,
-        bfloat16: str | None = None,
-    ):
+    def __init__(self, size_in: int, size_out: int, initializer_range: float, device: DeviceSettings):
         super().__init__()
         self.weight = make_weight((size_out, size_in), initializer_range, "weight")
         self.bias = Parameter(Tensor(np.zeros(size_out, np.float32)), name="bias")
         self.matmul = ops.MatMul(transpose_b=True)
         self.add_bias = _AddBias()
-        self.compute_type = compute_type
-        self.fused = ascend.FusedLinear() if aclnn else None
-        self.bfloat16 = Bfloat16Linear(bfloat16) if bfloat16 else None
+        self.compute_type = getattr(mindspore, device.compute_type)
+        self.fused = ascend.FusedLinear() if device.aclnn else None
+        self.native = native_linear(device)
 
     def construct(self, x: Tensor) -> Tensor:
         return self.apply(x, *self.weights())
@@ -101,8 +89,8 @@ class Linear(nn.Cell):
         """The function with its weights as arguments: see RecomputedLayer of bert.py."""
         if self.fused is not None:
             return self.fused(x.astype(self.compute_type), weight, bias)
-        if self.bfloat16 is not None:
-            return self.bfloat16(x, weight, bias)
+        if self.native is not None:
+            return self.native(x, weight, bias)
         return self.add_bias(self.matmul(x.astype(self.compute_type), weight.astype(self.compute_type)), bias)
 
 

@@ -11,7 +11,7 @@ import mindspore
 from mindspore import Tensor, nn, ops
 
 from src.config.model import MASK_BIAS
-from src.models.kernels import zeros_like
+from src.kernels.ops import zeros_like
 from src.models.layers import take_rows
 
 

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, ops
 
+from src.kernels.ops import make_update
 from src.optim.base import Optimizer, logarithm, same_rate
 from src.optim.schedule import Schedule
 
+_update_native = ops.MultitypeFuncGraph("adam_update_native")
 _update_rows = ops.MultitypeFuncGraph("adam_update_rows")
 _update = ops.MultitypeFuncGraph("adam_update")
 
@@ -16,6 +19,12 @@ _update = ops.MultitypeFuncGraph("adam_update")
 @_update.register("Function", "Tensor", "Number", "Number", "Tensor", "Tensor", "Number", "Tensor", "Tensor", "Tensor", "Tensor", "Tensor")
 def _update_one(apply, eps, beta1, beta2, decay_factor, rate, decay, parameter, moment1, moment2, gradient, factor):
     return apply(parameter, moment1, moment2, rate, beta1, beta2, eps, decay * decay_factor, gradient * factor)
+
+
+@_update_native.register(*["Function"] * 2, *["Tensor"] * 5, "Bool", *["Tensor"] * 5)
+def _update_native_one(adam, lamb, weight1, weight2, constants, rate, decay, adapts, parameter, moment1, moment2, gradient, factor):
+    update = lamb if adapts else adam
+    return update(parameter, moment1, moment2, gradient, factor, rate, weight1, weight2, decay, constants)
 
 
 def adam_step(
@@ -50,6 +59,7 @@ class AdamMoments(Optimizer):
 
     Args:
         eps: added to the root of v.
+        native_library: DeviceSettings.native_library; its kernels update a parameter in one pass over memory.
     """
 
     def __init__(
@@ -62,12 +72,34 @@ class AdamMoments(Optimizer):
         eps: float,
         grouped: bool = False,
         rate_factor: Callable[[str], float] = same_rate,
+        native_library: str | None = None,
     ):
         super().__init__(parameters, schedule, weight_decay, grouped, rate_factor)
+        self.native = native_library is not None and not grouped
+        if self.native:
+            self.adam, self.lamb = make_update(native_library, "adam", 3, 7), make_update(native_library, "lamb", 3, 7)
+            self.one = Tensor(1.0, mindspore.float32)
+            self.constants = Tensor([beta1, 1.0 - beta1, beta2, 1.0 - beta2, eps], mindspore.float32)
+            self.decay_tensors = tuple(Tensor(rate, mindspore.float32) for rate in self.decay_rates)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
-        self.used_logs = logarithm(np.float32(beta1)), logarithm(np.float32(beta2))  # beta as kernels know it, in float32
+        self.logs = logarithm(beta1), logarithm(beta2)
+        self.used_logs = logarithm(np.float32(beta1)), logarithm(np.float32(beta2))  # beta as the framework's kernels know it, in float32
         self.moments1 = self.make_moments(self.MOMENTS[0])
         self.moments2 = self.make_moments(self.MOMENTS[1])
+
+    def update_native(
+        self,
+        gradients: tuple[Tensor, ...],
+        factors: tuple[Tensor, ...],
+        rate: Tensor,
+        weight1: Tensor,
+        weight2: Tensor,
+        adapting: tuple[bool, ...],
+    ) -> tuple:
+        """The update in kernels of optimizers.cpp: LAMB's for the parameters that are `adapting`, Adam's for the others."""
+        update = ops.partial(_update_native, self.adam, self.lamb, weight1, weight2, self.constants)
+        states = self.parameters, self.moments1, self.moments2
+        return self.hyper_map(update, self.rates(rate), self.decay_tensors, adapting, *states, gradients, factors)
 
 
 class AdamWeightDecay(AdamMoments):
@@ -75,7 +107,7 @@ class AdamWeightDecay(AdamMoments):
 
     No bias correction, as BERT was trained. Source: google-research/bert, optimization.py.
 
-    The framework's primitive of the same name needs one pass over memory; groups take plain ops. The primitive's moments are to be
+    Without native kernels the framework's primitive of the same name is used; groups take plain ops. The primitive's moments are to be
     divided by d1, d2 = `divisors()` first. With d = sqrt(d2), that is done by rate d / d1, eps d and decay d1 / d:
         rate d/d1 (m / (sqrt(v) + eps d) + decay d1/d p) = rate (m/d1 / (sqrt(v)/d + eps) + decay p)
     """
@@ -84,7 +116,6 @@ class AdamWeightDecay(AdamMoments):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.logs = logarithm(self.beta1), logarithm(self.beta2)
         self.primitive = ops.AdamWeightDecay()
 
     def divisors(self) -> tuple[Tensor, Tensor]:
@@ -102,6 +133,9 @@ class AdamWeightDecay(AdamMoments):
             update = ops.partial(_update_rows, self.store, self.write, weight1, weight2, self.beta1, self.beta2, self.eps)
             states = self.states(gradients, self.moments1, self.moments2)
             return self.finish(self.hyper_map(update, self.rates(rate), self.decay_rates, *states, gradients, factors))
+        if self.native:
+            weight1, weight2 = self.weights()
+            return self.update_native(gradients, factors, rate, self.one * weight1, self.one * weight2, (False,) * len(self.decaying))
         divisor1, divisor2 = self.divisors()
         root2 = ops.sqrt(divisor2)
         rates, eps, decay_factor = self.rates(rate * root2 / divisor1), self.eps * root2, divisor1 / root2

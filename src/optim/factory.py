@@ -34,6 +34,7 @@ def make_optimizer(
     total_steps: int,
     grouped: bool = False,
     rate_factor: Callable[[str], float] = same_rate,
+    native_library: str | None = None,
 ) -> Optimizer:
     """The optimiser named by the config.
 
@@ -41,9 +42,10 @@ def make_optimizer(
         total_steps: updates of the whole run, on which warm-up and decay depend.
         grouped: whether parameters of one size are updated as one tensor.
         rate_factor: maps a parameter's name to its learning rate divided by that of the config.
+        native_library: DeviceSettings.native_library.
     """
     schedule = make_schedule(config, total_steps)
     if config.name == "Momentum":
         return Momentum(parameters, schedule, config.weight_decay, config.momentum, grouped, rate_factor)
     make = _ADAPTIVE[config.name]
-    return make(parameters, schedule, config.weight_decay, config.beta1, config.beta2, config.eps, grouped, rate_factor)
+    return make(parameters, schedule, config.weight_decay, config.beta1, config.beta2, config.eps, grouped, rate_factor, native_library)

@@ -34,7 +34,10 @@ class Lamb(AdamMoments):
     MOMENTS = ("lamb_m", "lamb_v")
 
     def apply(self, gradients: tuple[Tensor, ...], factors: tuple[Tensor, ...], rate: Tensor) -> tuple:
-        weight1, weight2 = self.moment_weight(self.used_logs[0]), self.moment_weight(self.used_logs[1])
+        log1, log2 = self.logs if self.native else self.used_logs
+        weight1, weight2 = self.moment_weight(log1), self.moment_weight(log2)
+        if self.native:
+            return self.update_native(gradients, factors, rate, weight1, weight2, self.decaying)
         update = ops.partial(_update, self.norm, self.store, self.write, weight1, weight2, self.beta1, self.beta2, self.eps)
         states = self.states(gradients, self.moments1, self.moments2)
         return self.finish(self.hyper_map(update, self.rates(rate), self.decay_rates, self.decaying, *states, gradients, factors))

@@ -73,7 +73,7 @@ def find_record_files(path: Path | str) -> list[Path]:
 
 
 def _check_shards(folder, files):
-    shards = {}
+    shards: dict[str, dict[int, list[int]]] = {}
     for match in filter(None, (_SHARD.match(file.name) for file in files)):
         shards.setdefault(match["name"], {}).setdefault(int(match["count"]), []).append(int(match["number"]))
     for name, counts in shards.items():

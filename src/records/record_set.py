@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from src.files import locked, write_text, written_whole
+from src.files import write_text, written_whole
+from src.locks import locked
 from src.records.plan import Batch
 
 _FORMAT = 6  # cache version, to be increased when rows are made differently
 _PADDING = {"label_ids": -1}  # -1 means no label; all other columns are padded with 0
 _SAMPLE = 1 << 20  # bytes at each end of a large file that are hashed instead of the whole file
-_ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def join_rows(rows: list[dict[str, Any]]) -> Chunk:
 def join_in_chunks(rows: Iterable[dict[str, Any]]) -> Iterator[Chunk]:
     """Yield the Chunks of many rows, a few thousand in each, so that the dicts of only those are in memory."""
     rows = iter(rows)
-    while some := list(itertools.islice(rows, _ROWS_AT_ONCE)):
+    while some := list(itertools.islice(rows, ROWS_AT_ONCE)):
         yield join_rows(some)
 
 

@@ -1,6 +1,6 @@
 """Estimate a training run's memory and largest batch: `python -m src.report.memory --config_path RECIPE --device_memory 32GB`.
 
-Prints, for the network and length of a recipe (the run script's flags are accepted too): parameters, gradients and moments; the
+Prints, for the network and length of a recipe: parameters, gradients and moments; the
 activations of one layer, op by op; the largest batch without and with recompute, in float32 and in mixed precision. Plots the
 estimated memory against the op into memory_plan/, as .png and .svg. Nothing is run; docs/memory.md compares estimates with measurements.
 A GB is 1024^3 bytes, an MB 1024^2.
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from src import cli
 from src.config import devices, loader
-from src.config.training import DeviceSettings
+from src.config.training import DeviceSettings, ModelOptions, RunOptions
 from src.files import written_whole
 from src.log import logger
 from src.report.memory_ops import record
@@ -59,15 +59,20 @@ def find_types(options: Any, target: str) -> tuple[tuple[str, ...], str]:
     return ("float32", mixed), "float32" if asked == "float32" else mixed
 
 
+def options_class(task: Task) -> type[Any]:
+    """The settings of a task's model and of its updates: those of its run script, except for the settings of runs."""
+    kinds = [kind for kind in task.options.__mro__ if issubclass(kind, ModelOptions) and not issubclass(kind, RunOptions)]
+    return dataclasses.dataclass(frozen=True)(type("PlannedOptions", tuple(kinds), {"__doc__": "Settings on which memory depends."}))
+
+
 def make_plan(options: Any, form: DeviceSettings, task: Task, seq_length: int) -> Plan:
     """The Plan of a training run.
 
     Args:
-        options: of the task's run script.
+        options: of `options_class`.
         seq_length: tokens of a row.
     """
-    averaged = getattr(options, "ema", None) is not None
-    return Plan(record(options, form, task, seq_length), options.optimizer.name, options.accumulation_steps, averaged)
+    return Plan(record(options, form, task, seq_length), options.optimizer.name, options.accumulation_steps, options.ema is not None)
 
 
 def describe_fixed(plan: Plan, options: Any) -> list[str]:
@@ -89,7 +94,7 @@ def describe_fixed(plan: Plan, options: Any) -> list[str]:
     if copies:
         rows.append((f"copies of weights for the matrix products: {tape.form.compute_type}", copies))
     lines = _table(("what", "MB"), [(text, f"{size / MB:,.1f}") for text, size in rows], 1)
-    if tape.native and "Adam" not in options.optimizer.name:
+    if tape.native and options.optimizer.name == "Momentum":
         lines += ["", f"{options.optimizer.name} takes more than this on the CPU: docs/memory.md."]
     if copies:
         lines += ["", "float32 stay: parameters, gradients, moments; sums of the residual path, layer normalisation, softmax, losses."]
@@ -176,7 +181,10 @@ def _parse(argv):
     parser.add_argument("--device_memory", default="32GB", metavar="SIZE", help="memory for the training run, in MB or GB [%(default)s]")
     parser.add_argument("--batch_size", type=int, metavar="ROWS", help="batch size in the figure; default: the largest without recompute")
     parser.add_argument("--output", type=Path, default="memory_plan", metavar="FOLDER", help="where the figure is written [%(default)s]")
-    parser.epilog = "All other flags are the run script's, such as --config_path, --seq_length, --device_target (default: GPU)."
+    parser.epilog = (
+        "All other flags are those of the run script that say what the network is and what an update computes, such as --config_path, "
+        "--seq_length, --optimizer.name, --device_target (default: GPU)."
+    )
     plan, rest = parser.parse_known_args(argv)
     plan.memory = parse_memory(plan.device_memory)
     if plan.batch_size is not None and plan.batch_size < 1:
@@ -188,8 +196,7 @@ def main(argv: list[str] | None = None) -> None:
     with cli.bad_input_exits():
         flags, rest = _parse(argv)
         task = TASKS[flags.task]
-        can_train = "do_train" in {field.name for field in dataclasses.fields(task.options)}
-        options = loader.load(task.options, rest, run=False, defaults={"do_train": "true"} if can_train else None)
+        options = loader.load(options_class(task), rest, recipe_class=task.options)
         target = "GPU" if options.device_target == "auto" else options.device_target
         seq_length = options.seq_length or _SEQ_LENGTH
         types, asked = find_types(options, target)

@@ -22,7 +22,7 @@ def record(options: Any, form: DeviceSettings, task: Task, seq_length: int) -> T
     """
     task.memory.check(options, form)
     _check_settings(options)
-    tape = Tape(form, [part.replace("layers.", "layer.") for part in getattr(options, "frozen_parts", ())])
+    tape = Tape(form, [part.replace("layers.", "layer.") for part in options.frozen_parts])
     model = options.model
     tape.part = "embeddings"
     if form.aclnn:
@@ -48,7 +48,7 @@ def _check_settings(options):
     """Raise a ValueError for a setting that takes memory of which the planner does not know."""
     settings = [("adversarial", None), ("r_drop", None), ("multi_sample_dropout", 1)]  # with the values that are planned
     for name, planned in settings:
-        if (value := getattr(options, name, planned)) != planned:
+        if (value := getattr(options, name)) != planned:
             raise ValueError(f"{name}={value} is not planned: it makes more than one prediction of each row in a step")
 
 

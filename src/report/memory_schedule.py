@@ -108,8 +108,10 @@ def make_steps(tape: Tape, optimizer: str) -> list[Step]:
     if tape.form.aclnn:
         steps += _update_groups(trained, backward.gradients)
         return steps if tape.form.compute_type == "float16" else _copy_parameters(trained, steps)
-    for parameter in trained:  # `_square_sum` of src/train/step.py
-        steps.append(Step("update", "gradient squared", (backward.gradients[parameter],), (), 0, parameter.bytes))
+    for parameter in trained:  # `square_sums` of src/train/step.py
+        steps.append(Step("update", "gradient squared", (backward.gradients[parameter],), (), 0, 0 if tape.native else parameter.bytes))
+    if tape.native and optimizer != "Momentum":  # the kernels of src/kernels/optimizers.cpp
+        return steps + [Step("update", "update", (backward.gradients[parameter],), (), 0, 0) for parameter in trained]
     scaled = {x: dataclasses.replace(x, name=f"{x.name}: gradient * factor") for x in trained}
     for parameter, tensor in scaled.items():  # the CPU runs all of these before the first update
         scratch = _CPU_PRODUCT_SCRATCH * parameter.bytes if tape.native else 0

@@ -56,7 +56,7 @@ def draw(run: Path | str) -> None:
         scores = read_scores(run / "log.jsonl") if curves else None
         figures = [*_plot_log(run / "log.jsonl", curves, scores)]
         if (run / "evaluation.csv").is_file():
-            figures += _plot_evaluation(run / "evaluation.csv")
+            figures += plot_evaluation(run / "evaluation.csv")
         for name, figure in figures:
             _save(figure, run / "figures", name)
 
@@ -135,7 +135,8 @@ def _plot_log(path: Path, curves: Curves, scores: Scores | None) -> Iterator[tup
         logger.info(f"{path}: no training losses; loss is skipped")
 
 
-def _plot_evaluation(path: Path) -> Iterator[tuple[str, Figure]]:
+def plot_evaluation(path: Path) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures of an evaluation.csv, with their names."""
     evaluation = read_evaluation(path)
     if not evaluation.classes:
         yield "scatter", plot_scatter(evaluation)

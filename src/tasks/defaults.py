@@ -9,7 +9,7 @@ from src.tasks.task import Prepared
 
 
 def settle(config: Any, path: Any) -> Any:
-    """The options unchanged: nothing in an export depends on the weights."""
+    """The settings unchanged: nothing in an export depends on the weights."""
     return config
 
 

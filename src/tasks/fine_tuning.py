@@ -11,10 +11,11 @@ from src.files import make_folder
 from src.log import logger, shorten
 from src.records.files import is_record_file
 from src.records.record_set import Chunk, RecordSet, cached_records, make_key
+from src.tasks.task import Description, Prepared
 from src.text.tokenization import Tokenizer
 
 
-def check_inputs(name: str, config: Any, paths: Collection[Path]) -> Any:
+def check_inputs(name: str, config: Any, paths: Collection[Path]) -> tuple[Any, Tokenizer]:
     """Check output folder, vocabulary and schema file; log the casing and ignored settings.
 
     Args:
@@ -23,7 +24,7 @@ def check_inputs(name: str, config: Any, paths: Collection[Path]) -> Any:
         paths: the data files of the run.
 
     Returns:
-        config with do_lower_case settled.
+        config with do_lower_case settled, and the tokenizer of the run.
 
     Raises:
         ValueError, FileNotFoundError: something is missing or does not fit; the message names it.
@@ -48,10 +49,12 @@ def check_inputs(name: str, config: Any, paths: Collection[Path]) -> Any:
         logger.warning(f"schema_file_path={config.schema_file_path} is ignored: it is for record files")
     if config.fold and (found := [path for path in paths if is_record_file(path)]):
         raise ValueError(f"folds={config.folds}: {found[0]} has records, which are not divided; give the texts that they were made from")
-    return dataclasses.replace(config, do_lower_case=tokenizer.do_lower_case)
+    return dataclasses.replace(config, do_lower_case=tokenizer.do_lower_case), tokenizer
 
 
-def cached_rows(config: Any, split: str, files: Iterable[Path], make_chunks: Callable[[], Iterable[Chunk]], *about: Any) -> RecordSet:
+def cached_rows(
+    config: Any, tokenizer: Tokenizer, split: str, files: Iterable[Path], make_chunks: Callable[[], Iterable[Chunk]], *about: Any
+) -> RecordSet:
     """The RecordSet of a split, made once and kept in {output_dir}/cache under a hash of everything that its rows depend on.
 
     Args:
@@ -60,17 +63,18 @@ def cached_rows(config: Any, split: str, files: Iterable[Path], make_chunks: Cal
         about: values on which the rows depend, besides files and tokenizer.
     """
     if config.fold and split != "predict":
-        about += (config.folds, config.fold, config.seed, getattr(config, "fold_groups", None))
+        about += (config.folds, config.fold, config.seed, config.fold_groups)
     files = [*files, *(Path(path) for path in (config.vocab_file_path, config.schema_file_path) if path)]
     about = (*about, *filter(None, [config.encoding]))  # rows of UTF-8 keep their keys
-    key = make_key(*files, tokenizers.__version__, Tokenizer(config.vocab_file_path, config.do_lower_case).description, *about)
+    key = make_key(*files, tokenizers.__version__, tokenizer.description, *about)
     return cached_records(Path(config.output_dir) / "cache" / f"{split}-{key}", make_chunks)
 
 
-def describe(config: Any) -> tuple[Any, ...]:
-    """What is written beside a checkpoint, because evaluation and prediction need it: labels, vocabulary, tokenizer, settings by name."""
-    tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
-    return config.labels, config.vocab_file_path, tokenizer.description, config.trained_settings()
+def describe(prepared: Prepared) -> Description:
+    """What is written beside a checkpoint."""
+    config, tokenizer = prepared.config, prepared.tokenizer
+    assert tokenizer is not None  # of check_inputs
+    return Description(config.labels, tokenizer.tokens, tokenizer.description, config.trained_settings())
 
 
 def warn_of_order(labels: Sequence[str]) -> None:

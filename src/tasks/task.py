@@ -2,10 +2,12 @@
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
+
+from src.text.tokenization import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -15,28 +17,47 @@ class Prepared:
     Attributes:
         config: the options, completed by what the data determine (labels, casing, lengths).
         records: split -> RecordSet, for every split that the run uses.
-        sources: split -> examples, sentences or questions, which results need besides the rows; None if the data are records.
+        tokenizer: made once, for the rows and for the description beside a checkpoint; None in pretraining without a vocabulary.
+        sources: split -> examples, sentences or questions, which results need besides the rows; None if the data are records. In
+            pretraining the headers of the records.
         held_out: numbers from 0 of the eval split's examples in the training file, if they are a fold of it.
     """
 
     config: Any
     records: dict[str, Any]
+    tokenizer: Tokenizer | None
     sources: dict[str, Any] = field(default_factory=dict)
     held_out: Sequence[int] = ()
+
+
+class Description(NamedTuple):
+    """What is written beside a checkpoint, so that it can be loaded by itself.
+
+    Attributes:
+        labels: names of classes or tags in id order.
+        tokens: the vocabulary in id order; empty where records came ready-made and it is not known.
+        tokenizer: content of tokenizer_config.json; None without tokens.
+        trained_with: settings by name that evaluation and prediction need.
+    """
+
+    labels: Sequence[str]
+    tokens: Sequence[str]
+    tokenizer: dict[str, Any] | None
+    trained_with: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Task:
     """A task: its name and its package, which has these modules.
 
-    options: OPTIONS, the class of its run script's settings.
-    task: training, the only one of these modules that imports MindSpore. It has NAME (prefix of checkpoint files), INPUTS and TARGETS
+    options: MODEL, the class of the settings of a model, which export and serving need, and OPTIONS, its run script's, which are also
+        those of a run.
+    task: training, the only one of these modules that imports MindSpore. It has PREFIX (of the names of checkpoints), INPUTS and TARGETS
         (columns, named like the parameters of `construct` in network and loss; those of the network are followed by dropout_key and
-        packing, see Bert), LOSS_PARTS (names of the values that the loss returns
-        after its two sums), and the functions prepare(options) -> Prepared, network(config) and loss(config) -> Cell,
-        for_evaluation(config, network) -> (Cell, its columns), describe(config) -> the description beside a checkpoint,
-        tune(prepared, outputs) -> Prepared with the settings that an evaluation chooses, and score(prepared, outputs) -> dict. A
-        fine-tuning task also has report_evaluation(prepared, outputs, global_step) -> dict,
+        packing, see Bert), LOSS_PARTS (names of the values that the loss returns after its two sums), and the functions
+        prepare(options) -> Prepared, network(config) and loss(config) -> Cell, for_evaluation(config, network) -> (Cell, its columns),
+        describe(prepared) -> Description, tune(prepared, outputs) -> Prepared with the settings that an evaluation chooses, and
+        score(prepared, outputs) -> dict. A fine-tuning task also has report_evaluation(prepared, outputs, global_step) -> dict,
         report_predictions(prepared, outputs), and tabulate(prepared, outputs) -> (header, rows), the predictions of the eval split.
     ensemble: the cell whose outputs several networks' are averaged of, and Average; absent if that is not possible.
     export: settings, examples, and the head as ONNX nodes, for an exported network.
@@ -49,6 +70,10 @@ class Task:
 
     name: str
     package: str
+
+    @property
+    def model(self) -> type[Any]:
+        return self._module("options").MODEL
 
     @property
     def options(self) -> type[Any]:
@@ -88,3 +113,8 @@ class Task:
 
 
 TASKS = {name: Task(name, f"src.tasks.{name}") for name in ("classifier", "ner", "squad", "pretrain")}
+
+
+def find_tasks(trained_with: Iterable[str]) -> list[Task]:
+    """The tasks to which weights may belong that have these settings beside them."""
+    return [task for task in TASKS.values() if set(trained_with) <= set(task.model.TRAINED_WITH)]

@@ -47,25 +47,32 @@ def parse_values(
         yield number, row, value
 
 
+def _skip_blank(text, start):
+    """The position of the first character from `start` on that is not blank."""
+    blank = _BLANK.match(text, start)
+    assert blank is not None  # it may be empty
+    return blank.end()
+
+
 def _parse_line(row, decoder):
-    value, end = decoder.raw_decode(row, _BLANK.match(row).end())
-    end = _BLANK.match(row, end).end()
+    value, end = decoder.raw_decode(row, _skip_blank(row, 0))
+    end = _skip_blank(row, end)
     if row[end:].rstrip(" \t\r") not in ("", ","):
         raise json.JSONDecodeError("Extra data", row, end)
     return value
 
 
 def _parse_array(path, first_line, text, decoder):
-    line, counted, position = first_line, 0, _BLANK.match(text, text.index("[") + 1).end()
+    line, counted, position = first_line, 0, _skip_blank(text, text.index("[") + 1)
     try:
         while text[position : position + 1] != "]":
             value, end = decoder.raw_decode(text, position)
             line += text.count("\n", counted, position)
             counted = position
             yield line, text[position:end], value
-            position = _BLANK.match(text, end).end()
+            position = _skip_blank(text, end)
             if text[position : position + 1] == ",":
-                position = _BLANK.match(text, position + 1).end()
+                position = _skip_blank(text, position + 1)
             elif text[position : position + 1] != "]":
                 raise json.JSONDecodeError("',' or ']' expected", text, position)
         if text[position + 1 :].strip(" \t\r\n"):

@@ -15,7 +15,8 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer, Replace, Sequence
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from src.formats.tokenizer_files import MAX_WORD_CHARS, SPECIAL, TokenizerFiles, list_tokens, read_tokenizer_files
+from src.formats.tokenizer_files import MAX_WORD_CHARS, SPECIAL, TokenizerFiles, read_tokenizer_files
+from src.formats.vocabulary import list_tokens
 from src.log import logger
 
 PAD, UNKNOWN, CLS, SEP, MASK = SPECIAL.values()

@@ -73,7 +73,7 @@ def join(process: RankInfo, target: str) -> RankInfo:
     mindspore.set_device(target, process.device_id)
     by_table = process.launcher == "rank_table" and target == "Ascend" and "RANK_TABLE_FILE" in os.environ
     if process.launcher != "msrun" and not by_table and not is_simulated():
-        _become_worker(process)
+        become_worker(process)
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, range(os.cpu_count() or 1))  # on a single core its threads miss each other's connections: 5 s become 60
     try:
@@ -84,7 +84,7 @@ def join(process: RankInfo, target: str) -> RankInfo:
     return dataclasses.replace(process, rank=communication.get_rank(), world_size=communication.get_group_size())
 
 
-def _become_worker(process: RankInfo) -> None:
+def become_worker(process: RankInfo) -> None:
     """Let the framework's own cluster join processes that mpirun started, or that have only RANK_ID and RANK_SIZE.
 
     Rank 0 starts the scheduler. With several hosts, MS_SCHED_HOST must name the host of rank 0.

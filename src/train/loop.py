@@ -7,7 +7,6 @@ import math
 import sys
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import mindspore
@@ -19,7 +18,6 @@ from mindspore.train import Callback, Model
 from src import cli
 from src.config import loader
 from src.config.parts import find_part
-from src.config.regularised import RegularisedOptions
 from src.files import write_text
 from src.formats import weights
 from src.log import RunLog, format_fields, logger
@@ -30,7 +28,7 @@ from src.optim.factory import make_optimizer
 from src.records import pipeline
 from src.records.packing import choose_packing
 from src.records.plan import TrainingPlan, choose_buckets
-from src.tasks.task import Prepared
+from src.tasks.task import Prepared, Task
 from src.train import checkpoint, collectives, model_files
 from src.train.adversary import make_attack
 from src.train.best import Best
@@ -53,7 +51,7 @@ _SIGNAL_EXIT = {"SIGINT": 130, "SIGTERM": 143}
 class _Training:
     """What the callbacks of a training share."""
 
-    task: ModuleType
+    task: Task
     prepared: Prepared
     network: nn.Cell
     step: TrainStep
@@ -69,13 +67,10 @@ class _Training:
         return self.prepared.config
 
 
-def fit(task: ModuleType, prepared: Prepared) -> Evaluation | None:
+def fit(task: Task, prepared: Prepared) -> Evaluation | None:
     """Train; write checkpoints into config.checkpoint_dir, and config.yaml and log.jsonl into config.output_dir.
 
     The caller holds `resume.folder_taken`. The process exits with 130 or 143 when interrupted, after saving.
-
-    Args:
-        task: the module task.py of a task's package, see Task of src/tasks/task.py.
 
     Returns:
         What evaluated during training, for evaluations after it, which then compile nothing again; None if nothing did.
@@ -102,13 +97,13 @@ def fit(task: ModuleType, prepared: Prepared) -> Evaluation | None:
     if device.writes:
         if start.path is None:
             set_aside(task, config)
-        _write_settings(task, config)
+        _write_settings(task, prepared)
     done = Progress(plan, first_batch, choose_sink(config, len(plan) - first_batch))
     tracker = start_tracker(config, done.step) if device.writes else None
     run_log = RunLog(f"{config.output_dir}/log.jsonl" if device.writes else None, keep=first_batch > 0, tracker=tracker)
     evaluation = make_evaluation(task, config, network) if config.evaluates else None
     callbacks, stop = _make_callbacks(_Training(task, prepared, network, step, start, trained_on, done, run_log, evaluation, best))
-    columns = task.INPUTS + task.TARGETS + (pipeline.PACKING if start.position.packs else ())
+    columns = task.training.INPUTS + task.training.TARGETS + (pipeline.PACKING if start.position.packs else ())
     dataset = pipeline.make_dataset(records, plan, columns, first_batch, device.rank, device.world_size)
     calls = (len(plan) - first_batch) // done.per_call if device.data_sink else 1
     sink = {"dataset_sink_mode": device.data_sink, "sink_size": done.per_call if device.data_sink else -1}
@@ -122,14 +117,14 @@ def fit(task: ModuleType, prepared: Prepared) -> Evaluation | None:
     return evaluation
 
 
-def _recall_best(task: ModuleType, config: Any, best: Best, path: Path | None, step: int) -> None:
+def _recall_best(task: Task, config: Any, best: Best, path: Path | None, step: int) -> None:
     """Take up the best score of the training that is resumed from `path`, None on ranks that do not write."""
     best.recall(f"{config.output_dir}/log.jsonl", step, config.device)
     if path is None:
         return
     if best.step == step:  # it may have been stopped between the two files
         checkpoint.keep_best(path)
-    kept = checkpoint.find_best(config.checkpoint_dir, task.NAME)
+    kept = checkpoint.find_best(config.checkpoint_dir, task.training.PREFIX)
     logger.info(f"resume: best {best.metric}={best.score:.6g} step={best.step}, {best.waited} evaluations since; kept: {kept}")
 
 
@@ -137,7 +132,7 @@ def _make_callbacks(training: _Training) -> tuple[list[Callback], StopOnSignal]:
     """The callbacks in the order in which they must run, and the one that knows whether a signal ended the training."""
     config, step, done, plan = training.config, training.step, training.done, training.done.plan
     guard = OverflowGuard(step, [parameter.name for parameter in step.optimizer.parameters], config.precision.max_skipped_steps)
-    lengths, parts = training.prepared.records["train"].lengths, training.task.LOSS_PARTS
+    lengths, parts = training.prepared.records["train"].lengths, training.task.training.LOSS_PARTS
     step_log = StepLog(done, lengths, config.log_steps, training.run_log, parts, config.skip_steps, guard)
     every = (config.save_checkpoint_steps or 0) * config.accumulation_steps or plan.batches_per_epoch
     saves = config.enable_save_ckpt and config.device.writes
@@ -156,8 +151,8 @@ def _save(training: _Training, batches: int) -> None:
     epochs, updates = math.ceil(batches / plan.batches_per_epoch), batches // config.accumulation_steps
     training.run_log.flush()  # before the checkpoint: a training resumed from it appends to this log
     if not Path(config.output_dir, _SETTINGS).is_file() or not Path(config.checkpoint_dir).is_dir():  # removed during the run
-        _write_settings(training.task, config)
-    folder, prefix, keep = config.checkpoint_dir, training.task.NAME, config.save_checkpoint_num
+        _write_settings(training.task, training.prepared)
+    folder, prefix, keep = config.checkpoint_dir, training.task.training.PREFIX, config.save_checkpoint_num
     path = checkpoint.save(folder, prefix, training.step, epochs, updates, position, training.trained_on, keep)
     logger.info(f"saved {path}")
     if training.best.step == updates:
@@ -176,7 +171,7 @@ def _make_evaluator(training: _Training, evaluation: Evaluation, step_log: StepL
         with training.step.averages_used():
             outputs, fields = run_network(config, evaluation, prepared.records["eval"], "eval")
         training.step.set_train()
-        scores, step = task.score(task.tune(prepared, outputs), outputs), training.done.step
+        scores, step = task.training.score(task.training.tune(prepared, outputs), outputs), training.done.step
         is_best = best.add(step, scores)
         training.run_log.write({"event": "eval", "step": step, **scores, **best.fields, **fields})
         shown = {name: value for name, value in scores.items() if not isinstance(value, dict)}
@@ -190,14 +185,15 @@ def _make_evaluator(training: _Training, evaluation: Evaluation, step_log: StepL
     return Evaluator(step_log, every, evaluate)
 
 
-def _write_settings(task: ModuleType, config: Any) -> None:
+def _write_settings(task: Task, prepared: Prepared) -> None:
     """Describe the training in the output folder, and the model in the folder of checkpoints."""
+    config = prepared.config
     settings = loader.to_dict(config)
     write_text(f"{config.output_dir}/{_SETTINGS}", yaml.safe_dump(settings, allow_unicode=True, sort_keys=False))
     if "labels" in settings:
         ids = {label: number for number, label in enumerate(config.labels)}
         write_text(f"{config.output_dir}/label_map.json", json.dumps(ids, ensure_ascii=False, indent=2) + "\n")
-    model_files.write_description(config.checkpoint_dir, dataclasses.asdict(config.model), *task.describe(config))
+    model_files.write_description(config.checkpoint_dir, config.model, task.training.describe(prepared))
 
 
 def choose_sink(config: Any, batches: int) -> int:
@@ -245,21 +241,20 @@ def _plan_training(config: Any, lengths: np.ndarray, position: checkpoint.Positi
     return plan
 
 
-def _make_step(task: ModuleType, config: Any, total_steps: int, start: Start) -> tuple[nn.Cell, TrainStep]:
+def _make_step(task: Task, config: Any, total_steps: int, start: Start) -> tuple[nn.Cell, TrainStep]:
     """Network and TrainStep with the parameters of `start`, the same on all ranks."""
     seed = (config.seed + config.device.rank) % 2**32  # each rank drops other values
     mindspore.set_seed(seed)
     mindspore.manual_seed(seed)  # for DropoutMasks of src/models/ascend.py
-    network = task.network(config)
+    network = task.training.network(config)
     if config.load_pretrain_checkpoint_path and config.device.writes:
         model_files.load_weights(network, weights.find(config.load_pretrain_checkpoint_path, use_best=config.use_best), whole=False)
     elif not config.load_pretrain_checkpoint_path:
-        logger.warning(f"no weights to start from ({config.WEIGHTS}): all start random")
-    settings = config if isinstance(config, RegularisedOptions) else _without_regularisers(config)
-    optimizer = _make_optimizer(settings, network, total_steps)
-    loss, num_inputs = task.loss(config), len(task.INPUTS)
+        logger.warning("no weights to start from (load_pretrain_checkpoint_path): all start random")
+    optimizer = _make_optimizer(config, network, total_steps)
+    loss, num_inputs = task.training.loss(config), len(task.training.INPUTS)
     step = TrainStep(
-        RDrop(network, loss, num_inputs, settings.r_drop) if settings.r_drop else WithLoss(network, loss, num_inputs, start.position.packs),
+        RDrop(network, loss, num_inputs, config.r_drop) if config.r_drop else WithLoss(network, loss, num_inputs, start.position.packs),
         optimizer,
         make_loss_scale(config.precision, config.device.compute_type),
         config.optimizer.clip,
@@ -269,8 +264,9 @@ def _make_step(task: ModuleType, config: Any, total_steps: int, start: Start) ->
         reduce_late=config.allreduce_post_accumulation,
         seed=seed,
         status=OverflowStatus() if config.device.saturates else None,
-        attack=make_attack(settings),
-        average=WeightAverage(optimizer, settings.ema) if settings.ema else None,
+        attack=make_attack(config),
+        average=WeightAverage(optimizer, config.ema) if config.ema else None,
+        native_library=config.device.native_library,
     )
     if start.path is not None and start.arrays is not None:
         checkpoint.restore(start.path, step, start.arrays)
@@ -278,19 +274,15 @@ def _make_step(task: ModuleType, config: Any, total_steps: int, start: Start) ->
     return network, step
 
 
-def _without_regularisers(config: Any) -> RegularisedOptions:
-    """The settings of a training that has none of RegularisedOptions, such as pretraining."""
-    return RegularisedOptions(model=config.model, optimizer=config.optimizer, device=config.device)
-
-
-def _make_optimizer(settings: RegularisedOptions, network: nn.Cell, total_steps: int) -> Optimizer:
+def _make_optimizer(config: Any, network: nn.Cell, total_steps: int) -> Optimizer:
     """The optimiser of the parts that are trained, each at its learning rate; what differs between parts is logged."""
-    factors = settings.rate_factors
-    parts.freeze(network, settings.frozen_parts)
-    if settings.frozen_parts or set(factors.values()) != {1.0}:
-        logger.info(parts.describe_parts(network, settings.optimizer.learning_rate, factors))
+    factors = config.rate_factors
+    parts.freeze(network, config.frozen_parts)
+    if config.frozen_parts or set(factors.values()) - {1.0}:
+        logger.info(parts.describe_parts(network, config.optimizer.learning_rate, factors))
 
     def rate_factor(name: str) -> float:
         return factors.get(find_part(name), 1.0)
 
-    return make_optimizer(settings.optimizer, network.trainable_params(), total_steps, settings.device.aclnn, rate_factor)
+    device = config.device
+    return make_optimizer(config.optimizer, network.trainable_params(), total_steps, device.aclnn, rate_factor, device.native_library)

@@ -1,19 +1,19 @@
 """A model's files: load weights of any format into a network, and describe a folder so that it can be loaded by itself."""
 
+import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
-from src.config.model import own_description
+from src.config.model import ModelConfig, own_description
 from src.files import read_json_object, write_text
 from src.formats import weights
-from src.formats.tokenizer_files import list_tokens
 from src.log import format_fields, logger, shorten
-from src.text.tokenization import read_vocabulary
+from src.tasks.task import Description
 
 DESCRIBED_BY = ("config.json", "vocab.txt", "tokenizer_config.json")  # the files that describe a folder of checkpoints
 SHOWN = 4  # names of parameters in a message
@@ -109,26 +109,11 @@ def keep_settings(folder: Path | str, trained_with: Mapping[str, Any]) -> None:
     write_text(path, json.dumps({**read_json_object(path), "trained_with": trained_with}, ensure_ascii=False, indent=2) + "\n")
 
 
-def write_description(
-    folder: Path | str,
-    model: dict[str, Any],
-    labels: Sequence[str],
-    vocab_file: Path | str | None,
-    tokenizer: dict[str, Any] | None,
-    trained_with: dict[str, Any],
-) -> None:
-    """Write what a checkpoint folder needs to be loaded by itself: config.json, vocab.txt, tokenizer_config.json.
-
-    Args:
-        model: a ModelConfig as a dict.
-        labels: class names in id order; none in pretraining.
-        vocab_file: the vocabulary used; None where the data came ready-made and it is not known.
-        tokenizer: `description` of a Tokenizer, or None.
-        trained_with: settings of the task that evaluation and prediction need.
-    """
-    config = own_description(model, labels, trained_with)
+def write_description(folder: Path | str, model: ModelConfig, described: Description) -> None:
+    """Write what a checkpoint folder needs to be loaded by itself: config.json, vocab.txt, tokenizer_config.json."""
+    config = own_description(dataclasses.asdict(model), described.labels, described.trained_with)
     configuration, vocabulary, settings = [Path(folder) / name for name in DESCRIBED_BY]
     write_text(configuration, json.dumps(config, ensure_ascii=False, indent=2) + "\n")
-    if vocab_file:
-        write_text(vocabulary, "".join(f"{token}\n" for token in list_tokens(read_vocabulary(vocab_file))))
-        write_text(settings, json.dumps(tokenizer, ensure_ascii=False) + "\n")
+    if described.tokens:
+        write_text(vocabulary, "".join(f"{token}\n" for token in described.tokens))
+        write_text(settings, json.dumps(described.tokenizer, ensure_ascii=False) + "\n")

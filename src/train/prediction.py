@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from src.records import pipeline
 from src.records.packing import choose_packing
 from src.records.plan import EpochPlan, choose_buckets, plan_epoch
 from src.records.record_set import RecordSet
-from src.tasks.task import Prepared
+from src.tasks.task import Prepared, Task
 from src.train import collectives, model_files
 from src.train.step_log import Throughput
 
@@ -44,24 +43,23 @@ class Evaluation:
         return pipeline.PACKING[0] in self.columns
 
 
-def make_evaluation(task: ModuleType, config: Any, network: nn.Cell) -> Evaluation:
+def make_evaluation(task: Task, config: Any, network: nn.Cell) -> Evaluation:
     """The Evaluation of a task's network, fed with packed rows if the settings say so."""
-    cell, columns = task.for_evaluation(config, network)
+    cell, columns = task.training.for_evaluation(config, network)
     return Evaluation(network, WithPacking(cell), (*columns, *pipeline.PACKING)) if config.packs else Evaluation(network, cell, columns)
 
 
-def predict(task: ModuleType, prepared: Prepared, split: str, path: Path | str | None, evaluation: Evaluation | None = None) -> Outputs:
+def predict(task: Task, prepared: Prepared, split: str, path: Path | str | None, evaluation: Evaluation | None = None) -> Outputs:
     """Outputs of a trained network for every row of a split, each row once.
 
     Args:
-        task: the module task.py of a task's package, see Task of src/tasks/task.py.
         prepared: its device must be started.
         split: train, eval or predict.
         path: the weights, see `weights.find`; None on ranks that do not write, which get them from rank 0.
         evaluation: that of the training, so that nothing is compiled again; its network gets the weights.
     """
     config, records = prepared.config, prepared.records[split]
-    evaluation = evaluation or make_evaluation(task, config, task.network(config))
+    evaluation = evaluation or make_evaluation(task, config, task.training.network(config))
     if path is not None:
         model_files.load_weights(evaluation.network, path, whole=True)
     collectives.share_parameters(config.device, evaluation.network)

@@ -8,17 +8,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from src.config import loader
 from src.config.yaml_file import read_yaml
-from src.files import locked, make_folder, move_whole, written_whole
+from src.files import make_folder, move_whole, written_whole
 from src.formats import weights
+from src.locks import locked
 from src.log import logger, shorten
 from src.records.record_set import RecordSet
+from src.tasks.task import Task
 from src.train import checkpoint, collectives, model_files
 
 
@@ -48,11 +49,11 @@ def _refuse_used(folder, config):
         raise ValueError(f"{folder}: holds {found[-1].name} of an earlier training; {ways}")
 
 
-def set_aside(task: ModuleType, config: Any) -> None:
+def set_aside(task: Task, config: Any) -> None:
     """Move the checkpoints of an earlier training and their description to earlier-N in their folder; with `overwrite`, remove them."""
     folder = Path(config.checkpoint_dir)
-    found = checkpoint.find_checkpoints(folder, task.NAME)
-    if checkpoint.find_best(folder, task.NAME):
+    found = checkpoint.find_checkpoints(folder, task.training.PREFIX)
+    if checkpoint.find_best(folder, task.training.PREFIX):
         found.append(folder / weights.BEST)
     if not found:
         return
@@ -127,18 +128,10 @@ def _find_changes(config):
     path = Path(config.output_dir, "config.yaml")
     if not path.is_file():
         return None
-    before = _flatten(read_yaml(path) or {})
-    now = _flatten(loader.to_dict(config))
+    before = loader.flatten(read_yaml(path) or {})
+    now = loader.flatten(loader.to_dict(config))
     changed = [f"{key} {before[key]} -> {value}" for key, value in now.items() if key in before and before[key] != value]
     return [text for text in changed if not text.startswith(("resume ", "overwrite "))]
-
-
-def _flatten(tree, prefix=""):
-    """Nested settings as one dict with dotted keys."""
-    found = {}
-    for key, value in tree.items():
-        found |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found
 
 
 @dataclass(frozen=True)
@@ -150,7 +143,7 @@ class Start:
     arrays: dict[str, np.ndarray] | None = None
 
 
-def find_start(task: ModuleType, config: Any, trained_on: Mapping[str, int]) -> Start:
+def find_start(task: Task, config: Any, trained_on: Mapping[str, int]) -> Start:
     """The Start from the newest readable checkpoint, or a fresh one; only the rank that writes reads a checkpoint.
 
     Raises:
@@ -165,13 +158,13 @@ def find_start(task: ModuleType, config: Any, trained_on: Mapping[str, int]) -> 
     return dataclasses.replace(start, position=checkpoint.Position(epoch, consumed, batch_size, ranks, bool(packs)))
 
 
-def read_newest(task: ModuleType, config: Any, trained_on: Mapping[str, int]) -> Start | None:
+def read_newest(task: Task, config: Any, trained_on: Mapping[str, int]) -> Start | None:
     """The Start from the newest readable checkpoint; None if there is no checkpoint.
 
     Raises:
         ValueError: no checkpoint is readable, or the newest does not fit the data or the settings.
     """
-    found = checkpoint.find_checkpoints(config.checkpoint_dir, task.NAME)
+    found = checkpoint.find_checkpoints(config.checkpoint_dir, task.training.PREFIX)
     while found:
         path = found.pop()
         try:
@@ -187,7 +180,7 @@ def read_newest(task: ModuleType, config: Any, trained_on: Mapping[str, int]) ->
         if config.overwrite:
             logger.warning("overwrite=true is ignored: the training in the folder is resumed")
         return Start(position, path, arrays)
-    logger.info(f"resume: no {task.NAME} checkpoint in {config.checkpoint_dir}, starting anew")
+    logger.info(f"resume: no {task.training.PREFIX} checkpoint in {config.checkpoint_dir}, starting anew")
     return None
 
 

@@ -9,14 +9,13 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from src.files import write_text
 from src.formats import weights
 from src.log import logger
 from src.tasks.results import write_csv
-from src.tasks.task import Prepared
+from src.tasks.task import Prepared, Task
 from src.train import checkpoint, loop, model_files, prediction, resume
 
 _SUMMARIES = {"seeds": "seed_results.json", "folds": "fold_results.json"}
@@ -40,7 +39,7 @@ class _Run:
     rows: list[list[Any]]
 
 
-def run(task: ModuleType, options: Any) -> list[Any]:
+def run(task: Task, options: Any) -> list[Any]:
     """Train, evaluate and predict according to the options.
 
     With `seeds` or `folds`, each run has its own folder in output_dir, and seed_results.json or fold_results.json there holds the mean,
@@ -48,7 +47,6 @@ def run(task: ModuleType, options: Any) -> list[Any]:
     training file, predicted by the run that did not train on it.
 
     Args:
-        task: the module task.py of a task's package, see Task of src/tasks/task.py.
         options: FineTuneOptions whose device is started.
 
     Returns:
@@ -85,11 +83,11 @@ def summarise(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return summary
 
 
-def _run_once(task: ModuleType, options: Any) -> _Run:
+def _run_once(task: Task, options: Any) -> _Run:
     started = time.perf_counter()
     if options.fold:
         logger.info(f"fold {options.fold} of {options.folds}, in {options.output_dir}")
-    prepared = task.prepare(options)
+    prepared = task.training.prepare(options)
     config = prepared.config
     if config.fold and config.do_train and not config.overwrite and resume.can_continue(config):
         prepared = dataclasses.replace(prepared, config=dataclasses.replace(config, resume=True))
@@ -99,7 +97,7 @@ def _run_once(task: ModuleType, options: Any) -> _Run:
     return done
 
 
-def _run_prepared(task: ModuleType, prepared: Prepared) -> _Run:
+def _run_prepared(task: Task, prepared: Prepared) -> _Run:
     config, results, evaluation = prepared.config, None, None
     header: list[str] = []
     rows: list[list[Any]] = []
@@ -110,20 +108,20 @@ def _run_prepared(task: ModuleType, prepared: Prepared) -> _Run:
     if config.do_eval:
         path = find_trained(task, config) if config.device.writes else None
         outputs = prediction.predict(task, prepared, "eval", path, evaluation)
-        prepared = task.tune(prepared, outputs)
+        prepared = task.training.tune(prepared, outputs)
         if path is not None:
             if prepared.config != config:
                 _keep_tuned(prepared.config, path)
-            results = task.report_evaluation(prepared, outputs, checkpoint.step_of(path))
+            results = task.training.report_evaluation(prepared, outputs, checkpoint.step_of(path))
             if config.fold:
-                columns, found = task.tabulate(prepared, outputs)
+                columns, found = task.training.tabulate(prepared, outputs)
                 header = ["row", "fold", *columns]
                 rows = [[number + 1, config.fold, *row] for number, row in zip(prepared.held_out, found, strict=True)]
     if config.do_predict:
         path = find_trained(task, config) if config.device.writes else None
         outputs = prediction.predict(task, prepared, "predict", path, evaluation)
         if path is not None:
-            task.report_predictions(prepared, outputs)
+            task.training.report_predictions(prepared, outputs)
     return _Run(prepared.config, results, header, rows)
 
 
@@ -137,7 +135,7 @@ def _keep_tuned(config: Any, path: Path) -> None:
         model_files.keep_settings(described, config.trained_settings())
 
 
-def find_trained(task: ModuleType, config: Any) -> Path:
+def find_trained(task: Task, config: Any) -> Path:
     """The fine-tuned weights to use: after training, the best checkpoint in the folder if it is kept and `use_best`, else the newest.
 
     Without training, the first that exists of load_finetune_checkpoint_path, that checkpoint, and load_pretrain_checkpoint_path
@@ -148,13 +146,13 @@ def find_trained(task: ModuleType, config: Any) -> Path:
     """
     if config.load_finetune_checkpoint_path and not config.do_train:
         return weights.find(config.load_finetune_checkpoint_path, use_best=config.use_best)
-    best = checkpoint.find_best(config.checkpoint_dir, task.NAME) if config.use_best else None
-    found = [best] if best else checkpoint.find_checkpoints(config.checkpoint_dir, task.NAME)
+    best = checkpoint.find_best(config.checkpoint_dir, task.training.PREFIX) if config.use_best else None
+    found = [best] if best else checkpoint.find_checkpoints(config.checkpoint_dir, task.training.PREFIX)
     if not found and config.load_pretrain_checkpoint_path and not config.do_train:
         return weights.find(config.load_pretrain_checkpoint_path, use_best=config.use_best)
     if not found:
         raise FileNotFoundError(
-            f"{config.checkpoint_dir}: no {task.NAME} checkpoint here; train first or give --load_finetune_checkpoint_path"
+            f"{config.checkpoint_dir}: no {task.training.PREFIX} checkpoint here; train first or give --load_finetune_checkpoint_path"
         )
     return found[-1]
 

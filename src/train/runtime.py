@@ -11,9 +11,9 @@ from mindspore._c_expression import MSContext
 
 from src import framework
 from src.config import devices
-from src.config.training import DeviceSettings
+from src.config.training import DeviceSettings, RunOptions
+from src.kernels import native
 from src.log import logger
-from src.models import native
 from src.ranks import RankInfo, find_rank_info
 from src.train import cluster
 
@@ -45,16 +45,20 @@ def settings(target: str, compute_type: str = "auto", process: RankInfo = _ALONE
     """
     device = devices.settings(target, compute_type, **choices)
     has_kernels = devices.DEVICES[target].native_kernels
-    library, bfloat16_library = native.build() if has_kernels else None, None
+    library = native.build() if has_kernels else None
+    float32_library, bfloat16_library = None, None
     if compute_type == "bfloat16" and has_kernels:
         if reason := native.lacks_bfloat16(library):
             raise ValueError(f"precision.compute_type=bfloat16: {target} has no bfloat16 matrix product here: {reason}; use float32")
         bfloat16_library = library
+    elif device.compute_type == "float32" and native.has_float32(library):
+        float32_library = library
     assert process.rank is not None  # the framework has assigned it
     told_to_saturate = device.aclnn and os.environ.get("MS_ASCEND_CHECK_OVERFLOW_MODE") == "SATURATION_MODE"
     return dataclasses.replace(
         device,
         native_library=library,
+        float32_library=float32_library,
         bfloat16_library=bfloat16_library,
         saturates=device.saturates or told_to_saturate,
         rank=process.rank,
@@ -75,7 +79,7 @@ def start(options: Any) -> Any:
     """Choose and start the device.
 
     Args:
-        options: RunOptions of a script.
+        options: settings of a model or of a run.
 
     Returns:
         The options with device_target and compute type resolved and `device` filled in.
@@ -112,7 +116,8 @@ def start(options: Any) -> Any:
         _allow_tf32(device)
     if device.world_size > 1:
         framework.sum_gradients_in_groups(device.world_size)
-    mindspore.set_seed(options.seed)
+    if isinstance(options, RunOptions):
+        mindspore.set_seed(options.seed)
     logger.info(
         f"device {target}:{number}{f' chip={chip}' if chip else ''} rank={device.rank}/{device.world_size} "
         f"compute_type={device.product_type} mindspore={mindspore.__version__}"

@@ -12,6 +12,7 @@ import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src.kernels.ops import make_kernel
 from src.optim.base import Optimizer
 from src.train.adversary import Adversary, Attack
 from src.train.loss_scale import LossScale
@@ -65,6 +66,7 @@ class TrainStep(nn.Cell):
         status: for a chip that saturates, where gradients are always finite; None elsewhere. It is used only with a loss scale.
         attack: adversarial training, see Adversary; None for none.
         average: a moving average of the optimiser's parameters; None for none.
+        native_library: DeviceSettings.native_library.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class TrainStep(nn.Cell):
         status: OverflowStatus | None = None,
         attack: Attack | None = None,
         average: WeightAverage | None = None,
+        native_library: str | None = None,
     ):
         super().__init__(auto_prefix=False)
         self.network, self.optimizer, self.loss_scale = network, optimizer, loss_scale
@@ -109,6 +112,7 @@ class TrainStep(nn.Cell):
         if world_size > 1:
             reduced = self.buffers if self.reduce_late else optimizer.parameters
             self.reduce_gradients = nn.DistributedGradReducer(reduced, mean=False, degree=world_size)
+        self.square_sum = make_kernel(native_library, "square_sum", lambda x: [], lambda x: x) if native_library else None
         self.hyper_map = ops.HyperMap()
         self.set_train()
 
@@ -214,7 +218,14 @@ class TrainStep(nn.Cell):
 
     def square_sums(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...] | Tensor:
         """The sum of squares of each gradient: a tuple of scalars; with groups, [P]."""
-        return self.hyper_map(_square_sum, gradients) if self.groups is None else self.groups.square_sums(gradients)
+        if self.groups is not None:
+            return self.groups.square_sums(gradients)
+        if self.square_sum is None:
+            return self.hyper_map(_square_sum, gradients)
+        squares = ()  # type: tuple[Tensor, ...]
+        for gradient in gradients:
+            squares += (self.square_sum(gradient),)
+        return squares
 
     def total(self, squares: Any) -> Tensor:
         """The sum of squares of all gradients, from `square_sums`."""

@@ -26,7 +26,7 @@ def test_the_published_command_is_understood():
         "--save_checkpoint_num=1", "--train_steps=-1", "--schema_dir=",
     )  # fmt: skip
     assert (options.epoch_num, options.device_id, options.data_sink_steps, options.save_checkpoint_steps) == (40, 3, 100, 10000)
-    assert (options.load_pretrain_checkpoint_path, options.schema_dir, options.output_dir) == (None, None, "./ckpt_0")
+    assert (options.load_pretrain_checkpoint_path, options.schema_file_path, options.output_dir) == (None, None, "./ckpt_0")
 
 
 def test_defaults_are_the_model_zoos():
@@ -85,6 +85,20 @@ def test_weights_bring_their_shape_and_vocabulary(tmp_path):
 def test_the_two_switches_of_the_model_zoo():
     options = load("--enable_lossscale=false", "--enable_global_norm=true")
     assert (options.precision.loss_scale, options.optimizer.clip) == ("none", "global_norm")
+
+
+def test_a_switch_in_a_file_counts_unless_the_flag_says_otherwise(tmp_path):
+    (tmp_path / "old.yaml").write_text("enable_lossscale: false\nenable_global_norm: true\nschema_dir: schema.json\n")
+    options = load("--config_path=old.yaml")
+    assert (options.precision.loss_scale, options.optimizer.clip, options.schema_file_path) == ("none", "global_norm", "schema.json")
+    options = load("--config_path=old.yaml", "--enable_lossscale=true", "--optimizer.clip=none")
+    assert (options.precision.loss_scale, options.optimizer.clip) == ("dynamic", "none")
+
+
+def test_a_training_has_no_weights_to_evaluate(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        load("--eval_ckpt=weights")
+    assert "--eval_ckpt" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from src.config.training import DeviceSettings
 from src.convert import __main__, conversion, libraries, network, proof
 from src.convert.conversion import MissingParameters, convert
 from src.convert.description import read_description
-from src.files import hidden_folder
 from src.formats import mindspore_checkpoint, names, tensorflow, weights
+from src.locks import hidden_folder
 from src.tasks.pretrain.network import Pretraining
 from src.text.tokenization import Tokenizer
 from src.train import model_files
@@ -124,8 +124,9 @@ def test_minilm_goes_through_all_formats_in_time_and_memory(encoder, tmp_path):
     size, source, folder = os.path.getsize(encoder / "model.safetensors"), "huggingface", encoder
     for target in ("mindspore", "tensorflow", "huggingface"):
         command = [sys.executable, "-m", "src.convert", "--from", source, "--to", target, "--input", folder, "--output", tmp_path / target]
-        wrapper = "import resource, subprocess, sys, time; start = time.perf_counter(); done = subprocess.run(sys.argv[1:]); "
-        wrapper += "print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(done.returncode)"
+        wrapper = "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:]); "
+        wrapper += "used = resource.getrusage(resource.RUSAGE_CHILDREN); "
+        wrapper += "print(used.ru_utime + used.ru_stime, used.ru_maxrss); sys.exit(done.returncode)"
         done = subprocess.run([sys.executable, "-c", wrapper, *map(str, command)], capture_output=True, text=True, cwd=ROOT)
         assert done.returncode == 0, done.stdout + done.stderr
         seconds, kilobytes = map(float, done.stdout.splitlines()[-1].split())

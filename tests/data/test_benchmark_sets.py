@@ -103,7 +103,7 @@ def write_predictions(tmp_path, name, logits, ids=(), **settings):
     config = ClassifierOptions(task_name=name, labels=labels, num_class=len(labels) or 1, output_dir=str(tmp_path), **settings)
     examples = [Example("a", None, None, 1, number) for number in ids] or None
     records = {"predict": SimpleNamespace(rows={"label_ids": np.zeros(len(logits))})}
-    report_predictions(Prepared(config, records, {"predict": examples}), [np.asarray(logits, np.float32)])
+    report_predictions(Prepared(config, records, None, {"predict": examples}), [np.asarray(logits, np.float32)])
 
 
 @pytest.mark.parametrize(

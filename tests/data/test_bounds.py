@@ -16,7 +16,8 @@ from src.tasks.classifier import rows as classifier_rows
 from src.tasks.classifier.data_sets import make_data_set
 from src.tasks.classifier.rows import encode_examples, read_examples
 from src.tasks.ner import rows as ner_rows
-from src.tasks.ner.rows import EncodingReport, encode_rows
+from src.tasks.ner.encoding_report import EncodingReport
+from src.tasks.ner.rows import encode_rows
 from src.tasks.ner.tagged_text import read_plain, read_tagged
 from src.tasks.ner.tags import list_labels, make_tag_set
 from src.tasks.pretrain.corpus.text import MAX_CHARS, read_corpus, split_sentences
@@ -161,9 +162,9 @@ def bytes_per_row(write, encode, folder, monkeypatch):
         write: writes a file with so many rows, and returns its path.
         encode: yields the rows for the records, from the file.
     """
-    monkeypatch.setattr(record_set, "_ROWS_AT_ONCE", 64)
-    monkeypatch.setattr(classifier_rows, "_CHUNK", 64)
-    monkeypatch.setattr(ner_rows, "_CHUNK", 64)
+    monkeypatch.setattr(record_set, "ROWS_AT_ONCE", 64)
+    monkeypatch.setattr(classifier_rows, "CHUNK", 64)
+    monkeypatch.setattr(ner_rows, "CHUNK", 64)
     peaks = []
     for count in (500, 1500):
         path = write(count)

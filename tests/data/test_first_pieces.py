@@ -12,8 +12,9 @@ from src.records.record_set import Chunk, RecordSet, join_rows
 from src.tasks.ner import inputs as ner_inputs
 from src.tasks.ner import results as ner_results
 from src.tasks.ner import serving as bundle_ner
+from src.tasks.ner.encoding_report import INSIDE
 from src.tasks.ner.options import NerOptions
-from src.tasks.ner.rows import INSIDE, encode_sentences, find_continuations, find_entities, merge_windows
+from src.tasks.ner.rows import encode_sentences, find_continuations, find_entities, merge_windows
 from src.tasks.ner.tagged_text import Sentence
 from src.tasks.ner.tags import Entity, list_labels, make_tag_set
 from src.tasks.task import Prepared
@@ -95,7 +96,7 @@ def test_tags_of_other_pieces_count_neither_in_scores_nor_in_predictions(tokeniz
     tags = np.array([[2, 1, 2, 1, 0, 1, 2, 2]])  # [CLS] wash ##cat ##s was dad [SEP] and padding
     flags = ["--do_eval=true", f"--eval_data_file_path={tmp_path}/dev.txt", "--tagged_pieces=first", f"--output_dir={tmp_path}"]
     config = loader.load(NerOptions, [*flags, f"--labels={','.join(labels)}"])
-    prepared = Prepared(config, {"eval": records, "predict": records}, {"eval": [sentence], "predict": [sentence]})
+    prepared = Prepared(config, {"eval": records, "predict": records}, tokenizer, {"eval": [sentence], "predict": [sentence]})
     metrics = ner_results.score(prepared, (tags, [1.0], [3.0]))
     assert (metrics["f1"], metrics["accuracy"], metrics["num_tokens"], metrics["num_entities"]) == (1, 1, 3, 2)
     ner_results.report_predictions(prepared, (tags,))

@@ -62,7 +62,7 @@ def test_pairs_are_refused(tokenizer):
 def make_prepared(kind, **settings):
     columns = {"label_ids": np.array([1, 0, 0, 0]), "document": np.array(DOCUMENTS)}
     config = ClassifierOptions(long_documents=kind, labels=LABELS, **settings)
-    return Prepared(config, {"eval": SimpleNamespace(rows=columns)})
+    return Prepared(config, {"eval": SimpleNamespace(rows=columns)}, None)
 
 
 @pytest.mark.parametrize(("kind", "join"), [("mean", np.mean), ("max", np.max)])

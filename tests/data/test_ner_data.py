@@ -5,7 +5,8 @@ import pytest
 
 from src.records.record_set import join_rows
 from src.tasks.ner import rows as ner
-from src.tasks.ner.rows import INSIDE, NO_TAGS, NO_TOKENS, OVERLAP, SHORTER, EncodingReport, encode_sentences, find_entities, merge_windows
+from src.tasks.ner.encoding_report import INSIDE, NO_TAGS, NO_TOKENS, OVERLAP, SHORTER, EncodingReport
+from src.tasks.ner.rows import encode_sentences, find_entities, merge_windows
 from src.tasks.ner.tagged_text import Sentence, read_tagged
 from src.tasks.ner.tags import Entity, list_labels, make_tag_set
 from src.text.tokenization import Tokenizer

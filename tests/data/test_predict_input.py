@@ -16,7 +16,7 @@ PLAIN = [{"instance": instance} for instance in INSTANCES]
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """`run(name, content, flags)` is what a bundle that gives back its instances makes of a file."""
-    monkeypatch.setattr(predict, "_open_bundle", lambda *_: (lambda instances, top_k: [{"instance": one} for one in instances], True))
+    monkeypatch.setattr(predict, "open_bundle", lambda *_: (lambda instances, top_k: [{"instance": one} for one in instances], True))
 
     def run(name, content, *flags):
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())

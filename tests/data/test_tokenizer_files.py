@@ -8,8 +8,9 @@ from random import Random
 import pytest
 from conftest import SHAPE
 
-from src.config.model import describe_weights
-from src.formats.tokenizer_files import count_ids, list_tokens
+from src.config.model import ModelConfig, describe_weights
+from src.formats.vocabulary import count_ids, list_tokens
+from src.tasks.task import Description
 from src.text.tokenization import Tokenizer, fingerprint, read_vocabulary
 from src.train.model_files import write_description
 
@@ -58,8 +59,7 @@ def test_what_is_kept_with_a_checkpoint_makes_the_same_tokenizer(version, name, 
     (tmp_path / "ours").mkdir()
     write_files(tmp_path / "theirs", GOLDEN[version][name]["files"])
     theirs = Tokenizer(describe_weights(tmp_path / "theirs").vocab_file)
-    model = SHAPE | {"position_embedding_type": "absolute"}
-    write_description(tmp_path / "ours", model, (), theirs.vocab_file, theirs.description, {})
+    write_description(tmp_path / "ours", ModelConfig(**SHAPE), Description((), theirs.tokens, theirs.description, {}))
     ours = Tokenizer(describe_weights(tmp_path / "ours").vocab_file)
     assert (ours.vocabulary, ours.description) == (theirs.vocabulary, theirs.description)
     assert ours.encode(GOLDEN["texts"]) == theirs.encode(GOLDEN["texts"])

@@ -4,7 +4,8 @@
     python -m tests.golden.make_runs --compare tests/golden/runs
 
 `--compare` trains anew and goes on from the stored checkpoints; on the machine that wrote the folder every bit must be the same. Losses
-are written with all their digits; another processor may round them otherwise. tests/test_runs_stay.py compares them to 1e-4.
+are written with all their digits; another processor may round them otherwise. On a machine like that of machine.txt, which
+wrote the folder, tests/test_runs_stay.py compares every bit of losses and results; elsewhere losses to 1e-4.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import hashlib
 import importlib
 import io
 import json
+import re
 import shutil
 import signal
 import sys
@@ -139,6 +141,16 @@ def results(output):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in files}
 
 
+def machine():
+    """What the last bits of losses depend on: the processor, its instructions, and the version of MindSpore."""
+    import mindspore
+
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    model, instructions = [re.search(rf"^{key}\s*: (.*)$", text, re.MULTILINE) for key in ("model name", "flags")]
+    known = hashlib.sha256(" ".join(sorted(instructions[1].split())).encode()).hexdigest()[:16] if instructions else ""
+    return f"{model[1] if model else ''}, instructions {known}, MindSpore {mindspore.__version__}\n"
+
+
 def run(name, data, output):
     """Train, evaluate and predict: losses, hashes of results and the name of the first checkpoint."""
     script, flags = flags_of(name, data, output)
@@ -189,6 +201,7 @@ def main():
         if not options.compare:
             lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in figures.items())
             (options.folder / "runs.json").write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+            (options.folder / "machine.txt").write_text(machine(), encoding="utf-8")
     sys.exit(failed)
 
 

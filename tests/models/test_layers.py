@@ -9,7 +9,7 @@ from mindspore import Tensor, ops
 from scipy.special import ndtr
 
 from src.config.training import DeviceSettings
-from src.models import native
+from src.kernels import native
 from src.models.activations import Activation, tanh
 from src.models.layers import LayerNorm, Linear, MaskedSoftmax, SwapMiddle
 
@@ -138,7 +138,7 @@ def test_a_compiler_that_fails_leaves_plain_ops_and_no_file(monkeypatch, tmp_pat
 
 
 def test_the_gradient_of_a_bias_is_summed_in_float32():
-    linear = Linear(2, 1, 0.02, mindspore.float16)
+    linear = Linear(2, 1, 0.02, DeviceSettings(compute_type="float16"))
     x, dout = np.zeros((5000, 2), np.float32), np.full((5000, 1), 0.1, np.float16)
     differentiate = ops.GradOperation(get_by_list=True, sens_param=True)(linear, mindspore.ParameterTuple([linear.bias]))
     (gradient,) = differentiate(Tensor(x), Tensor(dout))

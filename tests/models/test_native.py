@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.special import erf, softmax
 
-from src.models import native
+from src.kernels import native
 
 CROSS, EMULATOR, SYSTEM = "aarch64-linux-gnu-g++", "qemu-aarch64", "/usr/aarch64-linux-gnu"
 KUNPENG_920 = "-mcpu=tsv110"
@@ -98,6 +98,7 @@ KERNELS = {
     "gelu_gradient": ((draw(40, 13, scale=3.0), draw(13, 40).T.copy()), gelu_gradient),
     "layer_norm": ((draw(100, 37) + 5, draw(37), draw(37) + 1, EPS), layer_norm),
     "layer_norm_gradient": ((draw(100, 37) + 5, draw(37), EPS, draw(37, 100).T.copy()), layer_norm_gradient),
+    "square_sum": ((draw(90, 100),), lambda x: np.array((x * x).sum())),
     "swap_middle": ((draw(2, 3, 5, 7),), lambda x: x.swapaxes(1, 2)),
     "masked_softmax": ((draw(2, 3, 4, 9, scale=4.0), MASK), masked_softmax),
     "softmax_gradient": ((softmax(draw(2, 3, 9), -1), draw(9, 2, 3).reshape(2, 3, 9)), softmax_gradient),

@@ -6,6 +6,7 @@ import pytest
 from mindspore import Parameter, Tensor
 
 from src.config.training import OptimizerConfig
+from src.kernels import native
 from src.optim.base import decays
 from src.optim.factory import make_optimizer, make_schedule
 
@@ -14,13 +15,13 @@ NAMES = ("dense.weight", "zero.weight", "dense.bias")
 RATE, DECAY, EPS, BETA1, BETA2 = 0.02, 0.01, 1e-6, 0.9, 0.999
 
 
-def run_ours(name, **settings):
+def run_ours(name, native_library=None, **settings):
     """The golden file's parameters after 20 updates by its gradients."""
     config = OptimizerConfig(
         name=name, learning_rate=RATE, schedule="constant", warmup_proportion=0.0, weight_decay=DECAY, eps=EPS, **settings
     )
     parameters = [Parameter(Tensor(GOLDEN[f"start/{key}"].astype(np.float32)), name=key) for key in NAMES]
-    optimizer = make_optimizer(config, parameters, total_steps=20)
+    optimizer = make_optimizer(config, parameters, total_steps=20, native_library=native_library)
     factors = mindspore.mutable(tuple(Tensor(0.5, mindspore.float32) for _ in NAMES))  # 1/2 undoes doubled gradients
     for step in range(20):
         gradients = tuple(Tensor(2 * GOLDEN[f"gradient/{key}"][step].astype(np.float32)) for key in NAMES)
@@ -50,9 +51,16 @@ def run_numpy(name, momentum=0.9):
     return parameters
 
 
-@pytest.mark.parametrize("name", ["AdamWeightDecay", "AdamW", "Lamb", "Momentum"])
-def test_twenty_steps_equal_the_float64_formula(name):
-    ours, expected = run_ours(name), run_numpy(name)
+@pytest.mark.parametrize(
+    ("name", "library"),
+    [(name, None) for name in ("AdamWeightDecay", "AdamW", "Lamb", "Momentum")]
+    + [
+        pytest.param(name, native.build(), marks=pytest.mark.skipif(native.build() is None, reason="no C++ compiler"), id=f"{name}-native")
+        for name in ("AdamWeightDecay", "AdamW", "Lamb")
+    ],
+)
+def test_twenty_steps_equal_the_float64_formula(name, library):
+    ours, expected = run_ours(name, native_library=library), run_numpy(name)
     for key in NAMES:
         assert np.linalg.norm(ours[key] - expected[key]) <= 1e-6 * np.linalg.norm(expected[key]), key
 

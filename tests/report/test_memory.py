@@ -297,6 +297,8 @@ def test_bad_input_is_named_in_one_line(capsys, tmp_path):
     assert "--device_memory 32XB: a number and MB or GB" in fail(capsys, tmp_path, "--device_memory", "32XB")
     assert "none.yaml: no such file" in fail(capsys, tmp_path, "--config_path", "none.yaml")
     assert "--batch_size 0: at least 1 row" in fail(capsys, tmp_path, "--batch_size", "0")
+    assert "--epoch_num: a setting of a run" in fail(capsys, tmp_path, "--epoch_num", "0")
+    assert "adversarial=fgm is not planned" in fail(capsys, tmp_path, "--task", "squad", "--adversarial", "fgm")
     assert "--seq_lenght" in fail(capsys, tmp_path, "--seq_lenght", "5")
     assert "GPU has no bfloat16" in fail(capsys, tmp_path, "--precision.compute_type", "bfloat16")
     ascend = ["--precision.compute_type", "bfloat16", "--device_target", "Ascend", "--ascend_chip", "910A"]

@@ -169,7 +169,9 @@ def test_serving_does_not_import_mindspore():
 
 @pytest.mark.slow
 def test_answers_do_not_wait_for_acknowledgements(served):
-    started = time.perf_counter()
+    seconds = []
     for _ in range(20):
+        started = time.perf_counter()
         assert served.predict("good").status_code == 200
-    assert time.perf_counter() - started < 0.4  # without TCP_NODELAY each takes 40 ms
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.03  # without TCP_NODELAY each takes 40 ms, however idle the machine is

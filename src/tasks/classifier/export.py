@@ -15,7 +15,7 @@ from src.formats import weights
 from src.log import logger, shorten
 from src.tasks import fine_tuning
 from src.tasks.classifier.data_sets import make_data_set
-from src.tasks.classifier.options import NORM_EPS, ClassifierOptions
+from src.tasks.classifier.options import NORM_EPS, ClassifierModel
 from src.tasks.classifier.thresholds import find_thresholds
 from src.tasks.defaults import make_inputs as make_inputs
 
@@ -24,8 +24,8 @@ _SETTINGS = ("task_name", "seq_length", "head", "cnn_batch_norm")
 _FILTERS = re.compile(r"head\.filters\.(\d+)\.weight")
 
 
-def settle(config: ClassifierOptions, path: Path | str) -> ClassifierOptions:
-    """The options with the labels and their number, which follows from the weights if neither weights nor flags name labels.
+def settle(config: ClassifierModel, path: Path | str) -> ClassifierModel:
+    """The settings with the labels and their number, which follows from the weights if neither weights nor flags name labels.
 
     Raises:
         ValueError: num_class contradicts the weights.
@@ -56,7 +56,7 @@ def _guess_labels(config, path):
     return known
 
 
-def make_settings(config: ClassifierOptions) -> dict[str, Any]:
+def make_settings(config: ClassifierModel) -> dict[str, Any]:
     """The settings that the bundle keeps."""
     data_set = make_data_set(config.task_name, config.columns or "text_a=0", config.language)
     columns = data_set.indexed or data_set.named[0]

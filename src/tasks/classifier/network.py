@@ -25,8 +25,7 @@ class LinearHead(nn.Cell):
     def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int, samples: int = 1) -> None:
         super().__init__()
         self.dropout = MultiSampleDropout(config.hidden_dropout_prob, HEAD_STREAM, device, samples)
-        compute_type = getattr(mindspore, device.compute_type)
-        self.dense = Linear(config.hidden_size, num_class, config.initializer_range, compute_type, bfloat16=device.bfloat16_library)
+        self.dense = Linear(config.hidden_size, num_class, config.initializer_range, device)
 
     def construct(self, sequence_output: Tensor, pooled_output: Tensor, input_mask: Tensor, dropout_key: Tensor | None = None) -> Tensor:
         return self.dense(self.dropout(pooled_output, dropout_key)).astype(mindspore.float32)
@@ -73,15 +72,14 @@ class CnnHead(nn.Cell):
 
     def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int, batch_norm: bool, samples: int = 1) -> None:
         super().__init__()
-        compute_type, spread = getattr(mindspore, device.compute_type), config.initializer_range
-        library = device.bfloat16_library
+        spread = config.initializer_range
         sizes = [width * config.hidden_size for width in _WIDTHS]
-        self.filters = nn.CellList([Linear(size, _FILTERS, spread, compute_type, bfloat16=library) for size in sizes])
+        self.filters = nn.CellList([Linear(size, _FILTERS, spread, device) for size in sizes])
         self.batch_norm = batch_norm
         if batch_norm:
             self.norms = nn.CellList([MaskedBatchNorm(_FILTERS) for _ in _WIDTHS])
         self.dropout = MultiSampleDropout(config.hidden_dropout_prob, HEAD_STREAM, device, samples)
-        self.dense = Linear(len(_WIDTHS) * _FILTERS, num_class, spread, compute_type, bfloat16=library)
+        self.dense = Linear(len(_WIDTHS) * _FILTERS, num_class, spread, device)
 
     def construct(self, sequence_output: Tensor, pooled_output: Tensor, input_mask: Tensor, dropout_key: Tensor | None = None) -> Tensor:
         batch_size, seq_length, hidden_size = sequence_output.shape
@@ -105,12 +103,11 @@ class RcnnHead(nn.Cell):
 
     def __init__(self, config: ModelConfig, device: DeviceSettings, num_class: int, samples: int = 1) -> None:
         super().__init__()
-        compute_type, size, spread = getattr(mindspore, device.compute_type), config.hidden_size, config.initializer_range
+        size, spread = config.hidden_size, config.initializer_range
         self.contexts = BiLstm(size, size // 2, device)
-        library = device.bfloat16_library
-        self.joined = Linear(size + size // 2 * 2, size, spread, compute_type, bfloat16=library)
+        self.joined = Linear(size + size // 2 * 2, size, spread, device)
         self.dropout = MultiSampleDropout(config.hidden_dropout_prob, HEAD_STREAM, device, samples)
-        self.dense = Linear(size, num_class, spread, compute_type, bfloat16=library)
+        self.dense = Linear(size, num_class, spread, device)
         self.composed = device.composed_ops
 
     def construct(self, sequence_output: Tensor, pooled_output: Tensor, input_mask: Tensor, dropout_key: Tensor | None = None) -> Tensor:

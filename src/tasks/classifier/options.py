@@ -1,11 +1,11 @@
-"""Options of run_classifier.py."""
+"""Settings of a classifier, and options of run_classifier.py."""
 
 import dataclasses
 from typing import Any
 
 from src.config.coercion import coerce
 from src.config.fields import setting
-from src.config.finetune import LabelledOptions
+from src.config.finetune import FineTunedModel, FineTuneOptions, LabelledOptions
 from src.config.model import SEVERAL_LABELS
 from src.tasks.classifier.data_sets import DATA_SETS, SEPARATOR, parse_columns
 
@@ -18,13 +18,12 @@ SEVERAL_LABELS_METRICS = (*SEVERAL_LABELS_METHODS, "micro_precision", "micro_rec
 CHOICE_METRICS = ("accuracy", "eval_loss")
 LONG_DOCUMENTS = ("cut", "mean", "max")
 HEADS = ("linear", "cnn", "rcnn")
-_ONLY_SEVERAL_LABELS = ("label_separator", "thresholds", "tune_thresholds")
-_NOT_OF_CHOICES = ("labels", "class_weights", "label2id_file_path", "label_smoothing", "focal_gamma", "cnn_batch_norm", "packing")
+_NOT_OF_CHOICES = ("class_weights", "label2id_file_path", "label_smoothing", "focal_gamma", "packing")
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassifierOptions(LabelledOptions):
-    """Classification of single texts and pairs, by one label or several, regression of a score, and multiple choice."""
+class ClassifierModel(FineTunedModel):
+    """A classifier of single texts or pairs, by one label or several, a regression of a score, or multiple choice."""
 
     # settings that evaluation and prediction take from the training; written into the checkpoint folder
     TRAINED_WITH = ("task_name", "columns", "language", "seq_length", "num_class", "head", "cnn_batch_norm", "long_documents")
@@ -42,18 +41,7 @@ class ClassifierOptions(LabelledOptions):
     thresholds: tuple[str, ...] = setting(
         (), "probability from which a text has a label, with multi_label: one number for all, LABEL=X for one of them; default: 0.5"
     )
-    tune_thresholds: str | None = setting(
-        None,
-        "choose the thresholds on the development set and keep them with the model; one: for all labels, by micro F1; each: by its own F1",
-        ("one", "each"),
-    )
     language: str | None = setting(None, "language of xnli, which chooses rows and training file; default: en")
-    assessment_method: str | None = setting(
-        None,
-        "measure printed as the result; default: cola mcc, mrpc and qqp f1, stsb spearman_correlation, info auc, multi_label micro_f1, "
-        "else accuracy",
-        ASSESSMENT_METHODS + SEVERAL_LABELS_METHODS,
-    )
     num_class: int | None = setting(
         None, "number of classes; default: as many as the task or the training file has; 1 means regression", minimum=1
     )
@@ -61,25 +49,13 @@ class ClassifierOptions(LabelledOptions):
         "linear", "classification head; linear: a dense layer on [CLS]; cnn: filters over 1 to 4 tokens; rcnn: BiLSTM contexts", HEADS
     )
     cnn_batch_norm: bool = setting(False, "batch normalisation between the filters and the ReLU of the cnn head")
-    class_weights: tuple[str, ...] = setting(
-        (),
-        "weight of each class in the training loss, in id order; balanced: inversely proportional to its rows; with multi_label: weight of "
-        "a label where a text has it, balanced: rows without it / rows with it",
-    )
     long_documents: str = setting(
         "cut",
         "single texts longer than seq_length; cut: their end is left out; mean, max: they become several rows, windows that overlap by a "
         "quarter, each trained with the text's label, and a text's probabilities are the mean, or the normalised maximum, of theirs",
         LONG_DOCUMENTS,
     )
-    fold_groups: str | None = setting(
-        None, "column, by name or index, whose equal values mark rows that must be in one fold, such as those of one author"
-    )
-    output_dir: str = setting("./classifier_finetune", "folder of everything that is written")
     labels: tuple[str, ...] = setting((), "class names in id order; default: those of the task or of the training file, sorted")
-    label2id_file_path: str | None = setting(
-        None, "file of class names, one per line, or JSON: {name: id}, {id: name}, [name, …] or CLUE's labels.json"
-    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -89,8 +65,6 @@ class ClassifierOptions(LabelledOptions):
             raise ValueError(f"language={self.language}: only for task_name=xnli, not for {self.task_name}")
         if len(set(self.labels)) < len(self.labels):
             raise ValueError(f"labels={','.join(self.labels)}: a label is given twice")
-        if self.fold_groups and not self.folds:
-            raise ValueError(f"fold_groups={self.fold_groups}: goes with --folds")
         if self.head == "rcnn" and self.model.hidden_size < 2:
             raise ValueError("head=rcnn needs model.hidden_size of at least 2: each direction has half of it")
         if self.cnn_batch_norm and self.head != "cnn":
@@ -99,20 +73,11 @@ class ClassifierOptions(LabelledOptions):
         self._check_choices()
         if self.task_name == "stsb" and self.num_class not in (None, 1):
             raise ValueError(f"num_class={self.num_class}: stsb is a regression, for which num_class is 1")
-        if self.is_regression and self.assessment_method not in (None, "spearman_correlation"):
-            raise ValueError(f"assessment_method={self.assessment_method}: a regression has spearman_correlation only")
-        for name in ("class_weights", "label2id_file_path", "label_smoothing", "focal_gamma"):
-            if self.is_regression and getattr(self, name):
-                raise ValueError(f"{name}: a regression has no classes")
 
     def _check_several_labels(self) -> None:
-        fitting = SEVERAL_LABELS_METHODS if self.multi_label else ASSESSMENT_METHODS
-        if self.assessment_method not in (None, *fitting):
-            told = f"multi_label={str(self.multi_label).lower()} has {', '.join(fitting)}"
-            raise ValueError(f"assessment_method={self.assessment_method} is not allowed: {told}")
         if not self.multi_label:
-            for name in _ONLY_SEVERAL_LABELS:
-                if getattr(self, name) != getattr(ClassifierOptions, name):
+            for name in ("label_separator", "thresholds"):
+                if getattr(self, name) != getattr(ClassifierModel, name):
                     raise ValueError(f"{name}: only for --multi_label true")
             if self.columns and isinstance(parse_columns(self.columns).label, tuple):
                 raise ValueError(f"columns={self.columns}: several columns of labels are for --multi_label true")
@@ -126,18 +91,11 @@ class ClassifierOptions(LabelledOptions):
     def _check_choices(self) -> None:
         if not self.has_choices:
             return
-        for name in _NOT_OF_CHOICES:
+        for name in ("labels", "cnn_batch_norm"):
             if getattr(self, name):
                 raise ValueError(f"{name}: is not for task_name={self.task_name}, whose questions have choices, no classes")
         if self.num_class not in (None, 1) or self.long_documents != "cut":
             raise ValueError(f"task_name={self.task_name}: num_class and long_documents are not for questions with choices")
-        if self.assessment_method not in (None, "accuracy"):
-            raise ValueError(f"assessment_method={self.assessment_method}: questions with choices have accuracy only")
-
-    def check_run(self) -> None:
-        super().check_run()
-        if self.tune_thresholds and not (self.do_eval or self.folds and self.do_train):
-            raise ValueError(f"tune_thresholds={self.tune_thresholds}: is done on the development set: give --do_eval true")
 
     @classmethod
     def take_problem_type(cls, tree: Any, problem_type: str | None, where: Any) -> None:
@@ -158,6 +116,64 @@ class ClassifierOptions(LabelledOptions):
     def has_choices(self) -> bool:
         """Whether the rows are the choices of questions, of each of which one is right."""
         return self.task_name in DATA_SETS and DATA_SETS[self.task_name].choices
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierOptions(ClassifierModel, LabelledOptions, FineTuneOptions):
+    """Classification of single texts and pairs, by one label or several, regression of a score, and multiple choice."""
+
+    tune_thresholds: str | None = setting(
+        None,
+        "choose the thresholds on the development set and keep them with the model; one: for all labels, by micro F1; each: by its own F1",
+        ("one", "each"),
+    )
+    assessment_method: str | None = setting(
+        None,
+        "measure printed as the result; default: cola mcc, mrpc and qqp f1, stsb spearman_correlation, info auc, multi_label micro_f1, "
+        "else accuracy",
+        ASSESSMENT_METHODS + SEVERAL_LABELS_METHODS,
+    )
+    class_weights: tuple[str, ...] = setting(
+        (),
+        "weight of each class in the training loss, in id order; balanced: inversely proportional to its rows; with multi_label: weight of "
+        "a label where a text has it, balanced: rows without it / rows with it",
+    )
+    fold_groups: str | None = setting(
+        None, "column, by name or index, whose equal values mark rows that must be in one fold, such as those of one author"
+    )
+    output_dir: str = setting("./classifier_finetune", "folder of everything that is written")
+    label2id_file_path: str | None = setting(
+        None, "file of class names, one per line, or JSON: {name: id}, {id: name}, [name, …] or CLUE's labels.json"
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.fold_groups and not self.folds:
+            raise ValueError(f"fold_groups={self.fold_groups}: goes with --folds")
+        self._check_measure()
+        if self.tune_thresholds and not self.multi_label:
+            raise ValueError("tune_thresholds: only for --multi_label true")
+        for name in _NOT_OF_CHOICES if self.has_choices else ():
+            if getattr(self, name):
+                raise ValueError(f"{name}: is not for task_name={self.task_name}, whose questions have choices, no classes")
+        if self.is_regression and self.assessment_method not in (None, "spearman_correlation"):
+            raise ValueError(f"assessment_method={self.assessment_method}: a regression has spearman_correlation only")
+        for name in ("class_weights", "label2id_file_path", "label_smoothing", "focal_gamma"):
+            if self.is_regression and getattr(self, name):
+                raise ValueError(f"{name}: a regression has no classes")
+
+    def _check_measure(self) -> None:
+        fitting = SEVERAL_LABELS_METHODS if self.multi_label else ASSESSMENT_METHODS
+        if self.assessment_method not in (None, *fitting):
+            told = f"multi_label={str(self.multi_label).lower()} has {', '.join(fitting)}"
+            raise ValueError(f"assessment_method={self.assessment_method} is not allowed: {told}")
+        if self.has_choices and self.assessment_method not in (None, "accuracy"):
+            raise ValueError(f"assessment_method={self.assessment_method}: questions with choices have accuracy only")
+
+    def check_run(self) -> None:
+        super().check_run()
+        if self.tune_thresholds and not (self.do_eval or self.folds and self.do_train):
+            raise ValueError(f"tune_thresholds={self.tune_thresholds}: is done on the development set: give --do_eval true")
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -185,4 +201,4 @@ class ClassifierOptions(LabelledOptions):
         return self.cnn_batch_norm
 
 
-OPTIONS = ClassifierOptions
+MODEL, OPTIONS = ClassifierModel, ClassifierOptions

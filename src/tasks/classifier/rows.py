@@ -1,8 +1,7 @@
 """Texts and pairs with labels, from the tables of classification and regression tasks, and their rows for the records."""
 
-import math
 from array import array
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -13,11 +12,12 @@ import numpy as np
 from src.log import logger, shorten
 from src.tasks.classifier import label_lists
 from src.tasks.classifier.data_sets import ENTAILMENT, NO_AGREEMENT, Columns, DataSet
+from src.tasks.classifier.label_ids import find_ids, parse_score
 from src.text.columns import TextColumn
-from src.text.tables import check_widths, clean_name, iterate_rows, match_case
+from src.text.tables import check_widths, clean_name, iterate_rows
 from src.text.tokenization import Tokenizer
 
-_CHUNK = 1000  # texts tokenised at once; the tokenizer needs far more memory for each than a row does
+CHUNK = 1000  # texts tokenised at once; the tokenizer needs far more memory for each than a row does
 
 
 @dataclass(frozen=True)
@@ -229,33 +229,6 @@ def _find_columns(path, data_set, first_row, with_labels, find_header):
     return Columns(**indices, label=found), header, names
 
 
-def read_groups(path: Path | str, data_set: DataSet, column: str, examples: Examples, encoding: str | None = None) -> list[str]:
-    """The text of each example in a column of its table.
-
-    Args:
-        path: the file that `read_examples` read.
-        column: its name in the header or among JSON's keys, or its index from 0.
-        encoding: see `read_text`.
-
-    Raises:
-        ValueError: no such column, or nothing in it; with file and line.
-    """
-    rows = iterate_rows(path, data_set.separators, encoding)
-    first_line, first = next(rows)
-    header = [text.strip() if text else "" for text in first]
-    if column in header:
-        index = header.index(column)
-    elif column.isdecimal() and int(column) < len(header):
-        index = int(column)
-    else:
-        raise ValueError(f"{path}:{first_line or 1}: no column {column!r} for fold_groups; found {shorten(header)}")
-    by_line = {line: fields[index] for line, fields in chain([(first_line, first)], rows) if index < len(fields)}
-    for line in examples.lines:
-        if not by_line.get(line):
-            raise ValueError(f"{path}:{line}: nothing in column {column!r}, which fold_groups names")
-    return [by_line[line] or "" for line in examples.lines]
-
-
 def _choose_language(path, rows, index, language):
     """Yield the rows whose field at `index` is this language."""
     others, num_chosen = set(), 0
@@ -293,8 +266,8 @@ def encode_examples(
         ValueError: a label that is not in `labels`, or for regression no finite number.
     """
     label_ids = _find_label_ids(path, examples, labels)
-    for begin in range(0, len(examples), _CHUNK):
-        some = slice(begin, begin + _CHUNK)
+    for begin in range(0, len(examples), CHUNK):
+        some = slice(begin, begin + CHUNK)
         first = tokenizer.encode(examples.text_a[some])
         second: list[list[int]] | list[None] = [None] * len(first)
         if examples.text_b is not None:
@@ -319,8 +292,8 @@ def encode_documents(
     label_ids = _find_label_ids(path, examples, labels)
     room = seq_length - 2  # beside [CLS] and [SEP]
     stride = room - room // 4
-    for begin in range(0, len(examples), _CHUNK):
-        for number, tokens in enumerate(tokenizer.encode(examples.text_a[begin : begin + _CHUNK]), begin):
+    for begin in range(0, len(examples), CHUNK):
+        for number, tokens in enumerate(tokenizer.encode(examples.text_a[begin : begin + CHUNK]), begin):
             for first in range(0, max(len(tokens) - room, 0) + stride, stride):
                 input_ids, token_type_ids = tokenizer.join(tokens[first : first + room], None, seq_length)
                 yield {"input_ids": input_ids, "token_type_ids": token_type_ids, "label_ids": label_ids[number], "document": number}
@@ -334,30 +307,4 @@ def _find_label_ids(path: Path | str, examples: Examples, labels: Sequence[str] 
         return label_lists.find_rows(path, examples.labels, examples.lines, labels, examples.separator)
     if labels is None:
         return array("d", (parse_score(path, label, line) for label, line in zip(examples.labels, examples.lines)))
-    return array("q", _find_ids(path, examples, labels))
-
-
-def _find_ids(path: Path | str, examples: Examples, labels: Collection[str]) -> Iterator[int]:
-    """Yield the id of each label, which may differ in case from its name in `labels`."""
-    ids = {"": -1, **{label: number for number, label in enumerate(labels)}}
-    known = match_case(set(filter(None, examples.labels)), labels)
-    for label, line in zip(examples.labels, examples.lines):
-        name = known.get(label, label)
-        if name not in ids:
-            raise ValueError(f"{path}:{line}: unknown label {label[:80]!r}; known are {shorten(labels)}")
-        yield ids[name]
-    if known:
-        logger.info(f"{path}: labels are matched without regard to case: {shorten(f'{name} is {known[name]}' for name in sorted(known))}")
-
-
-def parse_score(path: Path | str, label: str, line: int) -> float:
-    """The label of a regression; nan without one. A ValueError with file and line if it is no finite number."""
-    if not label:
-        return math.nan
-    try:
-        score = float(label)
-    except ValueError:
-        score = math.nan
-    if not math.isfinite(score):
-        raise ValueError(f"{path}:{line}: the score {label[:80]!r} is no finite number")
-    return score
+    return array("q", find_ids(path, examples.labels, examples.lines, labels))

@@ -19,9 +19,11 @@ from src.tasks import fine_tuning, folds
 from src.tasks.classifier import label_lists
 from src.tasks.classifier.choices import Questions, encode_choices, find_parts, read_choices
 from src.tasks.classifier.data_sets import DataSet, make_data_set, usual_files
+from src.tasks.classifier.fold_groups import read_groups
 from src.tasks.classifier.kinds import make_kind
+from src.tasks.classifier.label_ids import parse_score
 from src.tasks.classifier.network import Classifier
-from src.tasks.classifier.options import ClassifierOptions
+from src.tasks.classifier.options import ClassifierModel, ClassifierOptions
 from src.tasks.classifier.results import report_evaluation, report_predictions, score, tabulate, tune
 from src.tasks.classifier.rows import (
     Example,
@@ -29,21 +31,19 @@ from src.tasks.classifier.rows import (
     collect_labels,
     encode_documents,
     encode_examples,
-    parse_score,
     read_examples,
-    read_groups,
     read_header,
 )
 from src.tasks.fine_tuning import cached_rows, check_inputs
 from src.tasks.label_file import read_labels
 from src.tasks.splits import find_file, wanted_splits
-from src.tasks.task import Prepared
+from src.tasks.task import Description, Prepared
 from src.text.tokenization import Tokenizer
 
-__all__ = ["INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
+__all__ = ["INPUTS", "LOSS_PARTS", "PREFIX", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
 __all__ += ["report_evaluation", "report_predictions", "score", "tabulate", "tune"]
 
-NAME = "classifier"
+PREFIX = "classifier"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")
 TARGETS = ("label_ids", "weights")
 LOSS_PARTS = ()
@@ -62,7 +62,7 @@ def prepare(options: ClassifierOptions) -> Prepared:
         ValueError, FileNotFoundError: something is missing or does not fit; the message names it.
     """
     paths = {split: _find(options, split) for split in wanted_splits(options)}
-    config = check_inputs(NAME, options, paths.values())
+    config, tokenizer = check_inputs(PREFIX, options, paths.values())
     tables = {split: _Table(path, config, split != "predict") for split, path in paths.items()}
     has_classes = not (config.is_regression or config.has_choices)
     config = _settle_labels(config, tables) if has_classes else dataclasses.replace(config, num_class=1, labels=())
@@ -72,13 +72,13 @@ def prepare(options: ClassifierOptions) -> Prepared:
     rows = {split: _choose_rows(config, split, table) for split, table in tables.items()} if config.fold else {}
     for split, numbers in rows.items():
         tables[split].keep(numbers)
-    records: dict[str, Any] = {split: _make_records(config, split, table) for split, table in tables.items()}
+    records: dict[str, Any] = {split: _make_records(config, tokenizer, split, table) for split, table in tables.items()}
     if "train" in records and config.has_choices:
         records["train"] = Questions(records["train"])
     if "train" in records and has_classes:
         config = _settle_class_weights(config, records["train"].rows["label_ids"])
     sources = {"predict": tables["predict"].examples} if "predict" in tables else {}
-    return Prepared(config, records, sources, rows.get("eval", ()))
+    return Prepared(config, records, tokenizer, sources, rows.get("eval", ()))
 
 
 def _data_set(config: ClassifierOptions) -> DataSet:
@@ -99,6 +99,12 @@ class _Table:
             return read_choices(self.path, self.with_labels, self._config.encoding)
         return read_examples(self.path, _data_set(self._config), self.with_labels, self._config.encoding, self._find_header)
 
+    @property
+    def texts(self) -> Examples:
+        """The examples of a table of texts."""
+        assert self.examples is not None
+        return self.examples
+
     def _find_header(self):
         """The names in the first row of the training file, for a file without them; None if there is no such file."""
         with contextlib.suppress(FileNotFoundError, ValueError):  # the file is wanted only if another lacks its header
@@ -109,18 +115,23 @@ class _Table:
 
     def keep(self, numbers: Sequence[int]) -> None:
         """Keep only these examples of a table of texts."""
-        assert self.examples is not None
-        self.examples = self.examples.choose(numbers)
+        self.examples = self.texts.choose(numbers)
 
 
 def _choose_rows(config, split, table):
     """The numbers of the examples that one fold trains on or holds out."""
     if split == "predict":
         return range(len(table.examples))
-    groups = read_groups(table.path, _data_set(config), config.fold_groups, table.examples, config.encoding) if config.fold_groups else None
+    groups = None
+    if config.fold_groups:
+        groups = read_groups(table.path, _data_set(config), config.fold_groups, table.texts, config.encoding)
+    elif config.has_choices:
+        groups = list(table.texts.text_a)  # questions on one text stay together
     if config.is_regression:
         labelled = zip(table.examples.labels, table.examples.lines)
         strata = folds.bin_scores([parse_score(table.path, label, line) for label, line in labelled], config.folds)
+    elif config.has_choices:
+        strata = [""] * len(table.texts)  # the number of the right choice is no class
     elif config.multi_label:
         strata = label_lists.choose_strata(table.examples.labels, config.folds)
     else:
@@ -128,18 +139,19 @@ def _choose_rows(config, split, table):
     return folds.choose_rows(config, split, table.path, strata, groups)
 
 
-def _make_records(config, split, table):
+def _make_records(config, tokenizer, split, table):
     """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
-    task = (config.task_name, config.columns, config.language, config.is_regression, config.labels)
+    task: tuple[Any, ...] = (config.task_name, config.columns, config.language, config.is_regression, config.labels)
     if config.long_documents != "cut":
         task += ("windows",)
     if config.multi_label:
         task += ("label lists", config.label_separator)
     files = find_parts(table.path) if config.has_choices else [table.path]
-    return cached_rows(config, split, files, lambda: _make_chunks(config, split, table), config.seq_length, task, split == "predict")
+    make_chunks = functools.partial(_make_chunks, config, tokenizer, split, table)
+    return cached_rows(config, tokenizer, split, files, make_chunks, config.seq_length, task, split == "predict")
 
 
-def network(config: ClassifierOptions) -> Classifier:
+def network(config: ClassifierModel) -> Classifier:
     """Network from token ids to logits [B, C], or to the scores [B, 1] of a regression or of choices."""
     assert config.num_class is not None  # settled by prepare
     return Classifier(config.model, config.device, config.num_class, config.head, config.cnn_batch_norm, config.multi_sample_dropout)
@@ -156,10 +168,12 @@ def loss(config: ClassifierOptions) -> nn.Cell:
     return of_samples(soft, config.multi_sample_dropout)
 
 
-def describe(config: ClassifierOptions) -> tuple[Any, ...]:
-    """The description beside a checkpoint; see `fine_tuning.describe`."""
-    labels, *others = fine_tuning.describe(config)
-    return labels or ("LABEL_0",), *others  # Hugging Face's name for the score of a regression or of a choice
+def describe(prepared: Prepared) -> Description:
+    """What is written beside a checkpoint."""
+    described = fine_tuning.describe(prepared)
+    if described.labels:
+        return described
+    return described._replace(labels=("LABEL_0",))  # Hugging Face's name for the score of a regression or of a choice
 
 
 def for_evaluation(config: ClassifierOptions, network: Classifier) -> tuple[nn.Cell, tuple[str, ...]]:
@@ -201,7 +215,7 @@ def _find_labels(config, tables):
     table = tables.get("train") or next(iter(tables.values()))
     if not is_record_file(table.path):
         known = _data_set(config).labels
-        return known or collect_labels((table if table.with_labels else _Table(table.path, config, True)).examples)
+        return known or collect_labels((table if table.with_labels else _Table(table.path, config, True)).texts)
     known = () if config.task_name == "custom" else make_data_set(config.task_name, None, config.language).labels
     if not known and config.num_class is None:
         raise ValueError(f"{table.path}: holds label numbers only: give --num_class")
@@ -236,7 +250,7 @@ def _parse_weight(text):
     return weight
 
 
-def _make_chunks(config, split, table):
+def _make_chunks(config, tokenizer, split, table):
     path, examples = table.path, table.examples
     if examples is None:
         if config.multi_label or config.has_choices:
@@ -253,7 +267,6 @@ def _make_chunks(config, split, table):
         examples = examples.without_labels()
     if examples.text_b is not None and config.model.type_vocab_size < 2:
         raise ValueError(f"{path}: holds pairs of texts, which need two segments, but model.type_vocab_size=1")
-    tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
     if config.has_choices:
         rows = encode_choices(examples, tokenizer, config.seq_length)
     else:

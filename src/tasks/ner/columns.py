@@ -188,7 +188,7 @@ def _assemble(path, groups, first_lines, lines_per_token):
         raise ValueError(f"{path}:{max(lines['M'], lines.get('I', 0))}: {error}") from None
     tags = ([parsed[tag] for _, tag in items] for _, items in groups)
     odd, first = count_oddities(((found, find_spans(found)) for found in tags), scheme)
-    if odd:
+    if first is not None:
         where = f"the first in line {groups[first[0]][0] + first[1].start * lines_per_token}"
         logger.info(f"{path}: {odd} entities are not tagged as {scheme} has it ({where}); each ends where no tag continues it")
     groups = _leave_positions(path, groups)
@@ -224,7 +224,8 @@ def _leave_positions(path, groups):
 
 def _take_positions(groups):
     """The groups without positions in words; None if they have none."""
-    stripped, num_wrong, num_inner = Groups(), 0, 0
+    stripped: Groups[tuple[str, str]] = Groups()
+    num_wrong = num_inner = 0
     for line, items in groups:
         position, own = -1, []
         for token, tag in items:
@@ -255,7 +256,8 @@ def _are_words(groups):
 
 def _join(tokens, spans, separator):
     """The text of tokens, with a separator between them except next to wide characters, and its entities."""
-    parts, starts, length = [], [], 0
+    parts: list[str] = []
+    starts, length = [], 0
     for token in tokens:
         if separator and parts and not _is_wide(parts[-1][-1]) and not _is_wide(token[0]):
             parts.append(separator)

@@ -11,15 +11,15 @@ import numpy as np
 
 from src.config.model import MASK_BIAS
 from src.tasks.defaults import make_inputs as make_inputs
-from src.tasks.ner.options import NerOptions
+from src.tasks.ner.options import NerModel
 from src.tasks.ner.tags import make_tag_set
 
 HEAD = ("head.dense",)
 _SETTINGS = ("seq_length", "use_crf", "with_lstm", "crf_constraints", "tagged_pieces")
 
 
-def settle(config: NerOptions, path: Path | str) -> NerOptions:
-    """The options unchanged.
+def settle(config: NerModel, path: Path | str) -> NerModel:
+    """The settings unchanged.
 
     Raises:
         ValueError: there are no tags.
@@ -29,7 +29,7 @@ def settle(config: NerOptions, path: Path | str) -> NerOptions:
     return config
 
 
-def make_settings(config: NerOptions) -> dict[str, Any]:
+def make_settings(config: NerModel) -> dict[str, Any]:
     """The settings that the bundle keeps."""
     return {key: getattr(config, key) for key in _SETTINGS}
 

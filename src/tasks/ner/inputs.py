@@ -9,8 +9,9 @@ import numpy as np
 from src.log import logger, shorten
 from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file, read_record_file
 from src.records.record_set import Chunk, join_in_chunks
+from src.tasks.ner.encoding_report import EncodingReport
 from src.tasks.ner.options import NerOptions
-from src.tasks.ner.rows import EncodingReport, encode_rows, find_continuations
+from src.tasks.ner.rows import encode_rows, find_continuations
 from src.tasks.ner.sentences import Sentences
 from src.tasks.ner.tagged_text import TaggedText, read_plain, read_tagged
 from src.tasks.ner.tags import TagSet, make_tag_set
@@ -73,10 +74,9 @@ def find_strata(sentences: Sentences) -> list[str]:
     return [min(kinds, key=lambda kind: counts[kind]) if kinds else "no entity" for kinds in types]
 
 
-def make_chunks(config: NerOptions, split: str, path: Path, sentences: Sentences | None) -> Iterator[Chunk]:
+def make_chunks(config: NerOptions, tokenizer: Tokenizer, split: str, path: Path, sentences: Sentences | None) -> Iterator[Chunk]:
     """The rows of a split, from its sentences or, if they are None, from the records of the file."""
-    assert config.vocab_file_path is not None  # check_inputs has made sure
-    tag_set, tokenizer = make_tag_set(config.labels), Tokenizer(config.vocab_file_path, config.do_lower_case)
+    tag_set = make_tag_set(config.labels)
     if sentences is None:
         first = 0
         for chunk in read_record_file(path, LAYOUT, config.schema_file_path):

@@ -31,8 +31,7 @@ class TokenHead(nn.Cell):
         if with_lstm:
             self.contexts = BiLstm(size, size // 2, device)
             size = size // 2 * 2
-        compute_type = getattr(mindspore, device.compute_type)
-        self.dense = Linear(size, num_tags, config.initializer_range, compute_type, bfloat16=device.bfloat16_library)
+        self.dense = Linear(size, num_tags, config.initializer_range, device)
         self.crf = crf
 
     def construct(self, x: Tensor, input_mask: Tensor, dropout_key: Tensor | None = None) -> Any:

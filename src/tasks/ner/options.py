@@ -1,4 +1,4 @@
-"""Options of run_ner.py."""
+"""Settings of a tagger, and options of run_ner.py."""
 
 import dataclasses
 from typing import Any
@@ -7,7 +7,7 @@ from easydict import EasyDict
 
 from src.config.coercion import coerce
 from src.config.fields import setting
-from src.config.finetune import LabelledOptions
+from src.config.finetune import FineTunedModel, FineTuneOptions, LabelledOptions
 
 ASSESSMENT_METHODS = ("entity", "f1", "bf1", "mf1", "clue_benchmark", "accuracy")
 METRICS = ("f1", "precision", "recall", "macro_f1", "accuracy", "eval_loss")
@@ -16,8 +16,8 @@ SCHEMES = ("BIO", "BIOS", "IOE", "BIOE", "BIOES", "BMES")
 
 
 @dataclasses.dataclass(frozen=True)
-class NerOptions(LabelledOptions):
-    """Named entities: tags of tokens, with softmax, a CRF, or a BiLSTM and a CRF."""
+class NerModel(FineTunedModel):
+    """A tagger of tokens: with softmax, a CRF, or a BiLSTM and a CRF."""
 
     # settings that evaluation and prediction take from the training; written into the checkpoint folder
     TRAINED_WITH = ("seq_length", "use_crf", "with_lstm", "crf_constraints", "class_filter", "tagged_pieces")
@@ -32,6 +32,26 @@ class NerOptions(LabelledOptions):
         "the weights, and first for another program's weights that name their tags",
         ("all", "first"),
     )
+    class_filter: tuple[str, ...] = setting((), "elements of an MSRA XML file that count as entities, such as NAMEX; default: all")
+    labels: tuple[str, ...] = setting((), "tags in id order; default: see label2id_file_path")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.use_crf and self.tagged_pieces == "first":
+            raise ValueError("tagged_pieces=first: only for the softmax; a CRF (use_crf) tags all pieces")
+        if self.with_lstm and self.model.hidden_size < 2:
+            raise ValueError("with_lstm needs model.hidden_size of at least 2: each direction has half of it")
+
+    @classmethod
+    def trained_elsewhere(cls, tree: EasyDict) -> dict[str, Any]:
+        """tagged_pieces first, as in Hugging Face's run_ner.py; none with a CRF, which that program does not have."""
+        return {} if coerce(tree.get("use_crf", False), bool, "use_crf", {}) else {"tagged_pieces": "first"}
+
+
+@dataclasses.dataclass(frozen=True)
+class NerOptions(NerModel, LabelledOptions, FineTuneOptions):
+    """Named entities: tags of tokens, with softmax, a CRF, or a BiLSTM and a CRF."""
+
     assessment_method: str = setting(
         "entity",
         "result to print; entity: scores of exact spans, with a line for each type; f1 (or BF1): their precision, recall and F1; mf1: "
@@ -52,19 +72,12 @@ class NerOptions(LabelledOptions):
         "quarter, as in evaluation",
         ("cut", "windows"),
     )
-    class_filter: tuple[str, ...] = setting((), "elements of an MSRA XML file that count as entities, such as NAMEX; default: all")
     predict_text_file_path: str | None = setting(None, "raw text to predict, one sentence per line")
     epoch_num: float = setting(5.0, "passes over the training set", above=0)
     crf_learning_rate: float | None = setting(
         None, "peak learning rate of the CRF's transitions; default: that of the head; often 10 to 100 times the encoder's", above=0
     )
     output_dir: str = setting("./ner_finetune", "folder of everything that is written")
-    labels: tuple[str, ...] = setting((), "tags in id order; default: see label2id_file_path")
-
-    @classmethod
-    def trained_elsewhere(cls, tree: EasyDict) -> dict[str, Any]:
-        """tagged_pieces first, as in Hugging Face's run_ner.py; none with a CRF, which that program does not have."""
-        return {} if coerce(tree.get("use_crf", False), bool, "use_crf", {}) else {"tagged_pieces": "first"}
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -85,14 +98,10 @@ class NerOptions(LabelledOptions):
             raise ValueError("predict_text_file_path and predict_data_file_path: give one of them")
         if self.legacy_metrics and self.assessment_method == "entity":
             raise ValueError("legacy_metrics: only for --assessment_method bf1, mf1, clue_benchmark or accuracy, the model zoo's")
-        if self.use_crf and self.tagged_pieces == "first":
-            raise ValueError("tagged_pieces=first: only for the softmax; a CRF (use_crf) tags all pieces")
         if self.crf_learning_rate and not self.use_crf:
             raise ValueError(f"crf_learning_rate={self.crf_learning_rate}: there is no CRF; --use_crf true adds one")
         if self.use_crf and (self.label_smoothing or self.focal_gamma):
             raise ValueError("label_smoothing and focal_gamma: only for the softmax; a CRF (use_crf) scores whole rows")
-        if self.with_lstm and self.model.hidden_size < 2:
-            raise ValueError("with_lstm needs model.hidden_size of at least 2: each direction has half of it")
 
     @property
     def rate_factors(self) -> dict[str, float]:
@@ -100,4 +109,4 @@ class NerOptions(LabelledOptions):
         return super().rate_factors | own
 
 
-OPTIONS = NerOptions
+MODEL, OPTIONS = NerModel, NerOptions

@@ -99,8 +99,8 @@ def _keep_tagged(records, tags):
 
 def _merge(records, values):
     """(starts, ends, values) over the tokens of each sentence, merged from the values of its rows."""
-    columns = [_split(records, name) for name in ("starts", "ends")]
-    return merge_windows(records.rows["sentence"].tolist(), records.lengths.tolist(), *columns, values)
+    starts, ends = _split(records, "starts"), _split(records, "ends")
+    return merge_windows(records.rows["sentence"].tolist(), records.lengths.tolist(), starts, ends, values)
 
 
 def _find_entities(config, merged):
@@ -175,9 +175,9 @@ def _write_clue(path, sentences, predicted):
     """CLUE's submission: for each sentence {"id", "label": {type: {text: [[start, last], …]}}}."""
     lines = []
     for number, (sentence, entities) in enumerate(zip(sentences, predicted, strict=True)):
-        label, number = {}, number if sentence.id is None else sentence.id
+        label: dict[str, dict[str, list[list[int]]]] = {}
         for kind, start, end in entities:
             label.setdefault(kind, {}).setdefault(sentence.text[start:end], []).append([start, end - 1])
-        lines.append(json.dumps({"id": number, "label": label}, ensure_ascii=False) + "\n")
+        lines.append(json.dumps({"id": number if sentence.id is None else sentence.id, "label": label}, ensure_ascii=False) + "\n")
     write_text(path, "".join(lines))
     logger.info(f"wrote {path}")

@@ -6,67 +6,19 @@ that is one [UNK] is split into the tokens of its characters, so that an entity 
 
 import functools
 from bisect import bisect_left, bisect_right
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from src.tasks.ner.encoding_report import INSIDE, NO_TAGS, NO_TOKENS, OVERLAP, SHORTER, EncodingReport
 from src.tasks.ner.sentences import Sentence
 from src.tasks.ner.tags import Entity, TagSet
 from src.text.tokenization import UNKNOWN, Tokenizer
 
-INSIDE, OVERLAP, NO_TOKENS, SHORTER = "inside a token", "overlaps another", "no tokens", "no tokens at an end"
-NO_TAGS = "the labels have no tags that tell it"
-_CHUNK = 1000  # sentences tokenised at once; the tokenizer needs far more memory for each than a row does
-_SHOWN = 5  # entities named in a report
-
-
-@dataclass
-class EncodingReport:
-    """What encoding lost or could not express.
-
-    Args:
-        num_cut_sentences: sentences longer than a row.
-        num_cut_entities: entities with at least one token after the cut.
-        num_empty: sentences without a token, which are left out.
-        num_long: sentences to train on that have several rows. num_windows: those rows.
-        unaligned: (index of the sentence, Entity, reason). The entity is not labelled if it begins or ends inside a token (INSIDE),
-            shares tokens with a longer or earlier one (OVERLAP), is white space (NO_TOKENS), or if the labels cannot express it, as
-            when it touches another entity of its type, which has no B tag (NO_TAGS; an error in training). It is labelled without its outer
-            characters if they have no tokens (SHORTER).
-    """
-
-    num_cut_sentences: int = 0
-    num_cut_entities: int = 0
-    num_empty: int = 0
-    num_long: int = 0
-    num_windows: int = 0
-    unaligned: list[tuple[int, Entity, str]] = field(default_factory=list)
-
-    def describe(self, path: Path | str, sentences: Sequence[Sentence]) -> list[str]:
-        """Lines for the log: counts, and file, line, type and text of the first unaligned entities."""
-        lines = []
-        if self.num_cut_sentences:
-            lines.append(f"{path}: {self.num_cut_sentences} of {len(sentences)} sentences cut, and {self.num_cut_entities} entities")
-        if self.num_long:
-            lines.append(
-                f"{path}: {self.num_long} of {len(sentences)} sentences are longer than a row: {self.num_windows} windows, nothing cut"
-            )
-        if self.num_empty:
-            lines.append(f"{path}: {self.num_empty} of {len(sentences)} sentences left out: they have no token")
-        if self.unaligned:
-            total = sum(len(sentence.entities) for sentence in sentences)
-            reasons = Counter(reason for *_, reason in self.unaligned)
-            counts = ", ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items()))
-            lines.append(f"{path}: {len(self.unaligned)} of {total} entities cannot be labelled exactly: {counts}")
-        for number, entity, reason in self.unaligned[:_SHOWN]:
-            text = sentences[number].text[entity.start : entity.end]
-            lines.append(f"{path}:{sentences[number].line}: {entity.type} {text[:80]!r}: {reason}")
-        return lines
+CHUNK = 1000  # sentences tokenised at once; the tokenizer needs far more memory for each than a row does
 
 
 def encode_sentences(
@@ -161,8 +113,8 @@ def find_continuations(tokenizer: Tokenizer) -> set[int]:
 def _encode_words(sentences, tokenizer):
     """For each sentence the ids of its tokens, starts and ends of their words, and whether each is the first in its word."""
     continuations = find_continuations(tokenizer)
-    for begin in range(0, len(sentences), _CHUNK):
-        for ids, offsets in tokenizer.encode_with_offsets([sentence.text for sentence in sentences[begin : begin + _CHUNK]]):
+    for begin in range(0, len(sentences), CHUNK):
+        for ids, offsets in tokenizer.encode_with_offsets([sentence.text for sentence in sentences[begin : begin + CHUNK]]):
             firsts = [token not in continuations for token in ids]
             words = [list(group) for _, group in groupby(zip(accumulate(firsts), offsets), lambda pair: pair[0])]
             starts = [word[0][1][0] for word in words for _ in word]
@@ -173,8 +125,8 @@ def _encode_words(sentences, tokenizer):
 def _encode(sentences, tokenizer):
     """For each sentence the ids, starts and ends of its tokens, and True for each, as all are tagged."""
     unknown, encode_character = tokenizer.vocabulary[UNKNOWN], functools.cache(lambda character: tokenizer.encode([character])[0])
-    for begin in range(0, len(sentences), _CHUNK):
-        texts = [sentence.text for sentence in sentences[begin : begin + _CHUNK]]
+    for begin in range(0, len(sentences), CHUNK):
+        texts = [sentence.text for sentence in sentences[begin : begin + CHUNK]]
         for text, (ids, offsets) in zip(texts, tokenizer.encode_with_offsets(texts)):
             if unknown in ids:
                 ids, offsets = split_unknown(text, ids, offsets, unknown, encode_character)
@@ -250,7 +202,8 @@ def _label(tag_set, spans, tagged):
 
 def _choose_told(tag_set, spans, tagged):
     """The spans that the tag set can express together, and the others."""
-    expressible, others = [], []
+    expressible: list[Entity] = []
+    others = []
     for span in sorted(spans, key=lambda span: span.start):
         try:
             _label(tag_set, [*expressible, span], tagged)
@@ -262,12 +215,12 @@ def _choose_told(tag_set, spans, tagged):
 
 def _label_window(tag_set, spans, first, tagged):
     """Labels of a window of a sentence; the part of an entity at its edge is labelled as an entity if the set has tags for its length."""
-    inside = [Entity(span.type, max(span.start - first, 0), min(span.end - first, len(tagged))) for span in spans]
-    inside = [(part, span.end - span.start) for part, span in zip(inside, spans) if part.start < part.end]
+    parts = [Entity(span.type, max(span.start - first, 0), min(span.end - first, len(tagged))) for span in spans]
+    inside = [(part, span.end - span.start) for part, span in zip(parts, spans) if part.start < part.end]
     try:
         return _label(tag_set, [part for part, _ in inside], tagged)
     except ValueError:
-        return _label(tag_set, [part for part, whole in inside if part.end - part.start == whole], tagged)
+        return _label(tag_set, [part for part, length in inside if part.end - part.start == length], tagged)
 
 
 def merge_windows(

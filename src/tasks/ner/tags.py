@@ -259,7 +259,7 @@ def read_label_file(path: Path | str) -> tuple[str, ...]:
 
 
 def _read_lines(path, text):
-    names = {}
+    names: dict[str, int] = {}
     for line, name in enumerate(text.split("\n"), 1):
         name = clean_name(name)
         if re.search(r"\s|\0", name):

@@ -1,7 +1,9 @@
 """Named entities: tags, network and loss; files and rows are in inputs.py, the results in results.py."""
 
 import dataclasses
+import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +18,18 @@ from src.tasks.defaults import tune as tune
 from src.tasks.fine_tuning import cached_rows, check_inputs, describe
 from src.tasks.ner import inputs
 from src.tasks.ner.network import CrfLoss, Tagger, TaggerScores, TaggingLoss
-from src.tasks.ner.options import NerOptions
+from src.tasks.ner.options import NerModel, NerOptions
 from src.tasks.ner.results import report_evaluation, report_predictions, score, tabulate
 from src.tasks.ner.sentences import Sentences
 from src.tasks.ner.tags import list_labels, make_tag_set, read_label_file
 from src.tasks.splits import wanted_splits
 from src.tasks.task import Prepared
-from src.text.tokenization import Tokenizer, fingerprint, read_vocabulary
+from src.text.tokenization import Tokenizer, fingerprint
 
-__all__ = ["INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
+__all__ = ["INPUTS", "LOSS_PARTS", "PREFIX", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
 __all__ += ["report_evaluation", "report_predictions", "score", "tabulate"]
 
-NAME = "ner"
+PREFIX = "ner"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")
 TARGETS = ("label_ids", "weights")
 LOSS_PARTS = ()
@@ -48,9 +50,10 @@ def prepare(options: NerOptions) -> Prepared:
         raise ValueError(f"{paths['predict']}: holds no texts to predict; give --predict_text_file_path, or tagged text")
     if "eval" in paths and options.assessment_method == "clue_benchmark" and is_record_file(paths["eval"]):
         raise ValueError(f"{paths['eval']}: holds no texts, which --assessment_method clue_benchmark needs; give CLUE's JSON lines")
-    config = check_inputs(NAME, options, paths.values())
+    config, tokenizer = check_inputs(PREFIX, options, paths.values())
     read = {split: inputs.read(config, split, path) for split, path in paths.items()}
-    config = dataclasses.replace(config, labels=_settle_labels(config, paths, read))
+    headers = {split: read_description(path) for split, path in paths.items() if is_record_file(path)}
+    config = dataclasses.replace(config, labels=_settle_labels(config, paths, read, headers))
     tag_set = make_tag_set(config.labels)
     logger.info(f"task ner scheme={tag_set.scheme} tagged_pieces={config.tagged_pieces} types={shorten(tag_set.types)}")
     fine_tuning.warn_of_case("types", tag_set.types)
@@ -58,26 +61,29 @@ def prepare(options: NerOptions) -> Prepared:
         raise ValueError(f"legacy_metrics: the model zoo's measures take tag 0 for O, here it is {config.labels[0]}")
     records, sources, rows = {}, {}, {}
     for split, path in paths.items():
-        check_description(config, path)
+        if split in headers:
+            check_header(config, tokenizer, path, headers[split])
         sentences = inputs.sentences_of(config, split, path, read.pop(split))
         if config.fold and sentences is not None:
             rows[split] = folds.choose_rows(config, split, path, inputs.find_strata(sentences))
             sentences = Sentences(sentences[number] for number in rows[split])
         sources[split] = sentences
-        records[split] = _make_records(config, split, path, sources[split])
+        records[split] = _make_records(config, tokenizer, split, path, sources[split])
     sources.pop("train", None)
-    return Prepared(config, records, sources, rows.get("eval", ()))
+    return Prepared(config, records, tokenizer, sources, rows.get("eval", ()))
 
 
-def _make_records(config, split, path, sentences):
+def _make_records(config, tokenizer, split, path, sentences):
     """The RecordSet of a split; tokenised once and kept in {output_dir}/cache."""
-    about = (NAME, config.labels, config.class_filter, config.tagged_pieces, split, split == "predict" and config.predict_text_file_path)
+    raw_text = split == "predict" and config.predict_text_file_path
+    about: tuple[Any, ...] = (PREFIX, config.labels, config.class_filter, config.tagged_pieces, split, raw_text)
     if split == "train" and config.long_documents != "cut":
         about += (config.long_documents,)
-    return cached_rows(config, split, [path], lambda: inputs.make_chunks(config, split, path, sentences), config.seq_length, about)
+    make_chunks = functools.partial(inputs.make_chunks, config, tokenizer, split, path, sentences)
+    return cached_rows(config, tokenizer, split, [path], make_chunks, config.seq_length, about)
 
 
-def network(config: NerOptions) -> Tagger:
+def network(config: NerModel) -> Tagger:
     """Network from token ids to logits [B, S, C], and with a CRF its scores."""
     allowed = make_tag_set(config.labels).allowed() if config.crf_constraints else None
     return Tagger(config.model, config.device, len(config.labels), config.with_lstm, config.use_crf, allowed, config.multi_sample_dropout)
@@ -97,7 +103,7 @@ def _row_loss(config, *soft):
     return CrfLoss(config.device.unrolled) if config.use_crf else TaggingLoss(*soft)
 
 
-def _settle_labels(config, paths, read):
+def _settle_labels(config, paths, read, headers):
     """The tags in id order, from the label file, the weights or the entities of the training file."""
     listed = read_label_file(config.label2id_file_path) if config.label2id_file_path else ()
     if listed and config.labels and listed != config.labels:
@@ -109,16 +115,16 @@ def _settle_labels(config, paths, read):
     if not config.do_train and config.predict_text_file_path and "eval" not in paths:
         raise ValueError("the weights name no tags: give --label2id_file_path")
     split = "train" if "train" in paths else next(iter(paths))
-    labels = _find_labels(config, paths[split], read[split])
+    labels = _find_labels(config, paths[split], read[split], headers.get(split))
     if not config.do_train:
         fine_tuning.warn_of_order(labels)
     return labels
 
 
-def _find_labels(config, path, tagged):
-    """The tags of a data file in id order; `tagged` is its TaggedText, or None for a record file."""
+def _find_labels(config, path, tagged, header):
+    """The tags of a data file in id order, from its TaggedText or, where that is None, from the header of a record file."""
     if tagged is None:
-        labels = read_description(path).get("labels")
+        labels = header.get("labels")
         if not labels:
             raise ValueError(f"{path}: holds tag numbers only: give --label2id_file_path")
         return tuple(labels)
@@ -128,17 +134,14 @@ def _find_labels(config, path, tagged):
     return list_labels(types, config.tag_scheme or tagged.scheme or "BIO")
 
 
-def check_description(config: Any, path: Path) -> None:
-    """Raise a ValueError if records were made with other tags, vocabulary or tokenizer; old records name only the casing."""
-    if not is_record_file(path):
-        return
-    description = read_description(path)
-    if description.get("labels") and tuple(description["labels"]) != config.labels:
-        raise ValueError(f"{path}: made with the tags {shorten(description['labels'])}; here they are {shorten(config.labels)}")
-    if description.get("vocabulary") and description["vocabulary"] != fingerprint(read_vocabulary(config.vocab_file_path)):
+def check_header(config: NerOptions, tokenizer: Tokenizer, path: Path, header: Mapping[str, Any]) -> None:
+    """Raise a ValueError if records were made with other tags, vocabulary or tokenizer, by their header; old ones name only the casing."""
+    if header.get("labels") and tuple(header["labels"]) != config.labels:
+        raise ValueError(f"{path}: made with the tags {shorten(header['labels'])}; here they are {shorten(config.labels)}")
+    if header.get("vocabulary") and header["vocabulary"] != fingerprint(tokenizer.vocabulary):
         raise ValueError(f"{path}: made with another vocabulary than {config.vocab_file_path}")
-    here = Tokenizer(config.vocab_file_path, config.do_lower_case).description
-    before = description.get("tokenizer", here | {"do_lower_case": description.get("do_lower_case", here["do_lower_case"])})
+    here = tokenizer.description
+    before = header.get("tokenizer", here | {"do_lower_case": header.get("do_lower_case", here["do_lower_case"])})
     if before != here:
         key = min(key for key in before | here if before.get(key) != here.get(key))
         raise ValueError(

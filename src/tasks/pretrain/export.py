@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from src.tasks.defaults import settle as settle
-from src.tasks.pretrain.options import PretrainOptions
+from src.tasks.pretrain.options import PretrainModel
 
 HEAD = ("masked_lm.dense", "next_sentence")
 
 
-def make_settings(config: PretrainOptions) -> dict[str, Any]:
+def make_settings(config: PretrainModel) -> dict[str, Any]:
     """The settings that the bundle keeps: none."""
     return {}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.formats.tokenizer_files import count_ids
+from src.formats.vocabulary import count_ids
 from src.tasks.pretrain.keyed_random import draw
 from src.text.tokenization import CLS, MASK, PAD, SEP
 

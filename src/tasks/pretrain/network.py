@@ -13,9 +13,9 @@ from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
 from src.models.activations import Activation
 from src.models.bert import Bert
-from src.models.bfloat16 import Bfloat16Linear
 from src.models.layers import LayerNorm, Linear, take_rows
 from src.models.losses import cross_entropy
+from src.models.native_layers import native_linear
 
 
 class MaskedLmHead(nn.Cell):
@@ -23,20 +23,20 @@ class MaskedLmHead(nn.Cell):
 
     def __init__(self, config: ModelConfig, device: DeviceSettings) -> None:
         super().__init__()
-        size, library = config.hidden_size, device.bfloat16_library
+        size = config.hidden_size
         self.compute_type = getattr(mindspore, device.compute_type)
-        self.dense = Linear(size, size, config.initializer_range, self.compute_type, device.aclnn, library)
+        self.dense = Linear(size, size, config.initializer_range, device)
         self.activation = Activation(config.hidden_act, device)
         self.norm = LayerNorm(config.hidden_size, config.layer_norm_eps, device)
         self.bias = Parameter(Tensor(np.zeros(config.vocab_size, np.float32)), name="bias")
         self.matmul = ops.MatMul(transpose_b=True)
         self.add_bias = ops.Add() if device.aclnn else ops.BiasAdd()
-        self.bfloat16 = Bfloat16Linear(library) if library else None
+        self.native = native_linear(device)
 
     def construct(self, x: Tensor, word_embeddings: Tensor) -> Tensor:
         x = self.norm(self.activation(self.dense(x))).astype(self.compute_type)  # [M, H]
-        if self.bfloat16 is not None:
-            return self.bfloat16(x, word_embeddings, self.bias)  # [M, V]
+        if self.native is not None:
+            return self.native(x, word_embeddings, self.bias)  # [M, V]
         logits = self.matmul(x, word_embeddings.astype(self.compute_type)).astype(mindspore.float32)  # [M, V]
         return self.add_bias(logits, self.bias)
 
@@ -52,8 +52,7 @@ class Pretraining(nn.Cell):
         super().__init__()
         self.bert = Bert(config, device)
         self.masked_lm = MaskedLmHead(config, device)
-        compute_type = getattr(mindspore, device.compute_type)
-        self.next_sentence = Linear(config.hidden_size, 2, config.initializer_range, compute_type, device.aclnn, device.bfloat16_library)
+        self.next_sentence = Linear(config.hidden_size, 2, config.initializer_range, device)
         self.aclnn = device.aclnn
 
     def construct(

@@ -1,16 +1,15 @@
-"""Options of run_pretrain.py and pretrain_eval.py, by the model zoo's names."""
+"""Settings of a pretrained network, and options of run_pretrain.py and pretrain_eval.py, by the model zoo's names."""
 
 import dataclasses
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from easydict import EasyDict
 
-from src.config.coercion import coerce
 from src.config.fields import setting
 from src.config.model import describe_weights, find_vocabulary_size
 from src.config.trainable import TrainingOptions
-from src.config.training import WEIGHT_FORMS, OptimizerConfig, PrecisionConfig, RunOptions
+from src.config.training import WEIGHT_FORMS, ModelOptions, OptimizerConfig, PrecisionConfig, RunOptions
 from src.formats import weights
 from src.log import logger
 from src.ranks import find_rank_info
@@ -33,10 +32,8 @@ OPTIMIZER_DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class _PretrainingOptions(RunOptions):
-    """Settings that training and evaluation of a pretrained network share."""
-
-    WEIGHTS: ClassVar[str]
+class PretrainModel(ModelOptions):
+    """A pretrained network, with its heads for masked tokens and the next sentence."""
 
     bert_network: str = setting("base", "network from configs/networks: base, large and tiny are BERT; nezha is the model zoo's", NETWORKS)
     bert_config_file: str | None = setting(
@@ -45,26 +42,18 @@ class _PretrainingOptions(RunOptions):
     vocab_file_path: str | None = setting(
         None, "vocabulary of the records; it is checked, sets model.vocab_size and is kept with checkpoints"
     )
-    bucket_list: tuple[int, ...] = setting((), "up to four lengths that batches are padded to; default: seq_length only", minimum=1)
     seq_length: int | None = setting(None, "maximum length of a row in tokens; default: as in the records", minimum=5)
     max_predictions_per_seq: int | None = setting(None, "masked positions in a row; default: as in the records", minimum=1)
-    eval_batch_size: int = setting(32, "rows in an evaluation step; does not change results", minimum=1)
-    eval_data_dir: str | None = setting(None, "records to evaluate on: a folder or a file")
-    schema_dir: str | None = setting(None, "schema JSON of TFRecord files")
-    num_samples: int | None = setting(None, "number of rows to use; default: all", minimum=1)
-    cache_dir: str | None = setting(None, "folder for the memory-mapped form of the records; default: cache in the output folder")
 
     def __post_init__(self):
         super().__post_init__()
         if self.seq_length is not None:
             self.check_length("seq_length", self.seq_length)
-            if self.bucket_list and max(self.bucket_list) != self.seq_length:
-                raise ValueError(f"bucket_list={self.bucket_list}: the largest must equal seq_length={self.seq_length}")
 
     @classmethod
-    def complete(cls, tree: EasyDict) -> None:
+    def complete_from(cls, tree: EasyDict, path: Path | str | None, is_trained: bool) -> None:
         """Fill in the parts of the network's shape that are not given, from the weights or the network that bert_network names."""
-        path, config_file = tree.get(cls.WEIGHTS), tree.get("bert_config_file")
+        config_file = tree.get("bert_config_file")
         found = describe_weights(path, config_file) if path or config_file else None
         if path and found:
             tree.setdefault("vocab_file_path", found.vocab_file)
@@ -86,10 +75,26 @@ def _vocabulary_size(tree, path_of_weights):
 
 
 @dataclasses.dataclass(frozen=True)
+class _PretrainingOptions(PretrainModel, RunOptions):
+    """Settings that training and evaluation of a pretrained network share."""
+
+    bucket_list: tuple[int, ...] = setting((), "up to four lengths that batches are padded to; default: seq_length only", minimum=1)
+    eval_batch_size: int = setting(32, "rows in an evaluation step; does not change results", minimum=1)
+    eval_data_dir: str | None = setting(None, "records to evaluate on: a folder or a file")
+    schema_file_path: str | None = setting(None, "schema JSON of TFRecord files")
+    num_samples: int | None = setting(None, "number of rows to use; default: all", minimum=1)
+    cache_dir: str | None = setting(None, "folder for the memory-mapped form of the records; default: cache in the output folder")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.seq_length is not None and self.bucket_list and max(self.bucket_list) != self.seq_length:
+            raise ValueError(f"bucket_list={self.bucket_list}: the largest must equal seq_length={self.seq_length}")
+
+
+@dataclasses.dataclass(frozen=True)
 class PretrainOptions(_PretrainingOptions, TrainingOptions):
     """Pretraining: masked language model and next sentence."""
 
-    TRAINED = "load_pretrain_checkpoint_path"
     EVALUATIONS = "--train_with_eval true"
     refuses_used_folder = True
     skip_steps = 0  # no setting here, but in pretraining an alias of log_steps
@@ -101,9 +106,7 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
     epoch_num: float = setting(1.0, "passes over the data, unless train_steps is given", above=0)
     output_dir: str = setting(_DEFAULT_FOLDER, "folder of checkpoints, log.jsonl and config.yaml; the launchers give each rank its own")
     overwrite: bool = setting(False, "remove an earlier training's checkpoints from the folder; false: refuse to start there")
-    enable_lossscale: bool = setting(True, "scale the loss; inactive when compute_type is float32")
     enable_data_sink: bool = setting(True, "feed the device several steps at a time; not on the CPU")
-    enable_global_norm: bool = setting(False, "clip by one norm over all gradients; false: as optimizer.clip says")
     data_dir: str | None = setting(None, "records to train on: a folder or a file, MindRecord or TFRecord")
     masking: str = setting(
         "static", "which tokens are masked; static: as in the records; dynamic: new ones in each epoch", ("static", "dynamic")
@@ -118,13 +121,6 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
         OptimizerConfig(**_CLIP, **OPTIMIZER_DEFAULTS["Lamb"]), "optimiser, schedule, clipping; the model zoo's values"
     )
     precision: PrecisionConfig = setting(PrecisionConfig(**_FIRST_SCALE), "compute type and loss scale")
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not self.enable_lossscale:
-            object.__setattr__(self, "precision", dataclasses.replace(self.precision, loss_scale="none"))
-        if self.enable_global_norm:
-            object.__setattr__(self, "optimizer", dataclasses.replace(self.optimizer, clip="global_norm"))
 
     def check_run(self) -> None:
         super().check_run()
@@ -146,7 +142,6 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
         if not tree.get("output_dir"):
             tree.pop("output_dir", None)  # the model zoo's launchers give an empty one
         given = tree.get("optimizer", {})
-        _refuse_contradictions(tree)
         name = next((name for name in OPTIMIZER_DEFAULTS if name.lower() == str(given.get("name", "Lamb")).lower()), "AdamWeightDecay")
         defaults = OPTIMIZER_DEFAULTS[name] | ({"warmup_steps": None} if "warmup_proportion" in given else {})
         tree.optimizer = {**_CLIP, **defaults, **given}
@@ -178,27 +173,16 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
         return METRICS
 
 
-def _refuse_contradictions(tree):
-    """Raise a ValueError if one of the model zoo's two switches contradicts the setting that it stands for."""
-    for switch, when, group, key, value in (
-        ("enable_global_norm", True, "optimizer", "clip", "global_norm"),
-        ("enable_lossscale", False, "precision", "loss_scale", "none"),
-    ):
-        asked = tree.get(group, {}).get(key, value)
-        if coerce(tree.get(switch, not when), bool, switch, {}) == when and str(asked).lower() != value:
-            raise ValueError(f"{switch}={str(when).lower()} and {group}.{key}={asked} contradict each other; give one of them")
-
-
 @dataclasses.dataclass(frozen=True)
 class PretrainEvalOptions(_PretrainingOptions):
     """Evaluation of a pretrained network: masked language model and next sentence."""
 
     splits = ("eval",)
-    enable_data_sink = False
-    WEIGHTS = "eval_ckpt"
     BATCH_SIZES = ("eval_batch_size",)
 
-    eval_ckpt: str = setting(_DEFAULT_FOLDER, f"weights: {WEIGHT_FORMS}; in a folder of checkpoints see use_best")
+    load_pretrain_checkpoint_path: str = setting(
+        _DEFAULT_FOLDER, f"weights to evaluate: {WEIGHT_FORMS}; in a folder of checkpoints see use_best"
+    )
     output_dir: str = setting("./pretrain_eval", "folder of eval_results.json and log.jsonl")
 
     def check_run(self) -> None:
@@ -207,8 +191,8 @@ class PretrainEvalOptions(_PretrainingOptions):
 
     @classmethod
     def complete(cls, tree: EasyDict) -> None:
-        tree.setdefault("eval_ckpt", cls.eval_ckpt)
+        tree.setdefault("load_pretrain_checkpoint_path", cls.load_pretrain_checkpoint_path)
         super().complete(tree)
 
 
-OPTIONS = PretrainOptions
+MODEL, OPTIONS = PretrainModel, PretrainOptions

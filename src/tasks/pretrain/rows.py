@@ -60,6 +60,7 @@ class PretrainRows:
         return self._parts
 
     def _draw_epoch(self, epoch, row_ids):
+        assert self.masking is not None
         row_ids = np.unique(row_ids)
         lengths = self.lengths[row_ids]
         is_token = np.arange(lengths.max()) < lengths[:, None]

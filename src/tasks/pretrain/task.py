@@ -3,13 +3,11 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mindspore import nn
 
 from src.files import make_folder
-from src.formats.tokenizer_files import count_ids
 from src.log import logger, progress
 from src.records.files import INPUT_TOKENS, Layout, check_tokens, find_record_files, is_mindrecord, read_description, read_record_file
 from src.records.record_set import cached_records, fingerprint_file, make_key
@@ -17,12 +15,12 @@ from src.tasks.defaults import tune as tune
 from src.tasks.pretrain.masks import make_masking
 from src.tasks.pretrain.measures import pretraining_metrics
 from src.tasks.pretrain.network import Pretraining, PretrainingLoss, PretrainingScores
-from src.tasks.pretrain.options import PretrainEvalOptions, PretrainOptions
+from src.tasks.pretrain.options import PretrainEvalOptions, PretrainModel, PretrainOptions
 from src.tasks.pretrain.rows import PretrainRows
-from src.tasks.task import Prepared
-from src.text.tokenization import Tokenizer, fingerprint, read_vocabulary
+from src.tasks.task import Description, Prepared
+from src.text.tokenization import Tokenizer, fingerprint
 
-NAME = "checkpoint_bert"
+PREFIX = "checkpoint_bert"
 INPUTS = ("input_ids", "input_mask", "token_type_ids", "masked_lm_positions")
 TARGETS = ("masked_lm_ids", "masked_lm_weights", "next_sentence_labels", "rows_per_token", "weights")
 LOSS_PARTS = ("masked_lm_loss", "next_sentence_loss")
@@ -41,21 +39,24 @@ def prepare(config: PretrainOptions | PretrainEvalOptions) -> Prepared:
     """Read the records, decide the lengths that depend on them, and check that records, vocabulary and network fit.
 
     Returns:
-        Prepared, whose config has seq_length and bucket_list filled in.
+        Prepared, whose config has seq_length and bucket_list filled in, and whose sources are the headers of the records.
 
     Raises:
         ValueError, FileNotFoundError: naming what is missing or does not fit.
     """
     make_folder(config.output_dir)
-    if config.vocab_file_path:
-        size = count_ids(read_vocabulary(config.vocab_file_path))
+    tokenizer = Tokenizer(config.vocab_file_path) if config.vocab_file_path else None
+    if tokenizer:
+        size = len(tokenizer.tokens)
         if size > config.model.vocab_size:
             raise ValueError(f"{config.vocab_file_path}: {size} tokens do not fit model.vocab_size={config.model.vocab_size}")
-    if config.schema_dir and not Path(config.schema_dir).is_file():
-        raise FileNotFoundError(f"{config.schema_dir}: no such file; --schema_dir takes the schema JSON of TFRecord files")
+    if config.schema_file_path and not Path(config.schema_file_path).is_file():
+        raise FileNotFoundError(f"{config.schema_file_path}: no such file; --schema_file_path takes the schema JSON of TFRecord files")
     if "train" in config.splits:
         _check_training(config)
-    found = {split: _find_records(config, split) for split in config.splits}
+    paths = {split: find_record_files(getattr(config, _FOLDER_FLAGS[split])) for split in config.splits}
+    headers = {split: _read_header(found) for split, found in paths.items()}
+    found = {split: _find_records(config, tokenizer, split, paths[split], headers[split]) for split in config.splits}
     longest = max(int(rows.lengths.max()) for rows in found.values())
     multiple = config.device.length_multiple
     seq_length = config.seq_length or min(-(-longest // multiple) * multiple, max(longest, config.model.max_position_embeddings))
@@ -66,7 +67,8 @@ def prepare(config: PretrainOptions | PretrainEvalOptions) -> Prepared:
             raise ValueError(f"bucket_list={','.join(map(str, config.bucket_list))}: the longest row has {longest} tokens")
     if "train" in found:
         _check_batch(config, len(found["train"].lengths))
-    return Prepared(dataclasses.replace(config, seq_length=seq_length, bucket_list=config.bucket_list or (seq_length,)), found)
+    config = dataclasses.replace(config, seq_length=seq_length, bucket_list=config.bucket_list or (seq_length,))
+    return Prepared(config, found, tokenizer, headers)
 
 
 def _check_batch(config, num_rows):
@@ -85,26 +87,25 @@ def _check_training(config):
             logger.warning(f"{name}={value:g} is ignored: train_with_eval is false")
 
 
-def _find_records(config, split):
+def _find_records(config, tokenizer, split, paths, header):
     """The rows of a split, read once and kept in the cache folder, memory-mapped."""
-    paths = find_record_files(getattr(config, _FOLDER_FLAGS[split]))
     about = (*map(fingerprint_file, paths), config.num_samples)
-    if config.schema_dir and all(map(is_mindrecord, paths)):
-        logger.warning(f"schema_dir={config.schema_dir} is ignored: it applies only to TFRecord files")
-    elif config.schema_dir:
-        about += (fingerprint_file(config.schema_dir),)
+    if config.schema_file_path and all(map(is_mindrecord, paths)):
+        logger.warning(f"schema_file_path={config.schema_file_path} is ignored: it applies only to TFRecord files")
+    elif config.schema_file_path:
+        about += (fingerprint_file(config.schema_file_path),)
     cache = Path(config.cache_dir or f"{config.output_dir}/cache") / f"{split}-{make_key('pretraining', *about)}"
-    _check_vocabulary(config, split)
+    if tokenizer and header.get("vocabulary") not in (None, fingerprint(tokenizer.vocabulary)):
+        raise ValueError(f"{getattr(config, _FOLDER_FLAGS[split])}: made with another vocabulary than {config.vocab_file_path}")
     found = cached_records(cache, lambda: _read(config, paths))
     _check_rows(config, split, found)
     if split == "eval" or config.masking == "static":
         return PretrainRows(found)
-    vocabulary = read_vocabulary(config.vocab_file_path)
     width = found.rows["masked_lm_positions"].shape[1]
-    return PretrainRows(found, make_masking(config.vocab_file_path, vocabulary, config.masked_lm_prob, width), config.seed)
+    return PretrainRows(found, make_masking(config.vocab_file_path, tokenizer.vocabulary, config.masked_lm_prob, width), config.seed)
 
 
-def network(config: PretrainOptions | PretrainEvalOptions) -> nn.Cell:
+def network(config: PretrainModel) -> nn.Cell:
     """The network from token ids and masked positions to the logits of both heads."""
     return Pretraining(config.model, config.device)
 
@@ -114,12 +115,12 @@ def loss(config: PretrainOptions | PretrainEvalOptions) -> nn.Cell:
     return PretrainingLoss(config.device.aclnn)
 
 
-def describe(config: PretrainOptions) -> tuple[Any, ...]:
+def describe(prepared: Prepared) -> Description:
     """What is written beside a checkpoint: no labels, the vocabulary and tokenizer if known, no settings."""
-    tokenizer = _describe_records(config, "train").get("tokenizer")
-    if config.vocab_file_path and not tokenizer:
-        tokenizer = Tokenizer(config.vocab_file_path).description
-    return (), config.vocab_file_path, tokenizer, {}
+    tokenizer = prepared.tokenizer
+    if tokenizer is None:
+        return Description((), (), None, {})
+    return Description((), tokenizer.tokens, prepared.sources["train"].get("tokenizer") or tokenizer.description, {})
 
 
 def for_evaluation(config: PretrainOptions | PretrainEvalOptions, network: nn.Cell) -> tuple[nn.Cell, tuple[str, ...]]:
@@ -132,9 +133,8 @@ def score(prepared: Prepared, outputs: tuple[list[np.ndarray], ...]) -> dict[str
     return pretraining_metrics(outputs[0])
 
 
-def _describe_records(config, split):
-    """The builder's description of a split's records, the same for all files; {} if there is none."""
-    paths = find_record_files(getattr(config, _FOLDER_FLAGS[split]))
+def _read_header(paths):
+    """What the header of a split's records says of vocabulary and tokenizer, the same for all files; {} if there is none."""
     found = {}
     for path in paths:
         if description := read_description(path):
@@ -146,17 +146,10 @@ def _describe_records(config, split):
     return json.loads(next(iter(found))) if found else {}
 
 
-def _check_vocabulary(config, split):
-    """Check that records that name their vocabulary were made with this one."""
-    theirs = _describe_records(config, split).get("vocabulary")
-    if theirs and config.vocab_file_path and theirs != fingerprint(read_vocabulary(config.vocab_file_path)):
-        raise ValueError(f"{getattr(config, _FOLDER_FLAGS[split])}: made with another vocabulary than {config.vocab_file_path}")
-
-
 def _read(config, paths):
     left, widths = config.num_samples, {}
     for path in progress(paths, desc="reading records", unit="file"):
-        for chunk in read_record_file(path, LAYOUT, config.schema_dir):
+        for chunk in read_record_file(path, LAYOUT, config.schema_file_path):
             _check_masks(path, chunk)
             widths[chunk.rows["masked_lm_ids"].shape[1]] = path
             if len(widths) > 1:

@@ -142,12 +142,14 @@ def _find_spans(records, row_starts, rows, logits, max_answer_length):
         start_logits[window][better] = starting[better]
         padded = np.concatenate([ending, np.full(longest, -np.inf)])
         end_logits[window][better] = sliding_window_view(padded, longest)[:count][better]
-    return _Spans(*characters.tolist(), windows, start_logits, end_logits)
+    starts, ends = characters.tolist()
+    return _Spans(starts, ends, windows, start_logits, end_logits)
 
 
 def _choose(context, spans, n_best_size):
     """The best texts by falling score, as two dicts: text -> (start, end) in the context, and text -> (start_logit, end_logit)."""
-    offsets, best = {}, {}
+    offsets: dict[str, tuple[int, int]] = {}
+    best: dict[str, tuple[float, float]] = {}
     for first, last, start_logit, end_logit in _rank(spans, 2 * n_best_size):
         start, end = spans.starts[first], spans.ends[last]
         offsets.setdefault(context[start:end], (start, end))

@@ -7,14 +7,14 @@ import numpy as np
 
 from src.tasks.defaults import make_inputs as make_inputs
 from src.tasks.defaults import settle as settle
-from src.tasks.squad.options import SquadOptions
+from src.tasks.squad.options import SquadModel
 
 HEAD = ("head.span",)
 _SETTINGS = ("seq_length", "doc_stride", "max_query_length", "language", "version_2_with_negative")
 _ANSWERS = ("null_score_diff_threshold", "n_best_size", "max_answer_length")
 
 
-def make_settings(config: SquadOptions) -> dict[str, Any]:
+def make_settings(config: SquadModel) -> dict[str, Any]:
     """The settings that the bundle keeps."""
     return {key: getattr(config, key) for key in (*_SETTINGS, *_ANSWERS)}
 

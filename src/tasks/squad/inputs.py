@@ -57,7 +57,9 @@ def choose_rows(config: SquadOptions, split: str, path: Path, questions: list[Qu
     return folds.choose_rows(config, split, path, strata, [question.context or "" for question in questions])
 
 
-def make_chunks(config: SquadOptions, split: str, path: Path, source: Path | None, questions: list[Question] | None) -> Iterator[Chunk]:
+def make_chunks(
+    config: SquadOptions, tokenizer: Tokenizer, split: str, path: Path, source: Path | None, questions: list[Question] | None
+) -> Iterator[Chunk]:
     """Yield the rows of a split for `cached_records`.
 
     Args:
@@ -67,8 +69,6 @@ def make_chunks(config: SquadOptions, split: str, path: Path, source: Path | Non
     if source is None or questions is None:
         yield from _read_training_rows(config, path)
         return
-    assert config.vocab_file_path is not None  # check_inputs has made sure
-    tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
     lengths = config.seq_length, config.doc_stride, config.max_query_length
     rows, report = encode_questions(questions, tokenizer, *lengths, split == "train", config.version_2_with_negative, source)
     logger.info(f"{split} {source}: {len(questions)} questions, {len(rows.lengths)} rows")

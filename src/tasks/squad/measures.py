@@ -192,7 +192,7 @@ def _read_gold(path, encoding):
     missing = [question.id for question in questions if question.answers is None]
     if missing:
         raise ValueError(f'{path}: "answers" is missing in {len(missing)} of {len(questions)} questions: {shorten(missing, 3)}')
-    return {question.id: [answer.text for answer in question.answers] for question in questions}
+    return {question.id: [answer.text for answer in question.answers or ()] for question in questions}
 
 
 def _read_values(path, kind, form):

@@ -18,8 +18,7 @@ class SpanHead(nn.Cell):
 
     def __init__(self, config: ModelConfig, device: DeviceSettings) -> None:
         super().__init__()
-        compute_type = getattr(mindspore, device.compute_type)
-        self.span = Linear(config.hidden_size, 2, config.initializer_range, compute_type, bfloat16=device.bfloat16_library)
+        self.span = Linear(config.hidden_size, 2, config.initializer_range, device)
 
     def construct(self, x: Tensor, input_mask: Tensor) -> tuple[Tensor, Tensor]:
         batch_size, seq_length, hidden_size = x.shape

@@ -1,4 +1,4 @@
-"""Options of run_squad.py."""
+"""Settings of a model for questions, and options of run_squad.py."""
 
 import dataclasses
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from easydict import EasyDict
 
 from src.config.fields import setting
-from src.config.finetune import FineTuneOptions
+from src.config.finetune import FineTunedModel, FineTuneOptions
 from src.config.training import OptimizerConfig
 from src.tasks.squad.file import MAX_CONTEXT_CHARS
 
@@ -20,8 +20,8 @@ _WEIGHT_DECAY = 1e-3  # for AdamWeightDecay, under its newer and its older name
 
 
 @dataclasses.dataclass(frozen=True)
-class SquadOptions(FineTuneOptions):
-    """Question answering: the span of a text that answers a question (SQuAD 1.1 and 2.0, CMRC 2018)."""
+class SquadModel(FineTunedModel):
+    """A model that finds the span of a text that answers a question, and how its answer is chosen."""
 
     # settings that evaluation and prediction take from the training; written into the checkpoint folder
     TRAINED_WITH = ("seq_length", "doc_stride", "max_query_length", "version_2_with_negative", "language")
@@ -35,6 +35,27 @@ class SquadOptions(FineTuneOptions):
     n_best_size: int = setting(20, "number of answers to each question in nbest_predictions.json", minimum=1)
     max_answer_length: int = setting(30, "maximum length of an answer in tokens", minimum=1)
     language: str = setting("en", "language, which chooses the measures: SQuAD's for en, CMRC 2018's for zh", LANGUAGES)
+
+    def __post_init__(self):
+        super().__post_init__()
+        window = self.seq_length - self.max_query_length - _SPECIAL_TOKENS
+        lengths = f"seq_length={self.seq_length} and max_query_length={self.max_query_length}"
+        if window < 2:
+            raise ValueError(f"{lengths} leave no room for a text: [CLS], two [SEP] and a window stand beside the question")
+        if self.doc_stride >= window:
+            raise ValueError(f"doc_stride={self.doc_stride}: {lengths} leave windows of {window} tokens; the stride must be smaller")
+        if self.version_2_with_negative and self.language == "zh":
+            raise ValueError(
+                "language=zh: the measure of CMRC 2018 knows no questions without answers; version_2_with_negative must be false"
+            )
+        if self.model.type_vocab_size < 2:
+            raise ValueError(f"model.type_vocab_size={self.model.type_vocab_size}: question and text need two segments")
+
+
+@dataclasses.dataclass(frozen=True)
+class SquadOptions(SquadModel, FineTuneOptions):
+    """Question answering: the span of a text that answers a question (SQuAD 1.1 and 2.0, CMRC 2018)."""
+
     eval_json_path: str | None = setting(
         None, "questions and answers in SQuAD's form; for evaluation on records the file that they were made from"
     )
@@ -49,18 +70,6 @@ class SquadOptions(FineTuneOptions):
         if not self.eval_data_file_path:  # Google's and NVIDIA's run_squad.py score the file that they predict
             own = None if self.data_dir else self.predict_data_file_path
             object.__setattr__(self, "eval_data_file_path", self.eval_json_path or own)
-        window = self.seq_length - self.max_query_length - _SPECIAL_TOKENS
-        lengths = f"seq_length={self.seq_length} and max_query_length={self.max_query_length}"
-        if window < 2:
-            raise ValueError(f"{lengths} leave no room for a text: [CLS], two [SEP] and a window stand beside the question")
-        if self.doc_stride >= window:
-            raise ValueError(f"doc_stride={self.doc_stride}: {lengths} leave windows of {window} tokens; the stride must be smaller")
-        if self.version_2_with_negative and self.language == "zh":
-            raise ValueError(
-                "language=zh: the measure of CMRC 2018 knows no questions without answers; version_2_with_negative must be false"
-            )
-        if self.model.type_vocab_size < 2:
-            raise ValueError(f"model.type_vocab_size={self.model.type_vocab_size}: question and text need two segments")
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -75,4 +84,4 @@ class SquadOptions(FineTuneOptions):
         tree.optimizer = {**_POLYNOMIAL, **({"weight_decay": _WEIGHT_DECAY} if is_adam else {}), **given}
 
 
-OPTIONS = SquadOptions
+MODEL, OPTIONS = SquadModel, SquadOptions

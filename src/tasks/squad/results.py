@@ -64,8 +64,9 @@ def report_predictions(prepared: Prepared, outputs: Outputs) -> None:
 def _answer(prepared, split, outputs):
     config, records, questions = prepared.config, prepared.records[split], prepared.sources[split]
     threshold = config.null_score_diff_threshold if config.version_2_with_negative else None
+    start_logits, end_logits = outputs
     with not_input():
-        return find_answers(questions, records, *outputs, config.n_best_size, config.max_answer_length, threshold)
+        return find_answers(questions, records, start_logits, end_logits, config.n_best_size, config.max_answer_length, threshold)
 
 
 def _measure(prepared, outputs, answers):

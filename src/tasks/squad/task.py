@@ -14,14 +14,14 @@ from src.tasks.splits import wanted_splits
 from src.tasks.squad import inputs
 from src.tasks.squad.file import read_squad
 from src.tasks.squad.network import SpanFinder, SpanLoss
-from src.tasks.squad.options import SquadOptions
+from src.tasks.squad.options import SquadModel, SquadOptions
 from src.tasks.squad.results import report_evaluation, report_predictions, score, tabulate
 from src.tasks.task import Prepared
 
-__all__ = ["INPUTS", "LOSS_PARTS", "NAME", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
+__all__ = ["INPUTS", "LOSS_PARTS", "PREFIX", "TARGETS", "describe", "for_evaluation", "loss", "network", "prepare"]
 __all__ += ["report_evaluation", "report_predictions", "score", "tabulate"]
 
-NAME = "squad"
+PREFIX = "squad"
 INPUTS = ("input_ids", "input_mask", "token_type_ids")
 TARGETS = ("start_positions", "end_positions", "weights")
 LOSS_PARTS: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ def prepare(options: SquadOptions) -> Prepared:
     sources = {split: _read(config, origin) for split, origin in origins.items() if origin and split != "train"}
     if "eval" in paths:
         _check_answers(config, origins["eval"], sources["eval"])
-    config = check_inputs(NAME, config, paths.values())
+    config, tokenizer = check_inputs(PREFIX, config, paths.values())
     if config.null_score_diff_threshold and not config.version_2_with_negative:
         logger.warning(f"null_score_diff_threshold={config.null_score_diff_threshold} is ignored: every question has an answer")
     rows = {}
@@ -56,9 +56,9 @@ def prepare(options: SquadOptions) -> Prepared:
         questions = _read(config, origin)
         rows[split] = inputs.choose_rows(config, split, origin, questions)
         sources[split] = [questions[number] for number in rows[split]]
-    records = {split: _make_records(config, split, path, origins[split], sources.get(split)) for split, path in paths.items()}
+    records = {split: _make_records(config, tokenizer, split, path, origins[split], sources.get(split)) for split, path in paths.items()}
     sources.pop("train", None)
-    return Prepared(config, records, sources, rows.get("eval", ()))
+    return Prepared(config, records, tokenizer, sources, rows.get("eval", ()))
 
 
 def _read(config, path):
@@ -70,19 +70,20 @@ def _find_origin(config, split, path):
     return None if split == "train" and is_record_file(path) else inputs.find_questions(config, split)
 
 
-def _make_records(config, split, path, origin, questions):
+def _make_records(config, tokenizer, split, path, origin, questions):
     """The RecordSet of a split, kept in {output_dir}/cache; the training questions are read only if it is not there yet."""
     files = [path] if origin in (None, path) else [path, origin]
     lengths = (config.seq_length, config.doc_stride, config.max_query_length)
-    about = (NAME, config.version_2_with_negative, split == "train")
+    about = (PREFIX, config.version_2_with_negative, split == "train")
 
     def make_chunks() -> Iterator[Chunk]:
-        return inputs.make_chunks(config, split, path, origin, _read(config, origin) if origin and questions is None else questions)
+        read = _read(config, origin) if origin and questions is None else questions
+        return inputs.make_chunks(config, tokenizer, split, path, origin, read)
 
-    return cached_rows(config, split, files, make_chunks, lengths, about)
+    return cached_rows(config, tokenizer, split, files, make_chunks, lengths, about)
 
 
-def network(config: SquadOptions) -> nn.Cell:
+def network(config: SquadModel) -> nn.Cell:
     """The network from token ids to the logits of an answer's first and last token, [B, S] each."""
     return SpanFinder(config.model, config.device)
 

@@ -158,7 +158,8 @@ def _encode(texts, tokenizer):
 
 def _group(texts):
     """Yield lists of neighbouring texts that are tokenised at once."""
-    some, num_chars = [], 0
+    some: list[str] = []
+    num_chars = 0
     for text in texts:
         if some and (len(some) == _CHUNK or num_chars + len(text) > _CHARS):
             yield some

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from src.files import make_folder, move_whole, work_folder
+from src.files import make_folder, move_whole
+from src.locks import work_folder
 from src.log import format_fields, logger, progress
 from src.records.writers import open_writer, pack
 from src.tasks.pretrain.corpus.options import BuilderOptions
@@ -172,7 +173,7 @@ def _write_rows(run, options, folder, num_rows, path, description):
     if num_rows < options.shards:
         raise ValueError(f"shards={options.shards}: there are only {num_rows} instances")
     writer = open_writer(options.format, path, list_columns(options), num_rows, options.shards, description)
-    counts = Counter()
+    counts: Counter[str] = Counter()
     tasks = ((options, folder, num_rows, first, min(first + BLOCK_ROWS, num_rows)) for first in range(0, num_rows, BLOCK_ROWS))
     with progress(desc="rows", unit=" rows", unit_scale=True, total=num_rows) as bar:
         for parts, found in run(_make_rows, tasks):
@@ -193,7 +194,8 @@ def _make_rows(options, folder, num_rows, first, last):
     store, pairs = _open_store(folder, len(tokenizer.tokens)), _open_pairs(folder)
     order = permute(np.arange(first, last), num_rows, options.random_seed + _ORDER_STREAM)
     keys = make_keys(options.random_seed, 0, np.arange(first, last))
-    parts, counts = [], Counter()
+    parts = []
+    counts: Counter[str] = Counter()
     for start in range(0, last - first, _ROWS_AT_ONCE):
         some = slice(start, start + _ROWS_AT_ONCE)
         columns = _make_columns(store, pairs.take(order[some]), keys[some], options.max_seq_length, cls, sep, masking)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import mindspore.dataset as ds
 import numpy as np
 
-from src.formats.tokenizer_files import list_tokens
+from src.formats.vocabulary import list_tokens
 from src.records.mindrecord import read_description
 from src.records.mindrecord_format import count_rows
 from src.records.tfrecord import check_length, check_tfrecord

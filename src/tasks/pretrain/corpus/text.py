@@ -128,7 +128,7 @@ def _read_headed(path, lines):
 
 def _is_title(line):
     match = _HEADING.fullmatch(line)
-    return bool(match) and not match[1].startswith("=") and not match[1].endswith("=")
+    return match is not None and not match[1].startswith("=") and not match[1].endswith("=")
 
 
 def _read_doc(path, lines):

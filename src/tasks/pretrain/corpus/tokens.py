@@ -111,6 +111,7 @@ class CorpusTokenizer:
 
     def _mark(self, sentence, offsets):
         """For each token, whether it is in the same Chinese word as the previous token."""
+        assert self._segment is not None
         words = _number_words(sentence, self._segment(sentence))
         numbers = [words[start] for start, _ in offsets]
         return [word >= 0 and word == previous for word, previous in zip(numbers, [-1, *numbers])]

@@ -37,7 +37,7 @@ def open_workers(count: int) -> Iterator[Run]:
 
 
 def _run(pool, function, tasks, ahead):
-    waiting = deque()
+    waiting: deque[Any] = deque()
     for task in tasks:
         waiting.append(pool.submit(function, *task))
         if len(waiting) == ahead:

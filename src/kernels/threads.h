@@ -1,16 +1,16 @@
 // Loops of the kernels, shared out over the threads of one pool.
 //
 // The framework may call several kernels at once, from threads of its own. Each caller works on its own loop; the pool's threads help while
-// no more are busy than the process may use: OMP_NUM_THREADS, otherwise the processors of its affinity mask. How a loop is divided depends on
-// its size alone, and so do the results of the kernels, to the last bit.
+// no more are busy than `use_threads` says, otherwise one on each processor of the process's affinity mask. How a loop is divided depends on its
+// size alone, and so do the results of the kernels, to the last bit.
 #pragma once
+#include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <condition_variable>
 #include <cstdint>
-#include <cstdlib>
 #include <functional>
 #include <list>
 #include <mutex>
@@ -21,6 +21,8 @@
 class Threads {
  public:
   using Body = std::function<void(int64_t)>;
+
+  static inline int most = 0;  // how many threads there may be, as set before the first loop; 0: no limit but the affinity mask
 
   // body(0) to body(parts - 1), in any order and on any thread; returns when all are done.
   static void run(int64_t parts, const Body &body) {
@@ -43,8 +45,7 @@ class Threads {
   Threads() {
     CPU_ZERO(&processors_);
     if (sched_getaffinity(getpid(), sizeof processors_, &processors_) == 0) size_ = CPU_COUNT(&processors_);
-    const char *asked = std::getenv("OMP_NUM_THREADS");
-    if (asked != nullptr && std::atoi(asked) > 0) size_ = std::min(size_, std::atoi(asked));
+    if (most > 0) size_ = std::min(size_, most);
     try {
       for (int number = 1; number < size_; ++number) std::thread([this] { serve(); }).detach();
     } catch (const std::system_error &) {  // no more threads: those that there are share the work
@@ -64,6 +65,7 @@ class Threads {
 
   // A thread of the pool. It touches a loop only while the lock is held, or while one of the loop's parts is running.
   void serve() {
+    pthread_setname_np(pthread_self(), "kernels");
     sched_setaffinity(0, sizeof processors_, &processors_);  // the thread that started this one may be bound to one processor
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {

@@ -1,5 +1,6 @@
-"""The CPU's matrix products of bfloat16 factors: kernels, Linear, and what a run does with them."""
+"""The CPU's linear layers and attention in compiled kernels, with factors in float32 and in bfloat16, compared with NumPy in float64."""
 
+import dataclasses
 import os
 
 import mindspore
@@ -9,15 +10,23 @@ from mindspore import Parameter, Tensor, ops
 from scipy.special import softmax
 from test_native import run_here
 
-from src.models import native
-from src.models.bfloat16 import Bfloat16Linear
+from src.kernels import native
+from src.models.layers import Linear
+from src.models.native_layers import Bfloat16Linear
+from src.train import runtime
 
 REASON = native.lacks_bfloat16(native.build())
+DEVICE = runtime.settings("CPU")
+needs_float32 = pytest.mark.skipif(DEVICE.float32_library is None, reason="no C++ compiler, or no oneDNN in MindSpore")
 needs_bfloat16 = pytest.mark.skipif(REASON is not None, reason=f"no bfloat16 product: {REASON}")
 
 
 def draw(*shape, seed=0):
     return np.random.default_rng(seed + sum(shape)).standard_normal(shape).astype(np.float32)
+
+
+def exact(x):
+    return x.astype(np.float64)
 
 
 def rounded(x):
@@ -60,7 +69,7 @@ def test_products_are_those_of_rounded_factors(rows, size_in, size_out):
 
 @needs_bfloat16
 @pytest.mark.slow
-@pytest.mark.skipif("amx_bf16" not in native._processor(), reason="without AMX the kernels tested above are those of AVX512-BF16")
+@pytest.mark.skipif("amx_bf16" not in native.describe_processor(), reason="without AMX the kernels tested above are those of AVX512-BF16")
 def test_without_amx_products_are_the_same(tmp_path):
     native.compile_library(
         os.environ.get("CXX", "g++"), ("-march=native", "-mno-amx-tile", "-mno-amx-bf16", *native.FLAGS), tmp_path / "native.so"
@@ -100,6 +109,39 @@ def test_a_layer_and_its_gradients_are_those_of_rounded_factors():
     np.testing.assert_allclose(dbias.asnumpy(), dout.sum(0), atol=1e-5)
 
 
+@needs_float32
+@pytest.mark.parametrize(("rows", "size_in", "size_out"), [(1, 1, 1), (7, 5, 3), (300, 33, 520), (64, 600, 32), (513, 64, 2)])
+def test_float32_products_are_numpys(rows, size_in, size_out):
+    x, weight, bias, dout = draw(rows, size_in), draw(size_out, size_in), draw(size_out), draw(rows, size_out, seed=1)
+    y = run_here("float32_linear", [x, weight, bias, np.full_like(dout, np.nan)])[-1]
+    dx = run_here("float32_input_gradient", [dout, weight, np.full_like(x, np.nan)])[-1]
+    dweight, dbias = run_here("float32_weight_gradient", [dout, x, np.full_like(weight, np.nan), np.full_like(bias, np.nan)])[-2:]
+    # float32 sums of up to 600 terms
+    np.testing.assert_allclose(y, exact(x) @ exact(weight).T + bias, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(dx, exact(dout) @ exact(weight), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(dweight, exact(dout).T @ exact(x), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(dbias, exact(dout).sum(0), rtol=1e-5, atol=1e-4)
+
+
+@needs_float32
+def test_a_float32_layer_and_its_gradients_are_those_of_plain_ops():
+    x, dout = Tensor(draw(9, 6)), Tensor(draw(9, 4, seed=1))
+
+    def differentiate(device):
+        mindspore.set_seed(0)
+        layer = Linear(6, 4, 0.02, device)
+        gradients = ops.GradOperation(get_all=True, get_by_list=True, sens_param=True)(layer, [layer.weight, layer.bias])
+        (dx,), (dweight, dbias) = gradients(x, dout)
+        return [tensor.asnumpy() for tensor in (layer(x), dx, dweight, dbias)]
+
+    for found, expected in zip(differentiate(DEVICE), differentiate(dataclasses.replace(DEVICE, float32_library=None))):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_without_a_compiler_the_frameworks_products_serve():
+    assert not native.has_float32(None)
+
+
 def split(x, batch, heads):
     """[B * S, H] -> [B, N, S, D]."""
     return x.reshape(batch, -1, heads, x.shape[1] // heads).swapaxes(1, 2)
@@ -109,25 +151,32 @@ def join(x):
     return x.swapaxes(1, 2).reshape(x.shape[0] * x.shape[2], -1)
 
 
-@needs_bfloat16
 @pytest.mark.parametrize(
     ("batch", "length", "heads", "size", "rate", "mask_rows"), [(2, 8, 2, 4, 0.0, 1), (2, 33, 3, 20, 0.1, 1), (1, 70, 2, 64, 0.3, 70)]
 )
-def test_attention_and_its_gradients_are_those_of_rounded_factors(batch, length, heads, size, rate, mask_rows):
+@pytest.mark.parametrize(
+    # values of order one; where float32 differs in the last bit, a probability may be rounded to the next bfloat16, 2^-8 of it away
+    ("product_type", "cast", "tolerance"),
+    [
+        pytest.param("float32", exact, 1e-5, marks=needs_float32),
+        pytest.param("bfloat16", rounded, 2e-3, marks=needs_bfloat16),
+    ],
+    ids=["float32", "bfloat16"],
+)
+def test_attention_and_its_gradients_are_those_of_the_factors(product_type, cast, tolerance, batch, length, heads, size, rate, mask_rows):
     query, key, value, dcontext = (draw(batch * length, heads * size, seed=number) for number in range(4))
     mask = np.where(draw(batch, 1, mask_rows, length) > 0.9, np.float32(-10000), np.float32(0))
     inputs = [query, key, value, mask, np.array([3, 7], np.int32), np.array([5, round(rate * 2**24), heads], np.int32)]
-    context = run_here("attention", [*inputs, np.zeros_like(query)])[-1]
-    gradients = run_here("attention_gradient", [*inputs, dcontext, *(np.zeros_like(query) for _ in range(3))])[-3:]
+    context = run_here(f"{product_type}_attention", [*inputs, np.zeros_like(query)])[-1]
+    gradients = run_here(f"{product_type}_attention_gradient", [*inputs, dcontext, *(np.zeros_like(query) for _ in range(3))])[-3:]
     ones = np.ones((batch, heads, length, length), np.float32)
     kept = run_here("dropout", [ones, inputs[4], inputs[5][:2], np.zeros_like(ones)])[-1].astype(np.float64)
-    q, k, v, dout = (split(rounded(x), batch, heads) for x in (query, key, value, dcontext))
+    q, k, v, dout = (split(cast(x), batch, heads) for x in (query, key, value, dcontext))
     probs = softmax(q @ k.swapaxes(-1, -2) / np.sqrt(size) + mask, -1)
-    dropped = rounded((probs * kept).astype(np.float32))
+    dropped = cast((probs * kept).astype(np.float32))
     dprobs = dout @ v.swapaxes(-1, -2) * kept
-    dscores = rounded((probs * (dprobs - (probs * dprobs).sum(-1, keepdims=True)) / np.sqrt(size)).astype(np.float32))
+    dscores = cast((probs * (dprobs - (probs * dprobs).sum(-1, keepdims=True)) / np.sqrt(size)).astype(np.float32))
     expected = dscores @ k, dscores.swapaxes(-1, -2) @ q, dropped.swapaxes(-1, -2) @ dout
-    # values of order one; where float32 differs in the last bit, a probability may be rounded to the next bfloat16, 2^-8 of it away
-    np.testing.assert_allclose(context, join(dropped @ v), atol=2e-3)
+    np.testing.assert_allclose(context, join(dropped @ v), atol=tolerance)
     for found, right in zip(gradients, expected):
-        np.testing.assert_allclose(found, join(right), atol=2e-3)
+        np.testing.assert_allclose(found, join(right), atol=tolerance)

@@ -1,4 +1,4 @@
-"""Compile the kernels that plain ops cannot match on the CPU, native.cpp and bfloat16.cpp, on first use."""
+"""Compile the kernels that plain ops cannot match on the CPU, on first use."""
 
 import atexit
 import ctypes
@@ -13,13 +13,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import mindspore
+
 from src.files import cache_folder, make_folder, written_whole
 from src.log import logger
 
 _FOLDER = Path(__file__).parent
-_SOURCES, _HEADERS = ("native.cpp", "bfloat16.cpp", "attention.cpp"), ("threads.h", "dropout.h", "bfloat16.h")
+_SOURCES = ("native.cpp", "optimizers.cpp", "float32.cpp", "bfloat16.cpp", "attention.cpp")
+_HEADERS = ("threads.h", "dropout.h", "sgemm.h", "bfloat16.h")
 FLAGS = ("-std=c++17", "-O3", "-ffast-math", "-fPIC", "-pthread", "-c")
-_LINK = ("-shared", "-pthread")
+_LINK = ("-shared", "-pthread", "-ldl")
 _BFLOAT16_FLAG = "avx512_bf16"  # as Linux names it; processors with AMX have it too
 
 
@@ -37,7 +40,7 @@ def build() -> str | None:
         return None
     flags = (own_processor(platform.machine()), *FLAGS)
     sources = [(_FOLDER / name).read_bytes() for name in _SOURCES + _HEADERS]
-    key = hashlib.sha256(repr((sources, flags, _LINK, compiler, _processor())).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((sources, flags, _LINK, compiler, describe_processor())).encode()).hexdigest()[:16]
     library = find_library(f"native-{key}.so")
     if not library.is_file():
         try:
@@ -46,6 +49,8 @@ def build() -> str | None:
         except (OSError, subprocess.SubprocessError) as error:
             logger.warning(f"native kernels: none ({compiler}: {error}); plain ops compute the same, slower")
             return None
+    if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():  # Python's copy: the framework sets the process's own variable to 1
+        ctypes.CDLL(str(library)).use_threads(int(threads))
     return str(library)
 
 
@@ -67,11 +72,21 @@ def compile_library(compiler: str, flags: Sequence[str], path: Path | str) -> No
         run(["-o", str(path), *objects, *_LINK])
 
 
+def has_float32(library: str | None) -> bool:
+    """Whether the kernels of float32.cpp can run here: in `library`, as `build` returned it, with the oneDNN of MindSpore's CPU plugin."""
+    if library is None:
+        return False
+    folder = Path(mindspore.__file__).parent / "lib"
+    for path in folder.glob("libdnnl.so.*"):
+        ctypes.CDLL(str(path))  # loaded before the plugin, it is the one that the plugin uses
+    return bool(ctypes.CDLL(library).has_float32_products())
+
+
 def lacks_bfloat16(library: str | None) -> str | None:
     """Why the kernels of bfloat16.cpp cannot run here, in words; None if they can. They are in `library`, as `build` returned it."""
     if library is None:
         return "its kernels need a C++ compiler, and there is none (or BERT_NATIVE=0)"
-    if _BFLOAT16_FLAG not in _processor().split():
+    if _BFLOAT16_FLAG not in describe_processor().split():
         return "the processor lacks AVX512-BF16"
     if not hasattr(ctypes.CDLL(library), "pack_input"):
         return "the C++ compiler does not know AVX512-BF16"
@@ -96,7 +111,7 @@ def find_library(name: str) -> Path:
     return library
 
 
-def _processor():
+def describe_processor() -> str:
     """A description of the processor, on which `own_processor` compiles."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
+#include <vector>
 
 #include "dropout.h"
 #include "threads.h"
@@ -37,6 +39,9 @@ inline void moments(const float *x, int64_t size, float eps, float *mean, float 
   *inverse = 1.0f / std::sqrt(squares / size + eps);
 }
 }  // namespace
+
+// Limit the threads of this process's kernels; called before the first kernel.
+extern "C" void use_threads(int most) { Threads::most = most; }
 
 extern "C" int gelu(int, void **params, int *ndims, int64_t **shapes, const char **, void *, void *) {
   const float *x = static_cast<const float *>(params[0]);
@@ -109,6 +114,24 @@ extern "C" int layer_norm_gradient(int, void **params, int *ndims, int64_t **sha
 }
 
 // x [A, B, C, D] -> y [A, C, B, D]
+// x -> the sum of its squares, a scalar: of pieces in float32, of the pieces in float64
+extern "C" int square_sum(int, void **params, int *ndims, int64_t **shapes, const char **, void *, void *) {
+  constexpr int64_t kPiece = 1 << 12;
+  const int64_t size = count(ndims[0], shapes[0]), pieces = (size + kPiece - 1) / kPiece;
+  const float *x = static_cast<const float *>(params[0]);
+  std::vector<float> sums(pieces);
+  float *parts = sums.data();
+  for_rows(pieces, kPiece, [=](int64_t begin, int64_t end) {
+    for (int64_t piece = begin; piece < end; ++piece) {
+      float sum = 0.0f;
+      for (int64_t i = piece * kPiece; i < std::min(size, (piece + 1) * kPiece); ++i) sum += x[i] * x[i];
+      parts[piece] = sum;
+    }
+  });
+  *static_cast<float *>(params[1]) = static_cast<float>(std::accumulate(sums.begin(), sums.end(), 0.0));
+  return 0;
+}
+
 extern "C" int swap_middle(int, void **params, int *, int64_t **shapes, const char **, void *, void *) {
   const float *x = static_cast<const float *>(params[0]);
   float *y = static_cast<float *>(params[1]);
