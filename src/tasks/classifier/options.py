@@ -164,6 +164,8 @@ class ClassifierOptions(ClassifierModel, LabelledOptions, FineTuneOptions):
         self._check_measure()
         if self.tune_thresholds and not self.multi_label:
             raise ValueError("tune_thresholds: only for --multi_label true")
+        if self.has_choices and self.multi_sample_dropout > 1:
+            raise ValueError(f"multi_sample_dropout={self.multi_sample_dropout}: is not for task_name={self.task_name}")
         for name in _NOT_OF_CHOICES if self.has_choices else ():
             if getattr(self, name):
                 raise ValueError(f"{name}: is not for task_name={self.task_name}, whose questions have choices, no classes")
