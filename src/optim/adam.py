@@ -75,8 +75,9 @@ class AdamMoments(Optimizer):
         native_library: str | None = None,
     ):
         super().__init__(parameters, schedule, weight_decay, grouped, rate_factor)
-        self.native = native_library is not None and not grouped
-        if self.native:
+        self.native = False
+        if native_library is not None and not grouped:
+            self.native = True
             self.adam, self.lamb = make_update(native_library, "adam", 3, 7), make_update(native_library, "lamb", 3, 7)
             self.one = Tensor(1.0, mindspore.float32)
             self.constants = Tensor([beta1, 1.0 - beta1, beta2, 1.0 - beta2, eps], mindspore.float32)

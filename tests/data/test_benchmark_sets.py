@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from src.tasks.classifier.data_sets import DATA_SETS, join_keywords, make_data_set, mark_spans, usual_files
+from src.tasks.classifier.examples import Example
 from src.tasks.classifier.options import ClassifierOptions
 from src.tasks.classifier.results import report_predictions
-from src.tasks.classifier.rows import Example, read_examples
+from src.tasks.classifier.rows import read_examples
 from src.tasks.task import Prepared
 
 

@@ -8,9 +8,10 @@ import pytest
 from conftest import write_vocabulary
 from scipy.special import softmax
 
+from src.tasks.classifier.examples import Examples
 from src.tasks.classifier.options import ClassifierOptions
 from src.tasks.classifier.results import score, tabulate
-from src.tasks.classifier.rows import Examples, encode_documents, encode_examples
+from src.tasks.classifier.rows import encode_documents, encode_examples
 from src.tasks.task import Prepared
 from src.text.columns import TextColumn
 from src.text.tokenization import Tokenizer

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from src.config import loader
+from src.tasks.classifier.examples import Example
 from src.tasks.classifier.options import ClassifierOptions
 from src.tasks.classifier.results import report_predictions
-from src.tasks.classifier.rows import Example
 from src.tasks.task import Prepared
 
 

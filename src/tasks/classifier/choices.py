@@ -18,7 +18,7 @@ import numpy as np
 from src.log import logger
 from src.records.plan import Batch
 from src.records.record_set import RecordSet
-from src.tasks.classifier.rows import Examples
+from src.tasks.classifier.examples import Examples
 from src.text.columns import TextColumn
 from src.text.json_rows import parse_values
 from src.text.lines import iterate_lines
@@ -93,9 +93,13 @@ def _read_document(value):
     if not isinstance(value, list) or len(value) < 2 or not _are_texts(value[0]) or not isinstance(value[1], list):
         raise ValueError("a document [[sentences], [questions], id] is expected")
     for question in value[1]:
-        asked, choices = (question.get(key) if isinstance(question, dict) else None for key in ("question", "choice"))
-        if not isinstance(asked, str) or not _are_texts(choices):
+        if (
+            not isinstance(question, dict)
+            or not isinstance(asked := question.get("question"), str)
+            or not _are_texts(question.get("choice"))
+        ):
             raise ValueError('a question {"question": text, "choice": [texts], "answer": text} is expected')
+        choices: list[str] = question["choice"]
         answer, key = question.get("answer"), question.get("id", "")
         if answer not in (None, "", *choices):
             raise ValueError(f"the answer {str(answer)[:80]!r} is none of the choices {', '.join(map(repr, choices))[:200]}")

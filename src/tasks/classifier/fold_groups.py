@@ -5,7 +5,7 @@ from pathlib import Path
 
 from src.log import shorten
 from src.tasks.classifier.data_sets import DataSet
-from src.tasks.classifier.rows import Examples
+from src.tasks.classifier.examples import Examples
 from src.text.tables import iterate_rows
 
 

@@ -24,8 +24,8 @@ class Classes:
         PREDICTED: columns of predictions.csv behind the texts.
     """
 
-    EVALUATED = ("label", "predicted_label")
-    PREDICTED = ("label", "probability", "predicted_label", "margin")
+    EVALUATED: tuple[str, ...] = ("label", "predicted_label")
+    PREDICTED: tuple[str, ...] = ("label", "probability", "predicted_label", "margin")
 
     def __init__(self, config: ClassifierOptions) -> None:
         self.config = config

@@ -27,8 +27,10 @@ class ClassifierModel(FineTunedModel):
     """A classifier of single texts or pairs, by one label or several, a regression of a score, or multiple choice."""
 
     # settings that evaluation and prediction take from the training; written into the checkpoint folder
-    TRAINED_WITH = ("task_name", "columns", "language", "seq_length", "num_class", "head", "cnn_batch_norm", "long_documents")
-    TRAINED_WITH += ("multi_label", "label_separator", "thresholds")
+    TRAINED_WITH = (
+        *("task_name", "columns", "language", "seq_length", "num_class", "head", "cnn_batch_norm", "long_documents"),
+        *("multi_label", "label_separator", "thresholds"),
+    )
     UNSAID = {"long_documents": "cut", "multi_label": False, "label_separator": SEPARATOR, "thresholds": ()}
 
     ZOO_SCRIPT = "run_classifier"

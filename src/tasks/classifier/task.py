@@ -1,11 +1,9 @@
 """Classification of texts and pairs by one label or several, regression of a score, multiple choice: data, network and loss."""
 
-import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,26 +15,20 @@ from src.records.files import INPUT_TOKENS, Layout, check_tokens, is_record_file
 from src.records.record_set import join_in_chunks
 from src.tasks import fine_tuning, folds
 from src.tasks.classifier import label_lists
-from src.tasks.classifier.choices import Questions, encode_choices, find_parts, read_choices
-from src.tasks.classifier.data_sets import DataSet, make_data_set, usual_files
+from src.tasks.classifier.choices import Questions, encode_choices, find_parts
+from src.tasks.classifier.data_sets import make_data_set
+from src.tasks.classifier.examples import Example, Examples
 from src.tasks.classifier.fold_groups import read_groups
 from src.tasks.classifier.kinds import make_kind
 from src.tasks.classifier.label_ids import parse_score
 from src.tasks.classifier.network import Classifier
 from src.tasks.classifier.options import ClassifierModel, ClassifierOptions
 from src.tasks.classifier.results import report_evaluation, report_predictions, score, tabulate, tune
-from src.tasks.classifier.rows import (
-    Example,
-    Examples,
-    collect_labels,
-    encode_documents,
-    encode_examples,
-    read_examples,
-    read_header,
-)
+from src.tasks.classifier.rows import collect_labels, encode_documents, encode_examples
+from src.tasks.classifier.table import Table, find_data_set, find_table
 from src.tasks.fine_tuning import cached_rows, check_inputs
 from src.tasks.label_file import read_labels
-from src.tasks.splits import find_file, wanted_splits
+from src.tasks.splits import wanted_splits
 from src.tasks.task import Description, Prepared
 from src.text.tokenization import Tokenizer
 
@@ -61,16 +53,16 @@ def prepare(options: ClassifierOptions) -> Prepared:
     Raises:
         ValueError, FileNotFoundError: something is missing or does not fit; the message names it.
     """
-    paths = {split: _find(options, split) for split in wanted_splits(options)}
+    paths = {split: find_table(options, split) for split in wanted_splits(options)}
     config, tokenizer = check_inputs(PREFIX, options, paths.values())
-    tables = {split: _Table(path, config, split != "predict") for split, path in paths.items()}
+    tables = {split: Table(path, config, split != "predict") for split, path in paths.items()}
     has_classes = not (config.is_regression or config.has_choices)
     config = _settle_labels(config, tables) if has_classes else dataclasses.replace(config, num_class=1, labels=())
     make_kind(config)  # raises if the thresholds do not fit the labels
     if config.cnn_batch_norm and config.device.world_size > 1:
         logger.warning("cnn_batch_norm=true: each rank normalises by its own rows; the averages that rank 0 has seen are saved")
     if config.do_test:
-        _check_labels(config, tables["predict"])
+        tables["predict"].check_labels()
     rows = {split: _choose_rows(config, split, table) for split, table in tables.items()} if config.fold else {}
     for split, numbers in rows.items():
         tables[split].keep(numbers)
@@ -83,62 +75,13 @@ def prepare(options: ClassifierOptions) -> Prepared:
     return Prepared(config, records, tokenizer, sources, rows.get("eval", ()))
 
 
-def _data_set(config: ClassifierOptions) -> DataSet:
-    return make_data_set(config.task_name, config.columns, config.language, config.label_separator if config.multi_label else None)
-
-
-class _Table:
-    """A data file whose examples are read on first use and kept; a record file has None."""
-
-    def __init__(self, path: Path, config: ClassifierOptions, with_labels: bool) -> None:
-        self.path, self.with_labels, self._config = path, with_labels, config
-
-    @functools.cached_property
-    def examples(self) -> Examples | None:
-        if is_record_file(self.path):
-            return None
-        if self._config.has_choices:
-            return read_choices(self.path, self.with_labels, self._config.encoding)
-        return read_examples(self.path, _data_set(self._config), self.with_labels, self._config.encoding, self._find_header)
-
-    @property
-    def texts(self) -> Examples:
-        """The examples of a table of texts."""
-        assert self.examples is not None
-        return self.examples
-
-    def _find_header(self):
-        """The names in the first row of the training file, for a file without them; None if there is no such file."""
-        with contextlib.suppress(FileNotFoundError, ValueError):  # the file is wanted only if another lacks its header
-            path = _find(self._config, "train")
-            if path != self.path and not is_record_file(path):
-                return read_header(path, _data_set(self._config), self._config.encoding)
-        return None
-
-    def keep(self, numbers: Sequence[int]) -> None:
-        """Keep only these examples of a table of texts."""
-        self.examples = self.texts.choose(numbers)
-
-
-def _check_labels(config, table):
-    """Raise a ValueError if a row of the test set has no label that it could be measured by."""
-    for label, line in zip(table.examples.labels, table.examples.lines) if table.examples is not None else ():
-        if config.is_regression:
-            parse_score(table.path, label, line)
-        elif label not in config.labels:
-            raise ValueError(
-                f"{table.path}:{line}: the label is {label!r}, which do_test=true cannot measure by (labels: {shorten(config.labels)}); "
-                "--do_predict true needs no labels"
-            )
-
-
 def _choose_rows(config, split, table):
     """The numbers of the examples that one fold trains on or holds out."""
     if split == "predict":
         return range(len(table.examples))
     groups = None
     if config.fold_groups:
-        groups = read_groups(table.path, _data_set(config), config.fold_groups, table.texts, config.encoding)
+        groups = read_groups(table.path, find_data_set(config), config.fold_groups, table.texts, config.encoding)
     elif config.has_choices:
         groups = list(table.texts.text_a)  # questions on one text stay together
     if config.is_regression:
@@ -195,10 +138,6 @@ def for_evaluation(config: ClassifierOptions, network: Classifier) -> tuple[nn.C
     return network, INPUTS
 
 
-def _find(config, split):
-    return find_file(config, split, usual_files(config.task_name, config.language))
-
-
 def _settle_labels(config, tables):
     listed = read_labels(config.label2id_file_path) if config.label2id_file_path else ()
     if listed and config.labels and listed != config.labels:
@@ -228,8 +167,8 @@ def _find_labels(config, tables):
     """The task's label names, else those of the training file (without training, of the evaluation file)."""
     table = tables.get("train") or next(iter(tables.values()))
     if not is_record_file(table.path):
-        known = _data_set(config).labels
-        return known or collect_labels((table if table.with_labels else _Table(table.path, config, True)).texts)
+        known = find_data_set(config).labels
+        return known or collect_labels((table if table.with_labels else Table(table.path, config, True)).texts)
     known = () if config.task_name == "custom" else make_data_set(config.task_name, None, config.language).labels
     if not known and config.num_class is None:
         raise ValueError(f"{table.path}: holds label numbers only: give --num_class")

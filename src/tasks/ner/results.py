@@ -110,8 +110,8 @@ def _merge(records, values):
 def _find_entities(config, records, found):
     """Entities of each sentence in characters, or in tokens for records without text, from the tags or the spans of each row."""
     if config.is_pointer:
-        columns = [_split(records, name) for name in ("starts", "ends")]
-        return find_span_entities(config.labels, records.rows["sentence"].tolist(), records.lengths.tolist(), *columns, found)
+        starts, ends = _split(records, "starts"), _split(records, "ends")
+        return find_span_entities(config.labels, records.rows["sentence"].tolist(), records.lengths.tolist(), starts, ends, found)
     tag_set = make_tag_set(config.labels)
     return [find_entities(tag_set, starts, ends, tags.tolist()) for starts, ends, tags in _merge(records, _keep_tagged(records, found))]
 
