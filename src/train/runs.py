@@ -105,6 +105,8 @@ def _run_prepared(task: Task, prepared: Prepared) -> _Run:
         if config.load_finetune_checkpoint_path:
             logger.warning("load_finetune_checkpoint_path is ignored: the weights trained in this run are used")
         evaluation = loop.fit(task, prepared)
+    if evaluation is None and (config.do_eval or config.do_predict):
+        evaluation = prediction.make_evaluation(task, config, task.training.network(config))
     if config.do_eval:
         path = find_trained(task, config) if config.device.writes else None
         outputs = prediction.predict(task, prepared, "eval", path, evaluation)
