@@ -42,13 +42,15 @@ KINDS = {
 def make_step(kind, config, device):
     settings = KINDS[kind]
     network = Classifier(config, device, 2, samples=settings.get("samples", 1))
-    optimizer = make_optimizer(OptimizerConfig(name="AdamWeightDecay", learning_rate=1e-5), network.trainable_params(), 1000, device.aclnn)
+    settings_of_update = OptimizerConfig(name="AdamWeightDecay", learning_rate=1e-5)
+    library = device.native_library
+    optimizer = make_optimizer(settings_of_update, network.trainable_params(), 1000, device.aclnn, native_library=library)
     loss, inputs = ClassificationLoss(), len(classifier.INPUTS)
     if "samples" in settings:
         loss = classifier.of_samples(loss, settings["samples"])
     cell = RDrop(network, loss, inputs, settings["r_drop"]) if "r_drop" in settings else WithLoss(network, loss, inputs)
     average = WeightAverage(optimizer, settings["ema"]) if "ema" in settings else None
-    return TrainStep(cell, optimizer, clip="global_norm", attack=settings.get("attack"), average=average)
+    return TrainStep(cell, optimizer, clip="global_norm", attack=settings.get("attack"), average=average, native_library=library)
 
 
 def median_ratio(found, plain):

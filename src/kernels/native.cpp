@@ -113,7 +113,6 @@ extern "C" int layer_norm_gradient(int, void **params, int *ndims, int64_t **sha
   return 0;
 }
 
-// x [A, B, C, D] -> y [A, C, B, D]
 // x -> the sum of its squares, a scalar: of pieces in float32, of the pieces in float64
 extern "C" int square_sum(int, void **params, int *ndims, int64_t **shapes, const char **, void *, void *) {
   constexpr int64_t kPiece = 1 << 12;
@@ -132,6 +131,7 @@ extern "C" int square_sum(int, void **params, int *ndims, int64_t **shapes, cons
   return 0;
 }
 
+// x [A, B, C, D] -> y [A, C, B, D]
 extern "C" int swap_middle(int, void **params, int *, int64_t **shapes, const char **, void *, void *) {
   const float *x = static_cast<const float *>(params[0]);
   float *y = static_cast<float *>(params[1]);
