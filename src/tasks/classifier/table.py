@@ -58,13 +58,13 @@ class Table:
         """Keep only these examples of a table of texts."""
         self.examples = self.texts.choose(numbers)
 
-    def check_labels(self) -> None:
-        """Raise a ValueError if a row has no label that it could be measured by."""
+    def check_labels(self, labels: Sequence[str]) -> None:
+        """Raise a ValueError if a row has none of the labels, or no score, that it could be measured by."""
         for label, line in zip(self.examples.labels, self.examples.lines) if self.examples is not None else ():
             if self._config.is_regression:
                 parse_score(self.path, label, line)
-            elif label not in self._config.labels:
+            elif label not in labels:
                 raise ValueError(
-                    f"{self.path}:{line}: the label is {label!r}, which do_test=true cannot measure by (labels: "
-                    f"{shorten(self._config.labels)}); --do_predict true needs no labels"
+                    f"{self.path}:{line}: the label is {label!r}, which do_test=true cannot measure by (labels: {shorten(labels)}); "
+                    "--do_predict true needs no labels"
                 )

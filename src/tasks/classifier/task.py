@@ -62,7 +62,7 @@ def prepare(options: ClassifierOptions) -> Prepared:
     if config.cnn_batch_norm and config.device.world_size > 1:
         logger.warning("cnn_batch_norm=true: each rank normalises by its own rows; the averages that rank 0 has seen are saved")
     if config.do_test:
-        tables["predict"].check_labels()
+        tables["predict"].check_labels(config.labels)
     rows = {split: _choose_rows(config, split, table) for split, table in tables.items()} if config.fold else {}
     for split, numbers in rows.items():
         tables[split].keep(numbers)
