@@ -37,11 +37,11 @@ def _pass_on() -> None:
 def ended_by_sigterm() -> Iterator[None]:
     """Let SIGTERM end the process directly, during calls of the framework that may wait forever and let no Python thread run."""
     handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         signal.signal(signal.SIGTERM, handler)
 
 

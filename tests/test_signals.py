@@ -4,6 +4,8 @@ import sys
 
 from conftest import ROOT
 
+from src import signals
+
 PROGRAM = """
 import os, signal, time
 from src import signals
@@ -48,3 +50,10 @@ print("went on")
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "")
+
+
+def test_a_wait_that_sigterm_may_end_blocks_nothing_afterwards():
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with signals.ended_by_sigterm():
+        pass
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before

@@ -138,7 +138,7 @@ def _find_columns(path, data_set, first_row, with_labels, find_header):
         fields = names
     shown = str(fields)[:300]
 
-    def find(key, column):
+    def find(key: str, column: Any) -> Any:
         if not isinstance(column, str):
             return column
         if fields.count(column) > 1:
