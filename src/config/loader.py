@@ -17,7 +17,7 @@ from typing import Any
 from easydict import EasyDict
 
 from src import cli
-from src.config import aliases, zoo_yaml
+from src.config import aliases, translation, zoo_yaml
 from src.config.coercion import coerce
 from src.config.fields import describe_bounds
 from src.config.training import ModelOptions, OptimizerConfig, RunOptions
@@ -205,7 +205,7 @@ def _parse_flags(options_class, argv, recipe_class):
         raise ValueError("--" + unknown_key(key, [*keys, *theirs, "config_path"]).removeprefix("unknown setting ") + " (unknown flag)")
     flags = vars(known)
     given = {key: flags.pop(key) for key in others if key in flags}
-    return flags | aliases.translate(given, flags, "--"), given
+    return flags | translation.translate(given, flags, "--"), given
 
 
 def _read_yaml(options_class, path, recipe_class, overridden, flags):
@@ -235,7 +235,7 @@ def _read_yaml(options_class, path, recipe_class, overridden, flags):
             others = [key for key in aliases.find_others(keys) if not isinstance(tree.get(key, {}), dict)]
             given = {key: tree.pop(key) for key in others}
             _check_keys(recipe_class, tree)
-            settled = aliases.translate({key: value for key, value in given.items() if key not in overridden}, flatten(tree), "")
+            settled = translation.translate({key: value for key, value in given.items() if key not in overridden}, flatten(tree), "")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     tree = EasyDict(tree)

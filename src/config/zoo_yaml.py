@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from src.config import aliases
+from src.config import aliases, translation
 from src.log import logger
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -65,7 +65,7 @@ def translate(
         unread += [key for key in values if key.startswith("optimizer.") and "optimizer.name" not in keys]
     settings = {theirs.get(key, key): value for key, value in values.items() if key not in unread}
     given = {key: settings.pop(key) for key in others if key in settings}
-    settings |= aliases.translate(given, settings, "")
+    settings |= translation.translate(given, settings, "")
     shape = {key: value for key, value in settings.items() if key.startswith("model.") and key not in _OF_TRAINING}
     if makes_network and "bert_network" in keys and not any(flags.get(key) or settings.get(key) for key in _SHAPED):
         shape = {}  # a new network is made as the file has it

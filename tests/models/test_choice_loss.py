@@ -1,22 +1,13 @@
 """Cross-entropy of the choices of a question: Hugging Face's loss and network, and questions with fewer choices than others."""
 
-from pathlib import Path
-
-import mindspore
 import numpy as np
 import pytest
-from mindspore import Tensor, ops
-from reference import TINY, tensors
+from reference import tensors
 from scipy.special import log_softmax, softmax
-from test_multi_label_loss import Mean
+from test_multi_label_loss import GOLDEN, check_network
 
-from src.config.model import ModelConfig
-from src.config.training import DeviceSettings
-from src.formats import names
-from src.models.losses import ChoiceLoss, WithLoss
-from src.tasks.classifier.network import Classifier
+from src.models.losses import ChoiceLoss
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "label_heads.npz"
 LOG = 5e-6  # relative; the logarithm in the framework's log_softmax is no better on a CPU
 LABELS = np.array([[0, 0, 1], [1, 0, 0]], np.int8)
 
@@ -30,21 +21,7 @@ def test_loss_equals_hugging_faces():
 
 @pytest.mark.slow
 def test_network_and_gradients_equal_hugging_faces():
-    golden = np.load(GOLDEN)
-    network = Classifier(ModelConfig(**TINY), DeviceSettings(), 1)
-    parameters = {parameter.name: parameter for parameter in network.trainable_params()}  # before others hold it and change the names
-    given = {key.removeprefix("choices/weight/"): golden[key] for key in golden.files if key.startswith("choices/weight/")}
-    assert {names.from_huggingface(name) for name in given} == parameters.keys()
-    for name, array in given.items():
-        parameters[names.from_huggingface(name)].set_data(Tensor(array))
-    inputs = tensors(golden["ids"], golden["mask"], golden["types"])
-    np.testing.assert_allclose(network(*inputs).asnumpy(), golden["choices/logits"].reshape(-1, 1), atol=5e-6)
-    cell, weights = Mean(WithLoss(network, ChoiceLoss(), 3)).set_train(), mindspore.ParameterTuple(list(parameters.values()))
-    key = Tensor(np.zeros(2, np.int32))
-    gradients = ops.GradOperation(get_by_list=True)(cell, weights)(key, *inputs, *tensors(LABELS, np.ones(2, np.float32)))
-    for name, gradient in zip(parameters, gradients):
-        expected = golden[f"choices/gradient/{names.to_huggingface(name)}"]
-        assert np.linalg.norm(gradient.asnumpy() - expected) <= 1e-4 * np.linalg.norm(expected) + 1e-6, name
+    check_network("choices", ChoiceLoss(), 1, LABELS, np.ones(2, np.float32))
 
 
 def test_missing_choices_and_filler_questions_count_nothing():

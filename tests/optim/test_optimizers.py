@@ -3,10 +3,11 @@ from pathlib import Path
 import mindspore
 import numpy as np
 import pytest
-from mindspore import Parameter, Tensor
+from mindspore import Parameter, Tensor, nn
 
 from src.config.training import OptimizerConfig
 from src.kernels import native
+from src.kernels.ops import make_update
 from src.optim.base import decays
 from src.optim.factory import make_optimizer, make_schedule
 
@@ -118,3 +119,26 @@ def test_a_warm_up_that_never_ends_is_told(capsys):
     assert "optimizer.warmup_steps=10: the learning rate rises through all 10 updates" in capsys.readouterr().out
     make_schedule(OptimizerConfig(warmup_steps=9), 10)
     assert not capsys.readouterr().out
+
+
+@pytest.mark.skipif(native.build() is None, reason="no C++ compiler")
+def test_a_parameter_is_read_as_it_is_before_an_update_in_place_and_after_it():
+    class Reader(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.parameter = Parameter(Tensor(np.full((3, 2), 4.0, np.float32)), name="weight")
+            self.moment1 = Parameter(Tensor(np.zeros((3, 2), np.float32)), name="moment1")
+            self.moment2 = Parameter(Tensor(np.zeros((3, 2), np.float32)), name="moment2")
+            self.update = make_update(native.build(), "adam", 3, 7)
+            self.constants = Tensor([0.0, 1.0, 0.0, 1.0, 0.0], mindspore.float32)  # the step is the gradient's sign
+
+        def construct(self, gradient, one, zero):
+            before = (self.parameter * gradient).sum()
+            self.update(self.parameter, self.moment1, self.moment2, gradient, one, one, one, one, zero, self.constants)
+            return before, (self.parameter * gradient).sum()
+
+    reader = Reader()
+    numbers = [Tensor(value, mindspore.float32) for value in (1.0, 0.0)]
+    for value in (4, 3):
+        found = [float(total.asnumpy()) for total in reader(Tensor(np.full((3, 2), 2.0, np.float32)), *numbers)]
+        assert found == [12 * value, 12 * (value - 1)]

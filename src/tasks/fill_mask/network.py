@@ -1,6 +1,6 @@
 """The masked language model at chosen positions, with its scores reduced on the device.
 
-Shapes: B batch, S sequence, T = B * S tokens, P positions per row, M = B * P, H hidden, V vocabulary, K candidates.
+Shapes: B batch, S sequence, P positions per row, M = B * P, H hidden, V vocabulary, K candidates.
 """
 
 import mindspore
@@ -9,7 +9,6 @@ from mindspore import Tensor, nn, ops
 from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
 from src.models.bert import Bert
-from src.models.layers import take_rows
 from src.models.masked_lm import MaskedLmHead
 
 
@@ -25,7 +24,7 @@ class WordPredictor(nn.Cell):
         super().__init__()
         self.bert = Bert(config, device, pooled=False)
         self.masked_lm = MaskedLmHead(config, device)
-        self.num_candidates, self.aclnn = num_candidates, device.aclnn
+        self.num_candidates = num_candidates
 
     def construct(
         self,
@@ -48,10 +47,9 @@ class WordPredictor(nn.Cell):
             float32 [B, P, K] log-probabilities of the most probable tokens, in descending order; float32 [B, P, K] their ids; float32
             [B, P] log-probabilities of `masked_lm_ids`.
         """
-        batch_size, seq_length = input_ids.shape
-        x = self.bert(input_ids, input_mask, token_type_ids, dropout_key, packing).reshape((batch_size * seq_length, -1))  # [T, H]
-        rows = masked_lm_positions + ops.arange(batch_size).astype(mindspore.int32).reshape((-1, 1)) * seq_length
-        logits = self.masked_lm(take_rows(x, rows.reshape((-1,)), self.aclnn), self.bert.embeddings.word.weight)  # [M, V]
+        batch_size, _ = input_ids.shape
+        x = self.bert(input_ids, input_mask, token_type_ids, dropout_key, packing)  # [B, S, H]
+        logits = self.masked_lm(x, masked_lm_positions, self.bert.embeddings.word.weight)  # [M, V]
         log_probs = ops.log_softmax(logits, -1)
         best, ids = ops.topk(log_probs, self.num_candidates)  # [M, K]
         asked = ops.gather_elements(log_probs, 1, masked_lm_ids.reshape((-1, 1)))  # [M, 1]

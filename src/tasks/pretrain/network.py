@@ -2,7 +2,7 @@
 
 Source: Devlin et al. 2018, section 3.1. Logits are computed only at the masked positions.
 
-Shapes: B batch, S sequence, T = B * S tokens, P masked positions per row, M = B * P, H hidden, V vocabulary.
+Shapes: B batch, S sequence, P masked positions per row, M = B * P, H hidden, V vocabulary.
 """
 
 import mindspore
@@ -11,7 +11,7 @@ from mindspore import Tensor, nn, ops
 from src.config.model import ModelConfig
 from src.config.training import DeviceSettings
 from src.models.bert import Bert
-from src.models.layers import Linear, take_rows
+from src.models.layers import Linear
 from src.models.losses import cross_entropy
 from src.models.masked_lm import MaskedLmHead
 
@@ -28,7 +28,6 @@ class Pretraining(nn.Cell):
         self.bert = Bert(config, device)
         self.masked_lm = MaskedLmHead(config, device)
         self.next_sentence = Linear(config.hidden_size, 2, config.initializer_range, device)
-        self.aclnn = device.aclnn
 
     def construct(
         self,
@@ -48,12 +47,8 @@ class Pretraining(nn.Cell):
         Returns:
             float32 [B * P, V] logits of the masked tokens, float32 [B, 2] of the next sentence (1: it is random).
         """
-        batch_size, seq_length = input_ids.shape
         sequence_output, pooled_output = self.bert(input_ids, input_mask, token_type_ids, dropout_key, packing)
-        x = sequence_output.reshape((batch_size * seq_length, -1))  # [T, H]
-        rows = masked_lm_positions + ops.arange(batch_size).astype(mindspore.int32).reshape((-1, 1)) * seq_length
-        x = take_rows(x, rows.reshape((-1,)), self.aclnn)  # [M, H]
-        masked_lm_logits = self.masked_lm(x, self.bert.embeddings.word.weight)
+        masked_lm_logits = self.masked_lm(sequence_output, masked_lm_positions, self.bert.embeddings.word.weight)
         return masked_lm_logits, self.next_sentence(pooled_output).astype(mindspore.float32)
 
 
