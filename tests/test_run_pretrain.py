@@ -380,7 +380,7 @@ def test_what_else_has_changed_since_is_told(trained, job, tmp_path, capsys):
     go_back(trained.out, tmp_path / "out")
     kept = {"save_checkpoint_steps": KEPT, "save_checkpoint_num": 2}
     run_pretrain.main(job(**{**SHARED, "train_steps": KEPT + 1}, **kept, learning_rate=0.02, resume="true"))
-    assert f"resume: changed since: train_steps 150 -> {KEPT + 1}, optimizer.learning_rate 0.01 -> 0.02" in capsys.readouterr().out
+    assert f"resume: changed since: optimizer.learning_rate 0.01 -> 0.02, train_steps 150 -> {KEPT + 1}, " in capsys.readouterr().out
 
 
 @pytest.mark.slow
