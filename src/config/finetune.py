@@ -123,8 +123,8 @@ class FineTuneOptions(FineTunedModel, RegularisedOptions, TrainingOptions):
 
     @property
     def packs(self) -> bool:
-        """As in RunOptions; by default where data sink would pad all rows to one length."""
-        return self.device.data_sink and not self.r_drop if self.packing is None else self.packing
+        """As in RunOptions; by default unless a setting asks for batches of padded rows."""
+        return not self.r_drop and len(self.bucket_list) <= 1 if self.packing is None else self.packing
 
     @classmethod
     def complete(cls, tree: EasyDict) -> None:

@@ -221,7 +221,9 @@ class RunOptions(ModelOptions):
 
     bucket_list: tuple[int, ...] = setting((), "up to four lengths that batches are padded to; default: chosen from the data", minimum=1)
     packing: bool | None = setting(
-        None, "let several rows stand in one row of the network, apart from each other; default: in fine-tuning with data sink"
+        None,
+        "let several rows stand in one row of the network, apart from each other; default: in fine-tuning, unless bucket_list has several "
+        "lengths or r_drop is given",
     )
     seed: int = setting(1, "seed of initial weights, data order and dropout", minimum=0, maximum=2**32 - 1)
     use_recompute: bool = setting(False, "save memory: keep only the layers' inputs for the backward pass and recompute the rest")

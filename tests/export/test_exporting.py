@@ -94,7 +94,7 @@ def test_mindir_answers_as_onnx_does(kind, export):
     assert sorted(path.name for path in folder.glob("model*")) == ["model.mindir"]  # those of the older bundle are gone
     assert json.loads((folder / "bundle.json").read_text())["graphs"] == {"mindir": "model.mindir"}
     for one, other in zip(*results, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)  # float32 rounding
+        np.testing.assert_allclose(one, other, rtol=3e-6, atol=1e-5)  # float32 rounding, of -10000 too where spans are impossible
 
 
 def test_another_graph_than_the_network_is_not_kept(export, tmp_path, monkeypatch, capsys):
