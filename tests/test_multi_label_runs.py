@@ -190,7 +190,6 @@ def test_folds_and_ensembles_average_probabilities_and_tune_anew(trained, tmp_pa
 @pytest.mark.parametrize(
     "changes",
     [
-        {"packing": "true", "bucket_list": None},
         {"head": "cnn", "class_weights": "balanced", "label_smoothing": 0.1},
         {"head": "rcnn", "r_drop": 1, "focal_gamma": 2},
         {"long_documents": "max", "seq_length": 6, "bucket_list": 6, "multi_sample_dropout": 2, "eval_epochs": 2},
