@@ -18,7 +18,7 @@ from tests.tiny_models import TOKENS, make_model, write_model
 @pytest.fixture
 def healthy(monkeypatch):
     """A machine whose MindSpore works."""
-    monkeypatch.setattr(framework, "_ask", lambda: dict(version="2.10.0", devices=["CPU"], product=4.0, library=None))
+    monkeypatch.setattr(framework, "_ask", lambda: {"version": "2.10.0", "devices": ["CPU"], "product": 4.0, "library": None})
     monkeypatch.delenv("RANK_TABLE_FILE", raising=False)
     monkeypatch.setattr(machine, "check_memory", lambda: Finding(OK, "memory", "enough"))
 
