@@ -121,6 +121,14 @@ def test_a_warm_up_that_never_ends_is_told(capsys):
     assert not capsys.readouterr().out
 
 
+def test_a_lamb_that_can_hardly_move_is_told(capsys):
+    make_schedule(OptimizerConfig(name="Lamb", learning_rate=2e-5), 499)
+    assert "optimizer.name=Lamb moves a matrix by at most learning_rate=2e-05 of its norm" in capsys.readouterr().out
+    make_schedule(OptimizerConfig(name="Lamb", learning_rate=2e-5), 500)
+    make_schedule(OptimizerConfig(name="AdamW", learning_rate=2e-5), 10)
+    assert not capsys.readouterr().out
+
+
 @pytest.mark.skipif(native.build() is None, reason="no C++ compiler")
 def test_a_parameter_is_read_as_it_is_before_an_update_in_place_and_after_it():
     class Reader(nn.Cell):
