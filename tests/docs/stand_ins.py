@@ -85,17 +85,18 @@ def write_entities(folder):
 def write_questions(folder):
     """SQuAD's form in English and in Chinese."""
     for name, start, rows in (("squad/train-v1.1", 0, 12), ("squad/dev-v1.1", 100, 6), ("questions", 200, 3)):
-        write_lines(folder / f"{name}.json", [json.dumps(_questions(sentences(start + rows)[start:], "Who does it in {}?", 0))])
+        write_lines(folder / f"{name}.json", [json.dumps(_questions(sentences(start + rows)[start:], "Who does it in {}?"))])
     texts = [f"{person}到了{place}。" for person in PEOPLE for place in PLACES]
     for name in ("train", "dev"):
-        write_lines(folder / f"cmrc2018_{name}.json", [json.dumps(_questions(texts, "第{}句里是谁？", 0), ensure_ascii=False)])
+        write_lines(folder / f"cmrc2018_{name}.json", [json.dumps(_questions(texts, "第{}句里是谁？"), ensure_ascii=False)])
 
 
-def _questions(contexts, question, start):
+def _questions(contexts, question):
+    """A question for each text, whose answer is its beginning."""
     paragraphs = []
     for i, context in enumerate(contexts):
-        answers = [{"text": context[start : start + 2], "answer_start": start}]
-        paragraphs.append({"context": context, "qas": [{"id": f"{i}", "question": question.format(i), "answers": answers}]})
+        asked = {"id": f"{i}", "question": question.format(i), "answers": [{"text": context[:2], "answer_start": 0}]}
+        paragraphs.append({"context": context, "qas": [asked]})
     return {"version": "1.1", "data": [{"title": "made up", "paragraphs": paragraphs}]}
 
 

@@ -26,16 +26,18 @@ PAGES = [
     if name != "README_CN.md" and any(block.reason is None for block in pages.find_blocks(pages.read(name)))
 ]
 SERVER = re.compile(r"^(.* -m src\.serve .*)$", re.MULTILINE)
+PRETRAINED = re.compile(r"run_pretrain\.py(?:[^\n]|\\\n)* --output_dir (\w+)")
 STARTED = """\\1 &
 server=$!
+trap 'kill $server' EXIT
 for second in $(seq 60); do curl -sf http://127.0.0.1:8000/healthz && break; kill -0 $server; sleep 1; done
 """
 
 
 def as_run(text):
-    """The block without what runs elsewhere; a server is stopped at the end."""
+    """The block without what runs elsewhere; a server is waited for, and stopped at the end."""
     kept = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(tuple(ELSEWHERE)))
-    return SERVER.sub(STARTED, kept) + ("\nkill $server\n" if SERVER.search(kept) else "")
+    return SERVER.sub(STARTED, kept)
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +59,14 @@ def checkout(tmp_path_factory, encoder):
 
     def run(page):
         """The first block that fails, with the end of what it printed; None if all run."""
-        for block in pages.find_blocks(pages.read(page)):
-            if block.reason is None:
-                command = ["bash", "-euo", "pipefail", "-c", as_run(block.text)]
-                done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1800)
-                if done.returncode:
-                    return f"{page}:{block.line}: {done.stdout[-1500:]}\n{done.stderr[-1500:]}"
+        blocks = [block for block in pages.find_blocks(pages.read(page)) if block.reason is None]
+        for written in re.findall(PRETRAINED, "".join(block.text for block in blocks)):
+            shutil.rmtree(folder / written, ignore_errors=True)  # a pretraining does not start in a folder with checkpoints
+        for block in blocks:
+            command = ["bash", "-euo", "pipefail", "-c", as_run(block.text)]
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1800)
+            if done.returncode:
+                return f"{page}:{block.line}: {done.stdout[-1500:]}\n{done.stderr[-1500:]}"
         return None
 
     made = folder / "quickstart/data"
