@@ -94,8 +94,8 @@ def test_weights_fit_their_configuration_and_their_vocabulary(tmp_path):
     ("change", "told"),
     [
         ({"vocab_size": 61}, "vocab_size=61, and bert.embeddings.word.weight is of shape (60, 32)"),
-        ({"num_hidden_layers": 1}, "num_hidden_layers=1, and the weights have bert.layers.1."),
-        ({"num_hidden_layers": 3}, "lacks bert.layers.2."),
+        ({"num_hidden_layers": 1}, "num_hidden_layers=1, and the weights have bert.encoder.layers.1."),
+        ({"num_hidden_layers": 3}, "lacks bert.encoder.layers.2."),
         ({"hidden_size": 64}, "hidden_size=64"),
         ({"max_position_embeddings": 16}, "max_position_embeddings=16"),
         ({"trained_with": {"seq_length": 64}}, "trained with seq_length=64, and there are 32 positions"),
