@@ -9,10 +9,21 @@ import pytest
 from conftest import ROOT, exit_code
 
 from src.doctor import __main__ as doctor
-from src.doctor import files, framework, machine
+from src.doctor import framework, machine
 from src.doctor.finding import NOTE, OK, TO_DO, Finding
+from src.doctor.rank_table import check_rank_table
+from src.doctor.weights import check_weights
 from src.launch.rank_table_file import Device, Server, Table, to_json
 from tests.tiny_models import TOKENS, make_model, write_model
+
+BARE = """
+import sys
+sys.path.insert(0, ".")
+from src.doctor import framework
+from src.doctor.__main__ import main
+framework._PROBE = ("-S", *framework._PROBE)
+main(["--checkpoint", "."])
+"""
 
 
 @pytest.fixture
@@ -60,6 +71,13 @@ def test_versions_outside_of_the_requirements_are_named(monkeypatch):
     assert "numpy 2.1.0, and <2 is needed" in finding.text and "tokenizers is missing" in finding.text
 
 
+def test_an_interpreter_without_packages_is_told_what_to_do(tmp_path):
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", BARE], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "to do  packages: hardly any is installed" in done.stdout
+    assert "to do  MindSpore: does not run" in done.stdout and "to do  weights: not checked" in done.stdout
+
+
 def test_a_python_without_a_mindspore_is_named(monkeypatch):
     monkeypatch.setattr(machine.sys, "version_info", (3, 9, 1))
     assert machine.check_python().kind == TO_DO
@@ -87,7 +105,7 @@ def test_devices_that_mindspore_does_not_find_are_named(tmp_path):
 
 def test_weights_fit_their_configuration_and_their_vocabulary(tmp_path):
     write_model(tmp_path / "good")
-    assert kinds(files.check_weights(str(tmp_path / "good"))) == [OK, OK]
+    assert kinds(check_weights(str(tmp_path / "good"))) == [OK, OK]
 
 
 @pytest.mark.parametrize(
@@ -105,26 +123,26 @@ def test_a_configuration_that_does_not_fit_is_named(change, told, tmp_path):
     write_model(tmp_path / "model")
     path = tmp_path / "model/config.json"
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change), encoding="utf-8")
-    assert [told in finding.text for finding in files.check_weights(str(tmp_path / "model")) if finding.kind == TO_DO] == [True]
+    assert [told in finding.text for finding in check_weights(str(tmp_path / "model")) if finding.kind == TO_DO] == [True]
 
 
 @pytest.mark.parametrize(("tokens", "kind"), [(TOKENS[:55], OK), (TOKENS[:40], NOTE), ([*TOKENS, "one", "two"], TO_DO)])
 def test_a_vocabulary_of_other_weights_is_named(tokens, kind, tmp_path):
     write_model(tmp_path / "model", make_model(), vocabulary="".join(f"{token}\n" for token in tokens).encode())
-    assert kinds(files.check_weights(str(tmp_path / "model")))[1:] == [kind]
+    assert kinds(check_weights(str(tmp_path / "model")))[1:] == [kind]
 
 
 def test_a_folder_without_weights_is_named(tmp_path):
-    (finding,) = files.check_weights(str(tmp_path))
+    (finding,) = check_weights(str(tmp_path))
     assert finding.kind == TO_DO and str(tmp_path) in finding.text
 
 
 def test_a_rank_table_is_validated(tmp_path):
     path = tmp_path / "hccl.json"
     path.write_text(to_json(Table((Server("10.0.0.1", (Device(0, "192.168.1.1", 0),)),))), encoding="utf-8")
-    assert files.check_rank_table(str(path)).kind == OK
+    assert check_rank_table(str(path)).kind == OK
     path.write_text("{}", encoding="utf-8")
-    assert files.check_rank_table(str(path)).kind == TO_DO
+    assert check_rank_table(str(path)).kind == TO_DO
 
 
 @pytest.mark.slow

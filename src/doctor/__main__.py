@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from src.cli import EXIT_CHECK_FAILED, Parser, bad_input_exits, printable
-from src.doctor import files, framework, machine
+from src.doctor import framework, machine, rank_table
 from src.doctor.finding import TO_DO, Finding
 
 
@@ -28,16 +28,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(EXIT_CHECK_FAILED)
 
 
-def _check(checkpoint: str | None, rank_table: str | None) -> Iterator[Finding]:
+def _check(checkpoint: str | None, table: str | None) -> Iterator[Finding]:
     yield machine.check_python()
     yield from machine.check_packages()
     yield machine.check_memory()
     yield from machine.check_disk()
     yield from framework.check_framework()
     if checkpoint:
-        yield from files.check_weights(checkpoint)
-    if rank_table:
-        yield files.check_rank_table(rank_table)
+        try:
+            from src.doctor.weights import check_weights
+        except ImportError as error:
+            yield Finding(TO_DO, "weights", f"not checked: {error}")
+        else:
+            yield from check_weights(checkpoint)
+    if table:
+        yield rank_table.check_rank_table(table)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any
 from src.doctor.finding import NOTE, OK, TO_DO, Finding
 from src.doctor.machine import check_devices
 
+_PROBE = ("-m", "src.doctor.probe")
 TIMEOUT = 600  # seconds; the first compilation of the kernels takes some
 
 
@@ -31,7 +32,7 @@ def check_framework() -> Iterator[Finding]:
 
 def _ask() -> dict[str, Any] | str:
     """What the probe prints, or why it failed."""
-    command = [sys.executable, "-m", "src.doctor.probe"]
+    command = [sys.executable, *_PROBE]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT)
     except subprocess.TimeoutExpired:

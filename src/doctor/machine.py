@@ -5,9 +5,8 @@ import shutil
 import sys
 from collections.abc import Iterator
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
-
-from packaging.requirements import Requirement
 
 from src.doctor.finding import NOTE, OK, TO_DO, Finding
 from src.files import cache_folder
@@ -29,6 +28,9 @@ def check_python() -> Finding:
 
 def check_packages() -> Iterator[Finding]:
     """The packages of requirements.txt, those that only export and serving need, and the quickstart's encoder."""
+    if find_spec("packaging") is None:  # it comes with matplotlib
+        yield Finding(TO_DO, "packages", f"hardly any is installed for {sys.executable}; {_SETUP}, then .venv/bin/python -m src.doctor")
+        return
     missing = list(_find_missing(_ROOT / "requirements.txt"))
     yield Finding(TO_DO if missing else OK, "packages", f"{'; '.join(missing)}; {_SETUP}" if missing else "as in requirements.txt")
     missing = list(_find_missing(_ROOT / "requirements-serve.txt"))
@@ -43,6 +45,8 @@ def check_packages() -> Iterator[Finding]:
 
 def _find_missing(path: Path) -> Iterator[str]:
     """What is wrong with the packages of a requirements file."""
+    from packaging.requirements import Requirement  # may be missing
+
     for line in path.read_text(encoding="utf-8").splitlines():
         if not (line := line.partition("#")[0].strip()):
             continue

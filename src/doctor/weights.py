@@ -1,7 +1,5 @@
-"""Checks of files that a run would be given: weights with their configuration and vocabulary, and a rank table."""
+"""Checks of weights against their configuration, and of the vocabulary against both."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
 from src.convert import conversion, parameters
@@ -57,11 +55,3 @@ def _check_length(description: Description) -> Iterator[Finding]:
     model, length = description.model, description.trained_with.get("seq_length")
     if model.position_embedding_type == "absolute" and length and length > model.max_position_embeddings:
         yield Finding(TO_DO, "length", f"trained with seq_length={length}, and there are {model.max_position_embeddings} positions")
-
-
-def check_rank_table(path: str) -> Finding:
-    """The findings of `python -m src.launch.rank_table validate`."""
-    command = [sys.executable, "-m", "src.launch.rank_table", "validate", path]
-    done = subprocess.run(command, capture_output=True, text=True)
-    said = [*done.stdout.splitlines(), *done.stderr.splitlines()] or ["nothing is said"]
-    return Finding(TO_DO if done.returncode else OK, "rank table", "; ".join(said))
