@@ -35,7 +35,7 @@ def write_card(folder: Path | str, task: str, config: Any, source: Path | str | 
     settings = loader.flatten(loader.to_dict(config))
     licence = find_licence(source) if source else None
     shape = ", ".join(f"{key} {settings[f'model.{key}']}" for key in _SHAPE)
-    rows = [("task", task), ("made by", f"BERT in MindSpore {__version__}"), ("network", shape)]
+    rows: list[tuple[str, Any]] = [("task", task), ("made by", f"BERT in MindSpore {__version__}"), ("network", shape)]
     rows += [("made from", source or "random weights")]
     rows += [("licence of those", licence or "not stated beside them")] if source else []
     rows += [(key, settings[key]) for key in (*_DATA, *_SETTINGS) if settings.get(key) not in (None, "", [])]
