@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import mindspore.dataset as ds
@@ -17,6 +18,7 @@ from mindspore.mindrecord.filewriter import ShardWriter
 from src.build_records import main
 from src.records.mindrecord import MindRecordWriter, read_description
 from src.records.mindrecord_format import merge_columns
+from src.tasks.pretrain.corpus import builder
 from src.tasks.pretrain.corpus.workers import open_workers
 from src.text.tokenization import fingerprint, read_vocabulary
 
@@ -132,6 +134,19 @@ def test_any_number_of_workers_gives_the_same_bytes(flags, tmp_path, monkeypatch
     assert first == bytes_of(tmp_path / "out3") and len(first) >= 3
     main(flags(output_file=tmp_path / "other" / f"x.{file_format}", random_seed=1, shards=2))
     assert bytes_of(tmp_path / "other") != first
+
+
+def test_memory_does_not_grow_with_the_text(flags, tmp_path, monkeypatch):
+    monkeypatch.setattr(builder, "BLOCK_CHARS", 1 << 12)
+    monkeypatch.setattr(builder, "BLOCK_ROWS", 128)
+    peaks = []
+    for documents in (60, 60, 480):  # the first time, modules and caches are made too
+        write_text(tmp_path / "text.txt", documents)
+        tracemalloc.start()
+        main(flags(output_file=tmp_path / f"{len(peaks)}/x.tfrecord"))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < 1.2 * peaks[1]
 
 
 def test_shards_divide_the_rows(flags, tmp_path):

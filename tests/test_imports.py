@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # a package may import only packages of a higher number
 LEVELS = {
     "fine_tune": -1,  # of the run scripts
+    "doctor": -1,  # the command that looks at all others' parts
     **dict.fromkeys(
         ("build_records", "build_vocab", "finetune_data_preprocess", "predict", "similarity", "ensemble", "data", "metrics"), 0
     ),  # commands

@@ -127,14 +127,13 @@ class FineTuneOptions(FineTunedModel, RegularisedOptions, TrainingOptions):
         return not self.r_drop and len(self.bucket_list) <= 1 if self.packing is None else self.packing
 
     @classmethod
-    def complete(cls, tree: EasyDict) -> None:
-        """Fill in what YAML and flags leave open: without training from the trained weights, else from those to start from."""
+    def find_weights(cls, tree: EasyDict) -> tuple[Path | str | None, bool]:
+        """Without training the trained weights, else those to start from."""
         if coerce(tree.get("do_train", False), bool, "do_train", {}):
-            super().complete(tree)
-            return
+            return super().find_weights(tree)
         own = _own_checkpoints(tree, cls.output_dir)
         start = own if Path(own).is_dir() else tree.get("load_pretrain_checkpoint_path")
-        cls.complete_from(tree, tree.get("load_finetune_checkpoint_path") or start, is_trained=True)
+        return tree.get("load_finetune_checkpoint_path") or start, True
 
     def for_runs(self) -> "list[FineTuneOptions]":
         """The options of each run, with folders of its own: one for each seed or fold, or one only."""

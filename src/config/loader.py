@@ -8,6 +8,7 @@ import argparse
 import dataclasses
 import difflib
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 from easydict import EasyDict
 
 from src import cli
-from src.config import aliases, translation, zoo_yaml
+from src.config import aliases, origins, translation, zoo_yaml
 from src.config.coercion import coerce
 from src.config.fields import describe_bounds
 from src.config.training import ModelOptions, OptimizerConfig, RunOptions
@@ -43,13 +44,14 @@ def load(
         recipe_class: a class with more settings, which the YAML file may have too; they are left out, and refused as flags.
 
     Returns:
-        The checked options. Bad input ends the process with one line and exit code 2.
+        The checked options. Bad input ends the process with one line and exit code 2; --explain_config prints them and ends it with 0.
     """
     with cli.bad_input_exits():
         recipe_class = recipe_class or options_class
         given_flags, others = _parse_flags(options_class, argv, recipe_class)
         flags = {**(defaults or {}), **given_flags}
         path = flags.pop("config_path", None)
+        explains = coerce(flags.pop("explain_config", False), bool, "explain_config", {})
         tree, shape = _read_yaml(options_class, path, recipe_class, others, flags) if path else (EasyDict(), {})
         from_file = flatten(tree).keys() - flags.keys()
         for key, text in flags.items():
@@ -66,10 +68,24 @@ def load(
             options = build(options_class, tree)
         if options.max_text_mb is not None:
             text_limit(options.max_text_mb << 20)
+        if explains:
+            of_file = from_file | {f"model.{key}" for key, value in shape.items() if str(tree.model.get(key)) == str(value)}
+            _explain(options, tree, flags, others, argv, path, of_file)
         if isinstance(options, RunOptions):
             options.check_run()
         _tell_unread(options, given)
         return options
+
+
+def _explain(options, tree, flags, others, argv, path, from_file):
+    """Print every setting with its origin, and end the process."""
+    values = flatten(to_dict(options))
+    theirs = aliases.find_aliases(values)
+    found = origins.name_completed(flatten(tree).keys(), values, options.find_weights(tree)[0])
+    found |= origins.name_lines(zoo_yaml.find(path), theirs, from_file) if path else {}
+    found |= origins.name_flags(sys.argv[1:] if argv is None else argv, theirs, flags.keys(), others)
+    print(origins.explain(values, found), flush=True)
+    sys.exit(0)
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -178,6 +194,9 @@ def _parse_flags(options_class, argv, recipe_class):
     """The flags by our names, with what other programs' flags stand for; and the latter as they were given."""
     parser = cli.Parser(description=options_class.__doc__)
     parser.add_argument("--config_path", metavar="FILE", help="YAML file of settings; flags override it")
+    if issubclass(options_class, RunOptions):
+        told = "print each setting with its value and its origin (default, beside the weights, file and line, flag); nothing is run"
+        parser.add_argument("--explain_config", default=argparse.SUPPRESS, metavar="true|false", help=told, **_BARE)
     keys = [key for key, *_ in leaves(options_class)]
     forms = {}
     for key, field, default in leaves(options_class):

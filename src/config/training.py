@@ -170,9 +170,14 @@ class ModelOptions:
         """
 
     @classmethod
+    def find_weights(cls, tree: EasyDict) -> tuple[Path | str | None, bool]:
+        """The weights that the run begins with, None if they are random, and whether they are trained for the task."""
+        return tree.get("load_pretrain_checkpoint_path"), False
+
+    @classmethod
     def complete(cls, tree: EasyDict) -> None:
-        """Fill in what YAML and flags leave open, from the weights to start from, if there are any."""
-        cls.complete_from(tree, tree.get("load_pretrain_checkpoint_path"), is_trained=False)
+        """Fill in what YAML and flags leave open, from the weights that the run begins with, if there are any."""
+        cls.complete_from(tree, *cls.find_weights(tree))
 
     def trained_settings(self) -> dict[str, Any]:
         """The settings that evaluation and prediction need, by name."""

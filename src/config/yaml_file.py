@@ -66,6 +66,20 @@ def read_yaml(path: Path | str) -> Any:
     return documents[0] if documents else None
 
 
+def find_lines(path: Path | str) -> dict[str, int]:
+    """Dotted key -> its line, of every value in the first document of a file that `read_yaml` has read."""
+    loader = _Loader(Path(path).read_bytes().decode("utf-8"))
+    return dict(_walk(loader.get_node(), "")) if loader.check_node() else {}
+
+
+def _walk(node, prefix):
+    for key, value in node.value:
+        if isinstance(value, yaml.MappingNode):
+            yield from _walk(value, f"{prefix}{key.value}.")
+        else:
+            yield prefix + key.value, key.start_mark.line + 1
+
+
 def _check_others(path, documents):
     """Raise a ValueError if documents follow the first that describe none of its values."""
     others = documents[1:]

@@ -1,6 +1,7 @@
 """Export of trained weights: the graph, its comparison with the network, and the bundle around it."""
 
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +21,7 @@ from src.locks import hidden_folder
 from src.log import logger
 from src.tasks.task import Description, Task
 from src.text.tokenization import Tokenizer
-from src.train import model_files
+from src.train import model_card, model_files
 
 _FILES = {"onnx": "model.onnx", "int8": "model.int8.onnx", "mindir": "model.mindir"}
 
@@ -78,6 +79,7 @@ def export(
             copies.write(hidden / _FILES["onnx"], static_shapes, *make_examples(task, config, tokenizer, settings))
         described = Description(labels, tokenizer.tokens, tokenizer.description, config.trained_settings())
         model_files.write_description(hidden, config.model, described)
+        _write_card(task, config, weights.find(path, use_best=config.use_best).parent, hidden)
         bundle_folder.write(hidden, name, task.name, settings, labels, graphs)
         if task.answers and file_format == "ONNX":
             for kind in kinds:
@@ -92,6 +94,15 @@ def make_network(task: Task, config: Any, path: Path | str) -> nn.Cell:
     network = task.training.network(dataclasses.replace(config, device=DeviceSettings()))
     model_files.load_weights(network, path, whole=True)
     return network.set_train(False)
+
+
+def _write_card(task, config, source, folder):
+    """The card of the weights, if this program has trained them, else one that names them."""
+    card = source / model_card.NAME
+    if card.is_file():
+        shutil.copyfile(card, folder / model_card.NAME)
+    else:
+        model_card.write_card(folder, task.name, config, source)
 
 
 def _write_graphs(task, config, path, network, folder, file_format, quantised):

@@ -12,6 +12,7 @@ from src.optim.lamb import Lamb
 from src.optim.momentum import Momentum
 from src.optim.schedule import Schedule
 
+_FEW_STEPS = 0.01  # LAMB: updates times learning rate, below which no weight can move by a hundredth of its matrix's norm
 _ADAPTIVE = {"AdamWeightDecay": AdamWeightDecay, "AdamW": AdamW, "Lamb": Lamb}
 
 
@@ -22,7 +23,13 @@ def make_schedule(config: OptimizerConfig, total_steps: int) -> Schedule:
         warmup = int(total_steps * config.warmup_proportion)
     if 0 < total_steps <= warmup:
         logger.warning(
-            f"optimizer.warmup_steps={warmup}: the learning rate rises through all {total_steps} updates and never reaches its peak"
+            f"optimizer.warmup_steps={warmup}: the learning rate rises through all {total_steps} updates and never reaches its peak; "
+            "--optimizer.warmup_proportion 0.1 takes a tenth of them"
+        )
+    if config.name == "Lamb" and 0 < total_steps * config.learning_rate < _FEW_STEPS:
+        logger.warning(
+            f"optimizer.name=Lamb moves a matrix by at most learning_rate={config.learning_rate:g} of its norm in an update: "
+            f"{total_steps} updates hardly change it; give a larger rate, or another optimiser (docs/defaults.md)"
         )
     decay = config.decay_steps or total_steps
     return Schedule(config.schedule, config.learning_rate, config.end_learning_rate, warmup, decay, config.power)

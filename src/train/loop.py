@@ -29,7 +29,7 @@ from src.records import pipeline
 from src.records.packing import choose_packing
 from src.records.plan import TrainingPlan, choose_buckets
 from src.tasks.task import Prepared, Task
-from src.train import checkpoint, collectives, model_files
+from src.train import checkpoint, collectives, model_card, model_files
 from src.train.adversary import make_attack
 from src.train.best import Best
 from src.train.callbacks import Evaluator, Saver, StopOnSignal
@@ -194,6 +194,7 @@ def _write_settings(task: Task, prepared: Prepared) -> None:
         ids = {label: number for number, label in enumerate(config.labels)}
         write_text(f"{config.output_dir}/label_map.json", json.dumps(ids, ensure_ascii=False, indent=2) + "\n")
     model_files.write_description(config.checkpoint_dir, config.model, task.training.describe(prepared))
+    model_card.write_card(config.checkpoint_dir, task.name, config, config.load_pretrain_checkpoint_path)
 
 
 def choose_sink(config: Any, batches: int) -> int:

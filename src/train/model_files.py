@@ -14,8 +14,10 @@ from src.files import read_json_object, write_text
 from src.formats import weights
 from src.log import format_fields, logger, shorten
 from src.tasks.task import Description
+from src.train import model_card
 
-DESCRIBED_BY = ("config.json", "vocab.txt", "tokenizer_config.json")  # the files that describe a folder of checkpoints
+_CONFIGURATION, _VOCABULARY, _TOKENIZER = "config.json", "vocab.txt", "tokenizer_config.json"
+DESCRIBED_BY = (_CONFIGURATION, _VOCABULARY, _TOKENIZER, model_card.NAME)  # the files that describe a folder of checkpoints
 SHOWN = 4  # names of parameters in a message
 HEAD_HINT = "; see the settings of the head and the labels in the run script's --help"
 _PRETRAINING_HEADS = ("masked_lm.", "next_sentence.", "cls.")  # of no use to other tasks
@@ -105,14 +107,14 @@ def set_parameters(path: Path | str, parameters: Mapping[str, Parameter], arrays
 
 def keep_settings(folder: Path | str, trained_with: Mapping[str, Any]) -> None:
     """Replace the settings of the task in a folder that `write_description` described."""
-    path = Path(folder) / DESCRIBED_BY[0]
+    path = Path(folder) / _CONFIGURATION
     write_text(path, json.dumps({**read_json_object(path), "trained_with": trained_with}, ensure_ascii=False, indent=2) + "\n")
 
 
 def write_description(folder: Path | str, model: ModelConfig, described: Description) -> None:
     """Write what a checkpoint folder needs to be loaded by itself: config.json, vocab.txt, tokenizer_config.json."""
     config = own_description(dataclasses.asdict(model), described.labels, described.trained_with)
-    configuration, vocabulary, settings = [Path(folder) / name for name in DESCRIBED_BY]
+    configuration, vocabulary, settings = [Path(folder) / name for name in (_CONFIGURATION, _VOCABULARY, _TOKENIZER)]
     write_text(configuration, json.dumps(config, ensure_ascii=False, indent=2) + "\n")
     if described.tokens:
         write_text(vocabulary, "".join(f"{token}\n" for token in described.tokens))

@@ -16,7 +16,7 @@ from src.formats import weights
 from src.log import logger
 from src.tasks.results import write_csv
 from src.tasks.task import Prepared, Task
-from src.train import checkpoint, loop, model_files, prediction, resume
+from src.train import checkpoint, loop, model_card, model_files, prediction, resume
 
 _SUMMARIES = {"seeds": "seed_results.json", "folds": "fold_results.json"}
 _OUT_OF_FOLD = "out_of_fold.csv"
@@ -115,6 +115,9 @@ def _run_prepared(task: Task, prepared: Prepared) -> _Run:
             if prepared.config != config:
                 _keep_tuned(prepared.config, path)
             results = task.training.report_evaluation(prepared, outputs, checkpoint.step_of(path))
+            if config.do_train:
+                for folder in {Path(config.checkpoint_dir), path.parent}:
+                    model_card.write_card(folder, task.name, prepared.config, config.load_pretrain_checkpoint_path, results)
             if config.fold:
                 columns, found = task.training.tabulate(prepared, outputs)
                 header = ["row", "fold", *columns]

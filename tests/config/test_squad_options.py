@@ -1,4 +1,7 @@
+import json
+
 import pytest
+from conftest import SHAPE
 
 from src.config import loader
 from src.tasks.squad.options import SquadOptions
@@ -11,6 +14,13 @@ def empty_folder(tmp_path, monkeypatch):
 
 def load(*flags):
     return loader.load(SquadOptions, ["--do_train", "--do_eval", "--do_predict", *flags])
+
+
+def test_rows_may_be_longer_than_those_of_the_weights_training(tmp_path):
+    config = {**SHAPE, "trained_with": {"seq_length": 128, "doc_stride": 64}}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    weights = f"--load_pretrain_checkpoint_path={tmp_path}"
+    assert [load(weights, *flags).seq_length for flags in ((), ("--seq_length=512",))] == [384, 512]
 
 
 def test_windows_must_overlap(capsys):

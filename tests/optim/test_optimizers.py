@@ -115,9 +115,17 @@ def test_noam_rises_to_its_peak_and_falls_with_the_root_of_the_step():
 
 
 def test_a_warm_up_that_never_ends_is_told(capsys):
-    make_schedule(OptimizerConfig(warmup_steps=10), 10)
+    make_schedule(OptimizerConfig(name="AdamW", warmup_steps=10), 10)
     assert "optimizer.warmup_steps=10: the learning rate rises through all 10 updates" in capsys.readouterr().out
-    make_schedule(OptimizerConfig(warmup_steps=9), 10)
+    make_schedule(OptimizerConfig(name="AdamW", warmup_steps=9), 10)
+    assert not capsys.readouterr().out
+
+
+def test_a_lamb_that_can_hardly_move_is_told(capsys):
+    make_schedule(OptimizerConfig(name="Lamb", learning_rate=2e-5), 499)
+    assert "optimizer.name=Lamb moves a matrix by at most learning_rate=2e-05 of its norm" in capsys.readouterr().out
+    make_schedule(OptimizerConfig(name="Lamb", learning_rate=2e-5), 500)
+    make_schedule(OptimizerConfig(name="AdamW", learning_rate=2e-5), 10)
     assert not capsys.readouterr().out
 
 
