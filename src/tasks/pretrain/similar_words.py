@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from src.log import logger
 from src.tasks.pretrain.keyed_random import mix
 from src.text.lines import read_lines
 from src.text.tokenization import UNKNOWN, Tokenizer
@@ -27,6 +26,7 @@ class SimilarWords:
         hashes: uint64 [W], of the words, ascending. words: int32 [W, L], in this order.
         firsts: int64 [W + 1], the first similar word of each. others: int32 [N, L], the similar words.
         digest: of all of them.
+        num_left_out: similar words of the file that have another number of tokens than the word.
     """
 
     hashes: np.ndarray
@@ -34,6 +34,11 @@ class SimilarWords:
     firsts: np.ndarray
     others: np.ndarray
     digest: str
+    num_left_out: int = 0
+
+    def tell(self) -> str:
+        """The counts in words."""
+        return f"words={len(self.words)} similar_words={len(self.others)} left_out={self.num_left_out} (of another number of tokens)"
 
     def replace(self, ids: np.ndarray, draws: np.ndarray) -> np.ndarray:
         """A similar word for each word.
@@ -63,7 +68,7 @@ def _hash(ids: np.ndarray) -> np.ndarray:
 def read_similar_words(path: Path | str, tokenizer: Tokenizer) -> SimilarWords:
     """Read a table: in each line a word and, after spaces or tabs, its similar words.
 
-    Similar words with another number of tokens are left out, because a row keeps its length; how many is logged.
+    Similar words with another number of tokens are left out, because a row keeps its length.
 
     Raises:
         FileNotFoundError: no such file.
@@ -96,18 +101,19 @@ def read_similar_words(path: Path | str, tokenizer: Tokenizer) -> SimilarWords:
             table[word] = kept
     if not table:
         raise ValueError(f"{path}: no word has a similar one of as many tokens")
+    return _make_table(table, num_left_out)
+
+
+def _make_table(table, num_left_out):
+    """SimilarWords of tokens of words -> those of their similar words."""
     words = _pad(list(table))
-    counts = np.array([len(others) for others in table.values()])
-    others = _pad([other for some in table.values() for other in some])
     hashes = _hash(words)
     order = np.argsort(hashes)
-    firsts = np.cumsum(counts) - counts
-    rows = np.concatenate([np.arange(firsts[number], firsts[number] + counts[number]) for number in order])
-    logger.info(
-        f"{path}: words={len(words)} similar_words={len(others)} left_out={num_left_out} (of another number of tokens than the word)"
-    )
-    arrays = (hashes[order], words[order], np.append(0, np.cumsum(counts[order])), others[rows])
-    return SimilarWords(*arrays, hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:16])
+    keys = list(table)
+    sorted_others = [table[keys[number]] for number in order]
+    firsts = np.cumsum([0, *map(len, sorted_others)])
+    arrays = (hashes[order], words[order], firsts, _pad([other for some in sorted_others for other in some]))
+    return SimilarWords(*arrays, hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:16], num_left_out)
 
 
 def _pad(words: list[tuple[int, ...]]) -> np.ndarray:

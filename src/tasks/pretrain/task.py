@@ -138,7 +138,10 @@ def _make_masking(config, tokenizer, header, found):
     wanted = round(config.masked_lm_prob * int(found.lengths.max()))
     if wanted > width:
         logger.warning(f"masked_lm_prob={config.masked_lm_prob}: {wanted} tokens of the longest row, but {path} has room for {width} masks")
-    similar = read_similar_words(config.similar_words, tokenizer) if config.similar_words else None
+    similar = None
+    if config.similar_words:
+        similar = read_similar_words(config.similar_words, tokenizer)
+        logger.info(f"{config.similar_words}: {similar.tell()}")
     return make_masking(config.vocab_file_path, tokenizer.vocabulary, config.masked_lm_prob, width, unit, similar)
 
 

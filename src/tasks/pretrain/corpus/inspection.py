@@ -8,7 +8,8 @@ import mindspore.dataset as ds
 import numpy as np
 
 from src.formats.vocabulary import list_tokens
-from src.records.files import read_description
+from src.records import files
+from src.records.mindrecord import read_description
 from src.records.mindrecord_format import count_rows
 from src.records.tfrecord import check_length, check_tfrecord
 from src.tasks.pretrain.objectives import DEFAULT, OBJECTIVES, Objective
@@ -27,7 +28,7 @@ def print_records(path: str, vocab_file: str, count: int) -> None:
     path = _find(path)
     vocabulary = read_vocabulary(vocab_file)
     tokens = list_tokens(vocabulary)
-    objective = OBJECTIVES[read_description(path).get("objective", DEFAULT)]
+    objective = OBJECTIVES.get(files.read_description(path).get("objective", DEFAULT), OBJECTIVES[DEFAULT])
     for number, row in enumerate(_read(path, vocabulary, vocab_file, count, objective)):
         largest = max(row["input_ids"].max(), row["masked_lm_ids"].max())
         if largest >= len(tokens):
@@ -52,7 +53,7 @@ def describe_record(row: Mapping[str, np.ndarray], tokens: Sequence[str], object
     lines.append(f"masked: {' '.join(f'{position}={tokens[number]}' for position, number in pairs)}")
     if objective.pair:
         label = int(row["next_sentence_labels"][0])
-        lines.append(f"{objective.pair}_label: {label} ({_LABELS[objective.pair][label]})")
+        lines.append(f"{objective.pair}_label: {label} ({_LABELS[objective.pair][label != 0]})")
     if "word_continues" in row:
         lines.append(f"word_continues: {' '.join(map(str, np.flatnonzero(row['word_continues'])))}")
     lines.append(f"tokens: {length} of {len(row['input_ids'])}")
