@@ -1,6 +1,7 @@
 """Masked tokens alone, and the order of two parts, against Hugging Face's networks."""
 
 import dataclasses
+import inspect
 
 import numpy as np
 import pytest
@@ -59,6 +60,7 @@ def test_fifty_steps_of_masked_tokens_alone_follow_the_reference(golden):
     network = make_network(golden)
     targets, parts = TASKS["pretrain"].list_targets(ALONE)
     assert targets == ("masked_lm_ids", "masked_lm_weights", "rows_per_token", "weights") and parts == ("masked_lm_loss",)
+    assert list(targets) == list(inspect.signature(MaskedLmLoss.construct).parameters)[2:]
     settings = {"schedule": "polynomial", "end_learning_rate": 0.0, "warmup_steps": 5, "decay_steps": 50, "weight_decay": 0.01}
     config = OptimizerConfig(name="AdamWeightDecay", learning_rate=1e-3, **settings)
     loss = pretrain.loss(ALONE)
