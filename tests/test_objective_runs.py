@@ -12,9 +12,10 @@ from test_run_pretrain import assert_same_training, go_back, make_flags, make_re
 import pretrain_eval
 import run_pretrain
 from src import build_records
+from src.config.model import describe_weights
 from src.convert.__main__ import main as convert
 from src.export.__main__ import main as export
-from src.records.mindrecord import read_description
+from src.records.files import read_description
 from src.train import checkpoint
 
 MADE = {"mlm": {"mask_unit": "span", "max_predictions_per_seq": 10, "masked_lm_prob": 0.3}, "mlm_sop": {"mask_unit": "word"}}
@@ -37,14 +38,14 @@ def corpus(tmp_path_factory):
     (folder / "bert_config.json").write_text(json.dumps({**TINY, "vocab_size": len(tokens)}), encoding="utf-8")
     (folder / "similar.txt").write_text("cat dog\nfast slow good\n", encoding="utf-8")
     for objective, settings in MADE.items():
-        make_records(folder, "mindrecord", folder / objective / "text.mindrecord", objective=objective, **settings)
-    make_records(folder, "mindrecord", folder / "mindrecord/text.mindrecord", dupe_factor=1)
+        make_records(folder, "tfrecord", folder / objective / "text.tfrecord", objective=objective, **settings)
+    make_records(folder, "tfrecord", folder / "nsp/text.tfrecord", dupe_factor=1)
     return folder
 
 
-def flags_of(corpus, out, objective, **changes):
-    """Flags of a training of 12 updates."""
-    return make_flags(corpus, out, **{"objective": objective, "data_dir": corpus / objective, **changes})
+def flags_of(corpus, out, made_for, **changes):
+    """Flags of a training of 12 updates on the records of an objective."""
+    return make_flags(corpus, out, **{"objective": made_for, "data_dir": corpus / made_for, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -57,23 +58,24 @@ def trained(corpus, tmp_path_factory):
 
 
 def test_headers_tell_the_objective_and_masks_where_they_are_not_googles(corpus):
-    found = {name: read_description(corpus / name / "text.mindrecord") for name in ("mlm", "mlm_sop", "mindrecord")}
+    found = {objective: read_description(corpus / objective / "text.tfrecord") for objective in MADE}
     assert found["mlm"]["objective"] == "mlm" and found["mlm"]["mask_unit"] == "span" and found["mlm"]["across_documents"] is True
     assert found["mlm_sop"]["objective"] == "mlm_sop" and found["mlm_sop"]["short_seq_prob"] == 0.1
     assert found["mlm_sop"]["do_whole_word_mask"] is True and "mask_unit" not in found["mlm_sop"] and "short_seq_prob" not in found["mlm"]
-    assert not {"objective", "mask_unit", "across_documents", "similar_words"} & found["mindrecord"].keys()
+    googles = read_description(corpus / "nsp/text.tfrecord")
+    assert googles["vocabulary"] and not {"objective", "mask_unit", "across_documents", "similar_words"} & googles.keys()
 
 
 def test_statistics_are_those_of_the_objective(corpus):
     found = {name: json.loads((corpus / name / "text.statistics.json").read_text(encoding="utf-8")) for name in MADE}
-    assert found["mlm"]["padding_share"] < 0.01  # one short row in each of three passes
+    assert found["mlm"]["padding_share"] < 0.02  # one short row in each of three passes
     assert 0.28 < found["mlm"]["masked_share"] <= 0.3 and not {"random_next_share", "swapped_share"} & found["mlm"].keys()
     assert found["mlm_sop"]["swapped_share"] == pytest.approx(0.5, abs=0.1) and "random_next_share" not in found["mlm_sop"]
 
 
 def test_records_are_printed_for_their_objective(corpus, capsys):
     for objective, label in (("mlm", None), ("mlm_sop", "sentence_order_label: ")):
-        build_records.main([f"--output_file={corpus}/{objective}/text.mindrecord", f"--vocab_file={corpus}/vocab.txt", "--inspect=8"])
+        build_records.main([f"--output_file={corpus}/{objective}/text.tfrecord", f"--vocab_file={corpus}/vocab.txt", "--inspect=8"])
         shown = capsys.readouterr().out
         assert ("segment 1:" in shown) == (label is not None) and "next_sentence" not in shown
         assert label is None or (f"{label}1 (swapped)" in shown and f"{label}0 (as in the text)" in shown)
@@ -83,9 +85,11 @@ def test_a_training_of_masked_tokens_alone_is_scored_and_says_nothing_of_next_se
     steps = read_steps(trained.out)
     assert all(record["loss"] == record["masked_lm_loss"] for record in steps.values())
     assert steps[12]["loss"] < steps[1]["loss"] and not any("next" in name or "order" in name for name in steps[12])
-    assert all(record["padding"] < 0.02 for record in steps.values())
+    assert np.mean([record["padding"] for record in steps.values()]) < 0.03 and sum(record["padding"] == 0 for record in steps.values()) > 6
     described = json.loads((trained.out / "config.json").read_text(encoding="utf-8"))
     assert described["trained_with"] == {"objective": "mlm"}
+    beside = describe_weights(trained.out)
+    assert beside.objective == "mlm" and beside.trained_with == {}  # no setting of a fine-tuning
     newest = checkpoint.read(checkpoint.find_checkpoints(trained.out, "checkpoint_bert")[-1])
     assert not any(name.startswith(("bert.pooler.", "next_sentence.")) for name in newest)
     pretrain_eval.main(["--eval_data_dir", f"{corpus}/mlm", "--eval_ckpt", str(trained.out), "--output_dir", str(tmp_path / "eval")])
@@ -142,6 +146,7 @@ def test_any_number_of_workers_gives_the_same_records(objective, form, corpus, t
     assert first == second
 
 
+@pytest.mark.slow
 def test_weights_without_a_pooler_are_exported_and_converted(trained, tmp_path, capsys):
     export(["--task", "fill_mask", "--checkpoint", str(trained.out), "--output", str(tmp_path / "bundle"), "--file_format", "MINDIR"])
     convert(["--from", "mindspore", "--to", "huggingface", "--input", str(trained.out), "--output", str(tmp_path / "hf")])
@@ -171,14 +176,14 @@ def test_a_fine_tuning_starts_from_weights_without_a_pooler_and_says_so(trained,
 
 
 REFUSED = {
-    "other_objective": ({"data_dir": "mindrecord"}, "objective=mlm: {corpus}/mindrecord was made for --objective mlm_nsp: give that"),
+    "other_objective": ({"data_dir": "nsp"}, "objective=mlm: {corpus}/nsp was made for --objective mlm_nsp: give that"),
     "default_objective": ({"objective": None}, "objective=mlm_nsp: {corpus}/mlm was made for --objective mlm: give that"),
     "unknown_objective": ({"objective": "electra"}, "objective=electra is not allowed: it must be one of mlm_nsp, mlm, mlm_sop"),
     "unknown_unit": ({"mask_unit": "letter"}, "mask_unit=letter is not allowed: it must be one of token, word, ngram, span"),
     "similar_tokens": ({"similar_words": "similar.txt"}, "needs mask_unit word or ngram, not the default: a word replaces a word"),
     "unmarked_words": (
-        {"mask_unit": "word", "objective": "mlm_nsp", "data_dir": "mindrecord"},
-        "mask_unit=word: {corpus}/mindrecord does not mark words; python -m src.build_records --mask_unit word does",
+        {"mask_unit": "word", "objective": "mlm_nsp", "data_dir": "nsp"},
+        "mask_unit=word: {corpus}/nsp does not mark words; python -m src.build_records --mask_unit word does",
     ),
     "few_predictions": (
         {"mask_unit": "span", "objective": "mlm_sop", "data_dir": "mlm_sop"},
@@ -215,7 +220,7 @@ def test_records_that_cannot_be_made_are_refused(changes, message, corpus, tmp_p
 
 def test_records_of_other_programs_serve_every_objective_whose_columns_they_have(corpus, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("src.tasks.pretrain.task.read_description", lambda path: {})  # they have no header of ours
-    flags = flags_of(corpus, tmp_path / "out", "mlm", data_dir=corpus / "mindrecord", batch_size=5000)
+    flags = flags_of(corpus, tmp_path / "out", "mlm", data_dir=corpus / "mlm_sop", batch_size=5000)
     assert "batch_size=5000: " in refusal(capsys, run_pretrain, flags)  # the next complaint
     flags = flags_of(corpus, tmp_path / "out", "mlm_nsp", data_dir=corpus / "mlm", batch_size=5000)
     assert "not readable as records with columns" in refusal(capsys, run_pretrain, flags)

@@ -184,7 +184,7 @@ def test_similar_words_replace_words_of_the_table_and_random_ones_the_others(tmp
     row, slot = np.nonzero(weights)
     position, true = positions[row, slot], true_ids[row, slot]
     found = masked[row, position]
-    assert not (masked == MASK).any()
+    assert share(masked, MASK) < 1e-4  # a random token may be any
     of_a = found[true == ids["a"]]
     assert share(of_a, ids["b"]) == pytest.approx(0.4, abs=0.02) == share(of_a, ids["c"])  # half of 80 % each
     assert share(of_a, ids["a"]) == pytest.approx(0.1, abs=0.01)
