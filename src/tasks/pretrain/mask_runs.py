@@ -36,14 +36,12 @@ def draw_runs(
     Returns:
         bool [B, S], the chosen tokens; bool [B, S], the first token of each run.
     """
+    words = np.cumsum(begins.reshape(-1)) - 1  # [B * S], the word of each token, numbered across all rows
     rows, firsts = np.nonzero(begins)
+    ends = firsts + np.bincount(words[candidates.reshape(-1)], minlength=len(firsts))
+    last = _find_last(rows, firsts, ends)
     counts = begins.sum(1)
     offsets = np.cumsum(counts) - counts
-    words = np.cumsum(begins.reshape(-1)) - 1  # [B * S], numbered across all rows
-    ends = firsts + np.bincount(words[candidates.reshape(-1)], minlength=len(firsts))
-    is_last = np.ones(len(firsts), bool)  # before a special token or the end of the row
-    is_last[:-1] = (rows[1:] != rows[:-1]) | (firsts[1:] != ends[:-1])
-    last = np.flatnonzero(is_last)[np.cumsum(is_last) - is_last]  # [W], the last word of the piece of text
     limits = np.array(np.cumsum(shares)[:-1] * 2**32, np.uint64)
     used, leads = np.zeros(len(firsts), bool), np.zeros(len(firsts), bool)
     room, lengths, tries = wanted.copy(), np.zeros(len(keys), np.int64), np.zeros(len(keys), np.int64)
@@ -75,3 +73,10 @@ def draw_runs(
     first_tokens = np.zeros_like(begins)
     first_tokens[rows[leads], firsts[leads]] = True
     return chosen, first_tokens
+
+
+def _find_last(rows, firsts, ends):
+    """The last word of the piece of text, between two special tokens, to which each word belongs: int64 [W]."""
+    is_last = np.ones(len(firsts), bool)
+    is_last[:-1] = (rows[1:] != rows[:-1]) | (firsts[1:] != ends[:-1])
+    return np.flatnonzero(is_last)[np.cumsum(is_last) - is_last]

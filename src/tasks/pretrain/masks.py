@@ -101,32 +101,26 @@ def draw_masks(
     for special in masking.special_ids:
         candidates &= input_ids != special
     wanted = np.minimum(masking.max_predictions, np.maximum(1, np.rint(np.asarray(lengths) * masking.probability))).astype(np.int64)
-    leads = None  # bool [B, S], the first tokens of what is replaced as a whole; None: of each token
-    if masking.unit in SHARES:
-        assert continues is not None, "runs are of whole words"
-        begins = _find_words(candidates, continues)
-        chosen, leads = draw_runs(candidates, begins, keys, wanted, SHARES[masking.unit])
+    assert continues is not None or masking.unit not in SHARES, "runs are of whole words"
+    unit = "token" if continues is None else masking.unit or "word"
+    begins = candidates if unit == "token" else _find_words(candidates, continues)
+    leads = None if masking.similar is None else begins
+    if unit in SHARES:
+        chosen, firsts = draw_runs(candidates, begins, keys, wanted, SHARES[unit])
         positions = _list_positions(chosen, masking.max_predictions)
+        leads = firsts if unit == "span" else leads
     else:
         scores = np.where(candidates, draw(keys[:, None], columns + np.uint64(_CHOICE)) & ~_POSITION_BITS | columns, _NEVER)
-        if continues is None or masking.unit == "token":
+        if unit == "token":
             positions = _choose_tokens(scores, wanted, masking.max_predictions)
         else:
-            begins = _find_words(candidates, continues)
             positions = _choose_words(scores, candidates, begins, wanted, masking.max_predictions)
     real = positions < input_ids.shape[1]
     positions = np.where(real, positions, 0)
     true_ids = np.where(real, np.take_along_axis(input_ids, positions, 1), 0).astype(np.int32)
     masked = input_ids.copy()
     rows = np.nonzero(real)[0]
-    if masking.similar is not None:
-        leaders = _find_leaders(begins, positions)
-        instead = _draw_similar(true_ids, keys, positions, leaders, real, masking.similar)
-        masked[rows, positions[real]] = _replace(true_ids, keys, positions, masking, leaders, instead)[real]
-    elif masking.unit == "span":
-        masked[rows, positions[real]] = _replace(true_ids, keys, positions, masking, _find_leaders(leads, positions))[real]
-    else:
-        masked[rows, positions[real]] = _replace(true_ids, keys, positions, masking)[real]
+    masked[rows, positions[real]] = _replace(true_ids, keys, positions, real, masking, leads)[real]
     return masked, positions.astype(np.int32), true_ids, real.astype(np.float32)
 
 
@@ -178,26 +172,24 @@ def _list_positions(chosen, max_predictions):
     return positions
 
 
-def _find_leaders(leads, positions):
-    """For each position the last one up to it that `leads`: bool [B, S], int64 [B, P] -> int64 [B, P]."""
-    columns = np.arange(leads.shape[1])
-    return np.take_along_axis(np.maximum.accumulate(np.where(leads, columns, 0), 1), positions, 1)
-
-
-def _replace(true_ids, keys, positions, masking, leaders=None, instead=None):
-    """The tokens that replace the chosen ones: int32 [B, P].
+def _replace(true_ids, keys, positions, real, masking, leads):
+    """The tokens that replace the chosen ones, where they are `real`: int32 [B, P].
 
     Args:
-        leaders: positions whose draws decide what happens to a token; None: each its own.
-        instead: int32 [B, P], what stands instead of [MASK], -1 for a random token.
+        leads: bool [B, S], the first tokens of what is replaced as a whole; None: each token is replaced by itself.
     """
     draws = draw(keys[:, None], positions + _REPLACEMENT)
     action, low = draws >> np.uint64(32), draws & _LOW
-    if leaders is not None:
-        action = draw(keys[:, None], leaders + _REPLACEMENT) >> np.uint64(32)
     random_ids = ((low * np.uint64(masking.vocab_size)) >> np.uint64(32)).astype(np.int32)
+    hiding = masking.mask_id
+    if leads is not None:
+        columns = np.where(leads, np.arange(leads.shape[1]), 0)
+        leaders = np.take_along_axis(np.maximum.accumulate(columns, 1), positions, 1)  # [B, P], the last that leads
+        action = draw(keys[:, None], leaders + _REPLACEMENT) >> np.uint64(32)
+        if masking.similar is not None:
+            similar = _draw_similar(true_ids, keys, positions, leaders, real, masking.similar)
+            hiding = np.where(similar < 0, random_ids, similar)
     hidden = np.where(action < int((MASK_SHARE + KEEP_SHARE) * 2**32), true_ids, random_ids)
-    hiding = masking.mask_id if instead is None else np.where(instead < 0, random_ids, instead)
     return np.where(action < int(MASK_SHARE * 2**32), hiding, hidden)
 
 
