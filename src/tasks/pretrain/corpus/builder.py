@@ -159,13 +159,13 @@ def _write_tokens(run, options, paths, folder):
         "tokens": writer.num_tokens,
     }
     logger.info(f"stage=tokens {format_fields(found)}")
-    if not writer.num_documents and ARRANGEMENTS[options.objective].num_documents == 1:
-        raise ValueError(f"{options.input_file}: no text")
-    if writer.num_documents < ARRANGEMENTS[options.objective].num_documents:
+    fewest = ARRANGEMENTS[options.objective].num_documents
+    if writer.num_documents < fewest:
         content = "only one document" if writer.num_documents else "no text"
         may_be_plain = options.input_format in (None, "plain")
         hint = "; a blank line separates documents of plain text" if writer.num_documents and may_be_plain else ""
-        raise ValueError(f"{options.input_file}: {content}, but next-sentence pairs need two documents{hint}")
+        need = ", but next-sentence pairs need two documents" if fewest == 2 else ""
+        raise ValueError(f"{options.input_file}: {content}{need}{hint}")
     return found
 
 
