@@ -55,6 +55,7 @@ def read_full_rows(golden, number):
     return columns | {"rows_per_token": np.float32(8 / columns["masked_lm_weights"].sum()), "weights": np.ones(8, np.float32)}
 
 
+@pytest.mark.slow
 def test_fifty_steps_of_masked_tokens_alone_follow_the_reference(golden):
     network = make_network(golden)
     targets, parts = TASKS["pretrain"].list_targets(ALONE)
