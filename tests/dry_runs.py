@@ -72,13 +72,17 @@ def write_data(folder):
     return folder
 
 
-def make_records(data):
-    """Make the folder of pretraining records."""
+def make_records(data, objective="mlm_nsp"):
+    """The folder of pretraining records, made if it is not there."""
+    folder = data / ("records" if objective == "mlm_nsp" else f"records-{objective}")
+    if folder.exists():
+        return folder
     shape = ["--max_seq_length", "16", "--max_predictions_per_seq", "3", "--workers", "1", "--file_format", "mindrecord"]
-    files = ["--input_file", f"{data}/text.txt", "--output_file", f"{data}/records/text.mindrecord", "--vocab_file", f"{data}/vocab.txt"]
+    shape += ["--objective", objective]
+    files = ["--input_file", f"{data}/text.txt", "--output_file", f"{folder}/text.mindrecord", "--vocab_file", f"{data}/vocab.txt"]
     done = subprocess.run([sys.executable, "-m", "src.build_records", *files, *shape], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return data / "records"
+    return folder
 
 
 def list_flags(**flags):
@@ -87,12 +91,11 @@ def list_flags(**flags):
 
 def pretrain(data, folder, environ=(), script="run_pretrain.py", code=0, **flags):
     """The report of two updates, whose checkpoints are in folder/out; the script takes the flags and ends with `code`."""
-    if not (data / "records").exists():
-        make_records(data)
+    records = make_records(data, flags.get("objective", "mlm_nsp"))
     common = {
         "device_target": "Ascend",
-        "data_dir": data / "records",
-        "eval_data_dir": data / "records",
+        "data_dir": records,
+        "eval_data_dir": records,
         "cache_dir": data / "cache",
         "vocab_file_path": data / "vocab.txt",
         "bert_config_file": data / "bert_config.json",

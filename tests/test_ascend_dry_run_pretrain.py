@@ -59,12 +59,18 @@ def test_pretraining_with_lamb_has_a_kernel_for_every_operator_and_a_planted_one
         {"model__position_embedding_type": "learned", "optimizer__name": "AdamWeightDecay", "accumulation_steps": 2},
         {"precision__compute_type": "bfloat16", "train_with_eval": "true", "eval_epochs": 0.5, "early_stopping": 1},
         {"precision__compute_type": "float32", "optimizer__name": "AdamWeightDecay"},
+        {"objective": "mlm", "masking": "dynamic", "train_with_eval": "true", "eval_epochs": 0.5},
+        {"objective": "mlm", "model__position_embedding_type": "sinusoidal", "packing": "true"},
+        {"objective": "mlm_sop", "model__position_embedding_type": "learned", "train_with_eval": "true", "eval_epochs": 0.5},
     ],
     ids=lambda flags: "-".join(map(str, flags.values())),
 )
 def test_pretraining_compiles(pretrain, flags):
-    (step,) = find_network(pretrain(**flags), "TrainStep")
+    report = pretrain(**flags)
+    (step,) = find_network(report, "TrainStep")
     assert step["launches"] > 100
+    if "objective" in flags and "train_with_eval" in flags:
+        find_network(report, "MaskedLmScores" if flags["objective"] == "mlm" else "PretrainingScores")
 
 
 @pytest.mark.slow

@@ -77,7 +77,11 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class WeightsInfo:
-    """The files beside the weights: shape, labels, settings of the training, vocabulary; Hugging Face's class and problem type."""
+    """The files beside the weights: shape, labels, settings of the training, vocabulary; Hugging Face's class and problem type.
+
+    `objective` is that of a pretraining if it is not the default. It is kept with the settings of the training, but is no setting of a
+    fine-tuning, which the weights may be used for.
+    """
 
     model: dict[str, Any]
     labels: tuple[str, ...]
@@ -85,6 +89,7 @@ class WeightsInfo:
     vocab_file: str | None
     architecture: str
     problem_type: str | None
+    objective: str | None = None
 
 
 def describe_weights(path: Path | str | None, config_file: Path | str | None = None) -> WeightsInfo:
@@ -124,10 +129,11 @@ def describe_weights(path: Path | str | None, config_file: Path | str | None = N
     return WeightsInfo(
         model=model,
         labels=tuple(str(labels[key]) for key in sorted(labels, key=int)),
-        trained_with=trained_with,
+        trained_with={key: value for key, value in trained_with.items() if key != "objective"},
         vocab_file=None if vocab is None else str(vocab),
         architecture=architectures[0] if architectures else "",
         problem_type=own.get("problem_type") if isinstance(own.get("problem_type"), str) else None,
+        objective=trained_with.get("objective"),
     )
 
 

@@ -32,7 +32,7 @@ class Description:
 
     Attributes:
         labels: class names or tags in the order of their ids.
-        trained_with: settings of a fine-tuned task.
+        trained_with: settings of a fine-tuned task, or the objective of a pretraining.
         architecture: Hugging Face's class that wrote the weights, or empty.
         problem_type: Hugging Face's kind of classification.
         vocabulary: content of vocab.txt, None if there is none.
@@ -66,7 +66,8 @@ def read_description(path: Path | str, config_file: Path | str | None = None, vo
         raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file")
     model = loader.build(ModelConfig, found.model, "model.")
     vocabulary, tokenizer, warnings = _read_vocabulary(vocab_file or found.vocab_file, model)
-    return Description(model, found.labels, found.trained_with, found.architecture, found.problem_type, vocabulary, tokenizer, warnings)
+    trained_with = found.trained_with | ({"objective": found.objective} if found.objective else {})
+    return Description(model, found.labels, trained_with, found.architecture, found.problem_type, vocabulary, tokenizer, warnings)
 
 
 def _read_vocabulary(path, model):

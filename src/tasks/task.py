@@ -55,7 +55,8 @@ class Task:
         those of a run.
     task: training, the only one of these modules that imports MindSpore. It has PREFIX (of the names of checkpoints), INPUTS and TARGETS
         (columns, named like the parameters of `construct` in network and loss; those of the network are followed by dropout_key and
-        packing, see Bert), LOSS_PARTS (names of the values that the loss returns after its two sums), and the functions
+        packing, see Bert), LOSS_PARTS (names of the values that the loss returns after its two sums), list_targets(config) -> (TARGETS,
+        LOSS_PARTS) if these depend on the settings, and the functions
         prepare(options) -> Prepared, network(config) and loss(config) -> Cell, for_evaluation(config, network) -> (Cell, its columns),
         describe(prepared) -> Description, tune(prepared, outputs) -> Prepared with the settings that an evaluation chooses, and
         score(prepared, outputs) -> dict. A fine-tuning task also has report_evaluation(prepared, outputs, global_step) -> dict,
@@ -86,6 +87,11 @@ class Task:
     @property
     def training(self) -> ModuleType:
         return self._module("task")
+
+    def list_targets(self, config: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The columns that the loss takes, and the names of its parts."""
+        module = self.training
+        return module.list_targets(config) if hasattr(module, "list_targets") else (module.TARGETS, module.LOSS_PARTS)
 
     @property
     def export(self) -> ModuleType:

@@ -103,7 +103,7 @@ def fit(task: Task, prepared: Prepared) -> Evaluation | None:
     run_log = RunLog(f"{config.output_dir}/log.jsonl" if device.writes else None, keep=first_batch > 0, tracker=tracker)
     evaluation = make_evaluation(task, config, network) if config.evaluates else None
     callbacks, stop = _make_callbacks(_Training(task, prepared, network, step, start, trained_on, done, run_log, evaluation, best))
-    columns = task.training.INPUTS + task.training.TARGETS + (pipeline.PACKING if start.position.packs else ())
+    columns = task.training.INPUTS + task.list_targets(config)[0] + (pipeline.PACKING if start.position.packs else ())
     dataset = pipeline.make_dataset(records, plan, columns, first_batch, device.rank, device.world_size)
     calls = (len(plan) - first_batch) // done.per_call if device.data_sink else 1
     sink = {"dataset_sink_mode": device.data_sink, "sink_size": done.per_call if device.data_sink else -1}
@@ -132,7 +132,7 @@ def _make_callbacks(training: _Training) -> tuple[list[Callback], StopOnSignal]:
     """The callbacks in the order in which they must run, and the one that knows whether a signal ended the training."""
     config, step, done, plan = training.config, training.step, training.done, training.done.plan
     guard = OverflowGuard(step, [parameter.name for parameter in step.optimizer.parameters], config.precision.max_skipped_steps)
-    lengths, parts = training.prepared.records["train"].lengths, training.task.training.LOSS_PARTS
+    lengths, (_, parts) = training.prepared.records["train"].lengths, training.task.list_targets(config)
     step_log = StepLog(done, lengths, config.log_steps, training.run_log, parts, config.skip_steps, guard, config.log_format)
     every = (config.save_checkpoint_steps or 0) * config.accumulation_steps or plan.batches_per_epoch
     saves = config.enable_save_ckpt and config.device.writes

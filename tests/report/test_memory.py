@@ -205,6 +205,15 @@ def test_parameters_are_those_of_the_network(name):
     assert sorted(parameter.shape for parameter in tape.parameters) == sorted(shapes)
 
 
+def test_the_heads_planned_are_those_of_the_objective():
+    plans = {objective: plan_of(FORMS[0], task="pretrain", objective=objective) for objective in ("mlm_nsp", "mlm_sop", "mlm")}
+    size = TINY.hidden_size
+    heads = 4 * (size * size + size + 2 * size + 2)  # the pooler, and the two classes on it
+    assert plans["mlm_nsp"].parameters == plans["mlm_sop"].parameters == plans["mlm"].parameters + heads
+    assert plans["mlm_nsp"].peak(100) > plans["mlm"].peak(100)
+    assert {op.part for op in plans["mlm_nsp"].tape.ops} - {op.part for op in plans["mlm"].tape.ops} == {"pooler", "next_sentence"}
+
+
 @pytest.mark.parametrize("case", MEASURED, ids=str)
 def test_plan_is_what_was_measured(case):
     name, layers, seq_length, recompute, (small, large) = case

@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 
 from src.tasks.defaults import settle as settle
+from src.tasks.pretrain.objectives import DEFAULT, OBJECTIVES
 from src.tasks.pretrain.options import PretrainModel
 
-HEAD = ("masked_lm.dense", "next_sentence")
+HEAD = ("masked_lm.dense",)
 
 
 def make_settings(config: PretrainModel) -> dict[str, Any]:
-    """The settings that the bundle keeps: none."""
-    return {}
+    """The settings that the bundle keeps: the objective, unless it is the default."""
+    return config.trained_settings()
 
 
 def make_examples(texts: list[list[int]], questions: list[list[int]], settings: dict[str, Any]) -> list[tuple[list[int], list[int]]]:
@@ -28,11 +29,11 @@ def make_inputs(lengths: Sequence[int]) -> dict[str, np.ndarray]:
 
 def split_outputs(outputs: Sequence[np.ndarray], rows: int, lengths: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The outputs by row, with the masked-LM logits [B * P, V] reshaped to [B, P, V]; there are no other outputs."""
-    return [outputs[0].reshape(rows, -1, outputs[0].shape[-1]), outputs[1]], []
+    return [outputs[0].reshape(rows, -1, outputs[0].shape[-1]), *outputs[1:]], []
 
 
 def add_head(graph: Any, encoder: Any, x: str, settings: dict[str, Any]) -> dict[str, tuple[str, tuple[Any, ...]]]:
-    """Add logits of the masked tokens [B, P, V], whose last matrix is the word embeddings, and of the next sentence [B, 2].
+    """Add logits of the masked tokens [B, P, V], whose last matrix is the word embeddings, and of the objective's pair [B, 2].
 
     Args:
         graph, encoder: Builder and Encoder of src/export. The graph gets another input, masked_lm_positions [B, P].
@@ -47,6 +48,8 @@ def add_head(graph: Any, encoder: Any, x: str, settings: dict[str, Any]) -> dict
     num_words = len(graph.array(words))
     shape = graph.op("Concat", graph.op("Shape", positions, scope=scope), graph.integers(num_words), axis=0, scope=scope)
     logits = graph.op("Reshape", logits, shape, scope=scope)
-    weight, bias = graph.weight("next_sentence.weight"), graph.weight("next_sentence.bias")
-    next_sentence = graph.linear_of_rows(encoder.pool(x), weight, bias, "next_sentence")
-    return {"masked_lm_logits": (logits, ("batch", "predictions", num_words)), "next_sentence_logits": (next_sentence, ("batch", 2))}
+    outputs: dict[str, tuple[str, tuple[Any, ...]]] = {"masked_lm_logits": (logits, ("batch", "predictions", num_words))}
+    if pair := OBJECTIVES[settings.get("objective", DEFAULT)].pair:
+        weight, bias = graph.weight("next_sentence.weight"), graph.weight("next_sentence.bias")
+        outputs[f"{pair}_logits"] = (graph.linear_of_rows(encoder.pool(x), weight, bias, "next_sentence"), ("batch", 2))
+    return outputs

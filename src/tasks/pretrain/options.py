@@ -13,11 +13,16 @@ from src.config.training import WEIGHT_FORMS, ModelOptions, OptimizerConfig, Pre
 from src.formats import weights
 from src.log import logger
 from src.ranks import find_rank_info
+from src.tasks.pretrain.objectives import DEFAULT, OBJECTIVE_HELP, OBJECTIVES
 
 NETWORKS = ("base", "nezha", "large", "large_boost", "tiny")
 _NETWORK_FILES = {"base": "bert_base", "nezha": "nezha_zoo", "large": "bert_large", "large_boost": "bert_large", "tiny": "bert_tiny"}
 _DEFAULT_FOLDER = "./ckpt_0"
-METRICS = ("masked_lm_loss", "masked_lm_accuracy", "next_sentence_loss", "next_sentence_accuracy", "perplexity")
+MASK_UNITS = ("token", "word", "ngram", "span")
+MASK_UNIT_HELP = (
+    "what is masked together: a token; a whole word; 1 to 4 words, as MacBERT; or a span of words of geometric length, as SpanBERT"
+)
+SIMILAR_HELP = "file of similar words that replace masked words instead of [MASK], as MacBERT: in each line a word and those similar to it"
 _FOLDER = Path(__file__).resolve().parents[3] / "configs/networks"
 
 # The model zoo's values for pretraining (its config.py): the defaults for each optimiser.
@@ -33,13 +38,16 @@ OPTIMIZER_DEFAULTS: dict[str, dict[str, Any]] = {
 
 @dataclasses.dataclass(frozen=True)
 class PretrainModel(ModelOptions):
-    """A pretrained network, with its heads for masked tokens and the next sentence."""
+    """A pretrained network, with its heads for masked tokens and the relation of two parts of a row."""
 
     ZOO_SCRIPT = "run_pretrain"
+    TRAINED_WITH = ("objective",)
+    UNSAID = {"objective": DEFAULT}
 
     bert_network: str = setting(
         "base", "network from configs/networks: base, large and tiny are BERT; nezha is the model zoo's, and large_boost is large", NETWORKS
     )
+    objective: str = setting(DEFAULT, f"{OBJECTIVE_HELP}; default: that of the weights to start from", tuple(OBJECTIVES))
     bert_config_file: str | None = setting(
         None, "file with the network's shape, instead of --bert_network; default: the one beside the weights"
     )
@@ -61,6 +69,8 @@ class PretrainModel(ModelOptions):
         found = describe_weights(path, config_file) if path or config_file else None
         if path and found:
             tree.setdefault("vocab_file_path", found.vocab_file)
+            if found.objective:
+                tree.setdefault("objective", found.objective)
             if not found.model and "bert_network" not in tree and not tree.get("model"):
                 weights.find(path)  # raises if there are none
                 raise ValueError(f"{path}: no config.json or bert_config.json beside it; give --bert_config_file or --bert_network")
@@ -72,6 +82,12 @@ class PretrainModel(ModelOptions):
                 logger.warning("bert_network=large_boost: the network of large; fast_gelu, its approximation for Ascend, is gelu here")
             found = describe_weights(None, _FOLDER / f"{_NETWORK_FILES.get(name, 'bert_base')}.json")
         tree.model = {**found.model, **_vocabulary_size(tree, path), **tree.get("model", {})}
+
+
+def check_similar_words(path: str | None, unit: str | None) -> None:
+    """Raise a ValueError if a file of similar words is given for what are no whole words of their own."""
+    if path and unit not in ("word", "ngram"):
+        raise ValueError(f"similar_words={path}: needs mask_unit word or ngram, not {unit or 'the default'}: a word replaces a word")
 
 
 def _vocabulary_size(tree, path_of_weights):
@@ -99,7 +115,7 @@ class _PretrainingOptions(PretrainModel, RunOptions):
 
 @dataclasses.dataclass(frozen=True)
 class PretrainOptions(_PretrainingOptions, TrainingOptions):
-    """Pretraining: masked language model and next sentence."""
+    """Pretraining: masked language model, with next sentences, their order, or alone."""
 
     EVALUATIONS = "--train_with_eval true"
     refuses_used_folder = True
@@ -118,6 +134,8 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
         "static", "which tokens are masked; static: as in the records; dynamic: new ones in each epoch", ("static", "dynamic")
     )
     masked_lm_prob: float = setting(0.15, "share of the tokens that dynamic masking masks", above=0, maximum=1)
+    mask_unit: str | None = setting(None, f"{MASK_UNIT_HELP}; for dynamic masking; default: as in the records", MASK_UNITS)
+    similar_words: str | None = setting(None, f"{SIMILAR_HELP}; for dynamic masking")
     train_with_eval: bool = setting(False, "evaluate on eval_data_dir during training")
     eval_steps: int | None = setting(
         None, "updates between evaluations; default: as many as eval_samples rows make, unless eval_epochs is given", minimum=1
@@ -130,6 +148,7 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
 
     def check_run(self) -> None:
         super().check_run()
+        check_similar_words(self.similar_words, self.mask_unit)
         if not self.data_dir:
             raise ValueError("no data: give --data_dir, a folder or file of records (python -m src.build_records makes them)")
         if self.train_with_eval and not self.eval_data_dir:
@@ -176,12 +195,12 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        return METRICS
+        return OBJECTIVES[self.objective].metrics
 
 
 @dataclasses.dataclass(frozen=True)
 class PretrainEvalOptions(_PretrainingOptions):
-    """Evaluation of a pretrained network: masked language model and next sentence."""
+    """Evaluation of a pretrained network: masked language model, and the relation of two parts of a row."""
 
     splits = ("eval",)
     BATCH_SIZES = ("eval_batch_size",)

@@ -25,7 +25,8 @@ class PretrainRows:
         self.records, self.masking, self.seed = records, masking, seed
         self.lengths, self.key = records.lengths, records.key
         if masking is not None:
-            self.key = int(make_key(records.key, masking)[:15], 16)
+            has_words = "word_continues" in records.tokens
+            self.key = int(make_key(records.key, masking, *masking.list_departures(has_words))[:15], 16)
         self._update: tuple[tuple[int, bytes], ...] | None = None
         self._parts: dict[int, tuple[np.ndarray, dict[str, np.ndarray]]] = {}
 

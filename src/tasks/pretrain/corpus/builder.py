@@ -1,4 +1,6 @@
-"""Text files to pretraining records in three stages: tokens, pairs, rows. The bytes do not depend on the number of workers.
+"""Text files to pretraining records in three stages: tokens, instances, rows. The bytes do not depend on the number of workers.
+
+Instances are pairs of ranges of tokens, or single ranges: arrangements.py.
 
 The first two stages write files into a temporary folder beside the output; the third maps them into memory and reads them in the
 order of a seeded permutation. Each stage works on blocks and keeps none, so that memory does not grow with the corpus.
@@ -19,14 +21,16 @@ from src.files import make_folder, move_whole
 from src.locks import work_folder
 from src.log import format_fields, logger, progress
 from src.records.writers import open_writer, pack
+from src.tasks.pretrain.corpus.arrangements import ARRANGEMENTS
 from src.tasks.pretrain.corpus.options import BuilderOptions
-from src.tasks.pretrain.corpus.sentence_pairs import PAIR, cut_documents, lay_out, make_pairs
 from src.tasks.pretrain.corpus.text import find_files, read_corpus
 from src.tasks.pretrain.corpus.token_store import MappedArray, TokenStore, TokenStoreWriter
 from src.tasks.pretrain.corpus.tokens import CorpusTokenizer, cut_lines, id_type, load_segmenter
 from src.tasks.pretrain.corpus.workers import open_workers
 from src.tasks.pretrain.keyed_random import make_keys, permute
 from src.tasks.pretrain.masks import KEEP_SHARE, MASK_SHARE, draw_masks, make_masking
+from src.tasks.pretrain.objectives import DEFAULT, OBJECTIVES
+from src.tasks.pretrain.similar_words import read_similar_words
 from src.text.tokenization import CLS, SEP, Tokenizer
 
 _PAIRS = "pairs.bin"
@@ -51,8 +55,14 @@ def build(options: BuilderOptions) -> dict[str, Any]:
     tokenizer.log_casing()
     if options.do_whole_word_mask and not options.segmenter and "的" in tokenizer.vocabulary:
         logger.warning("do_whole_word_mask: without --segmenter each Chinese character is a word")
+    wanted = round(options.masked_lm_prob * options.max_seq_length)
+    if wanted > options.max_predictions_per_seq:
+        share = f"masked_lm_prob={options.masked_lm_prob} of max_seq_length={options.max_seq_length} is {wanted} tokens"
+        logger.warning(f"{share}, and max_predictions_per_seq={options.max_predictions_per_seq} masks fewer")
     _make_masking(options)  # fails on an unsuitable vocabulary before anything is read
     description = describe(options, tokenizer)
+    if similar := _load_similar(options):
+        logger.info(f"{options.similar_words}: {similar.tell()}")
     output = Path(options.output_file)
     make_folder(output.parent)
     with (
@@ -67,7 +77,7 @@ def build(options: BuilderOptions) -> dict[str, Any]:
             results.mkdir()
             statistics |= _write_rows(run, options, folder, statistics["instances"], results / output.name, description)
         finally:
-            for cached in (_load, _open_store, _open_pairs):
+            for cached in (_load, _load_similar, _open_store, _open_pairs):
                 cached.cache_clear()
         statistics |= {"seconds": round(time.perf_counter() - started, 3), "description": description}
         text = json.dumps(statistics, indent=1, ensure_ascii=False) + "\n"
@@ -89,13 +99,22 @@ def _naming(output: Path, folder: Path) -> Iterator[None]:
 
 def describe(options: BuilderOptions, tokenizer: Tokenizer) -> dict[str, Any]:
     """The settings that records were made with, as stored in MindRecord files and in the statistics."""
-    names = ("max_seq_length", "max_predictions_per_seq", "do_whole_word_mask", "segmenter", "masked_lm_prob", "short_seq_prob")
-    return {
+    names = ("max_seq_length", "max_predictions_per_seq", "do_whole_word_mask", "segmenter", "masked_lm_prob")
+    names += ARRANGEMENTS[options.objective].settings
+    description = {
         **tokenizer.record_description,
         **{name: getattr(options, name) for name in (*names, "dupe_factor", "random_seed")},
         "mask_share": MASK_SHARE,
         "keep_share": KEEP_SHARE,
     }
+    # what Google's records cannot be is said only where it is the case
+    if options.objective != DEFAULT:
+        description["objective"] = options.objective
+    if options.mask_unit not in ("token", "word"):
+        description["mask_unit"] = options.mask_unit
+    if similar := _load_similar(options):
+        description["similar_words"] = similar.digest
+    return description
 
 
 @functools.lru_cache(maxsize=1)
@@ -106,17 +125,24 @@ def _load(options: BuilderOptions) -> CorpusTokenizer:
 
 
 @functools.lru_cache(maxsize=1)
+def _load_similar(options):
+    return read_similar_words(options.similar_words, _load(options).tokenizer) if options.similar_words else None
+
+
+@functools.lru_cache(maxsize=1)
 def _open_store(folder, vocab_size):
     return TokenStore(folder, id_type(vocab_size))
 
 
 @functools.lru_cache(maxsize=1)
-def _open_pairs(folder):
-    return MappedArray(Path(folder, _PAIRS), PAIR)
+def _open_pairs(folder, dtype):
+    return MappedArray(Path(folder, _PAIRS), dtype)
 
 
 def _make_masking(options):
-    return make_masking(options.vocab_file, _load(options).tokenizer.vocabulary, options.masked_lm_prob, options.max_predictions_per_seq)
+    vocabulary, similar = _load(options).tokenizer.vocabulary, _load_similar(options)
+    numbers = options.masked_lm_prob, options.max_predictions_per_seq
+    return make_masking(options.vocab_file, vocabulary, *numbers, options.mask_unit, similar)
 
 
 def _write_tokens(run, options, paths, folder):
@@ -133,11 +159,13 @@ def _write_tokens(run, options, paths, folder):
         "tokens": writer.num_tokens,
     }
     logger.info(f"stage=tokens {format_fields(found)}")
-    if writer.num_documents < 2:
+    fewest = ARRANGEMENTS[options.objective].num_documents
+    if writer.num_documents < fewest:
         content = "only one document" if writer.num_documents else "no text"
         may_be_plain = options.input_format in (None, "plain")
         hint = "; a blank line separates documents of plain text" if writer.num_documents and may_be_plain else ""
-        raise ValueError(f"{options.input_file}: {content}, but next-sentence pairs need two documents{hint}")
+        need = ", but next-sentence pairs need two documents" if fewest == 2 else ""
+        raise ValueError(f"{options.input_file}: {content}{need}{hint}")
     return found
 
 
@@ -146,9 +174,9 @@ def _tokenize(options, lines):
 
 
 def _write_pairs(run, options, folder):
-    """Stage 2: the TokenStore to pairs of ranges of its tokens."""
+    """Stage 2: the TokenStore to instances, which are ranges of its tokens."""
     vocab_size = len(_load(options).tokenizer.tokens)
-    borders = cut_documents(_open_store(folder, vocab_size)).tolist()
+    borders = ARRANGEMENTS[options.objective].cut(_open_store(folder, vocab_size), options).tolist()
     tasks = ((options, folder, vocab_size, dupe, *block) for dupe in range(options.dupe_factor) for block in zip(borders, borders[1:]))
     num_pairs = 0
     with open(Path(folder, _PAIRS), "wb") as file, progress(desc="pairs", unit=" pairs", unit_scale=True) as bar:
@@ -162,8 +190,7 @@ def _write_pairs(run, options, folder):
 
 def _pair(options, folder, vocab_size, dupe, first, last):
     store = _open_store(folder, vocab_size)
-    seed = (options.random_seed, dupe, first)
-    pairs = make_pairs(store, first, last, options.max_seq_length, options.short_seq_prob, seed)
+    pairs = ARRANGEMENTS[options.objective].make(store, first, last, options, dupe)
     store.release()
     return pairs
 
@@ -182,7 +209,7 @@ def _write_rows(run, options, folder, num_rows, path, description):
             counts.update(found)
             bar.update(found["rows"])
     writer.close()
-    found = _summarise(counts, options.max_seq_length)
+    found = _summarise(counts, options)
     logger.info(f"stage=rows {format_fields(found)}")
     return found
 
@@ -191,14 +218,16 @@ def _make_rows(options, folder, num_rows, first, last):
     """Some rows, packed for the writer in parts, and counts of their content."""
     tokenizer, masking = _load(options).tokenizer, _make_masking(options)
     cls, sep = tokenizer.vocabulary[CLS], tokenizer.vocabulary[SEP]
-    store, pairs = _open_store(folder, len(tokenizer.tokens)), _open_pairs(folder)
+    arrangement = ARRANGEMENTS[options.objective]
+    store, pairs = _open_store(folder, len(tokenizer.tokens)), _open_pairs(folder, arrangement.dtype)
     order = permute(np.arange(first, last), num_rows, options.random_seed + _ORDER_STREAM)
     keys = make_keys(options.random_seed, 0, np.arange(first, last))
     parts = []
     counts: Counter[str] = Counter()
     for start in range(0, last - first, _ROWS_AT_ONCE):
         some = slice(start, start + _ROWS_AT_ONCE)
-        columns = _make_columns(store, pairs.take(order[some]), keys[some], options.max_seq_length, cls, sep, masking)
+        rows = arrangement.lay_out(store, pairs.take(order[some]), options, cls, sep)
+        columns = _make_columns(rows, keys[some], masking)
         counts.update(_count(columns, masking.mask_id))
         parts.append(pack(options.format, columns))
     return parts, counts
@@ -209,24 +238,24 @@ def list_columns(options: BuilderOptions) -> dict[str, tuple[str, int]]:
     length, predictions = options.max_seq_length, options.max_predictions_per_seq
     columns = dict.fromkeys(("input_ids", "input_mask", "segment_ids"), ("int32", length))
     columns |= dict.fromkeys(("masked_lm_positions", "masked_lm_ids"), ("int32", predictions))
-    columns |= {"masked_lm_weights": ("float32", predictions), "next_sentence_labels": ("int32", 1)}
+    columns |= {"masked_lm_weights": ("float32", predictions)}
+    columns |= {"next_sentence_labels": ("int32", 1)} if OBJECTIVES[options.objective].pair else {}
     return columns | ({"word_continues": ("int32", length)} if options.do_whole_word_mask else {})
 
 
-def _make_columns(store, pairs, keys, max_seq_length, cls, sep, masking):
-    """The columns of some pairs: name -> array [B, values]."""
-    rows = lay_out(store, pairs, max_seq_length, cls, sep)
-    continues = rows["word_continues"]
+def _make_columns(rows, keys, masking):
+    """The columns of some rows that `lay_out` of the arrangement gives: name -> array [B, values]."""
+    continues, labels = rows["word_continues"], rows["labels"]
     input_ids, positions, true_ids, weights = draw_masks(rows["input_ids"], rows["lengths"], keys, masking, continues)
     columns = {
         "input_ids": input_ids,
-        "input_mask": (np.arange(max_seq_length) < rows["lengths"][:, None]).astype(np.int32),
+        "input_mask": (np.arange(input_ids.shape[1]) < rows["lengths"][:, None]).astype(np.int32),
         "segment_ids": rows["segment_ids"],
         "masked_lm_positions": positions,
         "masked_lm_ids": true_ids,
         "masked_lm_weights": weights,
-        "next_sentence_labels": pairs["is_random_next"][:, None].astype(np.int32),
     }
+    columns |= {} if labels is None else {"next_sentence_labels": labels[:, None]}
     return columns if continues is None else {**columns, "word_continues": continues.astype(np.int32)}
 
 
@@ -240,20 +269,21 @@ def _count(columns, mask_id):
         "chosen": len(found),
         "mask": int(is_mask.sum()),
         "kept": int((is_kept & ~is_mask).sum()),
-        "random_next": int(columns["next_sentence_labels"].sum()),
+        "ones": int(columns["next_sentence_labels"].sum()) if "next_sentence_labels" in columns else 0,
     }
 
 
-def _summarise(counts, max_seq_length):
+def _summarise(counts, options):
+    label_one = OBJECTIVES[options.objective].label_one
     rows, tokens, chosen = counts["rows"], counts["tokens"], counts["chosen"]
     mask, kept = counts["mask"] / chosen, counts["kept"] / chosen
     return {
         "mean_length": tokens / rows,
-        "padding_share": 1 - tokens / (rows * max_seq_length),
+        "padding_share": 1 - tokens / (rows * options.max_seq_length),
         "masked_tokens": chosen,
         "masked_share": chosen / tokens,
         "mask_share": mask,
         "keep_share": kept,
         "random_share": 1 - mask - kept,
-        "random_next_share": counts["random_next"] / rows,
+        **({f"{label_one}_share": counts["ones"] / rows} if label_one else {}),
     }

@@ -6,6 +6,10 @@ from pathlib import Path
 
 from src import encodings
 from src.config.fields import PlainOptions, check_fields, setting
+from src.log import logger
+from src.tasks.pretrain.masks import check_runs
+from src.tasks.pretrain.objectives import DEFAULT, OBJECTIVE_HELP, OBJECTIVES
+from src.tasks.pretrain.options import MASK_UNIT_HELP, MASK_UNITS, SIMILAR_HELP, check_similar_words
 
 FORMATS = ("mindrecord", "tfrecord")
 INPUT_FORMATS = ("plain", "wikitext", "doc", "json")
@@ -18,12 +22,18 @@ class BuilderOptions(PlainOptions):
     """Make records for pretraining from raw text."""
 
     input_file: str = setting("", "text files or globs, separated by commas")
+    objective: str = setting(DEFAULT, OBJECTIVE_HELP, tuple(OBJECTIVES))
+    across_documents: bool = setting(
+        True, "with objective mlm, a row goes on in the next document, after a [SEP]; false: a document begins a row of its own"
+    )
     input_format: str | None = setting(None, _FORMAT_HELP, INPUT_FORMATS)
     encoding: str | None = setting(None, encodings.HELP)
     output_file: str = setting("", "the file of records to write")
     vocab_file: str = setting("", "vocab.txt, one token a line")
     do_lower_case: bool | None = setting(None, "lower-case the text; default: decided by the vocabulary")
-    do_whole_word_mask: bool = setting(False, "mask all pieces of a word together")
+    do_whole_word_mask: bool = setting(False, "mask all pieces of a word together: mask_unit word")
+    mask_unit: str | None = setting(None, f"{MASK_UNIT_HELP}; default: word with do_whole_word_mask, else token", MASK_UNITS)
+    similar_words: str | None = setting(None, SIMILAR_HELP)
     max_seq_length: int = setting(128, "tokens in a row", minimum=5, maximum=32768)
     max_predictions_per_seq: int = setting(20, "largest number of masked tokens in a row", minimum=1)
     random_seed: int = setting(12345, "seed of all random numbers", minimum=0)
@@ -49,10 +59,29 @@ class BuilderOptions(PlainOptions):
             raise ValueError(
                 f"max_predictions_per_seq={self.max_predictions_per_seq} is more than max_seq_length={self.max_seq_length} tokens"
             )
+        self._settle_unit()
+        if not self.across_documents and self.objective != "mlm":
+            raise ValueError(f"across_documents=false is for --objective mlm, not {self.objective}, whose rows are of one document anyway")
         if "," in self.output_file or Path(self.output_file).is_dir():
             raise ValueError(f"output_file={self.output_file}: one file is expected; --shards N writes several")
         if self.segmenter and not self.do_whole_word_mask:
             raise ValueError(f"segmenter={self.segmenter} has no use without --do_whole_word_mask true")
+        if self.objective == "mlm" and self.short_seq_prob != type(self).short_seq_prob:
+            logger.warning(f"short_seq_prob={self.short_seq_prob} is ignored: the rows of --objective mlm are full")
+
+    def _settle_unit(self) -> None:
+        """Let mask_unit and do_whole_word_mask, whether words are marked, follow from each other.
+
+        Raises:
+            ValueError: they contradict each other, or other settings do not fit them.
+        """
+        if self.do_whole_word_mask and self.mask_unit == "token":
+            raise ValueError("do_whole_word_mask=true and mask_unit=token: give one of them")
+        unit = self.mask_unit or ("word" if self.do_whole_word_mask else "token")
+        object.__setattr__(self, "mask_unit", unit)
+        object.__setattr__(self, "do_whole_word_mask", unit != "token")
+        check_runs(unit, self.max_predictions_per_seq, "max_predictions_per_seq")
+        check_similar_words(self.similar_words, unit)
 
     @property
     def format(self) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from src.tasks.pretrain.corpus.token_store import TokenStore
 
+# is_random_next is the label; in ordered_pairs.py, as in ALBERT's program, it says that the parts are swapped
 PAIR = np.dtype([("a_start", "i8"), ("b_start", "i8"), ("a_length", "i4"), ("b_length", "i4"), ("is_random_next", "i8")])
 SPECIAL_TOKENS = 3  # [CLS] a [SEP] b [SEP]
 _SENTENCES = 4096  # sentences of a block
@@ -40,13 +41,26 @@ def make_pairs(store: TokenStore, first: int, last: int, max_seq_length: int, sh
     a_length, b_start, b_length = a_end - a_start, a_end.copy(), b_end - a_end
     wanted = np.maximum(1, (targets - a_length)[is_random])
     b_start[is_random], b_length[is_random] = _draw_others(store, documents[is_random], wanted, generator)
-    pairs = np.empty(len(documents), PAIR)
+    pairs = narrow(a_start, a_length, b_start, b_length, room, generator)
+    pairs["is_random_next"] = is_random
+    return pairs
+
+
+def narrow(
+    a_start: np.ndarray, a_length: np.ndarray, b_start: np.ndarray, b_length: np.ndarray, room: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Cut the longer part of each pair at either end, one token at a time, until both have room: a PAIR array, whose label is not set.
+
+    Args:
+        a_start, a_length, b_start, b_length: int64 [pairs].
+        room: tokens of a row without special ones.
+    """
+    pairs = np.empty(len(a_start), PAIR)
     keep_a = np.minimum(a_length, np.maximum(room - b_length, room - room // 2))
     keep_b = np.minimum(b_length, room - keep_a)
     for name, start, length, keep in (("a", a_start, a_length, keep_a), ("b", b_start, b_length, keep_b)):
         pairs[f"{name}_start"] = start + generator.binomial(length - keep, 0.5)  # each cut removes the first or the last token
         pairs[f"{name}_length"] = keep
-    pairs["is_random_next"] = is_random
     return pairs
 
 

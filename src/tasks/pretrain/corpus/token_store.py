@@ -1,8 +1,9 @@
 """Tokenised documents in memory-mapped files: the whole corpus is accessible, but little of it is in memory.
 
 A store is a folder: tokens.bin (ids of all sentences, concatenated), sentences.bin (int64, where each sentence begins, and the
-end), documents.bin (int64, the first sentence of each document, and the end), and for whole-word masking continues.bin (a bool for
-each token: it continues a word). No sentence and no document is empty.
+end), documents.bin (int64, the first sentence of each document, and the end), spaced.bin (int64, where each document begins in a
+stream that has a separator after each document, and the end), and for whole-word masking continues.bin (a bool for each token: it
+continues a word). No sentence and no document is empty.
 """
 
 import mmap
@@ -25,7 +26,7 @@ class TokenStoreWriter:
     def __init__(self, folder: Path | str) -> None:
         self._folder = Path(folder)
         self._files: dict[str, BinaryIO] = {}
-        self._last_end = 0
+        self._last_end = self._last_token = 0  # where the last document ended: sentence and token
         self.num_tokens = self.num_sentences = self.num_documents = self.num_empty = 0
 
     def __enter__(self) -> "TokenStoreWriter":
@@ -34,6 +35,7 @@ class TokenStoreWriter:
     def __exit__(self, *error: Any) -> None:
         self._append("sentences", np.array([self.num_tokens], np.int64))
         self._append("documents", np.array([self.num_sentences], np.int64))
+        self._append("spaced", np.array([self.num_tokens + self.num_documents], np.int64))
         for file in self._files.values():
             file.close()
 
@@ -44,8 +46,13 @@ class TokenStoreWriter:
             self._append("continues", block.continues)
         self._append("sentences", self.num_tokens + np.cumsum(block.lengths) - block.lengths)
         borders = np.concatenate([[self._last_end], self.num_sentences + block.ends])
-        starts = borders[:-1][np.diff(borders) > 0]
+        is_filled = np.diff(borders) > 0
+        starts = borders[:-1][is_filled]
         self._append("documents", starts)
+        ends = self.num_tokens + np.concatenate([[0], np.cumsum(block.lengths)])[block.ends]
+        tokens = np.concatenate([[self._last_token], ends])
+        self._append("spaced", tokens[:-1][is_filled] + self.num_documents + np.arange(len(starts)))
+        self._last_token = tokens[-1]
         self.num_documents += len(starts)
         self.num_empty += len(block.ends) - len(starts)
         self._last_end = borders[-1]
@@ -98,12 +105,13 @@ class TokenStore:
 
     def __init__(self, folder: Path | str, dtype: DTypeLike) -> None:
         folder = Path(folder)
-        kinds = {"tokens": dtype, "sentences": np.int64, "documents": np.int64, "continues": np.bool_}
+        kinds = {"tokens": dtype, "sentences": np.int64, "documents": np.int64, "spaced": np.int64, "continues": np.bool_}
         self._arrays = {name: MappedArray(path, kind) for name, kind in kinds.items() if (path := folder / f"{name}.bin").is_file()}
         self.tokens = self._arrays["tokens"]
         self.continues = self._arrays.get("continues")
         self.sentences = self._arrays["sentences"].values
         self.documents = self._arrays["documents"].values
+        self.spaced = self._arrays["spaced"].values
         self.num_documents, self.num_sentences = len(self.documents) - 1, len(self.sentences) - 1
 
     def release(self) -> None:
