@@ -39,7 +39,7 @@ adapt() { # NAME VOCABULARY
 }
 
 classify() { # NAME WEIGHTS
-    [ -f "$run/classifier/$1/seed_results.json" ] || $python run_classifier.py --config_path configs/quickstart.yaml --epoch_num 4 \
+    [ -f "$run/classifier/$1/seed_results.json" ] || $python run_classifier.py --config_path configs/quickstart.yaml --epoch_num 4 --bucket_list 48 \
         --do_train true --do_eval true --train_data_file_path $run/data/few.tsv --eval_data_file_path $run/data/dev.tsv \
         --load_pretrain_checkpoint_path "$2" --seeds $seeds --resume true --output_dir "$run/classifier/$1"
 }

@@ -88,6 +88,7 @@ def test_texts_without_new_words_have_the_outputs_of_before(corpus):
             assert array.shape == old.shape
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_with_the_extended_vocabulary_and_keeps_it(corpus, trained):
     assert "vocabulary: 2 new tokens, 62 in all; the rows of each begin as the mean of its 4.00 pieces" in trained.said
     assert "missing=0 unexpected=0 other_shape=0" in trained.said
@@ -115,6 +116,7 @@ def test_records_of_another_vocabulary_are_refused(corpus, tmp_path, capsys):
     assert caught.value.code == 2 and f"records: made with another vocabulary than {named}" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_folder_is_converted(trained, tmp_path):
     assert conversion.convert("mindspore", "huggingface", trained.out, tmp_path / "made").passed
     assert json.loads((tmp_path / "made/config.json").read_text())["vocab_size"] == 62
