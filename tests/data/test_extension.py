@@ -146,6 +146,13 @@ def test_a_vocabulary_that_is_no_extension_is_used_as_before(weights):
     assert options.model.vocab_size == 60 and options.open_vocabulary()[1] == {}
 
 
+def test_a_vocabulary_that_is_not_berts_may_be_replaced(weights):
+    extended = extend(weights, f"--words={write_words(weights, 'catmat')}")
+    (weights / "vocab.txt").write_text("<s>\n</s>\n")
+    options = load(weights, vocab_file_path=extended)
+    assert options.model.vocab_size == 60 and options.open_vocabulary()[1] == {}
+
+
 BAD_SETTINGS = {
     "no_weights": ({"extend_vocabulary": "WORDS", "load_checkpoint_path": None}, "give --load_checkpoint_path"),
     "no_number": ({"extend_vocabulary": "auto:some"}, "auto:N with N from 1"),

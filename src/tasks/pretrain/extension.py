@@ -35,7 +35,12 @@ def open_vocabulary(
         return given, {}
     if extension is None and (vocab_file is None or Path(vocab_file) == own_file):
         return given, {}
-    own = Tokenizer(own_file)
+    try:
+        own = Tokenizer(own_file)
+    except ValueError:  # another program's vocabulary, which the given one replaces
+        if extension:
+            raise
+        return given, {}
     tokenizer = given if given is not None else own
     if extension and not extension.startswith(_AUTO):
         words = read_words(extension, own)

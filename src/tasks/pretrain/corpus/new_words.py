@@ -55,7 +55,7 @@ def find_new_words(words: Counter[str], tokenizer: Tokenizer, limit: int, min_fr
         if len(pieces) > 1 and words[word] >= min_frequency:
             found.append(NewWord(word, words[word], tuple(tokenizer.tokens[piece] for piece in pieces)))
     found.sort(key=lambda new: (-new.saves, new.word))
-    # a character that only the result of the cleaning shows to be punctuation would split the word in a text
+    # cleaned once more a word may fall apart, as it then would in a text
     return list(islice((new for new in found if tokenizer.split(new.word) == [new.word]), limit))
 
 
