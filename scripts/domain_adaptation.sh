@@ -58,7 +58,10 @@ for stage in "$@"; do
     data | table) $stage ;;
     before) classify before "$encoder" ;;
     adapt) adapt words $run/words/vocab.txt ;;
-    after) classify words $run/adapted/words ;;
+    after)
+        adapt words $run/words/vocab.txt
+        classify words $run/adapted/words
+        ;;
     text)
         make_records text "$encoder/vocab.txt"
         adapt text "$encoder/vocab.txt"
