@@ -4,6 +4,8 @@
 
 RUN is a folder of run_pretrain.py. pytorch-crf knows no constraints: CRFs beside it run without. Runs take turns, seed by seed; a
 finished one, kept as a JSON file in --output, is not repeated. Rates alone, on an idle machine: --max_steps 60 --seeds 1.
+--parity 20 compares instead the losses of the first 20 steps of softmax and CRF, from PyTorch's initial weights, with the batches in the
+order of the file and without dropout.
 """
 
 import argparse
@@ -28,41 +30,68 @@ ROWS = {
     "crf-pretrained": ("here, pretrained", True, False, True),
 }
 SHAPE = "configs/networks/bert_small.json"
+BATCH, NUM_ROWS = 32, 10748  # of CLUENER's training file
 FIGURES = ("f1", "macro_f1", "precision", "recall", "train_samples_per_s", "eval_samples_per_s")
 
 
-def run_ours(options, row, seed, folder):
-    whose, use_crf, with_lstm, constraints = ROWS[row]
-    pretrained = whose == "here, pretrained"
-    start = ["--load_pretrain_checkpoint_path", options.pretrained] if pretrained else ["--bert_config_file", SHAPE]
-    epochs = options.max_steps * 32 / 10748 if options.max_steps else options.epochs
-    command = [
-        sys.executable, "run_ner.py", "--do_train", "true", "--do_eval", "true", "--data_dir", options.data / "cluener", *start,
+def ours_command(options, row, seed, folder, *flags):
+    _, use_crf, with_lstm, constraints = ROWS[row]
+    return [
+        sys.executable, "run_ner.py", "--do_train", "true", "--data_dir", options.data / "cluener",
         "--vocab_file", options.data / "vocab/bert-base-chinese-vocab.txt",
         "--use_crf", str(use_crf), "--with_lstm", str(with_lstm), "--crf_constraints", str(constraints),
-        "--epoch_num", str(epochs), "--seed", str(seed), "--output_dir", folder, "--log_steps", "50", "--optimizer.name", "AdamW",
-        "--optimizer.learning_rate", "3e-4", "--optimizer.schedule", "linear", "--optimizer.eps", "1e-8",
+        "--seed", str(seed), "--output_dir", folder, "--optimizer.name", "AdamW",
+        "--optimizer.learning_rate", "3e-4", "--optimizer.schedule", "linear", "--optimizer.eps", "1e-8", *flags,
     ]  # fmt: skip
+
+
+def peer_command(options, row, seed, *flags):
+    _, use_crf, with_lstm, _ = ROWS[row]
+    return [
+        options.peer_python, "benchmarks/peer_ner.py", "--bert_config_file", SHAPE,
+        "--vocab_file", options.data / "vocab/bert-base-chinese-vocab.txt", "--train", options.data / "cluener/train.json",
+        "--dev", options.data / "cluener/dev.json", "--epochs", str(options.epochs), "--seed", str(seed),
+        *(["--use_crf"] if use_crf else []), *(["--with_lstm"] if with_lstm else []), *flags,
+    ]  # fmt: skip
+
+
+def read_events(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def run_ours(options, row, seed, folder):
+    pretrained = ROWS[row][0] == "here, pretrained"
+    start = ["--load_pretrain_checkpoint_path", options.pretrained] if pretrained else ["--bert_config_file", SHAPE]
+    epochs = options.max_steps * BATCH / NUM_ROWS if options.max_steps else options.epochs
+    flags = ["--do_eval", "true", "--epoch_num", str(epochs), "--log_steps", "50", *start]
     started = time.perf_counter()
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    events = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    events = {event["event"]: event for event in events if "event" in event}
+    subprocess.run(ours_command(options, row, seed, folder, *flags), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    events = {event["event"]: event for event in read_events(folder) if "event" in event}
     speeds = {"train_samples_per_s": events["trained"]["samples_per_s"], "eval_samples_per_s": events["eval"]["samples_per_s"]}
     results = json.loads((folder / "eval_results.json").read_text(encoding="utf-8"))
     return {**{name: results[name] for name in FIGURES if name in results}, **speeds, "wall_s": time.perf_counter() - started}
 
 
 def run_peer(options, row, seed):
-    _, use_crf, with_lstm, _ = ROWS[row]
-    command = [
-        ROOT / ".venv-torch/bin/python", "benchmarks/peer_ner.py", "--bert_config_file", SHAPE,
-        "--vocab_file", options.data / "vocab/bert-base-chinese-vocab.txt", "--train", options.data / "cluener/train.json",
-        "--dev", options.data / "cluener/dev.json", "--epochs", str(options.epochs), "--seed", str(seed),
-        *(["--use_crf"] if use_crf else []), *(["--with_lstm"] if with_lstm else []),
-        *(["--max_steps", str(options.max_steps)] if options.max_steps else []),
-    ]  # fmt: skip
-    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return json.loads(output.strip().splitlines()[-1])
+    steps = ["--max_steps", str(options.max_steps)] if options.max_steps else []
+    output = subprocess.run(peer_command(options, row, seed, *steps), cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    found = json.loads(output.strip().splitlines()[-1])
+    return {name: value for name, value in found.items() if name != "losses"}
+
+
+def compare_steps(options, row, seed):
+    """The losses of the first steps, ours and PyTorch's, from the same weights and batches without dropout: two lists."""
+    folder = options.output / f"parity-{row}-{seed}"
+    initial, steps, total = folder / "initial", str(options.parity), -(-NUM_ROWS // BATCH) * options.epochs
+    flags = ["--initial", initial, "--in_order", "--dropout", "0", "--max_steps", steps]
+    output = subprocess.run(peer_command(options, row, seed, *flags), cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    peer = json.loads(output.strip().splitlines()[-1])["losses"]
+    flags = ["--load_pretrain_checkpoint_path", initial, "--label2id_file_path", initial / "labels.txt", "--train_steps", steps]
+    flags += ["--model.hidden_dropout_prob", "0", "--model.attention_probs_dropout_prob", "0", "--train_data_shuffle", "false"]
+    flags += ["--seq_length", "128", "--bucket_list", "128", "--log_steps", "1", "--train_batch_size", str(BATCH), "--overwrite", "true"]
+    flags += ["--optimizer.warmup_steps", str(total // 10), "--optimizer.decay_steps", str(total)]
+    subprocess.run(ours_command(options, row, seed, folder / "run", *flags), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return [event["loss"] for event in read_events(folder / "run") if "loss" in event and "step" in event], peer
 
 
 def run(options, row, seed):
@@ -90,11 +119,19 @@ def main():
     parser.add_argument("--seeds", default="1,2")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--max_steps", type=int, default=0)
+    parser.add_argument("--parity", type=int, default=0, metavar="STEPS")
+    parser.add_argument("--peer_python", default=ROOT / ".venv-torch/bin/python", help="interpreter with the peers [%(default)s]")
     parser.add_argument("--pretrained", metavar="RUN", help="without it the row crf-pretrained is left out")
     parser.add_argument("--report", metavar="FILE.md")
     options = parser.parse_args()
     options.data, options.output = options.data.resolve(), options.output.resolve()
     options.output.mkdir(parents=True, exist_ok=True)
+    if options.parity:
+        for row in ("softmax-peer", "crf-peer"):
+            ours, peer = compare_steps(options, row, int(options.seeds.split(",")[0]))
+            difference = max(abs(a - b) / abs(b) for a, b in zip(ours, peer, strict=True))
+            print(json.dumps({"parity": row, "steps": len(peer), "largest_relative_difference": difference, "ours": ours, "peer": peer}))
+        return
     rows = [row for row in options.rows.split(",") if row != "crf-pretrained" or options.pretrained]
     options.pretrained = options.pretrained and str(Path(options.pretrained).resolve())
     found = {row: [] for row in rows}

@@ -1,18 +1,19 @@
 """The peer of run_ner.py on CLUENER: Hugging Face's BertModel in PyTorch eager, with torch's LSTM and torchcrf's CRF on request.
 
 Weights random in the shape of a config file, or a folder's. AdamW (fused), linear decay with 10 % warm-up, clipping at 1, dynamic padding
-of random batches of 32; BIO tags over word pieces; exact spans against the file's. Prints one JSON line.
-Run in .venv-torch (benchmarks/peers.sh).
+of random batches of 32; BIO tags over word pieces; exact spans against the file's. Prints one JSON line. --initial FOLDER writes the
+initial weights and the labels, with which run_ner.py can start. Run in .venv-torch (benchmarks/peers.sh).
 """
 
 import argparse
 import json
 import time
 from collections import Counter
+from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
-from torchcrf import CRF
 from transformers import BertConfig, BertModel, BertTokenizerFast, get_linear_schedule_with_warmup
 
 BATCH, LONGEST, UNLABELLED = 32, 128, -100
@@ -76,7 +77,11 @@ class Tagger(nn.Module):
         self.dense = nn.Linear(hidden, num_tags)
         nn.init.trunc_normal_(self.dense.weight, std=0.02, a=-0.04, b=0.04)  # BERT's, not Linear's own: that alone makes 2 points of F1
         nn.init.zeros_(self.dense.bias)
-        self.crf = CRF(num_tags, batch_first=True) if use_crf else None
+        self.crf = None
+        if use_crf:
+            from torchcrf import CRF
+
+            self.crf = CRF(num_tags, batch_first=True)
 
     def forward(self, input_ids, attention_mask, token_type_ids):
         """Logits of the positions behind [CLS], up to the longest row's [SEP]."""
@@ -109,7 +114,7 @@ def batches(encoded, tags, order, tokenizer):
 
 
 def train(model, data, options):
-    """Samples per second, without the first 5 steps."""
+    """Samples per second, without the first 5 steps; and the loss of each step."""
     encoded, tags, tokenizer = data
     decayed = [p for n, p in model.named_parameters() if "bias" not in n and "LayerNorm" not in n]
     kept = [p for n, p in model.named_parameters() if "bias" in n or "LayerNorm" in n]
@@ -118,21 +123,38 @@ def train(model, data, options):
     total = -(-len(tags) // BATCH) * options.epochs
     schedule = get_linear_schedule_with_warmup(optimizer, int(total * 0.1), total)
     model.train()
-    rows, step, seconds, last = 0, 0, 0.0, options.max_steps or total
+    rows, step, seconds, last, losses = 0, 0, 0.0, options.max_steps or total, []
     while step < last:
-        for batch, target in batches(encoded, tags, torch.randperm(len(tags)).tolist(), tokenizer):
+        order = list(range(len(tags))) if options.in_order else torch.randperm(len(tags)).tolist()
+        for batch, target in batches(encoded, tags, order, tokenizer):
             begun = time.perf_counter()
-            model.loss(model(**batch), target).backward()
+            loss = model.loss(model(**batch), target)
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
             step += 1
+            losses.append(loss.item())
             if step > 5:
                 seconds, rows = seconds + time.perf_counter() - begun, rows + len(target)
             if step == last:
                 break
-    return rows / seconds
+    return rows / max(seconds, 1e-9), losses
+
+
+def write_initial(model, types, config, folder):
+    """Weights under the names that run_ner.py loads, their configuration, and the labels in the order of their ids."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {"dense": "head.dense", "crf.transitions": "head.crf.transitions", "crf.start_transitions": "head.crf.start"}
+    names["crf.end_transitions"] = "head.crf.end"
+    arrays = {}
+    for name, array in model.state_dict().items():
+        ours = next((name.replace(theirs, ours, 1) for theirs, ours in names.items() if name.startswith(theirs)), name)
+        arrays[ours] = array.clone()
+    save_file(arrays, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({**json.loads(Path(config).read_text()), "model_type": "bert"}))
+    (folder / "labels.txt").write_text("O\n" + "".join(f"B-{kind}\nI-{kind}\n" for kind in types))
 
 
 def predict(model, data, types):
@@ -161,6 +183,9 @@ def main():
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--learning_rate", type=float, default=3e-4)
     parser.add_argument("--max_steps", type=int, default=0)
+    parser.add_argument("--dropout", type=float, help="of every kind, instead of the configuration's")
+    parser.add_argument("--in_order", action="store_true", help="batches in the order of the file")
+    parser.add_argument("--initial", type=Path, metavar="FOLDER")
     options = parser.parse_args()
     started = time.perf_counter()
     torch.manual_seed(options.seed)
@@ -175,13 +200,19 @@ def main():
     if options.model:
         bert = BertModel.from_pretrained(options.model, add_pooling_layer=False)
     else:
-        bert = BertModel(BertConfig.from_json_file(options.bert_config_file), add_pooling_layer=False)
+        config = BertConfig.from_json_file(options.bert_config_file)
+        if options.dropout is not None:
+            config.hidden_dropout_prob = config.attention_probs_dropout_prob = options.dropout
+        bert = BertModel(config, add_pooling_layer=False)
     model = Tagger(bert, 1 + 2 * len(types), options.use_crf, options.with_lstm)
-    train_rate = train(model, encode(texts, entities), options)
+    if options.initial:
+        write_initial(model, types, options.bert_config_file, options.initial)
+    train_rate, losses = train(model, encode(texts, entities), options)
     predicted, eval_rate = predict(model, encode(dev_texts, gold), types)
     result = {"peer": "huggingface"} | {name: getattr(options, name) for name in ("use_crf", "with_lstm", "seed", "epochs")}
     result |= score(gold, predicted, types)
     result |= {"train_samples_per_s": train_rate, "eval_samples_per_s": eval_rate, "wall_s": time.perf_counter() - started}
+    result["losses"] = losses
     print(json.dumps(result))
 
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from conftest import write_vocabulary
 
 from src import predict
 from src.tasks.classifier.choices import read_choices
@@ -15,6 +16,8 @@ from src.tasks.ner.tagged_text import read_plain, read_tagged
 from src.tasks.ner.tags import read_label_file
 from src.tasks.pretrain.corpus.text import read_corpus
 from src.tasks.squad.file import read_squad
+from src.text.extension import read_words
+from src.text.tokenization import Tokenizer
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/formats.md"
 BLOCKS = re.findall(r"^```\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
@@ -71,6 +74,7 @@ EXPECTED = [  # file name, reader that counts what it reads, count
     ("labels", count_label_forms(read_label_file), 3),
     ("a.json", lambda path: len(read_squad(path)), 2),
     *[("a", count_documents, count) for count in (1, 1, 1, 3)],
+    ("a.txt", lambda path: len(read_words(path, Tokenizer(write_vocabulary(path.with_name("vocab.txt"))))), 3),
     ("a.txt", lambda path: len(list(predict.read_instances(path, True))), 3),
     ("a.jsonl", lambda path: len(list(predict.read_instances(path, True))), 3),
 ]

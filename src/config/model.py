@@ -137,6 +137,11 @@ def describe_weights(path: Path | str | None, config_file: Path | str | None = N
     )
 
 
+def find_own_vocabulary(path: Path | str) -> Path | None:
+    """The vocabulary beside weights, see `describe_weights`; None if there is none."""
+    return vocabulary.find_vocabulary(_find_folder(path))
+
+
 def find_vocabulary_size(path: Path | str | None) -> int | None:
     """The rows of an embedding that a vocabulary needs; None if there is no such file."""
     if not path or not Path(path).is_file():

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -177,6 +177,23 @@ def cut_vocabulary(name: str, array: np.ndarray, num_words: int) -> np.ndarray:
     """A parameter without the rows that pad the vocabulary to a multiple; unchanged if its length is not that of `num_words` padded."""
     padded = name in OF_WORDS and array.ndim and len(array) == num_words + -num_words % _VOCABULARY_MULTIPLE
     return array[:num_words] if padded else array
+
+
+def grow_vocabulary(name: str, array: np.ndarray, new_tokens: Mapping[int, Sequence[int]]) -> np.ndarray:
+    """A parameter with rows for new tokens, each the mean of the rows of the pieces that it replaces.
+
+    It is unchanged if it is not one with a row for each word; the other rows always are.
+
+    Args:
+        new_tokens: id of a new token -> ids of its pieces.
+    """
+    if name not in OF_WORDS:
+        return array
+    grown = np.zeros((max(len(array), max(new_tokens) + 1), *array.shape[1:]), array.dtype)
+    grown[: len(array)] = array
+    for number, pieces in new_tokens.items():
+        grown[number] = array[list(pieces)].mean(0, np.float64)
+    return grown
 
 
 def _find_first_name(name: str) -> str | None:

@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +22,7 @@ class Prepared:
         sources: split -> examples, sentences or questions, which results need besides the rows; None if the data are records. In
             pretraining the headers of the records.
         held_out: numbers from 0 of the eval split's examples in the training file, if they are a fold of it.
+        new_tokens: id of each token that the weights to start from lack -> ids of the pieces that it replaces, whose mean it begins as.
     """
 
     config: Any
@@ -29,6 +30,7 @@ class Prepared:
     tokenizer: Tokenizer | None
     sources: dict[str, Any] = field(default_factory=dict)
     held_out: Sequence[int] = ()
+    new_tokens: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
 
 class Description(NamedTuple):

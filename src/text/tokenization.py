@@ -6,17 +6,19 @@ Differences from Google's FullTokenizer, and the reasons: docs/data.md, "Tokeniz
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tokenizers import AddedToken, Regex
 from tokenizers import Tokenizer as _Pipeline
 from tokenizers.models import WordPiece
-from tokenizers.normalizers import BertNormalizer, Replace, Sequence
+from tokenizers.normalizers import BertNormalizer, Replace
+from tokenizers.normalizers import Sequence as NormalizerSequence
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from src.formats.tokenizer_files import MAX_WORD_CHARS, SPECIAL, TokenizerFiles, read_tokenizer_files
-from src.formats.vocabulary import list_tokens
+from src.formats.vocabulary import count_ids, list_tokens
 from src.log import logger
 
 PAD, UNKNOWN, CLS, SEP, MASK = SPECIAL.values()
@@ -63,7 +65,7 @@ def _decide_lower_case(path, files, do_lower_case):
     return share < _CASED_SHARE, reason
 
 
-def make_normalizer(lower_case: bool, strip_accents: bool | None = None, split_ideographs: bool = True) -> Sequence:
+def make_normalizer(lower_case: bool, strip_accents: bool | None = None, split_ideographs: bool = True) -> NormalizerSequence:
     """Google's cleaning, CJK spacing and lower-casing: the library's normalizer, and replacements for what it lacks.
 
     Args:
@@ -74,7 +76,9 @@ def make_normalizer(lower_case: bool, strip_accents: bool | None = None, split_i
     if lower_case:
         replacements.append(Replace(Regex(r"(?<=\p{L})Σ(?!\p{M}*\p{L})"), "ς"))  # str.lower at the end of a Greek word
     strip = lower_case if strip_accents is None else strip_accents
-    return Sequence([*replacements, BertNormalizer(handle_chinese_chars=split_ideographs, lowercase=lower_case, strip_accents=strip)])
+    return NormalizerSequence(
+        [*replacements, BertNormalizer(handle_chinese_chars=split_ideographs, lowercase=lower_case, strip_accents=strip)]
+    )
 
 
 def _add_marks(text, offsets):
@@ -98,30 +102,32 @@ class Tokenizer:
     Args:
         vocab_file: a vocab.txt or a tokenizer.json; the tokenizer files beside it are read too.
         do_lower_case: None decides by the files beside the vocabulary, else by its letters.
+        new_tokens: more tokens, whose ids follow those of the vocabulary.
 
     Attributes:
         vocabulary: token -> id.
         tokens: the token of each id, empty for an id without one.
-        added, is_generic: see `TokenizerFiles`.
+        added, is_generic, max_word_chars: see `TokenizerFiles`.
         do_lower_case, casing_reason: whether text is lower-cased, and why.
         notes: lines of text about ignored settings.
         description: content of a tokenizer_config.json that, beside the same tokens, gives this tokenizer again: the casing, and the
             settings that differ from Google's.
     """
 
-    def __init__(self, vocab_file: Path | str, do_lower_case: bool | None = None):
+    def __init__(self, vocab_file: Path | str, do_lower_case: bool | None = None, new_tokens: Sequence[str] = ()):
         self.vocab_file = str(vocab_file)
         files = _read(vocab_file)
-        self.vocabulary = files.vocabulary
-        self.tokens = list_tokens(files.vocabulary)
+        self.vocabulary = files.vocabulary | {token: number for number, token in enumerate(new_tokens, count_ids(files.vocabulary))}
+        self.tokens = list_tokens(self.vocabulary)
         self.notes = files.notes
         self.added = files.added
         self.is_generic = files.is_generic
+        self.max_word_chars = files.max_word_chars
         self.do_lower_case, self.casing_reason = _decide_lower_case(vocab_file, files, do_lower_case)
         self.description = self._describe(files)
         self._cls = self.vocabulary[CLS]
         self._sep = self.vocabulary[SEP]
-        model = WordPiece(self.vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=files.max_word_chars)
+        model = WordPiece(self.vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=self.max_word_chars)
         self._pipeline = _Pipeline(model)
         self._pipeline.normalizer = make_normalizer(self.do_lower_case, files.strip_accents, files.tokenize_chinese_chars)
         self._pipeline.pre_tokenizer = BertPreTokenizer()
@@ -155,6 +161,14 @@ class Tokenizer:
         logger.info(f"text is {'' if self.do_lower_case else 'not '}lower-cased, {self.casing_reason}")
         for note in self.notes:
             logger.warning(note)
+
+    def split(self, text: str) -> list[str]:
+        """The words of a text, cleaned and with the tokenizer's casing, that are then cut into pieces."""
+        return [word for word, _ in self._pipeline.pre_tokenizer.pre_tokenize_str(self._pipeline.normalizer.normalize_str(text))]
+
+    def cut(self, tokens: Iterable[str]) -> list[list[int]]:
+        """The ids of the pieces of each token of another vocabulary; that of [UNK] where there are none."""
+        return [[piece.id for piece in self._pipeline.model.tokenize(token)] for token in tokens]
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """The ids of each text, without special tokens."""

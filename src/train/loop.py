@@ -80,7 +80,7 @@ def fit(task: Task, prepared: Prepared) -> Evaluation | None:
     trained_on = describe_training(config, records)
     start = find_start(task, config, trained_on)
     plan = _plan_training(config, records.lengths, start.position)
-    network, step = _make_step(task, config, plan.updates, start)
+    network, step = _make_step(task, prepared, plan.updates, start)
     first_batch = start.position.epoch * plan.batches_per_epoch + start.position.consumed // plan.batch_size
     if start.path is not None:
         step_number = first_batch // config.accumulation_steps
@@ -242,14 +242,16 @@ def _plan_training(config: Any, lengths: np.ndarray, position: checkpoint.Positi
     return plan
 
 
-def _make_step(task: Task, config: Any, total_steps: int, start: Start) -> tuple[nn.Cell, TrainStep]:
+def _make_step(task: Task, prepared: Prepared, total_steps: int, start: Start) -> tuple[nn.Cell, TrainStep]:
     """Network and TrainStep with the parameters of `start`, the same on all ranks."""
+    config = prepared.config
     seed = (config.seed + config.device.rank) % 2**32  # each rank drops other values
     mindspore.set_seed(seed)
     mindspore.manual_seed(seed)  # for DropoutMasks of src/models/ascend.py
     network = task.training.network(config)
     if config.load_pretrain_checkpoint_path and config.device.writes:
-        model_files.load_weights(network, weights.find(config.load_pretrain_checkpoint_path, use_best=config.use_best), whole=False)
+        path = weights.find(config.load_pretrain_checkpoint_path, use_best=config.use_best)
+        model_files.load_weights(network, path, whole=False, new_tokens=prepared.new_tokens)
     elif not config.load_pretrain_checkpoint_path:
         logger.warning("no weights to start from (load_pretrain_checkpoint_path): all start random")
     optimizer = _make_optimizer(config, network, total_steps)

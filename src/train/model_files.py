@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,21 @@ HEAD_HINT = "; see the settings of the head and the labels in the run script's -
 _PRETRAINING_HEADS = ("masked_lm.", "next_sentence.", "cls.")  # of no use to other tasks
 
 
-def load_weights(network: nn.Cell, path: Path | str, whole: bool) -> None:
+def load_weights(network: nn.Cell, path: Path | str, whole: bool, new_tokens: Mapping[int, Sequence[int]] | None = None) -> None:
     """Load weights into a network, and log what was matched.
 
     Args:
         path: see `weights.find`.
         whole: whether every parameter must be found (evaluation); otherwise those of the head may stay random (fine-tuning).
+        new_tokens: see `weights.grow_vocabulary`.
 
     Raises:
         ValueError: damaged files, weights of another network, or NaN or infinity in those that are loaded.
     """
     found = weights.read(path)
     path, arrays = found.path, weights.to_float32(found.arrays)
+    if new_tokens:
+        arrays = {name: weights.grow_vocabulary(name, array, new_tokens) for name, array in arrays.items()}
     for warning in found.warnings:
         logger.warning(f"{path}: {warning}")
     parameters = network.parameters_dict()

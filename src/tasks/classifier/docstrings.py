@@ -3,14 +3,16 @@
     python -m src.data.docstrings --output_dir quickstart/data
 
 Each docstring is labelled by the kind of module it comes from; train and dev are split by module, so that no class is
-recognised by a module's own vocabulary. Writes train.tsv and dev.tsv with the header `text<TAB>label`.
+recognised by a module's own vocabulary. Writes train.tsv and dev.tsv with the header `text<TAB>label`; with --corpus also corpus.txt,
+text to pretrain on: the docstrings of all modules of the library but those in dev.tsv.
 """
 
 import ast
 import importlib.util
 import inspect
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from src.cli import Parser, bad_input_exits
@@ -69,6 +71,7 @@ KINDS = {
     ),
 }
 _MIN_WORDS, _MAX_WORDS = 5, 80
+_OTHERS = {"site-packages", "dist-packages", "test", "tests"}  # folders of the library with other text
 
 
 def collect(modules: Iterable[str]) -> list[str]:
@@ -80,14 +83,27 @@ def collect(modules: Iterable[str]) -> list[str]:
     Returns:
         One-line texts in order of appearance, without doctest prompts.
     """
-    texts = []
-    for module in modules:
-        for path in _source_files(module):
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            for node in ast.walk(tree):
-                if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-                    texts += _tidy(ast.get_docstring(node) or "")
-    return texts
+    return [text for module in modules for path in _source_files(module) for text in _read(path)]
+
+
+def collect_corpus() -> list[list[str]]:
+    """The docstrings of each source file of the standard library but those that `KINDS` tests on, and no text of these files."""
+    tested = {path for _, modules in KINDS.values() for module in modules.split() for path in _source_files(module)}
+    seen = {text for path in tested for text in _read(path)}
+    documents = []
+    library = Path(os.__file__).parent
+    for path in sorted(library.rglob("*.py")):
+        if path not in tested and not _OTHERS.intersection(path.relative_to(library).parts):
+            documents.append([text for text in dict.fromkeys(_read(path)) if text not in seen])
+            seen.update(documents[-1])
+    return [document for document in documents if document]
+
+
+def _read(path: Path) -> Iterator[str]:
+    """Yield the paragraphs of the docstrings in a source file."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield from _tidy(ast.get_docstring(node) or "")
 
 
 def _source_files(module):
@@ -125,9 +141,15 @@ def build() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(prog="python -m src.data.docstrings", description=__doc__)
     parser.add_argument("--output_dir", default="quickstart/data")
+    parser.add_argument("--corpus", action="store_true", help="also write corpus.txt")
     with bad_input_exits():
-        folder = Path(parser.parse_args(argv).output_dir)
+        options = parser.parse_args(argv)
+        folder = Path(options.output_dir)
         for name, rows in zip(("train", "dev"), build()):
             write_text(folder / f"{name}.tsv", "text\tlabel\n" + "".join(f"{text}\t{kind}\n" for text, kind in rows))
             counts = {kind: sum(row[1] == kind for row in rows) for kind in KINDS}
             logger.info(f"{folder}/{name}.tsv rows={len(rows)} " + " ".join(f"{kind}={count}" for kind, count in counts.items()))
+        if options.corpus:
+            documents = collect_corpus()
+            write_text(folder / "corpus.txt", "\n\n".join("\n".join(document) for document in documents) + "\n")
+            logger.info(f"{folder}/corpus.txt documents={len(documents)} paragraphs={sum(map(len, documents))}")

@@ -13,7 +13,9 @@ from src.config.training import WEIGHT_FORMS, ModelOptions, OptimizerConfig, Pre
 from src.formats import weights
 from src.log import logger
 from src.ranks import find_rank_info
+from src.tasks.pretrain import extension
 from src.tasks.pretrain.objectives import DEFAULT, OBJECTIVE_HELP, OBJECTIVES
+from src.text.tokenization import Tokenizer
 
 NETWORKS = ("base", "nezha", "large", "large_boost", "tiny")
 _NETWORK_FILES = {"base": "bert_base", "nezha": "nezha_zoo", "large": "bert_large", "large_boost": "bert_large", "tiny": "bert_tiny"}
@@ -112,6 +114,15 @@ class _PretrainingOptions(PretrainModel, RunOptions):
         if self.seq_length is not None and self.bucket_list and max(self.bucket_list) != self.seq_length:
             raise ValueError(f"bucket_list={self.bucket_list}: the largest must equal seq_length={self.seq_length}")
 
+    @property
+    def extend_vocabulary(self) -> str | None:
+        """What is added to the vocabulary of the weights, a setting of trainings."""
+        return None
+
+    def open_vocabulary(self) -> tuple[Tokenizer | None, dict[int, list[int]]]:
+        """The tokenizer of the records, None if it is not known; and the pieces of each new token, of which an evaluation has none."""
+        return extension.open_vocabulary(self.vocab_file_path, None, None)
+
 
 @dataclasses.dataclass(frozen=True)
 class PretrainOptions(_PretrainingOptions, TrainingOptions):
@@ -129,6 +140,9 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
     output_dir: str = setting(_DEFAULT_FOLDER, "folder of checkpoints, log.jsonl and config.yaml; the launchers give each rank its own")
     overwrite: bool = setting(False, "remove an earlier training's checkpoints from the folder; false: refuse to start there")
     enable_data_sink: bool = setting(True, "feed the device several steps at a time; not on the CPU")
+    extend_vocabulary: str | None = setting(
+        None, "words to add to the vocabulary of the weights: a file, one a line; or auto:N, the N tokens that vocab_file_path has more"
+    )
     data_dir: str | None = setting(None, "records to train on: a folder or a file, MindRecord or TFRecord")
     masking: str = setting(
         "static", "which tokens are masked; static: as in the records; dynamic: new ones in each epoch", ("static", "dynamic")
@@ -163,7 +177,13 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
     @classmethod
     def complete(cls, tree: EasyDict) -> None:
         """Fill in also the model zoo's values for the chosen optimiser."""
+        is_size_given = "vocab_size" in tree.get("model", {})
         super().complete(tree)
+        words, path = tree.get("extend_vocabulary"), tree.get("load_pretrain_checkpoint_path")
+        if words or path:
+            tokenizer, new_tokens = extension.open_vocabulary(tree.get("vocab_file_path"), words, path)
+            if new_tokens and not is_size_given:
+                tree.model.vocab_size = max(tree.model.vocab_size, len(tokenizer.tokens))
         if not tree.get("output_dir"):
             tree.pop("output_dir", None)  # the model zoo's launchers give an empty one
         given = tree.get("optimizer", {})
@@ -171,6 +191,9 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
         defaults = OPTIMIZER_DEFAULTS[name] | ({"warmup_steps": None} if "warmup_proportion" in given else {})
         tree.optimizer = {**_CLIP, **defaults, **given}
         tree.precision = {**_FIRST_SCALE, **tree.get("precision", {})}
+
+    def open_vocabulary(self) -> tuple[Tokenizer | None, dict[int, list[int]]]:
+        return extension.open_vocabulary(self.vocab_file_path, self.extend_vocabulary, self.load_pretrain_checkpoint_path)
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 from mindspore import nn
 
 from src.files import make_folder
-from src.log import logger, progress
+from src.log import logger, progress, shorten
 from src.records.files import INPUT_TOKENS, Layout, check_tokens, find_record_files, is_mindrecord, read_description, read_record_file
 from src.records.record_set import cached_records, fingerprint_file, make_key
 from src.tasks.defaults import tune as tune
@@ -27,7 +27,7 @@ from src.tasks.pretrain.options import PretrainEvalOptions, PretrainModel, Pretr
 from src.tasks.pretrain.rows import PretrainRows
 from src.tasks.pretrain.similar_words import read_similar_words
 from src.tasks.task import Description, Prepared
-from src.text.tokenization import Tokenizer, fingerprint
+from src.text.tokenization import UNKNOWN, fingerprint
 
 PREFIX = "checkpoint_bert"
 INPUTS = ("input_ids", "input_mask", "token_type_ids", "masked_lm_positions")
@@ -55,7 +55,7 @@ def prepare(config: PretrainOptions | PretrainEvalOptions) -> Prepared:
         ValueError, FileNotFoundError: naming what is missing or does not fit.
     """
     make_folder(config.output_dir)
-    tokenizer = Tokenizer(config.vocab_file_path) if config.vocab_file_path else None
+    tokenizer, new_tokens = config.open_vocabulary()
     if tokenizer:
         size = len(tokenizer.tokens)
         if size > config.model.vocab_size:
@@ -78,7 +78,21 @@ def prepare(config: PretrainOptions | PretrainEvalOptions) -> Prepared:
     if "train" in found:
         _check_batch(config, len(found["train"].lengths))
     config = dataclasses.replace(config, seq_length=seq_length, bucket_list=config.bucket_list or (seq_length,))
-    return Prepared(config, found, tokenizer, headers)
+    if new_tokens:
+        _tell_extension(tokenizer, new_tokens)
+    return Prepared(config, found, tokenizer, headers, new_tokens=new_tokens)
+
+
+def _tell_extension(tokenizer, new_tokens):
+    """Log how many tokens are new, and how many pieces they replace; warn of those that were [UNK] before."""
+    pieces = sum(map(len, new_tokens.values())) / len(new_tokens)
+    logger.info(
+        f"vocabulary: {len(new_tokens)} new tokens, {len(tokenizer.tokens)} in all; the rows of each begin as the mean of its "
+        f"{pieces:.2f} pieces in the weights' vocabulary"
+    )
+    unknown = [tokenizer.tokens[token] for token, pieces in new_tokens.items() if tokenizer.vocabulary[UNKNOWN] in pieces]
+    if unknown:
+        logger.warning(f"{len(unknown)} new tokens were {UNKNOWN}, as which they begin: {shorten(unknown, 4)}")
 
 
 def _check_batch(config, num_rows):
@@ -112,7 +126,7 @@ def _find_records(config, tokenizer, split, paths, header):
     cache = Path(config.cache_dir or f"{config.output_dir}/cache") / f"{split}-{make_key('pretraining', *about)}"
     _check_objective(config, split, header)
     if tokenizer and header.get("vocabulary") not in (None, fingerprint(tokenizer.vocabulary)):
-        raise ValueError(f"{getattr(config, _FOLDER_FLAGS[split])}: made with another vocabulary than {config.vocab_file_path}")
+        raise ValueError(f"{getattr(config, _FOLDER_FLAGS[split])}: made with another vocabulary than {_name_vocabulary(config)}")
     found = cached_records(cache, lambda: _read(config, paths))
     _check_rows(config, split, found)
     if split == "eval" or config.masking == "static":
@@ -143,6 +157,10 @@ def _make_masking(config, tokenizer, header, found):
         similar = read_similar_words(config.similar_words, tokenizer)
         logger.info(f"{config.similar_words}: {similar.tell()}")
     return make_masking(config.vocab_file_path, tokenizer.vocabulary, config.masked_lm_prob, width, unit, similar)
+
+
+def _name_vocabulary(config):
+    return f"{config.vocab_file_path} extended by {config.extend_vocabulary}" if config.extend_vocabulary else config.vocab_file_path
 
 
 def network(config: PretrainModel) -> nn.Cell:

@@ -97,20 +97,35 @@ class BuilderOptions(PlainOptions):
 
 @dataclass(frozen=True)
 class VocabularyOptions(PlainOptions):
-    """Make a WordPiece vocabulary from raw text."""
+    """Make a WordPiece vocabulary from raw text, or extend one."""
 
     input_file: str = setting("", "text files or globs, separated by commas")
     input_format: str | None = setting(None, _FORMAT_HELP, INPUT_FORMATS)
     encoding: str | None = setting(None, encodings.HELP)
     vocab_file: str = setting("", "the file to write")
     vocab_size: int = setting(30522, "largest number of tokens, including the five special ones", minimum=6)
-    min_frequency: int = setting(2, "lowest frequency of a letter, and of a pair of pieces to be merged", minimum=1)
-    do_lower_case: bool = setting(True, "lower-case the text and strip accents")
+    min_frequency: int = setting(
+        2, "lowest frequency of a letter, and of a pair of pieces to be merged; of a word that is added", minimum=1
+    )
+    do_lower_case: bool | None = setting(None, "lower-case the text and strip accents; default: true, or as the extended vocabulary says")
+    extend: str | None = setting(None, "vocabulary to extend, instead of making a new one; new tokens follow its last one")
+    words: str | None = setting(None, "words to add to the extended vocabulary, a file with one a line")
+    add: int | None = setting(None, "number of words to add instead: those of input_file that save the most pieces", minimum=1)
     max_text_mb: int = setting(1024, _LINE_HELP, minimum=1)
 
     def __post_init__(self) -> None:
         check_fields(self)
         object.__setattr__(self, "encoding", encodings.check_encoding(self.encoding))
-        for name in ("input_file", "vocab_file"):
+        if self.extend is None:
+            for name in ("words", "add"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name}={getattr(self, name)} has no use without --extend, the vocabulary that it is added to")
+        elif (self.words is None) == (self.add is None):
+            raise ValueError(f"extend={self.extend}: give either --words, a file, or --add, a number of words of --input_file")
+        elif self.vocab_size != VocabularyOptions.vocab_size:
+            raise ValueError(f"vocab_size={self.vocab_size} has no use with --extend; --add says how many tokens are new")
+        if self.words is not None and self.input_file:
+            raise ValueError(f"input_file={self.input_file} has no use with --words; --add learns words from it")
+        for name in ("vocab_file",) if self.words is not None else ("input_file", "vocab_file"):
             if not getattr(self, name):
                 raise ValueError(f"--{name} is missing")
