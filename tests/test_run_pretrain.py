@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import math
+import re
 import shutil
 import signal
 import subprocess
@@ -191,6 +192,41 @@ def test_a_resumed_training_of_several_lengths_equals_an_unbroken_one(settings, 
     assert_same_training(tmp_path / "whole", tmp_path / "out", after=6)
 
 
+def make_sources(corpus, tmp_path):
+    """A second, smaller source in the other format, and `data_dir` of both with weights."""
+    make_records(corpus, "tfrecord", tmp_path / "small/text.tfrecord", random_seed=7, dupe_factor=1)
+    return f"{corpus}/mindrecord:0.5,{tmp_path}/small:0.5"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("masking", ["static", "dynamic"])
+def test_a_resumed_training_on_a_mixture_equals_an_unbroken_one(masking, corpus, job, tmp_path, capsys):
+    settings = {"data_dir": make_sources(corpus, tmp_path), "masking": masking, "optimizer": "Momentum", "train_steps": 60}
+    run_pretrain.main(job(save_checkpoint_path=tmp_path / "whole", save_checkpoint_steps=30, save_checkpoint_num=2, **settings))
+    assert "an epoch of the mixture has rows=" in capsys.readouterr().out
+    go_back(tmp_path / "whole", tmp_path / "out")
+    run_pretrain.main(job(resume="true", **settings))
+    assert_same_training(tmp_path / "whole", tmp_path / "out", after=30)
+    steps = read_steps(tmp_path / "whole")
+    rows = np.array([list(record["source_rows"].values()) for record in steps.values()])
+    assert (rows.sum(1) == 8).all() and 0.4 < rows[:, 1].mean() / 8 < 0.6
+    error = refusal(capsys, run_pretrain, job(**{**settings, "data_dir": settings["data_dir"].replace("0.5", "0.4", 1)}, resume="true"))
+    assert "was trained with another training data" in error
+
+
+def test_sources_without_weights_are_one_set(corpus, job, tmp_path, capsys):
+    make_records(corpus, "tfrecord", tmp_path / "small/text.tfrecord", random_seed=7, dupe_factor=1)
+    run_pretrain.main(job(data_dir=f"{corpus}/mindrecord,{tmp_path}/small", train_steps=2, optimizer="Momentum"))
+    said = capsys.readouterr().out
+    counts = [int(rows) for rows in re.findall(r"instances=(\d+)", said)]
+    assert f"training rows={len_of(corpus) + counts[0]} " in said
+    assert "source_rows" not in read_steps(tmp_path / "out")[2]
+
+
+def len_of(corpus):
+    return json.loads((corpus / "mindrecord/text.statistics.json").read_text(encoding="utf-8"))["instances"]
+
+
 @pytest.mark.slow
 def test_a_killed_training_goes_on_from_its_last_checkpoint_bit_for_bit(job, tmp_path):
     settings = {"train_steps": 200, "save_checkpoint_steps": 7, "save_checkpoint_num": 2, "optimizer": "Momentum"}
@@ -306,6 +342,10 @@ def test_float16_overflows_end_with_the_parameters_that_did(job, capsys):
 BAD = {
     "no_data": ({"data_dir": None}, "no data: give --data_dir"),
     "absent_data": ({"data_dir": "/nowhere"}, "/nowhere: no such file or folder"),
+    "absent_source": ({"data_dir": f"{ROOT}/configs:0.5,/nowhere:0.5"}, "/nowhere: no such file or folder"),
+    "empty_source": ({"data_dir": f"{ROOT}/configs:0.5,{ROOT}/docs:0.5"}, "configs: no MindRecord or TFRecord here"),
+    "unreadable_weight": ({"data_dir": f"{ROOT}/configs:half,{ROOT}/docs:0.5"}, "configs: the weight 'half' is not a number"),
+    "weights_of_zero": ({"data_dir": f"{ROOT}/configs:0,{ROOT}/docs:0.0"}, "the weights sum to 0"),
     "no_records": ({"data_dir": str(ROOT / "configs")}, "configs: no MindRecord or TFRecord here"),
     "many_devices": ({"distribute": "true"}, "this process was started alone"),
     "eval_without_data": ({"train_with_eval": "true"}, "train_with_eval=true: give --eval_data_dir"),
@@ -354,7 +394,7 @@ def test_truncated_records_are_refused_and_leave_no_cache(file_format, job, corp
     path = tmp_path / f"text.{file_format}"
     path.write_bytes(path.read_bytes()[: -(path.stat().st_size // 3 + 7)])
     assert f"{path}: not readable" in refusal(capsys, run_pretrain, job(data_dir=path, cache_dir=tmp_path / "cache"))
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == [".lock"]
+    assert [path.name for path in (tmp_path / "cache/index").iterdir()] == [".lock"]
 
 
 OTHER_TRAININGS = [

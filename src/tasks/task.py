@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from src.records.mixture import Mixture
 from src.text.tokenization import Tokenizer
 
 
@@ -22,6 +23,7 @@ class Prepared:
         sources: split -> examples, sentences or questions, which results need besides the rows; None if the data are records. In
             pretraining the headers of the records.
         held_out: numbers from 0 of the eval split's examples in the training file, if they are a fold of it.
+        mixture: the rows of each epoch, if they come from several sources by weight.
     """
 
     config: Any
@@ -29,6 +31,7 @@ class Prepared:
     tokenizer: Tokenizer | None
     sources: dict[str, Any] = field(default_factory=dict)
     held_out: Sequence[int] = ()
+    mixture: Mixture | None = None
 
 
 class Description(NamedTuple):

@@ -13,6 +13,7 @@ from src.config.training import WEIGHT_FORMS, ModelOptions, OptimizerConfig, Pre
 from src.formats import weights
 from src.log import logger
 from src.ranks import find_rank_info
+from src.tasks.pretrain.sources import parse_sources
 
 NETWORKS = ("base", "nezha", "large", "large_boost", "tiny")
 _NETWORK_FILES = {"base": "bert_base", "nezha": "nezha_zoo", "large": "bert_large", "large_boost": "bert_large", "tiny": "bert_tiny"}
@@ -88,8 +89,8 @@ class _PretrainingOptions(PretrainModel, RunOptions):
     eval_batch_size: int = setting(32, "rows in an evaluation step; does not change results", minimum=1)
     eval_data_dir: str | None = setting(None, "records to evaluate on: a folder or a file")
     schema_file_path: str | None = setting(None, "schema JSON of TFRecord files")
-    num_samples: int | None = setting(None, "number of rows to use; default: all", minimum=1)
-    cache_dir: str | None = setting(None, "folder for the memory-mapped form of the records; default: cache in the output folder")
+    num_samples: int | None = setting(None, "number of rows of each source to use; default: all", minimum=1)
+    cache_dir: str | None = setting(None, "folder for the index of the records; default: cache in the output folder")
 
     def __post_init__(self):
         super().__post_init__()
@@ -113,7 +114,9 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
     output_dir: str = setting(_DEFAULT_FOLDER, "folder of checkpoints, log.jsonl and config.yaml; the launchers give each rank its own")
     overwrite: bool = setting(False, "remove an earlier training's checkpoints from the folder; false: refuse to start there")
     enable_data_sink: bool = setting(True, "feed the device several steps at a time; not on the CPU")
-    data_dir: str | None = setting(None, "records to train on: a folder or a file, MindRecord or TFRecord")
+    data_dir: str | None = setting(
+        None, "records to train on: a folder or a file, MindRecord or TFRecord; or several, such as wiki,news or wiki:0.7,news:0.3"
+    )
     masking: str = setting(
         "static", "which tokens are masked; static: as in the records; dynamic: new ones in each epoch", ("static", "dynamic")
     )
@@ -132,6 +135,7 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
         super().check_run()
         if not self.data_dir:
             raise ValueError("no data: give --data_dir, a folder or file of records (python -m src.build_records makes them)")
+        parse_sources(self.data_dir)
         if self.train_with_eval and not self.eval_data_dir:
             raise ValueError("train_with_eval=true: give --eval_data_dir")
         rank_info = find_rank_info()

@@ -1,6 +1,7 @@
 """Pretraining as a task, masked language model and next sentence: data, network, loss, score."""
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -10,13 +11,17 @@ from mindspore import nn
 from src.files import make_folder
 from src.log import logger, progress
 from src.records.files import INPUT_TOKENS, Layout, check_tokens, find_record_files, is_mindrecord, read_description, read_record_file
+from src.records.joined import JoinedRecords
+from src.records.mixture import Mixture
 from src.records.record_set import cached_records, fingerprint_file, make_key
+from src.records.streamed import StreamedRecords, make_index
 from src.tasks.defaults import tune as tune
 from src.tasks.pretrain.masks import make_masking
 from src.tasks.pretrain.measures import pretraining_metrics
 from src.tasks.pretrain.network import Pretraining, PretrainingLoss, PretrainingScores
 from src.tasks.pretrain.options import PretrainEvalOptions, PretrainModel, PretrainOptions
 from src.tasks.pretrain.rows import PretrainRows
+from src.tasks.pretrain.sources import Source, parse_sources
 from src.tasks.task import Description, Prepared
 from src.text.tokenization import Tokenizer, fingerprint
 
@@ -32,7 +37,6 @@ LAYOUT = Layout(
     optional=("word_continues",),
 )
 _ALIKE = ("vocabulary", "tokenizer")  # equal in all records of a split
-_FOLDER_FLAGS = {"train": "data_dir", "eval": "eval_data_dir"}
 
 
 def prepare(config: PretrainOptions | PretrainEvalOptions) -> Prepared:
@@ -54,9 +58,12 @@ def prepare(config: PretrainOptions | PretrainEvalOptions) -> Prepared:
         raise FileNotFoundError(f"{config.schema_file_path}: no such file; --schema_file_path takes the schema JSON of TFRecord files")
     if "train" in config.splits:
         _check_training(config)
-    paths = {split: find_record_files(getattr(config, _FOLDER_FLAGS[split])) for split in config.splits}
-    headers = {split: _read_header(found) for split, found in paths.items()}
-    found = {split: _find_records(config, tokenizer, split, paths[split], headers[split]) for split in config.splits}
+    sources = {split: _find_sources(config, split) for split in config.splits}
+    paths = {split: [find_record_files(source.path) for source in named] for split, named in sources.items()}
+    headers = {split: _read_header(list(itertools.chain(*found))) for split, found in paths.items()}
+    parts = {split: _find_records(config, tokenizer, split, sources[split], paths[split], headers[split]) for split in config.splits}
+    mixture = _mix(config, sources["train"], parts["train"]) if "train" in parts else None
+    found = {split: _make_rows(config, tokenizer, split, records, mixture) for split, records in parts.items()}
     longest = max(int(rows.lengths.max()) for rows in found.values())
     multiple = config.device.length_multiple
     seq_length = config.seq_length or min(-(-longest // multiple) * multiple, max(longest, config.model.max_position_embeddings))
@@ -66,9 +73,9 @@ def prepare(config: PretrainOptions | PretrainEvalOptions) -> Prepared:
         if max(config.bucket_list) < longest:
             raise ValueError(f"bucket_list={','.join(map(str, config.bucket_list))}: the longest row has {longest} tokens")
     if "train" in found:
-        _check_batch(config, len(found["train"].lengths))
+        _check_batch(config, mixture.num_rows if mixture else len(found["train"].lengths))
     config = dataclasses.replace(config, seq_length=seq_length, bucket_list=config.bucket_list or (seq_length,))
-    return Prepared(config, found, tokenizer, headers)
+    return Prepared(config, found, tokenizer, headers, mixture=mixture)
 
 
 def _check_batch(config, num_rows):
@@ -87,22 +94,56 @@ def _check_training(config):
             logger.warning(f"{name}={value:g} is ignored: train_with_eval is false")
 
 
-def _find_records(config, tokenizer, split, paths, header):
-    """The rows of a split, read once and kept in the cache folder, memory-mapped."""
-    about = (*map(fingerprint_file, paths), config.num_samples)
-    if config.schema_file_path and all(map(is_mindrecord, paths)):
+def _find_sources(config, split):
+    return parse_sources(config.data_dir) if split == "train" else [Source(config.eval_data_dir)]
+
+
+def _find_records(config, tokenizer, split, sources, paths, header):
+    """The rows of each source of a split, indexed once; the index is kept in the cache folder, memory-mapped."""
+    if config.schema_file_path and all(map(is_mindrecord, itertools.chain(*paths))):
         logger.warning(f"schema_file_path={config.schema_file_path} is ignored: it applies only to TFRecord files")
-    elif config.schema_file_path:
-        about += (fingerprint_file(config.schema_file_path),)
-    cache = Path(config.cache_dir or f"{config.output_dir}/cache") / f"{split}-{make_key('pretraining', *about)}"
     if tokenizer and header.get("vocabulary") not in (None, fingerprint(tokenizer.vocabulary)):
-        raise ValueError(f"{getattr(config, _FOLDER_FLAGS[split])}: made with another vocabulary than {config.vocab_file_path}")
-    found = cached_records(cache, lambda: _read(config, paths))
-    _check_rows(config, split, found)
+        named = ", ".join(source.path for source in sources)
+        raise ValueError(f"{named}: made with another vocabulary than {config.vocab_file_path}")
+    found = [_index(config, split, source_paths) for source_paths in paths]
+    for source, records in zip(sources, found):
+        _check_rows(config, source.path, records.maxima())
+    _refuse_unlike({_describe_form(records.maxima()): source.path for source, records in zip(sources, found)})
+    return found
+
+
+def _index(config, split, paths):
+    about = (*map(fingerprint_file, paths), config.num_samples)
+    if config.schema_file_path and not all(map(is_mindrecord, paths)):
+        about += (fingerprint_file(config.schema_file_path),)
+    folder = Path(config.cache_dir or f"{config.output_dir}/cache") / "index" / f"{split}-{make_key('pretraining', *about)}"
+    index = cached_records(folder, lambda: make_index(paths, LAYOUT, "masked_lm_weights", _read(config, paths)))
+    return StreamedRecords(paths, LAYOUT, index)
+
+
+def _mix(config, sources, records):
+    """The Mixture of several sources with weights; None of one source, or of sources without weights."""
+    if len(sources) == 1 or sources[0].weight is None:
+        return None
+    if config.packs:
+        raise ValueError(f"data_dir={config.data_dir}: sources with weights need --packing false: the packs must hold every batch")
+    counts = [len(each.lengths) for each in records]
+    mixture = Mixture([source.path for source in sources], counts, [source.weight for source in sources], config.seed)
+    logger.info(mixture.describe())
+    return mixture
+
+
+def _make_rows(config, tokenizer, split, parts, mixture):
+    """The rows of all sources of a split as one, with the masks that the settings want."""
+    records = parts[0]
+    if split == "train" and mixture:
+        records = JoinedRecords(parts, mixture.repeats, mixture.quotas)
+    elif len(parts) > 1:
+        records = JoinedRecords(parts, [1] * len(parts))
     if split == "eval" or config.masking == "static":
-        return PretrainRows(found)
-    width = found.rows["masked_lm_positions"].shape[1]
-    return PretrainRows(found, make_masking(config.vocab_file_path, tokenizer.vocabulary, config.masked_lm_prob, width), config.seed)
+        return PretrainRows(records)
+    width = int(parts[0].maxima()["width"])
+    return PretrainRows(records, make_masking(config.vocab_file_path, tokenizer.vocabulary, config.masked_lm_prob, width), config.seed)
 
 
 def network(config: PretrainModel) -> nn.Cell:
@@ -147,18 +188,32 @@ def _read_header(paths):
 
 
 def _read(config, paths):
-    left, widths = config.num_samples, {}
-    for path in progress(paths, desc="reading records", unit="file"):
+    """Yield the number of a file and some of its rows, checked."""
+    left, forms = config.num_samples, {}
+    for number, path in enumerate(progress(paths, desc="indexing records", unit="file")):
         for chunk in read_record_file(path, LAYOUT, config.schema_file_path):
             _check_masks(path, chunk)
-            widths[chunk.rows["masked_lm_ids"].shape[1]] = path
-            if len(widths) > 1:
-                shown = ", ".join(f"{width} in {name}" for width, name in widths.items())
-                raise ValueError(f"records with different numbers of masked positions: {shown}")
+            forms[_describe_form({"width": chunk.rows["masked_lm_ids"].shape[1]} | chunk.tokens)] = path
+            _refuse_unlike(forms)
             chunk = chunk if left is None else chunk.head(left)
-            yield chunk
+            yield number, chunk
             if left is not None and (left := left - len(chunk.lengths)) <= 0:
                 return
+
+
+def _describe_form(found):
+    """The masked positions in a row, and whether rows tell which tokens continue a word."""
+    return int(found["width"]), "word_continues" in found
+
+
+def _refuse_unlike(forms):
+    """Refuse records of several forms, each with a path."""
+    if len({width for width, _ in forms}) > 1:
+        shown = ", ".join(f"{width} in {path}" for (width, _), path in forms.items())
+        raise ValueError(f"records with different numbers of masked positions: {shown}")
+    if len(forms) > 1:
+        shown = ", ".join(f"{path} has {'' if has else 'no '}word_continues" for (_, has), path in forms.items())
+        raise ValueError(f"records with different columns: {shown}")
 
 
 def _check_masks(path, chunk):
@@ -173,16 +228,14 @@ def _check_masks(path, chunk):
         raise ValueError(f"{path}: next_sentence_labels {labels.min()} to {labels.max()}: 0 and 1 are expected")
 
 
-def _check_rows(config, split, found):
-    """Check that rows, which may come from the cache of another run, fit the network."""
-    path = getattr(config, _FOLDER_FLAGS[split])
-    maxima = found.maxima()
+def _check_rows(config, path, maxima):
+    """Check that the rows of a source, whose index may be that of another run, fit the network."""
     longest = config.seq_length or int(maxima["lengths"])
     config.check_length(f"{path}: its longest row", longest)
     check_tokens(path, maxima, config.model, longest)
     largest = int(maxima["masked_lm_ids"])
     if largest >= config.model.vocab_size:
         raise ValueError(f"{path}: token id {largest} does not fit model.vocab_size={config.model.vocab_size}")
-    width, asked = found.rows["masked_lm_positions"].shape[1], config.max_predictions_per_seq
+    width, asked = int(maxima["width"]), config.max_predictions_per_seq
     if asked not in (None, width):
         raise ValueError(f"max_predictions_per_seq={asked}, but the records of {path} have {width} masked positions")
