@@ -96,11 +96,14 @@ def read_description(path: Path | str) -> dict[str, Any]:
     if is_mindrecord(path):
         return mindrecord.read_description(path)
     match = _SHARD.match(path.name)
-    statistics = path.with_name(f"{Path(match['name'] if match else path.name).stem}.statistics.json")
-    try:
-        return json.loads(statistics.read_text(encoding="utf-8"))["description"]
-    except (OSError, ValueError, KeyError, TypeError):  # not written by src.build_records
-        return {}
+    stem = Path(match["name"] if match else path.name).stem
+    suffixes = ["", *([f"-{match['number']}-of-{match['count']}"] if match else [])]  # of a set, or of a shard that was made by itself
+    for suffix in suffixes:
+        try:
+            return json.loads(path.with_name(f"{stem}{suffix}.statistics.json").read_text(encoding="utf-8"))["description"]
+        except (OSError, ValueError, KeyError, TypeError):  # not written by src.build_records
+            continue
+    return {}
 
 
 def is_record_file(path: Path | str) -> bool:
