@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -25,8 +26,9 @@ sys.path.insert(0, str(ROOT))
 from src.records.files import find_record_files, read_record_file
 from src.records.plan import Batch
 from src.records.record_set import RecordSet, cached_records
+from src.records.streamed import StreamedRecords
 from src.tasks.pretrain.rows import PretrainRows
-from src.tasks.pretrain.task import INPUTS, LAYOUT, TARGETS
+from src.tasks.pretrain.task import INPUTS, LAYOUT, TARGETS, _read
 
 COLUMNS = [name for name in (*INPUTS, *TARGETS) if name != "weights"]
 START = """
@@ -113,22 +115,12 @@ def main():
         made = first["seconds"] - first["of_these_imports"]
         result["index"] = {"bytes_per_row": round(index / num_rows, 1), "rows_per_s": round(num_rows / made), "first_start": first}
         result["start_with_index"] = [start(data, work) for _ in range(3)]
-        from src.records.streamed import StreamedRecords
-
         (folder,) = (path for path in Path(work, "cache/index").iterdir() if path.is_dir())
         streamed = StreamedRecords(find_record_files(data), LAYOUT, cached_records(folder, list))
 
-        def copied():
-            left = options.copy_rows
-            for path in find_record_files(data):
-                for chunk in read_record_file(path, LAYOUT):
-                    yield chunk.head(left)
-                    left -= len(chunk.lengths)
-                    if left <= 0:
-                        return
-
+        settings = SimpleNamespace(num_samples=options.copy_rows, schema_file_path=None)
         started = time.perf_counter()
-        copy = cached_records(Path(work, "copy"), copied)
+        copy = cached_records(Path(work, "copy"), lambda: (chunk for _, chunk in _read(settings, find_record_files(data))))
         seconds = time.perf_counter() - started
         count = len(copy.lengths)
         result["copy"] = {"rows": count, "bytes_per_row": round(size_of(f"{work}/copy") / count, 1), "rows_per_s": round(count / seconds)}

@@ -252,9 +252,10 @@ def _cut(keys, batch_size, seed, epoch, shuffle):
     count = len(keys)
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(count) if shuffle else np.arange(count)
-    window = _WINDOW_BATCHES * batch_size if shuffle else count
-    windows = [order[start : start + window] for start in range(0, count, window)]
-    order = np.concatenate([rows[np.argsort(keys[rows], kind="stable")] for rows in windows])
+    if keys.min() < keys.max():  # with one bucket, millions of rows would be sorted for nothing
+        window = _WINDOW_BATCHES * batch_size if shuffle else count
+        windows = [order[start : start + window] for start in range(0, count, window)]
+        order = np.concatenate([rows[np.argsort(keys[rows], kind="stable")] for rows in windows])
     num_batches = -(-count // batch_size)
     filler = np.repeat(order[-1:], num_batches * batch_size - count)
     row_ids = np.concatenate([order, filler]).reshape(num_batches, batch_size)
