@@ -1,6 +1,6 @@
 """Rows that stay in their record files and are read when a batch needs them.
 
-An index in the cache folder, about 20 bytes for each row, has what plans and checks need: lengths, places in the files, numbers of
+An index in the cache folder, 24 bytes for each row, has what plans and checks need: lengths, places in the files, numbers of
 predictions, the largest values. It is made once, by the framework's readers, which check every row; batches then read their rows by
 `os.pread`, so that memory does not grow with the files, and a file that was cut in the meantime is an error and no SIGBUS.
 """
@@ -128,7 +128,7 @@ def make_index(paths: Sequence[Path], layout: Layout, weights: str, chunks: Iter
             found = np.fromiter(itertools.islice(places, count), _PLACE, count)
             _compare(file, layout, found, chunk)
             rows = {
-                "file": np.full(count, number, np.uint16),
+                "file": np.full(count, number, np.uint32),
                 "start": found["start"],
                 "size": found["size"],
                 "predictions": chunk.rows[weights].sum(1, dtype=np.float32),

@@ -24,7 +24,7 @@ def open(file: BinaryIO) -> io.RawIOBase:
 
 
 class _Unpacked(io.RawIOBase):
-    def __init__(self, file, library):
+    def __init__(self, file: BinaryIO, library: Any) -> None:
         super().__init__()
         self._file, self._library = file, library
         self._frame: Any = None
