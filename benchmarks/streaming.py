@@ -23,10 +23,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from src.records.files import find_record_files, read_record_file
+from src.records.files import find_record_files
 from src.records.plan import Batch
 from src.records.record_set import RecordSet, cached_records
-from src.records.streamed import StreamedRecords
+from src.records.streamed import RowFile, StreamedRecords
 from src.tasks.pretrain.rows import PretrainRows
 from src.tasks.pretrain.task import INPUTS, LAYOUT, TARGETS, _read
 
@@ -62,7 +62,7 @@ class Copy(RecordSet):
 def repeat(records, folder, num_rows):
     """Links to the files until they have so many rows, and the number of rows."""
     files = find_record_files(records)
-    counts = [sum(len(chunk.lengths) for chunk in read_record_file(path, LAYOUT)) for path in files]
+    counts = [sum(1 for _ in RowFile(path, ()).places()) for path in files]
     total, number = 0, 0
     while total < num_rows:
         for path, count in zip(files, counts):
