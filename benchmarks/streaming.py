@@ -1,13 +1,15 @@
 """Pretraining rows read from their record files, beside the copy of all rows that fine-tuning keeps.
 
-    .venv/bin/python benchmarks/streaming.py RECORDS --rows 10000000 --copy_rows 1000000
+    .venv/bin/python benchmarks/streaming.py RECORDS --rows 10000000 --read_rows 500000
 
-RECORDS is a file or a folder of records; it is repeated under other names (hard links) until there are so many rows. Prints one JSON line:
-bytes on disk for a row of the files, of the index and of the copy, rows a second when each is made, the seconds from a new process to
-the first batch with the index there, milliseconds for all columns of a batch by either way (rows are random), and resident memory.
+RECORDS is a file of records. Index and copy are made of its first rows. The index is then repeated, for so many rows in links to the
+file. Prints one JSON line: bytes on disk for a row of the file, of the index and of the copy; rows per second, and per second of CPU time,
+when each is made; milliseconds for all columns of a batch by either way (rows are random); the seconds from a new process to the first
+batch with the index of all rows there; resident memory.
 """
 
 import argparse
+import functools
 import json
 import os
 import resource
@@ -25,8 +27,8 @@ sys.path.insert(0, str(ROOT))
 
 from src.records.files import find_record_files
 from src.records.plan import Batch
-from src.records.record_set import RecordSet, cached_records
-from src.records.streamed import RowFile, StreamedRecords
+from src.records.record_set import RecordSet, cached_records, fingerprint_file, make_key
+from src.records.streamed import StreamedRecords, make_index
 from src.tasks.pretrain.rows import PretrainRows
 from src.tasks.pretrain.task import INPUTS, LAYOUT, TARGETS, _read
 
@@ -59,19 +61,21 @@ class Copy(RecordSet):
         return self.rows["masked_lm_weights"].sum(1)
 
 
-def repeat(records, folder, num_rows):
-    """Links to the files until they have so many rows, and the number of rows."""
-    files = find_record_files(records)
-    counts = [sum(1 for _ in RowFile(path, ()).places()) for path in files]
-    total, number = 0, 0
-    while total < num_rows:
-        for path, count in zip(files, counts):
-            link = folder / f"{number:04d}{path.suffix or '.tfrecord'}"
-            for source, target in ((path, link), (Path(f"{path}.db"), Path(f"{link}.db"))):
-                if source.is_file():
-                    os.link(source, target)
-            total, number = total + count, number + 1
-    return total
+def repeat(records, index, folder, num_rows):
+    """Links to the file, and for each the index of its first rows, as Chunks; together so many rows."""
+    columns, count = dict(index.rows), len(index.lengths)
+    for number in range(-(-num_rows // count)):
+        link = folder / f"{number:04d}{records.suffix}"
+        for source, target in ((records, link), (Path(f"{records}.db"), Path(f"{link}.db"))):
+            if source.is_file():
+                os.link(source, target)
+        yield RecordSet(index.lengths, {}, {**columns, "file": np.full(count, number, np.uint32)}, largest=index.largest)
+
+
+def timed(make):
+    """What a function returns, and the seconds and the CPU seconds that it took."""
+    started, cpu = time.perf_counter(), time.process_time()
+    return make(), time.perf_counter() - started, time.process_time() - cpu
 
 
 def size_of(folder):
@@ -108,36 +112,38 @@ def evict(folder):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("records")
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--copy_rows", type=int, default=100_000)
+    parser.add_argument("records", type=Path)
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--read_rows", type=int, default=500_000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=Path(options.records).resolve().parent) as work:
-        data = Path(work, "data")
+    settings = SimpleNamespace(num_samples=options.read_rows, schema_file_path=None)
+    with tempfile.TemporaryDirectory(dir=options.records.resolve().parent) as work:
+        data, paths = Path(work, "data"), [options.records]
         data.mkdir()
-        num_rows = repeat(options.records, data, options.rows)
-        result = {"rows": num_rows, "files": {"number": len(find_record_files(data)), "bytes_per_row": round(size_of(data) / num_rows, 1)}}
-        first = start(data, work)
-        index = size_of(f"{work}/cache/index")
-        made = first["seconds"] - first["of_these_imports"]
-        result["index"] = {"bytes_per_row": round(index / num_rows, 1), "rows_per_s": round(num_rows / made), "first_start": first}
-        result["start_with_index"] = [start(data, work) for _ in range(3)]
-        (folder,) = (path for path in Path(work, "cache/index").iterdir() if path.is_dir())
-        streamed = StreamedRecords(find_record_files(data), LAYOUT, cached_records(folder, list))
-
-        settings = SimpleNamespace(num_samples=options.copy_rows, schema_file_path=None)
-        started = time.perf_counter()
-        copy = cached_records(Path(work, "copy"), lambda: (chunk for _, chunk in _read(settings, find_record_files(data))))
-        seconds = time.perf_counter() - started
-        count = len(copy.lengths)
-        result["copy"] = {"rows": count, "bytes_per_row": round(size_of(f"{work}/copy") / count, 1), "rows_per_s": round(count / seconds)}
+        chunks = {
+            "index": lambda: make_index(paths, LAYOUT, "masked_lm_weights", _read(settings, paths)),
+            "copy": lambda: (chunk for _, chunk in _read(settings, paths)),
+        }
+        result, found = {}, {}
+        for name, make in chunks.items():
+            found[name], seconds, cpu = timed(functools.partial(cached_records, Path(work, name), make))
+            count = len(found[name].lengths)
+            rates = {"rows_per_s": round(count / seconds), "rows_per_cpu_s": round(count / cpu)}
+            result[name] = {"rows": count, "bytes_per_row": round(size_of(f"{work}/{name}") / count, 1), **rates}
+        streamed, copy = StreamedRecords(paths, LAYOUT, found["index"]), found["copy"]
+        result["file_bytes_per_row"] = round(float(found["index"].rows["size"].mean()))
         for batch_size in (32, 256):
             both = {"streamed": streamed, "copy": Copy(copy.lengths, copy.tokens, copy.rows)}
             result[f"ms_per_batch_of_{batch_size}"] = {
-                name: time_batches(PretrainRows(rows), min(count, num_rows), batch_size) for name, rows in both.items()
+                name: time_batches(PretrainRows(rows), count, batch_size) for name, rows in both.items()
             }
-        evict(data)
-        result["ms_per_batch_of_256"]["streamed, not in the file cache"] = time_batches(PretrainRows(streamed), num_rows, 256, 20)
+        evict(options.records.parent)
+        result["ms_per_batch_of_256"]["streamed, not in the file cache"] = time_batches(PretrainRows(streamed), count, 256, 20)
+        many = list(repeat(options.records.resolve(), found["index"], data, options.rows))
+        key = make_key("pretraining", *map(fingerprint_file, find_record_files(data)), None)
+        large = cached_records(Path(work, "cache/index", f"train-{key}"), lambda: many)
+        result["large_index"] = {"rows": len(large.lengths), "mb": size_of(f"{work}/cache/index") >> 20}
+        result["start_with_index"] = [start(data, work) for _ in range(3)]
         result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         print(json.dumps(result))
 
