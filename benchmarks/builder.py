@@ -54,8 +54,9 @@ print(json.dumps({
 OURS = """
 import json, logging, os, sys, time
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-from src.build_records import parse
+from src.config import loader
 from src.tasks.pretrain.corpus import builder
+from src.tasks.pretrain.corpus.options import BuilderOptions
 open_writer, imports = builder.open_writer, []
 def open_after_import(*arguments):
     started = time.perf_counter()
@@ -66,7 +67,7 @@ def open_after_import(*arguments):
 if __name__ == "__main__":
     logging.disable()
     builder.open_writer = open_after_import
-    options = parse(sys.argv[1:])
+    options = loader.load(BuilderOptions, sys.argv[1:])
     started = time.perf_counter()
     found = builder.build(options)
     print(json.dumps({**found, "seconds": time.perf_counter() - started - sum(imports)}))

@@ -37,7 +37,7 @@ def make_rows(options, folder):
     from src.records.files import read_record_file
     from src.records.plan import Batch
     from src.records.record_set import RecordSet
-    from src.tasks.pretrain.task import LAYOUT
+    from src.tasks.pretrain.records import LAYOUT
 
     chunk = next(read_record_file(records, LAYOUT))
     rows = RecordSet(chunk.lengths, chunk.tokens, chunk.rows)

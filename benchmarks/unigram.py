@@ -17,7 +17,7 @@ import numpy as np
 def count_masked(folder, vocab_size):
     """How often each token is masked in the records of a folder: int64 [vocab_size]."""
     from src.records.files import find_record_files, read_record_file
-    from src.tasks.pretrain.task import LAYOUT
+    from src.tasks.pretrain.records import LAYOUT
 
     counts = np.zeros(vocab_size, np.int64)
     for path in find_record_files(folder):

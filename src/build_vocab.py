@@ -21,7 +21,7 @@ from src.files import write_text
 from src.formats import tokenizer_files
 from src.log import logger
 from src.tasks.pretrain.corpus.new_words import NewWord, count_pieces, count_words, find_new_words, total_words
-from src.tasks.pretrain.corpus.options import VocabularyOptions
+from src.tasks.pretrain.corpus.options import TEXT_COLUMN, VocabularyOptions
 from src.tasks.pretrain.corpus.text import MAX_CHARS, find_files, iterate_sentences, read_corpus
 from src.text.extension import extend, read_words
 from src.text.tokenization import CLS, MASK, PAD, SEP, UNKNOWN, make_normalizer
@@ -38,11 +38,12 @@ def train(
     min_frequency: int = 2,
     input_format: str | None = None,
     encoding: str | None = None,
+    text_column: str = TEXT_COLUMN,
 ) -> list[str]:
     """Train a vocabulary: the tokens in the order of their ids, which are special tokens, letters, and pieces in the order of merging.
 
     Args:
-        paths, input_format, encoding: see `read_corpus`.
+        paths, input_format, encoding, text_column: see `read_corpus`.
         vocab_size: largest number of tokens. The most frequent letters are kept if not all fit.
         min_frequency: lowest frequency of a letter, and of a pair of pieces to be merged.
 
@@ -51,7 +52,7 @@ def train(
     """
     pipeline = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
     pipeline.normalizer, pipeline.pre_tokenizer = make_normalizer(lower_case), BertPreTokenizer()
-    letters = _count_letters(_read(paths, input_format, encoding), pipeline)
+    letters = _count_letters(_read(paths, input_format, encoding, text_column), pipeline)
     ranked = sorted((letter for letter in letters if letters[letter] >= min_frequency), key=lambda letter: (-letters[letter], letter))
     kept = sorted(ranked[: vocab_size - len(_SPECIAL)], key=lambda letter: (letter.startswith("##"), letter))
     if not kept:
@@ -60,14 +61,14 @@ def train(
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=_SPECIAL + kept, limit_alphabet=0, show_progress=False
     )
-    pipeline.train_from_iterator(_read(paths, input_format, encoding), trainer)
+    pipeline.train_from_iterator(_read(paths, input_format, encoding, text_column), trainer)
     vocabulary = pipeline.get_vocab()
     return sorted(vocabulary, key=vocabulary.__getitem__)
 
 
-def _read(paths: Sequence[Path | str], input_format: str | None, encoding: str | None) -> Iterator[str]:
+def _read(paths: Sequence[Path | str], input_format: str | None, encoding: str | None, text_column: str) -> Iterator[str]:
     """The lines of the text; a long one as its sentences, because the library needs about 100 bytes for each character of a text."""
-    for line in read_corpus(paths, input_format, encoding):
+    for line in read_corpus(paths, input_format, encoding, text_column):
         if len(line) > MAX_CHARS:
             yield from iterate_sentences(line)
         else:
@@ -91,7 +92,7 @@ def _extend(options: VocabularyOptions, tokenizer: BertTokenizer) -> BertTokeniz
     """The tokenizer with the words that the options name; learnt ones are shown."""
     if options.words:
         return extend(tokenizer, read_words(options.words, tokenizer, options.encoding))
-    words = total_words(_read(find_files(options.input_file), options.input_format, options.encoding), tokenizer)
+    words = total_words(_read(find_files(options.input_file), options.input_format, options.encoding, options.text_column), tokenizer)
     new = find_new_words(words, tokenizer, options.add or 0, options.min_frequency)
     if not new:
         times = f"{options.min_frequency} times or more"
@@ -142,7 +143,8 @@ def main(argv: list[str] | None = None) -> None:
             write_text(Path(options.vocab_file).with_name(tokenizer_files.CONFIG), description)
         else:
             paths, lower_case = find_files(options.input_file), options.do_lower_case is not False
-            tokens = train(paths, options.vocab_size, lower_case, options.min_frequency, options.input_format, options.encoding)
+            form = (options.input_format, options.encoding, options.text_column)
+            tokens = train(paths, options.vocab_size, lower_case, options.min_frequency, *form)
         write_text(options.vocab_file, "\n".join(tokens) + "\n")
     logger.info(f"{options.vocab_file} tokens={len(tokens)}")
 

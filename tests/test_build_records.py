@@ -16,6 +16,7 @@ from mindspore.mindrecord import FileReader, FileWriter
 from mindspore.mindrecord.filewriter import ShardWriter
 
 from src.build_records import main
+from src.records.files import read_description as read_any_description
 from src.records.mindrecord import MindRecordWriter, read_description
 from src.records.mindrecord_format import merge_columns
 from src.tasks.pretrain.corpus import builder
@@ -240,6 +241,36 @@ def test_mindrecords_are_the_frameworks(tmp_path, num_rows, monkeypatch):
     assert num_rows < 6000 or len({row[5] for row in tables[1][0]}) > 3 and len({row[1] for row in tables[1][0]}) > 1  # pages
 
 
+@pytest.mark.parametrize("name", ["x.tfrecord", "x.mindrecord"])
+def test_a_shard_by_itself_has_the_bytes_of_that_shard_of_one_run(flags, tmp_path, name, capsys, monkeypatch, vocab_file):
+    settings = {"do_whole_word_mask": "true", "dupe_factor": 20}
+    main(flags(output_file=tmp_path / "out" / name, shards=2, **settings))
+    whole = bytes_of(tmp_path / "out")
+    capsys.readouterr()
+    for number in (1, 0):  # the second finds the store of the first, and reads no text
+        main(flags(output_file=tmp_path / "parts" / name, shard=f"{number}/2", store_dir=tmp_path / "store", **settings))
+        monkeypatch.setattr("src.tasks.pretrain.corpus.builder.read_corpus", None)
+    assert "has the tokens and pairs of an earlier run" in capsys.readouterr().out
+    assert bytes_of(tmp_path / "parts") == whole
+    found = [json.loads((tmp_path / f"parts/x-0000{number}-of-00002.statistics.json").read_text()) for number in range(2)]
+    of_both = json.loads((tmp_path / "out/x.statistics.json").read_text())
+    assert sum(each["masked_tokens"] for each in found) == of_both["masked_tokens"]
+    for each in found:
+        assert each["instances"] == of_both["instances"] and each["description"] == of_both["description"]
+    description = read_any_description(tmp_path / f"parts/{name}-00001-of-00002")
+    assert description["vocabulary"] == fingerprint(read_vocabulary(vocab_file))
+    main([f"--output_file={tmp_path / 'parts' / name}", f"--vocab_file={vocab_file}", "--inspect=1"])
+    assert "record 0" in capsys.readouterr().out
+
+
+def test_a_store_serves_only_runs_on_the_same_text_with_the_same_pairs(flags, tmp_path):
+    for changes in ({}, {"random_seed": 1}, {"masked_lm_prob": 0.3}, {"max_seq_length": 24}):  # masks are drawn later
+        main(flags(store_dir=tmp_path / "store", **changes))
+    write_text(tmp_path / "text.txt", seed=5)
+    main(flags(store_dir=tmp_path / "store"))
+    assert len([path for path in (tmp_path / "store").iterdir() if path.is_dir()]) == 4
+
+
 def test_other_mindrecords_have_no_description(tmp_path):
     theirs, _ = write_both(tmp_path, 3)
     assert read_description(theirs) == {}
@@ -307,6 +338,11 @@ def test_damaged_records_are_not_printed(flags, tmp_path, capsys, vocab_file):
         ({"vocab_file": None}, "--vocab_file is missing"),
         ({"vocab_file": "nothing.txt"}, "nothing.txt: no such vocabulary"),
         ({"shards": 1000}, "shards=1000: there are only"),
+        ({"shard": "999/1000"}, "shards=1000: there are only"),
+        ({"shard": "3/3"}, "shard=3/3: the shards of 3 have the numbers 0 to 2"),
+        ({"shard": "3"}, "shard=3: expected a number and the count of all, at most 1000, such as 3/16"),
+        ({"shard": "0/0"}, "shard=0/0: expected a number"),
+        ({"shard": "1/3", "shards": 4}, "shards=4 and shard=1/3 tell different counts"),
         ({"dupe": 3}, "--dupe; --help lists them (unknown flag)"),
     ],
 )

@@ -219,7 +219,7 @@ def test_records_that_cannot_be_made_are_refused(changes, message, corpus, tmp_p
 
 
 def test_records_of_other_programs_serve_every_objective_whose_columns_they_have(corpus, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("src.tasks.pretrain.task.read_description", lambda path: {})  # they have no header of ours
+    monkeypatch.setattr("src.tasks.pretrain.records.read_description", lambda path: {})  # they have no header of ours
     flags = flags_of(corpus, tmp_path / "out", "mlm", data_dir=corpus / "mlm_sop", batch_size=5000)
     assert "batch_size=5000: " in refusal(capsys, run_pretrain, flags)  # the next complaint
     flags = flags_of(corpus, tmp_path / "out", "mlm_nsp", data_dir=corpus / "mlm", batch_size=5000)

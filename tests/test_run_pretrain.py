@@ -18,8 +18,11 @@ from conftest import NO_DROPOUT, ROOT, TINY, WORDS
 import pretrain_eval
 import run_pretrain
 from src import build_records
+from src.config import loader
 from src.locks import locked
-from src.train import checkpoint
+from src.records.plan import Batch
+from src.tasks.task import TASKS
+from src.train import checkpoint, runtime
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +194,63 @@ def test_a_resumed_training_of_several_lengths_equals_an_unbroken_one(settings, 
     assert_same_training(tmp_path / "whole", tmp_path / "out", after=6)
 
 
+def make_sources(corpus, tmp_path):
+    """A second, smaller source in the other format, and `data_dir` of both with weights."""
+    make_records(corpus, "tfrecord", tmp_path / "small/text.tfrecord", random_seed=7, dupe_factor=1)
+    return f"{corpus}/mindrecord:0.5,{tmp_path}/small:0.5"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("masking", ["static", "dynamic"])
+def test_a_resumed_training_on_a_mixture_equals_an_unbroken_one(masking, corpus, job, tmp_path, capsys):
+    settings = {"data_dir": make_sources(corpus, tmp_path), "masking": masking, "optimizer": "Momentum", "train_steps": 60}
+    run_pretrain.main(job(save_checkpoint_path=tmp_path / "whole", save_checkpoint_steps=30, save_checkpoint_num=2, **settings))
+    assert "an epoch of the mixture has rows=" in capsys.readouterr().out
+    go_back(tmp_path / "whole", tmp_path / "out")
+    run_pretrain.main(job(resume="true", **settings))
+    assert_same_training(tmp_path / "whole", tmp_path / "out", after=30)
+    steps = read_steps(tmp_path / "whole")
+    rows = np.array([list(record["source_rows"].values()) for record in steps.values()])
+    assert (rows.sum(1) == 8).mean() > 0.9 and 0.4 < rows[:, 1].mean() / 8 < 0.6  # the last batch of an epoch has fewer
+    error = refusal(capsys, run_pretrain, job(**{**settings, "data_dir": settings["data_dir"].replace("0.5", "0.4", 1)}, resume="true"))
+    assert "was trained with another training data" in error
+
+
+def prepare(flags):
+    """The Prepared of a training, which is not compiled."""
+    task = TASKS["pretrain"]
+    return task.training.prepare(runtime.start(loader.load(task.options, flags)))
+
+
+def test_several_sources_are_one_set_or_a_mixture(corpus, job, tmp_path, caplog):
+    weighted = make_sources(corpus, tmp_path)
+    one, other, both, mixed, again = (
+        prepare(job(data_dir=text))
+        for text in (corpus / "mindrecord", tmp_path / "small", weighted.replace(":0.5", ""), weighted, weighted.replace("0.5", "3"))
+    )
+    counts = [len(each.records["train"].lengths) for each in (one, other)]
+    assert len(both.records["train"].lengths) == sum(counts) and both.mixture is None
+    assert mixed.mixture.num_rows == sum(counts) and abs(np.diff(mixed.mixture.quotas)) <= 1
+    assert caplog.messages[-1] == mixed.mixture.describe()
+    keys = [each.records["train"].key for each in (one, other, both, mixed, again)]
+    assert len(set(keys)) == 4 and keys[3] == keys[4]  # only the ratio counts
+    last = np.array([counts[0], counts[0] + counts[1] - 1])
+    batch = Batch(last, 2, 24)
+    for name in ("input_ids", "masked_lm_ids", "next_sentence_labels"):
+        expected = other.records["train"].column(name, Batch(last - counts[0], 2, 24))
+        np.testing.assert_array_equal(both.records["train"].column(name, batch), expected)
+
+
+def test_sources_of_unlike_forms_are_refused(corpus, job, tmp_path, capsys):
+    for name, changes in (("wide", {"max_predictions_per_seq": 5}), ("words", {"do_whole_word_mask": "true"})):
+        make_records(corpus, "tfrecord", tmp_path / name / "text.tfrecord", **changes)
+        with pytest.raises(ValueError, match=f"{tmp_path}/{name}") as caught:
+            prepare(job(data_dir=f"{corpus}/tfrecord,{tmp_path}/{name}", cache_dir=tmp_path / "cache"))
+        assert str(caught.value).startswith("records with different")
+    with pytest.raises(ValueError, match="sources with weights need --packing false"):
+        prepare(job(data_dir=make_sources(corpus, tmp_path), packing="true"))
+
+
 @pytest.mark.slow
 def test_a_killed_training_goes_on_from_its_last_checkpoint_bit_for_bit(job, tmp_path):
     settings = {"train_steps": 200, "save_checkpoint_steps": 7, "save_checkpoint_num": 2, "optimizer": "Momentum"}
@@ -306,6 +366,10 @@ def test_float16_overflows_end_with_the_parameters_that_did(job, capsys):
 BAD = {
     "no_data": ({"data_dir": None}, "no data: give --data_dir"),
     "absent_data": ({"data_dir": "/nowhere"}, "/nowhere: no such file or folder"),
+    "absent_source": ({"data_dir": f"/nowhere:0.5,{ROOT}/configs:0.5"}, "/nowhere: no such file or folder"),
+    "empty_source": ({"data_dir": f"{ROOT}/configs:0.5,{ROOT}/docs:0.5"}, "configs: no MindRecord or TFRecord here"),
+    "unreadable_weight": ({"data_dir": f"{ROOT}/configs:half,{ROOT}/docs:0.5"}, "configs: the weight 'half' is not a number"),
+    "weights_of_zero": ({"data_dir": f"{ROOT}/configs:0,{ROOT}/docs:0.0"}, "the weights sum to 0"),
     "no_records": ({"data_dir": str(ROOT / "configs")}, "configs: no MindRecord or TFRecord here"),
     "many_devices": ({"distribute": "true"}, "this process was started alone"),
     "eval_without_data": ({"train_with_eval": "true"}, "train_with_eval=true: give --eval_data_dir"),
@@ -354,7 +418,7 @@ def test_truncated_records_are_refused_and_leave_no_cache(file_format, job, corp
     path = tmp_path / f"text.{file_format}"
     path.write_bytes(path.read_bytes()[: -(path.stat().st_size // 3 + 7)])
     assert f"{path}: not readable" in refusal(capsys, run_pretrain, job(data_dir=path, cache_dir=tmp_path / "cache"))
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == [".lock"]
+    assert [path.name for path in (tmp_path / "cache/index").iterdir()] == [".lock"]
 
 
 OTHER_TRAININGS = [

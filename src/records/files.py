@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,11 +96,14 @@ def read_description(path: Path | str) -> dict[str, Any]:
     if is_mindrecord(path):
         return mindrecord.read_description(path)
     match = _SHARD.match(path.name)
-    statistics = path.with_name(f"{Path(match['name'] if match else path.name).stem}.statistics.json")
-    try:
-        return json.loads(statistics.read_text(encoding="utf-8"))["description"]
-    except (OSError, ValueError, KeyError, TypeError):  # not written by src.build_records
-        return {}
+    stem = Path(match["name"] if match else path.name).stem
+    suffixes = ["", *([f"-{match['number']}-of-{match['count']}"] if match else [])]  # of a set, or of a shard that was made by itself
+    for suffix in suffixes:
+        try:
+            return json.loads(path.with_name(f"{stem}{suffix}.statistics.json").read_text(encoding="utf-8"))["description"]
+        except (OSError, ValueError, KeyError, TypeError):  # not written by src.build_records
+            continue
+    return {}
 
 
 def is_record_file(path: Path | str) -> bool:
@@ -129,17 +132,18 @@ def read_record_file(path: Path | str, layout: Layout, schema_file: str | None =
     count = 0
     try:
         for batch in _open(path, layout, schema_file):
-            chunk = _strip(batch, layout)
+            chunk = strip(batch, layout)
             count += len(chunk.lengths)
             yield chunk
     except (RuntimeError, TypeError, ValueError) as error:
-        names = ", ".join(name for name in _names(layout) if name not in layout.optional)
+        names = ", ".join(name for name in column_names(layout) if name not in layout.optional)
         raise ValueError(f"{path}: not readable as records with columns {names}: {mindrecord.find_reason(error)}") from None
     if not count:
         raise ValueError(f"{path}: no rows")
 
 
-def _names(layout):
+def column_names(layout: Layout) -> list[str]:
+    """The columns that a file of this layout has, optional ones included, by its names for them."""
     return ["input_mask", *layout.tokens, *layout.numbers, *layout.lists]
 
 
@@ -148,12 +152,12 @@ def _open(path, layout, schema_file):
     if is_mindrecord(path):
         _check_mindrecord(path)
         found = ds.MindDataset([str(path)], shuffle=False).get_col_names()
-        names = [name for name in _names(layout) if name in found or name not in layout.optional]
+        names = [name for name in column_names(layout) if name in found or name not in layout.optional]
         dataset = ds.MindDataset([str(path)], columns_list=names, shuffle=False)
     else:
         count = check_tfrecord(path)
         found = ds.TFRecordDataset(str(path), schema=schema_file, shuffle=False).get_col_names()
-        names = [name for name in _names(layout) if name in found or name not in layout.optional]
+        names = [name for name in column_names(layout) if name in found or name not in layout.optional]
         dataset = ds.TFRecordDataset(str(path), schema=schema_file, columns_list=names, shuffle=False)
         rows = dataset.get_dataset_size()
         if rows < count:
@@ -175,7 +179,12 @@ def _check_mindrecord(path):
         raise ValueError("damaged header")
 
 
-def _strip(batch, layout):
+def strip(batch: Mapping[str, np.ndarray], layout: Layout) -> Chunk:
+    """Padded columns, by the names of the files, as a Chunk without the padding that input_mask shows.
+
+    Raises:
+        ValueError: the columns do not fit each other.
+    """
     lengths = np.count_nonzero(batch["input_mask"], 1).astype(np.int32)
     tokens = {ours: batch[name] for name, ours in layout.tokens.items() if name in batch}
     width = min(values.shape[1] for values in tokens.values())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from src.records.mixture import Mixture
 from src.records.packing import Packing, compose
 
 MAX_BUCKETS = 4
@@ -99,7 +100,7 @@ class TrainingPlan:
     """All batches of a training run; each epoch is planned when its first batch is requested.
 
     Args:
-        row_lengths: int [rows], tokens of each row.
+        row_lengths: int [rows], tokens of each row, by its number.
         buckets: ascending lengths; the last must hold the longest row.
         batch_size: rows of a global batch.
         seed: determines every epoch's order.
@@ -108,6 +109,7 @@ class TrainingPlan:
         drop_short: leave out each epoch's batch with filler rows.
         accumulation_steps: batches per update.
         packing: packs that hold every batch; `buckets` is then one length.
+        mixture: tells which rows each epoch has; None: every epoch has all.
 
     Raises:
         ValueError: fewer rows or batches than one whole update needs.
@@ -125,6 +127,7 @@ class TrainingPlan:
         drop_short: bool = False,
         accumulation_steps: int = 1,
         packing: Packing | None = None,
+        mixture: Mixture | None = None,
     ):
         self.row_lengths = row_lengths
         self.buckets = buckets
@@ -134,7 +137,8 @@ class TrainingPlan:
         self.drop_short = drop_short
         self.accumulation_steps = accumulation_steps
         self.packing = packing
-        count = len(row_lengths)
+        self.mixture = mixture
+        count = self.rows_per_epoch = len(row_lengths) if mixture is None else mixture.num_rows
         self.batches_per_epoch = count // batch_size if drop_short else -(-count // batch_size)
         if not self.batches_per_epoch:
             raise ValueError(f"a batch has {batch_size} rows, but the training set has {count}: not one whole batch")
@@ -170,7 +174,10 @@ class TrainingPlan:
         """The plan of one epoch; the last two plans are kept."""
         plan = self._epochs.get(number)
         if plan is None:
-            plan = plan_epoch(self.row_lengths, self.buckets, self.batch_size, self.seed, number, self.shuffle, self.packing)
+            rows = None if self.mixture is None else self.mixture.rows(number)
+            lengths = self.row_lengths if rows is None else self.row_lengths[rows]
+            plan = plan_epoch(lengths, self.buckets, self.batch_size, self.seed, number, self.shuffle, self.packing)
+            plan = plan if rows is None else dataclasses.replace(plan, row_ids=rows[plan.row_ids])
             plan = plan.drop_short() if self.drop_short else plan
             kept = dict(list(self._epochs.items())[-1:])  # a new dict: another thread may read the old one
             self._epochs = {**kept, number: plan}
@@ -245,9 +252,10 @@ def _cut(keys, batch_size, seed, epoch, shuffle):
     count = len(keys)
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(count) if shuffle else np.arange(count)
-    window = _WINDOW_BATCHES * batch_size if shuffle else count
-    windows = [order[start : start + window] for start in range(0, count, window)]
-    order = np.concatenate([rows[np.argsort(keys[rows], kind="stable")] for rows in windows])
+    if keys.min() < keys.max():  # with one bucket, millions of rows would be sorted for nothing
+        window = _WINDOW_BATCHES * batch_size if shuffle else count
+        windows = [order[start : start + window] for start in range(0, count, window)]
+        order = np.concatenate([rows[np.argsort(keys[rows], kind="stable")] for rows in windows])
     num_batches = -(-count // batch_size)
     filler = np.repeat(order[-1:], num_batches * batch_size - count)
     row_ids = np.concatenate([order, filler]).reshape(num_batches, batch_size)

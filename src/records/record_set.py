@@ -73,6 +73,14 @@ class RecordSet(Chunk):
         """int64 [rows], each row's start in the flat columns."""
         return np.cumsum(self.lengths, dtype=np.int64) - self.lengths
 
+    def take(self, row_ids: np.ndarray) -> "RecordSet":
+        """Some rows, in this order."""
+        lengths = self.lengths[row_ids]
+        ends = np.cumsum(lengths, dtype=np.int64)
+        places = np.arange(ends[-1]) + np.repeat(self.starts[row_ids] - ends + lengths, lengths)
+        tokens = {name: values[places] for name, values in self.tokens.items()}
+        return RecordSet(lengths, tokens, {name: values[row_ids] for name, values in self.rows.items()})
+
     def column(self, name: str, batch: Batch) -> np.ndarray:
         """One column of a Batch: int32 [B, batch.length], padded, or [B, ...]; `input_mask` is made from the lengths."""
         if name in self.rows:

@@ -25,16 +25,24 @@ def pack(file_format: str, columns: dict[str, np.ndarray]) -> PackedRows:
 
 
 def open_writer(
-    file_format: str, path: Path, column_types: ColumnTypes, num_rows: int, num_shards: int, description: dict[str, Any]
+    file_format: str,
+    path: Path,
+    column_types: ColumnTypes,
+    num_rows: int,
+    num_shards: int,
+    description: dict[str, Any],
+    only: int | None = None,
 ) -> "ShardedWriter":
     """A ShardedWriter of new files.
 
     Args:
         path: the file, or the prefix of the shards: path-00000-of-00004.
+        num_rows: of all shards.
         description: kept in the header of MindRecords.
+        only: the number of the only shard to write; it gets all rows that are written.
     """
-    names = [path.name] if num_shards == 1 else [f"{path.name}-{shard:05d}-of-{num_shards:05d}" for shard in range(num_shards)]
-    paths = [path.with_name(name) for name in names]
+    numbers = range(num_shards) if only is None else [only]
+    paths = [path.with_name(f"{path.name}{shard_suffix(number, num_shards)}") for number in numbers]
     if file_format == "tfrecord":
         write_schema(path.with_name(f"{path.stem}.schema.json"), column_types, num_rows)
         return ShardedWriter([TFRecordWriter(part) for part in paths])
@@ -42,6 +50,11 @@ def open_writer(
 
     gc.freeze()  # or each collection walks everything that was imported
     return ShardedWriter([MindRecordWriter(part, {name: kind for name, (kind, _) in column_types.items()}, description) for part in paths])
+
+
+def shard_suffix(number: int, count: int) -> str:
+    """What the name of a shard has after that of the set; nothing for the only one."""
+    return f"-{number:05d}-of-{count:05d}" if count > 1 else ""
 
 
 class ShardedWriter:

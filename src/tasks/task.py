@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from src.records.mixture import Mixture
 from src.text.tokenization import Tokenizer
 
 
@@ -23,6 +24,7 @@ class Prepared:
             pretraining the headers of the records.
         held_out: numbers from 0 of the eval split's examples in the training file, if they are a fold of it.
         new_tokens: id of each token that the weights to start from lack -> ids of the pieces that it replaces, whose mean it begins as.
+        mixture: the rows of each epoch, if they come from several sources by weight.
     """
 
     config: Any
@@ -31,6 +33,7 @@ class Prepared:
     sources: dict[str, Any] = field(default_factory=dict)
     held_out: Sequence[int] = ()
     new_tokens: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    mixture: Mixture | None = None
 
 
 class Description(NamedTuple):

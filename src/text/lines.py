@@ -13,10 +13,11 @@ from typing import Any
 from src import encodings
 from src.files import GZIP, HEAD_BYTES, refuse_others, text_limit
 from src.log import logger
+from src.text import zstd_file
 
 _HEAD = 1 << 16  # bytes of a file from which its line ending is judged
 _ALONE = re.compile(rb"\r(?!\r*\n)")
-_BZIP2 = b"BZh"
+_PACKED = {GZIP: ("gzip", gzip.open), b"BZh": ("bz2", bz2.open), zstd_file.MAGIC: ("zstd", zstd_file.open)}  # by the first bytes
 
 
 def settle_encoding(path: Path | str, head: bytes | bytearray, named: str | None) -> str | None:
@@ -55,7 +56,7 @@ def split_lines(path: Path | str, text: str) -> Iterator[str]:
 
 
 def read_lines(path: Path | str, encoding: str | None = None) -> Iterator[tuple[int, str]]:
-    """(number from 1, line) of each line of a text file or pipe, plain, gzip or bzip2, without a byte order mark.
+    """(number from 1, line) of each line of a text file or pipe, plain, gzip, bzip2 or zstd, without a byte order mark.
 
     Args:
         encoding: from `check_encoding`; a byte order mark takes precedence.
@@ -69,9 +70,9 @@ def read_lines(path: Path | str, encoding: str | None = None) -> Iterator[tuple[
     with io.BufferedReader(open(path, "rb", buffering=0), _HEAD) as raw:
         head = raw.peek(HEAD_BYTES)
         refuse_others(path, head)
-        kind = next((module for magic, module in {GZIP: gzip, _BZIP2: bz2}.items() if head.startswith(magic)), None)
+        kind, unpack = next((found for magic, found in _PACKED.items() if head.startswith(magic)), ("text", None))
         try:
-            file: io.BufferedReader[Any] = io.BufferedReader(kind.open(raw), _HEAD) if kind else raw
+            file: io.BufferedReader[Any] = io.BufferedReader(_open_packed(path, unpack, raw), _HEAD) if unpack else raw
             encoding = settle_encoding(path, file.peek(_HEAD), encoding)
             file = io.BufferedReader(encodings.Transcoded(file, encoding), _HEAD) if encoding else file
             for number, line in enumerate(_cut(file, limit + 1), 1):
@@ -87,9 +88,16 @@ def read_lines(path: Path | str, encoding: str | None = None) -> Iterator[tuple[
         except (EOFError, zlib.error, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise ValueError(f"{path}:{number + 1}: damaged {kind.__name__ if kind else 'text'} file: {error}") from None
+            raise ValueError(f"{path}:{number + 1}: damaged {kind} file: {error}") from None
     if num_inside:
         _log_inside(path, num_inside, first_inside)
+
+
+def _open_packed(path, unpack, raw):
+    try:
+        return unpack(raw)
+    except ValueError as error:  # a library is not installed
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _cut(file, size):

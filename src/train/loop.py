@@ -26,6 +26,7 @@ from src.optim import parts
 from src.optim.base import Optimizer
 from src.optim.factory import make_optimizer
 from src.records import pipeline
+from src.records.mixture import Mixture
 from src.records.packing import choose_packing
 from src.records.plan import TrainingPlan, choose_buckets
 from src.tasks.task import Prepared, Task
@@ -79,7 +80,7 @@ def fit(task: Task, prepared: Prepared) -> Evaluation | None:
     device = config.device
     trained_on = describe_training(config, records)
     start = find_start(task, config, trained_on)
-    plan = _plan_training(config, records.lengths, start.position)
+    plan = _plan_training(config, records.lengths, start.position, prepared.mixture)
     network, step = _make_step(task, prepared, plan.updates, start)
     first_batch = start.position.epoch * plan.batches_per_epoch + start.position.consumed // plan.batch_size
     if start.path is not None:
@@ -208,7 +209,7 @@ def choose_sink(config: Any, batches: int) -> int:
     return taken
 
 
-def _plan_training(config: Any, lengths: np.ndarray, position: checkpoint.Position) -> TrainingPlan:
+def _plan_training(config: Any, lengths: np.ndarray, position: checkpoint.Position, mixture: Mixture | None) -> TrainingPlan:
     """The TrainingPlan, the same on all ranks."""
     batch = position.global_batch
     shuffle = config.train_data_shuffle
@@ -233,10 +234,11 @@ def _plan_training(config: Any, lengths: np.ndarray, position: checkpoint.Positi
         drop_short=config.drops_short_batch,
         accumulation_steps=config.accumulation_steps,
         packing=packing,
+        mixture=mixture,
     )
     packed = f" packed_rows={packing.packs}x{packing.slots}" if packing else ""
     logger.info(
-        f"training rows={len(lengths)} batches={len(plan)} batch_size={batch} "
+        f"training rows={plan.rows_per_epoch} batches={len(plan)} batch_size={batch} "
         f"bucket_list={','.join(map(str, buckets))}{packed} padding={plan.epoch(0).padding_share(lengths):.3f}"
     )
     return plan

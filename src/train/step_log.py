@@ -128,6 +128,8 @@ class StepLog(Callback):
         self.waiting: list[tuple[int, Any, list[Any]]] = []
         self.losses: list[tuple[float, ...]] = []  # since the last line, as are the two counts
         self.tokens, self.padded_tokens = 0, 0
+        self.mixture = done.plan.mixture
+        self.source_rows: Any = 0  # of each source of the mixture, since the last line
         self.rate, self.scale, self.skipped = 0.0, 1.0, 0
         self.speed = Throughput(skip=skip * done.plan.accumulation_steps // done.per_call)
         self.marked = (0, 0, 0.0)  # rows, tokens and seconds at the last line
@@ -183,6 +185,8 @@ class StepLog(Callback):
         tokens = sum(self._count_tokens(batch) for batch in batches)
         self.tokens += tokens
         self.padded_tokens += sum(batch.num_slots for batch in batches)
+        if self.mixture:
+            self.source_rows += self.mixture.count_rows(np.concatenate([batch.row_ids[: batch.num_real] for batch in batches]))
         if self.speed.add(length, rows, tokens, seconds, _count_rows(batches) == rows):
             self.run_log.write({"event": "compile", "seconds": round(seconds, 3), "length": length})
             logger.info(f"compiled length={length} seconds={seconds:.1f}")
@@ -199,16 +203,27 @@ class StepLog(Callback):
         if seconds:
             fields |= {"samples_per_s": round(rows / seconds, 1), "tokens_per_s": round(tokens / seconds, 1)}
         fields["padding"] = round(1 - self.tokens / self.padded_tokens, 4)
-        self.run_log.write({"step": step, "epoch": round(epoch, 4), **losses, "loss_scale": self.scale, "skipped": self.skipped, **fields})
+        record: dict[str, Any] = {
+            "step": step,
+            "epoch": round(epoch, 4),
+            **losses,
+            "loss_scale": self.scale,
+            "skipped": self.skipped,
+            **fields,
+        }
+        if self.mixture:
+            record["source_rows"] = dict(zip(self.mixture.names, self.source_rows.tolist()))
+        self.run_log.write(record)
         if self.bar.disable or self.form != "plain":
             overflowed, updates = self.skipped > self.skipped_before, self.done.plan.updates
             losses_and_scale = (losses, self.scale, self.skipped, overflowed)
-            logger.info(FORMS[self.form](StepNumbers(epoch, step, updates, len(self.row_lengths), *losses_and_scale, fields)))
+            logger.info(FORMS[self.form](StepNumbers(epoch, step, updates, self.done.plan.rows_per_epoch, *losses_and_scale, fields)))
         if not self.bar.disable:
             self.bar.set_postfix_str(f"epoch={epoch:.2f} loss={losses['loss']:.4f} samples_per_s={fields.get('samples_per_s', 0)}")
         self.losses = []
         self.tokens = 0
         self.padded_tokens = 0
+        self.source_rows = 0
         self.marked = now
         self.skipped_before = self.skipped
 

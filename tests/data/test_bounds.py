@@ -70,7 +70,7 @@ def test_the_vocabulary_is_made_from_sentences(tmp_path):
     for name, text in {"long": line, "short": line.replace(". ", ".\n").replace("! ", "!\n")}.items():
         (tmp_path / name).write_text(text * 2)
     assert build_vocab.train([tmp_path / "long"], 60) == build_vocab.train([tmp_path / "short"], 60)
-    assert max(map(len, build_vocab._read([tmp_path / "long"], None, None))) <= MAX_CHARS
+    assert max(map(len, build_vocab._read([tmp_path / "long"], None, None, "text"))) <= MAX_CHARS
 
 
 @pytest.mark.parametrize("line", ["<doc " + 'title="' * 20_000, "<doc " + "a" * 200_000, '<doc title="' + '"' * 100_000 + ">"])

@@ -1,6 +1,7 @@
 import bz2
 import gzip
 import json
+import sys
 
 import pytest
 
@@ -111,15 +112,21 @@ def test_a_carriage_return_inside_a_line_is_text_and_told(tmp_path, capsys):
     assert f"{path}: carriage returns inside lines=1 (the first in line 2)" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress])
+def compress_zstd(data):
+    zstandard = pytest.importorskip("zstandard", reason="the optional library zstandard is not installed")
+    half = len(data) // 2  # two frames
+    return b"".join(zstandard.ZstdCompressor().compress(part) for part in (data[:half], data[half:]))
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, compress_zstd])
 def test_compressed_files_are_told_by_their_content(tmp_path, compress):
     assert read(write(tmp_path / "text.txt", compress(DOC.encode()))) == read(write(tmp_path / "b", DOC))
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress])
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, compress_zstd])
 def test_a_truncated_compressed_file_is_refused_by_name(tmp_path, compress):
     data = compress("\n".join(map(str, range(100_000))).encode())
-    with pytest.raises(ValueError, match=r"a:\d+: damaged (gzip|bz2) file"):
+    with pytest.raises(ValueError, match=r"a:\d+: damaged (gzip|bz2|zstd) file"):
         read(write(tmp_path / "a", data[: len(data) // 2]))
 
 
@@ -216,3 +223,55 @@ def test_real_files_have_the_documents_that_they_name(shared_file):
         assert read(shared_file(name)).count("") == count
     documents = shared_file("text_zh/zhwiki_wiki_00.doc.txt")
     assert read(documents) == read(shared_file("text_zh/zhwiki_wiki_00.json"))
+
+
+def test_a_damaged_zstd_file_is_refused_by_name(tmp_path):
+    data = bytearray(compress_zstd(b"some text\n" * 1000))
+    for changed in (data + b"more", data[:-1], b"\x28\xb5\x2f\xfd\xff\xff"):
+        with pytest.raises(ValueError, match=r"a:\d+: damaged zstd file"):
+            read(write(tmp_path / "a", bytes(changed)))
+
+
+def test_libraries_that_are_absent_are_named(tmp_path, monkeypatch):
+    for name in ("zstandard", "pyarrow"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ValueError, match=f"{tmp_path}/a: a .zst file, which needs the library zstandard: pip install zstandard"):
+        read(write(tmp_path / "a", b"\x28\xb5\x2f\xfd"))
+    with pytest.raises(ValueError, match=f"{tmp_path}/a: a Parquet file, which needs the library pyarrow: pip install 'pyarrow<25'"):
+        read(write(tmp_path / "a", b"PAR1"))
+
+
+def test_json_lines_may_have_their_text_under_another_key(tmp_path):
+    path = write(tmp_path / "a", '{"content": "one\\ntwo", "text": "no"}\n\n{"content": "&lt;three"}\n')
+    assert list(read_corpus([path], text_column="content")) == ["one", "two", "", "<three", ""]
+    with pytest.raises(ValueError, match='a:1: expected a JSON object with a string "body", as --text_column says'):
+        list(read_corpus([path], text_column="body"))
+
+
+def write_parquet(path, **columns):
+    pyarrow = pytest.importorskip("pyarrow", reason="the optional library pyarrow is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.table(columns), path, row_group_size=100)
+    return path
+
+
+def test_a_column_of_parquet_files_is_read(tmp_path):
+    texts = ["one\n two \n\nthree", None, "", "&lt;four"] * 200
+    path = write_parquet(tmp_path / "a", body=texts, number=list(range(800)))
+    expected = ["one", "two", "three", "", "", "", "&lt;four", ""] * 200
+    assert list(read_corpus([path], text_column="body")) == expected
+    assert list(read_corpus([path], "parquet", text_column="body")) == expected
+
+
+def test_bad_parquet_files_are_refused_by_name(tmp_path):
+    path = write_parquet(tmp_path / "a", body=["one"] * 2000, number=list(range(2000)))
+    with pytest.raises(ValueError, match="a: no column 'text'; --text_column names one of body, number"):
+        read(path)
+    with pytest.raises(ValueError, match="a: the column 'number' has int64; --text_column names one of string"):
+        list(read_corpus([path], text_column="number"))
+    data = path.read_bytes()
+    for changed in (data[:-20], data[:4], data[:1000] + b"\xff" * 3000 + data[4000:]):
+        with pytest.raises(ValueError, match="a: damaged Parquet file"):
+            list(read_corpus([write(tmp_path / "a", changed)], text_column="body"))
+    with pytest.raises(ValueError, match="b: damaged Parquet file"):
+        list(read_corpus([write(tmp_path / "b", "one\n")], "parquet"))

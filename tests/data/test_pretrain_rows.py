@@ -25,7 +25,15 @@ def make_records(count=40, seed=0, continues=False):
     if continues:
         tokens["word_continues"] = (np.arange(lengths.sum()) % 2 == 0).astype(np.int32)
     rows = dict(zip(NAMES[1:], rest)) | {"next_sentence_labels": np.zeros(count, np.int32)}
-    return RecordSet(lengths, tokens, rows), true
+    return InMemory(lengths, tokens, rows), true
+
+
+class InMemory(RecordSet):
+    """Stands for StreamedRecords."""
+
+    @property
+    def predictions(self):
+        return self.rows["masked_lm_weights"].sum(1)
 
 
 def columns(rows, batch):

@@ -15,6 +15,7 @@ from src.log import logger
 from src.ranks import find_rank_info
 from src.tasks.pretrain import extension
 from src.tasks.pretrain.objectives import DEFAULT, OBJECTIVE_HELP, OBJECTIVES
+from src.tasks.pretrain.sources import parse_sources
 from src.text.tokenization import Tokenizer
 
 NETWORKS = ("base", "nezha", "large", "large_boost", "tiny")
@@ -106,8 +107,8 @@ class _PretrainingOptions(PretrainModel, RunOptions):
     eval_batch_size: int = setting(32, "rows in an evaluation step; does not change results", minimum=1)
     eval_data_dir: str | None = setting(None, "records to evaluate on: a folder or a file")
     schema_file_path: str | None = setting(None, "schema JSON of TFRecord files")
-    num_samples: int | None = setting(None, "number of rows to use; default: all", minimum=1)
-    cache_dir: str | None = setting(None, "folder for the memory-mapped form of the records; default: cache in the output folder")
+    num_samples: int | None = setting(None, "number of rows of each source to use; default: all", minimum=1)
+    cache_dir: str | None = setting(None, "folder for the index of the records; default: cache in the output folder")
 
     def __post_init__(self):
         super().__post_init__()
@@ -143,7 +144,9 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
     extend_vocabulary: str | None = setting(
         None, "words to add to the vocabulary of the weights: a file, one a line; or auto:N, the N tokens that vocab_file_path has more"
     )
-    data_dir: str | None = setting(None, "records to train on: a folder or a file, MindRecord or TFRecord")
+    data_dir: str | None = setting(
+        None, "records to train on: a folder or a file, MindRecord or TFRecord; or several, such as wiki,news or wiki:0.7,news:0.3"
+    )
     masking: str = setting(
         "static", "which tokens are masked; static: as in the records; dynamic: new ones in each epoch", ("static", "dynamic")
     )
@@ -165,6 +168,7 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
         check_similar_words(self.similar_words, self.mask_unit)
         if not self.data_dir:
             raise ValueError("no data: give --data_dir, a folder or file of records (python -m src.build_records makes them)")
+        parse_sources(self.data_dir)
         if self.train_with_eval and not self.eval_data_dir:
             raise ValueError("train_with_eval=true: give --eval_data_dir")
         rank_info = find_rank_info()

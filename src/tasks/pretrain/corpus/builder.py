@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from src.files import make_folder, move_whole
-from src.locks import work_folder
+from src.files import make_folder, move_whole, read_json_object, written_whole
+from src.locks import locked, work_folder
 from src.log import format_fields, logger, progress
-from src.records.writers import open_writer, pack
+from src.records.record_set import fingerprint_file, make_key
+from src.records.writers import open_writer, pack, shard_suffix
 from src.tasks.pretrain.corpus.arrangements import ARRANGEMENTS
 from src.tasks.pretrain.corpus.options import BuilderOptions
 from src.tasks.pretrain.corpus.text import find_files, read_corpus
@@ -34,6 +35,7 @@ from src.tasks.pretrain.similar_words import read_similar_words
 from src.text.tokenization import CLS, SEP, Tokenizer
 
 _PAIRS = "pairs.bin"
+_STATISTICS = "statistics.json"
 BLOCK_CHARS = 1 << 18  # characters of a block of text
 BLOCK_ROWS = 4096
 _ROWS_AT_ONCE = 512  # rows of a part of a block, few enough for the cache of a core
@@ -71,17 +73,17 @@ def build(options: BuilderOptions) -> dict[str, Any]:
         open_workers(options.num_workers) as run,
     ):
         try:
-            statistics = _write_tokens(run, options, paths, folder)
-            statistics |= _write_pairs(run, options, folder)
+            store, statistics = _find_store(run, options, paths, folder, tokenizer)
             results = Path(folder, "results")
             results.mkdir()
-            statistics |= _write_rows(run, options, folder, statistics["instances"], results / output.name, description)
+            statistics |= _write_rows(run, options, store, statistics["instances"], results / output.name, description)
         finally:
             for cached in (_load, _load_similar, _open_store, _open_pairs):
                 cached.cache_clear()
         statistics |= {"seconds": round(time.perf_counter() - started, 3), "description": description}
         text = json.dumps(statistics, indent=1, ensure_ascii=False) + "\n"
-        (results / f"{output.stem}.statistics.json").write_text(text, encoding="utf-8")
+        shard = "" if options.own_shard is None else shard_suffix(options.own_shard, options.shards)
+        (results / f"{output.stem}{shard}.statistics.json").write_text(text, encoding="utf-8")
         move_whole(sorted(results.iterdir()), output.parent)
     return statistics
 
@@ -145,9 +147,35 @@ def _make_masking(options):
     return make_masking(options.vocab_file, vocabulary, *numbers, options.mask_unit, similar)
 
 
+def _find_store(run, options, paths, folder, tokenizer):
+    """The folder with tokens and pairs, and their statistics: a new one, or, with store_dir, one that an earlier run has made."""
+    if options.store_dir is None:
+        return folder, _fill_store(run, options, paths, folder)
+    of_text = ("input_format", "encoding", "text_column", "do_whole_word_mask", "segmenter")
+    of_pairs = ("max_seq_length", "dupe_factor", "random_seed", "objective", *ARRANGEMENTS[options.objective].settings)
+    settings = [getattr(options, name) for name in of_text + of_pairs]
+    key = make_key("tokens and pairs", tokenizer.record_description, settings, *map(fingerprint_file, paths))
+    store = Path(options.store_dir) / key
+    with locked(store.parent):  # of several runs that get here together, one makes it
+        if store.is_dir():
+            logger.info(f"{store}: has the tokens and pairs of an earlier run")
+        else:
+            with written_whole(store) as temporary:
+                temporary.mkdir()
+                found = _fill_store(run, options, paths, temporary)
+                (temporary / _STATISTICS).write_text(json.dumps(found), encoding="utf-8")
+    return store, read_json_object(store / _STATISTICS)
+
+
+def _fill_store(run, options, paths, folder):
+    """Stages 1 and 2: text to tokens and pairs in `folder`."""
+    return _write_tokens(run, options, paths, folder) | _write_pairs(run, options, folder)
+
+
 def _write_tokens(run, options, paths, folder):
     """Stage 1: text to the TokenStore in `folder`."""
-    blocks = ((options, lines) for lines in cut_lines(read_corpus(paths, options.input_format, options.encoding), BLOCK_CHARS))
+    corpus = read_corpus(paths, options.input_format, options.encoding, options.text_column)
+    blocks = ((options, lines) for lines in cut_lines(corpus, BLOCK_CHARS))
     with TokenStoreWriter(folder) as writer, progress(desc="tokens", unit=" tokens", unit_scale=True) as bar:
         for block in run(_tokenize, blocks):
             writer.append(block)
@@ -199,10 +227,11 @@ def _write_rows(run, options, folder, num_rows, path, description):
     """Stage 3: pairs to records, in the order of a seeded permutation."""
     if num_rows < options.shards:
         raise ValueError(f"shards={options.shards}: there are only {num_rows} instances")
-    writer = open_writer(options.format, path, list_columns(options), num_rows, options.shards, description)
+    writer = open_writer(options.format, path, list_columns(options), num_rows, options.shards, description, options.own_shard)
     counts: Counter[str] = Counter()
-    tasks = ((options, folder, num_rows, first, min(first + BLOCK_ROWS, num_rows)) for first in range(0, num_rows, BLOCK_ROWS))
-    with progress(desc="rows", unit=" rows", unit_scale=True, total=num_rows) as bar:
+    own = range(num_rows) if options.own_shard is None else range(options.own_shard, num_rows, options.shards)
+    tasks = ((options, folder, num_rows, own[first : first + BLOCK_ROWS]) for first in range(0, len(own), BLOCK_ROWS))
+    with progress(desc="rows", unit=" rows", unit_scale=True, total=len(own)) as bar:
         for parts, found in run(_make_rows, tasks):
             for part in parts:
                 writer.write(part)
@@ -214,17 +243,17 @@ def _write_rows(run, options, folder, num_rows, path, description):
     return found
 
 
-def _make_rows(options, folder, num_rows, first, last):
-    """Some rows, packed for the writer in parts, and counts of their content."""
+def _make_rows(options, folder, num_rows, numbers):
+    """The rows of some numbers, packed for the writer in parts, and counts of their content."""
     tokenizer, masking = _load(options).tokenizer, _make_masking(options)
     cls, sep = tokenizer.vocabulary[CLS], tokenizer.vocabulary[SEP]
     arrangement = ARRANGEMENTS[options.objective]
     store, pairs = _open_store(folder, len(tokenizer.tokens)), _open_pairs(folder, arrangement.dtype)
-    order = permute(np.arange(first, last), num_rows, options.random_seed + _ORDER_STREAM)
-    keys = make_keys(options.random_seed, 0, np.arange(first, last))
+    order = permute(np.array(numbers), num_rows, options.random_seed + _ORDER_STREAM)
+    keys = make_keys(options.random_seed, 0, np.array(numbers))
     parts = []
     counts: Counter[str] = Counter()
-    for start in range(0, last - first, _ROWS_AT_ONCE):
+    for start in range(0, len(numbers), _ROWS_AT_ONCE):
         some = slice(start, start + _ROWS_AT_ONCE)
         rows = arrangement.lay_out(store, pairs.take(order[some]), options, cls, sep)
         columns = _make_columns(rows, keys[some], masking)

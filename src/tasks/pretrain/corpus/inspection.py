@@ -61,7 +61,7 @@ def describe_record(row: Mapping[str, np.ndarray], tokens: Sequence[str], object
 
 
 def _find(path):
-    names = [str(path), *sorted(glob.glob(f"{glob.escape(path)}-00000-of-*"))]
+    names = [str(path), *sorted(glob.glob(f"{glob.escape(path)}-?????-of-?????"))]
     for name in filter(os.path.isfile, names):
         return name
     raise FileNotFoundError(f"{path}: no such file")

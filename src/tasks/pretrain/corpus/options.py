@@ -1,6 +1,7 @@
 """Options of `python -m src.build_records`, which include those of Google's create_pretraining_data.py, and of `src.build_vocab`."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from src.tasks.pretrain.objectives import DEFAULT, OBJECTIVE_HELP, OBJECTIVES
 from src.tasks.pretrain.options import MASK_UNIT_HELP, MASK_UNITS, SIMILAR_HELP, check_similar_words
 
 FORMATS = ("mindrecord", "tfrecord")
-INPUT_FORMATS = ("plain", "wikitext", "doc", "json")
-_FORMAT_HELP = "format of input_file: plain text, WikiText, WikiExtractor's doc or json; default: recognised for each file"
+INPUT_FORMATS = ("plain", "wikitext", "doc", "json", "parquet")
+TEXT_COLUMN = "text"
+_FORMAT_HELP = "format of input_file: plain text, WikiText, WikiExtractor's doc, JSON lines or Parquet; default: recognised for each file"
+_COLUMN_HELP = "key of JSON objects, or column of Parquet files, that has the text of a document"
+_MOST_SHARDS = 1000
 _LINE_HELP = "longest line of the text in MB; a line is held in memory several times"
 
 
@@ -27,6 +31,7 @@ class BuilderOptions(PlainOptions):
         True, "with objective mlm, a row goes on in the next document, after a [SEP]; false: a document begins a row of its own"
     )
     input_format: str | None = setting(None, _FORMAT_HELP, INPUT_FORMATS)
+    text_column: str = setting(TEXT_COLUMN, _COLUMN_HELP)
     encoding: str | None = setting(None, encodings.HELP)
     output_file: str = setting("", "the file of records to write")
     vocab_file: str = setting("", "vocab.txt, one token a line")
@@ -42,7 +47,11 @@ class BuilderOptions(PlainOptions):
     short_seq_prob: float = setting(0.1, "share of documents cut into shorter rows", minimum=0, maximum=1)
     workers: int = setting(0, "worker processes; 0 means one for each usable core", minimum=0)
     file_format: str | None = setting(None, "format of output_file; default: by its ending", FORMATS)
-    shards: int = setting(1, "number of output files", minimum=1, maximum=1000)
+    shards: int = setting(1, "number of output files", minimum=1, maximum=_MOST_SHARDS)
+    shard: str | None = setting(None, "make only one of the output files: 3/16 is number 3, counted from 0, of 16")
+    store_dir: str | None = setting(
+        None, "folder that keeps the tokenised text and the pairs for further runs, such as those of other shards; default: none is kept"
+    )
     segmenter: str | None = setting(None, "finds Chinese words for do_whole_word_mask: jieba, or module:function (text -> list of words)")
     inspect: int = setting(0, "print this many records as text", minimum=0)
     max_text_mb: int = setting(1024, _LINE_HELP, minimum=1)
@@ -64,6 +73,8 @@ class BuilderOptions(PlainOptions):
             raise ValueError(f"across_documents=false is for --objective mlm, not {self.objective}, whose rows are of one document anyway")
         if "," in self.output_file or Path(self.output_file).is_dir():
             raise ValueError(f"output_file={self.output_file}: one file is expected; --shards N writes several")
+        if self.shard is not None:
+            self._set_shard(self.shard)
         if self.segmenter and not self.do_whole_word_mask:
             raise ValueError(f"segmenter={self.segmenter} has no use without --do_whole_word_mask true")
         if self.objective == "mlm" and self.short_seq_prob != type(self).short_seq_prob:
@@ -83,6 +94,22 @@ class BuilderOptions(PlainOptions):
         check_runs(unit, self.max_predictions_per_seq, "max_predictions_per_seq")
         check_similar_words(self.similar_words, unit)
 
+    def _set_shard(self, shard: str) -> None:
+        match = re.fullmatch(r"(\d+)/(\d+)", shard)
+        count = int(match[2]) if match else 0
+        if match is None or not 1 <= count <= _MOST_SHARDS:
+            raise ValueError(f"shard={shard}: expected a number and the count of all, at most {_MOST_SHARDS}, such as 3/16")
+        if int(match[1]) >= count:
+            raise ValueError(f"shard={shard}: the shards of {count} have the numbers 0 to {count - 1}")
+        if self.shards not in (1, count):
+            raise ValueError(f"shards={self.shards} and shard={shard} tell different counts; one of them is enough")
+        object.__setattr__(self, "shards", count)
+
+    @property
+    def own_shard(self) -> int | None:
+        """The number of the only shard that is made; None: all are."""
+        return None if self.shard is None else int(self.shard.partition("/")[0])
+
     @property
     def format(self) -> str:
         """mindrecord or tfrecord."""
@@ -101,6 +128,7 @@ class VocabularyOptions(PlainOptions):
 
     input_file: str = setting("", "text files or globs, separated by commas")
     input_format: str | None = setting(None, _FORMAT_HELP, INPUT_FORMATS)
+    text_column: str = setting(TEXT_COLUMN, _COLUMN_HELP)
     encoding: str | None = setting(None, encodings.HELP)
     vocab_file: str = setting("", "the file to write")
     vocab_size: int = setting(30522, "largest number of tokens, including the five special ones", minimum=6)

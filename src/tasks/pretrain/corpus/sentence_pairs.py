@@ -16,6 +16,7 @@ from src.tasks.pretrain.corpus.token_store import TokenStore
 PAIR = np.dtype([("a_start", "i8"), ("b_start", "i8"), ("a_length", "i4"), ("b_length", "i4"), ("is_random_next", "i8")])
 SPECIAL_TOKENS = 3  # [CLS] a [SEP] b [SEP]
 _SENTENCES = 4096  # sentences of a block
+_READ_AT_ONCE = 64  # places in the text, before memory is freed
 
 
 def cut_documents(store: TokenStore) -> np.ndarray:
@@ -100,9 +101,15 @@ def _draw_others(store, documents, targets, generator):
     others = generator.integers(0, store.num_documents - 1, len(documents))
     others += others >= documents
     firsts, ends = store.documents[others], store.documents[others + 1]
-    starts = store.sentences[firsts + (generator.random(len(others)) * (ends - firsts)).astype(np.int64)]
-    stops = np.minimum(np.searchsorted(store.sentences, starts + targets), ends)
-    return starts, store.sentences[stops] - starts
+    chosen = firsts + (generator.random(len(others)) * (ends - firsts)).astype(np.int64)
+    sentences = memoryview(store.sentences)
+    starts, lengths = np.empty_like(others), np.empty_like(others)
+    for row, (sentence, end, target) in enumerate(zip(chosen.tolist(), ends.tolist(), targets.tolist())):
+        start = sentences[sentence]
+        starts[row], lengths[row] = start, sentences[bisect_left(sentences, start + target, sentence, end)] - start
+        if row % _READ_AT_ONCE == 0:  # each place maps the 64 KiB around it
+            store.release()
+    return starts, lengths
 
 
 def lay_out(store: TokenStore, pairs: np.ndarray, max_seq_length: int, cls_id: int, sep_id: int) -> dict[str, Any]:

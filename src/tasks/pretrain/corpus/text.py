@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from src.log import logger
-from src.tasks.pretrain.corpus.options import INPUT_FORMATS
+from src.tasks.pretrain.corpus import parquet
+from src.tasks.pretrain.corpus.options import INPUT_FORMATS, TEXT_COLUMN
 from src.text.json_rows import parse_values
 from src.text.lines import read_lines
 
@@ -49,15 +50,18 @@ def find_files(patterns: str) -> list[str]:
     return list(dict.fromkeys(paths))
 
 
-def read_corpus(paths: Iterable[Path | str], input_format: str | None = None, encoding: str | None = None) -> Iterator[str]:
+def read_corpus(
+    paths: Iterable[Path | str], input_format: str | None = None, encoding: str | None = None, text_column: str = TEXT_COLUMN
+) -> Iterator[str]:
     """Yield the lines of text files, one file after another; an empty string ends a document, as the end of a file does.
 
     Args:
         input_format: the one of INPUT_FORMATS that all files have. None: the format of each is recognised, and logged when it changes.
         encoding: of the files; see `read_lines`.
+        text_column: the key of JSON objects, or the column of Parquet files, that has the text of a document.
 
     Raises:
-        ValueError: naming file and line: in another encoding, a damaged .gz or .bz2, a line that is not a JSON object with a `text`.
+        ValueError: naming file and line: in another encoding, a damaged .gz, .bz2 or .zst, a line that is not a JSON object with a text.
     """
     logged = input_format
     for path in paths:
@@ -69,11 +73,20 @@ def read_corpus(paths: Iterable[Path | str], input_format: str | None = None, en
             others = ", ".join(name for name in INPUT_FORMATS if name != found)
             logger.info(f"{path}: input_format={found}, recognised by its beginning; --input_format gives another: {others}")
             logged = found
-        yield from _READERS[input_format or found](path, _number_lines(path, encoding))
+        kind = input_format or found
+        if kind == "parquet":
+            yield from _read_parquet(path, text_column)
+        elif kind == "json":
+            yield from _read_json(path, _number_lines(path, encoding), text_column)
+        else:
+            yield from _READERS[kind](path, _number_lines(path, encoding))
 
 
 def _recognise(path, encoding):
     """One of INPUT_FORMATS; None for a file without text."""
+    with open(path, "rb") as file:
+        if file.read(len(parquet.MAGIC)) == parquet.MAGIC:
+            return "parquet"
     first = start = ""
     num_headings = num_titles = 0
     for _, line in itertools.islice(_number_lines(path, encoding), _HEAD_LINES):
@@ -152,22 +165,33 @@ def _read_doc(path, lines):
         yield ""
 
 
-def _read_json(path, lines):
-    """Read WikiExtractor's --json lines, or an array of such objects."""
+def _read_json(path, lines, column):
+    """Read JSON lines, such as those of WikiExtractor's --json, or an array of objects."""
     for number, _, found in parse_values(path, lines):
-        text = found.get("text") if isinstance(found, dict) else None
+        text = found.get(column) if isinstance(found, dict) else None
         if not isinstance(text, str):
-            raise ValueError(f'{path}:{number}: expected a JSON object with a string "text", as WikiExtractor --json writes')
+            hint = "as WikiExtractor --json writes; --text_column names another key" if column == TEXT_COLUMN else "as --text_column says"
+            raise ValueError(f'{path}:{number}: expected a JSON object with a string "{column}", {hint}')
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ValueError(f"{path}:{number}: half of a surrogate pair in text") from None
-        lines = [part for part in (html.unescape(part).strip() for part in _LINE_END.split(text)) if part]
-        yield from lines[1:] if lines and lines[0] == html.unescape(str(found.get("title"))) else lines
-        yield ""
+            raise ValueError(f"{path}:{number}: half of a surrogate pair in {column}") from None
+        yield from _end_document((html.unescape(part) for part in _LINE_END.split(text)), html.unescape(str(found.get("title"))))
 
 
-_READERS = {"plain": _read_plain, "wikitext": _read_headed, "doc": _read_doc, "json": _read_json}
+def _read_parquet(path, column):
+    for text in parquet.read_texts(path, column):
+        yield from _end_document(_LINE_END.split(text))
+
+
+def _end_document(parts, title=None):
+    """Yield the lines of a document, without a first one that repeats its title, and the empty line that ends it."""
+    lines = [part for part in map(str.strip, parts) if part]
+    yield from lines[1:] if lines and lines[0] == title else lines
+    yield ""
+
+
+_READERS = {"plain": _read_plain, "wikitext": _read_headed, "doc": _read_doc}
 
 
 def split_sentences(line: str) -> list[str]:
