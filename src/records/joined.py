@@ -20,6 +20,8 @@ class Records(Protocol):
     @property
     def key(self) -> int: ...
 
+    def maxima(self) -> dict[str, float]: ...
+
     def take(self, row_ids: np.ndarray) -> RecordSet: ...
 
 
@@ -38,6 +40,11 @@ class JoinedRecords:
         self.predictions = np.concatenate([np.tile(source.predictions, repeat) for source, repeat in zip(sources, repeats)])
         self.key = int(make_key("sources", [source.key for source in sources], about)[:15], 16)
         self._starts = np.cumsum([0, *(len(source.lengths) * repeat for source, repeat in zip(sources, repeats))])
+
+    def maxima(self) -> dict[str, float]:
+        """The largest value of each column, as of StreamedRecords."""
+        found = [source.maxima() for source in self._sources]
+        return {name: max(each[name] for each in found) for name in found[0]}
 
     def take(self, row_ids: np.ndarray) -> RecordSet:
         """Some rows; their numbers must ascend."""

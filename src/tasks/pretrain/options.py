@@ -186,7 +186,7 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
         words, path = tree.get("extend_vocabulary"), tree.get("load_pretrain_checkpoint_path")
         if words or path:
             tokenizer, new_tokens = extension.open_vocabulary(tree.get("vocab_file_path"), words, path)
-            if new_tokens and not is_size_given:
+            if tokenizer and new_tokens and not is_size_given:
                 tree.model.vocab_size = max(tree.model.vocab_size, len(tokenizer.tokens))
         if not tree.get("output_dir"):
             tree.pop("output_dir", None)  # the model zoo's launchers give an empty one

@@ -105,7 +105,7 @@ def mix(config: PretrainOptions, sources: Sequence[Source], records: Sequence[St
     if config.packs:
         raise ValueError(f"data_dir={config.data_dir}: sources with weights need --packing false: the packs must hold every batch")
     counts = [len(each.lengths) for each in records]
-    mixture = Mixture([source.path for source in sources], counts, [source.weight for source in sources], config.seed)
+    mixture = Mixture([source.path for source in sources], counts, [source.weight or 0 for source in sources], config.seed)
     logger.info(mixture.describe())
     return mixture
 
@@ -144,7 +144,7 @@ def _make_masking(config: PretrainOptions, tokenizer: Tokenizer, header: dict[st
     if config.similar_words:
         similar = read_similar_words(config.similar_words, tokenizer)
         logger.info(f"{config.similar_words}: {similar.tell()}")
-    return make_masking(config.vocab_file_path, tokenizer.vocabulary, config.masked_lm_prob, width, unit, similar)
+    return make_masking(str(config.vocab_file_path), tokenizer.vocabulary, config.masked_lm_prob, width, unit, similar)
 
 
 def read_chunks(paths: Sequence[Path], layout: Layout, schema_file: str | None, limit: int | None) -> Iterator[tuple[int, Chunk]]:

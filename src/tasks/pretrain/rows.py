@@ -29,7 +29,7 @@ class PretrainRows:
         self.records, self.masking, self.seed = records, masking, seed
         self.lengths, self.key = records.lengths, records.key
         if masking is not None:
-            has_words = "word_continues" in records.tokens
+            has_words = "word_continues" in records.maxima()
             self.key = int(make_key(records.key, masking, *masking.list_departures(has_words))[:15], 16)
         self._update: tuple[tuple[int, bytes], ...] | None = None
         self._parts: dict[int, _Rows] = {}

@@ -22,9 +22,14 @@ class Arrangement(Protocol):
         settings: names of the builder's settings that only this arrangement has.
     """
 
-    dtype: np.dtype
-    num_documents: int
-    settings: tuple[str, ...]
+    @property
+    def dtype(self) -> np.dtype: ...
+
+    @property
+    def num_documents(self) -> int: ...
+
+    @property
+    def settings(self) -> tuple[str, ...]: ...
 
     def cut(self, store: TokenStore, options: BuilderOptions) -> np.ndarray:
         """The borders of the blocks of a pass: int64 [blocks + 1]."""
