@@ -14,6 +14,7 @@ from src.log import logger
 
 OPTIMIZERS = ("Lamb", "AdamWeightDecay", "AdamW", "Momentum")
 SCHEDULES = ("polynomial", "linear", "noam", "constant")
+SCHEDULE_SETTINGS = ("learning_rate", "end_learning_rate", "schedule", "power", "warmup_steps", "warmup_proportion", "decay_steps")
 CLIPS = ("global_norm", "per_parameter", "none")
 WEIGHT_FORMS = "a folder, a TensorFlow prefix (bert_model.ckpt), or a .ckpt (the model zoo's too), .safetensors, .bin or .pt"
 ASCEND_CHIPS = ("910A", "910B", "A3")
@@ -98,6 +99,7 @@ class DeviceSettings:
     """Settings that follow from the device; `settings` of devices.py and of src/train/runtime.py make them, and the config carries them."""
 
     target: str = "CPU"
+    chip: str | None = None  # its name, by which devices.py knows its peak; None on a CPU
     compute_type: str = "float32"
     composed_ops: bool = True  # plain ops where the device's fused kernels are slow or wrong: src/models/layers.py
     aclnn: bool = False  # Ascend's variants in src/models/ascend.py, and grouped parameter updates in src/optim/base.py
