@@ -72,17 +72,18 @@ def write_data(folder):
     return folder
 
 
-def make_records(data):
-    """Make the folder of pretraining records."""
-    shape = ["--max_seq_length", "16", "--max_predictions_per_seq", "3", "--workers", "1", "--file_format", "mindrecord"]
-    files = ["--input_file", f"{data}/text.txt", "--output_file", f"{data}/records/text.mindrecord", "--vocab_file", f"{data}/vocab.txt"]
+def make_records(data, length=16, name="records"):
+    """Make a folder of pretraining records."""
+    shape = ["--max_seq_length", str(length), "--max_predictions_per_seq", "3", "--workers", "1", "--file_format", "mindrecord"]
+    files = ["--input_file", f"{data}/text.txt", "--output_file", f"{data}/{name}/text.mindrecord", "--vocab_file", f"{data}/vocab.txt"]
     done = subprocess.run([sys.executable, "-m", "src.build_records", *files, *shape], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return data / "records"
+    return data / name
 
 
 def list_flags(**flags):
-    return [word for name, value in flags.items() for word in (f"--{name.replace('__', '.')}", str(value))]
+    given = {name.replace("__", "."): str(value) for name, value in flags.items() if value is not None}
+    return [word for name, value in given.items() for word in (f"--{name}", value)]
 
 
 def pretrain(data, folder, environ=(), script="run_pretrain.py", code=0, **flags):
