@@ -13,9 +13,9 @@ def read_cost(run: Path | str) -> dict[str, Any]:
     """The last loss and the best score of a training, and what it took; {} if the folder has no log of one.
 
     Returns:
-        Of `loss`, `score` and `metric` (the best of the evaluations during training), `steps`, `hours`, `tokens`, `tokens_per_s`, `mfu`,
-        `model_flops_per_s` those that the log tells. Hours are all that were spent, also on updates that a resumed training made again;
-        tokens do not count twice. Speeds leave out compilations and evaluations.
+        Of `loss`, `score` and `metric` (the best of the evaluations during training), `steps`, `epoch`, `hours`, `tokens`,
+        `tokens_per_s`, `mfu` and `model_flops_per_s` those that the log tells. Hours are all that were spent, also on updates that a
+        resumed training made again; tokens do not count twice. Speeds leave out compilations and evaluations.
     """
     path = Path(run) / "log.jsonl"
     if not path.is_file():
@@ -31,7 +31,7 @@ def read_cost(run: Path | str) -> dict[str, Any]:
         lines.append(record)
     if not lines:
         return {}
-    cost = {"loss": lines[-1]["loss"], "steps": lines[-1]["step"]}
+    cost = {"loss": lines[-1]["loss"], "steps": lines[-1]["step"], "epoch": lines[-1].get("epoch")}
     if scores := read_scores(path):
         cost |= {"score": dict(zip(scores.steps, scores.values)).get(scores.best_step), "metric": scores.metric}
     if seconds:

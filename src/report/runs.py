@@ -92,7 +92,12 @@ def read_scores(path: Path | str) -> Scores | None:
 
 
 def read_steps(path: Path | str, tells_half: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line, record) of each record with a step in a log.jsonl; its last line may be half, which is told if `tells_half`."""
+    """(line, record) of each record with a step in a log.jsonl, see `read_records`."""
+    return ((line, record) for line, record in read_records(path, tells_half) if "step" in record)
+
+
+def read_records(path: Path | str, tells_half: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line, record) of each record in a log.jsonl; its last line may be half, which is told if `tells_half`."""
     *lines, half = read_text(path).split("\n")
     if half and tells_half:
         logger.warning(f"{path}:{len(lines) + 1}: the last line was written in part and is left out")
@@ -103,8 +108,7 @@ def read_steps(path: Path | str, tells_half: bool = False) -> Iterator[tuple[int
             raise ValueError(f"{path}:{line}: not JSON: {error.msg}") from None
         if not isinstance(record, dict):
             raise ValueError(f"{path}:{line}: a record {{…}} is expected")
-        if "step" in record:
-            yield line, record
+        yield line, record
 
 
 def read_evaluation(path: Path | str) -> Evaluation:

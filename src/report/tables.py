@@ -2,7 +2,9 @@
 
 Each run has a row with its name, or its folder's. The first table has the measures of its eval_results.json, or `mean ± deviation` from
 its seed_results.json or fold_results.json; it is left out if no run was evaluated, as in pretraining. The second has what the training
-took by its log.jsonl. --columns makes one table of any of both. What a run does not have is shown as –.
+took by its log.jsonl. --columns makes one table of any of both; --form performance is the model zoo's table of a training, with a column
+for each run, and --form throughput one of rows per second, of runs on different numbers of devices that share a name. What a run does not
+have is shown as –.
 """
 
 import json
@@ -12,6 +14,7 @@ from typing import Any
 from src.cli import Parser, bad_input_exits
 from src.files import write_text
 from src.report.costs import COLUMNS, read_cost
+from src.report.published import MISSING, make_performance, make_throughput
 from src.report.runs import find_results, read_results
 
 # measures that an evaluation may have, whether or not the given runs do
@@ -20,15 +23,17 @@ _MEASURES = (
 )
 _MEASURES += " micro_f1 macro_f1 sample_f1 subset_accuracy mean_average_precision"
 _MODELS = "auc,accuracy,eval_loss,precision"
+_FORMS = {"performance": make_performance, "throughput": make_throughput}
 _HEADINGS = {"auc": "AUC", "f1": "F1", "mcc": "MCC", "mfu": "MFU", "per": "/", "s": "s"}  # of words in a column's name
 
 
-def make_table(runs: list[tuple[str, dict[str, Any]]], columns: list[str]) -> str:
+def make_table(runs: list[tuple[str, dict[str, Any]]], columns: list[str], spread: str = "deviation") -> str:
     """Markdown table of results, ending in a newline.
 
     Args:
         runs: (name, measures and costs) of each run.
         columns: names of measures or costs.
+        spread: of several seeds or folds; deviation: mean ± deviation, max: max (mean).
 
     Raises:
         ValueError: a column that is neither a known measure nor a key of any run.
@@ -40,7 +45,7 @@ def make_table(runs: list[tuple[str, dict[str, Any]]], columns: list[str]) -> st
     rows = [
         ["Model", *map(_make_heading, columns)],
         ["---", *["---:"] * len(columns)],
-        *([name.replace("|", "\\|"), *(_format_value(results.get(column)) for column in columns)] for name, results in runs),
+        *([name.replace("|", "\\|"), *(_format_value(results.get(column), spread) for column in columns)] for name, results in runs),
     ]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -49,10 +54,12 @@ def _make_heading(key):
     return " ".join(_HEADINGS.get(word, word.title()) for word in key.split("_")).replace(" / ", "/")
 
 
-def _format_value(value):
+def _format_value(value, spread):
     if value is None:
-        return "–"
+        return MISSING
     if isinstance(value, dict):
+        if spread == "max" and "max" in value:
+            return f"{value['max']:.4f} ({value['mean']:.4f})"
         return f"{value['mean']:.4f} ± {value['deviation']:.4f}"
     if isinstance(value, float):
         return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"
@@ -82,20 +89,24 @@ def main(argv: list[str] | None = None) -> None:
     parser = Parser(prog="python -m src.report.tables", description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="[NAME=]RUN", help="output folder of a run script, and its name in the table")
     parser.add_argument("--columns", help=f"keys of eval_results.json or of costs [{_MODELS}; and {','.join(COLUMNS)}]")
+    parser.add_argument("--spread", choices=("deviation", "max"), default="deviation", help="of seeds: mean ± deviation, or max (mean)")
+    parser.add_argument("--form", choices=("columns", *_FORMS), default="columns", help="kind of table [%(default)s]")
     parser.add_argument("--output", metavar="FILE", help="write the tables to this file too; .json: all that is known of the runs")
     with bad_input_exits():
         options = parser.parse_args(argv)
-        found = [(name, *_read_run(folder)) for name, folder in map(_parse_run, options.runs)]
+        folders = [_parse_run(text) for text in options.runs]
+        found = [(name, *_read_run(folder)) for name, folder in folders]
         runs = [(name, {**cost, **results}) for name, results, cost in found]
-        if options.columns:
-            chosen = [options.columns]
+        if options.form != "columns":
+            table = _FORMS[options.form](folders)
         else:
-            chosen = [_MODELS] * any(results for _, results, _ in found) + [",".join(COLUMNS)] * any(cost for *_, cost in found)
-        tables = "\n".join(make_table(runs, [column.strip() for column in columns.split(",")]) for columns in chosen)
+            usual = [_MODELS] * any(results for _, results, _ in found) + [",".join(COLUMNS)] * any(cost for *_, cost in found)
+            chosen = [options.columns] if options.columns else usual
+            table = "\n".join(make_table(runs, [column.strip() for column in columns.split(",")], options.spread) for columns in chosen)
         if options.output:
             as_json = json.dumps([{"run": name, **values} for name, values in runs], ensure_ascii=False, indent=2) + "\n"
-            write_text(options.output, as_json if options.output.endswith(".json") else tables)
-        print(tables, end="")
+            write_text(options.output, as_json if options.output.endswith(".json") else table)
+        print(table, end="")
 
 
 if __name__ == "__main__":

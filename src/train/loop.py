@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -12,14 +11,11 @@ from typing import Any
 
 import mindspore
 import numpy as np
-import yaml
 from mindspore import nn
 from mindspore.train import Callback, Model
 
 from src import cli
 from src.config.parts import find_part
-from src.config.trainable import Stage
-from src.files import write_text
 from src.formats import weights
 from src.log import RunLog, format_fields, logger
 from src.models.losses import RDrop, WithLoss
@@ -32,6 +28,7 @@ from src.records.plan import TrainingPlan, choose_buckets
 from src.tasks.task import Prepared, Task
 from src.train import checkpoint, collectives, model_files
 from src.train.adversary import make_attack
+from src.train.announce import SETTINGS, describe_start, tell_start, write_settings
 from src.train.best import Best
 from src.train.callbacks import Evaluator, Saver, StopOnSignal
 from src.train.cost import Cost, make_cost
@@ -39,13 +36,12 @@ from src.train.loss_scale import make_loss_scale
 from src.train.overflow_guard import OverflowGuard
 from src.train.overflow_status import OverflowStatus
 from src.train.prediction import Evaluation, make_evaluation, run_network
-from src.train.resume import Start, describe_settings, describe_training, find_start, set_aside
+from src.train.resume import Start, describe_training, find_start, set_aside
 from src.train.step import TrainStep
 from src.train.step_log import Progress, StepLog
 from src.train.trackers import start_tracker
 from src.train.weight_average import WeightAverage
 
-_SETTINGS = "config.yaml"
 _SIGNAL_EXIT = {"SIGINT": 130, "SIGTERM": 143}
 
 
@@ -93,7 +89,7 @@ def fit(task: Task, prepared: Prepared, before: Sequence[Prepared] = ()) -> Eval
     first_batch = start.position.epoch * plan.batches_per_epoch + start.position.consumed // plan.batch_size
     step_number = (stage.first_update if stage else 0) + first_batch // config.accumulation_steps
     if start.path is not None or stage:
-        _tell_start(start, stage, first_batch / plan.batches_per_epoch, step_number, plan.updates)
+        tell_start(start, stage, first_batch / plan.batches_per_epoch, step_number, plan.updates)
     best = Best(config.best_metric or config.measure, config.early_stopping)
     if config.best_metric and not config.evaluates:
         logger.warning(f"best_metric={config.best_metric} is ignored: nothing is evaluated during training ({config.EVALUATIONS})")
@@ -106,13 +102,14 @@ def fit(task: Task, prepared: Prepared, before: Sequence[Prepared] = ()) -> Eval
     if device.writes:
         if start.path is None:
             set_aside(task, config)
-        _write_settings(task, prepared)
+        write_settings(task, prepared)
     cost = make_cost(task, prepared) if device.writes else None
     later = cost.compare(stage.later, (config.train_batch_size, config.seq_length)) if cost and stage else 0.0
     done = Progress(plan, first_batch, choose_sink(config, len(plan) - first_batch), stage, later)
     tracker = start_tracker(config, done.step) if device.writes else None
     log_path = f"{config.output_dir}/log.jsonl" if device.writes else None
     run_log = RunLog(log_path, keep=done.step > 0, tracker=tracker, always={"stage": stage.number} if stage else {})
+    run_log.write(describe_start(config, network, plan))
     evaluation = make_evaluation(task, config, network) if config.evaluates else None
     callbacks, stop = _make_callbacks(_Training(task, prepared, network, step, start, trained_on, done, run_log, evaluation, best, cost))
     columns = task.training.INPUTS + task.training.TARGETS + (pipeline.PACKING if start.position.packs else ())
@@ -127,15 +124,6 @@ def fit(task: Task, prepared: Prepared, before: Sequence[Prepared] = ()) -> Eval
             print(f"stopped={stop.agreed.name} step={done.step}", flush=True)
         sys.exit(_SIGNAL_EXIT[stop.agreed.name])
     return evaluation
-
-
-def _tell_start(start: Start, stage: Stage | None, epoch: float, step: int, updates: int) -> None:
-    """Log the stage and the checkpoint that a training goes on from."""
-    if stage:
-        begins = f", from {start.path}" if start.path and not epoch else ""
-        logger.info(f"stage {stage.number} of {stage.count}: steps {stage.first_update} to {stage.first_update + updates}{begins}")
-    if start.path and (epoch or not stage):
-        logger.info(f"resumed from {start.path} at epoch={epoch:.3f} step={step}")
 
 
 def _recall_best(task: Task, config: Any, best: Best, path: Path | None, step: int) -> None:
@@ -172,8 +160,8 @@ def _save(training: _Training, batches: int) -> None:
     position = dataclasses.replace(training.start.position, epoch=epoch, consumed=consumed * plan.batch_size)
     epochs, updates = position.epochs_before + math.ceil(batches / plan.batches_per_epoch), training.done.step
     training.run_log.flush()  # before the checkpoint: a training resumed from it appends to this log
-    if not Path(config.output_dir, _SETTINGS).is_file() or not Path(config.checkpoint_dir).is_dir():  # removed during the run
-        _write_settings(training.task, training.prepared)
+    if not Path(config.output_dir, SETTINGS).is_file() or not Path(config.checkpoint_dir).is_dir():  # removed during the run
+        write_settings(training.task, training.prepared)
     folder, prefix, keep = config.checkpoint_dir, training.task.training.PREFIX, config.save_checkpoint_num
     path = checkpoint.save(folder, prefix, training.step, epochs, updates, position, training.trained_on, keep)
     logger.info(f"saved {path}")
@@ -205,17 +193,6 @@ def _make_evaluator(training: _Training, evaluation: Evaluation, step_log: StepL
         return ends
 
     return Evaluator(step_log, every, evaluate)
-
-
-def _write_settings(task: Task, prepared: Prepared) -> None:
-    """Describe the training in the output folder, and the model in the folder of checkpoints."""
-    config = prepared.config
-    settings = describe_settings(config)
-    write_text(f"{config.output_dir}/{_SETTINGS}", yaml.safe_dump(settings, allow_unicode=True, sort_keys=False))
-    if "labels" in settings:
-        ids = {label: number for number, label in enumerate(config.labels)}
-        write_text(f"{config.output_dir}/label_map.json", json.dumps(ids, ensure_ascii=False, indent=2) + "\n")
-    model_files.write_description(config.checkpoint_dir, config.model, task.training.describe(prepared))
 
 
 def choose_sink(config: Any, batches: int) -> int:
