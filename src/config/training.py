@@ -99,7 +99,6 @@ class DeviceSettings:
     """Settings that follow from the device; `settings` of devices.py and of src/train/runtime.py make them, and the config carries them."""
 
     target: str = "CPU"
-    chip: str | None = None  # its name, by which devices.py knows its peak; None on a CPU
     compute_type: str = "float32"
     composed_ops: bool = True  # plain ops where the device's fused kernels are slow or wrong: src/models/layers.py
     aclnn: bool = False  # Ascend's variants in src/models/ascend.py, and grouped parameter updates in src/optim/base.py
@@ -115,6 +114,7 @@ class DeviceSettings:
     unrolled: bool = False  # every step of the CRF and the BiLSTM is in the graph; a loop would wait for the host in each iteration
     jit_level: str = "O0"  # optimisation level of Ascend's compiler
     allow_tf32: bool = False  # float32 matrix products whose factors are rounded to 10 bits of mantissa
+    chip: str | None = None  # its name, by which devices.py knows its peak; None on a CPU
     rank: int = 0  # this process among those that train together
     world_size: int = 1  # number of those processes
     simulated: bool = False  # a dry run: nothing is computed, and there are no other ranks

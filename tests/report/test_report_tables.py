@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import pytest
@@ -170,7 +171,7 @@ def test_the_model_zoos_table_describes_a_training(tmp_path, capsys):
 def test_rows_per_second_on_one_device_and_on_several(tmp_path, capsys):
     speeds = {"base": {1: 118.5, 8: 865.6}, "amp": {1: 400.0, 8: 2720.8}}
     folders = []
-    for name, ranks in ((name, ranks) for name in speeds for ranks in speeds[name]):
+    for name, ranks in itertools.product(speeds, (1, 8)):
         run = write_log(tmp_path / f"{name}{ranks}", {**START, "ranks": ranks}, {"event": "trained", "samples_per_s": speeds[name][ranks]})
         (run / "eval_results.json").write_text("{}", encoding="utf-8")
         folders.append(f"{name}={run}")
