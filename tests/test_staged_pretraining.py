@@ -12,6 +12,7 @@ from conftest import TINY, WORDS
 import run_pretrain
 from src import build_records
 from src.config import stages
+from src.optim.adam import AdamWeightDecay
 from src.report import costs, tables
 from src.tasks.pretrain.options import PretrainOptions
 from src.train import checkpoint, loop
@@ -122,14 +123,18 @@ def test_the_second_stage_takes_up_weights_and_moments_and_begins_its_own_data_a
     before, after = (checkpoint.read(paths[step]) for step in (6, 8))
     assert after["global_step"] == 8 and after["data_position"][:4].tolist() == [0, 2 * 2 * 4, 4, 1]  # 2 updates of 2 batches of 4 rows
     assert after["stage_position"].tolist() == [2, before["data_position"][0] + 1, FIRST]
-    name = next(name for name in before if name.endswith("word.weight") and name.count(".") > 3)  # a moment
-    assert 0 < np.abs(after[name] - before[name]).max() < np.abs(before[name]).max()
+    second_moments = [name for name in before if name.startswith(f"{AdamWeightDecay.MOMENTS[1]}.")]
+    assert len(second_moments) > 20 and all((after[name] >= 0.99 * before[name]).all() for name in second_moments)  # beta2 is 0.999
     rates = [record["learning_rate"] for record in read_log(trained.out) if "loss" in record]
     own = [PEAK * (step / 2 if step < 2 else 1 - step / steps) for steps in (FIRST, SECOND) for step in range(steps)]
     np.testing.assert_allclose(rates, own, rtol=1e-5, atol=1e-9)
 
 
-@pytest.mark.parametrize("step", [pytest.param(4, marks=pytest.mark.slow), FIRST, 8], ids=["first_stage", "change", "second_stage"])
+@pytest.mark.parametrize(
+    "step",
+    [pytest.param(4, marks=pytest.mark.slow), pytest.param(FIRST, marks=pytest.mark.slow), 8],
+    ids=["first_stage", "change", "second_stage"],
+)
 def test_a_resumed_training_equals_an_unbroken_one(trained, tmp_path, step):
     go_back(trained, tmp_path / "out", step)
     run_pretrain.main([trained.recipe, f"--output_dir={tmp_path}/out", "--resume=true"])
@@ -183,7 +188,7 @@ def test_data_of_a_later_stage_are_read_before_the_first(write, tmp_path, capsys
 @pytest.mark.parametrize(("own", "first", "total"), [(False, 0, FIRST + SECOND), (True, 5, SECOND)], ids=["one", "own"])
 def test_the_schedule_goes_over_all_stages_or_begins_with_each(write, own, first, total):
     _, second = stages.load(PretrainOptions, [write(**(OWN if own else {}))])
-    network = SimpleNamespace(trainable_params=list)
+    network = SimpleNamespace(trainable_params=list, get_parameters=list)
     position = checkpoint.Position(0, 0, 4, 1, stage=2, counted_before=5)  # one update of the first stage overflowed
     schedule = loop._make_optimizer(second, network, SECOND, position).schedule
     assert (schedule.first_step, schedule.decay_steps) == (first, total)

@@ -90,7 +90,7 @@ def describe_training(config: Any, records: RecordSet, before: Sequence[Prepared
         "number of accumulation steps": config.accumulation_steps,
         "order of rows or bucket_list": _number((config.train_data_shuffle, config.bucket_list)),
         "network": _number(sorted((key, value) for key, value in shape.items() if key not in dropout)),
-        **({"recipe for the stages before": _number(earlier)} if before else {}),
+        **({"recipe for the stages before": _number(earlier)} if config.stage else {}),
     }
 
 

@@ -25,8 +25,8 @@ LENGTHS = np.full(40, 6)
 def prepare(task, device=None, **settings):
     """What make_cost reads of a Prepared, for rows with 5 masked positions."""
     options = loader.build(options_class(TASKS[task]), {"model": TINY, "max_predictions_per_seq": 5, **settings})
-    records = SimpleNamespace(rows={"masked_lm_positions": np.zeros((3, 5))})
-    return SimpleNamespace(config=dataclasses.replace(options, device=device or DeviceSettings()), records={"train": records})
+    config = dataclasses.replace(options, device=device or DeviceSettings())
+    return SimpleNamespace(config=config, records={"train": SimpleNamespace(num_masked=5)})
 
 
 @pytest.mark.parametrize("positions", ["absolute", "sinusoidal", "learned"])

@@ -24,6 +24,7 @@ class PretrainRows:
     def __init__(self, records: RecordSet, masking: Masking | None = None, seed: int = 0) -> None:
         self.records, self.masking, self.seed = records, masking, seed
         self.lengths, self.key = records.lengths, records.key
+        self.num_masked = records.rows["masked_lm_positions"].shape[1]  # places for masked positions in a row
         if masking is not None:
             self.key = int(make_key(records.key, masking)[:15], 16)
         self._update: tuple[tuple[int, bytes], ...] | None = None

@@ -118,8 +118,7 @@ def loss(config: PretrainOptions | PretrainEvalOptions) -> nn.Cell:
 def head_flops(prepared: Prepared) -> float:
     """FLOPs of the heads' matrix products for a row, forward: pooler and next sentence, and the logits of its masked positions."""
     size, words = prepared.config.model.hidden_size, prepared.config.model.vocab_size
-    width = prepared.records["train"].rows["masked_lm_positions"].shape[1]
-    return 2.0 * (size * (size + 2) + width * size * (size + words))
+    return 2.0 * (size * (size + 2) + prepared.records["train"].num_masked * size * (size + words))
 
 
 def describe(prepared: Prepared) -> Description:
