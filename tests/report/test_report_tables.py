@@ -172,15 +172,9 @@ def test_rows_per_second_on_one_device_and_on_several(tmp_path, capsys):
     speeds = {"base": {1: 118.5, 8: 865.6}, "amp": {1: 400.0, 8: 2720.8}}
     folders = []
     for name, ranks in itertools.product(speeds, (1, 8)):
-        run = write_log(tmp_path / f"{name}{ranks}", {**START, "ranks": ranks}, {"event": "trained", "samples_per_s": speeds[name][ranks]})
-        (run / "eval_results.json").write_text("{}", encoding="utf-8")
-        folders.append(f"{name}={run}")
-    main(
-        [
-            *(f"{name}={tmp_path}/{folder}" for name, folder in (("base", "a1"), ("base", "a8"), ("amp", "b1"), ("amp", "b8"))),
-            "--form=throughput",
-        ]
-    )
+        trained = {"event": "trained", "samples_per_s": speeds[name][ranks]}
+        folders.append(f"{name}={write_log(tmp_path / f'{name}{ranks}', {**START, 'ranks': ranks}, line(10), trained)}")
+    main([*folders, "--form=throughput"])
     assert capsys.readouterr().out == (
         "| Rows/s | 1 device | 8 devices | Speed up |\n"
         "| --- | ---: | ---: | ---: |\n"

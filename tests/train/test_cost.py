@@ -32,7 +32,8 @@ def prepare(task, device=None, **settings):
 @pytest.mark.parametrize("positions", ["absolute", "sinusoidal", "learned"])
 @pytest.mark.parametrize("length", [8, 30])
 def test_flops_are_those_of_the_planners_products(positions, length):
-    prepared = prepare("pretrain", model={**TINY, "position_embedding_type": positions, "max_relative_position": 4, "num_hidden_layers": 2})
+    distance = {} if positions == "absolute" else {"max_relative_position": 4}
+    prepared = prepare("pretrain", model={**TINY, "position_embedding_type": positions, "num_hidden_layers": 2, **distance})
     tape = record(prepared.config, devices.settings("GPU", "float32"), TASKS["pretrain"], length)
     products = [op for op in tape.ops if op.is_product]
     forward = sum(2 * math.prod(op.result.shape) * op.inputs[0].shape[-1] for op in products)
