@@ -5,6 +5,11 @@ import mindspore
 _FUSION_MEGABYTES = 64
 
 
+def name_gpu(number: int) -> str:
+    """The name of a GPU, such as Tesla V100-SXM2-16GB."""
+    return mindspore.hal.get_device_name(number, "GPU")
+
+
 def run_as_graphs() -> None:
     """Compile cells from now on, instead of running them op by op.
 

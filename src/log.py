@@ -71,10 +71,11 @@ class RunLog:
         path: the file, whose folder is made; None writes nothing (ranks other than 0).
         keep: whether to continue an existing file (resume), without a half-written last line, or to start a new one.
         tracker: gets every record too, by `add`, and is closed with the file.
+        always: what each record has besides its own.
     """
 
-    def __init__(self, path: Path | str | None, keep: bool = False, tracker: Any = None) -> None:
-        self._path, self._tracker = path, tracker
+    def __init__(self, path: Path | str | None, keep: bool = False, tracker: Any = None, always: Mapping[str, Any] | None = None) -> None:
+        self._path, self._tracker, self._always = path, tracker, always or {}
         self._file: TextIO | None = None
         if path is not None:
             if keep and Path(path).is_file():
@@ -83,6 +84,7 @@ class RunLog:
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append a record; an OSError names the path."""
+        record = {**record, **self._always}
         if self._file is not None:
             try:
                 self._file.write(json.dumps(record, ensure_ascii=False) + "\n")

@@ -72,12 +72,12 @@ def write_data(folder):
     return folder
 
 
-def make_records(data, objective="mlm_nsp"):
-    """The folder of pretraining records, made if it is not there."""
-    folder = data / ("records" if objective == "mlm_nsp" else f"records-{objective}")
+def make_records(data, objective="mlm_nsp", length=16, name=None):
+    """A folder of pretraining records, made if it is not there."""
+    folder = data / (name or ("records" if objective == "mlm_nsp" else f"records-{objective}"))
     if folder.exists():
         return folder
-    shape = ["--max_seq_length", "16", "--max_predictions_per_seq", "3", "--workers", "1", "--file_format", "mindrecord"]
+    shape = ["--max_seq_length", str(length), "--max_predictions_per_seq", "3", "--workers", "1", "--file_format", "mindrecord"]
     shape += ["--objective", objective]
     files = ["--input_file", f"{data}/text.txt", "--output_file", f"{folder}/text.mindrecord", "--vocab_file", f"{data}/vocab.txt"]
     done = subprocess.run([sys.executable, "-m", "src.build_records", *files, *shape], cwd=ROOT, capture_output=True, text=True)
@@ -86,7 +86,8 @@ def make_records(data, objective="mlm_nsp"):
 
 
 def list_flags(**flags):
-    return [word for name, value in flags.items() for word in (f"--{name.replace('__', '.')}", str(value))]
+    given = {name.replace("__", "."): str(value) for name, value in flags.items() if value is not None}
+    return [word for name, value in given.items() for word in (f"--{name}", value)]
 
 
 def pretrain(data, folder, environ=(), script="run_pretrain.py", code=0, **flags):

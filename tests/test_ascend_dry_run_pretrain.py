@@ -112,6 +112,18 @@ def test_data_sink_compiles(pretrain, packing):
 
 @pytest.mark.slow
 @NEEDS_TOOL
+def test_both_stages_of_a_recipe_compile(pretrain, data, tmp_path):
+    folders = [dry_runs.make_records(data, length=length, name=f"records{length}") for length in (16, 32)]
+    stages = [{"data_dir": str(folder), "train_steps": steps} for folder, steps in zip(folders, (3, 2))]
+    (tmp_path / "recipe.yaml").write_text(json.dumps({"stage_schedule": "stage", "stages": stages}), encoding="utf-8")
+    report = pretrain(config_path=tmp_path / "recipe.yaml", data_dir=None, train_steps=None, optimizer__name="AdamWeightDecay")
+    first, second = find_network(report, "TrainStep")
+    assert first["launches"] > 100 and second["launches"] >= first["launches"]  # the second one's schedule begins anew
+    assert (tmp_path / "out/checkpoint_bert-2_5.ckpt").is_file()
+
+
+@pytest.mark.slow
+@NEEDS_TOOL
 def test_gradients_of_eight_ranks_are_summed_by_hccl(pretrain):
     """Ranks of other launchers are told apart in tests/report/test_ascend_log.py."""
     environ = {"RANK_TABLE_FILE": "/absent.json", "RANK_SIZE": "8", "RANK_ID": "0", "DEVICE_ID": "0"}

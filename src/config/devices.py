@@ -1,4 +1,4 @@
-"""What each device can do, and the settings that follow from it, whether the device is present or not: a pure table."""
+"""What each device can do, and the settings that follow from it, whether the device is present or not: pure tables."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ class Capabilities:
         best: the settings with everything that it has; compute_type is the one for "auto", recompute the form of recomputation.
         native_kernels: whether the kernels of src/kernels/native.cpp run on it.
         chips: chip -> what it can do, where that is less.
+        peaks: chip, or a part of its name -> type of the products -> FLOP/s of its matrix products by the maker's public sheet, dense.
     """
 
     best: DeviceSettings
@@ -21,6 +22,7 @@ class Capabilities:
     tf32: bool = False
     native_kernels: bool = False
     chips: Mapping[str, "Capabilities"] = dataclasses.field(default_factory=dict)
+    peaks: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
 
 
 _ASCEND = DeviceSettings(
@@ -37,9 +39,17 @@ _ASCEND = DeviceSettings(
 )
 _910A = dataclasses.replace(_ASCEND, flash_attention=False, saturates=True)
 _GPU = DeviceSettings("GPU", "float16", composed_ops=False, length_multiple=8, data_sink=True, hashed_dropout=False, recompute="framework")
+_ASCEND_PEAKS = {
+    "910A": {"float16": 256e12},  # Huawei, launch of the Ascend 910, 2019-08-23
+    "910B": {"float16": 313e12, "bfloat16": 313e12},  # Huawei, Atlas 800T A2: eight 910B3 of 2.5e15 together; other 910B differ
+}
+_GPU_PEAKS = {
+    "V100": {"float16": 125e12, "float32": 15.7e12},  # NVIDIA, Tesla V100 data sheet: SXM2; PCIe has 112 and 14
+    "A100": {"float16": 312e12, "tf32": 156e12, "float32": 19.5e12},  # NVIDIA, A100 Tensor Core GPU data sheet, without sparsity
+}
 DEVICES = {  # best first
-    "Ascend": Capabilities(_ASCEND, bfloat16=True, chips={"910A": Capabilities(_910A)}),
-    "GPU": Capabilities(_GPU, tf32=True),
+    "Ascend": Capabilities(_ASCEND, bfloat16=True, chips={"910A": Capabilities(_910A)}, peaks=_ASCEND_PEAKS),
+    "GPU": Capabilities(_GPU, tf32=True, peaks=_GPU_PEAKS),
     "CPU": Capabilities(DeviceSettings("CPU", "float32", recompute="layer"), native_kernels=True),
 }
 
@@ -89,3 +99,10 @@ def settings(
         recompute=best.recompute if recompute else "none",
         allow_tf32=allow_tf32,
     )
+
+
+def find_peak(device: DeviceSettings) -> float | None:
+    """FLOP/s of the matrix products of a device by its maker's public sheet; None where the tables do not have it."""
+    kind = "tf32" if device.allow_tf32 and device.compute_type == "float32" else device.product_type
+    peaks = [peak for name, peak in DEVICES[device.target].peaks.items() if device.chip and name in device.chip]
+    return peaks[0].get(kind) if peaks else None

@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from easydict import EasyDict
 
@@ -27,12 +27,20 @@ from src.files import text_limit
 from src.log import logger
 
 
+class StageSettings(NamedTuple):
+    """The settings of one entry of `stages` in a YAML file, by our names with dots, and its number from 1: src/config/stages.py."""
+
+    number: int
+    settings: Mapping[str, Any]
+
+
 def load(
     options_class: type[Any],
     argv: Sequence[str] | None = None,
     defaults: Mapping[str, str] | None = None,
     complete: Callable[[EasyDict], None] | None = None,
     recipe_class: type[Any] | None = None,
+    stage: StageSettings | None = None,
 ) -> Any:
     """Build settings from defaults, files beside the weights, a YAML file and flags.
 
@@ -42,25 +50,26 @@ def load(
         defaults: setting -> value where `argv` has none; they outweigh a YAML file, as flags do.
         complete: fills in what YAML and flags leave open, instead of the class's own method.
         recipe_class: a class with more settings, which the YAML file may have too; they are left out, and refused as flags.
+        stage: settings that outweigh the file's others.
 
     Returns:
         The checked options. Bad input ends the process with one line and exit code 2; --explain_config prints them and ends it with 0.
     """
     with cli.bad_input_exits():
         recipe_class = recipe_class or options_class
-        given_flags, others = _parse_flags(options_class, argv, recipe_class)
+        given_flags, others = parse_flags(options_class, argv, recipe_class)
         flags = {**(defaults or {}), **given_flags}
         path = flags.pop("config_path", None)
         explains = coerce(flags.pop("explain_config", False), bool, "explain_config", {})
-        tree, shape = _read_yaml(options_class, path, recipe_class, others, flags) if path else (EasyDict(), {})
+        tree, shape = _read_yaml(options_class, path, recipe_class, others, flags, stage) if path else (EasyDict(), {})
         from_file = flatten(tree).keys() - flags.keys()
         for key, text in flags.items():
-            _put(tree, key, text)
+            put(tree, key, text)
         _leave_out_empty(options_class, tree)
         given = set(tree.get("optimizer", {}))
         if given == _settable(OptimizerConfig).keys():  # a config.yaml that a run has written
             given = {key.removeprefix("optimizer.") for key in flags if key.startswith("optimizer.")}
-        with _named(path, from_file):
+        with _named(path, from_file, stage):
             (complete or options_class.complete)(tree)
             zoo_yaml.complete_shape(tree, shape, path)
             if issubclass(options_class, RunOptions):
@@ -97,15 +106,16 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 @contextmanager
-def _named(path: str | None, keys: Collection[str]) -> Iterator[None]:
-    """Put the YAML file before errors about its keys; they begin with the key."""
+def _named(path: str | None, keys: Collection[str], stage: StageSettings | None) -> Iterator[None]:
+    """Put the YAML file, and the stage, before errors about its keys; they begin with the key."""
     try:
         yield
     except ValueError as error:
         key = re.match(r"[\w.]+(?==)", str(error))
         if key is None or key[0] not in keys:
             raise
-        raise ValueError(f"{path}: {error}") from None
+        entry = f"stages.{stage.number}." if stage and key[0] in stage.settings else ""
+        raise ValueError(f"{path}: {entry}{error}") from None
 
 
 def _tell_unread(options, given):
@@ -190,7 +200,7 @@ def _metavar(kind):
     return f"{_METAVARS[kind.__args__[0]]},..." if typing.get_origin(kind) is tuple else _METAVARS[kind]
 
 
-def _parse_flags(options_class, argv, recipe_class):
+def parse_flags(options_class: type[Any], argv: Sequence[str] | None, recipe_class: type[Any]) -> tuple[dict[str, str], dict[str, str]]:
     """The flags by our names, with what other programs' flags stand for; and the latter as they were given."""
     parser = cli.Parser(description=options_class.__doc__)
     parser.add_argument("--config_path", metavar="FILE", help="YAML file of settings; flags override it")
@@ -227,20 +237,28 @@ def _parse_flags(options_class, argv, recipe_class):
     return flags | translation.translate(given, flags, "--"), given
 
 
-def _read_yaml(options_class, path, recipe_class, overridden, flags):
-    """The settings of a file that `options_class` has, by our names; of other programs' keys those in `overridden` do not count.
-
-    Of a file of the model zoo also the network's shape, see `zoo_yaml.translate`.
-    """
-    path = zoo_yaml.find(path)
+def read_tree(path: str) -> dict[str, Any]:
+    """The mapping in a YAML file of settings, as it stands there; an empty one of an empty file."""
     try:
         tree = read_yaml(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file; --config_path takes a YAML file, see configs/") from None
     if tree is None:
-        return EasyDict(), {}
+        return {}
     if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
         raise ValueError(f"{path}: a mapping of settings is expected")
+    return tree
+
+
+def _read_yaml(options_class, path, recipe_class, overridden, flags, stage):
+    """The settings of a file that `options_class` has, by our names; of other programs' keys those in `overridden` do not count.
+
+    Of a file of the model zoo also the network's shape, see `zoo_yaml.translate`.
+    """
+    path = zoo_yaml.find(path)
+    tree = read_tree(path)
+    if stage:
+        del tree["stages"]
     keys = [key for key, *_ in leaves(recipe_class)]
     try:
         shape: dict[str, Any] = {}
@@ -258,8 +276,8 @@ def _read_yaml(options_class, path, recipe_class, overridden, flags):
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     tree = EasyDict(tree)
-    for key, value in settled.items():
-        _put(tree, key, value)
+    for key, value in {**settled, **(stage.settings if stage else {})}.items():
+        put(tree, key, value)
     return EasyDict({key: value for key, value in tree.items() if key in _settable(options_class)}), shape
 
 
@@ -281,8 +299,9 @@ def _leave_out_empty(options_class, tree):
             del tree[key]
 
 
-def _put(tree, key, value):
+def put(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Set the setting with this dotted name in nested settings."""
     *groups, leaf = key.split(".")
     for group in groups:
-        tree = tree.setdefault(group, EasyDict())
+        tree = tree.setdefault(group, type(tree)())
     tree[leaf] = value

@@ -2,7 +2,7 @@
 
 import dataclasses
 from importlib.util import find_spec
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from src.config.fields import setting
 from src.config.training import WEIGHT_FORMS, ModelOptions, OptimizerConfig, RunOptions
@@ -45,8 +45,31 @@ class UpdateOptions(ModelOptions):
 
 
 @dataclasses.dataclass(frozen=True)
+class Stage:
+    """One of the trainings, one after the other, that a recipe with `stages` describes: src/config/stages.py.
+
+    Attributes:
+        number, count: this one from 1, and how many there are.
+        first_update, updates: updates of the stages before it, and of all stages.
+        own_schedule: whether the learning rate's schedule begins anew with it.
+        later: (rows of one rank, seq_length) of each stage after it.
+        recipe: the settings of all stages, as in config.yaml.
+    """
+
+    number: int
+    count: int
+    first_update: int
+    updates: int
+    own_schedule: bool
+    later: tuple[tuple[int, int | None], ...]
+    recipe: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingOptions(UpdateOptions, RunOptions):
     """Settings that src/train/loop.py needs, in pretraining and in fine-tuning."""
+
+    STAGED: ClassVar[tuple[str, ...]] = ()  # settings that may differ between the stages of a recipe; none: there are no stages
 
     EVALUATIONS: ClassVar[str] = "--eval_steps or --eval_epochs"  # the flags that ask for evaluations during training
     refuses_used_folder: ClassVar[bool] = False  # True: start no new training in a folder with checkpoints; False: set those aside
@@ -83,6 +106,7 @@ class TrainingOptions(UpdateOptions, RunOptions):
     track: str | None = setting(
         None, "program that shows the training, besides log.jsonl and figures: its library must be installed", (*TRACKERS,)
     )
+    stage: Stage | None = dataclasses.field(default=None, metadata={"derived": True})
 
     def __post_init__(self):
         super().__post_init__()

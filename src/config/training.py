@@ -14,6 +14,7 @@ from src.log import logger
 
 OPTIMIZERS = ("Lamb", "AdamWeightDecay", "AdamW", "Momentum")
 SCHEDULES = ("polynomial", "linear", "noam", "constant")
+SCHEDULE_SETTINGS = ("learning_rate", "end_learning_rate", "schedule", "power", "warmup_steps", "warmup_proportion", "decay_steps")
 CLIPS = ("global_norm", "per_parameter", "none")
 WEIGHT_FORMS = "a folder, a TensorFlow prefix (bert_model.ckpt), or a .ckpt (the model zoo's too), .safetensors, .bin or .pt"
 ASCEND_CHIPS = ("910A", "910B", "A3")
@@ -113,6 +114,7 @@ class DeviceSettings:
     unrolled: bool = False  # every step of the CRF and the BiLSTM is in the graph; a loop would wait for the host in each iteration
     jit_level: str = "O0"  # optimisation level of Ascend's compiler
     allow_tf32: bool = False  # float32 matrix products whose factors are rounded to 10 bits of mantissa
+    chip: str | None = None  # its name, by which devices.py knows its peak; None on a CPU
     rank: int = 0  # this process among those that train together
     world_size: int = 1  # number of those processes
     simulated: bool = False  # a dry run: nothing is computed, and there are no other ranks

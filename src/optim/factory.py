@@ -16,8 +16,8 @@ _FEW_STEPS = 0.01  # LAMB: updates times learning rate, below which no weight ca
 _ADAPTIVE = {"AdamWeightDecay": AdamWeightDecay, "AdamW": AdamW, "Lamb": Lamb}
 
 
-def make_schedule(config: OptimizerConfig, total_steps: int) -> Schedule:
-    """The learning-rate schedule of a run of `total_steps` updates."""
+def make_schedule(config: OptimizerConfig, total_steps: int, first_step: int = 0) -> Schedule:
+    """The learning-rate schedule of `total_steps` updates, of which the first has the number `first_step`."""
     warmup = config.warmup_steps
     if warmup is None:
         warmup = int(total_steps * config.warmup_proportion)
@@ -32,7 +32,7 @@ def make_schedule(config: OptimizerConfig, total_steps: int) -> Schedule:
             f"{total_steps} updates hardly change it; give a larger rate, or another optimiser (docs/defaults.md)"
         )
     decay = config.decay_steps or total_steps
-    return Schedule(config.schedule, config.learning_rate, config.end_learning_rate, warmup, decay, config.power)
+    return Schedule(config.schedule, config.learning_rate, config.end_learning_rate, warmup, decay, config.power, first_step)
 
 
 def make_optimizer(
@@ -42,6 +42,7 @@ def make_optimizer(
     grouped: bool = False,
     rate_factor: Callable[[str], float] = same_rate,
     native_library: str | None = None,
+    first_step: int = 0,
 ) -> Optimizer:
     """The optimiser named by the config.
 
@@ -50,8 +51,9 @@ def make_optimizer(
         grouped: whether parameters of one size are updated as one tensor.
         rate_factor: maps a parameter's name to its learning rate divided by that of the config.
         native_library: DeviceSettings.native_library.
+        first_step: updates that the optimiser has counted before the first of them.
     """
-    schedule = make_schedule(config, total_steps)
+    schedule = make_schedule(config, total_steps, first_step)
     if config.name == "Momentum":
         return Momentum(parameters, schedule, config.weight_decay, config.momentum, grouped, rate_factor)
     make = _ADAPTIVE[config.name]

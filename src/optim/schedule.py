@@ -13,17 +13,28 @@ class Schedule(nn.Cell):
         linear: l (d - s) / (d - w), counted from the end of the warm-up, as Hugging Face does
         noam: l sqrt(w / s); meets the warm-up at its peak (Vaswani et al. 2017, section 5.3)
         constant: l
+    With first_step f, s is the update number minus f: the schedule begins there.
     """
 
-    def __init__(self, kind: str, learning_rate: float, end_learning_rate: float, warmup_steps: int, decay_steps: int, power: float):
+    def __init__(
+        self,
+        kind: str,
+        learning_rate: float,
+        end_learning_rate: float,
+        warmup_steps: int,
+        decay_steps: int,
+        power: float,
+        first_step: int = 0,
+    ):
         super().__init__()
+        self.first_step = first_step
         self.kind = kind
         self.learning_rate, self.end_learning_rate = learning_rate, end_learning_rate
         self.warmup_steps, self.decay_steps, self.power = warmup_steps, decay_steps, power
         self.linear_steps = max(1, decay_steps - warmup_steps)
 
     def construct(self, global_step: Tensor) -> Tensor:
-        step = global_step.astype(mindspore.float32)
+        step = (global_step - self.first_step).astype(mindspore.float32) if self.first_step else global_step.astype(mindspore.float32)
         if self.kind == "polynomial":
             left = 1.0 - ops.minimum(step, float(self.decay_steps)) / self.decay_steps
             rate = (self.learning_rate - self.end_learning_rate) * ops.pow(left, self.power) + self.end_learning_rate

@@ -2,7 +2,8 @@
 
 Prints, for the network and length of a recipe: parameters, gradients and moments; the
 activations of one layer, op by op; the largest batch without and with recompute, in float32 and in mixed precision. Plots the
-estimated memory against the op into memory_plan/, as .png and .svg. Nothing is run; docs/memory.md compares estimates with measurements.
+estimated memory against the op into memory_plan/, as .png and .svg; of a recipe with stages everything is told of each, and the last is
+drawn. Nothing is run; docs/memory.md compares estimates with measurements.
 A GB is 1024^3 bytes, an MB 1024^2.
 """
 
@@ -16,7 +17,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from src import cli
-from src.config import devices, loader
+from src.config import devices, stages
 from src.config.fields import setting
 from src.config.training import DeviceSettings, ModelOptions, RunOptions
 from src.files import written_whole
@@ -206,31 +207,38 @@ def _parse(argv):
     return plan, rest
 
 
+def _report(flags, task, options, stage=""):
+    """Print the sections on one network and length; returns the figure."""
+    target = "GPU" if options.device_target == "auto" else options.device_target
+    seq_length = options.seq_length or _SEQ_LENGTH
+    types, asked = find_types(options, target)
+    chosen = {"flash_attention": options.use_flash_attention, "chip": options.ascend_chip}
+    plans = {}
+    for kind, recompute in itertools.product(types, (False, True)):
+        form = devices.settings(target, kind, recompute=recompute, **chosen)
+        plans[kind, recompute] = make_plan(options, form, task, seq_length)
+    baseline, recomputed = plans[asked, False], plans[asked, True]
+    layers, size = options.model.num_hidden_layers, options.model.hidden_size
+    title = f"{flags.task}{stage}, {layers} layers of {size}, seq_length {seq_length}, {target}"
+    sections = (
+        (f"Without activations: {title}, {asked}", describe_fixed(baseline, options)),
+        (f"Activations, {asked}", describe_activations(baseline.tape)),
+        (f"Largest batch in {flags.memory / GB:g} GB: {title}", describe_batches(plans, flags.memory)),
+    )
+    for heading, lines in sections:
+        print(f"## {heading}", "", *lines, "", sep="\n")
+    batch_size = flags.batch_size or max(baseline.largest_batch(flags.memory), 1)
+    return plot(baseline, recomputed, batch_size, flags.memory, f"{title}, {asked}, batch {batch_size}")
+
+
 def main(argv: list[str] | None = None) -> None:
     with cli.bad_input_exits():
         flags, rest = _parse(argv)
         task = TASKS[flags.task]
-        options = loader.load(options_class(task), rest, recipe_class=task.options)
-        target = "GPU" if options.device_target == "auto" else options.device_target
-        seq_length = options.seq_length or _SEQ_LENGTH
-        types, asked = find_types(options, target)
-        chosen = {"flash_attention": options.use_flash_attention, "chip": options.ascend_chip}
-        plans = {}
-        for kind, recompute in itertools.product(types, (False, True)):
-            form = devices.settings(target, kind, recompute=recompute, **chosen)
-            plans[kind, recompute] = make_plan(options, form, task, seq_length)
-        baseline, recomputed = plans[asked, False], plans[asked, True]
-        layers, size = options.model.num_hidden_layers, options.model.hidden_size
-        title = f"{flags.task}, {layers} layers of {size}, seq_length {seq_length}, {target}"
-        sections = (
-            (f"Without activations: {title}, {asked}", describe_fixed(baseline, options)),
-            (f"Activations, {asked}", describe_activations(baseline.tape)),
-            (f"Largest batch in {flags.memory / GB:g} GB: {title}", describe_batches(plans, flags.memory)),
-        )
-        for heading, lines in sections:
-            print(f"## {heading}", "", *lines, "", sep="\n")
-        batch_size = flags.batch_size or max(baseline.largest_batch(flags.memory), 1)
-        save(plot(baseline, recomputed, batch_size, flags.memory, f"{title}, {asked}, batch {batch_size}"), flags.output)
+        each = stages.load(options_class(task), rest, recipe_class=task.options)
+        names = [f", stage {number}" if len(each) > 1 else "" for number in range(1, len(each) + 1)]
+        figures = [_report(flags, task, options, name) for options, name in zip(each, names)]
+        save(figures[-1], flags.output)  # of stages that with the longest rows
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def read_losses(path: Path | str) -> Curves:
     updates beyond the checkpoint are dropped.
     """
     curves: Curves = {}
-    for line, record in _read_steps(path, tells_half=True):
+    for line, record in read_steps(path, tells_half=True):
         step = record["step"]
         prefix = "eval " if record.get("event") == "eval" else ""
         for name in [name for name in record if name == "loss" or name.endswith("_loss")]:
@@ -77,7 +77,7 @@ def read_scores(path: Path | str) -> Scores | None:
     """The measure by which the best checkpoint was chosen, as a log.jsonl tells it of each evaluation during training; None without any."""
     found: dict[float, Any] = {}
     metric = ""
-    for line, record in _read_steps(path):
+    for line, record in read_steps(path):
         if record.get("event") != "eval" or "best_metric" not in record:
             continue
         step, metric = record["step"], str(record["best_metric"])
@@ -91,8 +91,13 @@ def read_scores(path: Path | str) -> Scores | None:
     return Scores(metric, list(known), list(known.values()), found[max(found)]["best_step"])
 
 
-def _read_steps(path: Path | str, tells_half: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line, record) of each record with a step in a log.jsonl; its last line may be half."""
+def read_steps(path: Path | str, tells_half: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line, record) of each record with a step in a log.jsonl, see `read_records`."""
+    return ((line, record) for line, record in read_records(path, tells_half) if "step" in record)
+
+
+def read_records(path: Path | str, tells_half: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line, record) of each record in a log.jsonl; its last line may be half, which is told if `tells_half`."""
     *lines, half = read_text(path).split("\n")
     if half and tells_half:
         logger.warning(f"{path}:{len(lines) + 1}: the last line was written in part and is left out")
@@ -103,8 +108,7 @@ def _read_steps(path: Path | str, tells_half: bool = False) -> Iterator[tuple[in
             raise ValueError(f"{path}:{line}: not JSON: {error.msg}") from None
         if not isinstance(record, dict):
             raise ValueError(f"{path}:{line}: a record {{…}} is expected")
-        if "step" in record:
-            yield line, record
+        yield line, record
 
 
 def read_evaluation(path: Path | str) -> Evaluation:
@@ -135,8 +139,14 @@ def read_evaluation(path: Path | str) -> Evaluation:
     return Evaluation(Path(path), classes, np.array(labels), np.array(predicted), probabilities)
 
 
+def find_results(run: Path | str) -> Path | None:
+    """The file of a run's measures: seed_results.json or fold_results.json if it had several seeds or folds, else eval_results.json."""
+    paths = [path for name in ("seed", "fold", "eval") if (path := Path(run) / f"{name}_results.json").is_file()]
+    return paths[0] if paths else None
+
+
 def read_results(run: Path | str) -> dict[str, Any]:
-    """The measures of a run, from seed_results.json or fold_results.json if it had several seeds or folds, else from eval_results.json.
+    """The measures of a run, see `find_results`.
 
     Returns:
         A value per key; with several runs {"mean", "deviation", …} per measure. Lists and other mappings are left out.
@@ -147,21 +157,21 @@ def read_results(run: Path | str) -> dict[str, Any]:
     run = Path(run)
     if not run.is_dir():
         raise FileNotFoundError(f"{run}: no such folder; the output folder of a run is expected")
-    summaries = [path for path in (run / "seed_results.json", run / "fold_results.json") if path.is_file()]
-    path = summaries[0] if summaries else run / "eval_results.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file, and no seed_results.json either; run with --do_eval true first")
+    path = find_results(run)
+    if path is None:
+        raise FileNotFoundError(f"{run}/eval_results.json: no such file, and no seed_results.json either; run with --do_eval true first")
+    has_several = path.name != "eval_results.json"
     try:
         results = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
     if not isinstance(results, dict):
         raise ValueError(f"{path}: a mapping of measures is expected")
-    if summaries:
+    if has_several:
         for key, value in results.items():
             if isinstance(value, dict) and not (_is_number(value.get("mean")) and _is_number(value.get("deviation"))):
                 raise ValueError(f"{path}: {key}: numbers mean and deviation are expected")
-    kept = (str, int, float, dict) if summaries else (str, int, float)
+    kept = (str, int, float, dict) if has_several else (str, int, float)
     return {key: value for key, value in results.items() if isinstance(value, kept)}
 
 

@@ -63,6 +63,7 @@ class Task:
         packing, see Bert), LOSS_PARTS (names of the values that the loss returns after its two sums), list_targets(config) -> (TARGETS,
         LOSS_PARTS) if these depend on the settings, and the functions
         prepare(options) -> Prepared, network(config) and loss(config) -> Cell, for_evaluation(config, network) -> (Cell, its columns),
+        head_flops(prepared) -> FLOPs of a row in the head, None if rows have several texts (src/train/cost.py),
         describe(prepared) -> Description, tune(prepared, outputs) -> Prepared with the settings that an evaluation chooses, and
         score(prepared, outputs) -> dict. A fine-tuning task also has report_evaluation(prepared, outputs, global_step) -> dict,
         report_predictions(prepared, outputs), and tabulate(prepared, outputs) -> (header, rows), the predictions of the eval split.

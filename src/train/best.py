@@ -57,19 +57,21 @@ class Best:
         """What a log tells of it."""
         return {"best_metric": self.metric, "best_score": None if math.isnan(self.score) else self.score, "best_step": self.step}
 
-    def recall(self, path: Path | str, last_step: int, device: DeviceSettings) -> None:
+    def recall(self, path: Path | str, last_step: int, device: DeviceSettings, after: int = 0) -> None:
         """Take up the evaluations of the training that is resumed, on all ranks.
 
         Args:
             path: its log.jsonl, read by the rank that writes it.
             last_step: that of the checkpoint; later evaluations are made again.
+            after: the last step of the stages before, whose scores are of other rows.
 
         Raises:
             ValueError: a line is damaged; with file and line.
         """
         if device.writes:
             for step, scores in _read_evaluations(path, last_step):
-                self.add(step, scores)
+                if step > after:
+                    self.add(step, scores)
         numbers = collectives.broadcast(device, np.array([self.score, self.step, self.waited], np.float64)).tolist()
         self.score, self.step, self.waited = numbers[0], int(numbers[1]), int(numbers[2])
 

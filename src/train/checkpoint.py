@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ from src.log import shorten
 from src.train.model_files import DESCRIBED_BY, HEAD_HINT, SHOWN, set_parameters
 
 _POSITION = "data_position"  # int64: a Position, the fingerprints of the training, and 1 if it packs rows
+_STAGE = "stage_position"  # int64: the Position's part about stages, if there are any
+_STEP = "global_step"  # of the optimiser
 
 
 class DamagedCheckpoint(ValueError):
@@ -30,6 +32,9 @@ class Position:
     batch_size: int  # rows of one rank's batch
     ranks: int
     packs: bool = False  # whether several rows stand in one row of the network
+    stage: int = 0  # number of the stage of the recipe, see Stage; 0 without stages
+    epochs_before: int = 0  # of the stages before, as the names of checkpoints count them
+    counted_before: int = 0  # updates of the stages before, without those that overflowed and were skipped
 
     @property
     def global_batch(self) -> int:
@@ -63,8 +68,10 @@ def save(
     # by minimum and maximum, which copy nothing
     if diverged := [name for name, array in arrays.items() if not np.isfinite([array.min(), array.max()]).all()]:
         raise FloatingPointError(f"{path}: not written, not finite are {shorten(diverged, SHOWN)}; lower the learning rate")
-    *numbers, packs = astuple(position)
+    *numbers, packs, stage, epochs_before, counted_before = astuple(position)
     arrays[_POSITION] = np.array([*numbers, *trained_on.values(), *[1] * packs], np.int64)  # old files end with the fingerprints
+    if stage:
+        arrays[_STAGE] = np.array([stage, epochs_before, counted_before], np.int64)
     mindspore_checkpoint.write(path, arrays)
     found = find_checkpoints(folder, prefix)
     end = found.index(path) + 1
@@ -124,12 +131,13 @@ def step_of(path: Path | str) -> int:
     return int(match[3]) if match else 0
 
 
-def read_state(path: Path | str, trained_on: Mapping[str, int]) -> tuple[Position, dict[str, np.ndarray]]:
+def read_state(path: Path | str, trained_on: Mapping[str, int], stage: int = 0) -> tuple[Position, dict[str, np.ndarray]]:
     """The whole state in a checkpoint, to go on exactly where it was written.
 
     Args:
         path: written by `save`.
         trained_on: fingerprints of the training that resumes; any that differs from the checkpoint's is refused.
+        stage: the stage that they belong to; checkpoints of other stages are not compared with them.
 
     Raises:
         ValueError: damaged, weights only, or of other data.
@@ -137,17 +145,27 @@ def read_state(path: Path | str, trained_on: Mapping[str, int]) -> tuple[Positio
     arrays = read(path)
     if _POSITION not in arrays:
         raise ValueError(f"{path}: holds weights only, no training state; nothing to resume")
-    count = len(fields(Position)) - 1
+    staged = [int(value) for value in arrays.pop(_STAGE, (0, 0, 0))]
+    if bool(staged[0]) != bool(stage):
+        raise ValueError(f"{path}: was trained {'with' if staged[0] else 'without'} stages; --resume needs the same recipe")
+    count = len(fields(Position)) - 4
     numbers = [int(value) for value in arrays.pop(_POSITION)]
     saved = numbers[count:]
     packs = len(saved) == len(trained_on) + 1
     if len(saved) != len(trained_on) + packs:
         raise ValueError(f"{path}: its training state is of an older version; start from its weights instead of resuming")
     for (name, now), before in zip(trained_on.items(), saved):
-        if before != now:
+        if before != now and staged[0] == stage:
             raise ValueError(f"{path}: was trained with another {name}; --resume needs the same")
     epoch, consumed, batch_size, ranks = numbers[:count]
-    return Position(epoch, consumed, batch_size, ranks, packs), arrays
+    return Position(epoch, consumed, batch_size, ranks, packs, *staged), arrays
+
+
+def begin_stage(path: Path, arrays: Mapping[str, np.ndarray], position: Position) -> Position:
+    """`position`, the beginning of a stage that takes up the last checkpoint of the one before, with what that one has counted."""
+    match = weights.CHECKPOINT.fullmatch(path.name)
+    assert match  # `find_checkpoints` lists no others
+    return replace(position, epochs_before=int(match[2]), counted_before=int(arrays[_STEP]))
 
 
 def restore(path: Path | str, cell: nn.Cell, arrays: Mapping[str, np.ndarray]) -> None:

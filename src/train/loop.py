@@ -2,23 +2,20 @@
 
 import dataclasses
 import functools
-import json
 import math
 import sys
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import mindspore
 import numpy as np
-import yaml
 from mindspore import nn
 from mindspore.train import Callback, Model
 
 from src import cli
-from src.config import loader
 from src.config.parts import find_part
-from src.files import write_text
 from src.formats import weights
 from src.log import RunLog, format_fields, logger
 from src.models.losses import RDrop, WithLoss
@@ -30,10 +27,12 @@ from src.records.mixture import Mixture
 from src.records.packing import choose_packing
 from src.records.plan import TrainingPlan, choose_buckets
 from src.tasks.task import Prepared, Task
-from src.train import checkpoint, collectives, model_card, model_files
+from src.train import checkpoint, collectives, model_files
 from src.train.adversary import make_attack
+from src.train.announce import SETTINGS, describe_start, tell_start, write_settings
 from src.train.best import Best
 from src.train.callbacks import Evaluator, Saver, StopOnSignal
+from src.train.cost import Cost, make_cost
 from src.train.loss_scale import make_loss_scale
 from src.train.overflow_guard import OverflowGuard
 from src.train.overflow_status import OverflowStatus
@@ -44,7 +43,6 @@ from src.train.step_log import Progress, StepLog
 from src.train.trackers import start_tracker
 from src.train.weight_average import WeightAverage
 
-_SETTINGS = "config.yaml"
 _SIGNAL_EXIT = {"SIGINT": 130, "SIGTERM": 143}
 
 
@@ -62,35 +60,42 @@ class _Training:
     run_log: RunLog
     evaluation: Evaluation | None  # of the development set during training, None if there is none
     best: Best
+    cost: Cost | None  # of a step, for the log
 
     @property
     def config(self) -> Any:
         return self.prepared.config
 
 
-def fit(task: Task, prepared: Prepared) -> Evaluation | None:
+def fit(task: Task, prepared: Prepared, before: Sequence[Prepared] = ()) -> Evaluation | None:
     """Train; write checkpoints into config.checkpoint_dir, and config.yaml and log.jsonl into config.output_dir.
 
     The caller holds `resume.folder_taken`. The process exits with 130 or 143 when interrupted, after saving.
 
+    Args:
+        before: the stages of the recipe before this one, which are done.
+
     Returns:
         What evaluated during training, for evaluations after it, which then compile nothing again; None if nothing did.
     """
-    config, records = prepared.config, prepared.records["train"]
+    config, records, stage = prepared.config, prepared.records["train"], prepared.config.stage
     device = config.device
-    trained_on = describe_training(config, records)
+    trained_on = describe_training(config, records, before)
     start = find_start(task, config, trained_on)
+    if stage and start.position.stage > stage.number:
+        logger.info(f"stage {stage.number} of {stage.count}: done")
+        return None
     plan = _plan_training(config, records.lengths, start.position, prepared.mixture)
     network, step = _make_step(task, prepared, plan.updates, start)
     first_batch = start.position.epoch * plan.batches_per_epoch + start.position.consumed // plan.batch_size
-    if start.path is not None:
-        step_number = first_batch // config.accumulation_steps
-        logger.info(f"resumed from {start.path} at epoch={first_batch / plan.batches_per_epoch:.3f} step={step_number}")
+    step_number = (stage.first_update if stage else 0) + first_batch // config.accumulation_steps
+    if start.path is not None or stage:
+        tell_start(start, stage, first_batch / plan.batches_per_epoch, step_number, plan.updates)
     best = Best(config.best_metric or config.measure, config.early_stopping)
     if config.best_metric and not config.evaluates:
         logger.warning(f"best_metric={config.best_metric} is ignored: nothing is evaluated during training ({config.EVALUATIONS})")
     if config.evaluates and first_batch:
-        _recall_best(task, config, best, start.path, first_batch // config.accumulation_steps)
+        _recall_best(task, config, best, start.path, step_number)
     if first_batch >= len(plan) or best.ends_training:
         done_by = f"; early_stopping={best.patience} ended it, the best is step={best.step}" if best.ends_training else ""
         logger.info(f"nothing left to train: {first_batch} of {len(plan)} batches are done{done_by}")
@@ -98,12 +103,16 @@ def fit(task: Task, prepared: Prepared) -> Evaluation | None:
     if device.writes:
         if start.path is None:
             set_aside(task, config)
-        _write_settings(task, prepared)
-    done = Progress(plan, first_batch, choose_sink(config, len(plan) - first_batch))
+        write_settings(task, prepared)
+    cost = make_cost(task, prepared) if device.writes else None
+    later = cost.compare(stage.later, (config.train_batch_size, config.seq_length)) if cost and stage else 0.0
+    done = Progress(plan, first_batch, choose_sink(config, len(plan) - first_batch), stage, later)
     tracker = start_tracker(config, done.step) if device.writes else None
-    run_log = RunLog(f"{config.output_dir}/log.jsonl" if device.writes else None, keep=first_batch > 0, tracker=tracker)
+    log_path = f"{config.output_dir}/log.jsonl" if device.writes else None
+    run_log = RunLog(log_path, keep=done.step > 0, tracker=tracker, always={"stage": stage.number} if stage else {})
+    run_log.write(describe_start(config, network, plan))
     evaluation = make_evaluation(task, config, network) if config.evaluates else None
-    callbacks, stop = _make_callbacks(_Training(task, prepared, network, step, start, trained_on, done, run_log, evaluation, best))
+    callbacks, stop = _make_callbacks(_Training(task, prepared, network, step, start, trained_on, done, run_log, evaluation, best, cost))
     columns = task.training.INPUTS + task.list_targets(config)[0] + (pipeline.PACKING if start.position.packs else ())
     dataset = pipeline.make_dataset(records, plan, columns, first_batch, device.rank, device.world_size)
     calls = (len(plan) - first_batch) // done.per_call if device.data_sink else 1
@@ -120,7 +129,7 @@ def fit(task: Task, prepared: Prepared) -> Evaluation | None:
 
 def _recall_best(task: Task, config: Any, best: Best, path: Path | None, step: int) -> None:
     """Take up the best score of the training that is resumed from `path`, None on ranks that do not write."""
-    best.recall(f"{config.output_dir}/log.jsonl", step, config.device)
+    best.recall(f"{config.output_dir}/log.jsonl", step, config.device, config.stage.first_update if config.stage else 0)
     if path is None:
         return
     if best.step == step:  # it may have been stopped between the two files
@@ -134,7 +143,8 @@ def _make_callbacks(training: _Training) -> tuple[list[Callback], StopOnSignal]:
     config, step, done, plan = training.config, training.step, training.done, training.done.plan
     guard = OverflowGuard(step, [parameter.name for parameter in step.optimizer.parameters], config.precision.max_skipped_steps)
     lengths, (_, parts) = training.prepared.records["train"].lengths, training.task.list_targets(config)
-    step_log = StepLog(done, lengths, config.log_steps, training.run_log, parts, config.skip_steps, guard, config.log_format)
+    log = (config.log_steps, training.run_log, parts, config.skip_steps, guard, config.log_format, training.cost)
+    step_log = StepLog(done, lengths, *log)
     every = (config.save_checkpoint_steps or 0) * config.accumulation_steps or plan.batches_per_epoch
     saves = config.enable_save_ckpt and config.device.writes
     saver = Saver(step_log, every, functools.partial(_save, training) if saves else None)
@@ -149,10 +159,10 @@ def _save(training: _Training, batches: int) -> None:
     config, plan = training.config, training.done.plan
     epoch, consumed = divmod(batches, plan.batches_per_epoch)
     position = dataclasses.replace(training.start.position, epoch=epoch, consumed=consumed * plan.batch_size)
-    epochs, updates = math.ceil(batches / plan.batches_per_epoch), batches // config.accumulation_steps
+    epochs, updates = position.epochs_before + math.ceil(batches / plan.batches_per_epoch), training.done.step
     training.run_log.flush()  # before the checkpoint: a training resumed from it appends to this log
-    if not Path(config.output_dir, _SETTINGS).is_file() or not Path(config.checkpoint_dir).is_dir():  # removed during the run
-        _write_settings(training.task, training.prepared)
+    if not Path(config.output_dir, SETTINGS).is_file() or not Path(config.checkpoint_dir).is_dir():  # removed during the run
+        write_settings(training.task, training.prepared)
     folder, prefix, keep = config.checkpoint_dir, training.task.training.PREFIX, config.save_checkpoint_num
     path = checkpoint.save(folder, prefix, training.step, epochs, updates, position, training.trained_on, keep)
     logger.info(f"saved {path}")
@@ -184,18 +194,6 @@ def _make_evaluator(training: _Training, evaluation: Evaluation, step_log: StepL
         return ends
 
     return Evaluator(step_log, every, evaluate)
-
-
-def _write_settings(task: Task, prepared: Prepared) -> None:
-    """Describe the training in the output folder, and the model in the folder of checkpoints."""
-    config = prepared.config
-    settings = loader.to_dict(config)
-    write_text(f"{config.output_dir}/{_SETTINGS}", yaml.safe_dump(settings, allow_unicode=True, sort_keys=False))
-    if "labels" in settings:
-        ids = {label: number for number, label in enumerate(config.labels)}
-        write_text(f"{config.output_dir}/label_map.json", json.dumps(ids, ensure_ascii=False, indent=2) + "\n")
-    model_files.write_description(config.checkpoint_dir, config.model, task.training.describe(prepared))
-    model_card.write_card(config.checkpoint_dir, task.name, config, config.load_pretrain_checkpoint_path)
 
 
 def choose_sink(config: Any, batches: int) -> int:
@@ -251,12 +249,13 @@ def _make_step(task: Task, prepared: Prepared, total_steps: int, start: Start) -
     mindspore.set_seed(seed)
     mindspore.manual_seed(seed)  # for DropoutMasks of src/models/ascend.py
     network = task.training.network(config)
-    if config.load_pretrain_checkpoint_path and config.device.writes:
+    is_first = start.position.stage < 2  # a later stage has the weights of the one before
+    if is_first and config.load_pretrain_checkpoint_path and config.device.writes:
         path = weights.find(config.load_pretrain_checkpoint_path, use_best=config.use_best)
         model_files.load_weights(network, path, whole=False, new_tokens=prepared.new_tokens)
-    elif not config.load_pretrain_checkpoint_path:
+    elif is_first and not config.load_pretrain_checkpoint_path:
         logger.warning("no weights to start from (load_pretrain_checkpoint_path): all start random")
-    optimizer = _make_optimizer(config, network, total_steps)
+    optimizer = _make_optimizer(config, network, total_steps, start.position)
     loss, num_inputs = task.training.loss(config), len(task.training.INPUTS)
     step = TrainStep(
         RDrop(network, loss, num_inputs, config.r_drop) if config.r_drop else WithLoss(network, loss, num_inputs, start.position.packs),
@@ -279,8 +278,13 @@ def _make_step(task: Task, prepared: Prepared, total_steps: int, start: Start) -
     return network, step
 
 
-def _make_optimizer(config: Any, network: nn.Cell, total_steps: int) -> Optimizer:
+def _make_optimizer(config: Any, network: nn.Cell, total_steps: int, position: checkpoint.Position) -> Optimizer:
     """The optimiser of the parts that are trained, each at its learning rate; what differs between parts is logged."""
+    first_step = 0
+    if config.stage and config.stage.own_schedule:
+        first_step = position.counted_before
+    elif config.stage:
+        total_steps = config.stage.updates
     factors = config.rate_factors
     parts.freeze(network, config.frozen_parts)
     if config.frozen_parts or set(factors.values()) - {1.0}:
@@ -290,4 +294,5 @@ def _make_optimizer(config: Any, network: nn.Cell, total_steps: int) -> Optimize
         return factors.get(find_part(name), 1.0)
 
     device = config.device
-    return make_optimizer(config.optimizer, network.trainable_params(), total_steps, device.aclnn, rate_factor, device.native_library)
+    parameters, library = network.trainable_params(), device.native_library
+    return make_optimizer(config.optimizer, parameters, total_steps, device.aclnn, rate_factor, library, first_step)

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from src.formats import weights
 from src.locks import locked
 from src.log import logger, shorten
 from src.records.record_set import RecordSet
-from src.tasks.task import Task
+from src.tasks.task import Prepared, Task
 from src.train import checkpoint, collectives, model_files
 
 
@@ -75,16 +75,22 @@ def set_aside(task: Task, config: Any) -> None:
     logger.warning(f"{folder}: holds {listed} of an earlier training, now in {kept}; --overwrite true removes such checkpoints instead")
 
 
-def describe_training(config: Any, records: RecordSet) -> dict[str, int]:
-    """Fingerprints that must match the checkpoint's, by name."""
+def describe_training(config: Any, records: RecordSet, before: Sequence[Prepared] = ()) -> dict[str, int]:
+    """Fingerprints that must match the checkpoint's, by name.
+
+    Args:
+        before: the stages of the recipe before this one.
+    """
     shape = dataclasses.asdict(config.model)
     dropout = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+    earlier = [(each.config.train_steps, describe_training(each.config, each.records["train"])) for each in before]
     return {
         "training data, vocabulary, length or masking": records.key,
         "seed": config.seed,
         "number of accumulation steps": config.accumulation_steps,
         "order of rows or bucket_list": _number((config.train_data_shuffle, config.bucket_list)),
         "network": _number(sorted((key, value) for key, value in shape.items() if key not in dropout)),
+        **({"recipe for the stages before": _number(earlier)} if config.stage else {}),
     }
 
 
@@ -128,10 +134,23 @@ def _find_changes(config):
     path = Path(config.output_dir, "config.yaml")
     if not path.is_file():
         return None
-    before = loader.flatten(read_yaml(path) or {})
-    now = loader.flatten(loader.to_dict(config))
+    before = _flatten(read_yaml(path) or {})
+    now = _flatten(describe_settings(config))
     changed = [f"{key} {before[key]} -> {value}" for key, value in now.items() if key in before and before[key] != value]
     return [text for text in changed if not text.startswith(("resume ", "overwrite "))]
+
+
+def describe_settings(config: Any) -> dict[str, Any]:
+    """The settings of a training as config.yaml has them: with stages, those of all of them."""
+    return config.stage.recipe if config.stage else loader.to_dict(config)
+
+
+def _flatten(settings):
+    """Settings by their names with dots, those of stages as flags name them: stages.1.data_dir."""
+    entries = settings.get("stages", ())
+    return loader.flatten(settings) | {
+        f"stages.{number}.{key}": value for number, entry in enumerate(entries, 1) for key, value in loader.flatten(entry).items()
+    }
 
 
 @dataclass(frozen=True)
@@ -146,16 +165,21 @@ class Start:
 def find_start(task: Task, config: Any, trained_on: Mapping[str, int]) -> Start:
     """The Start from the newest readable checkpoint, or a fresh one; only the rank that writes reads a checkpoint.
 
+    A stage begins from the last checkpoint of the one before. The checkpoint may also be of a later stage, which its Position tells.
+
     Raises:
         ValueError: the checkpoint does not fit the data or the settings.
     """
-    device = config.device
-    start = Start(checkpoint.Position(0, 0, config.train_batch_size, device.world_size, config.packs))
-    if config.resume and device.writes:
-        start = read_newest(task, config, trained_on) or start
+    device, stage = config.device, config.stage.number if config.stage else 0
+    start = Start(checkpoint.Position(0, 0, config.train_batch_size, device.world_size, config.packs, stage))
+    if device.writes and (config.resume or stage > 1):
+        found = read_newest(task, config, trained_on)
+        if found and found.path and found.arrays and found.position.stage < stage:
+            found = dataclasses.replace(found, position=checkpoint.begin_stage(found.path, found.arrays, start.position))
+        start = found or start
     numbers = collectives.broadcast(device, np.array(dataclasses.astuple(start.position), np.int64))
-    epoch, consumed, batch_size, ranks, packs = map(int, numbers)
-    return dataclasses.replace(start, position=checkpoint.Position(epoch, consumed, batch_size, ranks, bool(packs)))
+    epoch, consumed, batch_size, ranks, packs, *staged = map(int, numbers)
+    return dataclasses.replace(start, position=checkpoint.Position(epoch, consumed, batch_size, ranks, bool(packs), *staged))
 
 
 def read_newest(task: Task, config: Any, trained_on: Mapping[str, int]) -> Start | None:
@@ -168,12 +192,15 @@ def read_newest(task: Task, config: Any, trained_on: Mapping[str, int]) -> Start
     while found:
         path = found.pop()
         try:
-            position, arrays = checkpoint.read_state(path, trained_on)
+            position, arrays = checkpoint.read_state(path, trained_on, config.stage.number if config.stage else 0)
         except checkpoint.DamagedCheckpoint as error:
             if not found:
                 raise
             logger.warning(f"{error}; falling back to {found[-1]}")
             continue
+        if config.stage and position.stage != config.stage.number:
+            _check_stage(path, position, config.stage)
+            return Start(position, path, arrays)
         _check_batch(path, position, config)
         _check_packing(path, position, config)
         _tell_changes(config)
@@ -182,6 +209,15 @@ def read_newest(task: Task, config: Any, trained_on: Mapping[str, int]) -> Start
         return Start(position, path, arrays)
     logger.info(f"resume: no {task.training.PREFIX} checkpoint in {config.checkpoint_dir}, starting anew")
     return None
+
+
+def _check_stage(path, position, stage):
+    """Refuse a checkpoint of another stage from which this one can't begin, or after which the recipe has no stage."""
+    if position.stage > stage.count:
+        raise ValueError(f"{path}: was trained in stage {position.stage}, but the recipe has {stage.count}; --resume needs the same recipe")
+    if position.stage < stage.number and checkpoint.step_of(path) != stage.first_update:
+        ended = f"has {checkpoint.step_of(path)} updates, but the stages before stage {stage.number} have {stage.first_update}"
+        raise ValueError(f"{path}: {ended}; --resume needs the same recipe")
 
 
 def _check_packing(path, position, config):

@@ -1,11 +1,14 @@
 """The choice of a device for a run, and its start. No other module asks which device there is."""
 
 import dataclasses
+import functools
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
 import mindspore
+import numpy as np
 from mindspore import device_context
 from mindspore._c_expression import MSContext
 
@@ -14,10 +17,12 @@ from src.config import devices
 from src.config.training import DeviceSettings, RunOptions
 from src.kernels import native
 from src.log import logger
+from src.models.native_layers import Bfloat16Linear
 from src.ranks import RankInfo, find_rank_info
 from src.train import cluster
 
 _ALONE = RankInfo()
+_PRODUCT, _PRODUCTS = 1024, 4  # size and number of the products that measure a CPU's peak
 _CHIPS = {"ascend910": "910A", "ascend910b": "910B", "ascend910_93": "A3"}  # by the framework's names
 
 
@@ -110,6 +115,7 @@ def start(options: Any) -> Any:
         jit_level=options.jit_level,
         chip=chip,
     )
+    device = dataclasses.replace(device, chip=framework.name_gpu(number) if target == "GPU" else chip)
     if target == "Ascend":
         framework.set_jit_level(device.jit_level)
     if device.allow_tf32:
@@ -129,6 +135,46 @@ def start(options: Any) -> Any:
         device=device,
         precision=dataclasses.replace(options.precision, compute_type=device.product_type),
     )
+
+
+def share(started: Any, options: Any) -> Any:
+    """The options with the device on which others of the same run have been started."""
+    return dataclasses.replace(options, device_target=started.device_target, device=started.device, precision=started.precision)
+
+
+def find_peak(device: DeviceSettings) -> float | None:
+    """FLOP/s of this device's matrix products, of which a training reaches a share: measured on a CPU, else from the makers' sheets.
+
+    None, told once, of a device or a type that the tables do not have.
+    """
+    if devices.DEVICES[device.target].native_kernels:
+        peak: float | None = _measure_peak(device.bfloat16_library)
+        kind = "bfloat16" if device.bfloat16_library else "float32"
+        logger.info(f"peak={peak:.3g} FLOP/s, measured by {kind} products of {_PRODUCT} x {_PRODUCT}")
+        return peak
+    peak = devices.find_peak(device)
+    told = "unknown: the share of it (mfu) is not told" if peak is None else f"{peak:.3g} FLOP/s, by the maker's sheet"
+    logger.info(f"peak of {device.chip} in {device.product_type}: {told}")
+    return peak
+
+
+@functools.cache
+def _measure_peak(bfloat16_library: str | None) -> float:
+    """FLOP/s of the fastest of a few square products on this CPU: NumPy's in float32, or the kernels' in bfloat16."""
+    x = np.ones((_PRODUCT, _PRODUCT), np.float32)
+    factor, bias = mindspore.Tensor(x), mindspore.Tensor(x[0])
+    linear = Bfloat16Linear(bfloat16_library) if bfloat16_library else None
+
+    def product() -> np.ndarray:
+        return x @ x if linear is None else linear(factor, factor, bias).asnumpy()
+
+    product()  # wakes the threads, and compiles
+    seconds = []
+    for _ in range(_PRODUCTS):
+        begun = time.perf_counter()
+        product()
+        seconds.append(time.perf_counter() - begun)
+    return 2 * _PRODUCT**3 / min(seconds)
 
 
 def is_told_of_tf32(target: str) -> bool:

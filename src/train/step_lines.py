@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from src.config.trainable import Stage
 from src.log import format_fields
 
 
@@ -20,6 +21,7 @@ class StepNumbers:
         scale: of the loss.
         skipped, overflowed: updates skipped so far; whether any was since the last line.
         rates: learning_rate and, once a step counts, samples_per_s and others.
+        stage: of a recipe with stages; epoch and rows are its own.
     """
 
     epoch: float
@@ -31,11 +33,13 @@ class StepNumbers:
     skipped: int
     overflowed: bool
     rates: Mapping[str, Any]
+    stage: Stage | None = None
 
 
 def _describe(numbers: StepNumbers) -> str:
     fields = {**numbers.losses, "scale": numbers.scale, "skipped": numbers.skipped, **numbers.rates}
-    return f"epoch={numbers.epoch:.3f} step={numbers.step}/{numbers.updates} {format_fields(fields)}"
+    stage = f" stage={numbers.stage.number}/{numbers.stage.count}" if numbers.stage else ""
+    return f"epoch={numbers.epoch:.3f} step={numbers.step}/{numbers.updates}{stage} {format_fields(fields)}"
 
 
 def _describe_as_zoo(numbers: StepNumbers) -> str:
@@ -56,7 +60,7 @@ def _describe_as_paddle(numbers: StepNumbers) -> str:
     fraction, epoch = math.modf(numbers.epoch)
     line = f"epoch: {epoch:.0f}, progress: {fraction * numbers.rows:.0f}/{numbers.rows}, step: {numbers.step}"
     line += f", ave loss: {numbers.losses['loss']:.6f}"
-    rows_per_step = numbers.rows * numbers.epoch / numbers.step
+    rows_per_step = numbers.rows * numbers.epoch / (numbers.step - (numbers.stage.first_update if numbers.stage else 0))
     return line + (f", speed: {numbers.rates['samples_per_s'] / rows_per_step:.6f} steps/s" if "samples_per_s" in numbers.rates else "")
 
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from conftest import ROOT, SHAPE
 
-from src.config import loader
+from src.config import loader, stages
 from src.tasks.pretrain.options import OPTIMIZER_DEFAULTS, PretrainEvalOptions, PretrainOptions
 
 
@@ -136,5 +136,5 @@ def test_settings_are_read_back_from_their_file(tmp_path):
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*pretrain*.yaml")), ids=lambda path: path.stem)
 def test_recipes_are_good_settings(path, monkeypatch):
     monkeypatch.chdir(ROOT)  # some name a file of configs/networks
-    options = load(f"--config_path={path}", "--eval_data_dir=/data")
-    assert options.optimizer.learning_rate >= 1e-4
+    for options in stages.load(PretrainOptions, ["--data_dir=/data", f"--config_path={path}", "--eval_data_dir=/data"]):
+        assert options.optimizer.learning_rate >= 1e-4

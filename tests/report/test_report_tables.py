@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import pytest
@@ -99,3 +100,90 @@ def test_missing_or_damaged_results_end_with_2_and_name_the_file(tmp_path, capsy
 
 def test_folder_that_does_not_exist_is_named(tmp_path, capsys):
     assert f"{tmp_path}/absent: no such folder" in fail([f"name={tmp_path}/absent"], capsys)
+
+
+START = {"event": "start", "date": "2026-11-30", "device": "Ascend", "chip": "910A", "ranks": 8, "compute_type": "float16"}
+START |= {"mindspore": "2.10.0", "parameters": 110_000_000, "batch_size": 2048}
+
+
+def line(step, **changes):
+    return {"step": step, "loss": 2.0 - step / 100, "epoch": step / 50, "tokens": 1000, "seconds": 10.0, "tokens_per_s": 200.0, **changes}
+
+
+def write_log(folder, *records):
+    folder.mkdir(exist_ok=True)
+    (folder / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return folder
+
+
+def test_a_pretraining_has_a_row_of_what_it_cost(tmp_path, capsys):
+    # five lines of 10 s, two of which are made again; of the three that count, one at half the speed
+    speeds = line(20, mfu=0.5), line(30, mfu=0.2, tokens_per_s=100.0)
+    evaluated = {"event": "eval", "step": 30, "masked_lm_loss": 1.5, "best_metric": "masked_lm_loss", "best_step": 30}
+    run = write_log(tmp_path / "run", START, line(10, mfu=0.5), *speeds, {"event": "compile", "seconds": 5}, *speeds, evaluated)
+    main([str(run)])
+    assert capsys.readouterr().out == (
+        "| Model | Loss | Score | Hours | Tokens | Tokens/s | MFU |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        "| run | 1.7000 | 1.5000 | 0.0139 | 3000 | 150.0000 | 0.3500 |\n"
+    )
+
+
+def test_costs_follow_results_and_may_be_columns(runs, capsys):
+    write_log(runs / "lr", line(10))
+    main([f"{runs}/lr", f"{runs}/cnn=2"])
+    first, second = capsys.readouterr().out.split("\n\n")
+    assert (
+        first.startswith("| Model | AUC |")
+        and second.startswith("| Model | Loss |")
+        and second.endswith("| cnn=2 | – | – | – | – | – | – |\n")
+    )
+    main([f"{runs}/lr", "--columns", "accuracy,tokens"])
+    assert capsys.readouterr().out.endswith("| lr | 0.7668 | 1000 |\n")
+
+
+def test_json_has_all_that_is_known(runs, capsys):
+    write_log(runs / "lr", line(10))
+    main([f"LR={runs}/lr", f"{runs}/many", "--output", f"{runs}/all.json"])
+    first, second = json.loads((runs / "all.json").read_text(encoding="utf-8"))
+    assert (first["run"], first["accuracy"], first["tokens"]) == ("LR", 0.76684, 1000)
+    assert second["accuracy"] == SEEDS["accuracy"]
+
+
+def test_seeds_may_be_told_by_their_best(runs, capsys):
+    main([f"{runs}/many", "--columns=accuracy", "--spread=max"])
+    assert capsys.readouterr().out.endswith("| many | 0.7625 (0.7500) |\n")
+
+
+def test_the_model_zoos_table_describes_a_training(tmp_path, capsys):
+    run = write_log(tmp_path / "base", START, line(10, seconds=7200.0), {"event": "trained", "samples_per_s": 6000.0})
+    model = {"num_hidden_layers": 12, "hidden_size": 768, "position_embedding_type": "absolute"}
+    settings = {"data_dir": "cn-wiki-128", "optimizer": {"name": "Lamb"}, "model": model}
+    (run / "config.yaml").write_text(json.dumps(settings), encoding="utf-8")
+    main([str(run), "--form=performance"])
+    rows = dict(row.strip("| ").split(" | ") for row in capsys.readouterr().out.splitlines())
+    assert rows["Parameters"] == "base" and rows["Model Version"] == "12 layers of 768, absolute"
+    assert (rows["Resource"], rows["Optimizer"], rows["Batch_size"]) == ("910A, float16", "Lamb", "256*8")
+    assert (rows["Loss"], rows["Speed"], rows["Total time"], rows["Params (M)"]) == ("1.9", "341.3ms/step", "2h", "110M")
+    assert rows["Accuracy"] == "–"
+
+
+def test_rows_per_second_on_one_device_and_on_several(tmp_path, capsys):
+    speeds = {"base": {1: 118.5, 8: 865.6}, "amp": {1: 400.0, 8: 2720.8}}
+    folders = []
+    for name, ranks in itertools.product(speeds, (1, 8)):
+        trained = {"event": "trained", "samples_per_s": speeds[name][ranks]}
+        folders.append(f"{name}={write_log(tmp_path / f'{name}{ranks}', {**START, 'ranks': ranks}, line(10), trained)}")
+    main([*folders, "--form=throughput"])
+    assert capsys.readouterr().out == (
+        "| Rows/s | 1 device | 8 devices | Speed up |\n"
+        "| --- | ---: | ---: | ---: |\n"
+        "| base | 118.5 | 865.6 | 7.3 |\n"
+        "| amp | 400 | 2721 | 6.8 |\n"
+        "| Speed up | 3.38 | 3.14 |  |\n"
+    )
+
+
+def test_a_training_that_has_not_ended_has_no_throughput(tmp_path, capsys):
+    run = write_log(tmp_path / "run", START, line(10))
+    assert "run/log.jsonl: tells no rows per second" in fail([run, "--form=throughput"], capsys)

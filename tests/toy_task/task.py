@@ -7,6 +7,7 @@ from src.models.layers import Linear
 from src.models.losses import ClassificationLoss
 from src.records.record_set import join_rows
 from src.tasks import fine_tuning
+from src.tasks.defaults import head_flops as head_flops
 from src.tasks.defaults import tune as tune
 from src.tasks.fine_tuning import describe as describe
 from src.tasks.results import write_results

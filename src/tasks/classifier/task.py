@@ -125,6 +125,11 @@ def loss(config: ClassifierOptions) -> nn.Cell:
     return of_samples(soft, config.multi_sample_dropout)
 
 
+def head_flops(prepared: Prepared) -> float | None:
+    """FLOPs of the head's matrix products for a row, forward: too few to count; None of choices, of which a question has several rows."""
+    return None if prepared.config.has_choices else 0.0
+
+
 def describe(prepared: Prepared) -> Description:
     """What is written beside a checkpoint."""
     described = fine_tuning.describe(prepared)

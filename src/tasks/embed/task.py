@@ -124,6 +124,10 @@ def loss(config: EmbedOptions) -> nn.Cell:
     return CosineLoss() if config.objective == "cosine" else ContrastiveLoss(config.temperature)
 
 
+def head_flops(prepared: Prepared) -> None:
+    """None: a row is several texts, and only the length of the longest is known of it."""
+
+
 def for_evaluation(config: EmbedOptions, network: Embedder) -> tuple[nn.Cell, tuple[str, ...]]:
     """The cell whose outputs are scored, and its input columns."""
     return network, INPUTS

@@ -14,6 +14,7 @@ from src.log import logger, shorten
 from src.models.losses import of_samples
 from src.records.files import is_record_file, read_description
 from src.tasks import fine_tuning, folds
+from src.tasks.defaults import head_flops as head_flops
 from src.tasks.defaults import tune as tune
 from src.tasks.fine_tuning import cached_rows, check_inputs, describe
 from src.tasks.ner import inputs

@@ -9,7 +9,7 @@ from easydict import EasyDict
 from src.config.fields import setting
 from src.config.model import describe_weights, find_vocabulary_size
 from src.config.trainable import TrainingOptions
-from src.config.training import WEIGHT_FORMS, ModelOptions, OptimizerConfig, PrecisionConfig, RunOptions
+from src.config.training import SCHEDULE_SETTINGS, WEIGHT_FORMS, ModelOptions, OptimizerConfig, PrecisionConfig, RunOptions
 from src.formats import weights
 from src.log import logger
 from src.ranks import find_rank_info
@@ -130,6 +130,22 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
     """Pretraining: masked language model, with next sentences, their order, or alone."""
 
     EVALUATIONS = "--train_with_eval true"
+    STAGED = (
+        *("data_dir", "num_samples", "schema_file_path", "seq_length", "max_predictions_per_seq", "bucket_list", "packing"),
+        *(
+            "masking",
+            "masked_lm_prob",
+            "mask_unit",
+            "similar_words",
+            "train_batch_size",
+            "accumulation_steps",
+            "train_steps",
+            "train_data_shuffle",
+        ),
+        *("eval_data_dir", "eval_batch_size", "eval_steps", "eval_epochs", "eval_samples"),
+        *("save_checkpoint_steps", "log_steps", "data_sink_steps"),
+        *(f"optimizer.{name}" for name in SCHEDULE_SETTINGS),
+    )
     refuses_used_folder = True
     skip_steps = 0  # no setting here, but in pretraining an alias of log_steps
 
@@ -162,6 +178,11 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
         OptimizerConfig(**_CLIP, **OPTIMIZER_DEFAULTS["Lamb"]), "optimiser, schedule, clipping; the model zoo's values"
     )
     precision: PrecisionConfig = setting(PrecisionConfig(**_FIRST_SCALE), "compute type and loss scale")
+    stage_schedule: str = setting(
+        "run",
+        "with stages in the YAML file; run: one schedule of the learning rate over all of them; stage: each has its own",
+        ("run", "stage"),
+    )
 
     def check_run(self) -> None:
         super().check_run()

@@ -28,6 +28,7 @@ class PretrainRows:
     def __init__(self, records: Records, masking: Masking | None = None, seed: int = 0) -> None:
         self.records, self.masking, self.seed = records, masking, seed
         self.lengths, self.key = records.lengths, records.key
+        self.num_masked = int(records.maxima()["width"])  # places for masked positions in a row
         if masking is not None:
             has_words = "word_continues" in records.maxima()
             self.key = int(make_key(records.key, masking, *masking.list_departures(has_words))[:15], 16)

@@ -129,6 +129,13 @@ def list_targets(config: PretrainOptions) -> tuple[tuple[str, ...], tuple[str, .
     return TARGETS if objective.pair else tuple(name for name in TARGETS if name != LABELS), objective.losses
 
 
+def head_flops(prepared: Prepared) -> float:
+    """FLOPs of the heads' matrix products for a row, forward: pooler and pair, if there are any, and the logits of its masked positions."""
+    size, words = prepared.config.model.hidden_size, prepared.config.model.vocab_size
+    of_pair = size * (size + 2) if OBJECTIVES[prepared.config.objective].pair else 0
+    return 2.0 * (of_pair + prepared.records["train"].num_masked * size * (size + words))
+
+
 def describe(prepared: Prepared) -> Description:
     """What is written beside a checkpoint: no labels, the vocabulary and tokenizer if known, the objective if it is not the default."""
     tokenizer, settings = prepared.tokenizer, prepared.config.trained_settings()

@@ -8,6 +8,7 @@ from mindspore import nn
 from src.log import logger
 from src.records.files import is_record_file
 from src.records.record_set import Chunk
+from src.tasks.defaults import head_flops as head_flops
 from src.tasks.defaults import tune as tune
 from src.tasks.fine_tuning import cached_rows, check_inputs, describe
 from src.tasks.splits import wanted_splits
