@@ -132,16 +132,8 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
     EVALUATIONS = "--train_with_eval true"
     STAGED = (
         *("data_dir", "num_samples", "schema_file_path", "seq_length", "max_predictions_per_seq", "bucket_list", "packing"),
-        *(
-            "masking",
-            "masked_lm_prob",
-            "mask_unit",
-            "similar_words",
-            "train_batch_size",
-            "accumulation_steps",
-            "train_steps",
-            "train_data_shuffle",
-        ),
+        *("masking", "masked_lm_prob", "mask_unit", "similar_words"),
+        *("train_batch_size", "accumulation_steps", "train_steps", "train_data_shuffle"),
         *("eval_data_dir", "eval_batch_size", "eval_steps", "eval_epochs", "eval_samples"),
         *("save_checkpoint_steps", "log_steps", "data_sink_steps"),
         *(f"optimizer.{name}" for name in SCHEDULE_SETTINGS),
