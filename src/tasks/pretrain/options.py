@@ -163,7 +163,7 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
         super().complete(tree)
         if words or (path and given):
             tokenizer, new_tokens = extension.open_vocabulary(given, words, path)
-            if new_tokens and not is_size_given:
+            if tokenizer and new_tokens and not is_size_given:
                 tree.model.vocab_size = max(tree.model.vocab_size, len(tokenizer.tokens))
         if not tree.get("output_dir"):
             tree.pop("output_dir", None)  # the model zoo's launchers give an empty one
