@@ -195,10 +195,10 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
     def complete(cls, tree: EasyDict) -> None:
         """Fill in also the model zoo's values for the chosen optimiser."""
         is_size_given = "vocab_size" in tree.get("model", {})
+        words, path, given = (tree.get(key) for key in ("extend_vocabulary", "load_pretrain_checkpoint_path", "vocab_file_path"))
         super().complete(tree)
-        words, path = tree.get("extend_vocabulary"), tree.get("load_pretrain_checkpoint_path")
-        if words or path:
-            tokenizer, new_tokens = extension.open_vocabulary(tree.get("vocab_file_path"), words, path)
+        if words or (path and given):
+            tokenizer, new_tokens = extension.open_vocabulary(given, words, path)
             if tokenizer and new_tokens and not is_size_given:
                 tree.model.vocab_size = max(tree.model.vocab_size, len(tokenizer.tokens))
         if not tree.get("output_dir"):
