@@ -62,9 +62,10 @@ def test_overwrite_removes_those_of_the_same_task_and_tells(folder, capsys):
 
 def test_overwrite_beside_a_training_that_is_resumed_is_told_as_ignored(folder, capsys, monkeypatch):
     position = resume.checkpoint.Position(1, 0, 4, 1)
-    monkeypatch.setattr(resume.checkpoint, "read_state", lambda path, trained_on: (position, {}))
+    monkeypatch.setattr(resume.checkpoint, "read_state", lambda path, trained_on, stage: (position, {}))
     device = SimpleNamespace(world_size=1)
-    config = SimpleNamespace(checkpoint_dir=folder, output_dir=folder, overwrite=True, packing=None, train_batch_size=4, device=device)
+    settings = {"overwrite": True, "packing": None, "train_batch_size": 4, "device": device, "stage": None}
+    config = SimpleNamespace(checkpoint_dir=folder, output_dir=folder, **settings)
     assert resume.read_newest(TASK, config, {}).path.name == "ner-2_20.ckpt"
     assert "overwrite=true is ignored: the training in the folder is resumed" in capsys.readouterr().out
 
