@@ -14,22 +14,19 @@ from src.tasks.pretrain.corpus.token_store import TokenStore
 
 
 class Arrangement(Protocol):
-    """Instances, made of a TokenStore in blocks, and laid out as rows in any order.
-
-    Attributes:
-        dtype: of an instance, which has ranges of tokens.
-        num_documents: the fewest that a corpus must have.
-        settings: names of the builder's settings that only this arrangement has.
-    """
+    """Instances, made of a TokenStore in blocks, and laid out as rows in any order."""
 
     @property
-    def dtype(self) -> np.dtype: ...
+    def dtype(self) -> np.dtype[Any]:
+        """The type of an instance, which has ranges of tokens."""
 
     @property
-    def num_documents(self) -> int: ...
+    def num_documents(self) -> int:
+        """The fewest documents that a corpus must have."""
 
     @property
-    def settings(self) -> tuple[str, ...]: ...
+    def settings(self) -> tuple[str, ...]:
+        """The names of the builder's settings that not all arrangements have."""
 
     def cut(self, store: TokenStore, options: BuilderOptions) -> np.ndarray:
         """The borders of the blocks of a pass: int64 [blocks + 1]."""

@@ -101,11 +101,11 @@ def _naming(output: Path, folder: Path) -> Iterator[None]:
 
 def describe(options: BuilderOptions, tokenizer: Tokenizer) -> dict[str, Any]:
     """The settings that records were made with, as stored in MindRecord files and in the statistics."""
-    names: tuple[str, ...] = ("max_seq_length", "max_predictions_per_seq", "do_whole_word_mask", "segmenter", "masked_lm_prob")
-    names += ARRANGEMENTS[options.objective].settings
+    names = ("max_seq_length", "max_predictions_per_seq", "do_whole_word_mask", "segmenter", "masked_lm_prob")
+    others = ARRANGEMENTS[options.objective].settings
     description = {
         **tokenizer.record_description,
-        **{name: getattr(options, name) for name in (*names, "dupe_factor", "random_seed")},
+        **{name: getattr(options, name) for name in (*names, *others, "dupe_factor", "random_seed")},
         "mask_share": MASK_SHARE,
         "keep_share": KEEP_SHARE,
     }
