@@ -5,7 +5,7 @@ from pathlib import Path
 
 MAGIC = b"PAR1"
 _ROWS = 256  # at once
-_BUFFER = 1 << 20  # bytes; without it, a column of a row group is read whole
+_BUFFER = 1 << 20  # bytes; without it, the packed and the unpacked form of a whole row group are in memory
 
 
 def read_texts(path: Path | str, column: str) -> Iterator[str]:
