@@ -35,6 +35,9 @@ class InMemory(RecordSet):
     def predictions(self):
         return self.rows["masked_lm_weights"].sum(1)
 
+    def maxima(self):
+        return super().maxima() | {"width": self.rows["masked_lm_weights"].shape[1]}
+
 
 def columns(rows, batch):
     return {name: rows.column(name, batch) for name in (*NAMES, "rows_per_token")}

@@ -201,7 +201,7 @@ def test_mindrecord_whose_index_has_no_rows_is_refused_before_the_framework_sees
     monkeypatch.undo()
     if change == "DELETE FROM INDEXES":
         with pytest.raises(ValueError, match="has no rows"):
-            inspection._read(str(path), {}, "vocab.txt", 1)
+            inspection._read(str(path), {}, "vocab.txt", 1, "mlm_nsp")
 
 
 def test_mindrecord_without_its_index_is_refused(mindrecord, tmp_path):
