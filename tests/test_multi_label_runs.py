@@ -23,6 +23,7 @@ SETTINGS = {
     "multi_label": "true",
     "columns": "text_a=text,label=labels",
     "tune_thresholds": "each",
+    "packing": "false",  # of 60 rows, batches of all lengths are learnt from more slowly
     "epoch_num": 12,
     "do_eval": "true",
     "model.initializer_range": 0.3,
@@ -190,6 +191,7 @@ def test_folds_and_ensembles_average_probabilities_and_tune_anew(trained, tmp_pa
 @pytest.mark.parametrize(
     "changes",
     [
+        {"packing": "true", "epoch_num": 30},
         {"head": "cnn", "class_weights": "balanced", "label_smoothing": 0.1},
         {"head": "rcnn", "r_drop": 1, "focal_gamma": 2},
         {"long_documents": "max", "seq_length": 6, "bucket_list": 6, "multi_sample_dropout": 2, "eval_epochs": 2},
