@@ -195,8 +195,10 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
     def complete(cls, tree: EasyDict) -> None:
         """Fill in also the model zoo's values for the chosen optimiser."""
         is_size_given = "vocab_size" in tree.get("model", {})
-        words, path, given = (tree.get(key) for key in ("extend_vocabulary", "load_pretrain_checkpoint_path", "vocab_file_path"))
+        given = tree.get("vocab_file_path")
         super().complete(tree)
+        words = tree.get("extend_vocabulary")
+        path = tree.get("load_pretrain_checkpoint_path")
         if words or (path and given):
             tokenizer, new_tokens = extension.open_vocabulary(given, words, path)
             if tokenizer and new_tokens and not is_size_given:
