@@ -33,7 +33,7 @@ make_records() { # NAME VOCABULARY
 
 adapt() { # NAME VOCABULARY
     [ -f "$run/adapted/$1/eval/eval_results.json" ] && return
-    $python run_pretrain.py --config_path configs/domain_adaptation.yaml --load_checkpoint_path "$encoder" --vocab_file_path "$2" \
+    $python run_pretrain.py --config_path configs/pretrain_domain.yaml --load_checkpoint_path "$encoder" --vocab_file_path "$2" \
         --data_dir "$run/records/$1/train" --output_dir "$run/adapted/$1" --resume true
     $python pretrain_eval.py --eval_data_dir "$run/records/$1/dev" --eval_ckpt "$run/adapted/$1" --output_dir "$run/adapted/$1/eval"
 }
