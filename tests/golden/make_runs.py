@@ -38,7 +38,7 @@ WORDS = ["the", "cat", "sat", "on", "a", "mat", "dog", "ran", "fast", "slow", "g
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, ".", *LETTERS[1:], *(f"##{letter}" for letter in LETTERS)]
 COMMON = {"seq_length": 24, "epoch_num": 100, "train_batch_size": 8, "eval_batch_size": 8, "do_train": "true", "do_eval": "true"}
-COMMON |= {"do_predict": "true", "optimizer.name": "Lamb", "optimizer.learning_rate": 0.01}
+COMMON |= {"do_predict": "true", "packing": "false", "optimizer.name": "Lamb", "optimizer.learning_rate": 0.01}
 RECIPES = {
     "classifier": ("run_classifier", COMMON | {"task_name": "custom", "columns": "text_a=text,label=label", "data_dir": "classifier"}),
     "regression": (
