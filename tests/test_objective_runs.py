@@ -98,6 +98,7 @@ def test_a_training_of_masked_tokens_alone_is_scored_and_says_nothing_of_next_se
     assert found["masked_lm_loss"] == pytest.approx(steps[12]["loss"], abs=0.5)
 
 
+@pytest.mark.slow
 def test_a_resumed_training_of_masked_tokens_alone_equals_an_unbroken_one_bit_for_bit(trained, corpus, tmp_path):
     go_back(trained.out, tmp_path / "out")
     run_pretrain.main(flags_of(corpus, tmp_path / "out", "mlm", resume="true", **trained.settings))

@@ -18,6 +18,7 @@ def read_results(folder):
     return json.loads((folder / "eval_results.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_a_packed_training_learns_and_is_evaluated_in_either_form(job, tmp_path, capsys):
     settings = {"model.initializer_range": 0.3, **PACKED}
     run_classifier.main(job(do_eval="true", epoch_num=12, **settings))
