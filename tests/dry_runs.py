@@ -124,6 +124,7 @@ def finetune(data, folder, task, modes, file, **flags):
         "train_steps": 2,
         "log_steps": 1,
         "optimizer.name": "Momentum",
+        "packing": "false",
     }
     for mode in modes:
         common |= {f"do_{mode}": "true", f"{mode}_data_file_path": data / file}
