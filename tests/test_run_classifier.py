@@ -298,7 +298,7 @@ def test_a_full_disk_is_told_and_leaves_the_last_good_checkpoint(again, tmp_path
     before = good.read_bytes()
 
     def limit_files():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # no file may grow beyond: as if the disk were full
+        resource.setrlimit(resource.RLIMIT_FSIZE, (35_000, 35_000))  # no file may grow beyond: as if the disk were full
 
     command = [sys.executable, "run_classifier.py", *again(epoch_num=14, resume="true")]
     done = subprocess.run(command, cwd=ROOT, preexec_fn=limit_files, capture_output=True, text=True)
