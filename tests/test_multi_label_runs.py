@@ -23,7 +23,7 @@ SETTINGS = {
     "multi_label": "true",
     "columns": "text_a=text,label=labels",
     "tune_thresholds": "each",
-    "packing": "false",  # of 60 rows, batches of all lengths are learnt from more slowly
+    "packing": "false",  # batches of all lengths are learnt more slowly by so small a network
     "epoch_num": 12,
     "do_eval": "true",
     "model.initializer_range": 0.3,
