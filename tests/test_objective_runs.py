@@ -181,7 +181,7 @@ REFUSED = {
     "default_objective": ({"objective": None}, "objective=mlm_nsp: {corpus}/mlm was made for --objective mlm: give that"),
     "unknown_objective": ({"objective": "electra"}, "objective=electra is not allowed: it must be one of mlm_nsp, mlm, mlm_sop"),
     "unknown_unit": ({"mask_unit": "letter"}, "mask_unit=letter is not allowed: it must be one of token, word, ngram, span"),
-    "similar_tokens": ({"similar_words": "similar.txt"}, "needs mask_unit word or ngram, not the default: a word replaces a word"),
+    "similar_tokens": ({"similar_words": "similar.txt"}, "needs mask_unit word or ngram, not span: a word replaces a word"),
     "unmarked_words": (
         {"mask_unit": "word", "objective": "mlm_nsp", "data_dir": "nsp"},
         "mask_unit=word: {corpus}/nsp does not mark words; python -m src.build_records --mask_unit word does",

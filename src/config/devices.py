@@ -1,6 +1,7 @@
 """What each device can do, and the settings that follow from it, whether the device is present or not: pure tables."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 
 from src.config.training import DeviceSettings
@@ -104,5 +105,5 @@ def settings(
 def find_peak(device: DeviceSettings) -> float | None:
     """FLOP/s of the matrix products of a device by its maker's public sheet; None where the tables do not have it."""
     kind = "tf32" if device.allow_tf32 and device.compute_type == "float32" else device.product_type
-    peaks = [peak for name, peak in DEVICES[device.target].peaks.items() if device.chip and name in device.chip]
+    peaks = [peak for name, peak in DEVICES[device.target].peaks.items() if device.chip and re.search(rf"\b{name}\b", device.chip)]
     return peaks[0].get(kind) if peaks else None

@@ -97,7 +97,7 @@ def read_description(path: Path | str) -> dict[str, Any]:
         return mindrecord.read_description(path)
     match = _SHARD.match(path.name)
     stem = Path(match["name"] if match else path.name).stem
-    suffixes = ["", *([f"-{match['number']}-of-{match['count']}"] if match else [])]  # of a set, or of a shard that was made by itself
+    suffixes = [*([f"-{match['number']}-of-{match['count']}"] if match else []), ""]  # of a shard that was made by itself, or of a set
     for suffix in suffixes:
         try:
             return json.loads(path.with_name(f"{stem}{suffix}.statistics.json").read_text(encoding="utf-8"))["description"]

@@ -7,6 +7,7 @@ import io
 from typing import Any, BinaryIO
 
 MAGIC = b"\x28\xb5\x2f\xfd"
+_WINDOW = 1 << 31  # the largest that zstd --long=31 makes
 _PIECE = 1 << 13  # compressed bytes; a piece may unpack to thousands of times its size
 
 
@@ -42,7 +43,7 @@ class _Unpacked(io.RawIOBase):
                     raise EOFError("the file ends inside a frame")
                 return 0
             if self._frame is None or self._frame.eof:
-                self._frame = self._library.ZstdDecompressor().decompressobj()
+                self._frame = self._library.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
             try:
                 self._rest = memoryview(self._frame.decompress(data))
             except self._library.ZstdError as error:

@@ -148,7 +148,8 @@ def describe_settings(config: Any) -> dict[str, Any]:
 def _flatten(settings):
     """Settings by their names with dots, those of stages as flags name them: stages.1.data_dir."""
     entries = settings.get("stages", ())
-    return loader.flatten(settings) | {
+    shared = {key: value for key, value in settings.items() if key != "stages"}
+    return loader.flatten(shared) | {
         f"stages.{number}.{key}": value for number, entry in enumerate(entries, 1) for key, value in loader.flatten(entry).items()
     }
 

@@ -54,6 +54,17 @@ def test_a_pass_has_each_token_of_the_stream_once_in_full_rows(count, number, tm
     assert (offset > 0) == (number > 0) or len(stream) < 20
 
 
+@pytest.mark.parametrize("number", range(6))
+def test_a_row_that_goes_around_a_short_stream_keeps_its_separators(number, tmp_path):
+    documents = [[2], [1, 1], [1]]
+    store, stream = make_store(tmp_path / "store", documents), list_stream(documents)
+    borders = cut_stream(store, 20).tolist()
+    rows = np.concatenate([make_stream_rows(store, *some, 20, 3, number) for some in zip(borders, borders[1:])])
+    found = lay_out_text(store, rows, 20, True, CLS, SEP)
+    for start, ids, length in zip(rows["start"], found["input_ids"], found["lengths"]):
+        assert ids[1 : length - 1].tolist() == (stream * 5)[start:][: length - 2]
+
+
 def test_blocks_of_rows_do_not_change_them_and_rows_are_read_in_any_order(tmp_path):
     store = make_store(tmp_path / "store", make_documents())
     rows = make_stream_rows(store, 0, 20, LENGTH, 3, 1)

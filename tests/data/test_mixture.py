@@ -151,6 +151,8 @@ def test_sources_are_understood(text, sources, folders):
         ("wiki:nan,news:1", "wiki: the weight is nan"),
         ("wiki:inf,news:1", "wiki: the weight is inf"),
         ("wiki:0,news:0", "the weights sum to 0"),
+        ("wiki:1e308,news:1e308", "the weights sum to inf; a finite sum above 0 is expected"),
+        ("wiki,./wiki", "./wiki is named twice"),
         ("wiki:1,news", "news has no weight; give every source one, as in wiki:0.7,news:0.3, or none"),
         ("wiki:1,wiki:1", "wiki is named twice"),
     ],

@@ -178,7 +178,8 @@ class PretrainOptions(_PretrainingOptions, TrainingOptions):
 
     def check_run(self) -> None:
         super().check_run()
-        check_similar_words(self.similar_words, self.mask_unit)
+        if self.mask_unit:
+            check_similar_words(self.similar_words, self.mask_unit)
         if not self.data_dir:
             raise ValueError("no data: give --data_dir, a folder or file of records (python -m src.build_records makes them)")
         parse_sources(self.data_dir)

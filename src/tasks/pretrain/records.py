@@ -17,7 +17,7 @@ from src.records.record_set import Chunk, cached_records, fingerprint_file, make
 from src.records.streamed import StreamedRecords, make_index
 from src.tasks.pretrain.masks import Masking, check_runs, make_masking
 from src.tasks.pretrain.objectives import DEFAULT, OBJECTIVES
-from src.tasks.pretrain.options import PretrainEvalOptions, PretrainOptions
+from src.tasks.pretrain.options import PretrainEvalOptions, PretrainOptions, check_similar_words
 from src.tasks.pretrain.rows import PretrainRows
 from src.tasks.pretrain.similar_words import read_similar_words
 from src.tasks.pretrain.sources import Source
@@ -31,12 +31,16 @@ LAYOUT = Layout(
     optional=("word_continues",),
 )
 _ALIKE = ("vocabulary", "tokenizer", "objective", "mask_unit")  # equal in all records of a split
+_TOLD = ("masked_lm_prob", "similar_words")  # may differ
 Options = PretrainOptions | PretrainEvalOptions
 
 
 def read_headers(paths: Sequence[Path]) -> dict[str, Any]:
-    """What the headers of a split's records say by the names of _ALIKE, the same for all files; {} if there is none."""
-    found = {}
+    """What the headers of a split's records say by the names of _ALIKE, the same for all files, and of _TOLD; {} if there is none.
+
+    Where files differ in a name of _TOLD, it has the value of one of them.
+    """
+    found, told = {}, {}
     for path in paths:
         if description := read_description(path):
             # older records name only the casing: they were made with Google's other settings, whatever lay beside the vocabulary
@@ -44,11 +48,12 @@ def read_headers(paths: Sequence[Path]) -> dict[str, Any]:
             older = {"tokenizer": {"do_lower_case": description.get("do_lower_case")}, "objective": DEFAULT, "mask_unit": unit}
             description = older | description
             found[json.dumps({name: description.get(name) for name in _ALIKE})] = path
+            told = {name: description.get(name) for name in _TOLD}
     if len(found) > 1:
         raise ValueError(
             f"{' and '.join(map(str, found.values()))}: made with different vocabularies, tokenizers, objectives or mask_units"
         )
-    return json.loads(next(iter(found))) if found else {}
+    return json.loads(next(iter(found))) | told if found else {}
 
 
 def find_records(
@@ -81,7 +86,7 @@ def find_records(
 
 
 def _name_vocabulary(config):
-    extension = getattr(config, "extend_vocabulary", None)
+    extension = config.extend_vocabulary
     return f"{config.vocab_file_path} extended by {extension}" if extension else config.vocab_file_path
 
 
@@ -105,7 +110,10 @@ def mix(config: PretrainOptions, sources: Sequence[Source], records: Sequence[St
     if config.packs:
         raise ValueError(f"data_dir={config.data_dir}: sources with weights need --packing false: the packs must hold every batch")
     counts = [len(each.lengths) for each in records]
-    mixture = Mixture([source.path for source in sources], counts, [source.weight or 0 for source in sources], config.seed)
+    try:
+        mixture = Mixture([source.path for source in sources], counts, [source.weight or 0 for source in sources], config.seed)
+    except ValueError as error:
+        raise ValueError(f"data_dir={config.data_dir}: {error}") from None
     logger.info(mixture.describe())
     return mixture
 
@@ -137,6 +145,12 @@ def _make_masking(config: PretrainOptions, tokenizer: Tokenizer, header: dict[st
     if unit not in (None, "token") and "word_continues" not in maxima:
         raise ValueError(f"mask_unit={unit}: {path} does not mark words; python -m src.build_records --mask_unit {unit} does")
     check_runs(unit, width, f"{path}: max_predictions_per_seq")
+    check_similar_words(config.similar_words, unit)
+    if config.masked_lm_prob == PretrainOptions.masked_lm_prob != header.get("masked_lm_prob", config.masked_lm_prob):
+        share = header["masked_lm_prob"]
+        logger.warning(f"masked_lm_prob={config.masked_lm_prob}: {path} was made with {share}; --masked_lm_prob {share} masks as many")
+    if header.get("similar_words") and not config.similar_words:
+        logger.warning(f"similar_words is not given, with which {path} was made: the masks that are drawn have [MASK] alone")
     wanted = round(config.masked_lm_prob * int(maxima["lengths"]))
     if wanted > width:
         logger.warning(f"masked_lm_prob={config.masked_lm_prob}: {wanted} tokens of the longest row, but {path} has room for {width} masks")

@@ -24,14 +24,15 @@ def parse_sources(text: str) -> list[Source]:
     if Path(text).exists():
         return [Source(text)]
     sources = [_parse(part.strip(), text) for part in text.split(",") if part.strip()]
-    if twice := [source.path for number, source in enumerate(sources) if source.path in [other.path for other in sources[:number]]]:
-        raise ValueError(f"data_dir={text}: {twice[0]} is named twice; its weight may be larger instead")
+    files = [Path(source.path).resolve() for source in sources]
+    if twice := [source.path for source, file in zip(sources, files) if files.count(file) > 1]:
+        raise ValueError(f"data_dir={text}: {twice[-1]} is named twice; its weight may be larger instead")
     weights = [source.weight for source in sources if source.weight is not None]
     if weights and len(weights) < len(sources):
         bare = next(source.path for source in sources if source.weight is None)
         raise ValueError(f"data_dir={text}: {bare} has no weight; give every source one, as in wiki:0.7,news:0.3, or none")
-    if weights and not sum(weights):
-        raise ValueError(f"data_dir={text}: the weights sum to 0")
+    if weights and not 0 < sum(weights) < math.inf:
+        raise ValueError(f"data_dir={text}: the weights sum to {sum(weights):g}; a finite sum above 0 is expected")
     return [source for source in sources if source.weight != 0] if weights else sources or [Source(text)]
 
 

@@ -7,6 +7,7 @@ order of a seeded permutation. Each stage works on blocks and keeps none, so tha
 """
 
 import functools
+import glob
 import json
 import time
 from collections import Counter
@@ -84,6 +85,9 @@ def build(options: BuilderOptions) -> dict[str, Any]:
         text = json.dumps(statistics, indent=1, ensure_ascii=False) + "\n"
         shard = "" if options.own_shard is None else shard_suffix(options.own_shard, options.shards)
         (results / f"{output.stem}{shard}.statistics.json").write_text(text, encoding="utf-8")
+        if options.own_shard is None:  # those of shards that were made one by one would describe the new ones
+            for stale in output.parent.glob(f"{glob.escape(output.stem)}-?????-of-?????.statistics.json"):
+                stale.unlink()
         move_whole(sorted(results.iterdir()), output.parent)
     return statistics
 

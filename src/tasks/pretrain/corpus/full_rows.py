@@ -90,9 +90,10 @@ def lay_out_text(
 
 def _find_tokens(store, positions):
     """Positions in the endless repetition of the stream: int64 [B, S] -> the numbers of their tokens, and which are separators."""
+    goes_around = positions[:, 0] // store.spaced[-1] != positions[:, -1] // store.spaced[-1]
     positions = positions % store.spaced[-1]
     document = np.searchsorted(store.spaced, positions[:, [0, -1]], "right") - 1
-    reaches = (document[:, 0] != document[:, 1]) | (positions[:, 0] > positions[:, -1])
+    reaches = (document[:, 0] != document[:, 1]) | goes_around
     several = np.flatnonzero(reaches)  # rows of more than one document
     documents = np.repeat(document[:, :1], positions.shape[1], 1)
     documents[several] = np.searchsorted(store.spaced, positions[several], "right") - 1

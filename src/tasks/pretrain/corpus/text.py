@@ -176,7 +176,8 @@ def _read_json(path, lines, column):
             text.encode()
         except UnicodeEncodeError:
             raise ValueError(f"{path}:{number}: half of a surrogate pair in {column}") from None
-        yield from _end_document((html.unescape(part) for part in _LINE_END.split(text)), html.unescape(str(found.get("title"))))
+        title = None if found.get("title") is None else html.unescape(str(found["title"]))
+        yield from _end_document((html.unescape(part) for part in _LINE_END.split(text)), title)
 
 
 def _read_parquet(path, column):
