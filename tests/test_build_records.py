@@ -263,6 +263,16 @@ def test_a_shard_by_itself_has_the_bytes_of_that_shard_of_one_run(flags, tmp_pat
     assert "record 0" in capsys.readouterr().out
 
 
+def test_records_are_described_by_the_run_that_made_them(flags, tmp_path):
+    name = tmp_path / "out/x.tfrecord"
+    main(flags(output_file=name, shards=2, masked_lm_prob=0.3))
+    main(flags(output_file=name, shard="1/2"))  # in place of that of the set
+    found = [read_any_description(f"{name}-0000{number}-of-00002")["masked_lm_prob"] for number in range(2)]
+    main(flags(output_file=name, shards=2, masked_lm_prob=0.2))
+    found += [read_any_description(f"{name}-0000{number}-of-00002")["masked_lm_prob"] for number in range(2)]
+    assert found == [0.3, 0.15, 0.2, 0.2]
+
+
 def test_a_store_serves_only_runs_on_the_same_text_with_the_same_pairs(flags, tmp_path):
     for changes in ({}, {"random_seed": 1}, {"masked_lm_prob": 0.3}, {"max_seq_length": 24}):  # masks are drawn later
         main(flags(store_dir=tmp_path / "store", **changes))

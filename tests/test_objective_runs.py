@@ -201,6 +201,19 @@ def test_what_the_records_were_not_made_for_is_refused(kind, corpus, tmp_path, c
     assert message.format(corpus=corpus) in refusal(capsys, run_pretrain, flags)
 
 
+def test_masks_that_are_drawn_otherwise_than_in_the_records_are_told(corpus, tmp_path, capsys):
+    words = {"mask_unit": "word", "similar_words": corpus / "similar.txt"}
+    make_records(corpus, "tfrecord", tmp_path / "similar/text.tfrecord", objective="mlm", **words)
+    for folder, told in (
+        (corpus / "mlm", "mlm was made with 0.3; --masked_lm_prob 0.3 masks as many"),
+        (tmp_path / "similar", "similar_words is not given, with which"),
+    ):
+        flags = flags_of(corpus, tmp_path / "out", "mlm", data_dir=folder, masking="dynamic", batch_size=5000)
+        with pytest.raises(SystemExit):  # for the batch
+            run_pretrain.main(flags)
+        assert told in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -58,6 +58,10 @@ def test_a_format_that_is_given_for_another_file_leaves_its_end(tmp_path):
     assert list(read_corpus(paths, "doc"))[:5] == ["one", "", "two", "", "One line."]
 
 
+def test_a_text_without_a_title_keeps_its_first_line(tmp_path):
+    assert read(write(tmp_path / "a", json.dumps({"text": "None\none"}))) == ["None", "one", ""]
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_of_a_json_text_end_as_those_of_files(end, tmp_path):
     assert read(write(tmp_path / "a", json.dumps({"title": "T", "text": end.join(["T", "one", "", "two"])}))) == ["one", "two", ""]

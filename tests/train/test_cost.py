@@ -71,6 +71,7 @@ def test_no_flops_are_told_where_a_step_is_not_one_pass_over_all_parts(changes):
         (DeviceSettings("GPU", "float32", chip="NVIDIA A100-SXM4-80GB", allow_tf32=True), 156e12),
         (DeviceSettings("GPU", "float32", chip="NVIDIA A100-SXM4-80GB"), 19.5e12),
         (DeviceSettings("GPU", "float16", chip="NVIDIA H200"), None),
+        (DeviceSettings("GPU", "float16", chip="NVIDIA RTX A1000"), None),
         (DeviceSettings("Ascend", "bfloat16", chip="910B"), 313e12),
         (DeviceSettings("Ascend", "float32", chip="910A"), None),
         (DeviceSettings("Ascend", "float16", chip="A3"), None),
