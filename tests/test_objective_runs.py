@@ -4,10 +4,9 @@ import json
 import shutil
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from conftest import TINY, WORDS
-from test_run_pretrain import assert_same_training, go_back, make_flags, make_records, read_log, read_steps, refusal
+from conftest import WORDS
+from test_run_pretrain import assert_same_training, go_back, make_flags, make_records, read_log, read_steps, refusal, write_corpus
 
 import pretrain_eval
 import run_pretrain
@@ -24,18 +23,9 @@ KEPT = 6  # the update of the first checkpoint, of 12
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """A folder with a vocabulary, a network's shape, text, and records of each objective."""
+    """A folder of `write_corpus`, and records of each objective."""
     folder = tmp_path_factory.mktemp("corpus")
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "."]
-    (folder / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
-    random = np.random.default_rng(3)
-    documents = []
-    for _ in range(24):
-        start = random.integers(len(WORDS))
-        sentences = [" ".join(WORDS[(start + step + place) % len(WORDS)] for place in range(6)) + " ." for step in range(8)]
-        documents.append("\n".join(sentences))
-    (folder / "text.txt").write_text("\n\n".join(documents) + "\n", encoding="utf-8")
-    (folder / "bert_config.json").write_text(json.dumps({**TINY, "vocab_size": len(tokens)}), encoding="utf-8")
+    write_corpus(folder, 24)
     (folder / "similar.txt").write_text("cat dog\nfast slow good\n", encoding="utf-8")
     for objective, settings in MADE.items():
         make_records(folder, "tfrecord", folder / objective / "text.tfrecord", objective=objective, **settings)

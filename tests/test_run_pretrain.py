@@ -25,20 +25,25 @@ from src.tasks.task import TASKS
 from src.train import checkpoint, runtime
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    """A folder with a vocabulary, a network's shape, and records in both formats made from sentences of known words."""
-    folder = tmp_path_factory.mktemp("corpus")
+def write_corpus(folder, count):
+    """A vocabulary, a network's shape, and a text of so many documents, whose sentences are of known words."""
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "."]
     (folder / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
     random = np.random.default_rng(3)
     documents = []
-    for _ in range(12):
+    for _ in range(count):
         start = random.integers(len(WORDS))
         sentences = [" ".join(WORDS[(start + step + place) % len(WORDS)] for place in range(6)) + " ." for step in range(8)]
         documents.append("\n".join(sentences))
     (folder / "text.txt").write_text("\n\n".join(documents) + "\n", encoding="utf-8")
     (folder / "bert_config.json").write_text(json.dumps({**TINY, "vocab_size": len(tokens)}), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """A folder of `write_corpus`, and records in both formats."""
+    folder = tmp_path_factory.mktemp("corpus")
+    write_corpus(folder, 12)
     for file_format in ("mindrecord", "tfrecord"):
         make_records(folder, file_format, folder / file_format / f"text.{file_format}")
     return folder
