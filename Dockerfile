@@ -3,7 +3,7 @@
 #   docker run --rm --publish 8000:8000 --volume "$PWD/cola_bundle:/bundle:ro" bert-mindspore
 FROM python:3.11-slim-bookworm
 
-# g++ compiles the CPU's kernels on first use (src/models/native.py)
+# g++ compiles the CPU's kernels on first use (src/kernels/native.py)
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ libgomp1 \

@@ -62,6 +62,7 @@ def load(
         path = flags.pop("config_path", None)
         explains = coerce(flags.pop("explain_config", False), bool, "explain_config", {})
         tree, shape = _read_yaml(options_class, path, recipe_class, others, flags, stage) if path else (EasyDict(), {})
+        _leave_out_older(options_class, tree, flags)
         from_file = flatten(tree).keys() - flags.keys()
         for key, text in flags.items():
             put(tree, key, text)
@@ -290,6 +291,14 @@ def _check_keys(options_class, tree, prefix=""):
             if not isinstance(value, dict):
                 raise _not_a_group(hints[key], prefix + key, value)
             _check_keys(hints[key], value, f"{prefix}{key}.")
+
+
+def _leave_out_older(options_class, tree, flags):
+    """Remove the settings of a file that a flag outweighs, though it has another name."""
+    older = options_class.OLDER_NAMES if issubclass(options_class, ModelOptions) else {}
+    for key in flags.keys() & older.keys():
+        for name in older[key]:
+            tree.pop(name, None)
 
 
 def _leave_out_empty(options_class, tree):

@@ -157,6 +157,7 @@ class ModelOptions:
     ZOO_SCRIPT: ClassVar[str] = ""  # the model zoo's name of the run script, as its settings files have it
     TRAINED_WITH: ClassVar[tuple[str, ...]] = ()  # settings of the training that results depend on; they are kept beside the weights
     UNSAID: ClassVar[dict[str, Any]] = {}  # values of these settings with which they are not written
+    OLDER_NAMES: ClassVar[dict[str, tuple[str, ...]]] = {}  # setting -> settings of a YAML file that a flag for it outweighs too
 
     def __post_init__(self):
         check_fields(self)

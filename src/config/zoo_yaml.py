@@ -109,7 +109,7 @@ def _values(tree):
 
 def _choose_network(tree, flags):
     """The network's shape, and in pretraining its batch size, which outweighs batch_size."""
-    name = flags.get("bert_network", tree.get("bert_network", ""))
+    name = str(flags.get("bert_network", tree.get("bert_network", ""))).lower()
     shape = dict(_group(tree, "bert_net_cfg") or _group(tree, f"{name}_net_cfg"))
     if name == "large_boost" and shape.get("hidden_act") == "fast_gelu":  # PretrainOptions says that it is gelu
         del shape["hidden_act"]

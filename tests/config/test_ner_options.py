@@ -91,6 +91,15 @@ def test_yaml_names_the_head_in_either_way(load, tmp_path, text, head):
     assert loader.build(NerOptions, loader.to_dict(options)).head == head
 
 
+def test_a_flag_for_the_head_outweighs_the_switches_of_a_file(load, tmp_path, capsys):
+    (tmp_path / "ner.yaml").write_text("use_crf: false\nwith_lstm: false\n", encoding="utf-8")
+    flags = ["--do_train=true", load.encoder, f"--config_path={tmp_path}/ner.yaml", "--seq_length=32"]
+    assert load({}, *flags, "--head=lstm_crf").head == "lstm_crf"
+    with pytest.raises(SystemExit):
+        load({}, *flags, "--head=crf", "--use_crf=false")
+    assert "use_crf=false and head=crf contradict each other" in capsys.readouterr().err
+
+
 def test_a_head_and_a_switch_that_contradict_each_other_are_refused(load, capsys):
     with pytest.raises(SystemExit):
         load({}, "--do_train=true", load.encoder, "--seq_length=32", "--head=softmax", "--use_crf=true")

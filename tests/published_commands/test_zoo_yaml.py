@@ -73,7 +73,7 @@ def test_pretraining_has_the_values_of_its_network(load, capsys):
         10000,
         "per_parameter",
     )
-    nezha = load(PretrainOptions, "pretrain_config.yaml", "--data_dir=x", "--bert_network=nezha")
+    nezha = load(PretrainOptions, "pretrain_config.yaml", "--data_dir=x", "--bert_network=NEZHA")
     assert (nezha.train_batch_size, nezha.model.hidden_size, nezha.model.position_embedding_type) == (96, 1024, "learned")
     changed = load(PretrainOptions, "pretrain_config.yaml", "--data_dir=x", base_net_cfg={**zoo_files.NETWORK, "hidden_size": 312})
     assert changed.model.hidden_size == 312

@@ -44,6 +44,7 @@ class NerModel(FineTunedModel):
     # settings that evaluation and prediction take from the training; written into the checkpoint folder
     TRAINED_WITH = ("seq_length", "head", *_SWITCHES, "crf_constraints", "class_filter", "tagged_pieces")
     UNSAID = dict.fromkeys(_SWITCHES)
+    OLDER_NAMES = {"head": _SWITCHES}
     ZOO_SCRIPT = "run_ner"
     task_name = "ner"
 
