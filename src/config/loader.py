@@ -243,7 +243,8 @@ def read_tree(path: str) -> dict[str, Any]:
     try:
         tree = read_yaml(path)
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file; --config_path takes a YAML file, see configs/") from None
+        hint = zoo_yaml.MISSING if zoo_yaml.has_zoo_name(path) else "--config_path takes a YAML file, see configs/"
+        raise FileNotFoundError(f"{path}: no such file; {hint}") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):

@@ -5,6 +5,7 @@ networks (bert_net_cfg; base_net_cfg and its like in pretraining), of which one 
 scripts, which src/config/aliases.py translates.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _OPTIMIZERS = ("AdamWeightDecay", "Lamb", "Momentum", "Thor")
 _NETWORKS = ("base", "nezha", "large", "large_boost")
 _DECAY_FILTER = {"layernorm", "bias"}
+MISSING = "copy the model zoo's here, or leave --config_path out (docs/from_model_zoo.md, Settings files)"
 _CONSTANT = {"schedule": "constant", "warmup_steps": 0, "weight_decay": 0}  # the zoo's Momentum has neither schedule nor decay
 _OF_TRAINING = ("model.hidden_dropout_prob", "model.attention_probs_dropout_prob", "model.initializer_range")
 _SHAPED = ("load_pretrain_checkpoint_path", "bert_config_file")  # settings that determine the shape of a network
@@ -92,6 +94,11 @@ def complete_shape(tree: dict[str, Any], shape: Mapping[str, Any], path: str | N
         logger.warning(f"{path}: without effect, as flags, weights or vocabulary say otherwise: {', '.join(differing)}")
     if shape:
         tree["model"] = {**shape, **model}
+
+
+def has_zoo_name(path: str) -> bool:
+    """Whether a file is named like one of the model zoo's, such as task_ner_cpu_config.yaml."""
+    return bool(re.fullmatch(r"(pretrain|task_\w+)_config\w*\.yaml", Path(path).name))
 
 
 def find(path: str) -> str:

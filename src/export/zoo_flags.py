@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from src import cli
 from src.config import zoo_yaml
+from src.config.loader import read_tree
 from src.config.model import describe_weights
-from src.config.yaml_file import read_yaml
 from src.export.__main__ import main as export
 from src.log import logger
 from src.tasks.ner.tags import make_tag_set, read_label_file
@@ -47,7 +47,7 @@ def translate(argv: Sequence[str] | None) -> list[str]:
     parser.add_argument("--export_batch_size", metavar="N", help="no effect: the graph takes any batch size")
     parser.add_argument("--label_file_path", metavar="FILE", help="entity types or tags of a tagger whose weights do not name them")
     own, rest = parser.parse_known_args(argv)
-    file = read_yaml(zoo_yaml.find(own.config_path)) if own.config_path else {}
+    file = read_tree(zoo_yaml.find(own.config_path)) if own.config_path else {}
     given = {**(file if zoo_yaml.is_zoo(file) else {}), **{key: value for key, value in vars(own).items() if value}}
     if not given.get("export_ckpt_file"):
         raise ValueError("export_ckpt_file: give the trained weights, --export_ckpt_file PATH")

@@ -6,6 +6,7 @@ import pytest
 from conftest import SHAPE, TINY
 
 from src.config import loader
+from src.export import zoo_flags
 from src.tasks.classifier.options import ClassifierOptions
 from src.tasks.ner.options import NerOptions
 from src.tasks.pretrain.options import PretrainEvalOptions, PretrainOptions
@@ -138,6 +139,14 @@ def test_a_path_from_the_zoos_own_folder_is_found_beside_the_scripts(load, tmp_p
     monkeypatch.chdir(tmp_path / "a")
     options = loader.load(NerOptions, ["--config_path=../../task_ner_config.yaml", "--do_train=true", "--label_file_path="])
     assert (options.epoch_num, options.label2id_file_path) == (5, None)
+
+
+@pytest.mark.parametrize("main", [zoo_flags.translate, lambda flags: loader.load(NerOptions, [*flags[:1], "--do_train=true"])])
+def test_a_file_that_is_not_here_is_said_to_be_the_zoos(main, capsys):
+    with pytest.raises((SystemExit, FileNotFoundError)) as raised:
+        main(["--config_path=../../task_ner_cpu_config.yaml", "--export_ckpt_file=x"])
+    told = capsys.readouterr().err or str(raised.value)
+    assert "../../task_ner_cpu_config.yaml: no such file; copy the model zoo's here, or leave --config_path out" in told
 
 
 def test_documents_that_describe_nothing_are_refused(tmp_path, capsys):
