@@ -177,7 +177,7 @@ def test_commands_and_files_are_where_the_tables_say(names, here):
     else:
         assert here.startswith(("stands for it: ", "not needed: ", "refused: "))
         assert [name for name in names if (ROOT / name.split()[-1]).exists()] == []
-        named = [code for code in re.findall(r"`([^`]*)`", here) if re.match(r"(python|bash|sh) |\w+/\w+\.py|run_\w+\.py", code)]
+        named = [code for code in re.findall(r"`([^`]*)`", here) if re.match(r"(python|bash|sh) |[\w/]+/\w+\.py|run_\w+\.py", code)]
         assert [command for command in named if not find_file(command).exists()] == []
 
 
