@@ -55,7 +55,9 @@ def translate(
     """
     if tree["description"] != script:
         raise ValueError(f"description={tree['description']}: the file belongs to {tree['description']}.py")
-    values = {**_values(tree), **_choose_network(tree, flags), **_choose_optimizer(tree, flags)}
+    plain = _values(tree)
+    ours_in_it = {key: value for key, value in plain.items() if key in keys}  # which a user has added, or which the zoo has too
+    values = {**plain, **_choose_network(tree, flags), **_choose_optimizer(tree, flags), **ours_in_it}
     values = {key: value for key, value in values.items() if value not in ("", None)}
     _take_device(values)
     others, theirs = aliases.find_others(keys), aliases.find_aliases(keys)
@@ -66,6 +68,7 @@ def translate(
         unread += [key for key in values if key in _PRETRAINING and key not in {*keys, *theirs, *others}]
         unread += [key for key in values if key.startswith("optimizer.") and "optimizer.name" not in keys]
     settings = {theirs.get(key, key): value for key, value in values.items() if key not in unread}
+    settings |= {key: values[key] for key in ours_in_it if key in values}
     given = {key: settings.pop(key) for key in others if key in settings}
     settings |= translation.translate(given, settings, "")
     shape = {key: value for key, value in settings.items() if key.startswith("model.") and key not in _OF_TRAINING}
@@ -108,10 +111,13 @@ def find(path: str) -> str:
 
 
 def _values(tree):
-    """The values outside of groups."""
+    """The values outside of the zoo's groups; those in groups of ours by their dotted names."""
     groups = {"description", "optimizer_cfg", "bert_net_cfg", *_OPTIMIZERS, *(f"{name}_net_cfg" for name in _NETWORKS)}
     sizes = {f"{name}_batch_size" for name in _NETWORKS}
-    return {key: value for key, value in tree.items() if key not in groups | sizes}
+    found: dict[str, Any] = {}
+    for key in [key for key in tree if key not in groups | sizes]:
+        found |= {f"{key}.{leaf}": value for leaf, value in tree[key].items()} if isinstance(tree[key], dict) else {key: tree[key]}
+    return found
 
 
 def _choose_network(tree, flags):

@@ -141,6 +141,14 @@ def test_a_path_from_the_zoos_own_folder_is_found_beside_the_scripts(load, tmp_p
     assert (options.epoch_num, options.label2id_file_path) == (5, None)
 
 
+def test_settings_by_our_names_in_a_zoo_file_outweigh_its_own(load):
+    added = {"optimizer": {"learning_rate": 1e-3, "clip": "per_parameter"}, "precision": {"compute_type": "float32"}}
+    options = load(NerOptions, "task_ner_config.yaml", "--do_train=true", **added)
+    assert (options.optimizer.learning_rate, options.optimizer.clip, options.optimizer.power) == (1e-3, "per_parameter", 1.0)
+    assert options.precision.compute_type == "float32"
+    assert load(PretrainOptions, "pretrain_config.yaml", "--data_dir=x", train_batch_size=8).train_batch_size == 8
+
+
 @pytest.mark.parametrize("main", [zoo_flags.translate, lambda flags: loader.load(NerOptions, [*flags[:1], "--do_train=true"])])
 def test_a_file_that_is_not_here_is_said_to_be_the_zoos(main, capsys):
     with pytest.raises((SystemExit, FileNotFoundError)) as raised:
