@@ -31,6 +31,8 @@ def main(argv=None):
 def write_commands(options):
     """Write --cmd_file; returns its path."""
     script, table = find(options.run_script_dir), find(options.hccl_config_dir)
+    if script.suffix == ".sh":  # as the model zoo's page has it
+        raise ValueError(f"--run_script_dir={options.run_script_dir}: a Python program is expected, run_pretrain.py")
     words = ["--device_target=Ascend", *read_flags(find(options.hyper_parameter_config_dir)), f"--data_dir={find(options.data_dir)}"]
     python = ".venv/bin/python" if (ROOT / ".venv/bin/python").exists() else "python"
     if script.is_relative_to(ROOT):  # the commands run there

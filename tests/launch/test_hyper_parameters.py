@@ -156,6 +156,10 @@ def test_the_commands_run(write_commands, tmp_path):
             "--hccl_time_out=2m",
             "argument --hccl_time_out: 2m: a whole number from 1 is expected; see `get_distribute_pretrain_cmd.py --help`",
         ),
+        (
+            "--run_script_dir=scripts/run_distributed_pretrain_ascend.sh",
+            "--run_script_dir=scripts/run_distributed_pretrain_ascend.sh: a Python program is expected, run_pretrain.py",
+        ),
         ("--run_script=a.py", "unrecognized arguments: --run_script=a.py; see `get_distribute_pretrain_cmd.py --help`"),
     ],
 )
