@@ -18,14 +18,16 @@ def main(argv=None):
     task = TASKS["classifier"]
     with cli.bad_input_exits():
         parser = cli.Parser(prog="python run_eval_onnx.py", description=__doc__)
-        parser.add_argument("--export_file_name", default=f"bert_{task.name}", metavar="FOLDER", help="folder of the bundle [%(default)s]")
+        names = ("--export_file_name", "-export_file_name")  # the second is a slip of the zoo's page
+        parser.add_argument(*names, default=f"bert_{task.name}", metavar="FOLDER", help="folder of the bundle [%(default)s]")
         own, flags = parser.parse_known_args(argv)
         bundle = folder.read(find_folder(own.export_file_name))
         if bundle.task != task.name or "onnx" not in bundle.graphs:
             raise ValueError(
                 f"{bundle.folder}: an ONNX graph of a classifier is expected, here is {bundle.task}: {', '.join(bundle.graphs)}"
             )
-        options = loader.load(task.options, flags, defaults={"load_finetune_checkpoint_path": str(bundle.folder), "do_eval": "true"})
+        of_bundle = {"load_finetune_checkpoint_path": str(bundle.folder), "do_eval": "true", "num_class": ""}  # not the file's num_class
+        options = loader.load(task.options, flags, defaults=of_bundle)
         with signals.held:
             from src.records.plan import choose_buckets, plan_epoch
 

@@ -323,7 +323,8 @@ def test_the_model_zoos_export_writes_a_bundle(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "bert_cls/model.onnx").is_file()
     assert "has no effect" not in capsys.readouterr().out
     (tmp_path / "dev.tsv").write_text("word1 word2\ta\nword3\tb\n", encoding="utf-8")
-    run_eval_onnx.main(["--export_file_name", "bert_cls", "--eval_data_file_path", "dev.tsv"])
+    path = zoo_files.write(tmp_path, "task_classifier_config.yaml", bert_net_cfg=network, num_class=2)
+    run_eval_onnx.main(["--config_path", str(path), "--eval_data_file_path", "dev.tsv", "-export_file_name", "bert_cls"])
     assert "total_num 2, accuracy " in capsys.readouterr().out
     (tmp_path / "trained/config.json").write_text((tmp_path / "trained/config.json").read_text().replace("task_name", "task_title"))
     for flags, message in (
