@@ -92,7 +92,10 @@ def _explain(options, tree, flags, others, argv, path, from_file):
     values = flatten(to_dict(options))
     theirs = aliases.find_aliases(values)
     found = origins.name_completed(flatten(tree).keys(), values, options.find_weights(tree)[0])
-    found |= origins.name_lines(zoo_yaml.find(path), theirs, from_file) if path else {}
+    if path:
+        path = zoo_yaml.find(path)
+        chosen, more = zoo_yaml.find_chosen(read_tree(path), flags)
+        found |= origins.name_lines(path, {**theirs, **{name: theirs.get(key) for name, key in more.items()}}, from_file, chosen)
     found |= origins.name_flags(sys.argv[1:] if argv is None else argv, theirs, flags.keys(), others)
     print(origins.explain(values, found), flush=True)
     sys.exit(0)

@@ -22,8 +22,15 @@ def name_flags(argv: Sequence[str], aliases: Mapping[str, str], keys: Collection
     return {key: f"flag {named[key]}" if key in named else f"from {translated}" for key in keys}
 
 
-def name_lines(path: str, aliases: Mapping[str, str], keys: Collection[str]) -> dict[str, str]:
-    """Setting -> file and line of the YAML file that gave it; the file alone where its key means several settings."""
+def name_lines(path: str, aliases: Mapping[str, str], keys: Collection[str], chosen: Collection[str] = ()) -> dict[str, str]:
+    """Setting -> file and line of the YAML file that gave it; the file alone where its key means several settings.
+
+    Args:
+        path: the file.
+        aliases: other programs' names -> ours.
+        keys: the settings that the file gave.
+        chosen: names and groups of the file that count where a setting has several, as in the model zoo's files.
+    """
     lines = find_lines(path)
     found = {}
     for key in keys:
@@ -31,7 +38,8 @@ def name_lines(path: str, aliases: Mapping[str, str], keys: Collection[str]) -> 
         same = [name for name in lines if key in (name, aliases.get(name.rpartition(".")[2]))] or [
             name for name in lines if name.rpartition(".")[2] == leaf
         ]
-        exact = [name for name in same if name == key] or same
+        exact = [name for name in same if name == key]
+        exact = exact or [name for name in same if name in chosen or name.rpartition(".")[0] in chosen] or same
         found[key] = f"{path}:{lines[exact[0]]}" if len(exact) == 1 else path
     return found
 

@@ -99,6 +99,16 @@ def complete_shape(tree: dict[str, Any], shape: Mapping[str, Any], path: str | N
         tree["model"] = {**shape, **model}
 
 
+def find_chosen(tree: Mapping[str, Any], flags: Mapping[str, str]) -> tuple[set[str], dict[str, str]]:
+    """The groups and names of a file of the model zoo that count; and of these names those that stand for another of the zoo's."""
+    if not is_zoo(tree):
+        return set(), {}
+    network = _name_network(tree, flags)
+    optimizer = _name_group(str(_choose_optimizer(tree, flags)["optimizer"]))
+    size = f"{network}_batch_size"
+    return {"bert_net_cfg", f"{network}_net_cfg", size, optimizer, f"optimizer_cfg.{optimizer}"}, {size: "batch_size"}
+
+
 def has_zoo_name(path: str) -> bool:
     """Whether a file is named like one of the model zoo's, such as task_ner_cpu_config.yaml."""
     return bool(re.fullmatch(r"(pretrain|task_\w+)_config\w*\.yaml", Path(path).name))
@@ -122,7 +132,7 @@ def _values(tree):
 
 def _choose_network(tree, flags):
     """The network's shape, and in pretraining its batch size, which outweighs batch_size."""
-    name = str(flags.get("bert_network", tree.get("bert_network", ""))).lower()
+    name = _name_network(tree, flags)
     shape = dict(_group(tree, "bert_net_cfg") or _group(tree, f"{name}_net_cfg"))
     if name == "large_boost" and shape.get("hidden_act") == "fast_gelu":  # PretrainOptions says that it is gelu
         del shape["hidden_act"]
@@ -134,13 +144,22 @@ def _choose_optimizer(tree, flags):
     """The name and the values of one optimiser."""
     group = _group(tree, "optimizer_cfg") or tree
     name = str(flags.get("optimizer.name", group.get("optimizer", "Lamb")))
-    values_of = next((each for each in _OPTIMIZERS if each.lower() == name.lower()), "AdamWeightDecay")
+    values_of = _name_group(name)
     chosen = {} if values_of == "Thor" else dict(_group(group, values_of))  # OptimizerConfig refuses its name
     filtered = chosen.pop("decay_filter", None)
     if filtered is not None and {str(part).lower() for part in filtered} != _DECAY_FILTER:
         raise ValueError(f"decay_filter={filtered}: biases and layer normalisation do not decay, and all other weights do")
     constant = _CONSTANT if name.lower() == "momentum" else {}
     return {"optimizer": name, **{f"optimizer.{key}": value for key, value in {**constant, **chosen}.items()}}
+
+
+def _name_network(tree, flags):
+    return str(flags.get("bert_network", tree.get("bert_network", ""))).lower()
+
+
+def _name_group(optimizer):
+    """The optimiser's group of values; that of AdamWeightDecay for one that the zoo does not have."""
+    return next((each for each in _OPTIMIZERS if each.lower() == optimizer.lower()), "AdamWeightDecay")
 
 
 def _group(tree, name):

@@ -67,6 +67,18 @@ def test_lines_of_the_model_zoos_files_are_named(tmp_path, weights, capsys):
         assert line[0].strip() == leaf and float(line[1].split("#")[0].strip(" \"'")) == float(value)
 
 
+def test_of_the_groups_in_a_zoo_file_the_chosen_ones_are_named(tmp_path, capsys):
+    zoo_files.write(tmp_path, "pretrain_config.yaml")
+    lines = Path("pretrain_config.yaml").read_text(encoding="utf-8").splitlines()
+    found = explain(capsys, PretrainOptions, "--config_path=pretrain_config.yaml", "--bert_network=nezha")
+    for key, text in (
+        ("train_batch_size", "nezha_batch_size: 96"),
+        ("model.hidden_size", "hidden_size: 1024"),
+        ("optimizer.power", "power: 2.0"),
+    ):
+        assert lines[int(found[key][1].removeprefix("pretrain_config.yaml:")) - 1].strip() == text
+
+
 def test_an_evaluation_of_pretraining_is_explained_without_data(weights, capsys):
     assert explain(capsys, PretrainEvalOptions, "--eval_ckpt=weights")["load_pretrain_checkpoint_path"] == ("weights", "flag --eval_ckpt")
 
