@@ -54,6 +54,9 @@ RUNS = [
     --num_class=2 --save_finetune_checkpoint_path=ckpt {WITH_WEIGHTS} --load_finetune_checkpoint_path="" --train_data_shuffle=true
     --eval_data_shuffle=true --train_data_file_path=train.tfrecord --eval_data_file_path=dev.tfrecord --schema_file_path=""
     --train_batch_size=32 --eval_batch_size=1""",
+    """python src/finetune_data_preprocess.py --data_dir=/path/msra_dataset.xml --vocab_file={weights}/vocab.txt
+    --save_path=/path/msra_dataset.mindrecord --label2id=/path/label2id_file --max_seq_len=128 --class_filter="NAMEX" --split_begin=0.0
+    --split_end=1.0""",
     # its last version, whose settings files are in {zoo}
     f"""python run_classifier.py --config_path={{zoo}}/task_classifier_config.yaml --device_target CPU --do_train=true --do_eval=true
     --num_class=15 --train_data_file_path="" --eval_data_file_path="" {WITH_WEIGHTS}""",

@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT, SHAPE, write_vocabulary
 
 from src.config import loader
+from src.tasks.ner.preprocess_options import PreprocessingOptions
 from src.tasks.pretrain.options import PretrainEvalOptions
 from src.tasks.task import TASKS
 from tests.launch.test_scripts import RANK, home  # noqa: F401 (home is a fixture)
@@ -19,6 +20,7 @@ from tests.published_commands import commands, zoo_files
 
 PROGRAMS = {f"{task.options.ZOO_SCRIPT}.py": task.options for task in TASKS.values() if task.options.ZOO_SCRIPT}
 PROGRAMS["pretrain_eval.py"] = PretrainEvalOptions
+PROGRAMS["finetune_data_preprocess.py"] = PreprocessingOptions
 HEADS = {"run_classifier_lr.py": "linear", "run_classifier_cnn.py": "cnn"}  # of bert_multi_gpu
 
 
