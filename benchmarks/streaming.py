@@ -105,7 +105,7 @@ def time_batches(rows, num_rows, batch_size, times=60):
 
 def evict(folder):
     """Drop files from the system's file cache."""
-    for path in folder.iterdir():
+    for path in filter(Path.is_file, folder.iterdir()):
         with open(path, "rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
@@ -132,7 +132,7 @@ def main():
         streamed, copy = StreamedRecords(paths, LAYOUT, found["index"]), found["copy"]
         result["file_bytes_per_row"] = round(float(found["index"].rows["size"].mean()))
         for batch_size in (32, 256):
-            both = {"streamed": streamed, "copy": Copy(copy.lengths, copy.tokens, copy.rows)}
+            both = {"streamed": streamed, "copy": Copy(copy.lengths, copy.tokens, copy.rows, streamed.maxima())}
             result[f"ms_per_batch_of_{batch_size}"] = {
                 name: time_batches(PretrainRows(rows), count, batch_size) for name, rows in both.items()
             }
