@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from src import cli
@@ -82,6 +82,18 @@ def settle(options: Sequence[Any]) -> tuple[Any, ...]:
         )
         for number, each in enumerate(options, 1)
     )
+
+
+def list_settings(tree: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All settings of each stage by their names with dots, as a config.yaml has them; of the one training without stages."""
+    shared = loader.flatten({key: value for key, value in tree.items() if key != "stages"})
+    return [shared | loader.flatten(entry) for entry in tree.get("stages", ({},))]
+
+
+def tell(values: Iterable[Any]) -> str:
+    """What a setting, or a result, is in each stage: `128, then 512`; one value if all are alike, and nothing of those without one."""
+    shown = [str(value) for value in values if value not in (None, "", [])]
+    return ", then ".join(shown if len(set(shown)) > 1 else shown[:1])
 
 
 def _read_entries(path: str, recipe_class: type[Any]) -> list[dict[str, Any]] | None:
