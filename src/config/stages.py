@@ -48,8 +48,8 @@ def load(options_class: type[Any], argv: Sequence[str] | None = None, recipe_cla
         options = [each.options for each in loaded]
         _check(path, options, recipe_class.STAGED)
         settled = settle(options) if issubclass(options_class, TrainingOptions) else tuple(options)
-        if found := [each.origins for each in loaded if each.origins is not None]:
-            _explain(options, found)
+        if asked := [each.origins for each in loaded if each.origins is not None]:
+            _explain(options, asked)
         return settled
 
 

@@ -75,7 +75,7 @@ def find_lines(path: Path | str, entry: tuple[str, int] | None = None) -> dict[s
     loader = _Loader(Path(path).read_bytes().decode("utf-8"))
     if not loader.check_node():
         return {}
-    node = loader.get_node()
+    node: Any = loader.get_node()
     if entry:
         key, number = entry
         node = next(value for name, value in node.value if name.value == key).value[number - 1]

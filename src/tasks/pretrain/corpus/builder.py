@@ -68,8 +68,9 @@ def build(options: BuilderOptions) -> dict[str, Any]:
     if similar := _load_similar(options):
         logger.info(f"{options.similar_words}: {similar.tell()}")
     output = Path(options.output_file)
-    for folder in filter(None, (output.parent, options.store_dir)):
-        make_folder(folder)
+    make_folder(output.parent)
+    if options.store_dir:
+        make_folder(options.store_dir)
     with (
         work_folder(output) as folder,
         _naming(output, folder),
