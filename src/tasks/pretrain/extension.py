@@ -36,9 +36,10 @@ def open_vocabulary(
 
 def _list_versions(vocab_file: str | None, extension: str | None, own_file: Path | None) -> _Versions:
     """Path, time and size of the files that vocabularies are read from, which may change while the process runs."""
-    named = [Path(path) for path in (vocab_file, own_file, extension) if path]
-    beside = [file for path in named for file in sorted(path.parent.glob("*.json"))]  # settings of a tokenizer
-    return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in named + beside if file.is_file())
+    vocabularies = [Path(path) for path in (vocab_file, own_file) if path]
+    beside = [file for path in vocabularies for file in sorted(path.parent.glob("*.json"))]  # settings of a tokenizer
+    files = [*vocabularies, *beside, Path(extension or "")]
+    return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file())
 
 
 @functools.lru_cache(maxsize=1)
