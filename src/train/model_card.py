@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from src import __version__
-from src.config import loader
+from src.config import loader, stages
 from src.files import write_text
 
 NAME = "MODEL_CARD.md"
@@ -33,12 +33,15 @@ def write_card(folder: Path | str, task: str, config: Any, source: Path | str | 
         scores: an evaluation's results, if there was one.
     """
     settings = loader.flatten(loader.to_dict(config))
+    stage = getattr(config, "stage", None)
+    trained_by = stages.list_settings(stage.recipe)[: stage.number] if stage else [settings]  # stages to come are not in the weights
     licence = find_licence(source) if source else None
     shape = ", ".join(f"{key} {settings[f'model.{key}']}" for key in _SHAPE)
     rows: list[tuple[str, Any]] = [("task", task), ("made by", f"BERT in MindSpore {__version__}"), ("network", shape)]
     rows += [("made from", source or "random weights")]
     rows += [("licence of those", licence or "not stated beside them")] if source else []
-    rows += [(key, settings[key]) for key in (*_DATA, *_SETTINGS) if settings.get(key) not in (None, "", [])]
+    rows += [("stages", f"{stage.number} of {stage.count}")] if stage else []
+    rows += [(key, value) for key in (*_DATA, *_SETTINGS) if (value := stages.tell(each.get(key) for each in trained_by))]
     text = f"---\nlicense: {licence}\n---\n" if licence else ""
     text += f"# Model card\n\n{_table(rows)}\n{_ALSO}\n"
     if scores:

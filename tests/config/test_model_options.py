@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 
-from src.config import loader
+from src.config import fields, loader
 from src.config.training import RunOptions
 from src.tasks.task import TASKS
 
@@ -22,9 +22,9 @@ def load(task, argv, path=None):
 @pytest.mark.parametrize("name", [name for name, task in TASKS.items() if task.trains])
 def test_a_run_has_the_settings_of_its_model_and_more(name):
     model, options = TASKS[name].model, TASKS[name].options
-    ours = {key: default for key, _, default in loader.leaves(model)}
+    ours = {key: default for key, _, default in fields.leaves(model)}
     assert issubclass(options, model) and not issubclass(model, RunOptions)
-    assert ours.keys() < {key for key, *_ in loader.leaves(options)}
+    assert ours.keys() < {key for key, *_ in fields.leaves(options)}
     assert set(model.TRAINED_WITH) <= ours.keys()
     assert not ours.keys() & {"output_dir", "data_dir", "epoch_num", "train_batch_size", "optimizer.name", "seed"}
     assert dataclasses.asdict(model())["model"] == dataclasses.asdict(options())["model"]
