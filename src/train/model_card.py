@@ -18,6 +18,7 @@ _DATA = ("task_name", "data_dir", "train_data_file_path", "eval_data_file_path",
 _SETTINGS = (
     *("optimizer.name", "optimizer.learning_rate", "optimizer.schedule", "optimizer.weight_decay", "epoch_num", "train_steps"),
     *("train_batch_size", "accumulation_steps", "seq_length", "seed", "head", "objective", "masking"),
+    *("multi_label", "thresholds", "pooling", "normalize", "temperature"),
 )
 _SHAPE = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size", "position_embedding_type")
 
@@ -38,7 +39,8 @@ def write_card(folder: Path | str, task: str, config: Any, source: Path | str | 
     rows: list[tuple[str, Any]] = [("task", task), ("made by", f"BERT in MindSpore {__version__}"), ("network", shape)]
     rows += [("made from", source or "random weights")]
     rows += [("licence of those", licence or "not stated beside them")] if source else []
-    rows += [(key, settings[key]) for key in (*_DATA, *_SETTINGS) if settings.get(key) not in (None, "", [])]
+    told = {key: settings.get(key) for key in (*_DATA, *_SETTINGS)}
+    rows += [(key, value) for key, value in told.items() if value not in (None, "", []) and value is not False]
     text = f"---\nlicense: {licence}\n---\n" if licence else ""
     text += f"# Model card\n\n{_table(rows)}\n{_ALSO}\n"
     if scores:

@@ -74,7 +74,7 @@ class NerModel(FineTunedModel):
         if self.tagged_pieces == "first" and self.head not in _SOFTMAX:
             raise ValueError(f"tagged_pieces=first: only for the softmax; head={self.head} reads all pieces")
         if self.has_lstm and self.model.hidden_size < 2:
-            raise ValueError("with_lstm needs model.hidden_size of at least 2: each direction has half of it")
+            raise ValueError(f"head={self.head} needs model.hidden_size of at least 2: each direction of the BiLSTM has half of it")
 
     @classmethod
     def complete_from(cls, tree: EasyDict, path: Path | str | None, is_trained: bool) -> None:
@@ -166,7 +166,7 @@ class NerOptions(NerModel, LabelledOptions, FineTuneOptions):
         if self.legacy_metrics and self.assessment_method == "entity":
             raise ValueError("legacy_metrics: only for --assessment_method bf1, mf1, clue_benchmark or accuracy, the model zoo's")
         if self.crf_learning_rate and not self.has_crf:
-            raise ValueError(f"crf_learning_rate={self.crf_learning_rate}: there is no CRF; --use_crf true adds one")
+            raise ValueError(f"crf_learning_rate={self.crf_learning_rate}: there is no CRF; --head crf has one")
         if (self.label_smoothing or self.focal_gamma) and self.head not in _SOFTMAX:
             raise ValueError(f"label_smoothing and focal_gamma: only for the softmax; head={self.head} has another loss")
         if self.is_pointer:
