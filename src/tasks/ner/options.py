@@ -9,6 +9,7 @@ from easydict import EasyDict
 from src.config.coercion import coerce
 from src.config.fields import setting
 from src.config.finetune import FineTunedModel, FineTuneOptions, LabelledOptions
+from src.config.model import WeightsInfo
 
 POINTER = "global_pointer"
 QUERY_SIZE = 64  # of a pointer's queries and keys
@@ -89,6 +90,14 @@ class NerModel(FineTunedModel):
             trained = tree.pop("head")
             for name, part in zip(_SWITCHES, ("crf", "lstm")):
                 tree.setdefault(name, part in trained)
+
+    @classmethod
+    def take_kind(cls, tree: EasyDict, found: WeightsInfo, where: Path | str) -> None:
+        """As for every task; a ValueError also for spans where tags are asked for, and the reverse."""
+        super().take_kind(tree, found, where)
+        given, trained = tree.get("head"), found.trained_with.get("head")
+        if None not in (given, trained) and (str(given).lower() == POINTER) != (trained == POINTER):
+            raise ValueError(f"head={given}: {where} was trained with head={trained}")
 
     @classmethod
     def trained_elsewhere(cls, tree: EasyDict) -> dict[str, Any]:
