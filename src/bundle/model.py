@@ -30,6 +30,11 @@ class Work(NamedTuple):
     memory: Any
 
 
+def is_example(value: Any, keys: Sequence[str]) -> bool:
+    """Whether a value is an instance with these texts, none of them blank."""
+    return isinstance(value, dict) and set(value) == set(keys) and all(isinstance(text, str) and text.strip() for text in value.values())
+
+
 class Bundle:
     """An opened bundle.
 
@@ -42,6 +47,7 @@ class Bundle:
     Attributes:
         name, task, settings, labels: see `folder.Description`.
         graph: kind of the graph that runs.
+        example: an instance, which the served page shows first.
 
     Raises:
         FileNotFoundError, ValueError: no bundle, altered, inconsistent, or of a task that answers no instances.
@@ -62,6 +68,10 @@ class Bundle:
         self._task = TASKS[self.task].serving
         self._tokenizer = Tokenizer(self._description.vocab_file)
         self._check(path)
+        keys, _ = self._task.describe(self.settings)
+        self.example: dict[str, str] = self.settings.get("example") or {key: self._task.EXAMPLE[key] for key in keys}
+        if not is_example(self.example, keys):
+            raise ValueError(f"{path}: example={str(self.example)[:80]}: an object with the texts {', '.join(keys)} is expected")
         self._own_inputs: tuple[str, ...] = getattr(self._task, "INPUTS", ())
         inputs = (*TEXT_INPUTS, *self._own_inputs)
         self._graph: Any = (
@@ -180,7 +190,7 @@ class Bundle:
         try:
             return self.encode([dict.fromkeys(keys, "a\na")] * 2)
         except BadInstance:
-            return self.encode([{key: self._task.EXAMPLE[key] for key in keys}] * 2)
+            return self.encode([self.example] * 2)
 
     def _check_outputs(self, rows):
         """Check that the graph's outputs for rows of one length are those of the task."""
