@@ -93,7 +93,7 @@ def find_nearest(queries: np.ndarray, corpus: np.ndarray, top_k: int) -> Iterato
 
 def _find_largest(values, count):
     """The columns of the largest values of each row, the largest first; of equal ones the earlier column."""
-    smallest = np.partition(values, -count, axis=1)[:, -count]  # a sort of all would take ten times as long
+    smallest = np.partition(values, -count, axis=1)[:, -count]  # with a sort of all, the search would take six times as long
     chosen = []
     for row, least in zip(values, smallest):
         columns = np.flatnonzero(row >= least)
