@@ -143,7 +143,7 @@ class Bundle:
     def predict(self, instances: list[Any], batch_size: int = 32, top_k: int | None = None) -> list[dict[str, Any]]:
         """Results of some instances, computed in batches of rows of similar length."""
         if top_k and not self.takes_top_k:
-            raise ValueError(f"top_k={top_k}: is for classes and answers only")
+            raise ValueError(f"top_k={top_k}: is for classes, answers and masked words only")
         work = self.encode(instances)
         outputs: dict[int, tuple[np.ndarray, ...]] = {}
         order = sorted(range(len(work.rows)), key=lambda number: len(work.rows[number].input_ids))
