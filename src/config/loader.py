@@ -24,7 +24,10 @@ from src.config.fields import describe_bounds
 from src.config.training import ModelOptions, OptimizerConfig, RunOptions
 from src.config.yaml_file import read_yaml
 from src.files import text_limit
+from src.formats import hub
 from src.log import logger
+
+_WEIGHTS = ("load_pretrain_checkpoint_path", "load_finetune_checkpoint_path")  # settings that may name weights of a hub
 
 
 class StageSettings(NamedTuple):
@@ -35,6 +38,19 @@ class StageSettings(NamedTuple):
 
 
 def load(
+    options_class: type[Any],
+    argv: Sequence[str] | None = None,
+    defaults: Mapping[str, str] | None = None,
+    complete: Callable[[EasyDict], None] | None = None,
+    recipe_class: type[Any] | None = None,
+    stage: StageSettings | None = None,
+) -> Any:
+    """The settings that `read` builds; bad input ends the process with one line and exit code 2."""
+    with cli.bad_input_exits():
+        return read(options_class, argv, defaults, complete, recipe_class, stage)
+
+
+def read(
     options_class: type[Any],
     argv: Sequence[str] | None = None,
     defaults: Mapping[str, str] | None = None,
@@ -53,37 +69,42 @@ def load(
         stage: settings that outweigh the file's others.
 
     Returns:
-        The checked options. Bad input ends the process with one line and exit code 2; --explain_config prints them and ends it with 0.
+        The checked options; --explain_config prints them and ends the process.
+
+    Raises:
+        ValueError, OSError: bad input.
     """
-    with cli.bad_input_exits():
-        recipe_class = recipe_class or options_class
-        given_flags, others = parse_flags(options_class, argv, recipe_class)
-        flags = {**(defaults or {}), **given_flags}
-        path = flags.pop("config_path", None)
-        explains = coerce(flags.pop("explain_config", False), bool, "explain_config", {})
-        tree, shape = _read_yaml(options_class, path, recipe_class, others, flags, stage) if path else (EasyDict(), {})
-        from_file = flatten(tree).keys() - flags.keys()
-        for key, text in flags.items():
-            put(tree, key, text)
-        _leave_out_empty(options_class, tree)
-        given = set(tree.get("optimizer", {}))
-        if given == _settable(OptimizerConfig).keys():  # a config.yaml that a run has written
-            given = {key.removeprefix("optimizer.") for key in flags if key.startswith("optimizer.")}
-        with _named(path, from_file, stage):
-            (complete or options_class.complete)(tree)
-            zoo_yaml.complete_shape(tree, shape, path)
-            if issubclass(options_class, RunOptions):
-                options_class.count_rows(tree)
-            options = build(options_class, tree)
-        if options.max_text_mb is not None:
-            text_limit(options.max_text_mb << 20)
-        if explains:
-            of_file = from_file | {f"model.{key}" for key, value in shape.items() if str(tree.model.get(key)) == str(value)}
-            _explain(options, tree, flags, others, argv, path, of_file)
-        if isinstance(options, RunOptions):
-            options.check_run()
-        _tell_unread(options, given)
-        return options
+    recipe_class = recipe_class or options_class
+    given_flags, others = parse_flags(options_class, argv, recipe_class)
+    flags = {**(defaults or {}), **given_flags}
+    path = flags.pop("config_path", None)
+    explains = coerce(flags.pop("explain_config", False), bool, "explain_config", {})
+    tree, shape = _read_yaml(options_class, path, recipe_class, others, flags, stage) if path else (EasyDict(), {})
+    from_file = flatten(tree).keys() - flags.keys()
+    for key, text in flags.items():
+        put(tree, key, text)
+    _leave_out_empty(options_class, tree)
+    for key in _WEIGHTS:
+        if tree.get(key):
+            tree[key] = hub.fetch(tree[key])
+    given = set(tree.get("optimizer", {}))
+    if given == _settable(OptimizerConfig).keys():  # a config.yaml that a run has written
+        given = {key.removeprefix("optimizer.") for key in flags if key.startswith("optimizer.")}
+    with _named(path, from_file, stage):
+        (complete or options_class.complete)(tree)
+        zoo_yaml.complete_shape(tree, shape, path)
+        if issubclass(options_class, RunOptions):
+            options_class.count_rows(tree)
+        options = build(options_class, tree)
+    if options.max_text_mb is not None:
+        text_limit(options.max_text_mb << 20)
+    if explains:
+        of_file = from_file | {f"model.{key}" for key, value in shape.items() if str(tree.model.get(key)) == str(value)}
+        _explain(options, tree, flags, others, argv, path, of_file)
+    if isinstance(options, RunOptions):
+        options.check_run()
+    _tell_unread(options, given)
+    return options
 
 
 def _explain(options, tree, flags, others, argv, path, from_file):
