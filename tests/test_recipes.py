@@ -10,6 +10,7 @@ import math
 import re
 import shlex
 import textwrap
+import typing
 
 import dry_runs
 import pytest
@@ -145,11 +146,11 @@ def list_operator_settings(options):
     Data set, language and measure are choices of rows and results; texts are paths and names.
     """
     found = {"regression": getattr(options, "is_regression", None)}
+    values = loader.flatten(loader.to_dict(options))
     for key, field, _ in loader.leaves(type(options)):
-        value = loader.flatten(loader.to_dict(options))[key]
-        if key in ("task_name", "language", "assessment_method", "best_metric") or isinstance(value, str) and not field.metadata["choices"]:
-            continue
-        found[key] = value if isinstance(value, bool | str) else bool(value)
+        is_text = str in (field.type, *typing.get_args(field.type)) and not field.metadata["choices"]
+        if not is_text and key not in ("task_name", "language", "assessment_method", "best_metric"):
+            found[key] = values[key] if isinstance(values[key], bool | str) else bool(values[key])
     return json.dumps(found, sort_keys=True)
 
 
