@@ -149,7 +149,7 @@ def train(
     flags |= {f"do_{split}": True for split in given} | {f"{split}_data_file_path": path for split, path in files.items()}
     options = loader.read(kind.options, _list_flags(flags))
     for split, each in given.items():
-        if files[split] != each:
+        if not isinstance(each, str | Path):
             make_folder(files[split].parent)
             kind.row_file.write(files[split], list_rows(each))
     results = [done.results for done in runs.run(kind, runtime.start(options)) if done.results is not None]

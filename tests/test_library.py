@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import WORDS, make_job
+from conftest import WORDS, make_job, write_vocabulary
 from tiny_models import make_model, write_bundle, write_model
 
 from src import library
@@ -13,9 +13,6 @@ from src.convert import network
 from src.formats import weights
 
 SAME = 1e-5  # float32
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *LETTERS[1:], *(f"##{letter}" for letter in LETTERS)]
-VOCABULARY = "".join(f"{token}\n" for token in TOKENS).encode()
 TEXTS = ["the cat sat on a mat", "dog", "it was not very good", "the dog ran fast"]
 
 
@@ -33,8 +30,10 @@ class Frame:
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory):
     """A folder of random weights in Hugging Face's form."""
-    folder = tmp_path_factory.mktemp("bert") / "model"
-    return write_model(folder, make_model(vocab_size=len(TOKENS)), "encoder", "huggingface", vocabulary=VOCABULARY)[0]
+    folder = tmp_path_factory.mktemp("bert")
+    vocabulary = write_vocabulary(folder / "vocab.txt").read_bytes()
+    model = make_model(vocab_size=len(vocabulary.splitlines()))
+    return write_model(folder / "model", model, "encoder", "huggingface", vocabulary=vocabulary)[0]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +72,7 @@ def test_hidden_states_are_those_of_the_converter(bert):
     assert [state.shape for state in states] == [(8, 32), (3, 32), (7, 32), (6, 32)]
     assert encoder.list_tokens(TEXTS[1]) == ["[CLS]", "dog", "[SEP]"]
     config = ModelConfig(**describe_weights(bert).model)
-    ids = np.array([[TOKENS.index(token) for token in encoder.list_tokens(TEXTS[3])]])
+    ids = np.array([[encoder.tokenizer.vocabulary[token] for token in encoder.list_tokens(TEXTS[3])]])
     expected = network.run(config, weights.read(bert).arrays, ids, np.ones_like(ids), np.zeros_like(ids))["layer 1"]
     np.testing.assert_allclose(states[3], expected[0], atol=1e-4)  # of order 1
 
@@ -89,3 +88,29 @@ def test_vectors_of_weights_are_those_of_their_bundle(bert, tmp_path):
         library.load(tmp_path / "bundle", seq_length=8)
     with pytest.raises(ValueError, match="task=ner: it is a bundle of the task embed"):
         library.load(tmp_path / "bundle", task="ner")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"task": "pretrain"}, "task=pretrain: classifier, ner, squad, embed are trained on rows; run_pretrain.py pretrains"),
+        ({"learning_rat": 1}, "--learning_rat; did you mean"),
+        ({"optimizer": {"name": "Adam"}}, "optimizer.name=Adam is not allowed"),
+        ({"rows": [{"text": "a", "label": "b"}, "c"]}, r"rows\[1\]: a dict of values by name is expected, not str"),
+        ({"weights": "ab:absent"}, "ab:absent: no such file or folder"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
+)
+def test_bad_input_of_a_training_raises_before_anything_is_compiled(tmp_path, changes, told):
+    given = {"task": "classifier", "rows": [], "output_dir": tmp_path / "out", "columns": "text_a=text,label=label", **changes}
+    with pytest.raises((ValueError, FileNotFoundError), match=told):
+        library.train(**given)
+
+
+def test_weights_that_tell_no_task_need_one(bert):
+    with pytest.raises(ValueError, match="nothing beside the weights tells what they were trained for; give the task, one of classifier"):
+        library.load(bert)
+    with pytest.raises(ValueError, match="task=pretrain: answers no texts; give one of classifier, ner, squad, embed, fill_mask"):
+        library.load(bert, task="pretrain")
+    with pytest.raises(ValueError, match="task=words: classifier, ner, squad, embed, fill_mask, pretrain are known"):
+        library.load(bert, task="words")

@@ -17,7 +17,8 @@ class NetworkGraph:
     """
 
     def __init__(self, network: nn.Cell, inputs: Sequence[str]):
-        self.inputs, self.outputs = tuple(inputs), None
+        self.inputs: tuple[str, ...] = tuple(inputs)
+        self.outputs: tuple[str, ...] | None = None  # MindSpore has no names for outputs
         self._network = network
         network.set_inputs(*make_inputs(inputs))
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, WORDS
+from conftest import ROOT, write_vocabulary
 from tiny_models import make_model, write_model
 
 from src import library
@@ -15,8 +15,6 @@ from tests.docs import pages
 
 PAGE = pages.read("docs/library.md")
 BLOCKS = [match["text"] for match in pages.FENCE.finditer(PAGE) if match["language"] == "python"]
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, ".", *LETTERS[1:], *(f"##{letter}" for letter in LETTERS)]
 NOTEBOOK = ROOT / "examples/quickstart.ipynb"
 FOLDERS = {  # folder -> its head, labels and settings of the training
     "bert": ("encoder", (), {}),
@@ -43,7 +41,7 @@ def list_names():
 def test_public_names_have_docstrings_and_are_listed_with_their_arguments(name, value):
     assert inspect.getdoc(value)
     arguments = "".join(f", {each}" for each in inspect.signature(value).parameters if each != "self") if callable(value) else ""
-    listed = [re.sub(r"=[^,)]+", "", text).replace("**", "") for text in re.findall(r"`([^`]+)`", PAGE)]
+    listed = [re.sub(r"=[^,)]+", "", text).replace("**", "") for text in re.findall(r"`([^`]+)`", pages.FENCE.sub("", PAGE))]
     assert name in listed or f"{name}({arguments[2:]})" in listed
 
 
@@ -54,10 +52,11 @@ def test_the_blocks_are_short():
 
 @pytest.mark.slow
 def test_the_blocks_run(tmp_path, monkeypatch, capsys):
-    vocabulary = "".join(f"{token}\n" for token in TOKENS).encode()
+    vocabulary = write_vocabulary(tmp_path / "vocab.txt").read_bytes()
+    model = make_model(vocab_size=len(vocabulary.splitlines()), max_position_embeddings=128)
     for name, (kind, labels, trained_with) in FOLDERS.items():
         described = {"labels": labels, "trained_with": trained_with, "vocabulary": vocabulary}
-        write_model(tmp_path / name, make_model(vocab_size=len(TOKENS), max_position_embeddings=128), kind, **described)
+        write_model(tmp_path / name, model, kind, **described)
     monkeypatch.chdir(tmp_path)
     for block in BLOCKS:
         exec(block, {})
