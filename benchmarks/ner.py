@@ -88,7 +88,8 @@ def compare_steps(options, row, seed):
     peer = json.loads(output.strip().splitlines()[-1])["losses"]
     flags = ["--load_pretrain_checkpoint_path", initial, "--label2id_file_path", initial / "labels.txt", "--train_steps", steps]
     flags += ["--model.hidden_dropout_prob", "0", "--model.attention_probs_dropout_prob", "0", "--train_data_shuffle", "false"]
-    flags += ["--seq_length", "128", "--bucket_list", "128", "--log_steps", "1", "--train_batch_size", str(BATCH), "--overwrite", "true"]
+    flags += ["--packing", "false", "--seq_length", "128", "--bucket_list", "128", "--train_batch_size", str(BATCH)]
+    flags += ["--log_steps", "1", "--overwrite", "true"]
     flags += ["--optimizer.warmup_steps", str(total // 10), "--optimizer.decay_steps", str(total)]
     subprocess.run(ours_command(options, row, seed, folder / "run", *flags), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     return [event["loss"] for event in read_events(folder / "run") if "loss" in event and "step" in event], peer

@@ -27,11 +27,9 @@ def overflow(folder):
     place = find_rank_info()
     steps = {
         "plain": make_step("Lamb", 0.1, loss_scale=LossScale(8.0, 2.0, 100), world_size=place.world_size),
-        "post": make_step("Lamb", 0.1, loss_scale=LossScale(8.0, 2.0, 100), world_size=place.world_size, accumulation_steps=2),
         "each": make_step(
             "Lamb", 0.1, loss_scale=LossScale(8.0, 2.0, 100), world_size=place.world_size, accumulation_steps=2, reduce_late=False
         ),
-        "saturating": make_saturating_step("Lamb", world_size=place.world_size),
         "saturating_post": make_saturating_step("Lamb", world_size=place.world_size, accumulation_steps=2),
     }
     for name, step in steps.items():

@@ -136,7 +136,7 @@ def test_sentence_embeddings_compile(finetune, flags):
 
 PACKED = {  # task -> data file and flags
     "classifier": ("classes.tsv", {**CLASSES, "head": "rcnn", "seq_length": 8}),
-    "ner": ("ner.txt", {"use_crf": "true", "with_lstm": "true", "model.position_embedding_type": "learned", "seq_length": 8}),
+    "ner": ("ner.txt", {"use_crf": "true", "model.position_embedding_type": "learned", "seq_length": 8}),
     "squad": ("squad.json", {"doc_stride": 4, "max_query_length": 4, "precision.compute_type": "bfloat16", "model.hidden_size": 32}),
 }
 

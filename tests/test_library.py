@@ -7,6 +7,7 @@ import pytest
 from conftest import WORDS, make_job, write_vocabulary
 from tiny_models import make_model, write_bundle, write_model
 
+import run_classifier
 from src import library
 from src.config.model import ModelConfig, describe_weights
 from src.convert import network
@@ -51,6 +52,10 @@ def trained(tmp_path_factory):
 @pytest.mark.slow
 def test_a_model_is_trained_on_dicts_and_predicts_texts_dicts_and_tables(trained):
     folder, scores = trained
+    flags = ["--config_path", str(folder / "config.yaml"), "--output_dir", str(folder.parent / "again")]
+    run_classifier.main(flags)
+    again = json.loads((folder.parent / "again/eval_results.json").read_text(encoding="utf-8"))
+    assert again == scores  # config.yaml repeats the training
     assert scores == json.loads((folder / "eval_results.json").read_text(encoding="utf-8")) and scores["num_examples"] == 4
     model = library.load(folder)
     assert (model.task, model.labels) == ("classifier", ("n", "y"))

@@ -98,7 +98,6 @@ def trainings(folder, name, batch):
         key = f"pretrain-{optimizer}-{reduction}"
         late = {"allreduce_post_accumulation": str(reduction == "post").lower()}
         found[key] = pretrain(folder, optimizer=optimizer, save_checkpoint_path=out / key, **late, **settings)
-    found["classifier-accumulated"] = classify(folder, optimizer="AdamWeightDecay", output_dir=out / "classifier-accumulated", **settings)
     settings = {"train_batch_size": batch, "optimizer": "Lamb"}
     found["classifier"] = classify(folder, output_dir=out / "classifier", **settings)
     return found
@@ -180,8 +179,7 @@ SCORED = {"eval_steps": 8, "best_metric": "eval_loss", "early_stopping": 3}
     "settings",
     [
         pytest.param({"optimizer": "Momentum"}, id="plain"),
-        pytest.param(SCORED | {"optimizer": "Momentum"}, id="scored", marks=pytest.mark.slow),
-        pytest.param(SCORED | REGULARISED | {"optimizer": "Lamb"}, id="regularised", marks=pytest.mark.slow),
+        pytest.param(SCORED | REGULARISED | {"optimizer": "Lamb"}, id="scored-regularised", marks=pytest.mark.slow),
     ],
 )
 def test_two_ranks_train_and_evaluate_as_one_with_twice_the_batch(settings, folder, tmp_path):
@@ -230,7 +228,7 @@ def test_the_data_position_counts_the_rows_of_all_ranks(results):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["plain", "post", "each", "saturating", "saturating_post"])
+@pytest.mark.parametrize("name", ["plain", "each", "saturating_post"])
 def test_an_overflow_on_one_rank_makes_all_skip(results, name):
     alone = np.load(results / f"{name}-0-of-1.npz")
     ranks = [np.load(results / f"{name}-{rank}-of-2.npz") for rank in range(2)]

@@ -18,7 +18,7 @@ POSITIONS = {
 }
 HEADS = {
     "encoder": {},
-    "pretraining": {"masked_lm.dense": 32, "masked_lm.norm": None, "masked_lm.bias": 60, "next_sentence": 2},
+    "pretraining": {"masked_lm.dense": 32, "masked_lm.norm": None, "masked_lm.bias": "vocab_size", "next_sentence": 2},
     "classifier": {"head.dense": 3},
     "tagger": {"head.dense": 5, "head.crf.transitions": (5, 5), "head.crf.start": 5, "head.crf.end": 5},
     "span": {"head.span": 2},
@@ -38,7 +38,7 @@ def make_weights(model, kind="encoder", seed=1):
     heads = {} if kind in _WITHOUT_POOLER else {"bert.pooler": model.hidden_size}
     for name, size in {**heads, **HEADS[kind]}.items():
         if name.endswith("bias") or ".crf." in name:
-            shapes[name] = size
+            shapes[name] = _resolve(model, size)
         elif isinstance(size, tuple):
             shapes |= {f"{name}.weight": size, f"{name}.bias": size[0]}
         else:
@@ -65,7 +65,7 @@ def write_model(folder, model=None, kind="encoder", target="mindspore", arrays=N
         "vocabulary": vocabulary,
         "tokenizer": {"do_lower_case": True},
     }
-    folder.mkdir()
+    folder.mkdir(parents=True)
     conversion.write(folder, target, Description(model=model, warnings=(), **{**fields, **described}), arrays)
     return folder, arrays
 

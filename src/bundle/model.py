@@ -25,6 +25,11 @@ class Work(NamedTuple):
     memory: Any
 
 
+def is_example(value: Any, keys: Sequence[str]) -> bool:
+    """Whether a value is an instance with these texts, none of them blank."""
+    return isinstance(value, dict) and set(value) == set(keys) and all(isinstance(text, str) and text.strip() for text in value.values())
+
+
 class Model:
     """A model of a task that answers texts, with what computes its outputs.
 
@@ -116,6 +121,7 @@ class Bundle(Model):
     Attributes:
         name, task, settings, labels: see `folder.Description`.
         graph: kind of the graph that runs.
+        example: an instance, which the served page shows first.
 
     Raises:
         FileNotFoundError, ValueError: no bundle, altered, inconsistent, or of a task that answers no instances.
@@ -132,6 +138,10 @@ class Bundle(Model):
         tokenizer = Tokenizer(description.vocab_file)
         task = TASKS[description.task].serving
         _check(path, description, tokenizer, task)
+        keys, _ = task.describe(description.settings)
+        self.example: dict[str, str] = description.settings.get("example") or {key: task.EXAMPLE[key] for key in keys}
+        if not is_example(self.example, keys):
+            raise ValueError(f"{path}: example={str(self.example)[:80]}: an object with the texts {', '.join(keys)} is expected")
         inputs = (*TEXT_INPUTS, *getattr(task, "INPUTS", ()))
         opened: Any = FixedGraphs(fixed, task.PER_TOKEN) if fixed else open_graph(self.graph, graphs[self.graph], threads, inputs)
         if sorted(opened.inputs) != sorted(inputs):
@@ -168,7 +178,7 @@ class Bundle(Model):
         try:
             return self.encode([dict.fromkeys(keys, "a\na")] * 2)
         except BadInstance:
-            return self.encode([{key: self._task.EXAMPLE[key] for key in keys}] * 2)
+            return self.encode([self.example] * 2)
 
     def _check_outputs(self, rows):
         """Check that the graph's outputs for rows of one length are those of the task."""

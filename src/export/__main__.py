@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         try:
             where = (own.checkpoint, own.output, own.file_format, own.name)
-            exporting.export(TASKS[own.task], runtime.start(config), *where, own.int8 == "true", own.static_shapes)
+            exporting.export(TASKS[own.task], runtime.start(config), *where, own.int8 == "true", own.static_shapes, own.example)
         except comparison.DifferentOutputs as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(cli.EXIT_CHECK_FAILED)
@@ -54,6 +54,7 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Any]:
         metavar="BxS,...",
         help="write also copies of the ONNX graph for these batch sizes and lengths only, such as 1x128,1x512, for Ascend",
     )
+    parser.add_argument("--example", metavar="TEXT", help="what the served page shows first; of a task with several texts a JSON object")
     own, rest = parser.parse_known_args(argv)
     _check(own)
     own.checkpoint = trained.locate(own.checkpoint)

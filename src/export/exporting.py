@@ -1,6 +1,7 @@
 """Export of trained weights: the graph, its comparison with the network, and the bundle around it."""
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -11,7 +12,7 @@ from mindspore import nn
 
 from src import signals
 from src.bundle import folder as bundle_folder
-from src.bundle.model import Bundle
+from src.bundle.model import Bundle, is_example
 from src.config.training import DeviceSettings
 from src.export import mindir
 from src.export.comparison import compare, make_examples
@@ -40,6 +41,7 @@ def export(
     name: str | None = None,
     quantised: bool = False,
     static_shapes: Sequence[tuple[int, int]] = (),
+    example: str | None = None,
 ) -> None:
     """Write a bundle and compare its graphs with the network.
 
@@ -51,6 +53,7 @@ def export(
         name: name of the model; default: the task's.
         quantised: whether to add an int8 graph to the ONNX one.
         static_shapes: batch size and length of copies of the ONNX graph; see `static_shapes.write`.
+        example: the instance that the served page shows first; see `read_example`.
 
     Raises:
         DifferentOutputs: the outputs differ by more than TOLERANCE; nothing is written.
@@ -63,13 +66,15 @@ def export(
         raise ValueError("no vocab.txt or tokenizer.json beside the weights: give --vocab_file_path")
     for _, length in static_shapes:
         config.check_length("static_shapes", length)
+    settings, labels = task.export.make_settings(config), config.labels
+    if example is not None:
+        settings["example"] = read_example(task, settings, example)
     tokenizer = Tokenizer(config.vocab_file_path, config.do_lower_case)
     network = make_network(task, config, weights.find(path, use_best=config.use_best))
     output = Path(output)
     if output.resolve() in (Path(path).resolve(), weights.find(path).parent.resolve(), weights.find(path).resolve().parent):
         raise ValueError(f"--output {output}: the weights are there, and their config.json would be replaced; give another folder")
     with hidden_folder(output) as hidden:
-        settings, labels = task.export.make_settings(config), config.labels
         kinds = _write_graphs(task, config, path, network, hidden, file_format, quantised)
         graphs = {kind: _FILES[kind] for kind in kinds}
         compare(task, config, tokenizer, network, hidden, {kind: hidden / file for kind, file in graphs.items()}, settings)
@@ -87,6 +92,25 @@ def export(
         signals.leave_if_told()
         move_bundle(hidden, output)
     logger.info(f"wrote {output}: {', '.join(_FILES[kind] for kind in kinds)} name={name}")
+
+
+def read_example(task: Task, settings: dict[str, Any], text: str) -> dict[str, str]:
+    """An instance of the task from a text, or from a JSON object where the task takes several texts.
+
+    Raises:
+        ValueError: it is none, or the task answers no texts.
+    """
+    if not task.answers:
+        raise ValueError(f"--example: task={task.name} answers no texts")
+    keys, _ = task.serving.describe(settings)
+    try:
+        instance = {keys[0]: text} if len(keys) == 1 else json.loads(text)
+    except json.JSONDecodeError:
+        instance = None
+    if not is_example(instance, keys):
+        expected = "a text" if len(keys) == 1 else f"a JSON object with the texts {', '.join(keys)}"
+        raise ValueError(f"--example {text[:80]}: {expected} is expected")
+    return instance
 
 
 def make_network(task: Task, config: Any, path: Path | str) -> nn.Cell:

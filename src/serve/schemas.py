@@ -32,7 +32,7 @@ class Form:
     def __init__(self, bundle: Bundle, limits: Limits):
         self.fields = tuple(bundle.describe()["instance"]["required"])
         task = TASKS[bundle.task]
-        self.example = {name: task.serving.EXAMPLE[name] for name in self.fields}
+        self.example = bundle.example
         text = Annotated[str, Field(max_length=limits.max_text_chars)]
         filled = Annotated[str, Field(max_length=limits.max_text_chars, pattern=_NOT_BLANK)]
         keys: dict[str, Any] = {name: (filled if name in task.serving.NOT_BLANK else text, ...) for name in self.fields}

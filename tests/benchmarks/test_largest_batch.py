@@ -9,7 +9,7 @@ from conftest import ROOT
 
 from benchmarks import max_batch
 
-SHAPE = {"vocab_size": 100, "hidden_size": 128, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 512}
+SHAPE = {"vocab_size": 100, "hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 512}
 ROWS, LENGTH, STATES = 64, 128, 64 * 128 * 128 * 4  # bytes of one layer's output
 
 

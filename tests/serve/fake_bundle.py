@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 from src.tasks.instances import BadInstance
+from src.tasks.task import TASKS
 
 FIELDS = {
     "classifier": ("text_a",),
@@ -48,6 +49,7 @@ class FakeBundle:
         self.settings = {"pairs": kind == "pairs", "regression": kind == "regression"}
         self.settings |= {"multi_label": kind == "labels", "choices": kind == "choices"}
         self.fields, self.takes_top_k = FIELDS[kind], kind not in ("ner", "regression", "choices", "embed")
+        self.example = {name: TASKS[self.task].serving.EXAMPLE[name] for name in self.fields}
         self.seconds = seconds
         self.batches = []
         self.may_compute = threading.Event()
