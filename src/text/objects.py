@@ -15,8 +15,8 @@ ENDING = ".jsonl"
 
 
 def write(path: Path | str, rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows as JSON lines."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    """Write rows as JSON lines; a value that JSON does not have, such as a time, as its text."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows))
 
 
 def is_table(rows: Any) -> bool:

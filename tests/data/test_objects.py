@@ -1,5 +1,6 @@
 """Rows of Python objects, and the files that a training reads of them."""
 
+from datetime import date
 from types import SimpleNamespace
 
 import numpy as np
@@ -98,5 +99,5 @@ def test_flat_questions_become_squads_form(tmp_path):
 
 @pytest.mark.parametrize("task", ["classifier", "embed"])
 def test_others_are_json_lines(tmp_path, task):
-    path = write(tmp_path, task, [{"text": "a\tb", "label": 1}, {"text": "b", "label": None}])
-    assert read_rows(path) == [(0, ["text", "label"]), (1, ["a\tb", "1"]), (2, ["b", None])]
+    path = write(tmp_path, task, [{"text": "a\tb", "label": 1, "day": date(2026, 1, 2)}, {"text": "b", "label": None}])
+    assert read_rows(path) == [(0, ["text", "label", "day"]), (1, ["a\tb", "1", "2026-01-02"]), (2, ["b", None, None])]
