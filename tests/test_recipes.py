@@ -18,7 +18,7 @@ import pytest
 from conftest import ROOT, TINY
 from dry_runs import NEEDS_TOOL, find_network, try_ascend
 
-from src.config import loader, stages
+from src.config import fields, loader, stages
 from src.tasks.task import TASKS
 from tests.docs import pages, stand_ins
 
@@ -148,7 +148,7 @@ def list_operator_settings(options):
     """
     found = {"regression": getattr(options, "is_regression", None)}
     values = loader.flatten(loader.to_dict(options))
-    for key, field, _ in loader.leaves(type(options)):
+    for key, field, _ in fields.leaves(type(options)):
         is_text = str in (field.type, *typing.get_args(field.type)) and not field.metadata["choices"]
         if not is_text and key not in ("task_name", "language", "assessment_method", "best_metric"):
             found[key] = values[key] if isinstance(values[key], bool | str) else bool(values[key])
