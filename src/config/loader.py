@@ -22,7 +22,10 @@ from src.config.fields import leaves, settable, unknown_key
 from src.config.training import ModelOptions, OptimizerConfig, RunOptions
 from src.config.yaml_file import read_yaml
 from src.files import text_limit
+from src.formats import hub
 from src.log import logger
+
+_WEIGHTS = ("load_pretrain_checkpoint_path", "load_finetune_checkpoint_path")  # settings that may name weights of a hub
 
 
 class StageSettings(NamedTuple):
@@ -97,6 +100,9 @@ def read(
     for key, text in taken.items():
         put(tree, key, text)
     _leave_out_empty(options_class, tree)
+    for key in _WEIGHTS:
+        if tree.get(key):
+            tree[key] = hub.fetch(tree[key])
     given = set(tree.get("optimizer", {}))
     if given == settable(OptimizerConfig).keys():  # a config.yaml that a run has written
         given = {key.removeprefix("optimizer.") for key in taken if key.startswith("optimizer.")}

@@ -18,6 +18,7 @@ _DATA = ("task_name", "data_dir", "train_data_file_path", "eval_data_file_path",
 _SETTINGS = (
     *("optimizer.name", "optimizer.learning_rate", "optimizer.schedule", "optimizer.weight_decay", "epoch_num", "train_steps"),
     *("train_batch_size", "accumulation_steps", "seq_length", "seed", "head", "objective", "masking"),
+    *("multi_label", "thresholds", "pooling", "normalize", "temperature"),
 )
 _SHAPE = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size", "position_embedding_type")
 
@@ -41,7 +42,8 @@ def write_card(folder: Path | str, task: str, config: Any, source: Path | str | 
     rows += [("made from", source or "random weights")]
     rows += [("licence of those", licence or "not stated beside them")] if source else []
     rows += [("stages", f"{stage.number} of {stage.count}")] if stage else []
-    rows += [(key, value) for key in (*_DATA, *_SETTINGS) if (value := stages.tell(each.get(key) for each in trained_by))]
+    told = {key: [value for each in trained_by if (value := each.get(key)) is not False] for key in (*_DATA, *_SETTINGS)}
+    rows += [(key, value) for key, values in told.items() if (value := stages.tell(values))]
     text = f"---\nlicense: {licence}\n---\n" if licence else ""
     text += f"# Model card\n\n{_table(rows)}\n{_ALSO}\n"
     if scores:

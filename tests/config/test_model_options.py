@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from src.config import fields, loader
+from src.config.model import own_description
 from src.config.training import RunOptions
 from src.tasks.task import TASKS
 
@@ -50,3 +51,15 @@ def test_trained_weights_bring_labels_and_settings(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(described))
     found = load(TASKS["ner"], [], tmp_path)
     assert (found.labels, found.seq_length, found.head, found.model.hidden_size) == (("O", "B-X"), 24, "crf", 8)
+
+
+@pytest.mark.parametrize(("trained_with", "name"), [({}, "swag"), ({"task_name": "c3"}, "c3")])
+def test_a_network_of_choices_is_known_by_hugging_faces_class(trained_with, name, tmp_path, capsys):
+    described = own_description({**SHAPE, "position_embedding_type": "absolute"}, (), trained_with, choices=True)
+    assert described["architectures"] == ["BertForMultipleChoice"]
+    (tmp_path / "config.json").write_text(json.dumps(described), encoding="utf-8")
+    found = load(TASKS["classifier"], [], tmp_path)
+    assert found.task_name == name and found.has_choices
+    with pytest.raises(SystemExit, match="2"):
+        load(TASKS["classifier"], ["--task_name=custom"], tmp_path)
+    assert f"task_name=custom: {tmp_path} is a BertForMultipleChoice: --task_name swag or c3" in capsys.readouterr().err

