@@ -147,7 +147,7 @@ def train(
     files = {split: _name_file(kind, split, each, output_dir) for split, each in given.items()}
     flags = {"output_dir": output_dir, "load_pretrain_checkpoint_path": weights, **settings}
     flags |= {f"do_{split}": True for split in given} | {f"{split}_data_file_path": path for split, path in files.items()}
-    options = loader.read(kind.options, _list_flags(flags))
+    options = loader.read(kind.options, _list_flags(flags)).options
     for split, each in given.items():
         if not isinstance(each, str | Path):
             make_folder(files[split].parent)

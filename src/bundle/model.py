@@ -99,7 +99,7 @@ class Model:
             ValueError: an instance is wrong; the message names it.
         """
         if top_k and not self.takes_top_k:
-            raise ValueError(f"top_k={top_k}: is for classes and answers only")
+            raise ValueError(f"top_k={top_k}: is for classes, answers and masked words only")
         keys, bare = self._task.describe(self.settings)
         work = self.encode(take_columns(instances, (*keys, "text") if bare else keys))
         return self.decode(work, self._graph.compute_all(work.rows, batch_size), top_k)

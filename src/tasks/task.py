@@ -44,12 +44,14 @@ class Description(NamedTuple):
         tokens: the vocabulary in id order; empty where records came ready-made and it is not known.
         tokenizer: content of tokenizer_config.json; None without tokens.
         trained_with: settings by name that evaluation and prediction need.
+        choices: whether the network scores the choices of questions.
     """
 
     labels: Sequence[str]
     tokens: Sequence[str]
     tokenizer: dict[str, Any] | None
     trained_with: dict[str, Any]
+    choices: bool = False
 
 
 @dataclass(frozen=True)
