@@ -83,6 +83,8 @@ def main():
     parser.add_argument("--dupe_factor", default="5")
     parser.add_argument("--seeds", type=int, default=8, help="seeds that the statistics are compared over")
     parser.add_argument("--memory", type=int, nargs="+", help="sizes in megabytes")
+    parser.add_argument("--formats", nargs="+", default=["tfrecord", "mindrecord"], help="that memory is measured of")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="numbers of worker processes that memory is measured of")
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT))
     from src.tasks.pretrain.corpus.text import read_corpus, split_sentences
@@ -146,7 +148,7 @@ def measure_memory(options, lines, folder):
     found = {}
     for size in options.memory:
         write_corpus(folder / "text.txt", documents, size * 1_000_000)
-        for file_format, workers in itertools.product(("tfrecord", "mindrecord"), (1, 2)):
+        for file_format, workers in itertools.product(options.formats, options.workers):
             found[f"{size}mb_{file_format}_{workers}"] = run_whole(options, folder, file_format, workers)
     return {"dupe_factor": int(options.dupe_factor), "runs": found}
 
@@ -162,7 +164,16 @@ def run_whole(options, folder, file_format, workers):
     found = json.loads((folder / "ours.statistics.json").read_text(encoding="utf-8"))
     for path in folder.glob("ours.*"):
         path.unlink()
-    return {"peak_resident_mb": round(usage.ru_maxrss / 1024), "instances": found["instances"], "seconds": found["seconds"]}
+    cpu = usage.ru_utime + usage.ru_stime  # of the workers too
+    megabytes = (folder / "text.txt").stat().st_size / 1e6
+    return {
+        "peak_resident_mb": round(usage.ru_maxrss / 1024),
+        "instances": found["instances"],
+        "seconds": found["seconds"],
+        "cpu_seconds": round(cpu, 1),
+        "mb_per_s": round(megabytes / found["seconds"], 2),
+        "mb_per_cpu_s": round(megabytes / cpu, 2),
+    }
 
 
 def write_corpus(path, documents, num_bytes):

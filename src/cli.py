@@ -75,31 +75,25 @@ def keep_output() -> None:
 def bad_input_exits() -> Iterator[None]:
     """Turn errors about input into one line on stderr and exit code 2; BERT_TRACEBACK=1 shows the traceback.
 
-    From here on no message ends the run; see `Output`.
+    Training that fails to converge ends with one line and exit code 1. From here on no message ends the run; see `Output`.
     """
     keep_output()
     try:
         yield
-    except (ValueError, OSError, MemoryError) as error:
+    except (ValueError, OSError, MemoryError, FloatingPointError) as error:
         if os.environ.get("BERT_TRACEBACK"):
             raise
         print(f"error: {printable(_describe_error(error))}", file=sys.stderr, flush=True)
-        sys.exit(EXIT_BAD_INPUT)
+        sys.exit(EXIT_CHECK_FAILED if isinstance(error, FloatingPointError) else EXIT_BAD_INPUT)
 
 
 @contextmanager
 def not_input() -> Iterator[None]:
-    """Inside, a ValueError is a fault of the program, not of the user's input, and gives a traceback.
-
-    Training that fails to converge ends with one line and exit code 1.
-    """
+    """Inside, a ValueError is a fault of the program, not of the user's input, and gives a traceback."""
     try:
         yield
     except ValueError as error:
         raise RuntimeError(f"unexpected: {error}") from error
-    except FloatingPointError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(EXIT_CHECK_FAILED)
 
 
 def printable(text: str) -> str:

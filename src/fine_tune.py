@@ -17,7 +17,8 @@ def main(name: str, argv: Sequence[str] | None = None) -> None:
             from src.report import plots
             from src.train import runs, runtime  # imports MindSpore: after the options are known to be good
 
-        for config in runs.run(task, runtime.start(options)):
+        for done in runs.run(task, runtime.start(options)):
+            config = done.config
             if config.do_train or config.do_eval:
                 plots.draw(config.output_dir)
             if config.save_for_serving:

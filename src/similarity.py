@@ -86,9 +86,19 @@ def find_nearest(queries: np.ndarray, corpus: np.ndarray, top_k: int) -> Iterato
             block = _scale(corpus[first : first + CORPUS_AT_ONCE])
             numbers = np.hstack([numbers, np.broadcast_to(np.arange(first, first + len(block)), (len(some), len(block)))])
             cosines = np.hstack([cosines, some @ block.T])
-            order = np.argsort(-cosines, axis=1, kind="stable")[:, :top_k]
-            numbers, cosines = np.take_along_axis(numbers, order, 1), np.take_along_axis(cosines, order, 1)
+            best = _find_largest(cosines, min(top_k, cosines.shape[1]))
+            numbers, cosines = np.take_along_axis(numbers, best, 1), np.take_along_axis(cosines, best, 1)
         yield from zip(numbers, cosines)
+
+
+def _find_largest(values, count):
+    """The columns of the largest values of each row, the largest first; of equal ones the earlier column."""
+    smallest = np.partition(values, -count, axis=1)[:, -count]  # with a sort of all, the search would take six times as long
+    chosen = []
+    for row, least in zip(values, smallest):
+        columns = np.flatnonzero(row >= least)
+        chosen.append(columns[np.argsort(-row[columns], kind="stable")[:count]])
+    return np.array(chosen)
 
 
 def _scale(vectors):

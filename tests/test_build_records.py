@@ -347,6 +347,8 @@ def test_damaged_records_are_not_printed(flags, tmp_path, capsys, vocab_file):
         ({"output_file": None}, "--output_file is missing"),
         ({"vocab_file": None}, "--vocab_file is missing"),
         ({"vocab_file": "nothing.txt"}, "nothing.txt: no such vocabulary"),
+        ({"store_dir": "{folder}/text.txt"}, "text.txt: is a file; a folder is expected"),
+        ({"store_dir": "{folder}/text.txt/store"}, "text.txt/store: Not a directory"),
         ({"shards": 1000}, "shards=1000: there are only"),
         ({"shard": "999/1000"}, "shards=1000: there are only"),
         ({"shard": "3/3"}, "shard=3/3: the shards of 3 have the numbers 0 to 2"),
@@ -357,6 +359,7 @@ def test_damaged_records_are_not_printed(flags, tmp_path, capsys, vocab_file):
     ],
 )
 def test_bad_flags_are_one_line(flags, capsys, tmp_path, changes, message):
+    changes = {key: value.format(folder=tmp_path) if key == "store_dir" else value for key, value in changes.items()}
     assert message in fail(flags(**changes), capsys)
     assert not list((tmp_path / "out").glob("*")) and not list((tmp_path / "out").glob(".*"))
 

@@ -115,23 +115,27 @@ def test_folds_and_ensembles_keep_questions_whole(trained, tmp_path):
             assert float(row[name]) == pytest.approx(np.mean([float(other[name]) for other in others]), abs=SAME)
 
 
-@pytest.mark.parametrize("changes", [{"head": "cnn"}, {"head": "rcnn", "r_drop": 1}])
+@pytest.mark.parametrize("changes", [{"head": "cnn"}, {"head": "rcnn", "r_drop": 1}, {"multi_sample_dropout": 3}])
 def test_what_classifiers_have_works_with_choices(trained, tmp_path, changes):
     run_classifier.main(trained.job(**changes, output_dir=tmp_path / "out"))
     assert read_json(tmp_path / "out/eval_results.json")["accuracy"] >= 0.7
 
 
-def test_hugging_faces_form_is_read_and_kept(trained, tmp_path):
+def test_hugging_faces_form_is_read_and_kept(trained, tmp_path, capsys):
     conversion.convert("mindspore", "huggingface", trained.out / "ckpt", tmp_path / "hf")
-    described = {**read_json(tmp_path / "hf/config.json"), "architectures": ["BertForMultipleChoice"]}
-    del described["trained_with"]
+    described = read_json(tmp_path / "hf/config.json")
+    assert described["architectures"] == ["BertForMultipleChoice"]
+    del described["trained_with"]  # as another program writes it
     (tmp_path / "hf/config.json").write_text(json.dumps(described), encoding="utf-8")
     dev = ["--do_eval", "true", "--eval_data_file_path", str(trained.folder / "dev.csv"), "--output_dir", str(tmp_path / "out")]
-    run_classifier.main(["--load_finetune_checkpoint_path", str(tmp_path / "hf"), "--task_name", "swag", "--seq_length", "16", *dev])
+    dev += ["--load_finetune_checkpoint_path", str(tmp_path / "hf"), "--seq_length", "16"]
+    run_classifier.main(dev)
     expected = read_json(trained.out / "eval_results.json")
     assert read_json(tmp_path / "out/eval_results.json")["eval_loss"] == pytest.approx(expected["eval_loss"], abs=SAME)
     report = conversion.convert("huggingface", "huggingface", tmp_path / "hf", tmp_path / "again")
     assert report.passed and read_json(tmp_path / "again/config.json")["architectures"] == ["BertForMultipleChoice"]
+    assert exit_code(run_classifier.main, [*dev, "--task_name", "cola"]) == 2
+    assert "/hf is a BertForMultipleChoice: --task_name swag or c3" in capsys.readouterr().err
 
 
 def test_c3s_predictions_have_the_form_of_its_site(trained, tmp_path):

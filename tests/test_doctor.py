@@ -93,6 +93,18 @@ def test_memory_is_that_of_the_group_if_it_is_less(tmp_path):
     assert machine.check_memory(tmp_path / "meminfo", limit).kind == TO_DO
 
 
+def test_the_processors_instructions_for_bfloat16_are_named(tmp_path):
+    path = tmp_path / "cpuinfo"
+    for flags, told in (
+        ("fpu avx512_bf16 amx_bf16", "Xeon, with AVX512-BF16 and AMX-BF16 for --precision.compute_type bfloat16"),
+        ("fpu avx512_bf16", "Xeon, with AVX512-BF16 for --precision.compute_type bfloat16"),
+        ("fpu avx2", "Xeon, without AVX512-BF16 and AMX-BF16: bfloat16 is refused on it"),
+    ):
+        path.write_text(f"processor\t: 0\nmodel name\t: Xeon\nflags\t\t: {flags}\n\n" * 2, encoding="utf-8")
+        assert machine.check_processor(path) == Finding(OK, "processor", told)
+    assert machine.check_processor(tmp_path / "absent").kind == NOTE
+
+
 def test_devices_that_mindspore_does_not_find_are_named(tmp_path):
     assert kinds(machine.check_devices(["CPU"], tmp_path)) == [OK]
     for name in ("davinci0", "davinci_manager", "nvidia0", "nvidiactl"):

@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # a package may import only packages of a higher number
 LEVELS = {
     "fine_tune": -1,  # of the run scripts
+    "library": -1,  # what programs call
     "doctor": -1,  # the command that looks at all others' parts
     **dict.fromkeys(
         ("build_records", "build_vocab", "finetune_data_preprocess", "predict", "similarity", "ensemble", "data", "metrics"), 0
@@ -42,7 +43,7 @@ WITHOUT_MINDSPORE = [
     "metrics",
 ]
 # modules of a task that need none either; Task imports most of them by name, which the walk does not see
-LIGHT = ("options", "serving", "schema", "memory", "rows", "measures", "windows", "file")
+LIGHT = ("options", "serving", "schema", "memory", "row_file", "rows", "measures", "windows", "file")
 SERVING = ("serve", "bundle", "predict")  # packages that need it only where a function opens a MINDIR graph
 
 

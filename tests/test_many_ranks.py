@@ -203,20 +203,48 @@ def test_two_ranks_train_and_evaluate_as_one_with_twice_the_batch(settings, fold
     assert pair["global_step"] == alone["global_step"] == first[-1]["best_step"]
 
 
+def read_log(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
 def read_losses(folder):
-    records = map(json.loads, (folder / "log.jsonl").read_text(encoding="utf-8").splitlines())
-    return [record["loss"] for record in records if "loss" in record]
+    return [record["loss"] for record in read_log(folder) if "loss" in record]
 
 
 def read_evaluations(folder):
-    records = map(json.loads, (folder / "log.jsonl").read_text(encoding="utf-8").splitlines())
-    return [record for record in records if record.get("event") == "eval" and "step" in record]
+    return [record for record in read_log(folder) if record.get("event") == "eval" and "step" in record]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", trainings(Path(), "", 0))
 def test_two_ranks_train_as_one_with_twice_the_batch(results, name):
     assert_same_training(results / "one" / name, results / "two" / name)
+
+
+@pytest.mark.slow
+def test_two_ranks_train_on_a_mixture_as_one(folder, tmp_path):
+    (tmp_path / "small").mkdir()
+    files = [f"--input_file={folder}/text.txt", f"--output_file={tmp_path}/small/text.tfrecord", f"--vocab_file={folder}/vocab.txt"]
+    build_records.main([*files, "--max_seq_length=24", "--max_predictions_per_seq=4", "--dupe_factor=1", "--workers=1", "--random_seed=7"])
+    sources = f"{folder}/records:0.6,{tmp_path}/small:0.4"
+
+    def jobs(name, batch):
+        settings = {"data_dir": sources, "train_batch_size": batch, "optimizer": "AdamWeightDecay"}
+        return [
+            pretrain(folder, masking=masking, save_checkpoint_path=tmp_path / name / masking, **settings)
+            for masking in ("static", "dynamic")
+        ]
+
+    two = start_ranks(tmp_path, "pair", 2, jobs("pair", 4))
+    for name, flags in jobs("alone", 8):
+        SCRIPTS[name].main(flags)
+    wait(two)
+    for masking in ("static", "dynamic"):
+        alone, pair = tmp_path / "alone" / masking, tmp_path / "pair" / masking
+        assert_same_training(alone, pair)
+        rows, others = ([record["source_rows"] for record in read_log(path) if "source_rows" in record] for path in (alone, pair))
+        assert rows == others and len(rows) == UPDATES
+        assert min(sum(row[name] for row in rows) for name in rows[0]) > UPDATES  # of 8 rows an update
 
 
 @pytest.mark.slow

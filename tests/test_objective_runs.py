@@ -56,6 +56,13 @@ def test_headers_tell_the_objective_and_masks_where_they_are_not_googles(corpus)
     assert googles["vocabulary"] and not {"objective", "mask_unit", "across_documents", "similar_words"} & googles.keys()
 
 
+def test_rows_of_one_text_are_not_called_pairs(corpus, tmp_path, capsys):
+    for _ in range(2):
+        make_records(corpus, "tfrecord", tmp_path / "x.tfrecord", objective="mlm", store_dir=tmp_path / "store")
+    said = capsys.readouterr().out
+    assert "stage=ranges instances=" in said and "has the tokens and ranges of an earlier run" in said and "pairs" not in said
+
+
 def test_statistics_are_those_of_the_objective(corpus):
     found = {name: json.loads((corpus / name / "text.statistics.json").read_text(encoding="utf-8")) for name in MADE}
     assert found["mlm"]["padding_share"] < 0.02  # one short row in each of three passes
@@ -213,10 +220,12 @@ def test_masks_that_are_drawn_otherwise_than_in_the_records_are_told(corpus, tmp
         ({"similar_words": "x"}, "similar_words=x: needs mask_unit word or ngram, not token"),
         ({"similar_words": "/nowhere", "mask_unit": "word"}, "/nowhere: no such file; --similar_words takes lines"),
         ({"objective": "mlm", "input_file": "{corpus}/empty.txt"}, "empty.txt: no text"),
+        ({"objective": "mlm_sop", "input_file": "{corpus}/short.txt"}, "short.txt: its documents are too short for any row of --objective"),
     ],
 )
 def test_records_that_cannot_be_made_are_refused(changes, message, corpus, tmp_path, capsys):
     (corpus / "empty.txt").write_text("\n", encoding="utf-8")
+    (corpus / "short.txt").write_text("cat\n\ndog\n", encoding="utf-8")
     settings = {"input_file": "{corpus}/text.txt", "output_file": tmp_path / "x.tfrecord", "vocab_file": corpus / "vocab.txt", **changes}
     flags = [f"--{key}={value}".format(corpus=corpus) for key, value in settings.items()]
     assert message in refusal(capsys, build_records, flags)

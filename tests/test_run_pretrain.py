@@ -249,7 +249,7 @@ def test_several_sources_are_one_set_or_a_mixture(corpus, job, tmp_path, caplog)
 def test_sources_of_unlike_forms_are_refused(corpus, job, tmp_path, capsys):
     cases = (
         ("wide", {"max_predictions_per_seq": 5}, "records with different numbers of masked positions"),
-        ("words", {"do_whole_word_mask": "true"}, "made with different vocabularies, tokenizers, objectives or mask_units"),
+        ("cased", {"do_lower_case": "false"}, "made with different tokenizer: {'do_lower_case': True} and {'do_lower_case': False}"),
     )
     for name, changes, message in cases:
         make_records(corpus, "tfrecord", tmp_path / name / "text.tfrecord", **changes)
@@ -258,6 +258,21 @@ def test_sources_of_unlike_forms_are_refused(corpus, job, tmp_path, capsys):
         assert message in str(caught.value)
     with pytest.raises(ValueError, match="sources with weights need --packing false"):
         prepare(job(data_dir=make_sources(corpus, tmp_path), packing="true"))
+
+
+def test_mask_units_of_sources_matter_only_where_masks_are_drawn_by_them(corpus, job, tmp_path):
+    for unit in ("word", "ngram"):
+        make_records(corpus, "tfrecord", tmp_path / unit / "text.tfrecord", mask_unit=unit)
+    both = {"data_dir": f"{corpus}/tfrecord,{tmp_path}/word", "cache_dir": tmp_path / "cache"}
+    rows = prepare(job(**both)).records["train"]
+    assert "word_continues" not in rows.records.maxima()
+    assert (rows.column("input_ids", Batch(np.array([0, len(rows.lengths) - 1]), 2, 24))[:, 0] == 2).all()  # [CLS]
+    prepare(job(**both, masking="dynamic", mask_unit="token"))
+    with pytest.raises(ValueError, match="tfrecord and .*word.*: made with different mask_unit: token and word; --mask_unit says"):
+        prepare(job(**both, masking="dynamic"))
+    with pytest.raises(ValueError, match="records with different columns: .*tfrecord has no word_continues"):
+        prepare(job(**both, masking="dynamic", mask_unit="word"))
+    prepare(job(**{**both, "data_dir": f"{tmp_path}/word,{tmp_path}/ngram"}, masking="dynamic", mask_unit="word"))
 
 
 @pytest.mark.slow

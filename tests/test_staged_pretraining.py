@@ -147,6 +147,15 @@ def test_a_finished_training_has_nothing_left(trained, capsys):
     assert "stage 1 of 2: done" in printed and "nothing left to train: 8 of 8 batches are done" in printed
 
 
+def test_changes_in_a_stage_that_is_done_are_told_to_be_without_effect(trained, write, capsys):
+    recipe = write(**OWN, first={"train_batch_size": 4, "log_steps": 3}, second={"log_steps": 2})
+    run_pretrain.main([recipe, f"--output_dir={trained.out}", "--resume=true", "--seed=1"])
+    printed = capsys.readouterr().out
+    assert "resume: changed since: stages.2.log_steps 1 -> 2\n" in printed
+    told = "resume: changed since, without effect in a stage that is done: stages.1.train_batch_size 8 -> 4, stages.1.log_steps 1 -> 3\n"
+    assert told in printed
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -217,7 +226,7 @@ def test_the_run_tells_what_it_cost(trained, capsys):
     steps = [record for record in read_log(trained.out) if "loss" in record]
     assert all(record["tokens"] > 0 and record["seconds"] > 0 for record in steps)
     assert "eta_s" not in steps[0] and all("eta_s" in record for record in steps[1:FIRST] + steps[FIRST + 1 :])
-    assert steps[-1]["eta_s"] == 0 and all(0 < record["mfu"] < 1 for record in steps if "mfu" in record)
+    assert steps[-1]["eta_s"] == 0 and all(record["mfu"] > 0 for record in steps if "mfu" in record)
     cost = costs.read_cost(trained.out)
     assert cost["tokens"] == sum(record["tokens"] for record in steps) and cost["loss"] == steps[-1]["loss"]
     capsys.readouterr()

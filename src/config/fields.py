@@ -1,7 +1,9 @@
 """Dataclass fields that carry a help text and the allowed values, which are checked when the object is made."""
 
 import dataclasses
-from collections.abc import Mapping
+import difflib
+import typing
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 
@@ -68,3 +70,30 @@ def _is_allowed(value, metadata):
         and (metadata["maximum"] is None or item <= metadata["maximum"])
         for item in values
     )
+
+
+def settable(options_class: Any) -> dict[str, dataclasses.Field]:
+    """Name -> field of what users may set in an options class; of a group of settings, the group."""
+    return {field.name: field for field in dataclasses.fields(options_class) if not field.metadata.get("derived")}
+
+
+def leaves(options_class: Any, prefix: str = "", defaults: Any = None) -> Iterator[tuple[str, dataclasses.Field, Any]]:
+    """(key, field, default) of every setting; a class may give a group of settings other defaults than the group's own."""
+    hints = typing.get_type_hints(options_class)
+    for name, field in settable(options_class).items():
+        default = field.default if defaults is None else getattr(defaults, name)
+        if dataclasses.is_dataclass(hints[name]):
+            yield from leaves(hints[name], f"{prefix}{name}.", default)
+        else:
+            yield prefix + name, field, default
+
+
+def unknown_key(key: str, known: Collection[str]) -> str:
+    """The message for an unknown key, with the nearest known one."""
+
+    def likeness(candidate: str) -> float:
+        last = difflib.SequenceMatcher(None, key.split(".")[-1], candidate.split(".")[-1]).ratio()
+        return max(last, difflib.SequenceMatcher(None, key, candidate).ratio())
+
+    near = max(known, key=likeness)
+    return f"unknown setting {key}" + (f"; did you mean {near}?" if likeness(near) > 0.6 else "; --help lists them")

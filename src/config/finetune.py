@@ -9,7 +9,7 @@ from easydict import EasyDict
 from src import encodings
 from src.config.coercion import coerce
 from src.config.fields import setting
-from src.config.model import ModelConfig, describe_weights, find_vocabulary_size, refuse_several_labels
+from src.config.model import ModelConfig, WeightsInfo, describe_weights, find_vocabulary_size, refuse_several_labels
 from src.config.regularised import RegularisedOptions
 from src.config.trainable import TrainingOptions
 from src.config.training import ModelOptions
@@ -47,13 +47,13 @@ class FineTunedModel(ModelOptions):
         if not path:
             _fit_vocabulary(tree, given)
         if is_trained:
-            cls.take_problem_type(tree, found.problem_type, path or config_file)
+            cls.take_kind(tree, found, path or config_file)
             _add_training_settings(cls, tree, found)
 
     @classmethod
-    def take_problem_type(cls, tree: EasyDict, problem_type: str | None, where: Path | str) -> None:
-        """Settings for weights whose config.json has Hugging Face's problem_type; a ValueError if the task has nothing of this kind."""
-        refuse_several_labels(problem_type, where)
+    def take_kind(cls, tree: EasyDict, found: WeightsInfo, where: Path | str) -> None:
+        """Settings for the kind of answers that config.json tells in Hugging Face's words; a ValueError if there are none."""
+        refuse_several_labels(found.problem_type, where)
 
     @classmethod
     def trained_elsewhere(cls, tree: EasyDict) -> dict[str, Any]:

@@ -4,34 +4,48 @@ Precedence, lowest first: dataclass defaults, files beside the weights (shape of
 YAML, flags.
 """
 
-import argparse
 import dataclasses
-import difflib
 import re
 import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from easydict import EasyDict
 
 from src import cli
-from src.config import aliases, origins, translation, zoo_yaml
+from src.config import aliases, flags, origins, translation, zoo_yaml
 from src.config.coercion import coerce
-from src.config.fields import describe_bounds
+from src.config.fields import leaves, settable, unknown_key
 from src.config.training import ModelOptions, OptimizerConfig, RunOptions
 from src.config.yaml_file import read_yaml
 from src.files import text_limit
+from src.formats import hub
 from src.log import logger
+
+_WEIGHTS = ("load_pretrain_checkpoint_path", "load_finetune_checkpoint_path")  # settings that may name weights of a hub
 
 
 class StageSettings(NamedTuple):
-    """The settings of one entry of `stages` in a YAML file, by our names with dots, and its number from 1: src/config/stages.py."""
+    """The settings of one entry of `stages` in a YAML file, by our names with dots: src/config/stages.py.
+
+    Attributes:
+        number: of the stage, from 1.
+        settings, origins: setting -> value, and -> where that comes from.
+    """
 
     number: int
     settings: Mapping[str, Any]
+    origins: Mapping[str, str]
+
+
+class Loaded(NamedTuple):
+    """Checked options; and, if --explain_config asks for it, the origin of each setting that has not its default value."""
+
+    options: Any
+    origins: dict[str, str] | None
 
 
 def load(
@@ -40,7 +54,6 @@ def load(
     defaults: Mapping[str, str] | None = None,
     complete: Callable[[EasyDict], None] | None = None,
     recipe_class: type[Any] | None = None,
-    stage: StageSettings | None = None,
 ) -> Any:
     """Build settings from defaults, files beside the weights, a YAML file and flags.
 
@@ -50,53 +63,82 @@ def load(
         defaults: setting -> value where `argv` has none; they outweigh a YAML file, as flags do.
         complete: fills in what YAML and flags leave open, instead of the class's own method.
         recipe_class: a class with more settings, which the YAML file may have too; they are left out, and refused as flags.
-        stage: settings that outweigh the file's others.
 
     Returns:
         The checked options. Bad input ends the process with one line and exit code 2; --explain_config prints them and ends it with 0.
     """
     with cli.bad_input_exits():
-        recipe_class = recipe_class or options_class
-        given_flags, others = parse_flags(options_class, argv, recipe_class)
-        flags = {**(defaults or {}), **given_flags}
-        path = flags.pop("config_path", None)
-        explains = coerce(flags.pop("explain_config", False), bool, "explain_config", {})
-        tree, shape = _read_yaml(options_class, path, recipe_class, others, flags, stage) if path else (EasyDict(), {})
-        _leave_out_older(options_class, tree, flags)
-        from_file = flatten(tree).keys() - flags.keys()
-        for key, text in flags.items():
-            put(tree, key, text)
-        _leave_out_empty(options_class, tree)
-        given = set(tree.get("optimizer", {}))
-        if given == _settable(OptimizerConfig).keys():  # a config.yaml that a run has written
-            given = {key.removeprefix("optimizer.") for key in flags if key.startswith("optimizer.")}
-        with _named(path, from_file, stage):
-            (complete or options_class.complete)(tree)
-            zoo_yaml.complete_shape(tree, shape, path)
-            if issubclass(options_class, RunOptions):
-                options_class.count_rows(tree)
-            options = build(options_class, tree)
-        if options.max_text_mb is not None:
-            text_limit(options.max_text_mb << 20)
-        if explains:
-            of_file = from_file | {f"model.{key}" for key, value in shape.items() if str(tree.model.get(key)) == str(value)}
-            _explain(options, tree, flags, others, argv, path, of_file)
-        if isinstance(options, RunOptions):
-            options.check_run()
-        _tell_unread(options, given)
+        options, found = read(options_class, argv, defaults, complete, recipe_class)
+        if found is not None:
+            tell(flatten(to_dict(options)), found)
         return options
 
 
-def _explain(options, tree, flags, others, argv, path, from_file):
-    """Print every setting with its origin, and end the process."""
+def read(
+    options_class: type[Any],
+    argv: Sequence[str] | None = None,
+    defaults: Mapping[str, str] | None = None,
+    complete: Callable[[EasyDict], None] | None = None,
+    recipe_class: type[Any] | None = None,
+    stage: StageSettings | None = None,
+) -> Loaded:
+    """The settings of `load`, whose arguments it has.
+
+    Args:
+        stage: settings that outweigh the file's others.
+
+    Raises:
+        ValueError, OSError: bad input.
+    """
+    recipe_class = recipe_class or options_class
+    given_flags, others = flags.parse(options_class, argv, recipe_class)
+    taken = {**(defaults or {}), **given_flags}
+    path = taken.pop("config_path", None)
+    explains = coerce(taken.pop("explain_config", False), bool, "explain_config", {})
+    tree, shape = _read_yaml(options_class, path, recipe_class, others, taken, stage) if path else (EasyDict(), {})
+    _leave_out_older(options_class, tree, taken)
+    from_file = flatten(tree).keys() - taken.keys()
+    for key, text in taken.items():
+        put(tree, key, text)
+    _leave_out_empty(options_class, tree)
+    for key in _WEIGHTS:
+        if tree.get(key):
+            tree[key] = hub.fetch(tree[key])
+    given = set(tree.get("optimizer", {}))
+    if given == settable(OptimizerConfig).keys():  # a config.yaml that a run has written
+        given = {key.removeprefix("optimizer.") for key in taken if key.startswith("optimizer.")}
+    with _named(path, from_file, stage):
+        (complete or options_class.complete)(tree)
+        zoo_yaml.complete_shape(tree, shape, path)
+        if issubclass(options_class, RunOptions):
+            options_class.count_rows(tree)
+        options = build(options_class, tree)
+    if options.max_text_mb is not None:
+        text_limit(options.max_text_mb << 20)
+    if explains:
+        of_file = from_file | {f"model.{key}" for key, value in shape.items() if str(tree.model.get(key)) == str(value)}
+        return Loaded(options, _find_origins(options, tree, taken, others, argv, path, of_file, stage))
+    if isinstance(options, RunOptions):
+        options.check_run()
+    _tell_unread(options, given)
+    return Loaded(options, None)
+
+
+def _find_origins(options, tree, taken, others, argv, path, from_file, stage):
+    """The origin of each setting that has not its default value."""
     values = flatten(to_dict(options))
     theirs = aliases.find_aliases(values)
     found = origins.name_completed(flatten(tree).keys(), values, options.find_weights(tree)[0])
     if path:
         path = zoo_yaml.find(path)
-        chosen, more = zoo_yaml.find_chosen(read_tree(path), flags)
+        chosen, more = zoo_yaml.find_chosen(read_tree(path), taken)
         found |= origins.name_lines(path, {**theirs, **{name: theirs.get(key) for name, key in more.items()}}, from_file, chosen)
-    found |= origins.name_flags(sys.argv[1:] if argv is None else argv, theirs, flags.keys(), others)
+    found |= stage.origins if stage else {}
+    return found | origins.name_flags(sys.argv[1:] if argv is None else argv, theirs, taken.keys(), others)
+
+
+def tell(values: Mapping[str, Any], found: Mapping[str, str]) -> NoReturn:
+    """Print every setting with its origin, and end the process."""
     print(origins.explain(values, found), flush=True)
     sys.exit(0)
 
@@ -136,7 +178,7 @@ def build(options_class: Any, tree: Mapping[str, Any], prefix: str = "") -> Any:
         ValueError: a key is unknown, a value has the wrong type or is not allowed.
     """
     types_by_name: dict[str, Any] = typing.get_type_hints(options_class)
-    fields = _settable(options_class)
+    fields = settable(options_class)
     values = {}
     for key, value in tree.items():
         if key not in fields:
@@ -154,7 +196,7 @@ def build(options_class: Any, tree: Mapping[str, Any], prefix: str = "") -> Any:
 def to_dict(options: Any) -> dict[str, Any]:
     """The options as nested plain values, which `yaml.safe_dump` can write and `build` can read."""
     plain: dict[str, Any] = {}
-    for name in _settable(type(options)):
+    for name in settable(type(options)):
         value = getattr(options, name)
         if dataclasses.is_dataclass(value):
             plain[name] = to_dict(value)
@@ -163,82 +205,8 @@ def to_dict(options: Any) -> dict[str, Any]:
     return plain
 
 
-def unknown_key(key: str, known: Collection[str]) -> str:
-    """The message for an unknown key, with the nearest known one."""
-
-    def likeness(candidate: str) -> float:
-        last = difflib.SequenceMatcher(None, key.split(".")[-1], candidate.split(".")[-1]).ratio()
-        return max(last, difflib.SequenceMatcher(None, key, candidate).ratio())
-
-    near = max(known, key=likeness)
-    return f"unknown setting {key}" + (f"; did you mean {near}?" if likeness(near) > 0.6 else "; --help lists them")
-
-
-def _settable(options_class):
-    return {field.name: field for field in dataclasses.fields(options_class) if not field.metadata.get("derived")}
-
-
 def _not_a_group(kind, key, value):
-    return ValueError(f"{key}={value}: a group of settings is expected, such as {key}.{next(iter(_settable(kind)))}")
-
-
-def leaves(options_class: Any, prefix: str = "", defaults: Any = None) -> Iterator[tuple[str, dataclasses.Field, Any]]:
-    """(key, field, default) of every setting; a class may give a group of settings other defaults than the group's own."""
-    hints = typing.get_type_hints(options_class)
-    for name, field in _settable(options_class).items():
-        default = field.default if defaults is None else getattr(defaults, name)
-        if dataclasses.is_dataclass(hints[name]):
-            yield from leaves(hints[name], f"{prefix}{name}.", default)
-        else:
-            yield prefix + name, field, default
-
-
-_BARE: dict[str, Any] = {"nargs": "?", "const": "true"}  # for switches, which need no value: --do_train
-_METAVARS = {bool: "true|false", int: "N", float: "X", str: "TEXT"}
-
-
-def _metavar(kind):
-    """What stands for a value of this type in --help."""
-    if isinstance(kind, types.UnionType):
-        kind = kind.__args__[0]
-    return f"{_METAVARS[kind.__args__[0]]},..." if typing.get_origin(kind) is tuple else _METAVARS[kind]
-
-
-def parse_flags(options_class: type[Any], argv: Sequence[str] | None, recipe_class: type[Any]) -> tuple[dict[str, str], dict[str, str]]:
-    """The flags by our names, with what other programs' flags stand for; and the latter as they were given."""
-    parser = cli.Parser(description=options_class.__doc__)
-    parser.add_argument("--config_path", metavar="FILE", help="YAML file of settings; flags override it")
-    if issubclass(options_class, RunOptions):
-        told = "print each setting with its value and its origin (default, beside the weights, file and line, flag); nothing is run"
-        parser.add_argument("--explain_config", default=argparse.SUPPRESS, metavar="true|false", help=told, **_BARE)
-    keys = [key for key, *_ in leaves(options_class)]
-    forms = {}
-    for key, field, default in leaves(options_class):
-        text, bounds = field.metadata["help"], describe_bounds(field.metadata)
-        text += f" ({bounds})" if bounds else ""
-        if default not in (None, ()):
-            text += f" [{str(default).lower() if isinstance(default, bool) else default}]"
-        forms[key] = {"metavar": _metavar(field.type), **(_BARE if isinstance(default, bool) or field.type == (bool | None) else {})}
-        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, help=text.replace("%", "%%"), **forms[key])
-    theirs = aliases.find_aliases(keys)
-    for key, ours in theirs.items():
-        parser.add_argument(f"--{key}", dest=ours, default=argparse.SUPPRESS, help=f"the same as --{ours}", **forms[ours])
-    others = aliases.find_others(keys) if issubclass(options_class, ModelOptions) else []
-    for key in others:
-        parser.add_argument(f"--{key}", dest=key, default=argparse.SUPPRESS, metavar="VALUE", help=aliases.describe(key), **_BARE)
-    known, unknown = parser.parse_known_args(argv)
-    if unknown:
-        flag = unknown[0]
-        if not flag.startswith("--"):
-            raise ValueError(f"unexpected argument {flag}")
-        key = flag[2:].split("=")[0]
-        of_runs = [key for key, *_ in leaves(recipe_class)]
-        if recipe_class is not options_class and key in {*of_runs, *aliases.find_aliases(of_runs), *aliases.find_others(of_runs)}:
-            raise ValueError(f"--{key}: a setting of a run, on which nothing depends here (unknown flag)")
-        raise ValueError("--" + unknown_key(key, [*keys, *theirs, "config_path"]).removeprefix("unknown setting ") + " (unknown flag)")
-    flags = vars(known)
-    given = {key: flags.pop(key) for key in others if key in flags}
-    return flags | translation.translate(given, flags, "--"), given
+    return ValueError(f"{key}={value}: a group of settings is expected, such as {key}.{next(iter(settable(kind)))}")
 
 
 def read_tree(path: str) -> dict[str, Any]:
@@ -283,11 +251,11 @@ def _read_yaml(options_class, path, recipe_class, overridden, flags, stage):
     tree = EasyDict(tree)
     for key, value in {**settled, **(stage.settings if stage else {})}.items():
         put(tree, key, value)
-    return EasyDict({key: value for key, value in tree.items() if key in _settable(options_class)}), shape
+    return EasyDict({key: value for key, value in tree.items() if key in settable(options_class)}), shape
 
 
 def _check_keys(options_class, tree, prefix=""):
-    fields, hints = _settable(options_class), typing.get_type_hints(options_class)
+    fields, hints = settable(options_class), typing.get_type_hints(options_class)
     for key, value in tree.items():
         if key not in fields:
             raise ValueError(unknown_key(f"{prefix}{key}", [prefix + name for name, *_ in leaves(options_class)]))
@@ -297,10 +265,10 @@ def _check_keys(options_class, tree, prefix=""):
             _check_keys(hints[key], value, f"{prefix}{key}.")
 
 
-def _leave_out_older(options_class, tree, flags):
+def _leave_out_older(options_class, tree, taken):
     """Remove the settings of a file that a flag outweighs, though it has another name."""
     older = options_class.OLDER_NAMES if issubclass(options_class, ModelOptions) else {}
-    for key in flags.keys() & older.keys():
+    for key in taken.keys() & older.keys():
         for name in older[key]:
             tree.pop(name, None)
 

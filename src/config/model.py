@@ -14,6 +14,7 @@ CONFIG_NAMES = ("config.json", "bert_config.json")
 HIDDEN_ACTS = ("gelu", "gelu_tanh", "gelu_new", "relu")
 POSITIONS = ("absolute", "sinusoidal", "learned")
 _MAX_RELATIVE_POSITION = {"sinusoidal": 64, "learned": 16}
+OF_CHOICES = "ForMultipleChoice"  # end of the name of Hugging Face's classes that score the choices of a question
 SEVERAL_LABELS = "multi_label_classification"  # Hugging Face's problem_type of networks that give each label a probability of its own
 MASK_BIAS = -10000.0  # added to the scores of padding and forbidden transitions, whose exp is then 0
 # required in a configuration: the weights do not determine them, and a default would silently be BERT-base's
@@ -192,19 +193,22 @@ def refuse_several_labels(problem_type: str | None, where: Path | str) -> None:
         raise ValueError(f"{where}: problem_type={problem_type}: several labels a text are for run_classifier.py --multi_label true")
 
 
-def own_description(model: dict[str, Any], labels: Sequence[str], trained_with: dict[str, Any]) -> dict[str, Any]:
+def own_description(model: dict[str, Any], labels: Sequence[str], trained_with: dict[str, Any], choices: bool = False) -> dict[str, Any]:
     """The content of the config.json that this program writes beside weights.
 
     Args:
         model: ModelConfig as a dict.
         labels: class names in id order.
         trained_with: settings of the task.
+        choices: whether the network scores the choices of questions, which Hugging Face's file tells by the name of a class alone.
     """
     numbers: dict[str, Any] = {}
     if labels:
         numbers = {"id2label": dict(enumerate(labels)), "label2id": {label: number for number, label in enumerate(labels)}}
     model_type = "bert" if model["position_embedding_type"] == "absolute" else "nezha"
-    kind = {"problem_type": SEVERAL_LABELS} if trained_with.get("multi_label") else {}
+    kind: dict[str, Any] = {"problem_type": SEVERAL_LABELS} if trained_with.get("multi_label") else {}
+    if choices:
+        kind["architectures"] = [model_type.capitalize() + OF_CHOICES]
     return {"model_type": model_type, **model, **numbers, **kind, "trained_with": trained_with}
 
 

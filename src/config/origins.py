@@ -7,7 +7,9 @@ from typing import Any
 from src.config.yaml_file import find_lines
 
 
-def name_flags(argv: Sequence[str], aliases: Mapping[str, str], keys: Collection[str], others: Collection[str]) -> dict[str, str]:
+def name_flags(
+    argv: Sequence[str], aliases: Mapping[str, str], keys: Collection[str], others: Collection[str], entry: str = ""
+) -> dict[str, str]:
     """Setting -> the flag that gave it, as it was written.
 
     Args:
@@ -15,14 +17,17 @@ def name_flags(argv: Sequence[str], aliases: Mapping[str, str], keys: Collection
         aliases: other programs' names -> ours.
         keys: the settings that flags gave.
         others: the flags of other programs whose values were translated; they gave the settings that no flag names.
+        entry: what stood before the names of these flags, such as `stages.2.`.
     """
     written = [word[2:].partition("=")[0] for word in argv if word.startswith("--")]
-    named = {aliases.get(name, name): f"--{name}" for name in written}  # the later of two wins
-    translated = ", ".join(f"--{name}" for name in others) or "the script"
+    named = {aliases.get(name, name): f"--{entry}{name}" for name in written}  # the later of two wins
+    translated = ", ".join(f"--{entry}{name}" for name in others) or "the script"
     return {key: f"flag {named[key]}" if key in named else f"from {translated}" for key in keys}
 
 
-def name_lines(path: str, aliases: Mapping[str, str], keys: Collection[str], chosen: Collection[str] = ()) -> dict[str, str]:
+def name_lines(
+    path: str, aliases: Mapping[str, str], keys: Collection[str], chosen: Collection[str] = (), entry: tuple[str, int] | None = None
+) -> dict[str, str]:
     """Setting -> file and line of the YAML file that gave it; the file alone where its key means several settings.
 
     Args:
@@ -30,8 +35,9 @@ def name_lines(path: str, aliases: Mapping[str, str], keys: Collection[str], cho
         aliases: other programs' names -> ours.
         keys: the settings that the file gave.
         chosen: names and groups of the file that count where a setting has several, as in the model zoo's files.
+        entry: the list in the file, and the number from 1, of the entry that gave them; see `find_lines`.
     """
-    lines = find_lines(path)
+    lines = find_lines(path, entry)
     found = {}
     for key in keys:
         leaf = key.rpartition(".")[2]

@@ -9,11 +9,12 @@ import dataclasses
 import itertools
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 from src import cli
-from src.config import aliases, loader, zoo_yaml
+from src.config import aliases, flags, loader, origins, zoo_yaml
+from src.config.fields import leaves, unknown_key
 from src.config.trainable import Stage, TrainingOptions
 
 _FLAG = re.compile(r"--stages\.(\d+)\.(.+)", re.DOTALL)
@@ -36,16 +37,20 @@ def load(options_class: type[Any], argv: Sequence[str] | None = None, recipe_cla
                 raise ValueError(f"{found[0].partition('=')[0]}: there are no stages; a YAML file has them (docs/pretraining.md)")
             return (loader.load(options_class, argv, recipe_class=recipe_class),)
         common, given = _split(arguments, len(entries), path)
-        for settings, flags in zip(entries, given):
-            settings |= _parse(recipe_class, flags)
-        flags_of_all = _parse(recipe_class, common).keys() - {"config_path"}
-        for number, settings in enumerate(entries, 1):
-            if both := sorted(flags_of_all & settings.keys()):
+        staged = [
+            _make_stage(recipe_class, path, number, settings, words) for number, (settings, words) in enumerate(zip(entries, given), 1)
+        ]
+        flags_of_all = _parse(recipe_class, common)[0]
+        for number, settings, _ in staged:
+            if both := sorted(flags_of_all.keys() & settings.keys()):
                 raise ValueError(f"--{both[0]}: {path} gives it for each stage; --stages.{number}.{both[0]} sets that of stage {number}")
-        staged = [loader.StageSettings(number, settings) for number, settings in enumerate(entries, 1)]
-        options = [loader.load(options_class, common, recipe_class=recipe_class, stage=stage) for stage in staged]
+        loaded = [loader.read(options_class, common, recipe_class=recipe_class, stage=stage) for stage in staged]
+        options = [each.options for each in loaded]
         _check(path, options, recipe_class.STAGED)
-        return settle(options) if issubclass(options_class, TrainingOptions) else tuple(options)
+        settled = settle(options) if issubclass(options_class, TrainingOptions) else tuple(options)
+        if asked := [each.origins for each in loaded if each.origins is not None]:
+            _explain(options, asked)
+        return settled
 
 
 def settle(options: Sequence[Any]) -> tuple[Any, ...]:
@@ -79,12 +84,24 @@ def settle(options: Sequence[Any]) -> tuple[Any, ...]:
     )
 
 
+def list_settings(tree: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All settings of each stage by their names with dots, as a config.yaml has them; of the one training without stages."""
+    shared = loader.flatten({key: value for key, value in tree.items() if key != "stages"})
+    return [shared | loader.flatten(entry) for entry in tree.get("stages", ({},))]
+
+
+def tell(values: Iterable[Any]) -> str:
+    """What a setting, or a result, is in each stage: `128, then 512`; one value if all are alike, and nothing of those without one."""
+    shown = [str(value) for value in values if value not in (None, "", [])]
+    return ", then ".join(shown if len(set(shown)) > 1 else shown[:1])
+
+
 def _read_entries(path: str, recipe_class: type[Any]) -> list[dict[str, Any]] | None:
     """The settings of each entry, by our names with dots; None if the file has no stages."""
     tree = loader.read_tree(path)
     if "stages" not in tree or not recipe_class.STAGED:
         return None
-    entries, keys = tree["stages"], [key for key, *_ in loader.leaves(recipe_class)]
+    entries, keys = tree["stages"], [key for key, *_ in leaves(recipe_class)]
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path}: stages={entries}: a list of stages is expected, each with its settings")
     found = []
@@ -96,14 +113,27 @@ def _read_entries(path: str, recipe_class: type[Any]) -> list[dict[str, Any]] | 
         except ValueError as error:
             raise ValueError(f"{path}: stages.{number}: {error}") from None
         if unknown := [key for key in settings if key not in keys]:
-            raise ValueError(f"{path}: {loader.unknown_key(f'stages.{number}.{unknown[0]}', [f'stages.{number}.{key}' for key in keys])}")
+            raise ValueError(f"{path}: {unknown_key(f'stages.{number}.{unknown[0]}', [f'stages.{number}.{key}' for key in keys])}")
         found.append(settings)
     return found
 
 
-def _parse(recipe_class: type[Any], flags: Sequence[str]) -> dict[str, str]:
-    """The flags that are given, by our names."""
-    return {key: value for key, value in loader.parse_flags(recipe_class, flags, recipe_class)[0].items() if value is not None}
+def _make_stage(recipe_class: type[Any], path: str, number: int, settings: dict[str, Any], words: Sequence[str]) -> loader.StageSettings:
+    """The settings of a stage, those of its entry and of its flags, which outweigh them."""
+    given, others = _parse(recipe_class, words)
+    keys = [key for key, *_ in leaves(recipe_class)]
+    if stray := given.keys() - keys:
+        raise ValueError(f"--stages.{number}.{min(stray)}: is for all stages; --{min(stray)}")
+    theirs = aliases.find_aliases(keys)
+    found = origins.name_lines(path, theirs, settings, entry=("stages", number))
+    found |= origins.name_flags(words, theirs, given, others, f"stages.{number}.")
+    return loader.StageSettings(number, settings | given, found)
+
+
+def _parse(recipe_class: type[Any], words: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """What flags give, see `flags.parse`."""
+    given, others = flags.parse(recipe_class, words, recipe_class)
+    return {key: value for key, value in given.items() if value is not None}, others
 
 
 def _split(argv: Sequence[str], count: int, path: str) -> tuple[list[str], list[list[str]]]:
@@ -145,10 +175,25 @@ def _check_lengths(options: Sequence[Any], where: str = "") -> None:
 
 def _describe(options: Sequence[Any]) -> dict[str, Any]:
     """The settings of all stages as in a YAML file, where each entry of `stages` has those in which any stages differ."""
+    shared, own = _divide(options)
+    return {**_nest(shared), "stages": [_nest(each) for each in own]}
+
+
+def _divide(options: Sequence[Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The settings that have one value in all stages, and for each stage the others; by their names with dots."""
     flat = [loader.flatten(loader.to_dict(each)) for each in options]
-    shared = [key for key, value in flat[0].items() if all(each[key] == value for each in flat)]
-    trees = [_nest({key: value for key, value in each.items() if key not in shared}) for each in flat]
-    return {**_nest({key: flat[0][key] for key in shared}), "stages": trees}
+    shared = {key: value for key, value in flat[0].items() if all(each[key] == value for each in flat)}
+    return shared, [{key: value for key, value in each.items() if key not in shared} for each in flat]
+
+
+def _explain(options: Sequence[Any], found: Sequence[Mapping[str, str]]) -> NoReturn:
+    """Print with their origins the settings that all stages share, then those of each stage; and end the process."""
+    shared, own = _divide(options)
+    values, named = dict(shared), dict(found[0])
+    for number, (settings, origin_of) in enumerate(zip(own, found), 1):
+        values |= {f"stages.{number}.{key}": value for key, value in settings.items()}
+        named |= {f"stages.{number}.{key}": text for key, text in origin_of.items()}
+    loader.tell(values, named)
 
 
 def _nest(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,10 +66,20 @@ def read_yaml(path: Path | str) -> Any:
     return documents[0] if documents else None
 
 
-def find_lines(path: Path | str) -> dict[str, int]:
-    """Dotted key -> its line, of every value in the first document of a file that `read_yaml` has read."""
+def find_lines(path: Path | str, entry: tuple[str, int] | None = None) -> dict[str, int]:
+    """Dotted key -> its line, of every value in the first document of a file that `read_yaml` has read.
+
+    Args:
+        entry: the key of a list of mappings, and a number from 1: only what is in this one of them.
+    """
     loader = _Loader(Path(path).read_bytes().decode("utf-8"))
-    return dict(_walk(loader.get_node(), "")) if loader.check_node() else {}
+    if not loader.check_node():
+        return {}
+    node: Any = loader.get_node()
+    if entry:
+        key, number = entry
+        node = next(value for name, value in node.value if name.value == key).value[number - 1]
+    return dict(_walk(node, ""))
 
 
 def _walk(node, prefix):

@@ -9,6 +9,7 @@ written to conversion_report.json. Exit code 0: proved; 1: the proof failed, and
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from src import signals
 from src.cli import EXIT_CHECK_FAILED, Parser, bad_input_exits, printable
@@ -57,6 +58,8 @@ def _parse(argv):
     options = parser.parse_args(argv)
     if not options.input or not options.output:
         raise ValueError("--input and --output must not be empty")
+    if (Path(options.input) / "ckpt").is_dir():  # the output folder of a training
+        options.input = f"{options.input}/ckpt"
     if not 0 <= options.tolerance < float("inf"):
         raise ValueError(f"--tolerance {options.tolerance}: 0 or more is expected")
     return options

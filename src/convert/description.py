@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from src.config import loader
-from src.config.model import ModelConfig, describe_weights, own_description
+from src.config.model import OF_CHOICES, ModelConfig, describe_weights, own_description
 from src.convert.parameters import has_plain_head
 from src.files import read_json_object, write_text
 from src.formats import tokenizer_files
@@ -147,7 +147,7 @@ def choose_architecture(description: Description, arrays: Mapping[str, np.ndarra
     has = {part: any(name.startswith(part) for name in arrays) for part in ("masked_lm", "next_sentence", "head.span")}
     tagger = "TokenClassification" in description.architecture or "bert.pooler.weight" not in arrays
     tagger = tagger or any(name.startswith("head.crf.") for name in arrays)
-    if description.architecture == f"{prefix}ForMultipleChoice" and has_plain_head(arrays) and len(arrays["head.dense.bias"]) == 1:
+    if description.architecture == prefix + OF_CHOICES and has_plain_head(arrays) and len(arrays["head.dense.bias"]) == 1:
         return description.architecture
     if has_plain_head(arrays):
         return f"{prefix}ForTokenClassification" if tagger else f"{prefix}ForSequenceClassification"

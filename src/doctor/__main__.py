@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _check(checkpoint: str | None, table: str | None) -> Iterator[Finding]:
     yield machine.check_python()
     yield from machine.check_packages()
+    yield machine.check_processor()
     yield machine.check_memory()
     yield from machine.check_disk()
     yield from framework.check_framework()

@@ -1,6 +1,7 @@
 """Checks of the machine: Python, packages, memory, disk, and the devices that its system shows."""
 
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _LOWEST, _HIGHEST = (3, 10), (3, 12)
 _MEMORY, _DISK = 2 << 30, 1 << 30  # bytes; MiniLM's fine-tuning takes 2.3 GB at its peak, a checkpoint of BERT-base with moments 1.3 GB
 _SETUP = "bash scripts/setup.sh"
+_BFLOAT16 = {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX-BF16"}  # as Linux names them: as their makers do
 _DEVICE_FILES = {"Ascend": "davinci[0-9]*", "GPU": "nvidia[0-9]*"}  # in /dev
 
 
@@ -76,6 +78,20 @@ def check_memory(proc: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs
     if free >= _MEMORY:
         return Finding(OK, "memory", text)
     return Finding(TO_DO, "memory", f"{text}: a small BERT trains in 2 GB; docs/memory.md has ways to need less")
+
+
+def check_processor(info: Path = Path("/proc/cpuinfo")) -> Finding:
+    """The processor's name, and whether it multiplies matrices in bfloat16."""
+    try:
+        lines = [line.partition(":") for line in info.read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return Finding(NOTE, "processor", f"{info} is absent: not known")
+    found = {key.strip(): value.strip() for key, _, value in lines}
+    name = found.get("model name", platform.machine())
+    flags = found.get("flags", found.get("Features", "")).split()
+    if known := [shown for flag, shown in _BFLOAT16.items() if flag in flags]:
+        return Finding(OK, "processor", f"{name}, with {' and '.join(known)} for --precision.compute_type bfloat16")
+    return Finding(OK, "processor", f"{name}, without {' and '.join(_BFLOAT16.values())}: bfloat16 is refused on it")
 
 
 def check_disk() -> Iterator[Finding]:

@@ -9,18 +9,15 @@ as --head; of a recipe (--config_path), too, only those count.
 """
 
 import argparse
-import functools
 import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from src import cli, signals
 from src.bundle import folder as bundle_folder
-from src.config import loader
-from src.config.model import describe_weights
-from src.tasks.task import TASKS, find_tasks
+from src.tasks import trained
+from src.tasks.task import TASKS
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -59,12 +56,9 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Any]:
     )
     parser.add_argument("--example", metavar="TEXT", help="what the served page shows first; of a task with several texts a JSON object")
     own, rest = parser.parse_known_args(argv)
-    if (Path(own.checkpoint) / "ckpt").is_dir():
-        own.checkpoint = f"{own.checkpoint}/ckpt"
     _check(own)
-    task = TASKS[own.task]
-    complete = functools.partial(task.model.complete_from, path=own.checkpoint, is_trained=True)
-    return own, loader.load(task.model, rest, {"device_target": "CPU"}, complete, recipe_class=task.options)
+    own.checkpoint = trained.locate(own.checkpoint)
+    return own, trained.read_settings(trained.find_task(own.checkpoint, own.task), own.checkpoint, rest)
 
 
 def _parse_shapes(text):
@@ -76,7 +70,7 @@ def _parse_shapes(text):
 
 
 def _check(own):
-    """Raise a ValueError for flags that contradict each other or the weights, a FileNotFoundError without weights."""
+    """Raise a ValueError for flags that contradict each other."""
     if own.name is not None:
         bundle_folder.check_name(own.name)
     if own.int8 == "true" and own.file_format != "ONNX":
@@ -86,12 +80,6 @@ def _check(own):
     if not own.output:
         raise ValueError("--output is empty: a folder is expected")
     bundle_folder.check_target(own.output)
-    if runs := sorted([*Path(own.checkpoint).glob("seed-*/ckpt"), *Path(own.checkpoint).glob("fold-*/ckpt")]):
-        several = f"several {runs[0].parent.name.split('-')[0]}s"
-        raise ValueError(f"{own.checkpoint}: was trained with {several}: give one of them, such as --checkpoint {runs[0].parent}")
-    tasks = [task.name for task in find_tasks(describe_weights(own.checkpoint).trained_with)]
-    if tasks and own.task not in tasks:
-        raise ValueError(f"{own.checkpoint}: was trained for the task {tasks[0]}, not {own.task}: give --task {tasks[0]}")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class JoinedRecords:
     """The rows of several sources, numbered one source after another.
 
     Args:
-        sources: their columns must be the same.
+        sources: a column that not all of them have is left out.
         repeats: for each source, how often its rows have numbers, as in a Mixture.
         about: what else determines the rows of a training.
     """
@@ -39,12 +39,13 @@ class JoinedRecords:
         self.lengths = np.concatenate([np.tile(source.lengths, repeat) for source, repeat in zip(sources, repeats)])
         self.predictions = np.concatenate([np.tile(source.predictions, repeat) for source, repeat in zip(sources, repeats)])
         self.key = int(make_key("sources", [source.key for source in sources], about)[:15], 16)
+        found = [source.maxima() for source in sources]
+        self._maxima = {name: max(each[name] for each in found) for name in found[0] if all(name in each for each in found)}
         self._starts = np.cumsum([0, *(len(source.lengths) * repeat for source, repeat in zip(sources, repeats))])
 
     def maxima(self) -> dict[str, float]:
         """The largest value of each column, as of StreamedRecords."""
-        found = [source.maxima() for source in self._sources]
-        return {name: max(each[name] for each in found) for name in found[0]}
+        return self._maxima
 
     def take(self, row_ids: np.ndarray) -> RecordSet:
         """Some rows; their numbers must ascend."""
@@ -56,6 +57,6 @@ class JoinedRecords:
         first = found[0]
         return RecordSet(
             np.concatenate([part.lengths for part in found]),
-            {name: np.concatenate([part.tokens[name] for part in found]) for name in first.tokens},
-            {name: np.concatenate([part.rows[name] for part in found]) for name in first.rows},
+            {name: np.concatenate([part.tokens[name] for part in found]) for name in first.tokens if name in self._maxima},
+            {name: np.concatenate([part.rows[name] for part in found]) for name in first.rows if name in self._maxima},
         )

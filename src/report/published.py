@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from src.config import stages
 from src.config.yaml_file import read_yaml
 from src.report.costs import read_cost
 from src.report.runs import find_results, read_records, read_results
@@ -33,7 +34,8 @@ def make_throughput(runs: list[tuple[str, Path]]) -> str:
     """
     found: dict[str, dict[int, float]] = {}
     for name, folder in runs:
-        start, speed = _read_events(folder)
+        events = _read_events(folder)[-1]
+        start, speed = events.get("start"), _find_speed(events)
         if not start or not speed:
             raise ValueError(f"{folder}/log.jsonl: tells no rows per second: no training has ended here")
         if start["ranks"] in found.setdefault(name, {}):
@@ -53,41 +55,58 @@ def make_throughput(runs: list[tuple[str, Path]]) -> str:
 
 
 def _describe(folder):
-    """Parameter of the model zoo's table -> what a run has for it, None where that is not known."""
-    settings = read_yaml(folder / "config.yaml") if (folder / "config.yaml").is_file() else {}
-    start, speed = _read_events(folder)
+    """Parameter of the model zoo's table -> what a run has for it, empty where that is not known; of stages that differ, each one's."""
+    path = folder / "config.yaml"
+    settings = stages.list_settings(read_yaml(path) or {}) if path.is_file() else [{}]
+    trained = _read_events(folder)
+    start = trained[-1].get("start", {})
     cost = read_cost(folder)
     results = read_results(folder) if find_results(folder) else {}
-    model, ranks = settings.get("model", {}), start.get("ranks", 1)
-    rows = start.get("batch_size")  # of an update, on all devices
+    shape, ranks, hours = settings[-1], start.get("ranks", 1), cost.get("hours")
     score = next((f"{results[name]:.6g}" for name in _SCORES if isinstance(results.get(name), float)), None)
     size = max((path.stat().st_size for path in [*folder.glob("*.ckpt"), *folder.glob("ckpt/*.ckpt")]), default=0)
-    hours = cost.get("hours")
+    layers = shape.get("model.num_hidden_layers")
     return {
-        "Model Version": model and f"{model['num_hidden_layers']} layers of {model['hidden_size']}, {model['position_embedding_type']}",
+        "Model Version": layers and f"{layers} layers of {shape['model.hidden_size']}, {shape['model.position_embedding_type']}",
         "Resource": start and f"{start['chip'] or start['device']}, {start['compute_type']}",
         "Uploaded Date": start.get("date"),
         "MindSpore Version": start.get("mindspore"),
-        "Dataset": settings.get("data_dir") or settings.get("train_data_file_path"),
+        "Dataset": stages.tell(each.get("data_dir") or each.get("train_data_file_path") for each in settings),
         "Training Parameters": f"{folder}/config.yaml",
-        "Optimizer": settings.get("optimizer", {}).get("name"),
-        "Epoch": cost.get("epoch") and f"{cost['epoch']:.6g}",
-        "Batch_size": rows and (f"{rows // ranks}*{ranks}" if ranks > 1 else rows),
+        "Optimizer": settings[-1].get("optimizer.name"),
+        "Epoch": stages.tell(f"{each['line']['epoch']:.6g}" for each in trained if each.get("line", {}).get("epoch")),
+        "Batch_size": stages.tell(_tell_batch(each["start"]["batch_size"], ranks) for each in trained if "start" in each),
         "Loss": cost.get("loss") and f"{cost['loss']:.4g}",
         "Accuracy": score,
-        "Speed": rows and speed and f"{1000 * rows / speed:.4g}ms/step",
+        "Speed": stages.tell(map(_tell_step, trained)),
         "Total time": hours and (f"{hours:.3g}h" if hours >= 1 else f"{60 * hours:.3g}min"),
         "Params (M)": start and f"{start['parameters'] / 1e6:.4g}M",
         "Checkpoint for Fine tuning": size and f"{size / 2**30:.2g}G(.ckpt file)",
     }
 
 
+def _tell_batch(rows, ranks):
+    """The rows of an update, on all devices."""
+    return f"{rows // ranks}*{ranks}" if ranks > 1 else str(rows)
+
+
+def _tell_step(events):
+    speed, rows = _find_speed(events), events.get("start", {}).get("batch_size")
+    return f"{1000 * rows / speed:.4g}ms/step" if rows and speed else None
+
+
 def _read_events(folder):
-    """The beginning of a training as its log tells it, {} without, and its rows per second, None without."""
-    events: dict[str, dict[str, Any]] = {}
+    """What a log tells of each stage, or of the one training: kind of event -> the last such record; `line` is that of steps."""
+    found: dict[int, dict[str, dict[str, Any]]] = {}
     if (folder / "log.jsonl").is_file():
-        events = {record["event"]: record for _, record in read_records(folder / "log.jsonl") if "event" in record}
-    return events.get("start", {}), events.get("trained", {}).get("samples_per_s")
+        for _, record in read_records(folder / "log.jsonl"):
+            found.setdefault(record.get("stage", 0), {})[record.get("event", "line")] = record
+    return list(found.values()) or [{}]
+
+
+def _find_speed(events):
+    """Rows per second; None of a training that has not ended."""
+    return events.get("trained", {}).get("samples_per_s")
 
 
 def _round(speed):

@@ -44,12 +44,14 @@ class Description(NamedTuple):
         tokens: the vocabulary in id order; empty where records came ready-made and it is not known.
         tokenizer: content of tokenizer_config.json; None without tokens.
         trained_with: settings by name that evaluation and prediction need.
+        choices: whether the network scores the choices of questions.
     """
 
     labels: Sequence[str]
     tokens: Sequence[str]
     tokenizer: dict[str, Any] | None
     trained_with: dict[str, Any]
+    choices: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Task:
         of its graph besides those of every encoder, if there are any.
     schema: Pydantic models of the results that the server's clients get; present if serving is.
     memory: head and loss as ops on the memory planner's tape; absent if nothing is trained.
+    row_file: ENDING and write(path, rows), a file of rows of Python objects, as src.library trains on; absent if it cannot.
     page.js, beside the modules: what the served page shows of a result; the page shows its JSON if there is none.
 
     A module is imported when it is first used, so that serving and planning import no MindSpore.
@@ -118,6 +121,15 @@ class Task:
     @property
     def memory(self) -> ModuleType:
         return self._module("memory")
+
+    @property
+    def row_file(self) -> ModuleType:
+        return self._module("row_file")
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether a training takes rows of Python objects."""
+        return self._has("row_file")
 
     @property
     def answers(self) -> bool:

@@ -17,7 +17,11 @@ from src.text import zstd_file
 
 _HEAD = 1 << 16  # bytes of a file from which its line ending is judged
 _ALONE = re.compile(rb"\r(?!\r*\n)")
-_PACKED = {GZIP: ("gzip", gzip.open), b"BZh": ("bz2", bz2.open), zstd_file.MAGIC: ("zstd", zstd_file.open)}  # by the first bytes
+_PACKED = {  # by the first bytes
+    GZIP: ("gzip", gzip.open),
+    b"BZh": ("bz2", bz2.open),
+    **dict.fromkeys(zstd_file.MAGICS, ("zstd", zstd_file.open)),
+}
 
 
 def settle_encoding(path: Path | str, head: bytes | bytearray, named: str | None) -> str | None:

@@ -6,7 +6,8 @@ Its own stream reader takes a file that was cut for a whole one; here it is an E
 import io
 from typing import Any, BinaryIO
 
-MAGIC = b"\x28\xb5\x2f\xfd"
+# the first bytes of a frame, and of one that readers skip, as of pzstd or of a seekable file; the latter have 16 forms (RFC 8878, 3.1.2)
+MAGICS = (b"\x28\xb5\x2f\xfd", *(bytes([number]) + b"\x2a\x4d\x18" for number in range(0x50, 0x60)))
 _WINDOW = 1 << 31  # the largest that zstd --long=31 makes
 _PIECE = 1 << 13  # compressed bytes; a piece may unpack to thousands of times its size
 

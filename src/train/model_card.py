@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from src import __version__
-from src.config import loader
+from src.config import loader, stages
 from src.files import write_text
 
 NAME = "MODEL_CARD.md"
@@ -18,6 +18,7 @@ _DATA = ("task_name", "data_dir", "train_data_file_path", "eval_data_file_path",
 _SETTINGS = (
     *("optimizer.name", "optimizer.learning_rate", "optimizer.schedule", "optimizer.weight_decay", "epoch_num", "train_steps"),
     *("train_batch_size", "accumulation_steps", "seq_length", "seed", "head", "objective", "masking"),
+    *("multi_label", "thresholds", "pooling", "normalize", "temperature"),
 )
 _SHAPE = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size", "position_embedding_type")
 
@@ -33,12 +34,16 @@ def write_card(folder: Path | str, task: str, config: Any, source: Path | str | 
         scores: an evaluation's results, if there was one.
     """
     settings = loader.flatten(loader.to_dict(config))
+    stage = getattr(config, "stage", None)
+    trained_by = stages.list_settings(stage.recipe)[: stage.number] if stage else [settings]  # stages to come are not in the weights
     licence = find_licence(source) if source else None
     shape = ", ".join(f"{key} {settings[f'model.{key}']}" for key in _SHAPE)
     rows: list[tuple[str, Any]] = [("task", task), ("made by", f"BERT in MindSpore {__version__}"), ("network", shape)]
     rows += [("made from", source or "random weights")]
     rows += [("licence of those", licence or "not stated beside them")] if source else []
-    rows += [(key, settings[key]) for key in (*_DATA, *_SETTINGS) if settings.get(key) not in (None, "", [])]
+    rows += [("stages", f"{stage.number} of {stage.count}")] if stage else []
+    told = {key: [value for each in trained_by if (value := each.get(key)) is not False] for key in (*_DATA, *_SETTINGS)}
+    rows += [(key, value) for key, values in told.items() if (value := stages.tell(values))]
     text = f"---\nlicense: {licence}\n---\n" if licence else ""
     text += f"# Model card\n\n{_table(rows)}\n{_ALSO}\n"
     if scores:

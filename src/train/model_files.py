@@ -116,7 +116,7 @@ def keep_settings(folder: Path | str, trained_with: Mapping[str, Any]) -> None:
 
 def write_description(folder: Path | str, model: ModelConfig, described: Description) -> None:
     """Write what a checkpoint folder needs to be loaded by itself: config.json, vocab.txt, tokenizer_config.json."""
-    config = own_description(dataclasses.asdict(model), described.labels, described.trained_with)
+    config = own_description(dataclasses.asdict(model), described.labels, described.trained_with, described.choices)
     configuration, vocabulary, settings = [Path(folder) / name for name in (_CONFIGURATION, _VOCABULARY, _TOKENIZER)]
     write_text(configuration, json.dumps(config, ensure_ascii=False, indent=2) + "\n")
     if described.tokens:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from src.config import loader
+from src.config import loader, stages
 from src.config.yaml_file import read_yaml
 from src.files import make_folder, move_whole, written_whole
 from src.formats import weights
@@ -114,28 +114,41 @@ _HARMLESS = (  # settings that change no training
 
 def can_continue(config: Any) -> bool:
     """Whether a training in the folder has the same settings, so that it can go on, or is done; told if it has others."""
-    changed = _find_changes(config)
-    if changed is None:
+    found = _find_changes(config)
+    if found is None:
         return False
-    changed = [text for text in changed if text.split(" ")[0] not in _HARMLESS]
+    changed = [text for _, text in found if text.split(" ")[0] not in _HARMLESS]
     if changed:
         logger.warning(f"{config.output_dir}: is trained anew: changed since: {shorten(changed)}")
     return not changed
 
 
 def _tell_changes(config):
-    """Log in one line which settings differ from those in the folder; the new ones are used from now on."""
-    if changed := _find_changes(config):
-        logger.warning(f"resume: changed since: {shorten(changed)}")
+    """Log which settings differ from those in the folder; the new ones are used from now on, save for stages that are done."""
+    done = range(1, config.stage.number if config.stage else 0)
+    found = _find_changes(config) or []
+    for told, changed in (
+        ("changed since", [text for stage, text in found if stage not in done]),
+        ("changed since, without effect in a stage that is done", [text for stage, text in found if stage in done]),
+    ):
+        if changed:
+            logger.warning(f"resume: {told}: {shorten(changed)}")
 
 
 def _find_changes(config):
-    """The settings that differ from those in the folder, in words; None if the folder has none."""
+    """(number of the stage, 0 for all, and words) of each setting that differs from the folder's; None if the folder has none."""
     path = Path(config.output_dir, "config.yaml")
     if not path.is_file():
         return None
-    before = _flatten(read_yaml(path) or {})
-    now = _flatten(describe_settings(config))
+    before, now = stages.list_settings(read_yaml(path) or {}), stages.list_settings(describe_settings(config))
+    changes = [_compare(*both) for both in zip(before, now)]
+    in_all = [text for text in changes[0] if all(text in changed for changed in changes)]
+    in_one = [(number, text) for number, changed in enumerate(changes, 1) for text in changed if text not in in_all]
+    more = [(0, f"stages {len(before)} -> {len(now)}")] if len(before) != len(now) else []
+    return more + [(0, text) for text in in_all] + [(number, f"stages.{number}.{text}") for number, text in in_one]
+
+
+def _compare(before, now):
     changed = [f"{key} {before[key]} -> {value}" for key, value in now.items() if key in before and before[key] != value]
     return [text for text in changed if not text.startswith(("resume ", "overwrite "))]
 
@@ -143,15 +156,6 @@ def _find_changes(config):
 def describe_settings(config: Any) -> dict[str, Any]:
     """The settings of a training as config.yaml has them: with stages, those of all of them."""
     return config.stage.recipe if config.stage else loader.to_dict(config)
-
-
-def _flatten(settings):
-    """Settings by their names with dots, those of stages as flags name them: stages.1.data_dir."""
-    entries = settings.get("stages", ())
-    shared = {key: value for key, value in settings.items() if key != "stages"}
-    return loader.flatten(shared) | {
-        f"stages.{number}.{key}": value for number, entry in enumerate(entries, 1) for key, value in loader.flatten(entry).items()
-    }
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,11 @@ _NOT_PRINTED = ("global_step", "num_examples", "num_tokens", "num_entities", "lo
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
     """A finished run.
 
     Attributes:
+        config: its settings.
         results: the measures of its evaluation; None without one, and on ranks that do not write.
         header, rows: of out_of_fold.csv, if a fold was held out.
     """
@@ -39,7 +40,7 @@ class _Run:
     rows: list[list[Any]]
 
 
-def run(task: Task, options: Any) -> list[Any]:
+def run(task: Task, options: Any) -> list[Run]:
     """Train, evaluate and predict according to the options.
 
     With `seeds` or `folds`, each run has its own folder in output_dir, and seed_results.json or fold_results.json there holds the mean,
@@ -50,7 +51,7 @@ def run(task: Task, options: Any) -> list[Any]:
         options: FineTuneOptions whose device is started.
 
     Returns:
-        the config of each run; an empty list on ranks that do not write.
+        the runs; an empty list on ranks that do not write.
     """
     runs = []
     for part in options.for_runs():
@@ -69,7 +70,7 @@ def run(task: Task, options: Any) -> list[Any]:
     elif results:
         for name in _SUMMARIES.values():
             Path(options.output_dir, name).unlink(missing_ok=True)  # left by other runs in the same folder
-    return [each.config for each in runs]
+    return runs
 
 
 def summarise(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -83,7 +84,7 @@ def summarise(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return summary
 
 
-def _run_once(task: Task, options: Any) -> _Run:
+def _run_once(task: Task, options: Any) -> Run:
     started = time.perf_counter()
     if options.fold:
         logger.info(f"fold {options.fold} of {options.folds}, in {options.output_dir}")
@@ -97,7 +98,7 @@ def _run_once(task: Task, options: Any) -> _Run:
     return done
 
 
-def _run_prepared(task: Task, prepared: Prepared) -> _Run:
+def _run_prepared(task: Task, prepared: Prepared) -> Run:
     config, results, evaluation = prepared.config, None, None
     header: list[str] = []
     rows: list[list[Any]] = []
@@ -127,7 +128,7 @@ def _run_prepared(task: Task, prepared: Prepared) -> _Run:
         outputs = prediction.predict(task, prepared, "predict", path, evaluation)
         if path is not None:
             task.training.report_predictions(prepared, outputs)
-    return _Run(prepared.config, results, header, rows)
+    return Run(prepared.config, results, header, rows)
 
 
 def _keep_tuned(config: Any, path: Path) -> None:

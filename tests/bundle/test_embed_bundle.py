@@ -82,6 +82,8 @@ def test_the_nearest_are_those_of_all_whatever_the_blocks(monkeypatch):
     for (numbers, found), row in zip(similarity.find_nearest(queries, corpus, 7), cosines, strict=True):
         assert numbers.tolist() == np.argsort(-row)[:7].tolist()
         np.testing.assert_allclose(found, row[numbers], atol=1e-6)
+    thrice = np.repeat(np.eye(4, dtype=np.float32), 3, axis=0)  # of equal ones the earlier row comes first
+    assert [numbers.tolist() for numbers, _ in similarity.find_nearest(thrice[3:4], thrice, 5)] == [[3, 4, 5, 0, 1]]
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\u200b"])

@@ -4,7 +4,7 @@ import re
 import pytest
 from conftest import SHAPE
 
-from src.config import loader
+from src.config import fields, loader
 from src.config.aliases import ALIASES, find_aliases, find_others
 from src.tasks.classifier.options import ClassifierOptions
 from src.tasks.ner.options import NerOptions
@@ -193,7 +193,7 @@ def test_help_tells_what_each_alias_stands_for(capsys):
     with pytest.raises(SystemExit):
         load("--help")
     text = " ".join(capsys.readouterr().out.split())
-    keys = [key for key, *_ in loader.leaves(ClassifierOptions)]
+    keys = [key for key, *_ in fields.leaves(ClassifierOptions)]
     for name, ours in find_aliases(keys).items():
         assert re.search(rf"--{re.escape(name)} \S+ the same as --{re.escape(ours)}", text)
     for name in find_others(keys):
@@ -212,7 +212,7 @@ def test_help_shows_the_defaults_of_the_script(capsys):
 
 def test_every_alias_stands_for_a_setting_and_hides_none():
     classes = (ClassifierOptions, NerOptions, PretrainOptions, PretrainEvalOptions, SquadOptions)
-    scripts = [{key for key, *_ in loader.leaves(options)} for options in classes]
+    scripts = [{key for key, *_ in fields.leaves(options)} for options in classes]
     for ours in ALIASES.values():
         assert set(ours) <= set.union(*scripts)
     for names in scripts:

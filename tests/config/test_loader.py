@@ -10,13 +10,13 @@ import yaml
 from conftest import SHAPE
 
 from src import cli
-from src.config import loader
+from src.config import fields, loader
 from src.config.model import ModelConfig
 from src.config.training import OptimizerConfig
 from src.tasks.classifier.options import ClassifierOptions
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-KEYS = [key for key, *_ in loader.leaves(ClassifierOptions)]
+KEYS = [key for key, *_ in fields.leaves(ClassifierOptions)]
 
 
 @pytest.fixture(autouse=True)

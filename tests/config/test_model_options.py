@@ -7,7 +7,8 @@ import json
 import pytest
 import yaml
 
-from src.config import loader
+from src.config import fields, loader
+from src.config.model import own_description
 from src.config.training import RunOptions
 from src.tasks.task import TASKS
 
@@ -22,9 +23,9 @@ def load(task, argv, path=None):
 @pytest.mark.parametrize("name", [name for name, task in TASKS.items() if task.trains])
 def test_a_run_has_the_settings_of_its_model_and_more(name):
     model, options = TASKS[name].model, TASKS[name].options
-    ours = {key: default for key, _, default in loader.leaves(model)}
+    ours = {key: default for key, _, default in fields.leaves(model)}
     assert issubclass(options, model) and not issubclass(model, RunOptions)
-    assert ours.keys() < {key for key, *_ in loader.leaves(options)}
+    assert ours.keys() < {key for key, *_ in fields.leaves(options)}
     assert set(model.TRAINED_WITH) <= ours.keys()
     assert not ours.keys() & {"output_dir", "data_dir", "epoch_num", "train_batch_size", "optimizer.name", "seed"}
     assert dataclasses.asdict(model())["model"] == dataclasses.asdict(options())["model"]
@@ -50,3 +51,15 @@ def test_trained_weights_bring_labels_and_settings(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(described))
     found = load(TASKS["ner"], [], tmp_path)
     assert (found.labels, found.seq_length, found.head, found.model.hidden_size) == (("O", "B-X"), 24, "crf", 8)
+
+
+@pytest.mark.parametrize(("trained_with", "name"), [({}, "swag"), ({"task_name": "c3"}, "c3")])
+def test_a_network_of_choices_is_known_by_hugging_faces_class(trained_with, name, tmp_path, capsys):
+    described = own_description({**SHAPE, "position_embedding_type": "absolute"}, (), trained_with, choices=True)
+    assert described["architectures"] == ["BertForMultipleChoice"]
+    (tmp_path / "config.json").write_text(json.dumps(described), encoding="utf-8")
+    found = load(TASKS["classifier"], [], tmp_path)
+    assert found.task_name == name and found.has_choices
+    with pytest.raises(SystemExit, match="2"):
+        load(TASKS["classifier"], ["--task_name=custom"], tmp_path)
+    assert f"task_name=custom: {tmp_path} is a BertForMultipleChoice: --task_name swag or c3" in capsys.readouterr().err

@@ -106,6 +106,15 @@ def test_a_head_and_a_switch_that_contradict_each_other_are_refused(load, capsys
     assert "use_crf=true and head=softmax contradict each other; give the head alone" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("given", "trained"), [("crf", "global_pointer"), ("Global_Pointer", "crf")])
+def test_spans_and_tags_do_not_replace_each_other(load, given, trained, capsys):
+    described = {"id2label": LABELS, "trained_with": {"seq_length": 32, "head": trained}}
+    with pytest.raises(SystemExit):
+        load(described, "--do_eval=true", load.weights, f"--head={given}")
+    assert f"head={given}: " in (told := capsys.readouterr().err) and f" was trained with head={trained}" in told
+    assert load(described, "--do_train=true", load.encoder, f"--head={given}", "--seq_length=32").head == given.lower()
+
+
 def test_training_tags_all_pieces_unless_told_otherwise(load):
     assert load({"id2label": LABELS}, "--do_train=true", load.encoder, "--seq_length=32").tagged_pieces == "all"
     assert "tagged_pieces" in NerOptions.TRAINED_WITH

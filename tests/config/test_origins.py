@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from conftest import SHAPE, write_vocabulary
 
-from src.config import loader
+from src.config import fields, loader
 from src.tasks.classifier.options import ClassifierOptions
 from src.tasks.ner.options import NerOptions
 from src.tasks.pretrain.options import PretrainEvalOptions, PretrainOptions
@@ -36,7 +36,7 @@ def test_each_value_names_its_origin(weights, capsys):
     Path("recipe.yaml").write_text(text, encoding="utf-8")
     flags = ("--config_path=recipe.yaml", "--do_train", "--learning_rate", "1e-4", "--vocab_file=weights/vocab.txt", "--use_fp16=true")
     found = explain(capsys, ClassifierOptions, weights, *flags)
-    assert list(found) == [key for key, *_ in loader.leaves(ClassifierOptions)]
+    assert list(found) == [key for key, *_ in fields.leaves(ClassifierOptions)]
     assert found["task_name"] == ("cola", "recipe.yaml:2")
     assert found["epoch_num"] == ("2.0", "recipe.yaml:3")
     assert found["optimizer.name"] == ("AdamW", "recipe.yaml:5")

@@ -137,4 +137,4 @@ def test_settings_are_read_back_from_their_file(tmp_path):
 def test_recipes_are_good_settings(path, monkeypatch):
     monkeypatch.chdir(ROOT)  # some name a file of configs/networks
     for options in stages.load(PretrainOptions, ["--data_dir=/data", f"--config_path={path}", "--eval_data_dir=/data"]):
-        assert options.optimizer.learning_rate >= 1e-4
+        assert options.optimizer.learning_rate >= 3e-5

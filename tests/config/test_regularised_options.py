@@ -17,7 +17,7 @@ REFUSED = [
     (SquadOptions, "--freeze=embeddings,head", "freeze=head: no such part; expected embeddings, layers.N, layers.M-N or pooler"),
     (NerOptions, "--ema=1", "ema=1.0 is not allowed: it must be above 0 and at most 0.999999"),
     (NerOptions, "--ema=1.5", "ema=1.5 is not allowed"),
-    (NerOptions, "--crf_learning_rate=0.01", "crf_learning_rate=0.01: there is no CRF; --use_crf true adds one"),
+    (NerOptions, "--crf_learning_rate=0.01", "crf_learning_rate=0.01: there is no CRF; --head crf has one"),
     (ClassifierOptions, "--crf_learning_rate=0.01", "--crf_learning_rate"),
     (NerOptions, "--use_crf=true --label_smoothing=0.1", "only for the softmax"),
     (ClassifierOptions, "--num_class=1 --focal_gamma=2", "a regression has no classes"),

@@ -112,6 +112,7 @@ BAD = {
     "early_stopping": ({"train_with_eval": True, "eval_data_dir": "x", "early_stopping": 2}, [], "early_stopping=2: not with stages"),
     "flag_of_all": ({}, ["--data_dir=x"], "--data_dir: recipe.yaml gives it for each stage; --stages.1.data_dir sets that of stage 1"),
     "no_such_stage": ({}, ["--stages.3.data_dir=x"], "--stages.3.data_dir: recipe.yaml has stages 1 to 2"),
+    "flag_of_the_run": ({}, ["--stages.1.config_path=x"], "--stages.1.config_path: is for all stages; --config_path"),
     "flag_without_stages": ({"stages": None}, ["--data_dir=x", "--stages.1.seed=1"], "--stages.1.seed: there are no stages"),
 }
 
@@ -139,3 +140,17 @@ def test_the_planner_plans_each_stage(load, capsys, tmp_path):
     assert [heading.partition("pretrain, ")[2].partition(",")[0] for heading in headings] == ["stage 1", "stage 2"]
     assert "seq_length 128" in headings[0] and "seq_length 512" in headings[1]
     assert "seq_length 512" in (tmp_path / "plan/memory.svg").read_text(encoding="utf-8")
+
+
+def test_the_origin_of_each_stages_values_is_told_where_they_differ(load, capsys):
+    with pytest.raises(SystemExit) as caught:
+        load("--stages.2.max_steps=12", "--seed=3", "--explain_config")
+    assert caught.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = {line.partition("=")[0]: line.partition("=")[2].split(None, 1) for line in lines if "=" in line}
+    assert found["seed"] == ["3", "flag --seed"] and found["train_data_shuffle"] == ["true", "default"]
+    assert found["stages.1.seq_length"] == ["128", "recipe.yaml:9"] and found["stages.2.seq_length"] == ["512", "recipe.yaml:13"]
+    assert found["stages.2.train_batch_size"] == ["4", "recipe.yaml:11"]  # by its other name
+    assert found["stages.1.train_batch_size"] == ["8", "recipe.yaml:15"]
+    assert found["stages.1.train_steps"] == ["90", "recipe.yaml:8"] and found["stages.2.train_steps"] == ["12", "flag --stages.2.max_steps"]
+    assert not found.keys() & {"seq_length", "stages.1.seed"}

@@ -610,6 +610,12 @@ def test_the_number_of_heads_of_the_zoos_bert_is_said_to_be_a_guess(tmp_path):
     assert convert("zoo", "mindspore", path, tmp_path / "2").warnings == [NO_VOCABULARY]
 
 
+def test_the_output_folder_of_a_training_is_that_of_its_weights(tmp_path, capsys):
+    write_model(tmp_path / "run/ckpt")
+    __main__.main(["--from", "mindspore", "--to", "huggingface", "--input", str(tmp_path / "run"), "--output", str(tmp_path / "1")])
+    assert (tmp_path / "1/model.safetensors").is_file() and "proof passed" in capsys.readouterr().out
+
+
 def test_names_of_strangers_draw_no_lines_of_their_own(tmp_path, capsys):
     forged = "x\nproof passed\x1b[31m"
     folder, _ = write_model(tmp_path / "0", arrays={**make_weights(make_model()), forged: np.ones(1, np.float32)}, target="huggingface")

@@ -236,6 +236,15 @@ def test_a_damaged_zstd_file_is_refused_by_name(tmp_path):
             read(write(tmp_path / "a", bytes(changed)))
 
 
+@pytest.mark.parametrize("form", [0x50, 0x5F])
+def test_a_zstd_file_may_begin_with_a_frame_to_be_skipped(tmp_path, form):
+    skipped = bytes([form]) + b"\x2a\x4d\x18" + (20_000).to_bytes(4, "little") + bytes(20_000)
+    data = skipped + compress_zstd(DOC.encode()) + skipped
+    assert read(write(tmp_path / "a", data)) == read(write(tmp_path / "b", DOC))
+    with pytest.raises(ValueError, match=r"a:\d+: damaged zstd file"):
+        read(write(tmp_path / "a", data[:-1]))
+
+
 def test_libraries_that_are_absent_are_named(tmp_path, monkeypatch):
     for name in ("zstandard", "pyarrow"):
         monkeypatch.setitem(sys.modules, name, None)
@@ -257,6 +266,17 @@ def write_parquet(path, **columns):
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.table(columns), path, row_group_size=100)
     return path
+
+
+@pytest.mark.parametrize("kind", ["json", "parquet"])
+def test_a_null_is_an_empty_document_and_told(kind, tmp_path, capsys):
+    texts = ["one", None, None, "two"]
+    if kind == "json":
+        path = write(tmp_path / "a", "".join(json.dumps({"text": text}) + "\n" for text in texts))
+    else:
+        path = write_parquet(tmp_path / "a", text=texts)
+    assert read(path) == ["one", "", "", "", "two", ""]
+    assert f"{path}: nulls in text=2 (the first in {'line' if kind == 'json' else 'row'} 2) are empty documents" in capsys.readouterr().out
 
 
 def test_a_column_of_parquet_files_is_read(tmp_path):

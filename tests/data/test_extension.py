@@ -1,6 +1,7 @@
 """Extended vocabularies: made by src.build_vocab --extend, taken up by run_pretrain.py's settings, and the rows of weights that grow."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -137,6 +138,21 @@ def test_list_and_extended_vocabulary_mean_the_same(weights):
         cut = {60: ["cat", "##m", "##a", "##t"], 61: ["fast", "##d", "##o", "##g"], 62: ["[UNK]"]}
         assert pieces == {number: [TOKENS.index(token) for token in tokens] for number, tokens in cut.items()}
     assert load(weights).model.vocab_size == 60 and load(weights).open_vocabulary()[1] == {}
+
+
+def test_the_words_are_read_once_and_may_come_from_a_pipe(weights):
+    reader, writer = os.pipe()
+    os.write(writer, b"catmat\n")
+    os.close(writer)
+    options = load(weights, extend_vocabulary=f"/dev/fd/{reader}")
+    assert options.open_vocabulary()[0].tokens[60:] == ["catmat"]
+    os.close(reader)
+
+
+def test_words_that_have_changed_are_read_again(weights):
+    for word in ("catmat", "fastdog"):
+        options = load(weights, extend_vocabulary=write_words(weights, word))
+        assert options.open_vocabulary()[0].tokens[60:] == [word]
 
 
 def test_a_vocabulary_that_is_no_extension_is_used_as_before(weights):

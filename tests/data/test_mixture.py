@@ -4,7 +4,7 @@ import pytest
 from src.records.joined import JoinedRecords
 from src.records.mixture import Mixture
 from src.records.plan import TrainingPlan
-from src.records.record_set import RecordSet
+from src.records.record_set import Chunk, RecordSet
 from src.tasks.pretrain.sources import Source, parse_sources
 
 COUNTS, WEIGHTS = (30, 7, 12), (0.3, 0.5, 0.2)
@@ -99,9 +99,11 @@ class InMemory(RecordSet):
         return self.rows["number"] + np.float32(0.5)
 
 
-def make_source(first, lengths):
+def make_source(first, lengths, **more):
     lengths = np.array(lengths, np.int32)
-    return InMemory(lengths, {"input_ids": first + np.arange(lengths.sum())}, {"number": first + np.arange(len(lengths))}, key=first)
+    tokens = {"input_ids": first + np.arange(lengths.sum()), **more}
+    chunk = Chunk(lengths, tokens, {"number": first + np.arange(len(lengths))})
+    return InMemory(chunk.lengths, chunk.tokens, chunk.rows, largest=chunk.maxima(), key=first)
 
 
 def test_joined_rows_are_those_of_their_sources():
@@ -115,6 +117,13 @@ def test_joined_rows_are_those_of_their_sources():
     assert joined.take(np.array([5])).tokens["input_ids"].tolist() == [200]
     keys = {JoinedRecords(sources, [1, 1, 1], about).key for about in (None, [1, 2, 3])}
     assert len(keys | {JoinedRecords(sources[::-1], [1, 1, 1]).key}) == 3
+
+
+def test_a_column_that_not_all_sources_have_is_left_out():
+    joined = JoinedRecords([make_source(0, [2], word_continues=np.array([0, 1])), make_source(100, [1])], [1, 1])
+    assert joined.maxima() == {"lengths": 2, "input_ids": 100, "number": 100}
+    for rows in ([0, 1], [0], [1]):
+        assert joined.take(np.array(rows)).tokens.keys() == {"input_ids"}
 
 
 @pytest.fixture
@@ -155,6 +164,12 @@ def test_sources_are_understood(text, sources, folders):
         ("wiki,./wiki", "./wiki is named twice"),
         ("wiki:1,news", "news has no weight; give every source one, as in wiki:0.7,news:0.3, or none"),
         ("wiki:1,wiki:1", "wiki is named twice"),
+        (",", "a name is empty; folders or files are expected"),
+        (" , ,", "a name is empty"),
+        ("wiki,,news", "a name is empty"),
+        ("wiki,", "a name is empty"),
+        (":0.5,wiki:0.5", "a name is empty"),
+        (":x,wiki", "the weight 'x' is not a number"),
     ],
 )
 def test_bad_weights_are_refused(text, message, folders):

@@ -6,7 +6,7 @@ import shlex
 import pytest
 from conftest import ROOT
 
-from src.config import aliases, loader
+from src.config import aliases, fields
 from src.tasks.pretrain.options import PretrainEvalOptions
 from src.tasks.task import TASKS
 from tests.docs import pages
@@ -71,7 +71,7 @@ def test_commands_and_their_flags_exist(name):
             if not found:
                 wrong.append(module or script)
             if script in OPTIONS and not module:
-                keys = [key for key, *_ in loader.leaves(OPTIONS[script])]
+                keys = [key for key, *_ in fields.leaves(OPTIONS[script])]
                 known = {*keys, *aliases.find_aliases(keys), *aliases.find_others(keys), "config_path", "explain_config", "help"}
                 given = [word[2:].partition("=")[0] for word in words[words.index(script) :] if word.startswith("--")]
                 wrong += [f"{script} --{flag}" for flag in given if flag not in known]

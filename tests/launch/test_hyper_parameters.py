@@ -134,6 +134,13 @@ def test_the_commands_are_written(write_commands, tmp_path):
     assert "taskset" not in text
 
 
+def test_several_sources_keep_their_weights(write_commands, tmp_path):
+    (tmp_path / "news").mkdir()
+    for given, written in (("cn wiki:0.75,news:.25", "cn wiki:0.75,{0}/news:0.25"), ("news,cn wiki", "news,{0}/cn wiki")):
+        assert write_commands(f"--data_dir={given}").returncode == 0
+        assert f"'--data_dir={tmp_path}/{written.format(tmp_path)}'" in (tmp_path / "distributed_cmd.sh").read_text()
+
+
 def test_the_commands_run(write_commands, tmp_path):
     (tmp_path / "rank.py").write_text("import os, sys; print(os.environ['RANK_ID'], sys.argv[1:])")
     (tmp_path / "a.ini").write_text("[config]\nseed=1\n")
@@ -150,6 +157,8 @@ def test_the_commands_run(write_commands, tmp_path):
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
+        ("--data_dir=cn wiki,absent", "absent: no such file or folder, neither in FOLDER nor in ROOT"),
+        ("--data_dir=cn wiki:1,hccl.json", "data_dir=cn wiki:1,hccl.json: hccl.json has no weight"),
         ("--data_dir=absent", "absent: no such file or folder, neither in FOLDER nor in ROOT"),
         ("--hccl_config_dir=hccn.conf", "FOLDER/hccn.conf: "),
         (

@@ -6,7 +6,7 @@ from reference import tensors
 from scipy.special import log_softmax, softmax
 from test_multi_label_loss import GOLDEN, check_network
 
-from src.models.losses import ChoiceLoss
+from src.models.losses import ChoiceLoss, of_samples
 
 LOG = 5e-6  # relative; the logarithm in the framework's log_softmax is no better on a CPU
 LABELS = np.array([[0, 0, 1], [1, 0, 0]], np.int8)
@@ -37,3 +37,12 @@ def test_divergence_is_that_of_the_choices_that_are_there():
     found = ChoiceLoss().compare(*tensors(logits[:, None], np.array([[1, 0, -1]], np.int8), np.ones(1, np.float32)))
     p, q = softmax([1.0, 2.0]), softmax([0.5, -0.5])
     assert float(found.asnumpy()) == pytest.approx(((p - q) * np.log(p / q)).sum() / 2, rel=1e-5)
+
+
+def test_the_loss_of_several_samples_is_the_mean_of_theirs():
+    logits = np.random.default_rng(1).standard_normal((3, 6, 1)).astype(np.float32)  # three predictions of two questions
+    labels, weights = np.array([[1, 0, -1], [0, 1, 0]], np.int8), np.array([1, 0.5], np.float32)
+    alone = [ChoiceLoss()(*tensors(each, labels, weights)) for each in logits]
+    total, weight = of_samples(ChoiceLoss(), 3)(*tensors(logits.reshape(-1, 1), labels, weights))
+    assert float(total.asnumpy()) == pytest.approx(np.mean([float(each.asnumpy()) for each, _ in alone]), rel=LOG)
+    assert float(weight.asnumpy()) == pytest.approx(1.5)

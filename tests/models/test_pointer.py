@@ -74,6 +74,13 @@ def test_padding_changes_neither_scores_nor_losses(head):
     np.testing.assert_allclose(*losses, rtol=1e-6)
 
 
+@pytest.mark.parametrize("hidden_size", [32, 384])
+def test_scores_begin_large_enough_to_be_learnt_whatever_the_size(hidden_size):
+    head = PointerHead(ModelConfig(**{**TINY, "hidden_size": hidden_size}), DeviceSettings(), 3, LONGEST, samples=1)
+    hidden = np.random.default_rng(1).standard_normal((ROWS, LONGEST, hidden_size)).astype(np.float32)  # as after a LayerNorm
+    assert 0.7 < head(*tensors(hidden, MASK)).asnumpy()[is_span(LENGTHS, LONGEST, 3)].std() < 2  # 0.02 of BERT: below 0.2
+
+
 def as_set(spans):
     return {tuple(span) for span in spans.tolist() if span[0] >= 0}
 

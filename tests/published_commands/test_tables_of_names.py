@@ -11,7 +11,7 @@ import typing
 import pytest
 from conftest import ROOT, SHAPE, write_vocabulary
 
-from src.config import aliases, loader
+from src.config import aliases, fields, loader
 from src.config.training import RunOptions
 from src.launch.rank_table_file import find_notes, read_table
 from src.tasks.ner.preprocess_options import PreprocessingOptions
@@ -93,7 +93,7 @@ def folder(tmp_path_factory):
 
 def sample(name, options, folder):
     """A value that the setting takes."""
-    keys = {key: field for key, field, _ in loader.leaves(options)}
+    keys = {key: field for key, field, _ in fields.leaves(options)}
     key = name if name in keys else aliases.find_aliases(keys).get(name, name)
     if "checkpoint_path" in key or key == "eval_ckpt":
         return folder

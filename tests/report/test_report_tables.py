@@ -168,6 +168,20 @@ def test_the_model_zoos_table_describes_a_training(tmp_path, capsys):
     assert rows["Accuracy"] == "–"
 
 
+def test_what_differs_between_stages_is_told_of_each(tmp_path, capsys):
+    first = [{**START, "batch_size": 4096}, line(10, seconds=3600.0), {"event": "trained", "samples_per_s": 8192.0}]
+    second = [START, line(20, epoch=0.1, seconds=3600.0), {"event": "trained", "samples_per_s": 1024.0}]
+    records = [{**record, "stage": number} for number, part in enumerate((first, second), 1) for record in part]
+    run = write_log(tmp_path / "base", *records)
+    settings = {"optimizer": {"name": "Lamb"}, "stages": [{"data_dir": "wiki-128"}, {"data_dir": "wiki-512"}]}
+    (run / "config.yaml").write_text(json.dumps(settings), encoding="utf-8")
+    main([str(run), "--form=performance"])
+    rows = dict(row.strip("| ").split(" | ") for row in capsys.readouterr().out.splitlines())
+    assert (rows["Dataset"], rows["Optimizer"]) == ("wiki-128, then wiki-512", "Lamb")
+    assert (rows["Epoch"], rows["Batch_size"]) == ("0.2, then 0.1", "512*8, then 256*8")
+    assert (rows["Speed"], rows["Total time"], rows["Loss"]) == ("500ms/step, then 2000ms/step", "2h", "1.8")
+
+
 def test_rows_per_second_on_one_device_and_on_several(tmp_path, capsys):
     speeds = {"base": {1: 118.5, 8: 865.6}, "amp": {1: 400.0, 8: 2720.8}}
     folders = []

@@ -6,7 +6,7 @@ from typing import Any
 from src.config.coercion import coerce
 from src.config.fields import setting
 from src.config.finetune import FineTunedModel, FineTuneOptions, LabelledOptions
-from src.config.model import SEVERAL_LABELS
+from src.config.model import OF_CHOICES, SEVERAL_LABELS, WeightsInfo
 from src.tasks.classifier.data_sets import DATA_SETS, SEPARATOR, parse_columns
 
 ASSESSMENT_METHODS = ("accuracy", "f1", "mcc", "spearman_correlation", "auc")
@@ -19,7 +19,12 @@ CHOICE_METRICS = ("accuracy", "eval_loss")
 LONG_DOCUMENTS = ("cut", "mean", "max")
 PREDICTION_COLUMNS = ("plain", "titles")
 HEADS = ("linear", "cnn", "rcnn")
+_TASK_OF_CHOICES = "swag"  # of weights of another program; c3 is the same but for names of files
 _NOT_OF_CHOICES = ("class_weights", "label2id_file_path", "label_smoothing", "focal_gamma", "packing")
+
+
+def _has_choices(task_name):
+    return task_name in DATA_SETS and DATA_SETS[task_name].choices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,14 +108,16 @@ class ClassifierModel(FineTunedModel):
             raise ValueError(f"task_name={self.task_name}: num_class and long_documents are not for questions with choices")
 
     @classmethod
-    def take_problem_type(cls, tree: Any, problem_type: str | None, where: Any) -> None:
-        """Several labels a text if Hugging Face's problem_type says so; a ValueError if the settings deny it."""
+    def take_kind(cls, tree: Any, found: WeightsInfo, where: Any) -> None:
+        """Several labels a text if Hugging Face's problem_type says so, choices if the class does; a ValueError if the settings deny it."""
         if tree.get("thresholds") == []:  # of a training's config.yaml, written before they were tuned: those beside the weights count
             del tree["thresholds"]
-        if problem_type != SEVERAL_LABELS:
-            return
-        if not coerce(tree.setdefault("multi_label", True), bool, "multi_label", {}):
-            raise ValueError(f"multi_label=false: {where} has problem_type={problem_type}, a probability for each label")
+        if found.problem_type == SEVERAL_LABELS and not coerce(tree.setdefault("multi_label", True), bool, "multi_label", {}):
+            raise ValueError(f"multi_label=false: {where} has problem_type={SEVERAL_LABELS}, a probability for each label")
+        if found.architecture.endswith(OF_CHOICES):
+            name = tree.setdefault("task_name", found.trained_with.get("task_name", _TASK_OF_CHOICES))
+            if not _has_choices(name):
+                raise ValueError(f"task_name={name}: {where} is a {found.architecture}: --task_name {_TASK_OF_CHOICES} or c3")
 
     @property
     def is_regression(self) -> bool:
@@ -120,7 +127,7 @@ class ClassifierModel(FineTunedModel):
     @property
     def has_choices(self) -> bool:
         """Whether the rows are the choices of questions, of each of which one is right."""
-        return self.task_name in DATA_SETS and DATA_SETS[self.task_name].choices
+        return _has_choices(self.task_name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,8 +173,6 @@ class ClassifierOptions(ClassifierModel, LabelledOptions, FineTuneOptions):
         self._check_measure()
         if self.tune_thresholds and not self.multi_label:
             raise ValueError("tune_thresholds: only for --multi_label true")
-        if self.has_choices and self.multi_sample_dropout > 1:
-            raise ValueError(f"multi_sample_dropout={self.multi_sample_dropout}: is not for task_name={self.task_name}")
         for name in _NOT_OF_CHOICES if self.has_choices else ():
             if getattr(self, name):
                 raise ValueError(f"{name}: is not for task_name={self.task_name}, whose questions have choices, no classes")

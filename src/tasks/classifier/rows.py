@@ -155,7 +155,7 @@ def _find_columns(path, data_set, first_row, with_labels, find_header):
         found = (None,)
     if with_labels and None in found:
         missing = asked[found.index(None)]
-        raise ValueError(f"{path}: " + ("columns names no label" if missing is None else f"no label column {missing!r}"))
+        raise ValueError(f"{path}: " + ("columns names no label" if missing is None else f"no label column {missing!r}; found {shown}"))
     if len(found) == 1:
         return Columns(**indices, label=found[0]), header, ()
     names = tuple(fields[index] if header and index < len(fields) else str(column) for index, column in zip(found, asked))

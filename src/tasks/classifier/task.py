@@ -135,7 +135,8 @@ def describe(prepared: Prepared) -> Description:
     described = fine_tuning.describe(prepared)
     if described.labels:
         return described
-    return described._replace(labels=("LABEL_0",))  # Hugging Face's name for the score of a regression or of a choice
+    # LABEL_0 is Hugging Face's name for the score of a regression or of a choice
+    return described._replace(labels=("LABEL_0",), choices=prepared.config.has_choices)
 
 
 def for_evaluation(config: ClassifierOptions, network: Classifier) -> tuple[nn.Cell, tuple[str, ...]]:

@@ -12,7 +12,7 @@ _TYPES = 10  # the same for a pointer, whose memory grows with them: --labels sa
 def check(options: NerOptions, form: Any) -> None:
     """Raise a ValueError for a head that the planner does not know."""
     if options.has_lstm:
-        raise ValueError(f"head={options.head}: with_lstm=true is not planned: of the NER heads softmax, crf and global_pointer are")
+        raise ValueError(f"head={options.head} is not planned: of the NER heads softmax, crf and global_pointer are")
     if options.has_crf and form.unrolled:
         raise ValueError(f"head=crf is not planned on {form.target}, where the CRF works on pairs of tags")
 

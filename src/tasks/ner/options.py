@@ -9,6 +9,7 @@ from easydict import EasyDict
 from src.config.coercion import coerce
 from src.config.fields import setting
 from src.config.finetune import FineTunedModel, FineTuneOptions, LabelledOptions
+from src.config.model import WeightsInfo
 
 POINTER = "global_pointer"
 QUERY_SIZE = 64  # of a pointer's queries and keys
@@ -75,7 +76,7 @@ class NerModel(FineTunedModel):
         if self.tagged_pieces == "first" and self.head not in _SOFTMAX:
             raise ValueError(f"tagged_pieces=first: only for the softmax; head={self.head} reads all pieces")
         if self.has_lstm and self.model.hidden_size < 2:
-            raise ValueError("with_lstm needs model.hidden_size of at least 2: each direction has half of it")
+            raise ValueError(f"head={self.head} needs model.hidden_size of at least 2: each direction of the BiLSTM has half of it")
 
     @classmethod
     def complete_from(cls, tree: EasyDict, path: Path | str | None, is_trained: bool) -> None:
@@ -90,6 +91,14 @@ class NerModel(FineTunedModel):
             trained = tree.pop("head")
             for name, part in zip(_SWITCHES, ("crf", "lstm")):
                 tree.setdefault(name, part in trained)
+
+    @classmethod
+    def take_kind(cls, tree: EasyDict, found: WeightsInfo, where: Path | str) -> None:
+        """As for every task; a ValueError also for spans where tags are asked for, and the reverse."""
+        super().take_kind(tree, found, where)
+        given, trained = tree.get("head"), found.trained_with.get("head")
+        if None not in (given, trained) and (str(given).lower() == POINTER) != (trained == POINTER):
+            raise ValueError(f"head={given}: {where} was trained with head={trained}")
 
     @classmethod
     def trained_elsewhere(cls, tree: EasyDict) -> dict[str, Any]:
@@ -167,7 +176,7 @@ class NerOptions(NerModel, LabelledOptions, FineTuneOptions):
         if self.legacy_metrics and self.assessment_method == "entity":
             raise ValueError("legacy_metrics: only for --assessment_method bf1, mf1, clue_benchmark or accuracy, the model zoo's")
         if self.crf_learning_rate and not self.has_crf:
-            raise ValueError(f"crf_learning_rate={self.crf_learning_rate}: there is no CRF; --use_crf true adds one")
+            raise ValueError(f"crf_learning_rate={self.crf_learning_rate}: there is no CRF; --head crf has one")
         if (self.label_smoothing or self.focal_gamma) and self.head not in _SOFTMAX:
             raise ValueError(f"label_smoothing and focal_gamma: only for the softmax; head={self.head} has another loss")
         if self.is_pointer:

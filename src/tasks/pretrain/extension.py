@@ -4,6 +4,7 @@ The vocabulary of the run has more tokens than that of the weights to start from
 vocabularies), or the setting extend_vocabulary names a file of words to add.
 """
 
+import functools
 from pathlib import Path
 
 from src.config.model import find_own_vocabulary
@@ -11,6 +12,7 @@ from src.text.extension import extend, list_new, read_words
 from src.text.tokenization import Tokenizer
 
 _AUTO = "auto:"
+_Versions = tuple[tuple[str, int, int], ...]
 
 
 def open_vocabulary(
@@ -27,6 +29,24 @@ def open_vocabulary(
         ValueError: the settings contradict each other or the vocabularies; see also `read_words`.
     """
     own_file = find_own_vocabulary(weights) if weights else None
+    if extension and vocab_file and Path(vocab_file) == own_file:
+        vocab_file = None
+    return _open_once(vocab_file, extension, weights, own_file, _list_versions(vocab_file, extension, own_file))
+
+
+def _list_versions(vocab_file: str | None, extension: str | None, own_file: Path | None) -> _Versions:
+    """Path, time and size of the files that vocabularies are read from, which may change while the process runs."""
+    vocabularies = [Path(path) for path in (vocab_file, own_file) if path]
+    beside = [file for path in vocabularies for file in sorted(path.parent.glob("*.json"))]  # settings of a tokenizer
+    files = [*vocabularies, *beside, Path(extension or "")]
+    return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file())
+
+
+@functools.lru_cache(maxsize=1)
+def _open_once(
+    vocab_file: str | None, extension: str | None, weights: Path | str | None, own_file: Path | None, versions: _Versions
+) -> tuple[Tokenizer | None, dict[int, list[int]]]:
+    """As `open_vocabulary`, which settings and data both ask for: a pipe can be read but once."""
     given = Tokenizer(vocab_file) if vocab_file else None
     if own_file is None:
         if extension:

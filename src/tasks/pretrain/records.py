@@ -2,10 +2,9 @@
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -30,30 +29,40 @@ LAYOUT = Layout(
     {name: name for name in ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")},
     optional=("word_continues",),
 )
-_ALIKE = ("vocabulary", "tokenizer", "objective", "mask_unit")  # equal in all records of a split
-_TOLD = ("masked_lm_prob", "similar_words")  # may differ
+_ALIKE = ("vocabulary", "tokenizer", "objective")  # equal in all records of a split
+_OF_MASKS = ("mask_unit", "masked_lm_prob", "similar_words")  # may differ, the unit only where no mask is drawn by it
 Options = PretrainOptions | PretrainEvalOptions
 
 
-def read_headers(paths: Sequence[Path]) -> dict[str, Any]:
-    """What the headers of a split's records say by the names of _ALIKE, the same for all files, and of _TOLD; {} if there is none.
+def read_headers(config: Options, split: str, paths: Sequence[Path]) -> dict[str, Any]:
+    """What the headers of a split's records say by the names of _ALIKE and _OF_MASKS; {} if there is none.
 
-    Where files differ in a name of _TOLD, it has the value of one of them.
+    Where files differ in a name of _OF_MASKS, it has the value of the last one.
+
+    Raises:
+        ValueError: files differ in a name of _ALIKE, or in the unit by which masks are drawn.
     """
-    found, told = {}, {}
+    names = (*_ALIKE, "mask_unit") if _draws_masks(config, split) and not config.mask_unit else _ALIKE
+    first: Path | None = None
+    header: dict[str, Any] = {}
     for path in paths:
         if description := read_description(path):
             # older records name only the casing: they were made with Google's other settings, whatever lay beside the vocabulary
             unit = "word" if description.get("do_whole_word_mask") else "token"
             older = {"tokenizer": {"do_lower_case": description.get("do_lower_case")}, "objective": DEFAULT, "mask_unit": unit}
             description = older | description
-            found[json.dumps({name: description.get(name) for name in _ALIKE})] = path
-            told = {name: description.get(name) for name in _TOLD}
-    if len(found) > 1:
-        raise ValueError(
-            f"{' and '.join(map(str, found.values()))}: made with different vocabularies, tokenizers, objectives or mask_units"
-        )
-    return json.loads(next(iter(found))) | told if found else {}
+            before, header = header, {name: description.get(name) for name in _ALIKE + _OF_MASKS}
+            first = first or path
+            for name in names:
+                if before and before[name] != header[name]:
+                    hint = "; --mask_unit says which one masks are drawn by" if name == "mask_unit" else ""
+                    raise ValueError(f"{first} and {path}: made with different {name}: {before[name]} and {header[name]}{hint}")
+    return header
+
+
+def _draws_masks(config: Options, split: str) -> TypeGuard[PretrainOptions]:
+    """Whether a split's masks are drawn anew in each epoch."""
+    return isinstance(config, PretrainOptions) and split == "train" and config.masking == "dynamic"
 
 
 def find_records(
@@ -81,7 +90,9 @@ def find_records(
     found = [_index(config, split, source_paths) for source_paths in paths]
     for source, records in zip(sources, found):
         _check_rows(config, source.path, records.maxima())
-    _refuse_unlike({_describe_form(records.maxima()): source.path for source, records in zip(sources, found)})
+    by_words = _draws_masks(config, split) and config.mask_unit != "token"  # else it does not matter which of the sources mark words
+    forms = [_describe_form(records.maxima()) for records in found]
+    _refuse_unlike({(width, by_words and has_words): source.path for source, (width, has_words) in zip(sources, forms)})
     return found
 
 
@@ -132,7 +143,7 @@ def make_rows(
         records = JoinedRecords(parts, mixture.repeats, mixture.quotas)
     elif len(parts) > 1:
         records = JoinedRecords(parts, [1] * len(parts))
-    if not isinstance(config, PretrainOptions) or split == "eval" or config.masking == "static":
+    if not _draws_masks(config, split):
         return PretrainRows(records)
     assert tokenizer is not None  # dynamic masks need a vocabulary
     return PretrainRows(records, _make_masking(config, tokenizer, header, parts[0].maxima()), config.seed)

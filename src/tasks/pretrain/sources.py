@@ -19,11 +19,13 @@ def parse_sources(text: str) -> list[Source]:
     What exists under the whole text, or under a part with its colon, is a path. Sources of weight 0 are left out.
 
     Raises:
-        ValueError: a weight is no number from 0 on, only some sources have one, their sum is 0, or a path occurs twice.
+        ValueError: a path is empty or occurs twice; a weight is no number from 0 on, only some sources have one, or their sum is 0.
     """
     if Path(text).exists():
         return [Source(text)]
-    sources = [_parse(part.strip(), text) for part in text.split(",") if part.strip()]
+    sources = [_parse(part.strip(), text) for part in text.split(",")]
+    if not all(source.path for source in sources):
+        raise ValueError(f"data_dir={text}: a name is empty; folders or files are expected, as in wiki,news or wiki:0.7,news:0.3")
     files = [Path(source.path).resolve() for source in sources]
     if twice := [source.path for source, file in zip(sources, files) if files.count(file) > 1]:
         raise ValueError(f"data_dir={text}: {twice[-1]} is named twice; its weight may be larger instead")
@@ -33,7 +35,7 @@ def parse_sources(text: str) -> list[Source]:
         raise ValueError(f"data_dir={text}: {bare} has no weight; give every source one, as in wiki:0.7,news:0.3, or none")
     if weights and not 0 < sum(weights) < math.inf:
         raise ValueError(f"data_dir={text}: the weights sum to {sum(weights):g}; a finite sum above 0 is expected")
-    return [source for source in sources if source.weight != 0] if weights else sources or [Source(text)]
+    return [source for source in sources if source.weight != 0]
 
 
 def _parse(part: str, text: str) -> Source:

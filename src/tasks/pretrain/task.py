@@ -56,7 +56,7 @@ def prepare(config: PretrainOptions | PretrainEvalOptions) -> Prepared:
         _check_training(config)
     sources = {split: _find_sources(config, split) for split in config.splits}
     paths = {split: [find_record_files(source.path) for source in named] for split, named in sources.items()}
-    headers = {split: records.read_headers(list(itertools.chain(*found))) for split, found in paths.items()}
+    headers = {split: records.read_headers(config, split, list(itertools.chain(*found))) for split, found in paths.items()}
     parts = {split: records.find_records(config, tokenizer, split, sources[split], paths[split], headers[split]) for split in config.splits}
     mixture = records.mix(config, sources["train"], parts["train"]) if isinstance(config, PretrainOptions) else None
     found = {split: records.make_rows(config, tokenizer, split, part, mixture, headers[split]) for split, part in parts.items()}

@@ -25,6 +25,10 @@ class Arrangement(Protocol):
         """The fewest documents that a corpus must have."""
 
     @property
+    def noun(self) -> str:
+        """What instances are called in messages."""
+
+    @property
     def settings(self) -> tuple[str, ...]:
         """The names of the builder's settings that not all arrangements have."""
 
@@ -45,6 +49,7 @@ class _Pairs:
     make_some: Callable[..., np.ndarray]
     num_documents: int
     dtype = PAIR
+    noun = "pairs"
     settings = ("short_seq_prob",)
 
     def cut(self, store: TokenStore, options: BuilderOptions) -> np.ndarray:
@@ -65,6 +70,7 @@ class _FullRows:
 
     num_documents = 1
     dtype = RANGE
+    noun = "ranges"
     settings = ("across_documents",)
 
     def cut(self, store: TokenStore, options: BuilderOptions) -> np.ndarray:

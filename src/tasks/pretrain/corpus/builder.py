@@ -24,14 +24,15 @@ from src.log import format_fields, logger, progress
 from src.records.record_set import fingerprint_file, make_key
 from src.records.writers import open_writer, pack, shard_suffix
 from src.tasks.pretrain.corpus.arrangements import ARRANGEMENTS
+from src.tasks.pretrain.corpus.columns import count, list_columns, make_columns, summarise
 from src.tasks.pretrain.corpus.options import BuilderOptions
 from src.tasks.pretrain.corpus.text import find_files, read_corpus
 from src.tasks.pretrain.corpus.token_store import MappedArray, TokenStore, TokenStoreWriter
 from src.tasks.pretrain.corpus.tokens import CorpusTokenizer, cut_lines, id_type, load_segmenter
 from src.tasks.pretrain.corpus.workers import open_workers
 from src.tasks.pretrain.keyed_random import make_keys, permute
-from src.tasks.pretrain.masks import KEEP_SHARE, MASK_SHARE, draw_masks, make_masking
-from src.tasks.pretrain.objectives import DEFAULT, OBJECTIVES
+from src.tasks.pretrain.masks import KEEP_SHARE, MASK_SHARE, make_masking
+from src.tasks.pretrain.objectives import DEFAULT
 from src.tasks.pretrain.similar_words import read_similar_words
 from src.text.tokenization import CLS, SEP, Tokenizer
 
@@ -68,6 +69,8 @@ def build(options: BuilderOptions) -> dict[str, Any]:
         logger.info(f"{options.similar_words}: {similar.tell()}")
     output = Path(options.output_file)
     make_folder(output.parent)
+    if options.store_dir:
+        make_folder(options.store_dir)
     with (
         work_folder(output) as folder,
         _naming(output, folder),
@@ -162,7 +165,7 @@ def _find_store(run, options, paths, folder, tokenizer):
     store = Path(options.store_dir) / key
     with locked(store.parent):  # of several runs that get here together, one makes it
         if store.is_dir():
-            logger.info(f"{store}: has the tokens and pairs of an earlier run")
+            logger.info(f"{store}: has the tokens and {ARRANGEMENTS[options.objective].noun} of an earlier run")
         else:
             with written_whole(store) as temporary:
                 temporary.mkdir()
@@ -208,15 +211,18 @@ def _tokenize(options, lines):
 def _write_pairs(run, options, folder):
     """Stage 2: the TokenStore to instances, which are ranges of its tokens."""
     vocab_size = len(_load(options).tokenizer.tokens)
-    borders = ARRANGEMENTS[options.objective].cut(_open_store(folder, vocab_size), options).tolist()
+    arrangement = ARRANGEMENTS[options.objective]
+    borders = arrangement.cut(_open_store(folder, vocab_size), options).tolist()
     tasks = ((options, folder, vocab_size, dupe, *block) for dupe in range(options.dupe_factor) for block in zip(borders, borders[1:]))
     num_pairs = 0
-    with open(Path(folder, _PAIRS), "wb") as file, progress(desc="pairs", unit=" pairs", unit_scale=True) as bar:
+    with open(Path(folder, _PAIRS), "wb") as file, progress(desc=arrangement.noun, unit=f" {arrangement.noun}", unit_scale=True) as bar:
         for pairs in run(_pair, tasks):
             file.write(pairs.tobytes())
             num_pairs += len(pairs)
             bar.update(len(pairs))
-    logger.info(f"stage=pairs instances={num_pairs}")
+    if not num_pairs:
+        raise ValueError(f"{options.input_file}: its documents are too short for any row of --objective {options.objective}")
+    logger.info(f"stage={arrangement.noun} instances={num_pairs}")
     return {"instances": num_pairs, "instances_per_document": num_pairs / _open_store(folder, vocab_size).num_documents}
 
 
@@ -230,7 +236,7 @@ def _pair(options, folder, vocab_size, dupe, first, last):
 def _write_rows(run, options, folder, num_rows, path, description):
     """Stage 3: pairs to records, in the order of a seeded permutation."""
     if num_rows < options.shards:
-        raise ValueError(f"shards={options.shards}: there are only {num_rows} instances")
+        raise ValueError(f"shards={options.shards}: there are only {num_rows} instances in {options.input_file}")
     writer = open_writer(options.format, path, list_columns(options), num_rows, options.shards, description, options.own_shard)
     counts: Counter[str] = Counter()
     own = range(num_rows) if options.own_shard is None else range(options.own_shard, num_rows, options.shards)
@@ -242,7 +248,7 @@ def _write_rows(run, options, folder, num_rows, path, description):
             counts.update(found)
             bar.update(found["rows"])
     writer.close()
-    found = _summarise(counts, options)
+    found = summarise(counts, options)
     logger.info(f"stage=rows {format_fields(found)}")
     return found
 
@@ -260,63 +266,7 @@ def _make_rows(options, folder, num_rows, numbers):
     for start in range(0, len(numbers), _ROWS_AT_ONCE):
         some = slice(start, start + _ROWS_AT_ONCE)
         rows = arrangement.lay_out(store, pairs.take(order[some]), options, cls, sep)
-        columns = _make_columns(rows, keys[some], masking)
-        counts.update(_count(columns, masking.mask_id))
+        columns = make_columns(rows, keys[some], masking)
+        counts.update(count(columns, masking.mask_id))
         parts.append(pack(options.format, columns))
     return parts, counts
-
-
-def list_columns(options: BuilderOptions) -> dict[str, tuple[str, int]]:
-    """Name -> (dtype, values per row) of each column: Google's names, and word_continues for whole words."""
-    length, predictions = options.max_seq_length, options.max_predictions_per_seq
-    columns = dict.fromkeys(("input_ids", "input_mask", "segment_ids"), ("int32", length))
-    columns |= dict.fromkeys(("masked_lm_positions", "masked_lm_ids"), ("int32", predictions))
-    columns |= {"masked_lm_weights": ("float32", predictions)}
-    columns |= {"next_sentence_labels": ("int32", 1)} if OBJECTIVES[options.objective].pair else {}
-    return columns | ({"word_continues": ("int32", length)} if options.do_whole_word_mask else {})
-
-
-def _make_columns(rows, keys, masking):
-    """The columns of some rows that `lay_out` of the arrangement gives: name -> array [B, values]."""
-    continues, labels = rows["word_continues"], rows["labels"]
-    input_ids, positions, true_ids, weights = draw_masks(rows["input_ids"], rows["lengths"], keys, masking, continues)
-    columns = {
-        "input_ids": input_ids,
-        "input_mask": (np.arange(input_ids.shape[1]) < rows["lengths"][:, None]).astype(np.int32),
-        "segment_ids": rows["segment_ids"],
-        "masked_lm_positions": positions,
-        "masked_lm_ids": true_ids,
-        "masked_lm_weights": weights,
-    }
-    columns |= {} if labels is None else {"next_sentence_labels": labels[:, None]}
-    return columns if continues is None else {**columns, "word_continues": continues.astype(np.int32)}
-
-
-def _count(columns, mask_id):
-    real = columns["masked_lm_weights"] > 0
-    found = np.take_along_axis(columns["input_ids"], columns["masked_lm_positions"].astype(np.int64), 1)[real]
-    is_mask, is_kept = found == mask_id, found == columns["masked_lm_ids"][real]
-    return {
-        "rows": len(real),
-        "tokens": int(columns["input_mask"].sum()),
-        "chosen": len(found),
-        "mask": int(is_mask.sum()),
-        "kept": int((is_kept & ~is_mask).sum()),
-        "ones": int(columns["next_sentence_labels"].sum()) if "next_sentence_labels" in columns else 0,
-    }
-
-
-def _summarise(counts, options):
-    label_one = OBJECTIVES[options.objective].label_one
-    rows, tokens, chosen = counts["rows"], counts["tokens"], counts["chosen"]
-    mask, kept = counts["mask"] / chosen, counts["kept"] / chosen
-    return {
-        "mean_length": tokens / rows,
-        "padding_share": 1 - tokens / (rows * options.max_seq_length),
-        "masked_tokens": chosen,
-        "masked_share": chosen / tokens,
-        "mask_share": mask,
-        "keep_share": kept,
-        "random_share": 1 - mask - kept,
-        **({f"{label_one}_share": counts["ones"] / rows} if label_one else {}),
-    }

@@ -73,6 +73,8 @@ class BuilderOptions(PlainOptions):
             raise ValueError(f"across_documents=false is for --objective mlm, not {self.objective}, whose rows are of one document anyway")
         if "," in self.output_file or Path(self.output_file).is_dir():
             raise ValueError(f"output_file={self.output_file}: one file is expected; --shards N writes several")
+        if self.store_dir and Path(self.store_dir).is_file():
+            raise ValueError(f"store_dir={self.store_dir}: is a file; a folder is expected")
         if self.shard is not None:
             self._set_shard(self.shard)
         if self.segmenter and not self.do_whole_word_mask:

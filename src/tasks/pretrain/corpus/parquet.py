@@ -8,8 +8,8 @@ _ROWS = 256  # at once
 _BUFFER = 1 << 20  # bytes; without it, the packed and the unpacked form of a whole row group are in memory
 
 
-def read_texts(path: Path | str, column: str) -> Iterator[str]:
-    """Yield the text of each row; a null is an empty text.
+def read_texts(path: Path | str, column: str) -> Iterator[str | None]:
+    """Yield the text of each row, None for a null.
 
     Raises:
         ValueError: the library is not installed, the file is damaged, or it has no such column of text.
@@ -23,7 +23,7 @@ def read_texts(path: Path | str, column: str) -> Iterator[str]:
         with parquet.ParquetFile(path, buffer_size=_BUFFER) as file:
             _check_column(path, file.schema_arrow, column)
             for batch in file.iter_batches(_ROWS, columns=[column]):
-                yield from (text or "" for text in batch.column(0).to_pylist())
+                yield from batch.column(0).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise

@@ -75,9 +75,9 @@ def read_corpus(
             logged = found
         kind = input_format or found
         if kind == "parquet":
-            yield from _read_parquet(path, text_column)
+            yield from _read_rows(path, text_column, "row", _read_parquet(path, text_column))
         elif kind == "json":
-            yield from _read_json(path, _number_lines(path, encoding), text_column)
+            yield from _read_rows(path, text_column, "line", _read_json(path, _number_lines(path, encoding), text_column))
         else:
             yield from _READERS[kind](path, _number_lines(path, encoding))
 
@@ -166,9 +166,12 @@ def _read_doc(path, lines):
 
 
 def _read_json(path, lines, column):
-    """Read JSON lines, such as those of WikiExtractor's --json, or an array of objects."""
+    """(line, parts of the text or None, title) of JSON lines, such as those of WikiExtractor's --json, or of an array of objects."""
     for number, _, found in parse_values(path, lines):
-        text = found.get(column) if isinstance(found, dict) else None
+        text = found.get(column, 0) if isinstance(found, dict) else 0
+        if text is None:
+            yield number, None, None
+            continue
         if not isinstance(text, str):
             hint = "as WikiExtractor --json writes; --text_column names another key" if column == TEXT_COLUMN else "as --text_column says"
             raise ValueError(f'{path}:{number}: expected a JSON object with a string "{column}", {hint}')
@@ -177,19 +180,27 @@ def _read_json(path, lines, column):
         except UnicodeEncodeError:
             raise ValueError(f"{path}:{number}: half of a surrogate pair in {column}") from None
         title = None if found.get("title") is None else html.unescape(str(found["title"]))
-        yield from _end_document((html.unescape(part) for part in _LINE_END.split(text)), title)
+        yield number, [html.unescape(part) for part in _LINE_END.split(text)], title
 
 
 def _read_parquet(path, column):
-    for text in parquet.read_texts(path, column):
-        yield from _end_document(_LINE_END.split(text))
+    """(row, parts of the text or None, no title) of a Parquet file."""
+    for number, text in enumerate(parquet.read_texts(path, column), 1):
+        yield number, None if text is None else _LINE_END.split(text), None
 
 
-def _end_document(parts, title=None):
-    """Yield the lines of a document, without a first one that repeats its title, and the empty line that ends it."""
-    lines = [part for part in map(str.strip, parts) if part]
-    yield from lines[1:] if lines and lines[0] == title else lines
-    yield ""
+def _read_rows(path, column, unit, rows):
+    """Read documents from (line or row, parts of the text or None, title); a null is an empty document, and logged at the end."""
+    num_nulls = first_null = 0
+    for number, parts, title in rows:
+        if parts is None:
+            num_nulls += 1
+            first_null = first_null or number
+        lines = [part for part in map(str.strip, parts or ()) if part]
+        yield from lines[1:] if lines and lines[0] == title else lines
+        yield ""
+    if num_nulls:
+        logger.warning(f"{path}: nulls in {column}={num_nulls} (the first in {unit} {first_null}) are empty documents")
 
 
 _READERS = {"plain": _read_plain, "wikitext": _read_headed, "doc": _read_doc}
