@@ -32,7 +32,7 @@ _PRETRAINING = {
 
 def is_zoo(tree: Any) -> bool:
     """Whether the first document of a YAML file is one of the model zoo."""
-    return isinstance(tree, dict) and str(tree.get("description")).startswith("run_")
+    return isinstance(tree, dict) and bool(re.fullmatch(r"run_[a-z]+", str(tree.get("description"))))
 
 
 def translate(

@@ -157,6 +157,11 @@ def test_a_file_that_is_not_here_is_said_to_be_the_zoos(main, capsys):
     assert "../../task_ner_cpu_config.yaml: no such file; copy the model zoo's here, or leave --config_path out" in told
 
 
+def test_a_description_of_ones_own_makes_no_file_of_the_zoo(tmp_path):
+    (tmp_path / "a.yaml").write_text("description: run_3 with dropout\nepoch_num: 2\n")
+    assert loader.load(NerOptions, [f"--config_path={tmp_path / 'a.yaml'}", "--do_train=true"]).epoch_num == 2
+
+
 def test_documents_that_describe_nothing_are_refused(tmp_path, capsys):
     path = tmp_path / "a.yaml"
     for text in ("epoch_num: 1\n---\n- a\n", "a: 1\n---\nb: 1\n---\nc: 1\n---\nd: 1\n"):
