@@ -132,7 +132,8 @@ def _find_origins(options, tree, taken, others, argv, path, from_file, stage):
     if path:
         path = zoo_yaml.find(path)
         chosen, more = zoo_yaml.find_chosen(read_tree(path), taken)
-        found |= origins.name_lines(path, {**theirs, **{name: theirs.get(key) for name, key in more.items()}}, from_file, chosen)
+        named = {**theirs, **{name: theirs.get(key) for name, key in more.items()}}
+        found |= origins.name_lines(path, named, from_file, chosen)
     found |= stage.origins if stage else {}
     return found | origins.name_flags(sys.argv[1:] if argv is None else argv, theirs, taken.keys(), others)
 

@@ -26,7 +26,7 @@ def name_flags(
 
 
 def name_lines(
-    path: str, aliases: Mapping[str, str], keys: Collection[str], chosen: Collection[str] = (), entry: tuple[str, int] | None = None
+    path: str, aliases: Mapping[str, str | None], keys: Collection[str], chosen: Collection[str] = (), entry: tuple[str, int] | None = None
 ) -> dict[str, str]:
     """Setting -> file and line of the YAML file that gave it; the file alone where its key means several settings.
 
