@@ -1,11 +1,7 @@
-import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
 from src.records.files import Layout, read_record_file
 from src.records.plan import Batch
@@ -140,10 +136,3 @@ def test_rows_in_an_order_that_is_not_the_files_are_refused(files):
     other = RecordSet(chunk.lengths, chunk.tokens, chunk.rows).take(order)
     with pytest.raises(ValueError, match="a.mindrecord: .* is stored in a form that is not known"):
         list(make_index(files, LAYOUT, "masked_lm_weights", [(0, Chunk(other.lengths, other.tokens, other.rows))]))
-
-
-def test_protobufs_compiled_form_is_used_also_after_mindspore_was_imported():
-    code = "import src, mindspore; from google.protobuf.internal import api_implementation as form; print(form.Type())"
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PROTOCOL_BUFFERS")}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True)
-    assert done.stdout.split()[-1:] == ["upb"], done.stderr

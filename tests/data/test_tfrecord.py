@@ -1,8 +1,12 @@
+import os
 import struct
+import subprocess
+import sys
 
 import mindspore.dataset as ds
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from src.records.tfrecord import check_tfrecord, encode_examples
 
@@ -80,3 +84,10 @@ def test_mindspore_reads_what_was_written(tmp_path):
     rows = list(ds.TFRecordDataset(str(tmp_path / "x.tfrecord"), shuffle=False).create_dict_iterator(num_epochs=1, output_numpy=True))
     for name, values in columns.items():
         np.testing.assert_array_equal(np.stack([row[name] for row in rows]), values)
+
+
+def test_protobufs_compiled_form_is_used_also_after_mindspore_was_imported():
+    code = "import src, mindspore; from google.protobuf.internal import api_implementation as form; print(form.Type())"
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PROTOCOL_BUFFERS")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert done.stdout.split()[-1:] == ["upb"], done.stderr
