@@ -50,7 +50,4 @@ def read_settings(task: Task, path: Path | str, flags: Sequence[str] | None) -> 
         ValueError, FileNotFoundError: they are wrong or do not fit.
     """
     complete = functools.partial(task.model.complete_from, path=path, is_trained=True)
-    loaded = loader.read(task.model, flags, {"device_target": "CPU"}, complete, recipe_class=task.options)
-    if loaded.origins is not None:
-        loader.tell(loader.flatten(loader.to_dict(loaded.options)), loaded.origins)
-    return loaded.options
+    return loader.read(task.model, flags, {"device_target": "CPU"}, complete, recipe_class=task.options).options
