@@ -15,6 +15,7 @@ before every round. Prints one JSON line.
 import argparse
 import functools
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def run_ours(options, records, folder, compute_type):
         "enable_data_sink": "false", "device_target": "CPU", "seq_length": LENGTH, "precision.compute_type": compute_type,
     }  # fmt: skip
     command = [sys.executable, "run_pretrain.py", *(part for key, value in flags.items() for part in (f"--{key}", str(value)))]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, env=os.environ)  # make_rows has changed the process's own
     log = [json.loads(line) for line in (folder / "run/log.jsonl").read_text(encoding="utf-8").splitlines()]
     return statistics.median(record["samples_per_s"] for record in log if record.get("step", 0) > WARMUP)
 

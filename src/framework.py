@@ -1,8 +1,13 @@
 """MindSpore calls that are announced to be removed and have no successor yet; only this file uses them."""
 
+import os
+
 import mindspore
 
 _FUSION_MEGABYTES = 64
+
+if "OMP_NUM_THREADS" not in os.environ:
+    os.unsetenv("OMP_NUM_THREADS")  # imported, MindSpore sets it to 1 in the process, and its children would run on one thread
 
 
 def name_gpu(number: int) -> str:

@@ -1,6 +1,9 @@
 """Calls that MindSpore announces to remove are used in one file alone."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,3 +36,13 @@ def test_nothing_else_uses_calls_that_mindspore_will_remove():
 def test_uses_are_seen():
     assert uses("from mindspore import hal\nops.assign(a, b)\nmindspore.set_context(mode=0)\n") == {"hal", "assign", "set_context"}
     assert uses(HERE.read_text(encoding="utf-8")) == {"hal", "set_context", "set_auto_parallel_context"}
+
+
+def test_processes_that_are_started_later_get_all_threads():
+    code = "from src import framework\nimport subprocess\nsubprocess.run('echo threads=$OMP_NUM_THREADS', shell=True)"
+    environ = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    told = [
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=given, capture_output=True, text=True).stdout.strip()
+        for given in (environ, environ | {"OMP_NUM_THREADS": "3"})
+    ]
+    assert told == ["threads=", "threads=3"]
