@@ -13,7 +13,7 @@ from typing import Any
 
 from src.cli import Parser, bad_input_exits
 from src.files import write_text
-from src.report.costs import COLUMNS, read_cost
+from src.report.costs import COLUMNS, OTHERS, read_cost
 from src.report.published import MISSING, make_performance, make_throughput
 from src.report.runs import find_results, read_results
 
@@ -38,7 +38,7 @@ def make_table(runs: list[tuple[str, dict[str, Any]]], columns: list[str], sprea
     Raises:
         ValueError: a column that is neither a known measure nor a key of any run.
     """
-    known = sorted({*_MEASURES.split(), *COLUMNS, *(key for _, results in runs for key in results)})
+    known = sorted({*_MEASURES.split(), *COLUMNS, *OTHERS, *(key for _, results in runs for key in results)})
     for column in columns:
         if column not in known:
             raise ValueError(f"--columns {column}: unknown; known are {', '.join(known)}")
@@ -88,7 +88,9 @@ def _parse_run(text):
 def main(argv: list[str] | None = None) -> None:
     parser = Parser(prog="python -m src.report.tables", description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="[NAME=]RUN", help="output folder of a run script, and its name in the table")
-    parser.add_argument("--columns", help=f"keys of eval_results.json or of costs [{_MODELS}; and {','.join(COLUMNS)}]")
+    parser.add_argument(
+        "--columns", help=f"keys of eval_results.json or of costs ({','.join(COLUMNS + OTHERS)}) [{_MODELS}; and {','.join(COLUMNS)}]"
+    )
     parser.add_argument("--spread", choices=("deviation", "max"), default="deviation", help="of seeds: mean ± deviation, or max (mean)")
     parser.add_argument("--form", choices=("columns", *_FORMS), default="columns", help="kind of table [%(default)s]")
     parser.add_argument("--output", metavar="FILE", help="write the tables to this file too; .json: all that is known of the runs")
@@ -96,12 +98,12 @@ def main(argv: list[str] | None = None) -> None:
         options = parser.parse_args(argv)
         folders = [_parse_run(text) for text in options.runs]
         found = [(name, *_read_run(folder)) for name, folder in folders]
-        runs = [(name, {**cost, **results}) for name, results, cost in found]
+        runs = [(name, {**results, **cost}) for name, results, cost in found]
         if options.form != "columns":
             table = _FORMS[options.form](folders)
         else:
-            usual = [_MODELS] * any(results for _, results, _ in found) + [",".join(COLUMNS)] * any(cost for *_, cost in found)
-            chosen = [options.columns] if options.columns else usual
+            both = [_MODELS] * any(results for _, results, _ in found) + [",".join(COLUMNS)] * any(cost for *_, cost in found)
+            chosen = [options.columns] if options.columns else both
             table = "\n".join(make_table(runs, [column.strip() for column in columns.split(",")], options.spread) for columns in chosen)
         if options.output:
             as_json = json.dumps([{"run": name, **values} for name, values in runs], ensure_ascii=False, indent=2) + "\n"

@@ -142,6 +142,18 @@ def test_costs_follow_results_and_may_be_columns(runs, capsys):
     assert capsys.readouterr().out.endswith("| lr | 0.7668 | 1000 |\n")
 
 
+def test_batch_and_speed_of_a_training_may_be_columns_beside_its_scores(tmp_path, capsys):
+    run = write_log(
+        tmp_path / "run", START, line(10), {"event": "trained", "samples_per_s": 78.1}, {"event": "eval", "samples_per_s": 300.0}
+    )
+    (run / "eval_results.json").write_text('{"accuracy": 0.91, "loss": 0.3, "eval_loss": 0.3}', encoding="utf-8")  # loss: of the evaluation
+    main([str(run), "--columns", "epoch,batch_size,devices,samples_per_s,accuracy,loss,eval_loss"])
+    assert capsys.readouterr().out.splitlines()[::2] == [
+        "| Model | Epoch | Batch Size | Devices | Samples/s | Accuracy | Loss | Eval Loss |",
+        "| run | 0.2000 | 256 | 8 | 78.1000 | 0.9100 | 1.9000 | 0.3000 |",
+    ]
+
+
 def test_json_has_all_that_is_known(runs, capsys):
     write_log(runs / "lr", line(10))
     main([f"LR={runs}/lr", f"{runs}/many", "--output", f"{runs}/all.json"])
