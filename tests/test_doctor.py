@@ -105,6 +105,16 @@ def test_the_processors_instructions_for_bfloat16_are_named(tmp_path):
     assert machine.check_processor(tmp_path / "absent").kind == NOTE
 
 
+def test_a_user_without_a_home_folder_is_told_what_becomes_of_the_kernels(monkeypatch):
+    def refuse():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(machine.Path, "home", refuse)
+    finding = list(machine.check_disk())[-1]
+    assert finding.kind == NOTE and "XDG_CACHE_HOME names a folder" in finding.text
+
+
 def test_devices_that_mindspore_does_not_find_are_named(tmp_path):
     assert kinds(machine.check_devices(["CPU"], tmp_path)) == [OK]
     for name in ("davinci0", "davinci_manager", "nvidia0", "nvidiactl"):
