@@ -6,6 +6,8 @@ reads GLOG_v when it is imported; its Python part logs some errors at a level th
 It would also ask for protobuf's form in Python, which reads TFRecords ten times as slowly as the compiled one
 (docs/benchmarks/2026-11-30-corpora.md), if nothing else were asked for before. MindSpore 2.7 needs that form: the
 compiled one refuses its messages, which an old generator wrote.
+
+Official builds of onnxruntime (1.32, on Linux too) report to Microsoft unless ORT_DISABLE_TELEMETRY is 1 when they are imported.
 """
 
 import logging
@@ -15,6 +17,8 @@ from pathlib import Path
 
 if os.environ.setdefault("GLOG_v", "4") == "4":
     logging.getLogger(f"ME.mindspore.log.{os.getpid()}").addFilter(lambda record: False)
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def form_of_protobuf(folders: list[str]) -> str:
