@@ -68,7 +68,7 @@ def test_versions_outside_of_the_requirements_are_named(monkeypatch):
     monkeypatch.setattr(machine.metadata, "version", version)
     finding = next(iter(machine.check_packages()))
     assert finding.kind == TO_DO
-    assert "numpy 2.1.0, and <2 is needed" in finding.text and "tokenizers is missing" in finding.text
+    assert "numpy 2.1.0, and <2,>=" in finding.text and "tokenizers is missing" in finding.text
 
 
 def test_an_interpreter_without_packages_is_told_what_to_do(tmp_path):
