@@ -68,7 +68,7 @@ def test_versions_outside_of_the_requirements_are_named(monkeypatch):
     monkeypatch.setattr(machine.metadata, "version", version)
     finding = next(iter(machine.check_packages()))
     assert finding.kind == TO_DO
-    assert "numpy 2.1.0, and <2 is needed" in finding.text and "tokenizers is missing" in finding.text
+    assert "numpy 2.1.0, and <2,>=" in finding.text and "tokenizers is missing" in finding.text
 
 
 def test_an_interpreter_without_packages_is_told_what_to_do(tmp_path):
@@ -103,6 +103,16 @@ def test_the_processors_instructions_for_bfloat16_are_named(tmp_path):
         path.write_text(f"processor\t: 0\nmodel name\t: Xeon\nflags\t\t: {flags}\n\n" * 2, encoding="utf-8")
         assert machine.check_processor(path) == Finding(OK, "processor", told)
     assert machine.check_processor(tmp_path / "absent").kind == NOTE
+
+
+def test_a_user_without_a_home_folder_is_told_what_becomes_of_the_kernels(monkeypatch):
+    def refuse():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(machine.Path, "home", refuse)
+    finding = list(machine.check_disk())[-1]
+    assert finding.kind == NOTE and "XDG_CACHE_HOME names a folder" in finding.text
 
 
 def test_devices_that_mindspore_does_not_find_are_named(tmp_path):

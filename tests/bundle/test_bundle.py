@@ -3,10 +3,12 @@ import hashlib
 import itertools
 import json
 import os
+import subprocess
 import sys
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from src import predict
 from src.bundle import folder as bundle_folder
@@ -364,6 +366,14 @@ def test_settings_do_not_hide_what_a_bundle_tells(make):
     told = Bundle(path).describe()
     edit(path, settings={"seq_length": 16, "labels": 7, "instance": 3, "name": "other", "mine": 1})
     assert Bundle(path).describe() == {**told, "mine": 1}
+
+
+def test_onnxruntime_sends_nothing_to_its_makers():
+    code = "import os, src; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    for asked, expected in (({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")):
+        environ = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"} | asked
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True)
+        assert done.stdout.split() == [expected], done.stderr
 
 
 def test_mindspore_that_is_absent_is_named(monkeypatch):

