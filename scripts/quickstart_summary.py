@@ -1,5 +1,6 @@
 """The last page of scripts/quickstart.sh: scores beside baselines, where the files lie, the sentences classified."""
 
+import argparse
 import csv
 import json
 import sys
@@ -26,4 +27,6 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="the quickstart's folder")
+    main(parser.parse_args().folder)

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from src import cli, signals
 from src.config import loader
@@ -84,7 +83,7 @@ def _read_run(run, flags):
     path = run / "config.yaml"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; the output folder of a fine-tuning is expected")
-    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    tree = loader.read_tree(str(path))
     folder = run / "ckpt" if (run / "ckpt").is_dir() else Path(tree.get("save_finetune_checkpoint_path") or run / "ckpt")
     weights_path = weights.find(folder, use_best=flags.use_best == "true")
     found = describe_weights(folder)

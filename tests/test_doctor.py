@@ -14,7 +14,7 @@ from src.doctor.finding import NOTE, OK, TO_DO, Finding
 from src.doctor.rank_table import check_rank_table
 from src.doctor.weights import check_weights
 from src.launch.rank_table_file import Device, Server, Table, to_json
-from tests.tiny_models import TOKENS, make_model, write_model
+from tests.tiny_models import TOKENS, make_model, make_weights, write_model
 
 BARE = """
 import sys
@@ -146,6 +146,13 @@ def test_a_configuration_that_does_not_fit_is_named(change, told, tmp_path):
     path = tmp_path / "model/config.json"
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change), encoding="utf-8")
     assert [told in finding.text for finding in check_weights(str(tmp_path / "model")) if finding.kind == TO_DO] == [True]
+
+
+def test_a_head_without_its_bias_is_named(tmp_path):
+    arrays = make_weights(make_model(), "classifier")
+    del arrays["head.dense.bias"]
+    write_model(tmp_path / "model", arrays=arrays)
+    assert "lacks head.dense.bias" in next(check_weights(str(tmp_path / "model"))).text
 
 
 @pytest.mark.parametrize(("tokens", "kind"), [(TOKENS[:55], OK), (TOKENS[:40], NOTE), ([*TOKENS, "one", "two"], TO_DO)])

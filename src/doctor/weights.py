@@ -22,11 +22,13 @@ def check_weights(path: str) -> Iterator[Finding]:
             if names.is_ours(name)
         }
         parameters.check_shapes(description.model, arrays)
-        conversion.check_heads(found, description, arrays)
+        missing = parameters.find_missing(description.model, arrays)
+        if not missing:
+            conversion.check_heads(found, description, arrays)
     except (ValueError, OSError) as error:
         yield Finding(TO_DO, "weights", str(error))
         return
-    if missing := parameters.find_missing(description.model, arrays):
+    if missing:
         yield Finding(TO_DO, "weights", f"{found.path}: lacks {shorten(missing, 4)}: they would be random")
     else:
         yield Finding(OK, "weights", f"{found.path}: {len(arrays)} tensors fit the configuration")

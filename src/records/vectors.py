@@ -19,11 +19,6 @@ def to_floats(vector: np.ndarray) -> list[float]:
     return vector.astype(str).astype(np.float64).tolist()
 
 
-def is_vector_file(path: Path | str) -> bool:
-    """Whether a file is named like one of vectors."""
-    return str(path).endswith((ENDING, ".jsonl"))
-
-
 def take_vectors(results: Sequence[dict[str, Any]]) -> np.ndarray:
     """The vectors among a model's results: float32 [rows, H].
 

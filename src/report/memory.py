@@ -1,20 +1,16 @@
 """Estimate a training run's memory and largest batch: `python -m src.report.memory --config_path RECIPE --device_memory 32GB`.
 
-Prints, for the network and length of a recipe: parameters, gradients and moments; the
-activations of one layer, op by op; the largest batch without and with recompute, in float32 and in mixed precision. Plots the
-estimated memory against the op into memory_plan/, as .png and .svg; of a recipe with stages everything is told of each, and the last is
-drawn. Nothing is run; docs/memory.md compares estimates with measurements.
-A GB is 1024^3 bytes, an MB 1024^2.
+Prints, for the network and length of a recipe: parameters, gradients and moments; the activations of one layer, op by op; the largest
+batch without and with recompute, in float32 and in mixed precision. Plots the estimated memory against the op into memory_plan/, as .png
+and .svg. Of a recipe with stages it prints all this for each, and plots the last. Nothing is run; docs/memory.md compares estimates with
+measurements. A GB is 1024^3 bytes, an MB 1024^2.
 """
 
 import dataclasses
 import itertools
 import re
 from pathlib import Path
-from typing import Any
-
-import matplotlib
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from src import cli
 from src.config import devices, stages
@@ -26,6 +22,9 @@ from src.report.memory_ops import record
 from src.report.memory_schedule import Plan
 from src.report.memory_tape import Tape
 from src.tasks.task import TASKS, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MB, GB = 1024**2, 1024**3
 _UNITS = {"MB": MB, "MIB": MB, "GB": GB, "GIB": GB}
@@ -159,8 +158,10 @@ def _table(heading, rows, numbers):
     return [f"| {' | '.join(map(str, row))} |" for row in (heading, columns, *rows)]
 
 
-def plot(baseline: Plan, recompute: Plan, batch_size: int, memory: int, title: str) -> Figure:
+def plot(baseline: Plan, recompute: Plan, batch_size: int, memory: int, title: str) -> "Figure":
     """A figure of the estimated memory against the op number, for two Plans."""
+    from matplotlib.figure import Figure  # slow to import
+
     figure = Figure(figsize=(9, 5))
     axes = figure.subplots()
     for plan, name, colour in ((baseline, "Baseline", "tab:blue"), (recompute, "Recompute", "tab:orange")):
@@ -176,8 +177,10 @@ def plot(baseline: Plan, recompute: Plan, batch_size: int, memory: int, title: s
     return figure
 
 
-def save(figure: Figure, folder: Path) -> None:
+def save(figure: "Figure", folder: Path) -> None:
     """Write memory.png and memory.svg."""
+    import matplotlib  # slow to import
+
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bert"}):
         for suffix, metadata in (("png", None), ("svg", {"Date": None})):
             with written_whole(folder / f"memory.{suffix}") as temporary:

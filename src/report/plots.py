@@ -15,14 +15,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
-from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import confusion_matrix
 
 from src.cli import Parser, bad_input_exits
 from src.files import written_whole
 from src.log import logger
-from src.report.curves import has_both_classes, plot_metrics, plot_precision_recall, plot_roc, plot_threshold
-from src.report.label_curves import plot_label_precision_recall, plot_label_roc, plot_labels
 from src.report.runs import Curves, Evaluation, Scores, read_evaluation, read_losses, read_scores
 
 _CJK_FONT = re.compile("CJK|Noto Sans SC|Source Han|WenQuanYi|SimHei|YaHei|PingFang|Heiti|Arial Unicode|Droid Sans Fallback")
@@ -93,6 +89,8 @@ def _plot_scores(axes: Axes, scores: Scores) -> list[Axes]:
 
 def plot_confusion(evaluation: Evaluation) -> Figure:
     """True against predicted class: counts, coloured by their share of the true class."""
+    from sklearn.metrics import confusion_matrix  # slow to import, and --help needs none of it
+
     classes = evaluation.classes
     matrix = confusion_matrix(evaluation.labels, evaluation.predicted, labels=range(len(classes)))
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
@@ -111,6 +109,8 @@ def plot_confusion(evaluation: Evaluation) -> Figure:
 
 def plot_scatter(evaluation: Evaluation) -> Figure:
     """Predicted against true score; the correlations are undefined if either does not vary."""
+    from scipy.stats import pearsonr, spearmanr  # slow to import
+
     true, predicted = evaluation.labels, evaluation.predicted
     varied = len(set(true)) > 1 and len(set(predicted)) > 1
     measures = {"Spearman": spearmanr, "Pearson": pearsonr}
@@ -141,19 +141,21 @@ def plot_evaluation(path: Path) -> Iterator[tuple[str, Figure]]:
     if not evaluation.classes:
         yield "scatter", plot_scatter(evaluation)
         return
+    from src.report import curves, label_curves  # these import scikit-learn, which is slow
+
     if evaluation.labels.ndim > 1:
-        yield "roc", plot_label_roc(evaluation)
-        yield "precision_recall", plot_label_precision_recall(evaluation)
-        yield "labels", plot_labels(evaluation)
+        yield "roc", label_curves.plot_label_roc(evaluation)
+        yield "precision_recall", label_curves.plot_label_precision_recall(evaluation)
+        yield "labels", label_curves.plot_labels(evaluation)
         return
     yield "confusion", plot_confusion(evaluation)
     if len(evaluation.classes) > 2:
         return
-    yield "metrics", plot_metrics(evaluation)
-    if has_both_classes(evaluation):
-        yield "roc", plot_roc(evaluation)
-        yield "threshold", plot_threshold(evaluation)
-        yield "precision_recall", plot_precision_recall(evaluation)
+    yield "metrics", curves.plot_metrics(evaluation)
+    if curves.has_both_classes(evaluation):
+        yield "roc", curves.plot_roc(evaluation)
+        yield "threshold", curves.plot_threshold(evaluation)
+        yield "precision_recall", curves.plot_precision_recall(evaluation)
     else:
         only = evaluation.classes[evaluation.labels[0]]
         logger.info(f"{path}: {only} is the only class among the labels; roc, threshold and precision_recall are skipped")

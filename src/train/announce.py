@@ -14,9 +14,7 @@ from src.log import logger
 from src.records.plan import TrainingPlan
 from src.tasks.task import Prepared, Task
 from src.train import model_card, model_files
-from src.train.resume import Start, describe_settings
-
-SETTINGS = "config.yaml"
+from src.train.resume import SETTINGS, Start, describe_settings
 
 
 def tell_start(start: Start, stage: Stage | None, epoch: float, step: int, updates: int) -> None:

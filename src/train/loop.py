@@ -29,7 +29,7 @@ from src.records.plan import TrainingPlan, choose_buckets
 from src.tasks.task import Prepared, Task
 from src.train import checkpoint, collectives, model_files
 from src.train.adversary import make_attack
-from src.train.announce import SETTINGS, describe_start, tell_start, write_settings
+from src.train.announce import describe_start, tell_start, write_settings
 from src.train.best import Best
 from src.train.callbacks import Evaluator, Saver, StopOnSignal
 from src.train.cost import Cost, make_cost
@@ -37,7 +37,7 @@ from src.train.loss_scale import make_loss_scale
 from src.train.overflow_guard import OverflowGuard
 from src.train.overflow_status import OverflowStatus
 from src.train.prediction import Evaluation, make_evaluation, run_network
-from src.train.resume import Start, describe_training, find_start, set_aside
+from src.train.resume import SETTINGS, Start, describe_training, find_start, set_aside
 from src.train.step import TrainStep
 from src.train.step_log import Progress, StepLog
 from src.train.trackers import start_tracker

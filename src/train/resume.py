@@ -22,6 +22,8 @@ from src.records.record_set import RecordSet
 from src.tasks.task import Prepared, Task
 from src.train import checkpoint, collectives, model_files
 
+SETTINGS = "config.yaml"  # in the output folder
+
 
 @contextmanager
 def folder_taken(config: Any) -> Iterator[None]:
@@ -137,7 +139,7 @@ def _tell_changes(config):
 
 def _find_changes(config):
     """(number of the stage, 0 for all, and words) of each setting that differs from the folder's; None if the folder has none."""
-    path = Path(config.output_dir, "config.yaml")
+    path = Path(config.output_dir, SETTINGS)
     if not path.is_file():
         return None
     before, now = stages.list_settings(read_yaml(path) or {}), stages.list_settings(describe_settings(config))

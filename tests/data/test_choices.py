@@ -75,6 +75,7 @@ def question(**changes):
         ("a.json", question(choice=["雨"]), "a.json:2: a question with 1 choice: two at least are needed"),
         ("a.csv", SWAG + "a,x,y,only,,,,0\n", "a.csv:2: a question with 1 choice: two at least are needed"),
         ("a.json", question(answer="风"), "a.json:2: the answer '风' is none of the choices '晴', '雨'"),
+        ("a.csv", SWAG + "a,x,y,b,,d,,1\n", "a.csv:2: ending2 follows an empty ending, so that label may number the endings in two ways"),
         ("a.csv", SWAG + "a,x,y,b,c,d,e,4\n", "a.csv:2: label '4': the number of one of 4 endings, from 0, is expected"),
         ("a.csv", SWAG + "a,x,y,b,c,d,e,\n", "a.csv:2: a question without an answer"),
         ("a.json", question(choice="雨"), 'a.json:2: a question {"question": text, "choice": '),

@@ -95,6 +95,9 @@ def test_flat_questions_become_squads_form(tmp_path):
     assert (second.id, second.is_impossible) == ("1", True)
     with pytest.raises(ValueError, match=r"rows\[0\]: question, context and answers are expected; it has question, context"):
         write(tmp_path, "squad", [{"question": "Who?", "context": "Ada"}])
+    uneven = {"question": "Who?", "context": "Ada", "answers": {"text": ["Ada", "A"], "answer_start": [0]}}
+    with pytest.raises(ValueError, match=r"rows\[0\]: answers has 2 values in text and 1 in answer_start"):
+        write(tmp_path, "squad", [uneven])
 
 
 @pytest.mark.parametrize("task", ["classifier", "embed"])

@@ -1,10 +1,13 @@
 import csv
 import itertools
 import json
+import subprocess
+import sys
 import xml.etree.ElementTree
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from src.report import plots
@@ -366,3 +369,8 @@ def test_lists_that_are_none_or_name_others_are_refused(tmp_path):
         path = write_rows(tmp_path, ["labels", "predicted_labels", "a", "b"], [[text, "[]", 0.5, 0.5]])
         with pytest.raises(ValueError, match=f"evaluation.csv:2: .*{message}"):
             read_evaluation(path)
+
+
+def test_help_waits_for_neither_scipy_nor_scikit_learn():
+    code = "import sys; from src.report import plots; assert not {'scipy', 'sklearn'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -123,7 +123,10 @@ def _read_endings(path, rows):
         row = dict(zip(header, fields))
         if row["sent1"] is None or row["sent2"] is None:
             raise ValueError(f"{path}:{line}: a text is missing or null")
-        seconds = [f"{row['sent2']} {row[name]}".strip() for name in endings if row[name]]
+        filled = [name for name in endings if row[name]]
+        if filled != endings[: len(filled)]:
+            raise ValueError(f"{path}:{line}: {filled[-1]} follows an empty ending, so that label may number the endings in two ways")
+        seconds = [f"{row['sent2']} {row[name]}".strip() for name in filled]
         label = (row.get("label") or "").strip().replace("-1", "")  # Hugging Face's test set has -1
         if label and not (label.isdecimal() and int(label) < len(seconds)):
             raise ValueError(f"{path}:{line}: label {label[:80]!r}: the number of one of {len(seconds)} endings, from 0, is expected")

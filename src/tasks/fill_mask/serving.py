@@ -92,7 +92,8 @@ def _mask_tokens(number: int, text: str, tokenizer: Tokenizer, seq_length: int) 
         raise BadInstance(number, f"has {len(ids)} tokens; 1 to {seq_length - 2} can be scored", "sentence")
     row, types = tokenizer.join(ids, None, seq_length)
     mask = [tokenizer.vocabulary[MASK]]
-    return [(row[:place] + mask + row[place + 1 :], types, ([place], [row[place]])) for place in range(1, len(ids) + 1)], ids
+    positions = range(1, len(ids) + 1)  # after [CLS]
+    return [(row[:each] + mask + row[each + 1 :], types, ([each], [row[each]])) for each in positions], ids
 
 
 def decode(description: Any, memory: Memory, outputs: list[tuple[np.ndarray, ...]], top_k: int | None) -> list[dict[str, Any]]:
