@@ -70,7 +70,8 @@ def plot_loss(curves: Curves, scores: Scores | None = None) -> Figure:
         drawn += _plot_scores(axes, scores)
     if len(curves) > 1 or scores is not None:
         legends = [each.get_legend_handles_labels() for each in drawn]
-        drawn[-1].legend([line for lines, _ in legends for line in lines], [name for _, names in legends for name in names])
+        lines, names = [line for lines, _ in legends for line in lines], [name for _, names in legends for name in names]
+        drawn[-1].legend(lines, names, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False)  # below: no curve is hidden
     return figure
 
 
