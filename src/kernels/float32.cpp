@@ -9,10 +9,11 @@
 #include "threads.h"
 
 namespace {
-// c [m, n] = op(a) op(b), plus c if `adds`; k terms in each sum. The tiles follow from m and n alone, and so do the results, to the last bit.
+// c [m, n] = op(a) op(b) + bias, if there is one; k terms in each sum. The tiles follow from m and n alone, and so do the results, to the last bit.
+// A tile has few enough rows that the 378 tokens of a small batch make two of nearly equal size; 48 rows are a block of oneDNN's.
 template <bool a_transposed, bool b_transposed>
 int multiply(const void *left, const void *right, int64_t m, int64_t n, int64_t k, void *out, const float *bias = nullptr) {
-  constexpr int64_t kRows = 192, kColumns = 512;  // 48 rows are a block of oneDNN's; with 256, a batch of 378 tokens would be two unequal tiles
+  constexpr int64_t kRows = 192, kColumns = 512;
   const float *a = static_cast<const float *>(left), *b = static_cast<const float *>(right);
   float *c = static_cast<float *>(out);
   if (sgemm() == nullptr) return 1;

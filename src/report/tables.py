@@ -102,8 +102,8 @@ def main(argv: list[str] | None = None) -> None:
         if options.form != "columns":
             table = _FORMS[options.form](folders)
         else:
-            both = [_MODELS] * any(results for _, results, _ in found) + [",".join(COLUMNS)] * any(cost for *_, cost in found)
-            chosen = [options.columns] if options.columns else both
+            usual = [_MODELS] * any(results for _, results, _ in found) + [",".join(COLUMNS)] * any(cost for *_, cost in found)
+            chosen = [options.columns] if options.columns else usual
             table = "\n".join(make_table(runs, [column.strip() for column in columns.split(",")], options.spread) for columns in chosen)
         if options.output:
             as_json = json.dumps([{"run": name, **values} for name, values in runs], ensure_ascii=False, indent=2) + "\n"
