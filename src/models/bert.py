@@ -28,6 +28,9 @@ from src.models.positions import make_positions
 EMBEDDINGS_STREAM, HEAD_STREAM = 0, 1  # Dropout streams; layer i uses 2 + 3i to 4 + 3i
 
 
+Weights = tuple[tuple[Tensor, ...], ...]  # pairs of weight and bias, and what the positions have
+
+
 class Embeddings(nn.Cell):
     """Sum of word, segment and absolute position embeddings, normalised."""
 
@@ -59,14 +62,6 @@ def takes_flash(config: ModelConfig, device: DeviceSettings) -> bool:
     return device.flash_attention and config.position_embedding_type == "absolute" and flash_takes(head_size)
 
 
-def split_pairs(weights: tuple[Tensor, ...], count: int) -> tuple[tuple[Tensor, ...], ...]:
-    """The first `count` pairs of weight and bias in a flat tuple, then what follows them, as one tuple."""
-    pairs = ()  # type: tuple[tuple[Tensor, ...], ...]
-    for index in range(count):
-        pairs += (weights[2 * index : 2 * index + 2],)
-    return *pairs, weights[2 * count :]
-
-
 class SelfAttention(nn.Cell):
     """softmax((Q K^T + positions) / sqrt D + mask) (V + positions) for every head, then the output projection: [T, H] -> [T, H]."""
 
@@ -92,9 +87,9 @@ class SelfAttention(nn.Cell):
         if takes_flash(config, device):
             self.flash = FlashAttention(self.num_heads, self.scale, config.attention_probs_dropout_prob)
 
-    def weights(self) -> tuple[Tensor, ...]:
-        """The parameters as `construct` takes them, in one flat tuple."""
-        return self.query.weights() + self.key.weights() + self.value.weights() + self.output.weights() + self.positions.weights()
+    def weights(self) -> Weights:
+        """The parameters as `construct` takes them: four pairs of weight and bias, and what the positions have."""
+        return self.query.weights(), self.key.weights(), self.value.weights(), self.output.weights(), self.positions.weights()
 
     def project(self, x: Tensor, query: tuple, key: tuple, value: tuple) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each from its pair of weight and bias: [T, H] -> three of [T, H]."""
@@ -106,8 +101,8 @@ class SelfAttention(nn.Cell):
         x = x.reshape((batch_size, seq_length, self.num_heads, self.head_size))
         return self.swap(x)  # [B, N, S, D]
 
-    def construct(self, x: Tensor, mask_bias: Tensor, dropout_key: Tensor | None, weights: tuple[Tensor, ...]) -> Tensor:
-        query_pair, key_pair, value_pair, output_pair, table = split_pairs(weights, 4)
+    def construct(self, x: Tensor, mask_bias: Tensor, dropout_key: Tensor | None, weights: Weights) -> Tensor:
+        query_pair, key_pair, value_pair, output_pair, table = weights
         query, key, value = self.project(x, query_pair, key_pair, value_pair)
         if mask_bias.dtype == mindspore.bool_:
             return self.output.apply(self.flash(query, key, value, mask_bias, dropout_key), *output_pair)
@@ -145,20 +140,20 @@ class Layer(nn.Cell):
         self.output_dropout = Dropout(config.hidden_dropout_prob, stream + 2, device)
         self.branches = Branches(getattr(mindspore, device.compute_type)) if device.aclnn else None
 
-    def weights(self) -> tuple[Tensor, ...]:
-        """The parameters as `construct` takes them, in one flat tuple."""
-        attention_norm, output_norm = self.attention_norm.weights(), self.output_norm.weights()
-        return attention_norm + self.intermediate.weights() + self.output.weights() + output_norm + self.attention.weights()
+    def weights(self) -> Weights:
+        """The parameters as `construct` takes them: four pairs of weight and bias, and those of the attention."""
+        intermediate, output = self.intermediate.weights(), self.output.weights()
+        return self.attention_norm.weights(), intermediate, output, self.output_norm.weights(), *self.attention.weights()
 
     def branch(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x for the residual path and for the matrix products."""
         return (x, x) if self.branches is None else self.branches(x)
 
-    def construct(self, x: Tensor, mask_bias: Tensor, dropout_key: Tensor | tuple | None, weights: tuple[Tensor, ...]) -> Tensor:
+    def construct(self, x: Tensor, mask_bias: Tensor, dropout_key: Tensor | tuple | None, weights: Weights) -> Tensor:
         probs_key, attention_key, output_key = dropout_key, dropout_key, dropout_key
         if self.branches is not None and dropout_key is not None:
             probs_key, attention_key, output_key = dropout_key
-        attention_norm, intermediate, output, output_norm, attention = split_pairs(weights, 4)
+        attention_norm, intermediate, output, output_norm, *attention = weights
         x, y = self.branch(x)
         y = self.attention(y, mask_bias, probs_key, attention)
         x = self.attention_norm.apply(x + self.attention_dropout(y, attention_key), *attention_norm)
@@ -166,6 +161,19 @@ class Layer(nn.Cell):
         y = self.activation(self.intermediate.apply(y, *intermediate))  # [T, F]
         y = self.output.apply(y, *output)
         return self.output_norm.apply(x + self.output_dropout(y, output_key), *output_norm)
+
+
+def _flatten(weights: Weights) -> tuple[Tensor, ...]:
+    """What `Layer.weights` returns, as one tuple."""
+    flat = ()  # type: tuple[Tensor, ...]
+    for each in weights:
+        flat += each
+    return flat
+
+
+def _pair(flat: tuple[Tensor, ...]) -> Weights:
+    """The inverse of `_flatten`: eight pairs of weight and bias, and what the positions have."""
+    return *[flat[index : index + 2] for index in range(0, 16, 2)], flat[16:]
 
 
 class RecomputedLayer(Layer):
@@ -180,16 +188,16 @@ class RecomputedLayer(Layer):
         super().__init__(config, device, number)
         self.gradient = ops.GradOperation(get_all=True, sens_param=True)
 
-    def bprop(self, x: Tensor, mask_bias: Tensor, dropout_key: Any, weights: tuple[Tensor, ...], out: Tensor, dout: Tensor) -> tuple:
-        def run(x: Tensor, *weights: Tensor) -> Tensor:  # the framework differentiates tensors, not tuples
-            return self.construct(x, mask_bias, dropout_key, weights)
+    def bprop(self, x: Tensor, mask_bias: Tensor, dropout_key: Any, weights: Weights, out: Tensor, dout: Tensor) -> tuple:
+        def run(x: Tensor, *flat: Tensor) -> Tensor:  # the framework differentiates tensors, not tuples
+            return self.construct(x, mask_bias, dropout_key, _pair(flat))
 
-        gradients = self.gradient(run)(ops.depend(x, dout), *weights, dout)
+        gradients = self.gradient(run)(ops.depend(x, dout), *_flatten(weights), dout)
         if self.branches is None:
             no_gradient = zeros_like(dropout_key)
         else:  # one mask for each Dropout
             no_gradient = (zeros_like(dropout_key[0]), zeros_like(dropout_key[1]), zeros_like(dropout_key[2]))
-        return gradients[0], zeros_like(mask_bias), no_gradient, gradients[1:]
+        return gradients[0], zeros_like(mask_bias), no_gradient, _pair(gradients[1:])
 
 
 class Encoder(nn.Cell):

@@ -9,6 +9,8 @@ and each shape as long as the graph lives, so that several lengths take many tim
 Shapes: T tokens (batch x sequence), I features in, O features out, V vocabulary, H hidden, N heads, S sequence.
 """
 
+import math
+
 import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -19,16 +21,27 @@ from src.kernels.ops import make_kernel, zeros_like
 from src.models import ascend
 from src.models.native_layers import native_linear
 
+_DRAWN = 2**16  # random numbers at a time, which stay in the processor's cache
+
 
 def make_weight(shape: tuple[int, ...], initializer_range: float, name: str) -> Parameter:
     """A float32 parameter drawn from a normal distribution truncated at two standard deviations, as in TensorFlow.
 
     The random numbers follow `mindspore.set_seed`. The framework's own TruncatedNormal returns values of five deviations.
     """
-    values = np.random.standard_normal(shape)
-    while (far := np.abs(values) > 2.0).any():
-        values[far] = np.random.standard_normal(far.sum())
-    return Parameter(Tensor((values * initializer_range).astype(np.float32)), name=name)
+    values = np.empty(math.prod(shape), np.float32)
+    far = []  # places of the deviations that are too large
+    for start in range(0, values.size, _DRAWN):
+        part = values[start : start + _DRAWN]
+        drawn = np.random.standard_normal(part.size)
+        part[:] = drawn * initializer_range
+        far.append(start + np.flatnonzero(np.abs(drawn) > 2.0))
+    again = np.concatenate(far)
+    while len(again):
+        drawn = np.random.standard_normal(len(again))
+        values[again] = drawn * initializer_range
+        again = again[np.abs(drawn) > 2.0]
+    return Parameter(Tensor(values.reshape(shape)), name=name)
 
 
 class Embedding(nn.Cell):

@@ -81,6 +81,7 @@ class AdamMoments(Optimizer):
             self.adam, self.lamb = make_update(native_library, "adam", 3, 7), make_update(native_library, "lamb", 3, 7)
             self.one = Tensor(1.0, mindspore.float32)
             self.constants = Tensor([beta1, 1.0 - beta1, beta2, 1.0 - beta2, eps], mindspore.float32)
+            self.none_adapts = tuple(False for _ in self.decaying)
             self.decay_tensors = tuple(Tensor(rate, mindspore.float32) for rate in self.decay_rates)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
         self.logs = logarithm(beta1), logarithm(beta2)
@@ -136,7 +137,7 @@ class AdamWeightDecay(AdamMoments):
             return self.finish(self.hyper_map(update, self.rates(rate), self.decay_rates, *states, gradients, factors))
         if self.native:
             weight1, weight2 = self.weights()
-            return self.update_native(gradients, factors, rate, self.one * weight1, self.one * weight2, (False,) * len(self.decaying))
+            return self.update_native(gradients, factors, rate, self.one * weight1, self.one * weight2, self.none_adapts)
         divisor1, divisor2 = self.divisors()
         root2 = ops.sqrt(divisor2)
         rates, eps, decay_factor = self.rates(rate * root2 / divisor1), self.eps * root2, divisor1 / root2

@@ -12,11 +12,17 @@ from src.optim.schedule import Schedule
 _NO_DECAY = ("bias", "norm")
 assign = ops.Assign()
 _times = ops.MultitypeFuncGraph("times")
+_same = ops.MultitypeFuncGraph("same")
 
 
 @_times.register("Tensor", "Number")
 def _times_one(rate, factor):
     return rate * factor
+
+
+@_same.register("Tensor", "Number")
+def _same_one(rate, factor):
+    return rate
 
 
 def decays(name: str) -> bool:
@@ -97,9 +103,7 @@ class Optimizer(nn.Cell):
 
     def rates(self, rate: Tensor) -> tuple[Tensor, ...]:
         """The learning rate of each parameter, or group, if the schedule's is `rate`."""
-        if self.one_rate:
-            return (rate,) * len(self.rate_factors)
-        return self.hyper_map(ops.partial(_times, rate), self.rate_factors)
+        return self.hyper_map(ops.partial(_same if self.one_rate else _times, rate), self.rate_factors)
 
     def states(self, gradients: tuple[Tensor, ...], *moments: ParameterTuple) -> tuple:
         """Parameters and moments in the form of the gradients: one tensor a parameter, or a group.

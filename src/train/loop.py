@@ -58,7 +58,7 @@ class _Training:
     trained_on: dict[str, int]
     done: Progress
     run_log: RunLog
-    evaluation: Evaluation | None  # of the development set during training, None if there is none
+    evaluation: Evaluation
     best: Best
     cost: Cost | None  # of a step, for the log
 
@@ -76,7 +76,8 @@ def fit(task: Task, prepared: Prepared, before: Sequence[Prepared] = ()) -> Eval
         before: the stages of the recipe before this one, which are done.
 
     Returns:
-        What evaluated during training, for evaluations after it, which then compile nothing again; None if nothing did.
+        The trained network and the cell that evaluates it, for evaluations after the training, which make no other network and compile
+        nothing again that has run on the way; None if nothing was left to train.
     """
     config, records, stage = prepared.config, prepared.records["train"], prepared.config.stage
     device = config.device
@@ -111,7 +112,7 @@ def fit(task: Task, prepared: Prepared, before: Sequence[Prepared] = ()) -> Eval
     log_path = f"{config.output_dir}/log.jsonl" if device.writes else None
     run_log = RunLog(log_path, keep=done.step > 0, tracker=tracker, always={"stage": stage.number} if stage else {})
     run_log.write(describe_start(config, network, plan))
-    evaluation = make_evaluation(task, config, network) if config.evaluates else None
+    evaluation = make_evaluation(task, config, network)
     callbacks, stop = _make_callbacks(_Training(task, prepared, network, step, start, trained_on, done, run_log, evaluation, best, cost))
     columns = task.training.INPUTS + task.list_targets(config)[0] + (pipeline.PACKING if start.position.packs else ())
     dataset = pipeline.make_dataset(records, plan, columns, first_batch, device.rank, device.world_size)
@@ -149,9 +150,9 @@ def _make_callbacks(training: _Training) -> tuple[list[Callback], StopOnSignal]:
     saves = config.enable_save_ckpt and config.device.writes
     saver = Saver(step_log, every, functools.partial(_save, training) if saves else None)
     stop = StopOnSignal(saver, functools.partial(collectives.largest, config.device), seconds=float(config.device.world_size > 1))
-    if training.evaluation is None:
+    if not config.evaluates:
         return [step_log, saver, stop], stop
-    return [step_log, _make_evaluator(training, training.evaluation, step_log, saver), saver, stop], stop
+    return [step_log, _make_evaluator(training, step_log, saver), saver, stop], stop
 
 
 def _save(training: _Training, batches: int) -> None:
@@ -170,7 +171,7 @@ def _save(training: _Training, batches: int) -> None:
         checkpoint.keep_best(path)
 
 
-def _make_evaluator(training: _Training, evaluation: Evaluation, step_log: StepLog, saver: Saver) -> Evaluator:
+def _make_evaluator(training: _Training, step_log: StepLog, saver: Saver) -> Evaluator:
     """A callback that scores the evaluation split, has the best checkpoint saved, and ends a training that finds no better one."""
     task, config, prepared, best = training.task, training.config, training.prepared, training.best
     if config.eval_epochs:
@@ -180,7 +181,7 @@ def _make_evaluator(training: _Training, evaluation: Evaluation, step_log: StepL
 
     def evaluate() -> bool:
         with training.step.averages_used():
-            outputs, fields = run_network(config, evaluation, prepared.records["eval"], "eval")
+            outputs, fields = run_network(config, training.evaluation, prepared.records["eval"], "eval")
         training.step.set_train()
         scores, step = task.training.score(task.training.tune(prepared, outputs), outputs), training.done.step
         is_best = best.add(step, scores)

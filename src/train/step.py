@@ -222,10 +222,7 @@ class TrainStep(nn.Cell):
             return self.groups.square_sums(gradients)
         if self.square_sum is None:
             return self.hyper_map(_square_sum, gradients)
-        squares = ()  # type: tuple[Tensor, ...]
-        for gradient in gradients:
-            squares += (self.square_sum(gradient),)
-        return squares
+        return self.hyper_map(self.square_sum, gradients)
 
     def total(self, squares: Any) -> Tensor:
         """The sum of squares of all gradients, from `square_sums`."""

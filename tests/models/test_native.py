@@ -111,8 +111,8 @@ def check(run, name):
     expected = expected if isinstance(expected, tuple) else (expected,)
     outputs = run(name, [*inputs, *(np.zeros(array.shape, np.float32) for array in expected)])[len(inputs) :]
     for array, right in zip(outputs, expected):
-        # a few roundings of float32 in values up to 10, and the fit of GELU's distribution function
-        np.testing.assert_allclose(array, right, rtol=4e-6, atol=4e-6)
+        # roundings of float32 in the sums of the largest values, and the fit of GELU's distribution function
+        np.testing.assert_allclose(array, right, rtol=4e-6, atol=4e-6 * max(1.0, np.abs(right).max() / 10))
 
 
 def mix(x, key=0):
