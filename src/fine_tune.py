@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from src import cli, signals
 from src.config import loader
+from src.log import start_up
 from src.tasks.task import TASKS
 
 
 def main(name: str, argv: Sequence[str] | None = None) -> None:
     """Run one of TASKS with its script's flags."""
+    start_up.begin()
     task = TASKS[name]
     options = loader.load(task.options, argv)
     with cli.bad_input_exits():
@@ -16,6 +18,7 @@ def main(name: str, argv: Sequence[str] | None = None) -> None:
             from src.export import exporting
             from src.report import plots
             from src.train import runs, runtime  # imports MindSpore: after the options are known to be good
+        start_up.end("imports")
 
         for done in runs.run(task, runtime.start(options)):
             config = done.config

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -62,6 +63,34 @@ def progress(iterable: Iterable[Any] | None = None, **options: Any) -> tqdm:
     """A tqdm bar on a terminal; silent elsewhere and in other ranks, where step lines report the same."""
     is_one_of_many = bool(find_rank())  # mpirun gives each a terminal of its own
     return tqdm(iterable, disable=is_one_of_many or not sys.stdout.isatty(), file=sys.stdout, dynamic_ncols=True, leave=False, **options)
+
+
+class PartTimer:
+    """The seconds that each part of a start takes, from `begin` to `take`; outside them it measures nothing."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+        self._last: float | None = None  # the end of the last part
+
+    def begin(self) -> None:
+        """Start, unless it runs already."""
+        if self._last is None:
+            self._last = time.perf_counter()
+
+    def end(self, part: str) -> None:
+        """The time since the last part was this one's."""
+        if self._last is not None:
+            now = time.perf_counter()
+            self._seconds[part] = self._seconds.get(part, 0.0) + now - self._last
+            self._last = now
+
+    def take(self) -> dict[str, float]:
+        """The seconds of each part, in order, and stop."""
+        taken, self._seconds, self._last = self._seconds, {}, None
+        return taken
+
+
+start_up = PartTimer()  # of a training, up to its first step
 
 
 class RunLog:

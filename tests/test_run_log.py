@@ -5,7 +5,7 @@ import shutil
 import pytest
 from power_cut import Disk
 
-from src.log import RunLog
+from src.log import PartTimer, RunLog
 from src.report.runs import read_losses
 
 WHOLE = '{"step": 1, "loss": 0.5}\n'
@@ -65,3 +65,20 @@ def test_records_outlast_a_power_cut_once_flushed(tmp_path, monkeypatch):
     assert disk.left() == [{"log.jsonl": WHOLE.encode()}] * 3
     log.close()
     disk.close()
+
+
+def test_the_parts_of_a_start_are_measured_from_its_beginning_to_its_end(monkeypatch):
+    clock = iter([10.0, 12.0, 12.5, 16.5, 20.0, 21.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    timer = PartTimer()
+    timer.end("before the beginning")
+    timer.begin()
+    timer.end("imports")
+    timer.begin()  # it runs
+    timer.end("data")
+    timer.end("compilation")
+    assert timer.take() == {"imports": 2.0, "data": 0.5, "compilation": 4.0}
+    timer.end("after the end")
+    timer.begin()
+    timer.end("data")
+    assert timer.take() == {"data": 1.0}

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import math
+import re
 import shutil
 import signal
 import subprocess
@@ -156,6 +157,7 @@ def test_a_training_learns_and_leaves_the_documented_files(trained, corpus, tmp_
         assert record["loss"] == pytest.approx(record["masked_lm_loss"] + record["next_sentence_loss"], abs=1e-5)
     last = np.mean([record["masked_lm_loss"] for step, record in steps.items() if step > KEPT])
     assert last < 0.85 * steps[1]["masked_lm_loss"]  # how often each word occurs alone gives 0.9
+    assert re.search(r"^first step after [\d.]+ s: imports [\d.]+, device [\d.]+, data [\d.]+, network", trained.said, re.MULTILINE)
     assert "step=150/150 loss=" in trained.said and "masked_lm_loss=" in trained.said
 
     pretrain_eval.main(["--eval_data_dir", f"{corpus}/tfrecord", "--eval_ckpt", str(out), "--output_dir", str(tmp_path / "eval")])

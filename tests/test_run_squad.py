@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -245,6 +246,14 @@ def test_a_run_leaves_the_documented_files(trained):
     assert list(read_losses(out)) == list(range(1, STEPS + 1))
     assert [record.get("event") for record in read_records(out)[-3:]] == ["trained", "eval", "predict"]
     assert any(line.startswith("end_to_end_s=") for line in trained.said)
+
+
+def test_the_seconds_up_to_the_first_step_are_told_by_part(trained):
+    (line,) = [line for line in trained.said if line.startswith("first step after ")]
+    seconds = dict(re.findall(r"(\w+) ([\d.]+)(?:,|$)", line.split(": ")[1]))
+    assert list(seconds) == ["imports", "device", "data", "network", "compilation"]
+    (event,) = [record for record in read_records(trained.out) if record.get("event") == "first step"]
+    assert {f"{name}_s": pytest.approx(float(value), abs=0.06) for name, value in seconds.items()} | {"event": "first step"} == event
 
 
 def test_the_result_is_printed_as_one_line_of_json(trained):

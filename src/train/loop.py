@@ -17,7 +17,7 @@ from mindspore.train import Callback, Model
 from src import cli
 from src.config.parts import find_part
 from src.formats import weights
-from src.log import RunLog, format_fields, logger
+from src.log import RunLog, format_fields, logger, start_up
 from src.models.losses import RDrop, WithLoss
 from src.optim import parts
 from src.optim.base import Optimizer
@@ -79,6 +79,7 @@ def fit(task: Task, prepared: Prepared, before: Sequence[Prepared] = ()) -> Eval
         The trained network and the cell that evaluates it, for evaluations after the training, which make no other network and compile
         nothing again that has run on the way; None if nothing was left to train.
     """
+    start_up.begin()
     config, records, stage = prepared.config, prepared.records["train"], prepared.config.stage
     device = config.device
     trained_on = describe_training(config, records, before)
@@ -118,6 +119,7 @@ def fit(task: Task, prepared: Prepared, before: Sequence[Prepared] = ()) -> Eval
     dataset = pipeline.make_dataset(records, plan, columns, first_batch, device.rank, device.world_size)
     calls = (len(plan) - first_batch) // done.per_call if device.data_sink else 1
     sink = {"dataset_sink_mode": device.data_sink, "sink_size": done.per_call if device.data_sink else -1}
+    start_up.end("network")
     with cli.not_input():
         Model(step).train(calls, dataset, callbacks, **sink)
     run_log.close()

@@ -13,7 +13,7 @@ from typing import Any
 
 from src.files import write_text
 from src.formats import weights
-from src.log import logger
+from src.log import logger, start_up
 from src.tasks.results import write_csv
 from src.tasks.task import Prepared, Task
 from src.train import checkpoint, loop, model_card, model_files, prediction, resume
@@ -88,12 +88,15 @@ def _run_once(task: Task, options: Any) -> Run:
     started = time.perf_counter()
     if options.fold:
         logger.info(f"fold {options.fold} of {options.folds}, in {options.output_dir}")
+    start_up.begin()
     prepared = task.training.prepare(options)
+    start_up.end("data")
     config = prepared.config
     if config.fold and config.do_train and not config.overwrite and resume.can_continue(config):
         prepared = dataclasses.replace(prepared, config=dataclasses.replace(config, resume=True))
     with resume.folder_taken(prepared.config) if config.do_train else nullcontext():  # until the weights trained here have been used
         done = _run_prepared(task, prepared)
+    start_up.take()
     logger.info(f"end_to_end_s={time.perf_counter() - started:.1f}")
     return done
 

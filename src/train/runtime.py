@@ -16,7 +16,7 @@ from src import framework
 from src.config import devices
 from src.config.training import DeviceSettings, RunOptions
 from src.kernels import native
-from src.log import logger
+from src.log import logger, start_up
 from src.models.native_layers import Bfloat16Linear
 from src.ranks import RankInfo, find_rank_info
 from src.train import cluster
@@ -129,6 +129,7 @@ def start(options: Any) -> Any:
         f"compute_type={device.product_type} mindspore={mindspore.__version__}"
     )
     tell_of_settings(options, device)
+    start_up.end("device")
     return dataclasses.replace(
         options,
         device_target=target,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from src.config import stages
+from src.log import start_up
 from src.tasks.task import Task
 from src.train import loop, resume, runtime
 
@@ -24,6 +25,7 @@ def run(task: Task, options: Sequence[Any]) -> Any:
     prepared = [task.training.prepare(each) for each in started]
     settled = stages.settle([each.config for each in prepared])
     prepared = [dataclasses.replace(each, config=config) for each, config in zip(prepared, settled)]
+    start_up.end("data")
     with resume.folder_taken(settled[0]):
         for number, each in enumerate(prepared):
             loop.fit(task, each, prepared[:number])

@@ -16,7 +16,7 @@ import numpy as np
 from mindspore.train import Callback, RunContext
 
 from src.config.trainable import Stage
-from src.log import RunLog, format_fields, logger, progress
+from src.log import RunLog, format_fields, logger, progress, start_up
 from src.records.plan import TrainingPlan
 from src.train.cost import Cost
 from src.train.overflow_guard import OverflowGuard
@@ -209,9 +209,21 @@ class StepLog(Callback):
         if self.mixture:
             self.source_rows += self.mixture.count_rows(np.concatenate([batch.row_ids[: batch.num_real] for batch in batches]))
         if self.speed.add(length, rows, tokens, seconds, _count_rows(batches) == rows, flops):
+            if not self.compiled:
+                self._tell_start()
             self.compiled += len(batches)
             self.run_log.write({"event": "compile", "seconds": round(seconds, 3), "length": length})
             logger.info(f"compiled length={length} seconds={seconds:.1f}")
+
+    def _tell_start(self):
+        """Log the seconds up to the end of the first step, by part."""
+        start_up.end("compilation")
+        seconds = start_up.take()
+        if not seconds:  # nobody has begun to measure
+            return
+        self.run_log.write({"event": "first step", **{f"{part}_s": round(each, 2) for part, each in seconds.items()}})
+        parts = ", ".join(f"{part} {each:.1f}" for part, each in seconds.items())
+        logger.info(f"first step after {sum(seconds.values()):.1f} s: {parts}")
 
     @property
     def seconds_left(self) -> float | None:
