@@ -23,12 +23,12 @@ def pytest_addoption(parser):
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     if hasattr(config, "workerinput"):  # the longest files first, so that none is left to one process in the end
-        slow = Counter(item.path for item in items if "slow" in item.keywords)
+        slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
         items.sort(key=lambda item: -slow[item.path])
     if not config.getoption("--all"):
         skip = pytest.mark.skip(reason="slow; runs with --all")
         for item in items:
-            if "slow" in item.keywords:
+            if item.get_closest_marker("slow"):
                 item.add_marker(skip)
 
 
@@ -115,6 +115,8 @@ def exit_code(main, argv):
     except SystemExit as stopped:
         return stopped.code
 
+
+LAST_DIGIT = 3e-7  # of a loss that is told: the CPU's `log` splits its work differently in its first calls, see `cross_entropy`
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "dog", "ran", "fast", "slow", "good", "bad", "very", "not", "it", "was"]
 
