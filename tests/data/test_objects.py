@@ -88,11 +88,12 @@ def test_flat_questions_become_squads_form(tmp_path):
     answers = {"text": ["Ada"], "answer_start": np.array([0])}
     rows = [
         {"id": "q", "question": "Who?", "context": "Ada wrote", "answers": answers},
-        {"question": "Where?", "context": "Ada wrote", "answers": {"text": [], "answer_start": []}},
+        {"id": None, "question": "Where?", "context": "Ada wrote", "answers": {"text": [], "answer_start": []}},
+        {"question": "Why?", "context": "Ada wrote", "answers": []},
     ]
-    first, second = read_squad(write(tmp_path, "squad", rows))
+    first, second, third = read_squad(write(tmp_path, "squad", rows))
     assert (first.id, [(each.text, each.start) for each in first.answers]) == ("q", [("Ada", 0)])
-    assert (second.id, second.is_impossible) == ("1", True)
+    assert (second.id, second.is_impossible, third.id) == ("1", True, "2")
     with pytest.raises(ValueError, match=r"rows\[0\]: question, context and answers are expected; it has question, context"):
         write(tmp_path, "squad", [{"question": "Who?", "context": "Ada"}])
     uneven = {"question": "Who?", "context": "Ada", "answers": {"text": ["Ada", "A"], "answer_start": [0]}}
