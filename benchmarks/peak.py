@@ -32,7 +32,7 @@ def numpy_matmul_peak(threads=2):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     peak = numpy_matmul_peak(options.threads)

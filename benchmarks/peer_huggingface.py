@@ -49,7 +49,7 @@ def measure(task, labels, predicted):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="cola", choices=TASKS)
     parser.add_argument("--model", required=True)
     parser.add_argument("--train", required=True)

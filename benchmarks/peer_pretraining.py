@@ -97,7 +97,7 @@ def measure_speed(model, batches, options):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", required=True)
     parser.add_argument("--config", default="configs/networks/bert_base.json")
     parser.add_argument("--vocab_size", type=int, help="in place of the config's")

@@ -27,7 +27,7 @@ class Rows(torch.utils.data.Dataset):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="mrpc", choices=("mrpc", "stsb"))
     parser.add_argument("--model", required=True)
     parser.add_argument("--train", required=True)

@@ -66,7 +66,7 @@ def main():
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
-    options.predictions = 1
+    options.task, options.predictions = "classifier", 1  # of make_batch
     config = ModelConfig(**describe_weights(None, options.config).model)
     if options.layers:
         config = dataclasses.replace(config, num_hidden_layers=options.layers)

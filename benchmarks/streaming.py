@@ -111,7 +111,7 @@ def evict(folder):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("records", type=Path)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--read_rows", type=int, default=500_000)

@@ -74,7 +74,7 @@ def run_ours(folder):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=400)
     parser.add_argument("--names", type=int, default=20_000)
     parser.add_argument("command", nargs="*", help="ours FOLDER: as this program calls itself")

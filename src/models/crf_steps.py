@@ -48,7 +48,7 @@ class _LogSums(nn.Cell):
             ways = value.expand_dims(2) + move  # [R, C, C]
             largest = self.largest(ways, 1)
             value = ops.log(ops.exp(ways - largest).sum(1)) + largest.reshape(value.shape)
-            values += (value,)
+            values = (*values, value)
         return value, ops.stack(values)
 
     def bprop(self, start: Tensor, moves: Tensor, out: Tensor, dout: Tensor) -> tuple:
@@ -100,7 +100,7 @@ class BestTags(nn.Cell):
         steps = ()  # type: tuple[Tensor, ...]
         for move in ops.unstack(make_moves(emissions, mask, transitions)):
             score, origin = ops.max(score.expand_dims(2) + move, 1)
-            steps += (origin.astype(mindspore.int32),)
+            steps = (*steps, origin.astype(mindspore.int32))
         last = (score + end).argmax(-1).astype(mindspore.int32).reshape((1, -1, 1))  # [1, B, 1]
         pointers = ops.stack(steps)  # [S - 1, B, C]: the tag at a position, given the tag at the next one
         num_steps, width = pointers.shape[0], 1

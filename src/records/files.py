@@ -127,12 +127,13 @@ def read_record_file(path: Path | str, layout: Layout, schema_file: str | None =
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: damaged, truncated, or without the columns.
+        ValueError: damaged, truncated, without the columns, with padding before tokens, or with negative ids.
     """
     count = 0
     try:
         for batch in _open(path, layout, schema_file):
             chunk = strip(batch, layout)
+            _check_values(batch["input_mask"], chunk)
             count += len(chunk.lengths)
             yield chunk
     except (RuntimeError, TypeError, ValueError) as error:
@@ -200,6 +201,16 @@ def strip(batch: Mapping[str, np.ndarray], layout: Layout) -> Chunk:
         {name: values[:, :width][np.arange(width) < lengths[:, None]] for name, values in tokens.items()},
         {name: values[:, 0] for name, values in numbers.items()} | {ours: batch[name] for name, ours in layout.lists.items()},
     )
+
+
+def _check_values(input_mask, chunk):
+    """Raise a ValueError for rows that `strip` would take other tokens of, and for ids that no table has."""
+    is_token = input_mask != 0
+    if (is_token[:, 1:] > is_token[:, :-1]).any():
+        raise ValueError("input_mask has padding before a token: ones, and zeros after them, are expected")
+    for theirs, ours in INPUT_TOKENS.items():
+        if chunk.tokens[ours].min() < 0:
+            raise ValueError(f"{theirs} has the negative number {chunk.tokens[ours].min()}")
 
 
 def check_tokens(path: Path | str, maxima: dict[str, float], model: ModelConfig, seq_length: int) -> None:

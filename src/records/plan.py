@@ -202,6 +202,9 @@ def plan_epoch(
         seed, epoch: determine the random numbers.
         shuffle: False takes all rows in one window, which needs the least padding, for evaluation.
         packing: see TrainingPlan.
+
+    Raises:
+        ValueError: a row is longer than the last bucket.
     """
     if packing is None:
         row_ids, num_real = _cut(np.searchsorted(buckets, row_lengths), batch_size, seed, epoch, shuffle)

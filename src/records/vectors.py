@@ -79,11 +79,12 @@ def _read_lines(path):
     vectors: list[np.ndarray] = []
     for line, _, row in parse_objects(path, read_lines(path)):
         try:
-            vectors.append(np.array(row.get(KEY), np.float32))
-        except (ValueError, TypeError):
-            vectors.append(np.empty(0))
-        if vectors[-1].ndim != 1 or not vectors[-1].size:
+            found = np.array(row.get(KEY))
+        except ValueError:  # lists of different lengths inside
+            found = np.empty(0)
+        if found.ndim != 1 or not found.size or found.dtype.kind not in "iuf":
             raise ValueError(f'{path}:{line}: "{KEY}" with a list of numbers is expected')
+        vectors.append(found.astype(np.float32))
         if len(vectors[-1]) != len(vectors[0]):
             raise ValueError(f"{path}:{line}: {len(vectors[-1])} numbers, the first vector has {len(vectors[0])}")
     return np.array(vectors, np.float32)

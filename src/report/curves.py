@@ -79,7 +79,7 @@ def plot_roc(evaluation: Evaluation) -> Figure:
     axes.plot(false_rates, true_rates, label=f"AUC = {roc_auc_score(evaluation.labels, margins):.4f}")
     axes.plot([0, 1], [0, 1], linestyle="--", color="grey", label="chance")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC curve", aspect="equal")
-    return _with_legend(figure)
+    return with_legend(figure)
 
 
 def plot_threshold(evaluation: Evaluation) -> Figure:
@@ -92,7 +92,7 @@ def plot_threshold(evaluation: Evaluation) -> Figure:
         # a rate applies from its threshold down to the next smaller one, and is 1 at threshold 0
         axes.plot([0, *thresholds[::-1]], [1, *rates[::-1]], drawstyle="steps-pre", label=name)
     axes.set(xlabel="decision threshold", ylabel="rate", title="Rates by decision threshold", xlim=(0, 1))
-    return _with_legend(figure)
+    return with_legend(figure)
 
 
 def plot_precision_recall(evaluation: Evaluation) -> Figure:
@@ -105,7 +105,7 @@ def plot_precision_recall(evaluation: Evaluation) -> Figure:
     axes.plot(recalls, precisions, drawstyle="steps-post", label=label)
     axes.axhline(labels.mean(), linestyle="--", color="grey", label=f"base rate = {labels.mean():.4f}")
     axes.set(xlabel="recall", ylabel="precision", title="Precision and recall", ylim=(0, 1.05))
-    return _with_legend(figure)
+    return with_legend(figure)
 
 
 def _margins(evaluation):
@@ -114,8 +114,10 @@ def _margins(evaluation):
     return logs[:, 1] - logs[:, 0]
 
 
-def _with_legend(figure):
+def with_legend(figure: Figure) -> Figure:
+    """The figure, with a grid and, if a curve has a name, a legend."""
     axes = figure.axes[0]
     axes.grid(alpha=0.3)
-    axes.legend()
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend()
     return figure

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, roc_auc_score, roc_curve
 
+from src.report.curves import with_legend
 from src.report.runs import Evaluation
 
 _NAMED = 10  # labels whose curves have colours and names; those of the others are grey
@@ -23,7 +24,7 @@ def plot_label_roc(evaluation: Evaluation) -> Figure:
         axes.plot(*roc_curve(truth, scores)[:2], label=label, **style)
     axes.plot([0, 1], [0, 1], linestyle="--", color="grey")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC curves, with their areas", aspect="equal")
-    return _with_legend(figure)
+    return with_legend(figure)
 
 
 def plot_label_precision_recall(evaluation: Evaluation) -> Figure:
@@ -36,7 +37,7 @@ def plot_label_precision_recall(evaluation: Evaluation) -> Figure:
         precisions, recalls, _ = precision_recall_curve(truth, scores)
         axes.plot(recalls, precisions, drawstyle="steps-post", label=label, **style)
     axes.set(xlabel="recall", ylabel="precision", title="Precision and recall, with average precision", ylim=(0, 1.05))
-    return _with_legend(figure)
+    return with_legend(figure)
 
 
 def plot_labels(evaluation: Evaluation) -> Figure:
@@ -62,11 +63,3 @@ def _list_curves(evaluation: Evaluation) -> Iterator[tuple[np.ndarray, np.ndarra
         yield evaluation.labels[:, number], evaluation.probabilities[:, number], style
     if drawn:
         yield evaluation.labels.ravel(), evaluation.probabilities.ravel(), {"label": "micro average", "color": "black"}
-
-
-def _with_legend(figure):
-    axes = figure.axes[0]
-    axes.grid(alpha=0.3)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend()
-    return figure

@@ -31,9 +31,12 @@ def list_rows(rows: Any) -> list[dict[str, Any]]:
     label there, None.
 
     Raises:
-        ValueError: something else than rows with names.
+        ValueError: something else than rows with names, or a DataFrame with two columns of one name.
     """
     if hasattr(rows, "to_dict") and hasattr(rows, "columns"):
+        names = list(map(str, rows.columns))
+        if twice := [name for name in names if names.count(name) > 1]:  # a dict would keep one of them
+            raise ValueError(f"rows: {names.count(twice[0])} columns have the name {twice[0]!r}")
         return [{str(name): _to_plain(value) for name, value in row.items()} for row in rows.to_dict("records")]
     if isinstance(rows, str | bytes | dict) or not isinstance(rows, Iterable):
         raise ValueError(f"rows: dicts, a DataFrame or a Dataset are expected, not {type(rows).__name__}")

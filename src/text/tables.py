@@ -75,8 +75,8 @@ def iterate_rows(path: Path | str, separators: tuple[str, ...] | None = None, en
         encoding: see `read_text`.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_text`; also unbalanced quotes, CSV rows of different widths, damaged JSON, NUL
-            characters, several labels in a line, or a row without any text.
+        FileNotFoundError, ValueError: as `read_text`; also unbalanced quotes, CSV rows of different widths, damaged JSON or an
+            empty array, NUL characters, several labels in a line, or a row without any text.
     """
     text = read_text(path, encoding)
     refuse_nul(path, text)
@@ -218,6 +218,8 @@ def _split_json(path, text):
             except ValueError as error:
                 raise ValueError(f"{path}:{line}: no JSON object in one line: {error}") from None
         yield line, fields
+    if keys is None:
+        raise ValueError(f"{path}: the array is empty")
 
 
 def clean_name(name: str) -> str:

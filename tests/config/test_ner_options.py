@@ -41,6 +41,8 @@ def test_word_has_the_tag_of_its_first_piece_where_other_programs_trained_the_we
 
 def test_given_setting_counts_before_that_of_the_weights(load):
     assert load({"id2label": LABELS}, "--do_eval=true", load.weights, "--tagged_pieces=all", "--seq_length=32").tagged_pieces == "all"
+    for head, pieces in (("Softmax", "first"), ("CRF", "all")):
+        assert load({"id2label": LABELS}, "--do_eval=true", load.weights, f"--head={head}", "--seq_length=32").tagged_pieces == pieces
 
 
 def test_foreign_weights_with_a_crf_have_all_pieces_tagged(load):

@@ -77,11 +77,13 @@ def question(**changes):
         ("a.json", question(answer="风"), "a.json:2: the answer '风' is none of the choices '晴', '雨'"),
         ("a.csv", SWAG + "a,x,y,b,,d,,1\n", "a.csv:2: ending2 follows an empty ending, so that label may number the endings in two ways"),
         ("a.csv", SWAG + "a,x,y,b,c,d,e,4\n", "a.csv:2: label '4': the number of one of 4 endings, from 0, is expected"),
+        ("a.csv", SWAG + "a,x,y,b,c,d,e,-12\n", "a.csv:2: label '-12': the number of one of 4 endings, from 0, is expected"),
         ("a.csv", SWAG + "a,x,y,b,c,d,e,\n", "a.csv:2: a question without an answer"),
         ("a.json", question(choice="雨"), 'a.json:2: a question {"question": text, "choice": '),
         ("a.json", [["雨很大。"]], "a.json:2: a document "),
         ("a.csv", "text,label\nx,1\n", "a.csv:1: C3's array of documents, or a header with sent1, sent2, ending0"),
         ("a.csv", SWAG, "a.csv: no question in it"),
+        ("a.json", "[]\n", "a.json: the array is empty"),
     ],
 )
 def test_defects_are_named_with_their_line(name, data, message, tmp_path):

@@ -30,6 +30,17 @@ class Dataset(list):
         self.features, self.column_names = features, list(rows[0])
 
 
+class DataFrame:
+    """What a DataFrame of pandas has that is used here."""
+
+    def __init__(self, columns, rows):
+        self.columns, self.rows = columns, rows
+
+    def to_dict(self, form):
+        assert form == "records"
+        return [dict(zip(self.columns, row)) for row in self.rows]
+
+
 TAGGED = [{"tokens": ["Ada", "Lovelace", "wrote"], "ner_tags": [1, 2, 0]}, {"tokens": ["Nobody"], "ner_tags": [0]}]
 
 
@@ -49,6 +60,13 @@ def test_values_become_plain_and_missing_ones_none():
 def test_numbers_of_classes_become_names():
     rows = Dataset([{"text": "a", "label": 1}, {"text": "b", "label": -1}], text=None, label=ClassLabel())
     assert [row["label"] for row in objects.list_rows(rows)] == ["B-PER", None]
+
+
+def test_columns_of_a_data_frame_must_differ():
+    assert objects.list_rows(DataFrame(["text", 1], [["a", 2]])) == [{"text": "a", "1": 2}]
+    for columns in (["text", "label", "text"], [1, "1", "text"]):
+        with pytest.raises(ValueError, match=f"^rows: 2 columns have the name '{columns[0]}'"):
+            objects.list_rows(DataFrame(columns, [["a", "b", "c"]]))
 
 
 @pytest.mark.parametrize("wrong", ["text", {"text": "a"}, 5, ["a"], [("a", "b")]])
@@ -88,11 +106,12 @@ def test_flat_questions_become_squads_form(tmp_path):
     answers = {"text": ["Ada"], "answer_start": np.array([0])}
     rows = [
         {"id": "q", "question": "Who?", "context": "Ada wrote", "answers": answers},
-        {"question": "Where?", "context": "Ada wrote", "answers": {"text": [], "answer_start": []}},
+        {"id": None, "question": "Where?", "context": "Ada wrote", "answers": {"text": [], "answer_start": []}},
+        {"question": "Why?", "context": "Ada wrote", "answers": []},
     ]
-    first, second = read_squad(write(tmp_path, "squad", rows))
+    first, second, third = read_squad(write(tmp_path, "squad", rows))
     assert (first.id, [(each.text, each.start) for each in first.answers]) == ("q", [("Ada", 0)])
-    assert (second.id, second.is_impossible) == ("1", True)
+    assert (second.id, second.is_impossible, third.id) == ("1", True, "2")
     with pytest.raises(ValueError, match=r"rows\[0\]: question, context and answers are expected; it has question, context"):
         write(tmp_path, "squad", [{"question": "Who?", "context": "Ada"}])
     uneven = {"question": "Who?", "context": "Ada", "answers": {"text": ["Ada", "A"], "answer_start": [0]}}

@@ -13,6 +13,7 @@ from src.records.plan import Batch
 from src.records.record_set import RecordSet, join_rows
 from src.records.tfrecord import check_tfrecord, encode_examples, masked_crc
 from src.tasks.classifier.task import LAYOUT
+from src.tasks.pretrain import records as pretraining
 from src.tasks.pretrain.corpus import inspection
 
 SIZE = 8
@@ -135,6 +136,35 @@ def test_columns_of_unlike_lengths_are_refused(wrong, tmp_path):
     rows = [{**make_zoo_row(row), **wrong} for row in ROWS]
     with pytest.raises(ValueError, match="train.tf_record"):
         read_all(write_tfrecord(tmp_path / "train.tf_record", rows))
+
+
+@pytest.mark.parametrize("mask", [[0, 1, 1, 1], [1, 0, 1, 0]])
+def test_padding_before_a_token_is_refused_because_other_tokens_would_be_taken(mask, tmp_path):
+    rows = [make_zoo_row(ROWS[1]), {**make_zoo_row(ROWS[0]), "input_mask": mask + [0] * 4}]
+    with pytest.raises(ValueError, match=r"train.tf_record: .*input_mask has padding before a token"):
+        read_all(write_tfrecord(tmp_path / "train.tf_record", rows))
+
+
+@pytest.mark.parametrize("name", ["input_ids", "segment_ids"])
+def test_negative_ids_are_refused(name, monkeypatch):
+    rows = list(map(make_zoo_row, ROWS))
+    columns = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    columns[name][1, 1] = -7
+    monkeypatch.setattr(record_files, "_open", lambda *arguments: [columns])
+    with pytest.raises(ValueError, match=rf"a.mindrecord: .*{name} has the negative number -7"):
+        read_all("a.mindrecord")
+
+
+def test_negative_ids_of_masked_tokens_are_refused(monkeypatch):
+    names = ("input_ids", "input_mask", "segment_ids", "masked_lm_positions", "masked_lm_ids")
+    columns = {name: np.ones((1, 3), np.int32) for name in names} | {"next_sentence_labels": np.ones((1, 1), np.int32)}
+    columns |= {"masked_lm_weights": np.array([[1, 1, 0]], np.float32)}
+    monkeypatch.setattr(record_files, "_open", lambda *arguments: [columns])
+    columns["masked_lm_ids"][0, 2] = -1  # where there is no masked token
+    assert len(list(pretraining.read_chunks(["a.mindrecord"], pretraining.LAYOUT, None, None))) == 1
+    columns["masked_lm_ids"][0, 1] = -1
+    with pytest.raises(ValueError, match="a.mindrecord: masked_lm_ids has a negative number"):
+        list(pretraining.read_chunks(["a.mindrecord"], pretraining.LAYOUT, None, None))
 
 
 @pytest.fixture(scope="module")

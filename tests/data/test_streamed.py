@@ -24,7 +24,8 @@ def make_columns(count, width=11, seed=0, signed=False):
     lengths = random.integers(1, width + 1, count)
     is_token = np.arange(width) < lengths[:, None]
     return {
-        "input_ids": random.choice(VALUES if signed else VALUES[:11], (count, width)) * is_token,
+        "input_ids": random.choice(VALUES[:11], (count, width)) * is_token,  # ids are not negative
+        "word_continues": random.choice(VALUES if signed else VALUES[:11], (count, width)) * is_token,
         "input_mask": is_token.astype(np.int64),
         "segment_ids": random.integers(0, 2, (count, width)) * is_token,
         "masked_lm_weights": random.random((count, 3)).astype(np.float32),

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from src.text.tables import read_rows
+from src.text.tables import iterate_rows, read_rows
 
 
 def write(path, data):
@@ -33,6 +33,12 @@ def test_json_lines_have_their_keys_as_header_at_line_zero(name, tmp_path):
     text = text.replace("null}\n", 'null, "b": NaN}\n')
     data = gzip.compress(text.encode()) if name.endswith("gz") else text
     assert read_rows(write(tmp_path / name, data)) == [*rows, (4, [None, "NaN"])]
+
+
+@pytest.mark.parametrize("text", ["[]", "[ \n]\n"])
+def test_an_empty_array_is_refused(text, tmp_path):
+    with pytest.raises(ValueError, match="a.json: the array is empty"):
+        next(iterate_rows(write(tmp_path / "a.json", text)))
 
 
 def test_text_that_looks_like_json_stays_text(tmp_path):

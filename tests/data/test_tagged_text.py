@@ -68,6 +68,7 @@ GOOD = row("浙商银行", {"company": {"浙商银行": [[0, 3]]}})
     ("data", "message"),
     [
         (row("ab", {"x": {"b": [[1, 2]]}}), r'"label", x, \'b\': span \[1, 2\] is not inside the text of 2 characters'),
+        ('{"text": "ab", "entities": {"x": {"b": [[1, 2]]}}}', r'"entities", x, \'b\': span \[1, 2\] is not inside'),
         (row("ab", {"x": {"b": [[-1, 1]]}}), r"span \[-1, 1\] is not inside"),
         (row("ab", {"x": {"b": [[1, 0]]}}), r"span \[1, 0\] is not inside"),
         (row("ab", {"x": {"b": [[0, 1]]}}), r"span \[0, 1\] of the text is 'ab'"),

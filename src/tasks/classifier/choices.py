@@ -127,7 +127,8 @@ def _read_endings(path, rows):
         if filled != endings[: len(filled)]:
             raise ValueError(f"{path}:{line}: {filled[-1]} follows an empty ending, so that label may number the endings in two ways")
         seconds = [f"{row['sent2']} {row[name]}".strip() for name in filled]
-        label = (row.get("label") or "").strip().replace("-1", "")  # Hugging Face's test set has -1
+        label = (row.get("label") or "").strip()
+        label = "" if label == "-1" else label  # of Hugging Face's test set
         if label and not (label.isdecimal() and int(label) < len(seconds)):
             raise ValueError(f"{path}:{line}: label {label[:80]!r}: the number of one of {len(seconds)} endings, from 0, is expected")
         yield line, row["sent1"], seconds, label and str(int(label)), row.get("id") or ""

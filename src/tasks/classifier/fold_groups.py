@@ -1,5 +1,6 @@
 """Groups of rows that must be in one fold, by a column of their table."""
 
+from collections import Counter
 from itertools import chain
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def read_groups(path: Path | str, data_set: DataSet, column: str, examples: Exam
         encoding: see `read_text`.
 
     Raises:
-        ValueError: no such column, or nothing in it; with file and line.
+        ValueError: no such column, nothing in it, or rows in one line of which some are left out; with file and line.
     """
     rows = iterate_rows(path, data_set.separators, encoding)
     first_line, first = next(rows)
@@ -29,8 +30,15 @@ def read_groups(path: Path | str, data_set: DataSet, column: str, examples: Exam
         index = int(column)
     else:
         raise ValueError(f"{path}:{first_line or 1}: no column {column!r} for fold_groups; found {shorten(header)}")
-    by_line = {line: fields[index] for line, fields in chain([(first_line, first)], rows) if index < len(fields)}
-    for line in examples.lines:
-        if not by_line.get(line):
+    by_line: dict[int, list[str]] = {}  # the objects of a JSON array may share a line
+    for line, fields in chain([(first_line, first)], rows):
+        by_line.setdefault(line, []).append((fields[index] if index < len(fields) else None) or "")
+    groups: list[str] = []
+    for line, count in Counter(examples.lines).items():  # the rows of a line are neighbours
+        if len(by_line[line]) != count:
+            told = f"{len(by_line[line])} rows in one line, some of which are left out"
+            raise ValueError(f"{path}:{line}: {told}; fold_groups needs a line for each row")
+        if "" in by_line[line]:
             raise ValueError(f"{path}:{line}: nothing in column {column!r}, which fold_groups names")
-    return [by_line[line] or "" for line in examples.lines]
+        groups += by_line[line]
+    return groups

@@ -38,7 +38,7 @@ def read_entities(found: dict[str, Any]) -> tuple[str, tuple[Entity, ...]]:
     elif isinstance(label, dict) and all(map(clean_name, label)) and all(isinstance(names, dict) for names in label.values()):
         check_escapes(label)
         named = [(clean_name(entity_type), name, spans) for entity_type, names in label.items() for name, spans in names.items()]
-        entities = {_check_named(text, entity_type, name, span) for entity_type, name, spans in named for span in _as_list(spans)}
+        entities = {_check_named(text, keys[0], entity_type, name, span) for entity_type, name, spans in named for span in _as_list(spans)}
     else:
         raise ValueError(f'"{keys[0]}" is not of the form {_FORMS}')
     return text, tuple(sorted(entities, key=lambda entity: (entity.start, entity.end, entity.type)))
@@ -48,8 +48,8 @@ def _as_list(spans):
     return spans if isinstance(spans, list) else [spans]
 
 
-def _check_named(text, entity_type, name, span):
-    where = f'"label", {entity_type}, {name[:40]!r}:'
+def _check_named(text, key, entity_type, name, span):
+    where = f'"{key}", {entity_type}, {name[:40]!r}:'
     if not isinstance(span, list) or [type(number) for number in span] != [int, int]:
         raise ValueError(f"{where} found {str(span)[:40]}, expected [start, last]")
     start, last = span

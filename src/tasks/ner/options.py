@@ -104,7 +104,8 @@ class NerModel(FineTunedModel):
     def trained_elsewhere(cls, tree: EasyDict) -> dict[str, Any]:
         """tagged_pieces first, as in Hugging Face's run_ner.py; none with a head that this program does not have."""
         switches = [coerce(tree.get(name), bool | None, name, {}) for name in _SWITCHES]
-        return {"tagged_pieces": "first"} if settle_head(tree.get("head"), *switches) in _SOFTMAX else {}
+        head = tree.get("head") and str(tree.head).lower()  # not coerced yet
+        return {"tagged_pieces": "first"} if settle_head(head, *switches) in _SOFTMAX else {}
 
     @property
     def has_crf(self) -> bool:

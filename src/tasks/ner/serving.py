@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from src.tasks.instances import take_texts
+from src.tasks.ner.encoding_report import EncodingReport
 from src.tasks.ner.options import HEADS, POINTER, SPANS_PER_TOKEN, settle_head
-from src.tasks.ner.rows import EncodingReport, encode_sentences, find_entities, merge_windows
+from src.tasks.ner.rows import encode_sentences, find_entities, merge_windows
 from src.tasks.ner.sentences import Sentence
 from src.tasks.ner.span_rows import encode_span_rows, find_span_entities
 from src.tasks.ner.tags import make_tag_set

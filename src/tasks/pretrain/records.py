@@ -206,6 +206,8 @@ def _check_masks(path, chunk):
     if not positions.shape == chunk.rows["masked_lm_ids"].shape == weights.shape:
         raise ValueError(f"{path}: masked_lm_positions, masked_lm_ids and masked_lm_weights have different numbers of values")
     real = weights != 0
+    if (real & (chunk.rows["masked_lm_ids"] < 0)).any():
+        raise ValueError(f"{path}: masked_lm_ids has a negative number")
     if (real & ((positions < 0) | (positions >= chunk.lengths[:, None]))).any():
         raise ValueError(f"{path}: a masked position lies outside its row's tokens")
     labels = chunk.rows.get(LABELS, np.zeros(1))

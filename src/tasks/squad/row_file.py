@@ -32,5 +32,6 @@ def _ask(number, row):
         answers = [{"text": text, "answer_start": start} for text, start in zip(texts, starts)]
     if not isinstance(row.get("question"), str) or not isinstance(row.get("context"), str) or not isinstance(answers, list):
         raise ValueError(f"rows[{number}]: question, context and answers are expected; it has {', '.join(row)}")
-    found = {"id": str(row.get("id", number)), "question": row["question"], "answers": answers}
+    key = number if row.get("id") is None else row["id"]
+    found = {"id": str(key), "question": row["question"], "answers": answers}
     return found if answers else found | {"is_impossible": True}
