@@ -209,8 +209,8 @@ def _check_values(input_mask, chunk):
     if (is_token[:, 1:] > is_token[:, :-1]).any():
         raise ValueError("input_mask has padding before a token: ones, and zeros after them, are expected")
     for theirs, ours in INPUT_TOKENS.items():
-        if chunk.tokens[ours].min() < 0:
-            raise ValueError(f"{theirs} has the negative number {chunk.tokens[ours].min()}")
+        if (least := chunk.tokens[ours].min(initial=0)) < 0:
+            raise ValueError(f"{theirs} has the negative number {least}")
 
 
 def check_tokens(path: Path | str, maxima: dict[str, float], model: ModelConfig, seq_length: int) -> None:
