@@ -15,5 +15,5 @@ elif [ "${1:-torch}" != torch ]; then
     exit 2
 else
     [ -d .venv-torch ] || python3 -m venv .venv-torch
-    .venv-torch/bin/pip install --quiet torch==2.13.0 'transformers>=5,<6' 'numpy<2' safetensors scikit-learn pytorch-crf==0.7.2 seqeval==1.2.2 'sentence-transformers[train]>=5,<6' "${conversion[@]}"
+    .venv-torch/bin/pip install --quiet torch==2.13.0 'transformers>=5,<6' 'numpy<2' safetensors scikit-learn pytorch-crf==0.7.2 seqeval==1.2.2 'sentence-transformers[train]>=5,<6' fastapi uvicorn httptools uvloop "${conversion[@]}"
 fi

@@ -66,11 +66,11 @@ def count_rows(path: Path | str) -> int:
     index = Path(f"{path}.db")
     if not index.is_file():
         raise ValueError(f"{index} is absent")
-    with closing(sqlite3.connect(f"{index.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-        try:
+    try:
+        with closing(sqlite3.connect(f"{index.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             return connection.execute("SELECT COUNT(*) FROM INDEXES").fetchone()[0]
-        except sqlite3.Error as error:
-            raise ValueError(f"{index} is no index of a MindRecord: {error}") from None
+    except sqlite3.Error as error:
+        raise ValueError(f"{index} is no index of a MindRecord: {error}") from None
 
 
 def write_index(path: Path | str) -> None:
