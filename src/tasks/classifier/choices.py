@@ -103,7 +103,8 @@ def _read_document(value):
         answer, key = question.get("answer"), question.get("id")
         if answer not in (None, "", *choices):
             raise ValueError(f"the answer {str(answer)[:80]!r} is none of the choices {', '.join(map(repr, choices))[:200]}")
-        yield "\n".join(value[0]), [f"{asked} {choice}" for choice in choices], str(choices.index(answer)) if answer else "", "" if key is None else str(key)
+        label = str(choices.index(answer)) if answer else ""
+        yield "\n".join(value[0]), [f"{asked} {choice}" for choice in choices], label, "" if key is None else str(key)
 
 
 def _are_texts(values):
